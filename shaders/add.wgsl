@@ -1,0 +1,18 @@
+// add: out = out + x, value by value: the residual stream where its summand was asked for by name.
+//
+//   x, out  (T, C)
+//
+// One invocation four values. Grid: (T C / 4 / 64).
+struct Params { fours: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn add(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = (group.x + group.y * 65535u) * 64u + lane;
+    if i < params.fours {
+        out[i] += x[i];
+    }
+}

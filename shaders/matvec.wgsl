@@ -1,0 +1,47 @@
+// matvec: y = x W^T, for one row of x up to COLS = 8.
+//
+//   x        (T, C)  T <= COLS
+//   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
+//   y        (T, N)  handed to the store, four columns at a time
+//
+// LANES neighbouring invocations share four rows of W and read neighbouring words of them; each
+// weight is read once, each value of x serves four rows. What the lanes hold is then summed.
+// Grid: (N / 4 / (WG / LANES)).
+// parts: weight, store, lanes
+struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }
+
+override COLS: u32 = 1u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+
+@compute @workgroup_size(WG)
+fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let n = ((group.x + group.y * 65535u) * (WG / LANES) + lane / LANES) * 4u;
+    let last = params.count - 1u;
+    // Rows past the end repeat the last one; their results fall into padding or are not stored.
+    let n0 = min(n, last);
+    let n1 = min(n + 1u, last);
+    let n2 = min(n + 2u, last);
+    let n3 = min(n + 3u, last);
+    var sums: array<vec4<f32>, 8>;
+    for (var word = lane % LANES; word < params.words; word += LANES) {
+        let w0 = load_word(n0, word);
+        let w1 = load_word(n1, word);
+        let w2 = load_word(n2, word);
+        let w3 = load_word(n3, word);
+        for (var four = 0u; four < WORD / 4u; four++) {
+            let w = mat4x4(word4(w0, four), word4(w1, four), word4(w2, four), word4(w3, four));
+            let k = word * (WORD / 4u) + four;
+            for (var t = 0u; t < COLS; t++) {
+                sums[t] += x[t * params.x_stride + k] * w;
+            }
+        }
+    }
+    for (var t = 0u; t < COLS; t++) {
+        let sum = sum_lanes(sums[t], lane);
+        if lane % LANES == 0u && n < params.count && t < params.rows {
+            store4(t, (params.first + n) / 4u, params.out_stride, sum);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+// Slot `store`: out = value, plus the bias, through GELU, or added to what is there.
+override BIAS: bool = false;
+override GELU: bool = false;
+override ADD: bool = false;
+
+@group(2) @binding(0) var<storage, read> bias: array<vec4<f32>>;
+@group(2) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
+
+// Four outputs of one row; `column` counts in fours, `stride` is the row's length in fours.
+fn store4(row: u32, column: u32, stride: u32, value: vec4<f32>) {
+    var result = value;
+    if BIAS {
+        result += bias[column];
+    }
+    if GELU {
+        result = gelu4(result);
+    }
+    let at = row * stride + column;
+    if ADD {
+        result += out[at];
+    }
+    out[at] = result;
+}

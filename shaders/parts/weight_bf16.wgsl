@@ -1,0 +1,16 @@
+// Slot `weight`: bfloat16, the upper halves of f32, eight to a 16-byte word.
+const WORD: u32 = 8u;
+
+@group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;
+
+struct Word { halves: vec4<u32> }
+
+fn load_word(row: u32, word: u32) -> Word {
+    return Word(weights[row * params.words + word]);
+}
+
+fn word4(word: Word, four: u32) -> vec4<f32> {
+    let pair = select(word.halves.xy, word.halves.zw, four == 1u);
+    let bits = vec4(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u);
+    return bitcast<vec4<f32>>(bits);
+}

@@ -1,0 +1,15 @@
+// Slot `weight`: IEEE halves, eight to a 16-byte word. Unpacking needs no device feature.
+const WORD: u32 = 8u;
+
+@group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;
+
+struct Word { halves: vec4<u32> }
+
+fn load_word(row: u32, word: u32) -> Word {
+    return Word(weights[row * params.words + word]);
+}
+
+fn word4(word: Word, four: u32) -> vec4<f32> {
+    let pair = select(word.halves.xy, word.halves.zw, four == 1u);
+    return vec4(unpack2x16float(pair.x), unpack2x16float(pair.y));
+}

@@ -1,0 +1,469 @@
+//! Runs recordings: buffers, pipelines, bind groups, and one submit for many steps.
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+use super::device::Gpu;
+use super::readback::Readback;
+use super::recording::{Binding, Grid, Recording};
+use super::shader::{Program, Target, link};
+use super::tensor::{BufferId, Tensor};
+
+/// Executes recordings on one device. It owns every lasting buffer.
+#[derive(Debug)]
+pub struct Engine {
+    gpu: Gpu,
+    buffers: HashMap<BufferId, wgpu::Buffer>,
+    /// Places for passing buffers, shared by all plans, since plans run one after another.
+    passing: Vec<wgpu::Buffer>,
+    pipelines: HashMap<String, Arc<Pipeline>>,
+    staging: Vec<wgpu::Buffer>,
+    counters: Counters,
+}
+
+/// What the engine has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Kernels run.
+    pub dispatches: u64,
+    /// Compute passes.
+    pub passes: u64,
+    /// Submits.
+    pub submits: u64,
+    /// Bytes copied back to the host.
+    pub readback_bytes: u64,
+    /// Bytes of weights that the kernels fetched.
+    pub weight_bytes: u64,
+    /// Buffers, bind groups and pipelines created.
+    pub allocations: u64,
+}
+
+impl Counters {
+    /// What happened between `earlier` and now.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            dispatches: self.dispatches - earlier.dispatches,
+            passes: self.passes - earlier.passes,
+            submits: self.submits - earlier.submits,
+            readback_bytes: self.readback_bytes - earlier.readback_bytes,
+            weight_bytes: self.weight_bytes - earlier.weight_bytes,
+            allocations: self.allocations - earlier.allocations,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layouts: Vec<wgpu::BindGroupLayout>,
+}
+
+/// A recording made ready: encoding it allocates nothing.
+#[derive(Debug)]
+pub struct Plan {
+    steps: Vec<Step>,
+    weight_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Step {
+    pipeline: Arc<Pipeline>,
+    groups: Vec<wgpu::BindGroup>,
+    grid: Grid,
+}
+
+/// Uniforms of one plan share a buffer; each starts at a multiple of this.
+const UNIFORM_ALIGNMENT: usize = 256;
+
+impl Engine {
+    /// An engine with nothing in it.
+    pub fn new(gpu: Gpu) -> Self {
+        Self {
+            gpu,
+            buffers: HashMap::new(),
+            passing: Vec::new(),
+            pipelines: HashMap::new(),
+            staging: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Bytes that the passing buffers of all plans take.
+    pub fn passing_bytes(&self) -> u64 {
+        self.passing.iter().map(wgpu::Buffer::size).sum()
+    }
+
+    /// Makes the memory behind a lasting buffer, filled with zeros.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if the adapter's limits forbid it.
+    pub fn create(&mut self, id: BufferId, bytes: u64) -> Result<()> {
+        let buffer = self.storage(bytes)?;
+        self.buffers.insert(id, buffer);
+        Ok(())
+    }
+
+    /// Makes the memory behind a lasting tensor, filled with zeros.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if the adapter's limits forbid it.
+    pub fn create_tensor(&mut self, tensor: &Tensor) -> Result<()> {
+        self.create(tensor.buffer, tensor.bytes())
+    }
+
+    /// Frees a lasting buffer; plans that use it keep it until they go.
+    pub fn free(&mut self, id: BufferId) {
+        self.buffers.remove(&id);
+    }
+
+    fn storage(&mut self, bytes: u64) -> Result<wgpu::Buffer> {
+        let caps = self.gpu.caps();
+        let limit = caps.max_buffer.min(caps.max_binding);
+        let size = bytes.max(16).next_multiple_of(16);
+        if size > limit {
+            return Err(Error::Memory(format!(
+                "a buffer of {size} bytes is over the limit of {limit} bytes of {}",
+                self.gpu.adapter().name
+            )));
+        }
+        self.counters.allocations += 1;
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC;
+        Ok(self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        }))
+    }
+
+    fn buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
+        self.buffers
+            .get(&id)
+            .ok_or_else(|| Error::Device(format!("buffer {id:?} was never created")))
+    }
+
+    /// Writes bytes into a lasting buffer, before whatever is submitted next.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the buffer was never created.
+    pub fn write(&self, id: BufferId, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.gpu.queue.write_buffer(self.buffer(id)?, offset, bytes);
+        Ok(())
+    }
+
+    /// Hands pending writes to the device, so that their staging memory can go.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device has failed.
+    pub fn flush(&self) -> Result<()> {
+        self.gpu.queue.submit([]);
+        #[cfg(not(target_arch = "wasm32"))]
+        self.gpu
+            .device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|error| Error::Device(error.to_string()))?;
+        self.gpu.check()
+    }
+
+    /// Resolves every pipeline and bind group of a recording.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if a passing buffer is too large, [`Error::Device`] if a kernel does not compile.
+    pub fn prepare(&mut self, recording: &Recording) -> Result<Plan> {
+        let (place_of, places) = recording.places();
+        let chosen = self.choose_places(&places)?;
+        let uniforms = self.uniforms(recording);
+        let mut steps = Vec::with_capacity(recording.dispatches.len());
+        for (index, dispatch) in recording.dispatches.iter().enumerate() {
+            let pipeline = self.pipeline(&dispatch.program, &dispatch.groups);
+            let mut groups = Vec::with_capacity(dispatch.groups.len());
+            for (number, bindings) in dispatch.groups.iter().enumerate() {
+                let mut entries = Vec::with_capacity(bindings.len() + 1);
+                if number == 0 {
+                    entries.push(wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &uniforms,
+                        offset: (index * UNIFORM_ALIGNMENT) as u64,
+                        size: NonZeroU64::new(dispatch.params.len().max(16) as u64),
+                    }));
+                }
+                for binding in bindings {
+                    let id = binding.buffer();
+                    let buffer = match id.passing_index() {
+                        Some(passing) => &self.passing[chosen[place_of[passing]]],
+                        None => self.buffer(id)?,
+                    };
+                    entries.push(buffer.as_entire_binding());
+                }
+                let entries: Vec<wgpu::BindGroupEntry<'_>> = entries
+                    .into_iter()
+                    .zip(0..)
+                    .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
+                    .collect();
+                groups.push(self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(dispatch.program.kernel.name),
+                    layout: &pipeline.layouts[number],
+                    entries: &entries,
+                }));
+            }
+            self.counters.allocations += groups.len() as u64;
+            steps.push(Step { pipeline, groups, grid: dispatch.grid });
+        }
+        self.gpu.check()?;
+        Ok(Plan { steps, weight_bytes: recording.weight_bytes() })
+    }
+
+    /// For each place of a recording, a shared buffer that is large enough.
+    fn choose_places(&mut self, places: &[u64]) -> Result<Vec<usize>> {
+        let mut taken = vec![false; self.passing.len()];
+        let mut chosen = Vec::with_capacity(places.len());
+        for &bytes in places {
+            let fits = (0..self.passing.len())
+                .filter(|&index| !taken[index] && self.passing[index].size() >= bytes)
+                .min_by_key(|&index| self.passing[index].size());
+            let index = match fits {
+                Some(index) => index,
+                None => {
+                    let buffer = self.storage(bytes)?;
+                    self.passing.push(buffer);
+                    taken.push(false);
+                    self.passing.len() - 1
+                }
+            };
+            taken[index] = true;
+            chosen.push(index);
+        }
+        Ok(chosen)
+    }
+
+    fn uniforms(&mut self, recording: &Recording) -> wgpu::Buffer {
+        let mut bytes = vec![0; (recording.dispatches.len() * UNIFORM_ALIGNMENT).max(16)];
+        for (index, dispatch) in recording.dispatches.iter().enumerate() {
+            let start = index * UNIFORM_ALIGNMENT;
+            bytes[start..start + dispatch.params.len()].copy_from_slice(&dispatch.params);
+        }
+        let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("uniforms"),
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.counters.allocations += 1;
+        self.gpu.queue.write_buffer(&buffer, 0, &bytes);
+        buffer
+    }
+
+    fn pipeline(&mut self, program: &Program, groups: &[Vec<Binding>]) -> Arc<Pipeline> {
+        let key = format!("{} {}", program.label(), access(groups));
+        if let Some(pipeline) = self.pipelines.get(&key) {
+            return Arc::clone(pipeline);
+        }
+        let device = &self.gpu.device;
+        let layouts: Vec<wgpu::BindGroupLayout> = groups
+            .iter()
+            .enumerate()
+            .map(|(number, bindings)| {
+                let storage = bindings.iter().map(|binding| wgpu::BufferBindingType::Storage {
+                    read_only: matches!(binding, Binding::Read(_)),
+                });
+                let uniform = (number == 0).then_some(wgpu::BufferBindingType::Uniform);
+                let entries: Vec<wgpu::BindGroupLayoutEntry> = uniform
+                    .into_iter()
+                    .chain(storage)
+                    .zip(0..)
+                    .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+                        binding,
+                        visibility: wgpu::ShaderStages::COMPUTE,
+                        ty: wgpu::BindingType::Buffer {
+                            ty,
+                            has_dynamic_offset: false,
+                            min_binding_size: None,
+                        },
+                        count: None,
+                    })
+                    .collect();
+                device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label: Some(program.kernel.name),
+                    entries: &entries,
+                })
+            })
+            .collect();
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(program.kernel.name),
+            bind_group_layouts: &layouts.iter().map(Some).collect::<Vec<_>>(),
+            immediate_size: 0,
+        });
+        let module = self.module(program);
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(program.kernel.name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some(program.kernel.name),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &program.constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        self.counters.allocations += 1;
+        let pipeline = Arc::new(Pipeline { pipeline, layouts });
+        self.pipelines.insert(key, Arc::clone(&pipeline));
+        pipeline
+    }
+
+    #[allow(unsafe_code, reason = "the kernels are our own; the shader tests check them")]
+    fn module(&self, program: &Program) -> wgpu::ShaderModule {
+        let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
+        checks.bounds_checks = cfg!(debug_assertions);
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(program.kernel.name),
+            source: wgpu::ShaderSource::Wgsl(link(program, Target::Naga).into()),
+        };
+        // SAFETY: every loop of our kernels ends by a bound that the op's shape check has verified,
+        // and every index is within the buffers whose sizes that check compared; debug builds and
+        // tests keep the bounds checks and so prove it. Loop bounding alone costs a fifth of the
+        // speed and keeps drivers from unrolling.
+        unsafe { self.gpu.device.create_shader_module_trusted(descriptor, checks) }
+    }
+
+    /// Runs plans one after another in one pass and one submit; each may know its extent only now.
+    /// Then copies the named ranges, in order, into one piece of memory for the host.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device has failed or a buffer was never created.
+    pub fn submit(
+        &mut self,
+        steps: &[(&Plan, u32)],
+        reads: &[(BufferId, u64, u64)],
+    ) -> Result<Option<Readback>> {
+        let device = self.gpu.device.clone();
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if !steps.is_empty() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            self.counters.passes += 1;
+            for (plan, extent) in steps {
+                self.counters.dispatches += plan.steps.len() as u64;
+                self.counters.weight_bytes += plan.weight_bytes;
+                for step in &plan.steps {
+                    pass.set_pipeline(&step.pipeline.pipeline);
+                    for (number, group) in step.groups.iter().enumerate() {
+                        pass.set_bind_group(number as u32, group, &[]);
+                    }
+                    let [x, y, z] = step.grid.at(*extent);
+                    pass.dispatch_workgroups(x, y, z);
+                }
+            }
+        }
+        let bytes: u64 = reads.iter().map(|(_, _, bytes)| bytes).sum();
+        let staging = if bytes > 0 { Some(self.staging(bytes)) } else { None };
+        if let Some(staging) = &staging {
+            let mut at = 0;
+            for &(id, offset, bytes) in reads {
+                encoder.copy_buffer_to_buffer(self.buffer(id)?, offset, staging, at, bytes);
+                at += bytes;
+            }
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        self.counters.submits += 1;
+        self.counters.readback_bytes += bytes;
+        let readback = staging.map(|staging| Readback::new(staging, bytes));
+        self.gpu.poller.submitted();
+        self.gpu.check()?;
+        Ok(readback)
+    }
+
+    fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
+        if let Some(found) = self.staging.iter().position(|buffer| buffer.size() >= bytes) {
+            return self.staging.swap_remove(found);
+        }
+        self.counters.allocations += 1;
+        self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("staging"),
+            size: bytes.next_multiple_of(256),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Waits for a read and keeps its staging memory for the next one.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails meanwhile.
+    pub async fn finish(&mut self, mut readback: Readback) -> Result<Vec<u8>> {
+        let bytes = (&mut readback).await;
+        if self.staging.len() < 16 {
+            self.staging.push(readback.into_staging());
+        }
+        self.gpu.check()?;
+        bytes
+    }
+
+    /// Reads a tensor, without the padding of its rows: `rows · columns` values.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails or the tensor was never created.
+    pub async fn read(&mut self, tensor: &Tensor) -> Result<Vec<f32>> {
+        let Some(readback) = self.submit(&[], &[(tensor.buffer, 0, tensor.bytes())])? else {
+            return Ok(Vec::new());
+        };
+        let bytes = self.finish(readback).await?;
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        let rows = values.chunks_exact(tensor.stride());
+        Ok(rows.flat_map(|row| &row[..tensor.columns]).copied().collect())
+    }
+
+    /// Writes `rows · columns` values into a lasting tensor.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the count differs, [`Error::Device`] if the tensor was never created.
+    pub fn write_tensor<T: bytemuck::Pod + Default>(
+        &self,
+        tensor: &Tensor,
+        values: &[T],
+    ) -> Result<()> {
+        if values.len() != tensor.rows * tensor.columns || size_of::<T>() != 4 {
+            return Err(Error::Shape {
+                op: "write",
+                reason: format!(
+                    "{} values for a tensor of {} x {}",
+                    values.len(),
+                    tensor.rows,
+                    tensor.columns
+                ),
+            });
+        }
+        let mut padded = vec![T::default(); tensor.rows * tensor.stride()];
+        for (row, from) in
+            padded.chunks_exact_mut(tensor.stride()).zip(values.chunks(tensor.columns.max(1)))
+        {
+            row[..from.len()].copy_from_slice(from);
+        }
+        self.write(tensor.buffer, 0, bytemuck::cast_slice(&padded))
+    }
+}
+
+/// Which buffers a kernel writes: two pipelines that differ only in this need different layouts.
+fn access(groups: &[Vec<Binding>]) -> String {
+    let letter = |binding: &Binding| if matches!(binding, Binding::Read(_)) { 'r' } else { 'w' };
+    groups
+        .iter()
+        .map(|group| group.iter().map(letter).collect::<String>())
+        .collect::<Vec<_>>()
+        .join("|")
+}

@@ -1,0 +1,17 @@
+//! The only folder that says `wgpu`: devices, buffers, shaders, recordings, and the engine that runs them.
+//!
+//! Nothing here knows what a transformer is.
+
+mod device;
+mod engine;
+mod readback;
+mod recording;
+mod shader;
+mod tensor;
+
+pub use device::{Adapter, AdapterChoice, Caps, Gpu, adapters};
+pub use engine::{Counters, Engine, Plan};
+pub use readback::Readback;
+pub use recording::{Binding, Dispatch, Grid, Recording};
+pub use shader::{Kernel, Need, Part, Program, Target, link};
+pub use tensor::{BufferId, Tensor, padded};

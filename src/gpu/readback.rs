@@ -1,0 +1,106 @@
+//! Reading back without blocking: a future per read, and a thread that polls the device.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, Result};
+
+/// Polls the device on a thread of its own, so that nobody who awaits a read has to.
+#[derive(Debug)]
+pub(super) struct Poller {
+    #[cfg(not(target_arch = "wasm32"))]
+    wake: Sender<()>,
+}
+
+impl Poller {
+    /// Starts the thread; it ends when the poller is dropped.
+    pub(super) fn new(device: wgpu::Device) -> Self {
+        #[cfg(target_arch = "wasm32")]
+        {
+            drop(device);
+            Self {}
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let (wake, woken) = channel();
+            std::thread::spawn(move || {
+                while woken.recv().is_ok() {
+                    if let Err(error) = device.poll(wgpu::PollType::wait_indefinitely()) {
+                        log::error!("while waiting for the device: {error}");
+                    }
+                }
+            });
+            Self { wake }
+        }
+    }
+
+    /// Tells the thread that something was submitted that somebody awaits.
+    pub(super) fn submitted(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        // The thread ends only with the poller itself, so the message always arrives.
+        let _ = self.wake.send(());
+    }
+}
+
+#[derive(Debug, Default)]
+struct Arrival {
+    result: Option<Result<(), wgpu::BufferAsyncError>>,
+    waker: Option<Waker>,
+}
+
+/// Bytes on their way from the device: a future.
+#[derive(Debug)]
+pub struct Readback {
+    staging: wgpu::Buffer,
+    bytes: u64,
+    arrival: Arc<Mutex<Arrival>>,
+}
+
+impl Readback {
+    /// Maps the first `bytes` of `staging` once the work submitted so far is done.
+    pub(super) fn new(staging: wgpu::Buffer, bytes: u64) -> Self {
+        let arrival = Arc::new(Mutex::new(Arrival::default()));
+        let sender = Arc::clone(&arrival);
+        staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+            let waker = sender.lock().ok().and_then(|mut arrival| {
+                arrival.result = Some(result);
+                arrival.waker.take()
+            });
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        Self { staging, bytes, arrival }
+    }
+
+    /// Gives the staging buffer back for the next read.
+    pub(super) fn into_staging(self) -> wgpu::Buffer {
+        self.staging
+    }
+}
+
+impl Future for &mut Readback {
+    type Output = Result<Vec<u8>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Ok(mut arrival) = self.arrival.lock() else {
+            return Poll::Ready(Err(Error::Device("a thread failed during a read".to_owned())));
+        };
+        match arrival.result.take() {
+            None => {
+                arrival.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+            Some(Err(error)) => Poll::Ready(Err(Error::Device(format!("reading back: {error}")))),
+            Some(Ok(())) => {
+                let view = self.staging.slice(..self.bytes).get_mapped_range();
+                let bytes = view.map(|view| view.to_vec());
+                self.staging.unmap();
+                Poll::Ready(bytes.map_err(|e| Error::Device(format!("reading back: {e:?}"))))
+            }
+        }
+    }
+}

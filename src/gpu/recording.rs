@@ -1,0 +1,175 @@
+//! What is to run, as plain data: recording needs no device and can be printed, compared and tested.
+
+use std::fmt;
+
+use super::shader::Program;
+use super::tensor::{BufferId, Tensor};
+
+/// A list of dispatches over handles.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    pub(super) dispatches: Vec<Dispatch>,
+    /// The bytes of each passing buffer.
+    pub(super) passing: Vec<u64>,
+}
+
+/// One kernel over its buffers.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The kernel and its variant.
+    pub program: Program,
+    /// The bytes of the uniform at group 0, binding 0.
+    pub params: Vec<u8>,
+    /// The storage buffers of each group; group 0 counts from binding 1, the others from 0.
+    pub groups: Vec<Vec<Binding>>,
+    /// How many workgroups.
+    pub grid: Grid,
+    /// Bytes of weights that the dispatch fetches.
+    pub weight_bytes: u64,
+}
+
+/// A buffer as a kernel sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Only read.
+    Read(BufferId),
+    /// Written, and perhaps read.
+    Write(BufferId),
+}
+
+impl Binding {
+    /// The buffer.
+    pub fn buffer(self) -> BufferId {
+        match self {
+            Self::Read(buffer) | Self::Write(buffer) => buffer,
+        }
+    }
+}
+
+/// How many workgroups run along x, y and z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grid {
+    /// Known while recording.
+    Fixed([u32; 3]),
+    /// One along z for every `chunk` of the extent that is known only when the plan runs.
+    Extent {
+        /// Workgroups along x.
+        x: u32,
+        /// Workgroups along y.
+        y: u32,
+        /// How much of the extent one workgroup covers.
+        chunk: u32,
+    },
+}
+
+impl Grid {
+    /// The workgroups for a given extent.
+    pub fn at(self, extent: u32) -> [u32; 3] {
+        match self {
+            Self::Fixed(grid) => grid,
+            Self::Extent { x, y, chunk } => [x, y, extent.div_ceil(chunk).max(1)],
+        }
+    }
+}
+
+impl Recording {
+    /// An empty recording.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A matrix that lives from its first writer to its last reader in this recording.
+    pub fn tensor(&mut self, rows: usize, columns: usize) -> Tensor {
+        let buffer = BufferId::passing(self.passing.len());
+        let tensor = Tensor { buffer, rows, columns };
+        self.passing.push(tensor.bytes());
+        tensor
+    }
+
+    /// Appends a dispatch.
+    pub fn push(&mut self, dispatch: Dispatch) {
+        self.dispatches.push(dispatch);
+    }
+
+    /// What was recorded so far.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// The bytes of weights that one run fetches.
+    pub fn weight_bytes(&self) -> u64 {
+        self.dispatches.iter().map(|dispatch| dispatch.weight_bytes).sum()
+    }
+
+    /// Gives each passing buffer a place, reusing places whose tenant is no longer needed.
+    /// Returns the place of each and the bytes of each place.
+    pub(super) fn places(&self) -> (Vec<usize>, Vec<u64>) {
+        let mut last_use = vec![0; self.passing.len()];
+        for (step, dispatch) in self.dispatches.iter().enumerate() {
+            for index in dispatch.groups.iter().flatten().filter_map(|b| b.buffer().passing_index())
+            {
+                last_use[index] = step;
+            }
+        }
+        let mut place_of = vec![usize::MAX; self.passing.len()];
+        let mut places: Vec<u64> = Vec::new();
+        let mut free: Vec<usize> = Vec::new();
+        for (step, dispatch) in self.dispatches.iter().enumerate() {
+            let used: Vec<usize> = dispatch
+                .groups
+                .iter()
+                .flatten()
+                .filter_map(|binding| binding.buffer().passing_index())
+                .collect();
+            for &index in &used {
+                if place_of[index] != usize::MAX {
+                    continue;
+                }
+                let bytes = self.passing[index];
+                // The smallest place that is large enough, else the largest, which then grows.
+                let best = free
+                    .iter()
+                    .copied()
+                    .min_by_key(|&place| (places[place] < bytes, places[place].abs_diff(bytes)));
+                let place = best.unwrap_or_else(|| {
+                    places.push(0);
+                    places.len() - 1
+                });
+                free.retain(|&other| other != place);
+                places[place] = places[place].max(bytes);
+                place_of[index] = place;
+            }
+            for &index in &used {
+                if last_use[index] == step && !free.contains(&place_of[index]) {
+                    free.push(place_of[index]);
+                }
+            }
+        }
+        (place_of, places)
+    }
+
+    /// The bytes that the passing buffers take together once places are shared.
+    pub fn passing_bytes(&self) -> u64 {
+        self.places().1.iter().sum()
+    }
+}
+
+/// One line a dispatch: the schedule, as the snapshot test prints it.
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for dispatch in &self.dispatches {
+            let grid = match dispatch.grid {
+                Grid::Fixed([x, y, z]) => format!("{x}x{y}x{z}"),
+                Grid::Extent { x, y, chunk } => format!("{x}x{y}x(n/{chunk})"),
+            };
+            writeln!(
+                f,
+                "{:<10} {:>9} B  {}",
+                grid,
+                dispatch.weight_bytes,
+                dispatch.program.label()
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Shaders as text: kernels, the parts they call, and the one function that joins them.
+//!
+//! WGSL's module scope has no order, so joining files is a true link step. Only `enable` lines must
+//! come first, and who needs which differs between compilers: [`link`] writes them.
+
+/// A kernel: one file under `shaders/`, whose entry point has the file's name.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The name of file and entry point.
+    pub name: &'static str,
+    /// The WGSL text.
+    pub source: &'static str,
+}
+
+/// A file under `shaders/parts/` with functions that kernels call.
+#[derive(Debug)]
+pub struct Part {
+    /// The file's name.
+    pub name: &'static str,
+    /// The WGSL text.
+    pub source: &'static str,
+    /// What the device must offer.
+    pub needs: &'static [Need],
+}
+
+/// A capability that some devices lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Sums over the lanes that run in lock step.
+    Subgroups,
+    /// Arithmetic in half floats.
+    F16,
+}
+
+/// Who compiles the linked text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// naga, which knows subgroups without being told and refuses the line that tells it.
+    Naga,
+    /// A browser, which requires the line.
+    Browser,
+}
+
+/// A kernel with all its slots filled and all its numbers chosen: what becomes one pipeline.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The kernel.
+    pub kernel: &'static Kernel,
+    /// A part for each of its slots.
+    pub parts: Vec<&'static Part>,
+    /// Values of `override` constants.
+    pub constants: Vec<(&'static str, f64)>,
+}
+
+impl Program {
+    /// A kernel that has no slots and keeps its default numbers.
+    pub fn new(kernel: &'static Kernel) -> Self {
+        Self { kernel, parts: Vec::new(), constants: Vec::new() }
+    }
+
+    /// Fills a slot.
+    #[must_use]
+    pub fn part(mut self, part: &'static Part) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// Chooses a number.
+    #[must_use]
+    pub fn constant(mut self, name: &'static str, value: impl Into<f64>) -> Self {
+        self.constants.push((name, value.into()));
+        self
+    }
+
+    /// One word for kernel, parts and numbers: what distinguishes two pipelines.
+    pub fn label(&self) -> String {
+        let mut label = self.kernel.name.to_owned();
+        for part in &self.parts {
+            label.push('+');
+            label.push_str(part.name);
+        }
+        for (name, value) in &self.constants {
+            label.push_str(&format!(" {name}={value}"));
+        }
+        label
+    }
+}
+
+/// Joins a kernel and its parts into one module for `target`.
+pub fn link(program: &Program, target: Target) -> String {
+    let needs = |need| program.parts.iter().any(|part| part.needs.contains(&need));
+    let mut text = String::new();
+    if needs(Need::F16) {
+        text.push_str("enable f16;\n");
+    }
+    if needs(Need::Subgroups) && target == Target::Browser {
+        text.push_str("enable subgroups;\n");
+    }
+    text.push_str(program.kernel.source);
+    for part in &program.parts {
+        text.push('\n');
+        text.push_str(part.source);
+    }
+    text
+}

@@ -1,0 +1,67 @@
+//! Handles on device memory: plain numbers, so that recording needs no device.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Names one buffer: a lasting one, or a passing one of a single recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(u64);
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Set in the ids of buffers that live only within one recording.
+const PASSING: u64 = 1 << 63;
+
+impl BufferId {
+    /// A name that no other lasting buffer has.
+    pub fn fresh() -> Self {
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn passing(index: usize) -> Self {
+        Self(PASSING | index as u64)
+    }
+
+    /// The index within its recording, if the buffer is a passing one.
+    pub(super) fn passing_index(self) -> Option<usize> {
+        (self.0 & PASSING != 0).then_some((self.0 & !PASSING) as usize)
+    }
+}
+
+/// Rows are padded to a multiple of this many values, so that every kernel may load four at once
+/// and every packed format fills whole 16-byte words.
+const PADDING: usize = 8;
+
+/// The length of a stored row of `columns` values.
+pub const fn padded(columns: usize) -> usize {
+    columns.div_ceil(PADDING) * PADDING
+}
+
+/// A matrix of 4-byte values on the device, row after row.
+///
+/// What lies in the padding of a row is finite, but otherwise unspecified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Where the values are.
+    pub buffer: BufferId,
+    /// How many rows.
+    pub rows: usize,
+    /// Values in a row that mean something.
+    pub columns: usize,
+}
+
+impl Tensor {
+    /// A matrix in a buffer of its own that outlives recordings; the engine must still create it.
+    pub fn lasting(rows: usize, columns: usize) -> Self {
+        Self { buffer: BufferId::fresh(), rows, columns }
+    }
+
+    /// The distance between the starts of two rows, in values.
+    pub const fn stride(&self) -> usize {
+        padded(self.columns)
+    }
+
+    /// The bytes of the whole matrix.
+    pub const fn bytes(&self) -> u64 {
+        (self.rows * self.stride() * 4) as u64
+    }
+}

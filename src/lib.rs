@@ -1,0 +1,11 @@
+//! A decoder-only transformer written out in full as WGSL compute shaders.
+pub mod config;
+pub mod error;
+pub mod gpu;
+pub mod model;
+pub mod names;
+pub mod ops;
+pub mod reference;
+pub mod text;
+pub mod weights;
+pub use error::{Error, Result};

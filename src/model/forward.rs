@@ -1,0 +1,209 @@
+//! The forward page: a decoder-only transformer from top to bottom, for every family.
+//!
+//! The unit of work is a row: a token at a position of a sequence. Prefill, decode and batches are
+//! the same page over different rows; which kernel runs is the op's affair.
+
+use crate::config::{Norm, Position};
+use crate::error::Result;
+use crate::gpu::{BufferId, Tensor};
+use crate::names::Hook;
+use crate::ops::{
+    Attention, Cache, Columns, Embed, Gather, Gelu, HeadNorm, LayerNorm, Linear, RmsNorm, Rope,
+    Store, SwiGlu,
+};
+
+use super::{Block, Map, MlpWeights, Model, NormWeights, Tape};
+
+/// Records the residual stream of `count` rows after the final norm, (T, C).
+///
+/// `rows` holds token, position, sequence and step of each row; `caches` one cache a layer.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) if the model's tensors do not fit together.
+pub fn forward(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    caches: &[Cache],
+    rows: BufferId,
+    count: usize,
+) -> Result<Tensor> {
+    let x = embed(tape, model, rows, count)?;
+    for (layer, block) in model.blocks.iter().enumerate() {
+        tape.mark(Hook::ResidPre(layer), Columns::all(x))?;
+        let normed = norm(tape, model, &block.norm1, x, Hook::Ln1Normalized(layer))?;
+        let z = attention(tape, model, block, layer, &caches[layer], rows, normed)?;
+        tape.push_residual(Hook::AttnOut(layer), linear(z, &block.out, x))?;
+        if let (Some(norm2), Some(mlp)) = (&block.norm2, &block.mlp) {
+            tape.mark(Hook::ResidMid(layer), Columns::all(x))?;
+            let normed = norm(tape, model, norm2, x, Hook::Ln2Normalized(layer))?;
+            let (hidden, down) = perceptron(tape, mlp, layer, normed)?;
+            tape.push_residual(Hook::MlpOut(layer), linear(hidden, down, x))?;
+        }
+        tape.mark(Hook::ResidPost(layer), Columns::all(x))?;
+    }
+    norm(tape, model, &model.final_norm, x, Hook::LnFinalNormalized)
+}
+
+/// Records logits, (N, V), of the rows of `x` that `index` names, or of all of them.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) if the shapes do not fit.
+pub fn logits(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    x: Tensor,
+    index: Option<BufferId>,
+    out: Tensor,
+) -> Result<()> {
+    let mut chosen = x;
+    if index.is_some() {
+        chosen = tape.tensor(out.rows, x.columns);
+        tape.push(Gather { x: Columns::all(x), index, out: chosen })?;
+    }
+    let head = Linear { x: chosen, weight: model.head(), bias: None, store: Store::Write, out };
+    tape.push(head)
+}
+
+/// Tokens, and learned positions, to vectors.
+fn embed(tape: &mut Tape<'_>, model: &Model, rows: BufferId, count: usize) -> Result<Tensor> {
+    let out = tape.tensor(count, model.config.width);
+    tape.push(Embed { rows, table: &model.embed, positions: model.positions, out })?;
+    Ok(out)
+}
+
+/// The model's kind of norm.
+fn norm(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    weights: &NormWeights,
+    x: Tensor,
+    normalized: Hook,
+) -> Result<Tensor> {
+    let eps = model.config.norm_eps;
+    let one = |tape: &mut Tape<'_>, scaled: bool| -> Result<Tensor> {
+        let out = tape.tensor(x.rows, x.columns);
+        match model.config.norm {
+            Norm::LayerNorm => {
+                let affine = weights.bias.filter(|_| scaled).map(|bias| (weights.gain, bias));
+                tape.push(LayerNorm { x, affine, eps, out })?;
+            }
+            Norm::RmsNorm => {
+                tape.push(RmsNorm { x, gain: scaled.then_some(weights.gain), eps, out })?;
+            }
+        }
+        Ok(out)
+    };
+    if tape.wants(normalized) {
+        let plain = one(tape, false)?;
+        tape.mark(normalized, Columns::all(plain))?;
+    }
+    one(tape, true)
+}
+
+/// Queries, keys and values; rotation; the cache; attention over it. Gives z, (T, H·D).
+fn attention(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    block: &Block,
+    layer: usize,
+    cache: &Cache,
+    rows: BufferId,
+    x: Tensor,
+) -> Result<Tensor> {
+    let config = &model.config;
+    let widths = [config.q_width(), config.kv_width(), config.kv_width()];
+    let mut qkv = [None; 3];
+    for joined in &block.qkv {
+        let out = tape.tensor(x.rows, joined.map.weight.rows);
+        tape.push(linear(x, &joined.map, out))?;
+        let mut start = 0;
+        for &which in &joined.holds {
+            qkv[which] = Some(Columns::range(out, start, widths[which]));
+            start += widths[which];
+        }
+    }
+    let [Some(q), Some(k), Some(v)] = qkv else { return Ok(x) };
+    tape.mark(Hook::Q(layer), q)?;
+    tape.mark(Hook::K(layer), k)?;
+    tape.mark(Hook::V(layer), v)?;
+    if let Some(gains) = block.qk_norm {
+        let eps = config.norm_eps;
+        if q.of == k.of && q.start + q.count == k.start {
+            let both = Columns::range(q.of, q.start, q.count + k.count);
+            tape.push(HeadNorm { x: both, queries: config.heads, gains, eps })?;
+        } else {
+            tape.push(HeadNorm { x: q, queries: config.heads, gains, eps })?;
+            tape.push(HeadNorm { x: k, queries: 0, gains, eps })?;
+        }
+    }
+    let turned = tape.tensor(x.rows, config.q_width());
+    let table = match (&config.position, model.rope) {
+        (Position::Rope(rope), Some(table)) => Some((table, rope.rotated)),
+        _ => None,
+    };
+    tape.push(Rope { rows, q, k, v, table, cache: *cache, out: turned })?;
+    if table.is_some() {
+        tape.mark(Hook::RotQ(layer), Columns::all(turned))?;
+    }
+    let z = tape.tensor(x.rows, config.q_width());
+    let window = config.windows.get(layer).copied().flatten();
+    tape.push(Attention { rows, q: turned, cache: *cache, window, out: z })?;
+    tape.mark(Hook::Z(layer), Columns::all(z))?;
+    Ok(z)
+}
+
+/// The perceptron up to its last map, which adds to the residual stream.
+fn perceptron<'m>(
+    tape: &mut Tape<'_>,
+    mlp: &'m MlpWeights,
+    layer: usize,
+    x: Tensor,
+) -> Result<(Tensor, &'m Map)> {
+    let pre = Hook::MlpPre(layer);
+    let unfused = tape.wants(pre) || tape.wants(Hook::MlpPreLinear(layer));
+    let down = match mlp {
+        MlpWeights::Gelu { down, .. }
+        | MlpWeights::SwiGlu { down, .. }
+        | MlpWeights::SwiGluApart { down, .. } => down,
+    };
+    let out = tape.tensor(x.rows, down.weight.columns);
+    match mlp {
+        MlpWeights::Gelu { up, .. } if !unfused => {
+            tape.push(Linear { store: Store::Gelu, ..linear(x, up, out) })?;
+        }
+        MlpWeights::Gelu { up, .. } => {
+            let before = tape.tensor(out.rows, out.columns);
+            tape.push(linear(x, up, before))?;
+            tape.mark(pre, Columns::all(before))?;
+            tape.push(Gelu { x: before, out })?;
+        }
+        MlpWeights::SwiGlu { gate_up, .. } if !unfused => {
+            tape.push(Linear { store: Store::SwiGlu, ..linear(x, gate_up, out) })?;
+        }
+        MlpWeights::SwiGlu { gate_up, .. } => {
+            let both = tape.tensor(x.rows, gate_up.weight.rows);
+            tape.push(linear(x, gate_up, both))?;
+            let gate = Columns { of: both, start: 0, count: out.columns, step: 2 };
+            glu(tape, layer, gate, Columns { start: 1, ..gate }, out)?;
+        }
+        MlpWeights::SwiGluApart { gate, up, .. } => {
+            let (g, u) = (tape.tensor(x.rows, out.columns), tape.tensor(x.rows, out.columns));
+            tape.push(linear(x, gate, g))?;
+            tape.push(linear(x, up, u))?;
+            glu(tape, layer, Columns::all(g), Columns::all(u), out)?;
+        }
+    }
+    tape.mark(Hook::MlpPost(layer), Columns::all(out))?;
+    Ok((out, down))
+}
+
+/// silu(gate) ⊙ up on its own.
+fn glu(tape: &mut Tape<'_>, layer: usize, gate: Columns, up: Columns, out: Tensor) -> Result<()> {
+    tape.mark(Hook::MlpPre(layer), gate)?;
+    tape.mark(Hook::MlpPreLinear(layer), up)?;
+    tape.push(SwiGlu { gate, up, out })
+}
+
+fn linear<'m>(x: Tensor, map: &'m Map, out: Tensor) -> Linear<'m> {
+    Linear { x, weight: &map.weight, bias: map.bias, store: Store::Write, out }
+}

@@ -1,0 +1,138 @@
+//! The model on the device: its weights, its state, and the forward page.
+
+mod forward;
+mod load;
+mod session;
+mod tape;
+
+pub use forward::{forward, logits};
+pub use load::{Fit, LoadOptions};
+pub use session::{Row, Session, SessionOptions};
+pub use tape::Tape;
+
+use crate::config::Config;
+use crate::gpu::{BufferId, Tensor};
+use crate::ops::Weight;
+
+/// A model whose weights lie on the device, or exist only by name in a dry recording.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Sizes and kinds.
+    pub config: Config,
+    /// Token embedding, (V, C); the head too where it is tied.
+    pub embed: Weight,
+    /// Learned position vectors, (P, C).
+    pub positions: Option<Tensor>,
+    /// The table that [`rope_table`](crate::ops::rope_table) makes.
+    pub rope: Option<BufferId>,
+    /// The layers.
+    pub blocks: Vec<Block>,
+    /// The norm before the head.
+    pub final_norm: NormWeights,
+    /// The output head, (V, C); absent where it is tied.
+    pub head: Option<Weight>,
+}
+
+/// One layer's weights.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The norm before attention.
+    pub norm1: NormWeights,
+    /// Queries, keys and values, joined where their formats are equal.
+    pub qkv: Vec<Joined>,
+    /// Gains of queries and keys, (2, D).
+    pub qk_norm: Option<Tensor>,
+    /// The output projection.
+    pub out: Map,
+    /// The norm before the perceptron; absent in attention-only models.
+    pub norm2: Option<NormWeights>,
+    /// The perceptron.
+    pub mlp: Option<MlpWeights>,
+}
+
+/// A linear map.
+#[derive(Clone, Debug)]
+pub struct Map {
+    /// (outputs, inputs).
+    pub weight: Weight,
+    /// (1, outputs).
+    pub bias: Option<Tensor>,
+}
+
+/// Several linear maps of one input as one.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The maps' rows, one after another.
+    pub map: Map,
+    /// Which of queries (0), keys (1) and values (2) it holds, in order.
+    pub holds: Vec<usize>,
+}
+
+/// A norm's gain, and its bias where it has one.
+#[derive(Clone, Copy, Debug)]
+pub struct NormWeights {
+    /// (1, C).
+    pub gain: Tensor,
+    /// (1, C).
+    pub bias: Option<Tensor>,
+}
+
+/// A perceptron's weights.
+#[derive(Clone, Debug)]
+pub enum MlpWeights {
+    /// down · gelu(up · x).
+    Gelu {
+        /// (F, C).
+        up: Map,
+        /// (C, F).
+        down: Map,
+    },
+    /// down · (silu(gate · x) ⊙ up · x), the rows of gate and up alternating.
+    SwiGlu {
+        /// (2F, C).
+        gate_up: Map,
+        /// (C, F).
+        down: Map,
+    },
+    /// The same, where the formats of gate and up differ.
+    SwiGluApart {
+        /// (F, C).
+        gate: Map,
+        /// (F, C).
+        up: Map,
+        /// (C, F).
+        down: Map,
+    },
+}
+
+impl Model {
+    /// The bytes of the weights on the device.
+    pub fn bytes(&self) -> u64 {
+        let vector = |tensor: &Option<Tensor>| tensor.map_or(0, |tensor| tensor.bytes());
+        let norm = |norm: &NormWeights| norm.gain.bytes() + vector(&norm.bias);
+        let map = |map: &Map| map.weight.bytes() + vector(&map.bias);
+        let mlp = |mlp: &MlpWeights| match mlp {
+            MlpWeights::Gelu { up, down } => map(up) + map(down),
+            MlpWeights::SwiGlu { gate_up, down } => map(gate_up) + map(down),
+            MlpWeights::SwiGluApart { gate, up, down } => map(gate) + map(up) + map(down),
+        };
+        let block = |block: &Block| {
+            norm(&block.norm1)
+                + block.qkv.iter().map(|joined| map(&joined.map)).sum::<u64>()
+                + vector(&block.qk_norm)
+                + map(&block.out)
+                + block.norm2.as_ref().map_or(0, norm)
+                + block.mlp.as_ref().map_or(0, mlp)
+        };
+        self.embed.bytes()
+            + vector(&self.positions)
+            + self.blocks.iter().map(block).sum::<u64>()
+            + norm(&self.final_norm)
+            + self.head.as_ref().map_or(0, Weight::bytes)
+    }
+
+    /// The matrix that makes logits.
+    pub fn head(&self) -> &Weight {
+        self.head.as_ref().unwrap_or(&self.embed)
+    }
+}

@@ -1,0 +1,161 @@
+//! Attention over the cache: `attention` for many rows, `attention_split` and `attention_merge` for few.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+
+use super::rope::Cache;
+use super::{Choices, Op, ensure, kernel, word};
+
+/// z = softmax(q kᵀ / √D) v over the keys that each row may see.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention {
+    /// (T): token, position, sequence and step of each row.
+    pub rows: BufferId,
+    /// Queries after rotation, (T, H·D).
+    pub q: Tensor,
+    /// Keys and values, those of the rows themselves included.
+    pub cache: Cache,
+    /// How many latest positions a row sees, its own included; all without.
+    pub window: Option<usize>,
+    /// (T, H·D).
+    pub out: Tensor,
+}
+
+/// The most rows whose keys are split over workgroups.
+const FEW: usize = 8;
+
+/// Keys that one workgroup of `attention_split` takes.
+pub(crate) const CHUNK: usize = 64;
+
+/// Rows that one workgroup of `attention` takes.
+const ROWS: usize = 32;
+
+/// The widest head: the kernels' private arrays hold this many values.
+pub const MAX_HEAD_WIDTH: usize = 256;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    first: [u32; 7],
+    scale: f32,
+}
+
+/// How many of the query heads that use one key head a workgroup serves: all of them, as long as
+/// their queries and scores fit into half of the workgroup memory that every device has.
+fn shared_heads(group: usize, fours: usize) -> usize {
+    let fits =
+        |share: &usize| group.is_multiple_of(*share) && share * (fours * 16 + CHUNK * 4) <= 8 << 10;
+    (1..=group).rev().find(fits).unwrap_or(1)
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct MergeParams {
+    heads: u32,
+    width: u32,
+    stride: u32,
+    splits: u32,
+}
+
+impl Op for Attention {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { q, cache, out, .. } = self;
+        let width = cache.width;
+        ensure((q.rows, q.columns) == (out.rows, out.columns), "attention", || {
+            format!("q is {} x {}, out {} x {}", q.rows, q.columns, out.rows, out.columns)
+        })?;
+        ensure(width <= MAX_HEAD_WIDTH, "attention", || {
+            format!("heads of {width} are wider than {MAX_HEAD_WIDTH}")
+        })?;
+        ensure(q.columns.is_multiple_of(cache.heads * width), "attention", || {
+            format!("{} queries for {} key heads of {width}", q.columns, cache.heads)
+        })?;
+        let heads = q.columns / width;
+        if q.rows <= FEW {
+            self.split(recording, choices, heads);
+        } else {
+            self.whole(recording, heads);
+        }
+        Ok(())
+    }
+}
+
+impl Attention {
+    fn params(&self, heads: usize, second: [usize; 6]) -> Vec<u8> {
+        let mut first = [word(heads); 7];
+        for (slot, value) in first[1..].iter_mut().zip(second) {
+            *slot = word(value);
+        }
+        let scale = (1.0 / (self.cache.width as f64).sqrt()) as f32;
+        bytemuck::bytes_of(&Params { first, scale }).to_vec()
+    }
+
+    fn whole(&self, recording: &mut Recording, heads: usize) {
+        let Self { rows, q, cache, window, out } = self;
+        let params = self.params(
+            q.rows,
+            [heads, cache.heads, cache.width, q.stride(), cache.context, window.unwrap_or(0)],
+        );
+        recording.push(Dispatch {
+            program: Program::new(kernel("attention"))
+                .part(cache.reader())
+                .constant("WG", ROWS as f64)
+                .constant("FOURS", cache.fours() as f64),
+            params,
+            groups: vec![
+                vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
+                cache.reads(),
+            ],
+            grid: Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]),
+            weight_bytes: 0,
+        });
+    }
+
+    fn split(&self, recording: &mut Recording, choices: &Choices, heads: usize) {
+        let Self { rows, q, cache, window, out } = self;
+        let splits = cache.context.div_ceil(CHUNK);
+        let fours = cache.fours();
+        let partial = recording.tensor(q.rows * heads * splits, (fours + 1) * 4);
+        let share = shared_heads(heads / cache.heads, fours);
+        recording.push(Dispatch {
+            program: choices
+                .reduce
+                .apply(Program::new(kernel("attention_split")))
+                .part(cache.reader())
+                .constant("CHUNK", CHUNK as f64)
+                .constant("FOURS", fours as f64)
+                .constant("SHARE", share as f64),
+            params: self.params(
+                heads,
+                [cache.heads, cache.width, q.stride(), cache.context, window.unwrap_or(0), splits],
+            ),
+            groups: vec![
+                vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(partial.buffer)],
+                cache.reads(),
+            ],
+            grid: Grid::Extent { x: word(heads / share), y: word(q.rows), chunk: word(CHUNK) },
+            weight_bytes: 0,
+        });
+        let params = MergeParams {
+            heads: word(heads),
+            width: word(cache.width),
+            stride: word(out.stride()),
+            splits: word(splits),
+        };
+        recording.push(Dispatch {
+            program: Program::new(kernel("attention_merge"))
+                .constant("CHUNK", CHUNK as f64)
+                .constant("FOURS", fours as f64),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![
+                Binding::Read(*rows),
+                Binding::Read(partial.buffer),
+                Binding::Write(out.buffer),
+            ]],
+            grid: Grid::Fixed([word((heads * fours).div_ceil(64)), word(q.rows), 1]),
+            weight_bytes: 0,
+        });
+    }
+}

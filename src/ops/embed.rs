@@ -1,0 +1,70 @@
+//! `embed`: tokens to vectors.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+
+use super::{Choices, Op, Weight, ensure, kernel, word};
+
+/// out_t = E[token_t] (+ P[position_t]).
+#[derive(Clone, Copy, Debug)]
+pub struct Embed<'a> {
+    /// (T): token, position, sequence and step of each row.
+    pub rows: BufferId,
+    /// (V, C).
+    pub table: &'a Weight,
+    /// Learned position vectors, (P, C).
+    pub positions: Option<Tensor>,
+    /// (T, C).
+    pub out: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    words: u32,
+    stride: u32,
+    first: u32,
+    count: u32,
+}
+
+impl Op for Embed<'_> {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { rows, table, positions, out } = self;
+        ensure(out.columns == table.columns, "embed", || {
+            format!("out has {} columns, {} has {}", out.columns, table.name, table.columns)
+        })?;
+        ensure(positions.is_none_or(|p| p.columns == table.columns), "embed", || {
+            format!("the positions do not have the {} columns of {}", table.columns, table.name)
+        })?;
+        for piece in &table.parts {
+            let params = Params {
+                words: table.words(),
+                stride: word(out.stride() / 4),
+                first: word(piece.first),
+                count: word(piece.rows),
+            };
+            // Without learned positions their slot holds the table, which the kernel then does not touch.
+            let table_buffer = piece.planes[0];
+            recording.push(Dispatch {
+                program: Program::new(kernel("embed"))
+                    .part(table.decoder())
+                    .constant("LEARNED", f64::from(u8::from(positions.is_some()))),
+                params: bytemuck::bytes_of(&params).to_vec(),
+                groups: vec![
+                    vec![
+                        Binding::Read(*rows),
+                        Binding::Read(positions.map_or(table_buffer, |p| p.buffer)),
+                        Binding::Write(out.buffer),
+                    ],
+                    Weight::bindings(piece),
+                ],
+                grid: Grid::Fixed([params.words.div_ceil(64), word(out.rows), 1]),
+                weight_bytes: (table.bytes() / table.rows as u64) * out.rows as u64
+                    / table.parts.len() as u64,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! The shader texts, built into the library.
+
+use crate::gpu::{Kernel, Need, Part};
+
+macro_rules! kernels {
+    ($($name:literal),* $(,)?) => {
+        /// Every kernel, by name.
+        pub static KERNELS: &[Kernel] = &[$(Kernel {
+            name: $name,
+            source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+        }),*];
+    };
+}
+
+macro_rules! parts {
+    ($($name:literal $(needs $need:ident)?),* $(,)?) => {
+        /// Every part, by name.
+        pub static PARTS: &[Part] = &[$(Part {
+            name: $name,
+            source: include_str!(concat!("../../shaders/parts/", $name, ".wgsl")),
+            needs: &[$(Need::$need)?],
+        }),*];
+    };
+}
+
+kernels![
+    "embed",
+    "layer_norm",
+    "rms_norm",
+    "matvec",
+    "matmul",
+    "head_norm",
+    "rope",
+    "attention",
+    "attention_split",
+    "attention_merge",
+    "gelu",
+    "swiglu",
+    "gather",
+    "add",
+    "log_prob",
+];
+
+parts![
+    "weight_f32",
+    "weight_f16",
+    "weight_bf16",
+    "weight_q8_0",
+    "weight_q4_0",
+    "weight_q4_1",
+    "reduce_workgroup",
+    "reduce_subgroup" needs Subgroups,
+    "lanes_one",
+    "lanes_workgroup",
+    "lanes_subgroup" needs Subgroups,
+    "activation",
+    "store_plain",
+    "store_swiglu",
+    "cache_f32",
+    "cache_f16",
+    "cached_f32",
+    "cached_f16",
+];
+
+/// The kernel of this name.
+///
+/// # Panics
+/// If there is none: names are literals of this crate, and a test walks them all.
+pub fn kernel(name: &str) -> &'static Kernel {
+    KERNELS.iter().find(|kernel| kernel.name == name).expect("kernels are named by literals")
+}
+
+/// The part of this name.
+///
+/// # Panics
+/// If there is none: names are literals of this crate, and a test walks them all.
+pub fn part(name: &str) -> &'static Part {
+    PARTS.iter().find(|part| part.name == name).expect("parts are named by literals")
+}

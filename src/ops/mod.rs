@@ -1,0 +1,55 @@
+//! One file per kernel: named fields, a shape check, the bindings, the grid. Knows no model.
+//!
+//! The mathematics stands in the shader of the same name and, in plain Rust, in
+//! [`reference`](crate::reference).
+
+mod activation;
+mod attention;
+mod choices;
+mod embed;
+mod kernels;
+mod linear;
+mod norm;
+mod rope;
+mod rows;
+mod weight;
+
+pub use activation::{Gelu, SwiGlu};
+pub use attention::{Attention, MAX_HEAD_WIDTH};
+pub use choices::{Choices, Lanes, MatmulTile, Reduce};
+pub use embed::Embed;
+pub use kernels::{KERNELS, PARTS, kernel, part};
+pub use linear::{Linear, Store};
+pub use norm::{LayerNorm, RmsNorm};
+pub use rope::{Cache, CacheFormat, Columns, HeadNorm, Rope, rope_table};
+pub use rows::{Add, Gather, LogProb};
+pub use weight::{Weight, WeightPart};
+
+use crate::error::{Error, Result};
+use crate::gpu::Recording;
+
+/// Something that can be recorded.
+pub trait Op {
+    /// Checks the shapes, then appends its dispatches.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], naming the op and both shapes.
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()>;
+}
+
+/// Fails with the op's name and `reason` unless `holds`.
+fn ensure(holds: bool, op: &'static str, reason: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Shape { op, reason: reason() }) }
+}
+
+/// A count as a kernel takes it. Every count is a row, a column or a word of a bound buffer, whose
+/// size in bytes is below 2^32 by the adapter's limits, so this never saturates in a valid recording.
+fn word(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Spreads `count` workgroups over x and y, so that no axis passes 65,535.
+fn spread(count: usize) -> [u32; 3] {
+    let count = word(count);
+    if count <= 65_535 { [count, 1, 1] } else { [65_535, count.div_ceil(65_535), 1] }
+}

@@ -1,0 +1,257 @@
+//! `rope` and the key/value cache it fills, and `head_norm` before it.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Part, Program, Recording, Tensor};
+
+use super::{Choices, Op, ensure, kernel, part, word};
+
+/// Keys and values of one layer: (sequence, position, head, width padded to fours).
+#[derive(Clone, Copy, Debug)]
+pub struct Cache {
+    /// Keys.
+    pub k: BufferId,
+    /// Values.
+    pub v: BufferId,
+    /// How its numbers are stored.
+    pub format: CacheFormat,
+    /// Sequences that it holds.
+    pub sequences: usize,
+    /// Positions of each sequence.
+    pub context: usize,
+    /// K: key/value heads.
+    pub heads: usize,
+    /// D: width of a head.
+    pub width: usize,
+}
+
+/// How a key/value cache stores its numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheFormat {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// Half floats: half the memory.
+    F16,
+}
+
+impl Cache {
+    /// The bytes of its keys, and as many of its values.
+    pub fn bytes(&self) -> u64 {
+        let value = match self.format {
+            CacheFormat::F32 => 4,
+            CacheFormat::F16 => 2,
+        };
+        let values = self.sequences * self.context * self.heads * self.fours() * 4;
+        values as u64 * value
+    }
+
+    /// Fours of a head.
+    pub(super) fn fours(&self) -> usize {
+        self.width.div_ceil(4)
+    }
+
+    /// The part that reads it.
+    pub(super) fn reader(&self) -> &'static Part {
+        part(match self.format {
+            CacheFormat::F32 => "cached_f32",
+            CacheFormat::F16 => "cached_f16",
+        })
+    }
+
+    fn writer(&self) -> &'static Part {
+        part(match self.format {
+            CacheFormat::F32 => "cache_f32",
+            CacheFormat::F16 => "cache_f16",
+        })
+    }
+
+    pub(super) fn reads(&self) -> Vec<Binding> {
+        vec![Binding::Read(self.k), Binding::Read(self.v)]
+    }
+}
+
+/// Columns of a tensor: where queries, keys or values lie within joined rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    /// The tensor.
+    pub of: Tensor,
+    /// The first column.
+    pub start: usize,
+    /// How many.
+    pub count: usize,
+    /// The distance between two of them: 2 where two matrices alternate, else 1.
+    pub step: usize,
+}
+
+impl Columns {
+    /// All columns of a tensor.
+    pub fn all(of: Tensor) -> Self {
+        Self { of, start: 0, count: of.columns, step: 1 }
+    }
+
+    /// Neighbouring columns from `start` on.
+    pub fn range(of: Tensor, start: usize, count: usize) -> Self {
+        Self { of, start, count, step: 1 }
+    }
+
+    /// One past the last column.
+    pub(super) fn end(&self) -> usize {
+        self.start + self.count.saturating_sub(1) * self.step + usize::from(self.count > 0)
+    }
+}
+
+/// Turns queries and keys by their position, and writes keys and values to the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Rope {
+    /// (T): token, position, sequence and step of each row.
+    pub rows: BufferId,
+    /// (T, H·D).
+    pub q: Columns,
+    /// (T, K·D).
+    pub k: Columns,
+    /// (T, K·D).
+    pub v: Columns,
+    /// What [`rope_table`] makes, and how many values of each head it turns; nothing turns without.
+    pub table: Option<(BufferId, usize)>,
+    /// The cache.
+    pub cache: Cache,
+    /// Turned queries, (T, H·D).
+    pub out: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct RopeParams {
+    heads: u32,
+    kv_heads: u32,
+    width: u32,
+    rotated: u32,
+    q_start: u32,
+    q_stride: u32,
+    k_start: u32,
+    k_stride: u32,
+    v_start: u32,
+    v_stride: u32,
+    out_stride: u32,
+    context: u32,
+}
+
+/// Cosine and sine of b·f for b < 256, then of 256·a·f for every a that `context` needs, for each
+/// frequency f: from these two small tables every angle is joined exactly to f32.
+pub fn rope_table(frequencies: &[f64], context: usize) -> Vec<f32> {
+    let coarse = (0..context.div_ceil(256)).map(|a| a * 256);
+    (0..256)
+        .chain(coarse)
+        .flat_map(|position| {
+            frequencies.iter().flat_map(move |frequency| {
+                let angle = position as f64 * frequency;
+                [angle.cos() as f32, angle.sin() as f32]
+            })
+        })
+        .collect()
+}
+
+impl Op for Rope {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { rows, q, k, v, table, cache, out } = self;
+        let width = cache.width;
+        ensure(k.count == cache.heads * width && v.count == k.count, "rope", || {
+            format!("{} keys and {} values for {} heads of {width}", k.count, v.count, cache.heads)
+        })?;
+        ensure(q.count == out.columns && q.count.is_multiple_of(width), "rope", || {
+            format!("{} queries, {} outputs, heads of {width}", q.count, out.columns)
+        })?;
+        let heads = q.count / width;
+        let params = RopeParams {
+            heads: word(heads),
+            kv_heads: word(cache.heads),
+            width: word(width),
+            rotated: word(table.map_or(0, |(_, rotated)| rotated)),
+            q_start: word(q.start),
+            q_stride: word(q.of.stride()),
+            k_start: word(k.start),
+            k_stride: word(k.of.stride()),
+            v_start: word(v.start),
+            v_stride: word(v.of.stride()),
+            out_stride: word(out.stride()),
+            context: word(cache.context),
+        };
+        let fours = (heads + 2 * cache.heads) * cache.fours();
+        recording.push(Dispatch {
+            program: Program::new(kernel("rope")).part(cache.writer()),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![
+                vec![
+                    Binding::Read(*rows),
+                    Binding::Read(q.of.buffer),
+                    Binding::Read(k.of.buffer),
+                    Binding::Read(v.of.buffer),
+                    // Where nothing turns, the slot holds the queries, which serve as no table.
+                    Binding::Read(table.map_or(q.of.buffer, |(buffer, _)| buffer)),
+                    Binding::Write(out.buffer),
+                ],
+                vec![Binding::Write(cache.k), Binding::Write(cache.v)],
+            ],
+            grid: Grid::Fixed([word(fours.div_ceil(64)), word(out.rows), 1]),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}
+
+/// RMS-normalises each head in place; heads from `queries` on take the second row of gains.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadNorm {
+    /// Heads of the gains' width.
+    pub x: Columns,
+    /// How many heads take the first gain.
+    pub queries: usize,
+    /// (2, D).
+    pub gains: Tensor,
+    /// ε.
+    pub eps: f64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct HeadNormParams {
+    heads: u32,
+    queries: u32,
+    width: u32,
+    start: u32,
+    stride: u32,
+    gain_stride: u32,
+    eps: f32,
+    padding: u32,
+}
+
+impl Op for HeadNorm {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, queries, gains, eps } = self;
+        let width = gains.columns;
+        ensure(gains.rows == 2 && x.count.is_multiple_of(width), "head_norm", || {
+            format!("{} columns, gains {} x {width}", x.count, gains.rows)
+        })?;
+        let heads = x.count / width;
+        let params = HeadNormParams {
+            heads: word(heads),
+            queries: word(*queries),
+            width: word(width),
+            start: word(x.start),
+            stride: word(x.of.stride()),
+            gain_stride: word(gains.stride()),
+            eps: *eps as f32,
+            padding: 0,
+        };
+        recording.push(Dispatch {
+            program: Program::new(kernel("head_norm")),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![Binding::Read(gains.buffer), Binding::Write(x.of.buffer)]],
+            grid: Grid::Fixed([word(heads.div_ceil(64)), word(x.of.rows), 1]),
+            weight_bytes: gains.bytes(),
+        });
+        Ok(())
+    }
+}

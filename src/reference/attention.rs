@@ -1,0 +1,217 @@
+//! Twins of `attention`, which keeps no pattern, and of `attention_pattern`, which writes it out.
+
+use super::matmul::dot;
+use super::parallel::fill_runs;
+use super::softmax::softmax;
+
+/// The sizes of one attention layer.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionSize {
+    /// H: query heads.
+    pub heads: usize,
+    /// K: key/value heads; query head h reads key/value head h / (H / K).
+    pub kv_heads: usize,
+    /// D: values of one head.
+    pub head_width: usize,
+    /// A query sees this many latest positions, itself included; `None` sees all before it.
+    pub window: Option<usize>,
+}
+
+/// What [`attention_pattern`] writes out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionPattern {
+    /// q·k / √D, −∞ where masked, (H, T, S).
+    pub scores: Vec<f64>,
+    /// The softmax of each row of scores, (H, T, S).
+    pub pattern: Vec<f64>,
+}
+
+/// z = softmax(q Kᵀ / √D) V, per head and causal: q (T, H, D), keys and values (S, K, D),
+/// positions (T); gives (T, H, D).
+///
+/// The row at position p attends to keys 0..=p, or the last `window` of them; S is more than p.
+///
+/// Source: Vaswani et al. 2017; Phuong & Hutter 2022, algorithms 4 and 5.
+pub fn attention(
+    q: &[f64],
+    keys: &[f64],
+    values: &[f64],
+    positions: &[u32],
+    size: AttentionSize,
+) -> Vec<f64> {
+    debug_assert_eq!(q.len(), positions.len() * size.heads * size.head_width);
+    debug_assert_eq!(keys.len(), values.len());
+    let most_keys = keys.len() / (size.kv_heads * size.head_width);
+    let mut z = vec![0.0; q.len()];
+    fill_runs(&mut z, size.head_width, 2 * most_keys * size.head_width, |run, z| {
+        let (row, head) = (run / size.heads, run % size.heads);
+        let query = &q[run * size.head_width..][..size.head_width];
+        let seen = size.seen(positions[row]);
+        let scores: Vec<f64> = seen.clone().map(|key| size.score(query, keys, key, head)).collect();
+        for (weight, key) in softmax(&scores, scores.len()).into_iter().zip(seen) {
+            add_scaled(z, size.head_of(values, key, head), weight);
+        }
+    });
+    z
+}
+
+/// Scores and pattern of the same attention, which [`attention`] never holds as a whole.
+pub fn attention_pattern(
+    q: &[f64],
+    keys: &[f64],
+    positions: &[u32],
+    size: AttentionSize,
+) -> AttentionPattern {
+    let scores = attention_scores(q, keys, positions, size);
+    let pattern = softmax(&scores, keys.len() / (size.kv_heads * size.head_width));
+    AttentionPattern { scores, pattern }
+}
+
+/// q·k / √D, −∞ where masked: q (T, H, D), keys (S, K, D), positions (T); gives (H, T, S).
+pub fn attention_scores(
+    q: &[f64],
+    keys: &[f64],
+    positions: &[u32],
+    size: AttentionSize,
+) -> Vec<f64> {
+    let rows = positions.len();
+    let all_keys = keys.len() / (size.kv_heads * size.head_width);
+    let mut scores = vec![f64::NEG_INFINITY; size.heads * rows * all_keys];
+    for (run, scores) in scores.chunks_exact_mut(all_keys).enumerate() {
+        let (head, row) = (run / rows, run % rows);
+        let query = &q[(row * size.heads + head) * size.head_width..][..size.head_width];
+        for key in size.seen(positions[row]) {
+            scores[key] = size.score(query, keys, key, head);
+        }
+    }
+    scores
+}
+
+/// z = pattern · V: pattern (H, T, S), values (S, K, D); gives (T, H, D).
+pub fn attention_mix(pattern: &[f64], values: &[f64], size: AttentionSize) -> Vec<f64> {
+    let all_keys = values.len() / (size.kv_heads * size.head_width);
+    let rows = pattern.len() / (size.heads * all_keys);
+    let mut z = vec![0.0; rows * size.heads * size.head_width];
+    for (run, z) in z.chunks_exact_mut(size.head_width).enumerate() {
+        let (row, head) = (run / size.heads, run % size.heads);
+        let weights = &pattern[(head * rows + row) * all_keys..][..all_keys];
+        for (key, &weight) in weights.iter().enumerate() {
+            add_scaled(z, size.head_of(values, key, head), weight);
+        }
+    }
+    z
+}
+
+impl AttentionSize {
+    /// The keys that a query at this position sees.
+    fn seen(&self, position: u32) -> std::ops::Range<usize> {
+        let end = position as usize + 1;
+        self.window.map_or(0, |window| end.saturating_sub(window))..end
+    }
+
+    fn score(&self, query: &[f64], keys: &[f64], key: usize, head: usize) -> f64 {
+        dot(query, self.head_of(keys, key, head)) / (self.head_width as f64).sqrt()
+    }
+
+    /// The key or value that query head `head` reads at one position: from (S, K, D), (D).
+    fn head_of<'a>(&self, cached: &'a [f64], key: usize, head: usize) -> &'a [f64] {
+        let kv_head = head / (self.heads / self.kv_heads);
+        &cached[(key * self.kv_heads + kv_head) * self.head_width..][..self.head_width]
+    }
+}
+
+fn add_scaled(sum: &mut [f64], values: &[f64], weight: f64) {
+    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::tests::{Noise, assert_close};
+
+    const SIZE: AttentionSize =
+        AttentionSize { heads: 4, kv_heads: 2, head_width: 6, window: None };
+    const POSITIONS: [u32; 3] = [2, 3, 4];
+
+    /// q, keys and values for three new rows over five keys.
+    fn inputs() -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let mut noise = Noise::new(8);
+        (noise.values(3 * 4 * 6), noise.values(5 * 2 * 6), noise.values(5 * 2 * 6))
+    }
+
+    /// Three loops and indices, as a textbook has it.
+    fn naive(q: &[f64], k: &[f64], v: &[f64], positions: &[u32], size: AttentionSize) -> Vec<f64> {
+        let (heads, kv, width) = (size.heads, size.kv_heads, size.head_width);
+        let mut z = vec![0.0; q.len()];
+        for (t, &position) in positions.iter().enumerate() {
+            for h in 0..heads {
+                let g = h * kv / heads;
+                let (mut total, mut sums) = (0.0, vec![0.0; width]);
+                for s in 0..=position as usize {
+                    if size.window.is_some_and(|window| position as usize - s >= window) {
+                        continue;
+                    }
+                    let mut score = 0.0;
+                    for d in 0..width {
+                        score += q[(t * heads + h) * width + d] * k[(s * kv + g) * width + d];
+                    }
+                    let weight = (score / (width as f64).sqrt()).exp();
+                    total += weight;
+                    for d in 0..width {
+                        sums[d] += weight * v[(s * kv + g) * width + d];
+                    }
+                }
+                for d in 0..width {
+                    z[(t * heads + h) * width + d] = sums[d] / total;
+                }
+            }
+        }
+        z
+    }
+
+    #[test]
+    fn fused_unfused_and_naive_agree_with_and_without_a_window() {
+        let (q, k, v) = inputs();
+        for window in [None, Some(1), Some(2), Some(100)] {
+            let size = AttentionSize { window, ..SIZE };
+            let expected = naive(&q, &k, &v, &POSITIONS, size);
+            assert_close(&attention(&q, &k, &v, &POSITIONS, size), &expected, 1e-12);
+            let pattern = attention_pattern(&q, &k, &POSITIONS, size).pattern;
+            assert_close(&attention_mix(&pattern, &v, size), &expected, 1e-12);
+        }
+    }
+
+    #[test]
+    fn grouped_heads_are_repeated_heads() {
+        let (q, k, v) = inputs();
+        let repeat = |cached: &[f64]| -> Vec<f64> {
+            cached.chunks(6).flat_map(|head| [head, head].concat()).collect()
+        };
+        let single = AttentionSize { kv_heads: 4, ..SIZE };
+        let expected = attention(&q, &repeat(&k), &repeat(&v), &POSITIONS, single);
+        assert_eq!(attention(&q, &k, &v, &POSITIONS, SIZE), expected);
+    }
+
+    #[test]
+    fn pattern_rows_sum_to_one_and_see_their_window_only() {
+        let (q, k, _) = inputs();
+        let size = AttentionSize { window: Some(2), ..SIZE };
+        let AttentionPattern { scores, pattern } = attention_pattern(&q, &k, &POSITIONS, size);
+        for (run, row) in pattern.chunks(5).enumerate() {
+            assert_close(&[row.iter().sum()], &[1.0], 1e-14);
+            let position = POSITIONS[run % 3] as usize;
+            for (key, &weight) in row.iter().enumerate() {
+                let seen = key <= position && position - key < 2;
+                assert_eq!(weight > 0.0, seen, "row {run}, key {key}");
+                assert_eq!(scores[run * 5 + key].is_finite(), seen);
+            }
+        }
+    }
+
+    #[test]
+    fn one_key_gives_its_value() {
+        let (q, k, v) = inputs();
+        let z = attention(&q[..24], &k[..12], &v[..12], &[0], SIZE);
+        assert_close(&z, &[&v[..6], &v[..6], &v[6..12], &v[6..12]].concat(), 1e-15);
+    }
+}

@@ -1,0 +1,64 @@
+//! Keys and values of the tokens that a model has read.
+
+/// Keys and values of every layer, in f64; grows with each forward pass.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    tokens: usize,
+    width: usize,
+    layers: Vec<KeysValues>,
+}
+
+/// One layer's part of a cache.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeysValues {
+    /// (S, K, D), turned by their positions in rotary models.
+    pub keys: Vec<f64>,
+    /// (S, K, D).
+    pub values: Vec<f64>,
+}
+
+impl Cache {
+    /// An empty cache for keys of `width` = K·D values in each layer.
+    pub(super) fn new(layers: usize, width: usize) -> Self {
+        Self { tokens: 0, width, layers: vec![KeysValues::default(); layers] }
+    }
+
+    /// How many tokens it holds.
+    pub fn len(&self) -> usize {
+        self.tokens
+    }
+
+    /// Whether it holds no token.
+    pub fn is_empty(&self) -> bool {
+        self.tokens == 0
+    }
+
+    /// Forgets all tokens after the first `tokens`.
+    pub fn truncate(&mut self, tokens: usize) {
+        self.tokens = self.tokens.min(tokens);
+        for layer in &mut self.layers {
+            layer.keys.truncate(self.tokens * self.width);
+            layer.values.truncate(self.tokens * self.width);
+        }
+    }
+
+    /// Whether it was made for a model of these sizes.
+    pub(super) fn fits(&self, layers: usize, width: usize) -> bool {
+        self.layers.len() == layers && self.width == width
+    }
+
+    /// Appends one layer's new keys and values, (T, K, D) each, and shows all of that layer's.
+    pub(super) fn extend(&mut self, layer: usize, keys: &[f64], values: &[f64]) -> &KeysValues {
+        let all = &mut self.layers[layer];
+        all.keys.extend_from_slice(keys);
+        all.values.extend_from_slice(values);
+        all
+    }
+
+    /// Counts tokens that every layer has been extended by.
+    pub(super) fn advance(&mut self, tokens: usize) {
+        self.tokens += tokens;
+        let len = self.tokens * self.width;
+        debug_assert!(self.layers.iter().all(|l| l.keys.len() == len && l.values.len() == len));
+    }
+}

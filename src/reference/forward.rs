@@ -1,0 +1,234 @@
+//! The whole model on one page, from token ids to the normalised stream that the head reads.
+
+use std::iter;
+
+use super::attention::{AttentionSize, attention, attention_mix, attention_scores};
+use super::cache::Cache;
+use super::embed::embed;
+use super::gelu::gelu;
+use super::layer_norm::layer_norm_center;
+use super::matmul::{MatmulSize, matmul};
+use super::model::Model;
+use super::observer::Observer;
+use super::rms_norm::{divide_rows, gain_bias, rms_norm, rms_scale};
+use super::rope::{RopeSize, rope};
+use super::softmax::softmax;
+use super::swiglu::swiglu;
+use crate::config::{Mlp, Norm, Position};
+use crate::error::{Error, Result};
+use crate::names::Hook;
+use crate::weights::Part;
+
+/// One forward pass over new rows.
+struct Pass<'a> {
+    model: &'a Model,
+    observer: &'a mut dyn Observer,
+    /// The position of each row, (T).
+    positions: Vec<u32>,
+    /// Angle of each rotated pair per position; empty in models that do not rotate.
+    frequencies: Vec<f64>,
+}
+
+impl Model {
+    /// The residual stream after the final norm, (T, C), of tokens that follow the cached ones.
+    pub(super) fn stream(
+        &self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<f64>> {
+        let config = &self.config;
+        let positions = self.positions(cache, tokens)?;
+        let frequencies = config.rope_frequencies();
+        let mut pass = Pass { model: self, observer, positions, frequencies };
+
+        let mut x = embed(tokens, self.own(Part::Embed, 0), config.width);
+        pass.mark(Hook::Embed, &[config.width], &mut x);
+        if config.position == Position::Learned {
+            let table = self.own(Part::Positions, 0);
+            let mut placed = embed(&pass.positions, table, config.width);
+            pass.mark(Hook::PosEmbed, &[config.width], &mut placed);
+            add(&mut x, &placed);
+        }
+        for layer in 0..config.layers {
+            pass.mark(Hook::ResidPre(layer), &[config.width], &mut x);
+            let mut attn_out = pass.attend(layer, &x, cache);
+            pass.mark(Hook::AttnOut(layer), &[config.width], &mut attn_out);
+            add(&mut x, &attn_out);
+            if config.mlp != Mlp::None {
+                pass.mark(Hook::ResidMid(layer), &[config.width], &mut x);
+                let mut mlp_out = pass.perceptron(layer, &x);
+                pass.mark(Hook::MlpOut(layer), &[config.width], &mut mlp_out);
+                add(&mut x, &mlp_out);
+            }
+            pass.mark(Hook::ResidPost(layer), &[config.width], &mut x);
+        }
+        cache.advance(tokens.len());
+        let hooks = (Hook::LnFinalScale, Hook::LnFinalNormalized);
+        Ok(pass.norm(&x, (Part::FinalNorm, Part::FinalNormBias), 0, hooks))
+    }
+
+    /// The positions of tokens that follow the cached ones; all that can go wrong in a pass.
+    fn positions(&self, cache: &Cache, tokens: &[u32]) -> Result<Vec<u32>> {
+        let config = &self.config;
+        if !cache.fits(config.layers, config.kv_width()) {
+            return Err(Error::Input("the key/value cache belongs to another model".into()));
+        }
+        if let Some(id) = tokens.iter().find(|&&id| id as usize >= config.vocab) {
+            let reason = format!("token id {id} is outside the vocabulary of {}", config.vocab);
+            return Err(Error::Input(reason));
+        }
+        let asked = cache.len() + tokens.len();
+        let too_long = Error::Context { asked, limit: config.context };
+        match (u32::try_from(cache.len()), u32::try_from(asked)) {
+            (Ok(first), Ok(end)) if asked <= config.context => Ok((first..end).collect()),
+            _ => Err(too_long),
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// What attention adds to the stream: (T, C) to (T, C).
+    fn attend(&mut self, layer: usize, x: &[f64], cache: &mut Cache) -> Vec<f64> {
+        let config = &self.model.config;
+        let (heads, kv_heads, head_width) = (config.heads, config.kv_heads, config.head_width);
+        let size = AttentionSize { heads, kv_heads, head_width, window: config.windows[layer] };
+        let hooks = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
+        let x = self.norm(x, (Part::Norm1, Part::Norm1Bias), layer, hooks);
+
+        let mut q = self.model.linear(&x, (Part::Q, Part::QBias), layer);
+        let mut k = self.model.linear(&x, (Part::K, Part::KBias), layer);
+        let mut v = self.model.linear(&x, (Part::V, Part::VBias), layer);
+        self.mark(Hook::Q(layer), &[heads, head_width], &mut q);
+        self.mark(Hook::K(layer), &[kv_heads, head_width], &mut k);
+        self.mark(Hook::V(layer), &[kv_heads, head_width], &mut v);
+        if config.qk_norm {
+            q = rms_norm(&q, self.model.own(Part::QNorm, layer), config.norm_eps);
+            k = rms_norm(&k, self.model.own(Part::KNorm, layer), config.norm_eps);
+        }
+        if matches!(config.position, Position::Rope(_)) {
+            let turn = |x: &[f64], heads| {
+                rope(x, &self.positions, &self.frequencies, RopeSize { heads, head_width })
+            };
+            (q, k) = (turn(&q, heads), turn(&k, kv_heads));
+            self.mark(Hook::RotQ(layer), &[heads, head_width], &mut q);
+            self.mark(Hook::RotK(layer), &[kv_heads, head_width], &mut k);
+        }
+        let cached = cache.extend(layer, &k, &v);
+        let mut z = if self.wants(Hook::AttnScores(layer)) || self.wants(Hook::Pattern(layer)) {
+            let mut scores = attention_scores(&q, &cached.keys, &self.positions, size);
+            let keys = cached.keys.len() / config.kv_width();
+            let shape = [heads, self.positions.len(), keys];
+            self.show(Hook::AttnScores(layer), &shape, &mut scores);
+            let mut pattern = softmax(&scores, keys);
+            self.show(Hook::Pattern(layer), &shape, &mut pattern);
+            attention_mix(&pattern, &cached.values, size)
+        } else {
+            attention(&q, &cached.keys, &cached.values, &self.positions, size)
+        };
+        self.mark(Hook::Z(layer), &[heads, head_width], &mut z);
+        if !self.wants(Hook::Result(layer)) {
+            return self.model.linear(&z, (Part::Out, Part::OutBias), layer);
+        }
+        let mut result = self.head_results(layer, &z);
+        self.mark(Hook::Result(layer), &[heads, config.width], &mut result);
+        sum_heads(&result, self.model.weight(Part::OutBias, layer), config.width, heads)
+    }
+
+    /// What the perceptron adds to the stream: (T, C) to (T, C).
+    fn perceptron(&mut self, layer: usize, x: &[f64]) -> Vec<f64> {
+        let hidden = self.model.config.mlp.hidden();
+        let hooks = (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer));
+        let x = self.norm(x, (Part::Norm2, Part::Norm2Bias), layer, hooks);
+        let mut post = if matches!(self.model.config.mlp, Mlp::SwiGlu { .. }) {
+            let mut gate = self.model.linear(&x, (Part::Gate, Part::GateBias), layer);
+            self.mark(Hook::MlpPre(layer), &[hidden], &mut gate);
+            let mut up = self.model.linear(&x, (Part::Up, Part::UpBias), layer);
+            self.mark(Hook::MlpPreLinear(layer), &[hidden], &mut up);
+            swiglu(&gate, &up)
+        } else {
+            let mut up = self.model.linear(&x, (Part::Up, Part::UpBias), layer);
+            self.mark(Hook::MlpPre(layer), &[hidden], &mut up);
+            gelu(&up)
+        };
+        self.mark(Hook::MlpPost(layer), &[hidden], &mut post);
+        self.model.linear(&post, (Part::Down, Part::DownBias), layer)
+    }
+
+    /// The model's norm, in the steps that have names: (T, C) to (T, C).
+    fn norm(
+        &mut self,
+        x: &[f64],
+        (gain, bias): (Part, Part),
+        layer: usize,
+        (scale_hook, normalized_hook): (Hook, Hook),
+    ) -> Vec<f64> {
+        let config = &self.model.config;
+        let centred = match config.norm {
+            Norm::LayerNorm => layer_norm_center(x, config.width),
+            Norm::RmsNorm => x.to_vec(),
+        };
+        let mut scale = rms_scale(&centred, config.width, config.norm_eps);
+        self.mark(scale_hook, &[1], &mut scale);
+        let mut normalized = divide_rows(&centred, &scale);
+        self.mark(normalized_hook, &[config.width], &mut normalized);
+        gain_bias(&normalized, self.model.own(gain, layer), self.model.weight(bias, layer))
+    }
+
+    /// Each head's own product with its columns of the output map: (T, H, D) to (T, H, C).
+    fn head_results(&self, layer: usize, z: &[f64]) -> Vec<f64> {
+        let config = &self.model.config;
+        let (q_width, head_width) = (config.q_width(), config.head_width);
+        let weight = self.model.own(Part::Out, layer);
+        let size = MatmulSize { inputs: head_width, outputs: config.width };
+        let mut results = vec![0.0; self.positions.len() * config.heads * config.width];
+        for head in 0..config.heads {
+            let columns = head * head_width..(head + 1) * head_width;
+            let of_head = |row: &[f32]| row[columns.clone()].to_vec();
+            let weight: Vec<f32> = weight.chunks_exact(q_width).flat_map(of_head).collect();
+            let z: Vec<f64> =
+                z.chunks_exact(q_width).flat_map(|row| row[columns.clone()].to_vec()).collect();
+            let result = matmul(&z, &weight, None, size);
+            for (row, values) in result.chunks_exact(config.width).enumerate() {
+                let start = (row * config.heads + head) * config.width;
+                results[start..][..config.width].copy_from_slice(values);
+            }
+        }
+        results
+    }
+
+    fn wants(&self, hook: Hook) -> bool {
+        self.observer.wants(hook)
+    }
+
+    /// Shows a value of (T, rest) to an observer that wants it.
+    fn mark(&mut self, hook: Hook, rest: &[usize], values: &mut [f64]) {
+        let shape: Vec<usize> =
+            iter::once(self.positions.len()).chain(rest.iter().copied()).collect();
+        self.show(hook, &shape, values);
+    }
+
+    fn show(&mut self, hook: Hook, shape: &[usize], values: &mut [f64]) {
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len(), "{hook}");
+        if self.observer.wants(hook) {
+            self.observer.see(hook, shape, values);
+        }
+    }
+}
+
+/// x += y.
+fn add(x: &mut [f64], y: &[f64]) {
+    debug_assert_eq!(x.len(), y.len());
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+/// Σ over heads + bias: (T, H, C) to (T, C).
+fn sum_heads(results: &[f64], bias: Option<&[f32]>, width: usize, heads: usize) -> Vec<f64> {
+    let mut sums = Vec::with_capacity(results.len() / heads);
+    for row in results.chunks_exact(heads * width) {
+        let mut sum = vec![0.0; width];
+        row.chunks_exact(width).for_each(|result| add(&mut sum, result));
+        sums.extend(sum);
+    }
+    gain_bias(&sums, &vec![1.0; width], bias)
+}

@@ -1,0 +1,49 @@
+//! Twin of `layer_norm`, in the steps whose values have names.
+
+use super::rms_norm::{divide_rows, gain_bias, rms_scale};
+
+/// (x − mean) / √(var + ε) ⊙ γ + β, row by row, the variance biased: x (T, C), gain and bias (C);
+/// gives (T, C).
+///
+/// The variance is the mean square of the centred row, so its root is [`rms_scale`] again.
+///
+/// Source: Ba et al. 2016; Phuong & Hutter 2022, algorithm 6, with ε.
+pub fn layer_norm(x: &[f64], gain: &[f32], bias: &[f32], eps: f64) -> Vec<f64> {
+    let centred = layer_norm_center(x, gain.len());
+    let scale = rms_scale(&centred, gain.len(), eps);
+    gain_bias(&divide_rows(&centred, &scale), gain, Some(bias))
+}
+
+/// x − mean, row by row: x (T, width); gives (T, width).
+pub fn layer_norm_center(x: &[f64], width: usize) -> Vec<f64> {
+    debug_assert_eq!(x.len() % width, 0);
+    let mut centred = Vec::with_capacity(x.len());
+    for row in x.chunks_exact(width) {
+        let mean = row.iter().sum::<f64>() / width as f64;
+        centred.extend(row.iter().map(|x| x - mean));
+    }
+    centred
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::tests::{Noise, assert_close};
+
+    #[test]
+    fn rows_have_mean_zero_and_variance_one_before_gain_and_bias() {
+        let mut x = Noise::new(2).values(4 * 33);
+        x.iter_mut().for_each(|x| *x = 5.0 + 3.0 * *x);
+        for row in layer_norm(&x, &[1.0; 33], &[0.0; 33], 0.0).chunks(33) {
+            let mean = row.iter().sum::<f64>() / 33.0;
+            let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 33.0;
+            assert_close(&[1.0 + mean, variance], &[1.0, 1.0], 1e-12);
+        }
+    }
+
+    #[test]
+    fn gain_bias_and_epsilon_act_as_written() {
+        let got = layer_norm(&[1.0, 3.0], &[2.0, 3.0], &[10.0, 20.0], 3.0);
+        assert_close(&got, &[10.0 - 2.0 / 2.0, 20.0 + 3.0 / 2.0], 1e-15);
+    }
+}

@@ -1,0 +1,121 @@
+//! The model's weights, widened to f32, and the calls that run it.
+
+use std::collections::HashMap;
+
+use super::cache::Cache;
+use super::matmul::{MatmulSize, matmul};
+use super::observer::Observer;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::weights::{Checkpoint, Part};
+
+/// About how many values are read between two reports of progress.
+const VALUES_PER_READ: usize = 1 << 22;
+
+/// A whole model in plain Rust: f32 weights, f64 arithmetic.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Sizes and kinds.
+    pub config: Config,
+    /// By part and layer; parts outside the layers have layer 0.
+    weights: HashMap<(Part, usize), Weight>,
+}
+
+/// One tensor, (outputs, inputs) row-major; a vector is one row.
+#[derive(Clone, Debug)]
+struct Weight {
+    size: MatmulSize,
+    values: Vec<f32>,
+}
+
+impl Model {
+    /// Reads every weight that the configuration calls for.
+    ///
+    /// `progress` hears how many of the file's bytes are read and how many there are to read.
+    /// Errors name the tensor that is missing, has an unfitting shape or cannot be read.
+    pub fn load(checkpoint: &Checkpoint, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
+        let config = checkpoint.config().clone();
+        let mut matrices = Vec::new();
+        for part in Part::ALL.into_iter().filter(|part| part.belongs_to(&config)) {
+            for layer in 0..if part.in_layer() { config.layers } else { 1 } {
+                matrices.push(((part, layer), checkpoint.matrix(part, layer)?));
+            }
+        }
+        let bytes = |rows: usize, row_bytes: usize| rows as u64 * row_bytes as u64;
+        let total = matrices.iter().map(|(_, m)| bytes(m.rows, m.row_bytes())).sum();
+        let mut done = 0;
+        let mut weights = HashMap::new();
+        for (place, matrix) in matrices {
+            let size = MatmulSize { inputs: matrix.columns, outputs: matrix.rows };
+            let mut values = Vec::with_capacity(matrix.rows * matrix.columns);
+            let step = (VALUES_PER_READ / matrix.columns.max(1)).max(1);
+            for start in (0..matrix.rows).step_by(step) {
+                let rows = start..matrix.rows.min(start + step);
+                done += bytes(rows.len(), matrix.row_bytes());
+                values.extend(matrix.values(rows)?);
+                progress(done, total);
+            }
+            weights.insert(place, Weight { size, values });
+        }
+        Ok(Self { config, weights })
+    }
+
+    /// An empty key/value cache for this model.
+    pub fn cache(&self) -> Cache {
+        Cache::new(self.config.layers, self.config.kv_width())
+    }
+
+    /// Reads `tokens` after those that the cache holds; gives their logits, (T, V).
+    ///
+    /// The cache grows by the tokens. Errors leave it as it was: [`Error::Input`] for an id outside
+    /// the vocabulary or another model's cache, [`Error::Context`] for more tokens than the model's
+    /// context.
+    pub fn forward(
+        &self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<f64>> {
+        let stream = self.stream(cache, tokens, observer)?;
+        Ok(self.head(&stream))
+    }
+
+    /// The same, with the logits of the last token only, (V); at least one token is needed.
+    pub fn forward_last(
+        &self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<f64>> {
+        if tokens.is_empty() {
+            return Err(Error::Input("there is no token to read".into()));
+        }
+        let stream = self.stream(cache, tokens, observer)?;
+        Ok(self.head(&stream[stream.len() - self.config.width..]))
+    }
+
+    /// One weight as f32, (outputs, inputs) row-major or a vector; none where the family has none.
+    ///
+    /// Parts outside the layers have layer 0.
+    pub fn weight(&self, part: Part, layer: usize) -> Option<&[f32]> {
+        self.weights.get(&(part, layer)).map(|weight| weight.values.as_slice())
+    }
+
+    /// A weight that the configuration promises; its absence is a bug of the page.
+    pub(super) fn own(&self, part: Part, layer: usize) -> &[f32] {
+        &self.weights[&(part, layer)].values
+    }
+
+    /// y = x Wᵀ + b by one of the layer's maps; the bias is left out where there is none.
+    pub(super) fn linear(&self, x: &[f64], (map, bias): (Part, Part), layer: usize) -> Vec<f64> {
+        let weight = &self.weights[&(map, layer)];
+        matmul(x, &weight.values, self.weight(bias, layer), weight.size)
+    }
+
+    /// Logits of normalised rows: (T, C) to (T, V).
+    fn head(&self, stream: &[f64]) -> Vec<f64> {
+        let head = if self.config.tied_head { Part::Embed } else { Part::Head };
+        let weight = &self.weights[&(head, 0)];
+        matmul(stream, &weight.values, None, weight.size)
+    }
+}

@@ -1,0 +1,206 @@
+//! From tokens back to text, whole or one token at a time.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Tokenizer, kind};
+use crate::error::{Error, Result};
+
+/// How a vocabulary spells bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Decoding {
+    /// Byte-level: each character stands for one byte.
+    Bytes,
+    /// Whole words, joined by spaces.
+    Words,
+    /// `SentencePiece`'s manner: text with a sign for the space.
+    Pieces(Pieces),
+}
+
+/// What a decoder of pieces does to each token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pieces {
+    /// Replaced texts and what replaces them, in order.
+    replace: Vec<(String, String)>,
+    /// Whether `<0xNN>` is that byte.
+    byte_fallback: bool,
+    /// How many leading spaces of the whole text are dropped.
+    strip: usize,
+}
+
+const SUPPORTED: &str = "ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip of leading \
+                         spaces, a Sequence of these, or none";
+
+impl Decoding {
+    /// Reads the decoder of a tokenizer.json.
+    ///
+    /// Without one, words are joined by spaces as the crate does, unless the pre-tokenizer is
+    /// byte-level: then the vocabulary spells bytes, whether or not the file repeats it.
+    pub(super) fn read(path: &Path, decoder: &Value, pre_tokenizer: &Value) -> Result<Self> {
+        if decoder.is_null() {
+            return Ok(if is_byte_level(pre_tokenizer) { Self::Bytes } else { Self::Words });
+        }
+        let steps = match decoder["decoders"].as_array() {
+            Some(steps) if kind(decoder) == "Sequence" => steps.as_slice(),
+            _ => std::slice::from_ref(decoder),
+        };
+        if steps.iter().any(|step| kind(step) == "ByteLevel") {
+            return Ok(Self::Bytes);
+        }
+        let mut pieces = Pieces::default();
+        for step in steps {
+            pieces.add(step).ok_or_else(|| {
+                let what = format!("{}: decoder {:?}", path.display(), kind(step));
+                Error::unsupported(what, SUPPORTED)
+            })?;
+        }
+        Ok(Self::Pieces(pieces))
+    }
+
+    /// The bytes of a token of the model's own vocabulary.
+    pub(super) fn bytes(&self, token: &str) -> Vec<u8> {
+        match self {
+            // A token with a character outside the table stands for its own text.
+            Self::Bytes => token.chars().map(byte).collect::<Option<_>>(),
+            Self::Words => None,
+            Self::Pieces(pieces) => Some(pieces.bytes(token)),
+        }
+        .unwrap_or_else(|| token.into())
+    }
+
+    /// The bytes of an added token, which a byte-level vocabulary spells as plain text.
+    pub(super) fn added_bytes(&self, token: &str) -> Vec<u8> {
+        match self {
+            Self::Bytes | Self::Words => token.into(),
+            Self::Pieces(pieces) => pieces.bytes(token),
+        }
+    }
+}
+
+impl Pieces {
+    /// Takes in one step of a decoder; `None` if it is of no known kind.
+    fn add(&mut self, step: &Value) -> Option<()> {
+        match kind(step) {
+            "Replace" => {
+                let from = step["pattern"]["String"].as_str()?;
+                self.replace.push((from.into(), step["content"].as_str()?.into()));
+            }
+            "Metaspace" => {
+                self.replace.push((step["replacement"].as_str()?.into(), " ".into()));
+                let prepends = match step["prepend_scheme"].as_str() {
+                    Some(scheme) => scheme != "never",
+                    None => step["add_prefix_space"].as_bool().unwrap_or(true),
+                };
+                self.strip += usize::from(prepends);
+            }
+            "ByteFallback" => self.byte_fallback = true,
+            "Strip" if step["content"] == " " && step["stop"] == 0 => {
+                self.strip = self.strip.checked_add(step["start"].as_u64()?.try_into().ok()?)?;
+            }
+            "Fuse" => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn bytes(&self, token: &str) -> Vec<u8> {
+        if self.byte_fallback
+            && let Some(digits) = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'))
+            && digits.len() == 2
+            && let Ok(byte) = u8::from_str_radix(digits, 16)
+        {
+            return vec![byte];
+        }
+        self.replace
+            .iter()
+            .fold(token.to_owned(), |text, (from, to)| text.replace(from, to))
+            .into_bytes()
+    }
+}
+
+/// Whether a pre-tokenizer, or one step of it, spells bytes as characters.
+fn is_byte_level(pre_tokenizer: &Value) -> bool {
+    kind(pre_tokenizer) == "ByteLevel"
+        || pre_tokenizer["pretokenizers"].as_array().into_iter().flatten().any(is_byte_level)
+}
+
+/// The byte that a character stands for in GPT-2's table.
+///
+/// Printable Latin-1 stands for itself; the other 68 bytes, in order, are U+0100 to U+0143.
+fn byte(char: char) -> Option<u8> {
+    let code = u32::from(char);
+    let byte = match code {
+        33..=126 | 161..=172 | 174..=255 => code,
+        256..=288 => code - 256,
+        289..=322 => code - 289 + 127,
+        323 => 173,
+        _ => return None,
+    };
+    u8::try_from(byte).ok()
+}
+
+/// Where in a text a stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At its start, where a tokenizer may drop a leading space.
+    OfText,
+    /// After other tokens.
+    Continued,
+}
+
+/// Decodes token by token; the pieces put together are what [`Tokenizer::decode`] gives at once.
+///
+/// A character may be spread over several tokens, so its first bytes are held back until the rest
+/// has come or can no longer come.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    tokenizer: Tokenizer,
+    /// Bytes of a character that is not yet whole; at most three between calls.
+    pending: Vec<u8>,
+    /// Leading spaces still to be dropped.
+    strip: usize,
+    /// Whether the next word needs a space before it.
+    space: bool,
+}
+
+impl Stream {
+    pub(super) fn new(tokenizer: Tokenizer, start: Start) -> Self {
+        let strip = match (&tokenizer.0.decoding, start) {
+            (Decoding::Pieces(pieces), Start::OfText) => pieces.strip,
+            _ => 0,
+        };
+        let space = tokenizer.0.decoding == Decoding::Words && start == Start::Continued;
+        Self { tokenizer, pending: Vec::new(), strip, space }
+    }
+
+    /// The text that has become certain with `id`; often empty within a character.
+    pub fn push(&mut self, id: u32) -> String {
+        let Some(bytes) = self.tokenizer.token_bytes(id) else { return String::new() };
+        let dropped = bytes.iter().take(self.strip).take_while(|&&byte| byte == b' ').count();
+        self.strip = if dropped == bytes.len() { self.strip - dropped } else { 0 };
+        if std::mem::replace(&mut self.space, self.tokenizer.0.decoding == Decoding::Words) {
+            self.pending.push(b' ');
+        }
+        self.pending.extend_from_slice(&bytes[dropped..]);
+        let held = incomplete(&self.pending);
+        let rest = self.pending.split_off(self.pending.len() - held);
+        let certain = std::mem::replace(&mut self.pending, rest);
+        String::from_utf8_lossy(&certain).into_owned()
+    }
+
+    /// The end of the text: U+FFFD if a character was left incomplete, else nothing.
+    pub fn finish(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
+    }
+}
+
+/// How many bytes at the end are the beginning of a character whose rest is missing.
+fn incomplete(bytes: &[u8]) -> usize {
+    // Only the last invalid part can be incomplete, and no character has more than four bytes.
+    bytes.utf8_chunks().last().map_or(0, |chunk| {
+        let tail = chunk.invalid();
+        let open = std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none());
+        if open { tail.len() } else { 0 }
+    })
+}

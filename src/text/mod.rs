@@ -1,0 +1,209 @@
+//! Text to tokens and back: encode: Text -> V*, decode: V* -> Text.
+//!
+//! A [`Tokenizer`] is the chain normalise, pre-tokenise, merge of the `tokenizers` crate, read from
+//! a folder ([`Tokenizer::from_folder`]) or from GGUF metadata ([`Tokenizer::from_bpe`]).
+//! The crate's last two links are written here instead: the tokens around a text ([`Bos`]), because
+//! a text that is to be continued takes a beginning but no end, and decoding, because a stream
+//! must hand out text piece by piece.
+
+mod bpe;
+mod decode;
+mod folder;
+mod template;
+
+#[cfg(test)]
+mod smollm2_test;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokenizers::{
+    AddedVocabulary, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+};
+
+use crate::error::{Error, Result};
+
+pub use bpe::Bpe;
+pub use decode::Stream;
+
+use decode::Decoding;
+
+/// Turns text into token ids and back; a clone shares the vocabulary.
+#[derive(Clone, Debug)]
+pub struct Tokenizer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Normaliser, pre-tokeniser, model and added tokens; no post-processor, decoder, truncation or
+    /// padding.
+    chain: tokenizers::Tokenizer,
+    /// The chain's added tokens with the special ones read as ordinary text.
+    without_special: AddedVocabulary,
+    decoding: Decoding,
+    /// The tokens that belong before every text.
+    opening: Vec<u32>,
+    vocab_size: usize,
+}
+
+/// How a text is encoded; the default opens it as the tokenizer says and takes specials as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Encode {
+    /// Whether a beginning-of-text token may come first.
+    pub bos: Bos,
+    /// What the names of special tokens mean inside the text.
+    pub special: Special,
+}
+
+/// Whether a beginning-of-text token comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bos {
+    /// As tokenizer.json's post-processor or GGUF's `add_bos_token` says. What a post-processor
+    /// would put *after* a text is left out: it would end a text that is to be continued.
+    #[default]
+    Auto,
+    /// Never.
+    Never,
+}
+
+/// What the names of special tokens, such as `<|endoftext|>`, mean inside a text.
+///
+/// Added tokens that are not special (GGUF's user-defined ones) are recognised in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Special {
+    /// Text like any other, so that nobody's input can end a turn or open a role.
+    #[default]
+    AsText,
+    /// The token of that name.
+    Recognise,
+}
+
+impl Tokenizer {
+    /// Wraps a chain of the crate; `vocab_size` is at least the highest id + 1 of the chain.
+    fn new(
+        chain: tokenizers::Tokenizer,
+        decoding: Decoding,
+        opening: Vec<u32>,
+        vocab_size: usize,
+    ) -> Self {
+        let mut without_special = chain.get_added_vocabulary().clone();
+        without_special.set_encode_special_tokens(true);
+        Self(Arc::new(Inner { chain, without_special, decoding, opening, vocab_size }))
+    }
+
+    /// The token ids of `text`, (T).
+    ///
+    /// The chain runs link by link rather than through the crate's `encode`, so that no setting of a
+    /// file can truncate or pad, and both readings of special tokens share one vocabulary.
+    /// Fails with [`Error::Input`] where the model has neither a token for a part of the text nor
+    /// one for the unknown.
+    pub fn encode(&self, text: &str, options: Encode) -> Result<Vec<u32>> {
+        let inner = &*self.0;
+        let added = match options.special {
+            Special::AsText => &inner.without_special,
+            Special::Recognise => inner.chain.get_added_vocabulary(),
+        };
+        let mut pieces = added.extract_and_normalize(inner.chain.get_normalizer(), text);
+        self.split_and_merge(&mut pieces).map_err(|reason| {
+            Error::Input(format!("the tokenizer cannot encode this text: {reason}"))
+        })?;
+        let mut ids = match options.bos {
+            Bos::Auto => inner.opening.clone(),
+            Bos::Never => Vec::new(),
+        };
+        for (piece, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None)
+        {
+            let tokens = tokens.as_deref().unwrap_or_default();
+            // The crate's BPE passes over characters that it has no token for, and nobody would
+            // see that the prompt has become shorter.
+            if tokens.last().map_or(0, |token| token.offsets.1) < piece.len() {
+                let start: String = piece.chars().take(20).collect();
+                return Err(Error::Input(format!(
+                    "the vocabulary has no token for a part of the text (within {start:?})"
+                )));
+            }
+            ids.extend(tokens.iter().map(|token| token.id));
+        }
+        Ok(ids)
+    }
+
+    fn split_and_merge(&self, pieces: &mut PreTokenizedString) -> tokenizers::Result<()> {
+        let chain = &self.0.chain;
+        if let Some(splitter) = chain.get_pre_tokenizer() {
+            splitter.pre_tokenize(pieces)?;
+        }
+        pieces.tokenize(|piece| chain.get_model().tokenize(piece.get()))
+    }
+
+    /// The text of `ids`, special tokens included; ids outside the vocabulary add nothing.
+    ///
+    /// The tokens' bytes are joined, then read as UTF-8 with each maximal invalid part replaced by
+    /// one U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let mut stream = self.stream();
+        let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
+        text.push_str(&stream.finish());
+        text
+    }
+
+    /// A decoder that takes one id at a time, for a text that starts with its first id.
+    pub fn stream(&self) -> Stream {
+        Stream::new(self.clone(), decode::Start::OfText)
+    }
+
+    /// A decoder for ids that continue a text: a first token's leading space is kept even where
+    /// the tokenizer strips it at the start of a text.
+    pub fn stream_continued(&self) -> Stream {
+        Stream::new(self.clone(), decode::Start::Continued)
+    }
+
+    /// The bytes that one token stands for, which need not be whole characters.
+    /// `None` for an id outside the vocabulary.
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        let added = self.0.chain.get_added_vocabulary();
+        if let Some(token) = added.get_added_tokens_decoder().get(&id) {
+            return Some(self.0.decoding.added_bytes(&token.content));
+        }
+        self.0.chain.get_model().id_to_token(id).map(|token| self.0.decoding.bytes(&token))
+    }
+
+    /// The vocabulary's own spelling of a token, such as `Ġworld`.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.0.chain.id_to_token(id)
+    }
+
+    /// The id of a token in the vocabulary's own spelling.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.0.chain.token_to_id(token)
+    }
+
+    /// The highest id + 1; a model may have more rows than that, for padding.
+    pub fn vocab_size(&self) -> usize {
+        self.0.vocab_size
+    }
+
+    /// The tokens that [`Bos::Auto`] puts before a text; mostly one or none.
+    pub fn opening(&self) -> &[u32] {
+        &self.0.opening
+    }
+}
+
+/// The highest id + 1 of a chain.
+fn vocab_size(chain: &tokenizers::Tokenizer) -> usize {
+    chain.get_vocab(true).values().max().map_or(0, |&id| (id as usize).saturating_add(1))
+}
+
+/// Reads a whole text file; both a missing file and one that is not UTF-8 are named.
+fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    String::from_utf8(bytes).map_err(|error| {
+        Error::file(path, format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+    })
+}
+
+/// The `type` of a part of tokenizer.json; empty where it names none.
+fn kind(part: &Value) -> &str {
+    part["type"].as_str().unwrap_or_default()
+}

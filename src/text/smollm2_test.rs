@@ -1,0 +1,34 @@
+//! SmolLM2's tokenizer out of its GGUF file, against encodings from another implementation.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{Encode, Special};
+use crate::weights::Checkpoint;
+
+/// A line of tests/golden/text/smollm2.json.
+#[derive(Deserialize)]
+struct Case {
+    text: String,
+    ids: Vec<u32>,
+}
+
+#[test]
+fn smollm2_encodes_as_others_do() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.is_file(), "{} is missing: run `cargo xtask models` first", path.display());
+    let tokenizer = Checkpoint::open(&path).unwrap().tokenizer().unwrap().unwrap();
+    let golden =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/text/smollm2.json"));
+    let cases: Vec<Case> = serde_json::from_str(golden).unwrap();
+    for Case { text, ids } in cases {
+        assert_eq!(tokenizer.encode(&text, Encode::default()).unwrap(), ids, "{text:?}");
+        assert_eq!(tokenizer.decode(&ids), text);
+    }
+    let options = Encode { special: Special::Recognise, ..Encode::default() };
+    let turn = tokenizer.encode("<|im_start|>user\nhi<|im_end|>\n", options).unwrap();
+    assert_eq!(turn, [1, 4093, 198, 6004, 2, 198]);
+    assert_eq!(tokenizer.vocab_size(), 49152);
+}

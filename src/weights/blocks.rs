@@ -1,0 +1,179 @@
+//! Block formats: to values, from values, and into the GPU's planes.
+//!
+//! A block of 32 values is, in the file:
+//!
+//! | format | bytes | a value |
+//! |---|---|---|
+//! | `Q8_0` | f16 d, 32 signed bytes q | d q |
+//! | `Q4_0` | f16 d, 16 bytes | d (q − 8) |
+//! | `Q4_1` | f16 d, f16 m, 16 bytes | d q + m |
+//!
+//! Byte j of the sixteen holds value j in its low nibble and value j + 16 in its high one.
+
+use half::{bf16, f16};
+
+use crate::names::Format;
+
+/// Values in a block of the quantised formats.
+const BLOCK: usize = 32;
+
+fn half_at(bytes: &[u8]) -> f32 {
+    f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
+}
+
+/// The values of whole blocks, in order; a partial block at the end is left out.
+pub fn dequantize(format: Format, bytes: &[u8]) -> Vec<f32> {
+    let blocks = bytes.chunks_exact(format.block_bytes());
+    match format {
+        Format::F32 => blocks.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        Format::F16 => blocks.map(half_at).collect(),
+        Format::Bf16 => blocks.map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        Format::Q8_0 => blocks
+            .flat_map(|b| {
+                let d = half_at(b);
+                b[2..].iter().map(move |&q| d * f32::from(q.cast_signed()))
+            })
+            .collect(),
+        Format::Q4_0 => blocks
+            .flat_map(|b| {
+                let d = half_at(b);
+                nibbles(&b[2..]).map(move |q| d * (f32::from(q) - 8.0))
+            })
+            .collect(),
+        Format::Q4_1 => blocks
+            .flat_map(|b| {
+                let (d, m) = (half_at(b), half_at(&b[2..]));
+                nibbles(&b[4..]).map(move |q| d * f32::from(q) + m)
+            })
+            .collect(),
+    }
+}
+
+/// The low nibbles of sixteen bytes, then the high ones.
+fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    bytes.iter().map(|b| b & 15).chain(bytes.iter().map(|b| b >> 4))
+}
+
+/// The bytes of values in a format, rounded as ggml's reference does.
+///
+/// Values count as whole rows: a last block that is not full is filled with zeros.
+pub fn quantize(format: Format, values: &[f32]) -> Vec<u8> {
+    match format {
+        Format::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Format::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+        Format::Bf16 => values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
+        Format::Q8_0 => blockwise(format, values, quantize_q8_0),
+        Format::Q4_0 => blockwise(format, values, quantize_q4_0),
+        Format::Q4_1 => blockwise(format, values, quantize_q4_1),
+    }
+}
+
+fn blockwise(
+    format: Format,
+    values: &[f32],
+    quantize: impl Fn(&[f32; BLOCK], &mut Vec<u8>),
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values.len().div_ceil(BLOCK) * format.block_bytes());
+    for chunk in values.chunks(BLOCK) {
+        let mut block = [0.0; BLOCK];
+        block[..chunk.len()].copy_from_slice(chunk);
+        quantize(&block, &mut bytes);
+    }
+    bytes
+}
+
+fn inverse(d: f32) -> f32 {
+    if d == 0.0 { 0.0 } else { 1.0 / d }
+}
+
+fn push_half(value: f32, bytes: &mut Vec<u8>) {
+    bytes.extend(f16::from_f32(value).to_le_bytes());
+}
+
+/// Sixteen bytes of nibbles. A float's cast saturates, so what rounds up to 16 stays at 15.
+fn push_nibbles(block: &[f32; BLOCK], nibble: impl Fn(f32) -> f32, bytes: &mut Vec<u8>) {
+    let (low, high) = block.split_at(BLOCK / 2);
+    let nibble = |x| (nibble(x) as u8).min(15);
+    bytes.extend(low.iter().zip(high).map(|(&low, &high)| nibble(low) | nibble(high) << 4));
+}
+
+fn quantize_q8_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+    let d = block.iter().fold(0.0, |largest: f32, x| largest.max(x.abs())) / 127.0;
+    let inverse = inverse(d);
+    push_half(d, bytes);
+    bytes.extend(block.iter().map(|x| ((x * inverse).round() as i8).cast_unsigned()));
+}
+
+fn quantize_q4_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+    // The first value of the largest magnitude, with its sign, becomes nibble 0: that is −8.
+    let extreme = block.iter().fold(block[0], |a, &x| if x.abs() > a.abs() { x } else { a });
+    let d = extreme / -8.0;
+    let inverse = inverse(d);
+    push_half(d, bytes);
+    push_nibbles(block, |x| x * inverse + 8.5, bytes);
+}
+
+fn quantize_q4_1(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+    let least = block.iter().copied().fold(f32::INFINITY, f32::min);
+    let most = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let d = (most - least) / 15.0;
+    let inverse = inverse(d);
+    push_half(d, bytes);
+    push_half(least, bytes);
+    push_nibbles(block, |x| (x - least) * inverse + 0.5, bytes);
+}
+
+/// Whether every value is finite; for blocks, whether every scale and minimum is.
+pub(super) fn finite(format: Format, bytes: &[u8]) -> bool {
+    const HALF: u16 = 0x7c00;
+    const BRAIN: u16 = 0x7f80;
+    // A float is infinite or not a number where all bits of its exponent are set.
+    let word = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
+    let mut blocks = bytes.chunks_exact(format.block_bytes());
+    match format {
+        Format::F32 => blocks.all(|b| word(&b[2..]) & BRAIN != BRAIN),
+        Format::Bf16 => blocks.all(|b| word(b) & BRAIN != BRAIN),
+        Format::F16 | Format::Q8_0 | Format::Q4_0 => blocks.all(|b| word(b) & HALF != HALF),
+        Format::Q4_1 => blocks.all(|b| word(b) & HALF != HALF && word(&b[2..]) & HALF != HALF),
+    }
+}
+
+/// Repacks whole rows of `columns` values for the GPU; every row becomes a multiple of 8 values.
+///
+/// - F32, F16, BF16: one plane of the values, each row filled up with zeros.
+/// - `Q8_0`: the signed bytes, 32 a block; then the f16 scales, each row's count made even.
+/// - `Q4_0`: the 16 nibble bytes a block; then the scales as for `Q8_0`.
+/// - `Q4_1`: the 16 nibble bytes a block; then the pairs (f16 d, f16 m), 4 bytes a block.
+///
+/// A partial row at the end is left out.
+pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let row_bytes = format.row_bytes(columns);
+    if row_bytes == 0 {
+        return vec![Vec::new(); if format.block() == 1 { 1 } else { 2 }];
+    }
+    let rows = bytes.chunks_exact(row_bytes);
+    if format.block() == 1 {
+        let padded = format.row_bytes(columns.next_multiple_of(8));
+        let mut plane = Vec::with_capacity(rows.len() * padded);
+        for (index, row) in rows.enumerate() {
+            plane.extend_from_slice(row);
+            plane.resize((index + 1) * padded, 0);
+        }
+        return vec![plane];
+    }
+    // A block starts with its scales; the rest are its quants.
+    let scale_bytes = if format == Format::Q4_1 { 4 } else { 2 };
+    let blocks = columns / format.block();
+    let scale_row = (blocks * scale_bytes).next_multiple_of(4);
+    let quant_row = blocks * (format.block_bytes() - scale_bytes);
+    let mut quants = Vec::with_capacity(rows.len() * quant_row);
+    let mut scales = Vec::with_capacity(rows.len() * scale_row);
+    for (index, row) in rows.enumerate() {
+        for block in row.chunks_exact(format.block_bytes()) {
+            scales.extend_from_slice(&block[..scale_bytes]);
+            quants.extend_from_slice(&block[scale_bytes..]);
+        }
+        scales.resize((index + 1) * scale_row, 0);
+    }
+    vec![quants, scales]
+}

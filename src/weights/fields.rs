@@ -1,0 +1,169 @@
+//! Typed look-ups in a configuration, with errors that name the file and the field.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::config::{Config, Position};
+use crate::error::{Error, Result};
+
+/// The largest size that is believed; positions and ids are 32-bit on the GPU.
+const LARGEST: u64 = i32::MAX as u64;
+
+/// The fields of one object of a file. A field that is null counts as missing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields<'a> {
+    pub(super) path: &'a Path,
+    /// Stands before every name, such as `llama.`.
+    pub(super) prefix: &'a str,
+    pub(super) map: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    /// The value, null included.
+    pub(super) fn raw(&self, name: &str) -> Option<&'a Value> {
+        self.map.get(&format!("{}{name}", self.prefix))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+        self.raw(name).filter(|value| !value.is_null())
+    }
+
+    /// An error about this field.
+    pub(super) fn bad(&self, name: &str, reason: impl AsRef<str>) -> Error {
+        Error::file(self.path, format!("{}{name} {}", self.prefix, reason.as_ref()))
+    }
+
+    fn typed<T>(
+        &self,
+        name: &str,
+        wanted: &str,
+        convert: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let converted = convert(value);
+        converted.map(Some).ok_or_else(|| {
+            let shown: String = value.to_string().chars().take(60).collect();
+            self.bad(name, format!("must be {wanted}, but is {shown}"))
+        })
+    }
+
+    /// A size of at least 1.
+    pub(super) fn count(&self, name: &str) -> Result<Option<usize>> {
+        self.size(name, 1)
+    }
+
+    /// A size of at least `least`.
+    pub(super) fn size(&self, name: &str, least: u64) -> Result<Option<usize>> {
+        self.typed(name, &format!("a whole number from {least} to {LARGEST}"), |value| {
+            let size = value.as_u64().filter(|size| (least..=LARGEST).contains(size))?;
+            usize::try_from(size).ok()
+        })
+    }
+
+    /// A size that has no default.
+    pub(super) fn need(&self, name: &str) -> Result<usize> {
+        self.count(name)?.ok_or_else(|| self.bad(name, "is missing"))
+    }
+
+    /// A finite number above zero.
+    pub(super) fn positive(&self, name: &str) -> Result<Option<f64>> {
+        self.typed(name, "a number above 0", |value| {
+            value.as_f64().filter(|number| number.is_finite() && *number > 0.0)
+        })
+    }
+
+    pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool> {
+        Ok(self.typed(name, "true or false", Value::as_bool)?.unwrap_or(default))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>> {
+        self.typed(name, "a string", Value::as_str)
+    }
+
+    pub(super) fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>> {
+        self.typed(name, "an object", Value::as_object)
+    }
+
+    /// A list of strings.
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<&'a str>>> {
+        self.typed(name, "a list of strings", |value| {
+            value.as_array()?.iter().map(Value::as_str).collect()
+        })
+    }
+
+    /// A token id or a list of them; those outside a vocabulary of `vocab` are left out.
+    pub(super) fn ids(&self, name: &str, vocab: usize) -> Result<Option<Vec<u32>>> {
+        let listed = self.typed(name, "a token id or a list of them", |value| match value {
+            Value::Array(list) => list.iter().map(Value::as_i64).collect::<Option<Vec<i64>>>(),
+            one => one.as_i64().map(|id| vec![id]),
+        })?;
+        let inside = |id: i64| {
+            let id = u32::try_from(id).ok()?;
+            usize::try_from(id).is_ok_and(|id| id < vocab).then_some(id)
+        };
+        Ok(listed.map(|ids| ids.into_iter().filter_map(inside).collect()))
+    }
+}
+
+/// What a family's files call the sizes that must fit together.
+pub(super) struct SizeNames {
+    pub(super) heads: &'static str,
+    pub(super) kv_heads: &'static str,
+    pub(super) head_width: &'static str,
+    pub(super) rotated: &'static str,
+}
+
+/// D where the file does not give it: the width shared out among the heads.
+pub(super) fn shared_width(
+    fields: Fields<'_>,
+    heads_name: &str,
+    width: usize,
+    heads: usize,
+) -> Result<usize> {
+    if width.is_multiple_of(heads) {
+        return Ok(width / heads);
+    }
+    Err(fields.bad(heads_name, format!("of {heads} does not divide the width {width}")))
+}
+
+/// Refuses more layers than the files could hold, before anything is made for each of them.
+pub(super) fn check_layers(
+    fields: Fields<'_>,
+    name: &str,
+    layers: usize,
+    tensors: usize,
+) -> Result<()> {
+    if layers <= tensors {
+        return Ok(());
+    }
+    Err(fields.bad(name, format!("says {layers}, but there are only {tensors} tensors")))
+}
+
+/// Checks that a configuration's sizes fit together.
+pub(super) fn check(fields: Fields<'_>, names: &SizeNames, config: &Config) -> Result<()> {
+    let (heads, kv_heads, head_width) = (config.heads, config.kv_heads, config.head_width);
+    if heads % kv_heads != 0 {
+        return Err(
+            fields.bad(names.kv_heads, format!("of {kv_heads} does not divide {heads} heads"))
+        );
+    }
+    // Three such widths lie side by side in a joined tensor.
+    if heads.checked_mul(head_width).and_then(|width| width.checked_mul(3)).is_none() {
+        return Err(fields.bad(names.heads, format!("of {heads} by {head_width} is too large")));
+    }
+    if let Position::Rope(rope) = &config.position
+        && (rope.rotated % 2 != 0 || rope.rotated == 0 || rope.rotated > head_width)
+    {
+        let name = if rope.rotated == head_width { names.head_width } else { names.rotated };
+        return Err(fields.bad(
+            name,
+            format!(
+                "rotates {} of {head_width} values a head; \
+                 it must be even, above 0 and at most all",
+                rope.rotated
+            ),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Weights: names to typed tensors, read by position.
+//!
+//! A [`Checkpoint`] is an opened GGUF file or folder in Hugging Face's layout. Opening it reads
+//! headers and checks all of them: every tensor that the configuration calls for is there, has the
+//! right shape and a known type, and lies inside its file apart from all others. What the families
+//! call things and how they lay them out stays in here: the rest of the program asks for a
+//! [`Part`] and gets a [`Matrix`] of plain [out, in] rows.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::text::{Bpe, Tokenizer};
+
+mod blocks;
+mod fields;
+mod folder;
+mod gguf;
+mod gguf_config;
+mod hf_config;
+mod matrix;
+mod parts;
+mod rope;
+mod safetensors;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use blocks::{dequantize, planes, quantize};
+pub use matrix::Matrix;
+pub use parts::Part;
+
+use gguf::Gguf;
+use parts::{Cut, Names};
+use source::Entries;
+
+/// The architectures that can be run, for errors.
+const FAMILIES: &str = "gpt2, llama, mistral, qwen2, qwen3";
+
+/// An opened model: its configuration, and where each of its tensors lies.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    config: Config,
+    names: &'static Names,
+    /// The family's prefix, or nothing where this file's names do without it.
+    prefix: &'static str,
+    entries: Entries,
+    /// A GGUF file's metadata; a folder has files for all that.
+    gguf: Option<Gguf>,
+    chat_template: Option<String>,
+}
+
+impl Checkpoint {
+    /// Opens a GGUF file, or a folder in Hugging Face's layout: config.json with
+    /// model.safetensors, with shards and their index, or with one other safetensors file.
+    ///
+    /// Fails where there is no such file, where the model is of an unsupported kind, and where
+    /// anything in it cannot be true; the error names file, field and tensor.
+    pub fn open(path: &Path) -> Result<Self> {
+        let checkpoint = if path.is_dir() {
+            Self::open_folder(path)?
+        } else if path.exists() {
+            Self::open_gguf(path)?
+        } else if is_hub_id(path) {
+            return Err(Error::file(
+                path,
+                "no such file or folder, and models cannot be downloaded from the hub yet: \
+                 give a folder in Hugging Face's layout, or a GGUF file",
+            ));
+        } else {
+            return Err(Error::file(path, "no such file or folder"));
+        };
+        // Every tensor is checked now, so that what has been opened can be relied on.
+        for part in Part::ALL {
+            let times = if part.in_layer() { checkpoint.config.layers } else { 1 };
+            for layer in 0..times {
+                if checkpoint.has(part, layer) {
+                    checkpoint.matrix(part, layer)?;
+                }
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    fn open_folder(path: &Path) -> Result<Self> {
+        let folder::Folder { config, names, entries, chat_template } = folder::open(path)?;
+        let prefixed = entries.keys().any(|name| name.starts_with(names.prefix));
+        let prefix = if prefixed { names.prefix } else { "" };
+        let path = path.into();
+        Ok(Self { path, config, names, prefix, entries, gguf: None, chat_template })
+    }
+
+    fn open_gguf(path: &Path) -> Result<Self> {
+        let (mut gguf, entries) = gguf::open(path)?;
+        let (config, names) = gguf_config::read(&mut gguf, &entries)?;
+        let template = gguf.fields.get("tokenizer.chat_template");
+        let chat_template = template.and_then(|value| value.as_str()).map(str::to_owned);
+        let (path, gguf) = (path.into(), Some(gguf));
+        Ok(Self { path, config, names, prefix: names.prefix, entries, gguf, chat_template })
+    }
+
+    /// The model's sizes and kinds.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The file or folder that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the model has this part in this layer; `layer` is ignored outside the layers.
+    pub fn has(&self, part: Part, layer: usize) -> bool {
+        part.belongs_to(&self.config) && (!part.in_layer() || layer < self.config.layers)
+    }
+
+    /// One weight; `layer` is ignored for the parts outside the layers.
+    ///
+    /// Fails where the model has no such part, or where the file's tensor is missing, of another
+    /// shape than the configuration calls for, or of an unsupported type.
+    pub fn matrix(&self, part: Part, layer: usize) -> Result<Matrix> {
+        let found = self.names.find(part, layer, self.prefix);
+        let (name, cut) = found.filter(|_| self.has(part, layer)).ok_or_else(|| {
+            let model = &self.config.architecture;
+            Error::tensor(
+                &self.path,
+                format!("{part:?}, layer {layer}"),
+                format!("no part of this {model} model"),
+            )
+        })?;
+        let Some(entry) = self.entries.get(&name) else {
+            return Err(Error::tensor(&self.path, name, "is missing"));
+        };
+        // Llama's converter lays the two values of each rotated pair side by side.
+        let paired = self.gguf.is_some()
+            && self.config.architecture == "llama"
+            && matches!(part, Part::Q | Part::K | Part::QBias | Part::KBias);
+        let cut = if paired { Cut::Paired } else { cut };
+        Matrix::new(name, entry, part, cut, &self.config)
+    }
+
+    /// The byte-pair tokenizer of a GGUF file; `None` in a folder, or where the file has none.
+    ///
+    /// Fails where the tokenizer is of another kind.
+    pub fn bpe(&self) -> Result<Option<Bpe>> {
+        match &self.gguf {
+            Some(gguf) => gguf_config::bpe(gguf),
+            None => Ok(None),
+        }
+    }
+
+    /// The model's tokenizer, where it has one.
+    pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
+        match &self.gguf {
+            Some(_) => self.bpe()?.map(|bpe| Tokenizer::from_bpe(&self.path, bpe)).transpose(),
+            None => Tokenizer::from_folder(&self.path),
+        }
+    }
+
+    /// The model's own chat template, in Jinja.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.chat_template.as_deref()
+    }
+}
+
+/// Whether a path that does not exist looks like `organisation/model`.
+fn is_hub_id(path: &Path) -> bool {
+    let word = |text: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        !text.is_empty() && !text.starts_with('.') && text.chars().all(plain)
+    };
+    let text = path.to_str().unwrap_or_default();
+    !text.ends_with(".gguf") && text.split_once('/').is_some_and(|(a, b)| word(a) && word(b))
+}

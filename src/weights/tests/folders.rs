@@ -1,0 +1,217 @@
+//! Folders in Hugging Face's layout.
+
+use serde_json::{Value, json};
+
+use super::super::{Checkpoint, Part};
+use super::{Tensor, as_kind, counting, folder, refusal, safetensors, write};
+use crate::names::Format;
+
+/// A Llama of two layers: C 8, H 2, K 1, D 4, F 12, V 6.
+pub(super) fn llama_config() -> Value {
+    json!({
+        "model_type": "llama", "vocab_size": 6, "hidden_size": 8, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 12,
+        "max_position_embeddings": 32,
+    })
+}
+
+pub(super) fn llama_tensors(prefix: &str) -> Vec<Tensor> {
+    let mut tensors = vec![
+        counting(format!("{prefix}embed_tokens.weight"), &[6, 8], 0),
+        counting(format!("{prefix}norm.weight"), &[8], 1),
+        counting("lm_head.weight", &[6, 8], 2),
+    ];
+    for layer in 0..2 {
+        for (name, shape) in [
+            ("input_layernorm", [8].as_slice()),
+            ("post_attention_layernorm", &[8]),
+            ("self_attn.q_proj", &[8, 8]),
+            ("self_attn.k_proj", &[4, 8]),
+            ("self_attn.v_proj", &[4, 8]),
+            ("self_attn.o_proj", &[8, 8]),
+            ("mlp.gate_proj", &[12, 8]),
+            ("mlp.up_proj", &[12, 8]),
+            ("mlp.down_proj", &[8, 12]),
+        ] {
+            let start = 10 * (tensors.len() + 1);
+            tensors.push(counting(format!("{prefix}layers.{layer}.{name}.weight"), shape, start));
+        }
+    }
+    tensors
+}
+
+/// A GPT-2 of one layer: C 4, H 2, context 3, F 16, V 5, with the buffers of old files.
+pub(super) fn gpt2_config() -> Value {
+    json!({
+        "model_type": "gpt2", "vocab_size": 5, "n_embd": 4, "n_layer": 1, "n_head": 2,
+        "n_positions": 3, "eos_token_id": 4, "bos_token_id": 4,
+    })
+}
+
+pub(super) fn gpt2_tensors(prefix: &str) -> Vec<Tensor> {
+    [
+        ("wte.weight", [5, 4].as_slice()),
+        ("wpe.weight", &[3, 4]),
+        ("h.0.ln_1.weight", &[4]),
+        ("h.0.ln_1.bias", &[4]),
+        ("h.0.attn.c_attn.weight", &[4, 12]),
+        ("h.0.attn.c_attn.bias", &[12]),
+        ("h.0.attn.bias", &[1, 1, 3, 3]),
+        ("h.0.attn.c_proj.weight", &[4, 4]),
+        ("h.0.attn.c_proj.bias", &[4]),
+        ("h.0.ln_2.weight", &[4]),
+        ("h.0.ln_2.bias", &[4]),
+        ("h.0.mlp.c_fc.weight", &[4, 16]),
+        ("h.0.mlp.c_fc.bias", &[16]),
+        ("h.0.mlp.c_proj.weight", &[16, 4]),
+        ("h.0.mlp.c_proj.bias", &[4]),
+        ("ln_f.weight", &[4]),
+        ("ln_f.bias", &[4]),
+    ]
+    .into_iter()
+    .map(|(name, shape)| counting(format!("{prefix}{name}"), shape, 0))
+    .collect()
+}
+
+fn count_from(start: usize, count: usize) -> Vec<f32> {
+    (start..start + count).map(|i| i as f32).collect()
+}
+
+#[test]
+fn llama_reads_with_and_without_its_prefix() {
+    for prefix in ["model.", ""] {
+        let folder = folder(&llama_config(), &llama_tensors(prefix));
+        let model = Checkpoint::open(folder.path()).unwrap();
+        assert_eq!((model.config().head_width, model.config().kv_width()), (4, 4));
+        let down = model.matrix(Part::Down, 1).unwrap();
+        assert_eq!(down.name, format!("{prefix}layers.1.mlp.down_proj.weight"));
+        assert_eq!((down.rows, down.columns, down.format), (8, 12, Format::F32));
+        let norm = model.matrix(Part::FinalNorm, 7).unwrap();
+        assert_eq!((norm.rows, norm.columns), (1, 8));
+        assert_eq!(norm.values(0..1).unwrap(), count_from(1, 8));
+        assert!(norm.values(0..0).unwrap().is_empty());
+        let head = model.matrix(Part::Head, 0).unwrap();
+        assert_eq!(head.values(2..4).unwrap(), count_from(2 + 16, 16));
+        assert!(head.read(4..7).unwrap_err().to_string().contains("has 6 rows"));
+        assert!(!model.has(Part::QBias, 0) && !model.has(Part::Q, 2));
+        let error = model.matrix(Part::QBias, 0).unwrap_err().to_string();
+        assert!(error.contains("QBias, layer 0: no part of this llama model"), "{error}");
+        assert!(model.tokenizer().unwrap().is_none() && model.bpe().unwrap().is_none());
+    }
+}
+
+#[test]
+fn gpt2s_maps_are_transposed_and_parted() {
+    for (prefix, kind) in [("transformer.", "F32"), ("", "F16"), ("transformer.", "BF16")] {
+        let tensors = gpt2_tensors(prefix);
+        let tensors: Vec<Tensor> = tensors.iter().map(|tensor| as_kind(tensor, kind)).collect();
+        let folder = folder(&gpt2_config(), &tensors);
+        let model = Checkpoint::open(folder.path()).unwrap();
+        for (third, (weight, bias)) in
+            [(Part::Q, Part::QBias), (Part::K, Part::KBias), (Part::V, Part::VBias)]
+                .into_iter()
+                .enumerate()
+        {
+            // c_attn's value (i, o) is 12 i + o.
+            let weight = model.matrix(weight, 0).unwrap();
+            let row = |o: usize| (0..4).map(move |i| (12 * i + 4 * third + o) as f32);
+            assert_eq!(weight.values(0..4).unwrap(), (0..4).flat_map(row).collect::<Vec<_>>());
+            assert_eq!(weight.values(1..3).unwrap(), (1..3).flat_map(row).collect::<Vec<_>>());
+            let bias = model.matrix(bias, 0).unwrap();
+            assert_eq!(bias.values(0..1).unwrap(), count_from(4 * third, 4));
+        }
+        let up = model.matrix(Part::Up, 0).unwrap();
+        assert_eq!((up.rows, up.columns), (16, 4));
+        assert_eq!(up.values(15..16).unwrap(), [15.0, 31.0, 47.0, 63.0]);
+        assert!(model.config().tied_head && !model.has(Part::Head, 0));
+    }
+}
+
+#[test]
+fn attention_alone_needs_no_perceptron() {
+    for (field, value) in [("attn_only", json!(true)), ("n_inner", json!(0))] {
+        let mut config = gpt2_config();
+        config[field] = value;
+        let mut tensors = gpt2_tensors("transformer.");
+        tensors.retain(|tensor| !tensor.name.contains("mlp") && !tensor.name.contains("ln_2"));
+        let folder = folder(&config, &tensors);
+        let model = Checkpoint::open(folder.path()).unwrap();
+        assert_eq!(model.config().mlp.hidden(), 0);
+        assert!(!model.has(Part::Up, 0) && !model.has(Part::Norm2Bias, 0));
+    }
+}
+
+#[test]
+fn shards_are_found_through_their_index() {
+    let folder = folder(&llama_config(), &[]);
+    let path = folder.path();
+    std::fs::remove_file(path.join("model.safetensors")).unwrap();
+    let tensors = llama_tensors("model.");
+    let (one, two) = tensors.split_at(7);
+    write(path, "a.safetensors", safetensors(one));
+    write(path, "b.safetensors", safetensors(two));
+    assert!(refusal(path).contains("several *.safetensors"), "{}", refusal(path));
+
+    let mut index = json!({"metadata": {}, "weight_map": {}});
+    for (file, tensors) in [("a.safetensors", one), ("b.safetensors", two)] {
+        for tensor in tensors {
+            index["weight_map"][&tensor.name] = json!(file);
+        }
+    }
+    write(path, "model.safetensors.index.json", index.to_string());
+    let model = Checkpoint::open(path).unwrap();
+    assert_eq!(model.matrix(Part::Head, 0).unwrap().values(0..1).unwrap(), count_from(2, 8));
+
+    for file in ["../a.safetensors", "/etc/passwd", "..", ""] {
+        index["weight_map"]["lm_head.weight"] = json!(file);
+        write(path, "model.safetensors.index.json", index.to_string());
+        let error = refusal(path);
+        assert!(
+            error.contains("lm_head.weight") && error.contains("file of the folder"),
+            "{error}"
+        );
+    }
+    index["weight_map"]["lm_head.weight"] = json!("b.safetensors");
+    write(path, "model.safetensors.index.json", index.to_string());
+    let error = refusal(path);
+    assert!(error.contains("b.safetensors: tensor lm_head.weight: is missing"), "{error}");
+}
+
+#[test]
+fn any_single_file_serves() {
+    let folder = folder(&llama_config(), &llama_tensors("model."));
+    let path = folder.path();
+    std::fs::rename(path.join("model.safetensors"), path.join("other.safetensors")).unwrap();
+    Checkpoint::open(path).unwrap();
+    std::fs::remove_file(path.join("other.safetensors")).unwrap();
+    assert!(refusal(path).contains("has no *.safetensors"));
+    write(path, "pytorch_model.bin", "");
+    assert!(refusal(path).contains("pytorch_model.bin is not supported"));
+}
+
+#[test]
+fn chat_templates_are_found_in_each_place() {
+    let folder = folder(&llama_config(), &llama_tensors(""));
+    let path = folder.path();
+    let template = || Checkpoint::open(path).unwrap().chat_template().map(str::to_owned);
+    assert_eq!(template(), None);
+    write(path, "tokenizer_config.json", r#"{"chat_template": "one"}"#);
+    assert_eq!(template().as_deref(), Some("one"));
+    let named = r#"{"chat_template": [{"name": "x", "template": "y"}, {"name": "default", "template": "two"}]}"#;
+    write(path, "tokenizer_config.json", named);
+    assert_eq!(template().as_deref(), Some("two"));
+    write(path, "chat_template.jinja", "three");
+    assert_eq!(template().as_deref(), Some("three"));
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let error = refusal("openai-community/gpt2".as_ref());
+    assert!(error.contains("openai-community/gpt2") && error.contains("hub"), "{error}");
+    for path in ["nowhere.gguf", "/nowhere/at/all", "./nowhere", "org/model.gguf"] {
+        let error = refusal(path.as_ref());
+        assert!(error.contains(path) && !error.contains("hub"), "{error}");
+    }
+    let empty = tempfile::TempDir::new().unwrap();
+    assert!(refusal(empty.path()).contains("config.json"));
+}

@@ -1,0 +1,291 @@
+//! Files that lie about themselves: each ends in an error that names file and tensor.
+
+use std::fs::{self, File};
+
+use super::super::{Checkpoint, Part};
+use super::folders::{gpt2_config, llama_config, llama_tensors};
+use super::gguf::llama;
+use super::{
+    Gguf, Meta, Tensor, as_kind, counting, folder, refusal, safetensors, with_header, write,
+};
+
+#[test]
+fn lying_safetensors_are_refused() {
+    let good = safetensors(&llama_tensors("model."));
+    let entry = |shape: &str, offsets: &str| {
+        format!(r#"{{"dtype": "F32", "shape": {shape}, "data_offsets": {offsets}}}"#)
+    };
+    let one = |shape: &str, offsets: &str| {
+        with_header(&format!(r#"{{"x.y": {}}}"#, entry(shape, offsets)), &[0; 16])
+    };
+    let two = |names: [&str; 2], offsets: [&str; 2]| {
+        let [a, b] = offsets.map(|offsets| entry("[2]", offsets));
+        with_header(&format!(r#"{{"{}": {a}, "{}": {b}}}"#, names[0], names[1]), &[0; 16])
+    };
+    let cases = [
+        ("empty", Vec::new(), "is truncated"),
+        ("half a length", good[..5].to_vec(), "is truncated"),
+        (
+            "a header of 2^62 bytes",
+            (1u64 << 62).to_le_bytes().to_vec(),
+            "claims a header of 4611686018427387904 bytes",
+        ),
+        ("a cut header", good[..200].to_vec(), "claims a header"),
+        ("cut data", good[..good.len() - 1].to_vec(), "truncated?"),
+        ("no JSON", with_header("nonsense", &[]), "no valid JSON"),
+        ("a nesting bomb", with_header(&"{\"a\":".repeat(50_000), &[]), "no valid JSON"),
+        ("a list", with_header("[]", &[]), "no valid JSON"),
+        ("a negative dimension", one("[-1]", "[0, 4]"), "tensor x.y"),
+        ("a dimension of 2^64", one("[18446744073709551616]", "[0, 4]"), "tensor x.y"),
+        ("an overflowing shape", one("[4294967296, 4294967296, 4]", "[0, 4]"), "tensor x.y: shape"),
+        ("backward offsets", one("[1]", "[8, 4]"), "tensor x.y: its data ends before"),
+        (
+            "an offset at the end of the world",
+            one("[1]", "[18446744073709551611, 18446744073709551615]"),
+            "tensor x.y: its offset",
+        ),
+        ("offsets past the data", one("[1]", "[16, 20]"), "tensor x.y: its data ends at byte"),
+        (
+            "a size that does not fit",
+            one("[3]", "[0, 16]"),
+            "tensor x.y: shape [3] in F32 takes 12 bytes, but 16",
+        ),
+        (
+            "overlapping tensors",
+            two(["a", "b"], ["[0, 8]", "[4, 12]"]),
+            "tensor b: its data overlaps tensor a's",
+        ),
+        ("a repeated name", two(["a", "a"], ["[0, 8]", "[8, 16]"]), "tensor a: is listed twice"),
+    ];
+    let folder = folder(&llama_config(), &[]);
+    for (what, bytes, expected) in cases {
+        write(folder.path(), "model.safetensors", bytes);
+        let error = refusal(folder.path());
+        assert!(error.contains(expected), "{what}: {error}");
+        assert!(error.contains("model.safetensors"), "{what}: {error}");
+    }
+}
+
+#[test]
+fn wrong_tensors_are_refused_by_name() {
+    let name = "model.layers.1.mlp.up_proj.weight";
+    let change = |change: fn(Tensor) -> Option<Tensor>| -> Vec<Tensor> {
+        let tensors = llama_tensors("model.").into_iter();
+        tensors
+            .filter_map(|tensor| if tensor.name == name { change(tensor) } else { Some(tensor) })
+            .collect()
+    };
+    let cases = [
+        (change(|_| None), "is missing"),
+        (
+            change(|tensor| Some(counting(tensor.name, &[8, 12], 0))),
+            "its shape is [8, 12], but the configuration asks for [12, 8]",
+        ),
+        (change(|tensor| Some(counting(tensor.name, &[96], 0))), "its shape is [96]"),
+        (change(|tensor| Some(Tensor { kind: "F64", ..tensor })), "its type F64 is not supported"),
+        (change(|tensor| Some(Tensor { kind: "I32", ..tensor })), "its type I32 is not supported"),
+    ];
+    for (tensors, expected) in cases {
+        let folder = folder(&llama_config(), &tensors);
+        let error = refusal(folder.path());
+        assert!(error.contains(&format!("tensor {name}: {expected}")), "{error}");
+    }
+    let folder = folder(&gpt2_config(), &[counting("transformer.wte.weight", &[5, 4], 0)]);
+    assert!(refusal(folder.path()).contains("tensor transformer.wpe.weight: is missing"));
+}
+
+#[test]
+fn values_that_are_not_finite_are_refused_when_read() {
+    for (kind, value) in [("F32", f32::NAN), ("F16", f32::INFINITY), ("BF16", f32::NEG_INFINITY)] {
+        let mut tensors = llama_tensors("model.");
+        let embed = &mut tensors[0];
+        embed.bytes[20..24].copy_from_slice(&value.to_le_bytes());
+        tensors[0] = as_kind(embed, kind);
+        let folder = folder(&llama_config(), &tensors);
+        let matrix = Checkpoint::open(folder.path()).unwrap().matrix(Part::Embed, 0).unwrap();
+        let error = matrix.read(0..6).unwrap_err().to_string();
+        assert!(
+            error.contains("tensor model.embed_tokens.weight: holds a value"),
+            "{kind}: {error}"
+        );
+        assert!(matrix.read(1..6).is_ok(), "{kind}");
+    }
+    for (kind, at, size) in [("Q8_0", 0, 34), ("Q4_0", 0, 18), ("Q4_1", 2, 20)] {
+        let mut bytes = vec![0; 3 * size];
+        bytes[size + at..][..2].copy_from_slice(&[0, 0x7c]);
+        let embed =
+            Tensor { name: "token_embd.weight".to_owned(), shape: vec![3, 32], kind, bytes };
+        let (_folder, path) = llama().with_tensor(embed).save();
+        let matrix = Checkpoint::open(&path).unwrap().matrix(Part::Embed, 0).unwrap();
+        assert!(
+            matrix.read(1..2).unwrap_err().to_string().contains("tensor token_embd.weight: holds")
+        );
+        assert!(matrix.read(2..3).is_ok());
+    }
+}
+
+#[test]
+fn a_file_cut_short_after_it_was_opened_is_an_error() {
+    let folder = folder(&llama_config(), &llama_tensors("model."));
+    let model = Checkpoint::open(folder.path()).unwrap();
+    let path = folder.path().join("model.safetensors");
+    let half = fs::metadata(&path).unwrap().len() / 4;
+    File::options().write(true).open(&path).unwrap().set_len(half).unwrap();
+    let error = model.matrix(Part::Down, 1).unwrap().read(0..8).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors: ends while"), "{error}");
+}
+
+#[test]
+fn every_cut_of_a_gguf_file_is_an_error() {
+    let bytes = llama().bytes();
+    let (folder, path) = llama().save();
+    let header = bytes.windows(4).rposition(|window| window == b"blk.").unwrap();
+    for length in (0..header + 120).chain([bytes.len() / 2, bytes.len() - 1]) {
+        write(folder.path(), "model.gguf", &bytes[..length]);
+        let error = refusal(&path);
+        assert!(error.contains("model.gguf"), "{length}: {error}");
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_a_gguf_header_is_survived() {
+    let good = llama().bytes();
+    let (folder, path) = llama().save();
+    for at in 0..good.len().min(1_800) {
+        for flip in [0xff, 0x80] {
+            let mut bytes = good.clone();
+            bytes[at] ^= flip;
+            write(folder.path(), "model.gguf", &bytes);
+            if let Ok(model) = Checkpoint::open(&path) {
+                // Whatever this finds, it must not panic.
+                drop((model.bpe(), model.matrix(Part::Q, 0).map(|matrix| matrix.values(0..32))));
+            }
+        }
+    }
+}
+
+#[test]
+fn lying_gguf_files_are_refused() {
+    let u64s = |numbers: &[u64]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
+    let header = |version: u32, tensors: u64, pairs: u64, rest: &[u8]| {
+        [b"GGUF".as_slice(), &version.to_le_bytes(), &u64s(&[tensors, pairs]), rest].concat()
+    };
+    let key = |kind: &[u32], rest: &[u8]| {
+        let kinds: Vec<u8> = kind.iter().flat_map(|n| n.to_le_bytes()).collect();
+        [&u64s(&[1]), b"k".as_slice(), &kinds, rest, &[0; 64]].concat()
+    };
+    let tensor = |shape: &[u64], kind: u32, offset: u64| {
+        let dimensions = (shape.len() as u32).to_le_bytes();
+        let start = [&u64s(&[1]), b"t".as_slice(), &dimensions, &u64s(shape)].concat();
+        [start.as_slice(), &kind.to_le_bytes(), &u64s(&[offset]), &[0; 256]].concat()
+    };
+    let huge = 1 << 60;
+    let twin = [key(&[4, 7], &[])[..17].to_vec(), key(&[4, 7], &[])].concat();
+    let cases = [
+        ("another format", b"PK\x03\x04 and so on".to_vec(), "is no GGUF file"),
+        ("version 1", header(1, 0, 0, &[]), "GGUF version 1 is not supported"),
+        ("big-endian", header(0x0300_0000, 0, 0, &[]), "big-endian GGUF is not supported"),
+        ("2^60 tensors", header(3, huge, 0, &[]), "claims 1152921504606846976 tensors"),
+        ("2^60 pairs", header(3, 0, huge, &[]), "metadata entries"),
+        ("a key of 2^60 bytes", header(3, 0, 1, &u64s(&[huge, 0, 0])), "claims a string of"),
+        ("a key past the end", header(3, 0, 1, &u64s(&[1 << 20, 0])), "is truncated"),
+        (
+            "a key that is not UTF-8",
+            header(3, 0, 1, &[&u64s(&[2]), [0xff, 0xfe].as_slice(), &[0; 9]].concat()),
+            "is not UTF-8",
+        ),
+        ("an unknown type", header(3, 0, 1, &key(&[99], &[])), "k is of the unknown type 99"),
+        (
+            "2^60 strings",
+            header(3, 0, 1, &key(&[9, 8], &u64s(&[huge]))),
+            "k claims 1152921504606846976 elements",
+        ),
+        ("2^60 bytes", header(3, 0, 1, &key(&[9, 0], &u64s(&[huge]))), "k claims"),
+        ("2^62 doubles", header(3, 0, 1, &key(&[9, 12], &u64s(&[1 << 62]))), "k claims"),
+        (
+            "a string of 2^60 in an array",
+            header(3, 0, 1, &key(&[9, 8], &u64s(&[1, huge]))),
+            "is truncated",
+        ),
+        (
+            "arrays of arrays",
+            header(3, 0, 1, &key(&[9, 9], &u64s(&[1]))),
+            "k is an array of the unknown type 9",
+        ),
+        ("a repeated key", header(3, 0, 2, &twin), "k is listed twice"),
+        ("no dimensions", header(3, 1, 0, &tensor(&[], 0, 0)), "tensor t: has 0 dimensions"),
+        ("nine dimensions", header(3, 1, 0, &tensor(&[1; 9], 0, 0)), "tensor t: has 9 dimensions"),
+        (
+            "an overflowing shape",
+            header(3, 1, 0, &tensor(&[huge, 1 << 10], 0, 0)),
+            "tensor t: shape",
+        ),
+        (
+            "a shape beyond the file",
+            header(3, 1, 0, &tensor(&[1 << 40], 0, 0)),
+            "tensor t: its data ends at byte",
+        ),
+        ("half a block", header(3, 1, 0, &tensor(&[48], 8, 0)), "tensor t: rows of 48 values"),
+        ("an odd offset", header(3, 1, 0, &tensor(&[1], 0, 8)), "tensor t: its offset 8"),
+        (
+            "an offset of 2^64 less 32",
+            header(3, 1, 0, &tensor(&[1], 0, u64::MAX - 31)),
+            "tensor t: its offset",
+        ),
+        (
+            "an offset beyond the file",
+            header(3, 1, 0, &tensor(&[1], 0, 1 << 50)),
+            "tensor t: its data ends",
+        ),
+        (
+            "a repeated tensor",
+            header(3, 2, 0, &[&tensor(&[1], 0, 0)[..33], &tensor(&[1], 0, 32)].concat()),
+            "tensor t: is listed twice",
+        ),
+    ];
+    let (folder, path) = llama().save();
+    for (what, bytes, expected) in cases {
+        write(folder.path(), "model.gguf", bytes);
+        let error = refusal(&path);
+        assert!(error.contains(expected) && error.contains("model.gguf"), "{what}: {error}");
+    }
+}
+
+#[test]
+fn wrong_gguf_tensors_are_refused_by_name() {
+    let embed = |kind, bytes: Vec<u8>| {
+        let name = "token_embd.weight".to_owned();
+        llama().with_tensor(Tensor { name, shape: vec![3, 32], kind, bytes })
+    };
+    let norm =
+        Tensor { kind: "Q8_0", bytes: vec![0; 34], ..counting("output_norm.weight", &[32], 0) };
+    let cases: [(Gguf, &str); 5] = [
+        (embed("Q4_K", vec![0; 54]), "tensor token_embd.weight: its type Q4_K is not supported"),
+        (llama().without_tensor("blk.0.ffn_up.weight"), "tensor blk.0.ffn_up.weight: is missing"),
+        (llama().with_tensor(norm), "tensor output_norm.weight: its type is Q8_0, but only floats"),
+        (
+            llama().with_tensor(counting("blk.0.attn_k.weight", &[32, 16], 0)),
+            "tensor blk.0.attn_k.weight: its shape is [32, 16]",
+        ),
+        (
+            llama().with("llama.attention.key_length", Meta::U32(8)),
+            "tensor blk.0.attn_q.weight: its shape is [32, 32], but the configuration asks for [16, 32]",
+        ),
+    ];
+    for (file, expected) in cases {
+        let (_folder, path) = file.save();
+        let error = refusal(&path);
+        assert!(error.contains(expected), "{error}");
+    }
+    let overlapping = {
+        let mut bytes = llama().bytes();
+        // The second tensor's offset, after its name, dimensions and type, becomes the first's.
+        let name = b"output_norm.weight";
+        let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
+        bytes[at + name.len() + 16..][..8].fill(0);
+        bytes
+    };
+    let (folder, path) = llama().save();
+    write(folder.path(), "model.gguf", overlapping);
+    assert!(refusal(&path).contains("overlaps tensor"), "{}", refusal(&path));
+}

