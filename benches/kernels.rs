@@ -1,20 +1,38 @@
-//! Times kernels per shape beside the adapter's ceilings.
-use pellucid::gpu::*;
-use pellucid::names::Format;
-use pellucid::ops::*;
+//! Times the linear map's variants per format and shape, taking turns, so that a busy machine
+//! slows all alike.
+
 use std::time::Instant;
 
+use pellucid::gpu::{AdapterChoice, Engine, Gpu, Plan, Recording, Tensor};
+use pellucid::names::Format;
+use pellucid::ops::{Choices, Lanes, Linear, Matmul, Op, Store, Weight};
+
+/// Seconds of one run of a plan, `repeat` of them in one submit.
 fn time(engine: &mut Engine, plan: &Plan, repeat: usize) -> f64 {
-    let mut best = Vec::new();
-    for _ in 0..7 {
-        let steps: Vec<(&Plan, u32)> = (0..repeat).map(|_| (plan, 0)).collect();
-        let start = Instant::now();
-        engine.submit(&steps, &[]).unwrap();
-        engine.flush().unwrap();
-        best.push(start.elapsed().as_secs_f64() / repeat as f64);
+    let steps: Vec<(&Plan, u32)> = (0..repeat).map(|_| (plan, 0)).collect();
+    let start = Instant::now();
+    engine.submit(&steps, &[]).unwrap();
+    engine.flush().unwrap();
+    start.elapsed().as_secs_f64() / repeat as f64
+}
+
+/// The variants that make sense for this many rows.
+fn variants(base: &Choices, rows: usize, lanes: u32) -> Vec<(String, Choices)> {
+    if rows > 8 {
+        let direct = |n, t| Matmul::Direct { n, t };
+        return [direct(8, 1), direct(8, 2), direct(8, 8), Matmul::Tiled]
+            .map(|matmul| (format!("{matmul:?}"), Choices { matmul, ..base.clone() }))
+            .to_vec();
     }
-    best.sort_by(f64::total_cmp);
-    best[best.len() / 2]
+    let mut all = vec![Lanes::One(8), Lanes::One(32), Lanes::Workgroup { size: 64, lanes: 32 }];
+    if lanes > 0 {
+        all.extend([
+            Lanes::Rows { size: lanes, lanes },
+            Lanes::Rows { size: 32, lanes },
+            Lanes::Subgroup { size: 64, lanes },
+        ]);
+    }
+    all.into_iter().map(|l| (format!("{l:?}"), Choices { lanes: l, ..base.clone() })).collect()
 }
 
 fn main() {
@@ -23,57 +41,45 @@ fn main() {
     let caps = gpu.caps().clone();
     let mut engine = Engine::new(gpu);
     let base = Choices::defaults(&caps);
-    for format in [Format::F32, Format::F16, Format::Q8_0, Format::Q4_1] {
-        for (t, n, k) in [(1, 2304, 768), (1, 3072, 768), (1, 768, 3072), (128, 3072, 768)] {
-            let mut variants: Vec<(String, Choices)> = Vec::new();
-            if t == 1 {
-                for lanes in [
-                    Lanes::One(8),
-                    Lanes::One(32),
-                    Lanes::Subgroup { size: 8, lanes: 8 },
-                    Lanes::Subgroup { size: 32, lanes: 8 },
-                    Lanes::Workgroup { size: 64, lanes: 32 },
-                ] {
-                    variants.push((format!("{lanes:?}"), Choices { lanes, ..base.clone() }));
-                }
-            } else {
-                for (n, t) in [(8, 1), (8, 4), (1, 8), (4, 2)] {
-                    variants.push((
-                        format!("tile {n}x{t}"),
-                        Choices { matmul: MatmulTile { n, t }, ..base.clone() },
-                    ));
+    let lanes = caps.subgroups.filter(|(least, most)| least == most).map_or(0, |(size, _)| size);
+    let shapes = [(1, 2304, 768), (1, 768, 3072), (4, 3072, 768), (128, 3072, 768)];
+    for format in Format::ALL {
+        for (t, n, k) in shapes {
+            let weight = Weight::named("w", format, n, k, caps.max_binding);
+            for piece in &weight.parts {
+                for (plane, bytes) in piece.planes.iter().zip(Weight::plane_bytes(format, k)) {
+                    engine.create(*plane, (bytes * piece.rows) as u64).unwrap();
                 }
             }
-            for (name, choices) in variants {
-                let weight = Weight::named("w", format, n, k, caps.max_binding);
-                for piece in &weight.parts {
-                    for (plane, bytes) in piece.planes.iter().zip(Weight::plane_bytes(format, k)) {
-                        engine.create(*plane, (bytes * piece.rows) as u64).unwrap();
-                    }
-                }
-                let x = Tensor::lasting(t, k);
-                let out = Tensor::lasting(t, n);
-                engine.create_tensor(&x).unwrap();
-                engine.create_tensor(&out).unwrap();
+            let (x, out) = (Tensor::lasting(t, k), Tensor::lasting(t, n));
+            engine.create_tensor(&x).unwrap();
+            engine.create_tensor(&out).unwrap();
+            let mut contenders = Vec::new();
+            for (name, choices) in variants(&base, t, lanes) {
                 let mut recording = Recording::new();
-                Linear { x, weight: &weight, bias: None, store: Store::Write, out }
-                    .record(&mut recording, &choices)
-                    .unwrap();
+                let linear = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
+                linear.record(&mut recording, &choices).unwrap();
                 let plan = engine.prepare(&recording).unwrap();
                 time(&mut engine, &plan, 1);
-                let s = time(&mut engine, &plan, if t == 1 { 20 } else { 1 });
-                let flops = 2.0 * (t * n * k) as f64;
-                println!(
-                    "{format} {t}x{n}x{k} {name:40} {:8.3} ms {:6.2} GB/s {:6.2} GFLOP/s",
-                    s * 1e3,
-                    weight.bytes() as f64 / s / 1e9,
-                    flops / s / 1e9
-                );
-                for piece in &weight.parts {
-                    for plane in &piece.planes {
-                        engine.free(*plane);
-                    }
+                contenders.push((name, plan, Vec::new()));
+            }
+            for _ in 0..9 {
+                for (_, plan, times) in &mut contenders {
+                    times.push(time(&mut engine, plan, if t <= 8 { 10 } else { 1 }));
                 }
+            }
+            for (name, _, mut times) in contenders {
+                times.sort_by(f64::total_cmp);
+                let median = times[times.len() / 2];
+                println!(
+                    "{format:5} {t:3}x{n}x{k} {name:38} {:8.3} ms {:6.2} GB/s {:6.2} GFLOP/s",
+                    median * 1e3,
+                    weight.bytes() as f64 / median / 1e9,
+                    2.0 * (t * n * k) as f64 / median / 1e9
+                );
+            }
+            for plane in weight.parts.iter().flat_map(|piece| &piece.planes) {
+                engine.free(*plane);
             }
         }
     }

@@ -1,6 +1,8 @@
-//! A decoder-only transformer written out in full as WGSL compute shaders.
+#![doc = include_str!("../README.md")]
+
 pub mod config;
 pub mod error;
+pub mod generate;
 pub mod gpu;
 pub mod model;
 pub mod names;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
 use pellucid::model::{LoadOptions, Model, Row, Session, SessionOptions};
-use pellucid::ops::Choices;
+use pellucid::ops::{Choices, Lanes, Matmul, Reduce};
 use pellucid::weights::Checkpoint;
 use serde_json::Value;
 
@@ -24,6 +24,15 @@ fn checkpoint(case: &Path) -> Checkpoint {
 fn session(checkpoint: &Checkpoint, choice: &AdapterChoice, options: SessionOptions) -> Session {
     let gpu = pollster::block_on(Gpu::open(choice)).unwrap();
     let choices = Choices::defaults(gpu.caps());
+    session_with(gpu, choices, checkpoint, options)
+}
+
+fn session_with(
+    gpu: Gpu,
+    choices: Choices,
+    checkpoint: &Checkpoint,
+    options: SessionOptions,
+) -> Session {
     let mut engine = Engine::new(gpu);
     let model =
         Model::load(&mut engine, checkpoint, LoadOptions::default(), &mut |_, _| {}).unwrap();
@@ -36,7 +45,9 @@ fn rows(tokens: &[u32], sequence: u32) -> Vec<Row> {
 
 fn score(session: &mut Session, tokens: &[u32]) -> Vec<f32> {
     let last = tokens.len() - 1;
-    pollster::block_on(session.score(&rows(&tokens[..last], 0), &tokens[1..])).unwrap()
+    pollster::block_on(session.score(&rows(&tokens[..last], 0), &tokens[1..], None))
+        .unwrap()
+        .logprobs
 }
 
 fn ids(value: &Value) -> Vec<u32> {
@@ -90,4 +101,105 @@ fn log_probabilities_of_every_family() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Several sequences in one batch of ragged rows score as each does alone.
+#[test]
+fn batches_equal_single_sequences() {
+    for case in ["gpt2", "llama", "mistral", "qwen3"] {
+        let case = folder().join(case);
+        let golden: Value =
+            serde_json::from_str(&std::fs::read_to_string(case.join("golden.json")).unwrap())
+                .unwrap();
+        let checkpoint = checkpoint(&case);
+        let texts: Vec<Vec<u32>> =
+            golden["sequences"].as_array().unwrap().iter().map(|s| ids(&s["tokens"])).collect();
+        let options = SessionOptions { sequences: texts.len(), ..SessionOptions::default() };
+        let mut session = session(&checkpoint, &AdapterChoice::default(), options);
+        let alone: Vec<f32> = texts.iter().flat_map(|tokens| score(&mut session, tokens)).collect();
+        let mut batch = Vec::new();
+        let mut targets = Vec::new();
+        for (sequence, tokens) in (0..).zip(&texts) {
+            batch.extend(rows(&tokens[..tokens.len() - 1], sequence));
+            targets.extend(&tokens[1..]);
+        }
+        let together = pollster::block_on(session.score(&batch, &targets, None)).unwrap().logprobs;
+        for (place, (alone, together)) in alone.iter().zip(&together).enumerate() {
+            let error = (alone - together).abs();
+            assert!(error < 1e-4, "{}: token {place} is off by {error}", case.display());
+        }
+    }
+}
+
+/// Tensors over the binding limit are split by rows, and nothing else changes.
+#[test]
+fn tensors_over_the_binding_limit_are_split() {
+    for case in ["gpt2", "llama", "gguf-llama"] {
+        let case = folder().join(case);
+        let golden: Value =
+            serde_json::from_str(&std::fs::read_to_string(case.join("golden.json")).unwrap())
+                .unwrap();
+        let checkpoint = checkpoint(&case);
+        let choice = AdapterChoice { max_binding: Some(40 << 10), ..AdapterChoice::default() };
+        let mut session = session(
+            &checkpoint,
+            &choice,
+            SessionOptions { chunk: Some(12), ..SessionOptions::default() },
+        );
+        let parts = session.model().embed.parts.len();
+        let bytes = session.model().embed.bytes();
+        assert!(parts > 1 || bytes <= 40 << 10, "{} bytes in one part", bytes);
+        let sequence = &golden["sequences"][0];
+        let error =
+            furthest(&score(&mut session, &ids(&sequence["tokens"])), &sequence["logprobs"]);
+        assert!(error < 1e-3, "{}: off by {error}", case.display());
+    }
+}
+
+/// The real model that everybody can fetch, against an engine that reads the same file.
+#[test]
+fn smollm2_scores_as_the_independent_engine_says() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.exists(), "{} is missing: run `cargo xtask models`", path.display());
+    let golden = std::fs::read_to_string(folder().join("smollm2/golden.json")).unwrap();
+    let golden: Value = serde_json::from_str(&golden).unwrap();
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let options = SessionOptions { context: Some(512), ..SessionOptions::default() };
+    let mut session = session(&checkpoint, &AdapterChoice::default(), options);
+    let sequence = &golden["sequences"][0];
+    // SwiftShader is several times slower: it reads the first 64 tokens.
+    let short = std::env::var("PELLUCID_TEST_ADAPTER").is_ok_and(|name| name == "swiftshader");
+    let tokens = ids(&sequence["tokens"]);
+    let count = if short { 64 } else { tokens.len() };
+    let golden = Value::from(sequence["logprobs"].as_array().unwrap()[..count - 1].to_vec());
+    let error = furthest(&score(&mut session, &tokens[..count]), &golden);
+    println!("SmolLM2: {error:.1e}");
+    assert!(error < 1e-3, "off by {error}");
+}
+
+/// What a real GPU would run is right here too: shared tiles, lanes that share rows.
+#[test]
+fn the_variants_of_other_adapters_agree() {
+    for case in ["gpt2", "gguf-llama"] {
+        let case = folder().join(case);
+        let golden = std::fs::read_to_string(case.join("golden.json")).unwrap();
+        let golden: Value = serde_json::from_str(&golden).unwrap();
+        let checkpoint = checkpoint(&case);
+        for chunk in [3, 128] {
+            let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
+            let choices = Choices {
+                matmul: Matmul::Tiled,
+                lanes: Lanes::Workgroup { size: 64, lanes: 32 },
+                reduce: Reduce::Workgroup(64),
+                ..Choices::defaults(gpu.caps())
+            };
+            let options = SessionOptions { chunk: Some(chunk), ..SessionOptions::default() };
+            let mut session = session_with(gpu, choices, &checkpoint, options);
+            let sequence = &golden["sequences"][0];
+            let found = score(&mut session, &ids(&sequence["tokens"]));
+            let error = furthest(&found, &sequence["logprobs"]);
+            assert!(error < 1e-3, "{} in chunks of {chunk}: off by {error}", case.display());
+        }
+    }
 }

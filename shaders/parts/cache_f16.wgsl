@@ -1,6 +1,6 @@
 // Slot `cache`: keys and values as halves, (sequence, position, head, width padded to fours).
-@group(1) @binding(0) var<storage, read_write> cache_k: array<vec2<u32>>;
-@group(1) @binding(1) var<storage, read_write> cache_v: array<vec2<u32>>;
+@group(3) @binding(0) var<storage, read_write> cache_k: array<vec2<u32>>;
+@group(3) @binding(1) var<storage, read_write> cache_v: array<vec2<u32>>;
 
 // Halves end at 65504; beyond it a key would become infinite and the whole row NaN.
 fn pack4(value: vec4<f32>) -> vec2<u32> {

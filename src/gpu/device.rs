@@ -93,13 +93,22 @@ impl Default for Caps {
     }
 }
 
+/// What a device has reported.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// It has no memory left.
+    Memory,
+    /// Anything else.
+    Other(String),
+}
+
 /// An open device.
 #[derive(Debug)]
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) poller: Poller,
-    pub(super) fault: Arc<Mutex<Option<String>>>,
+    pub(super) fault: Arc<Mutex<Option<Fault>>>,
     caps: Caps,
     adapter: Adapter,
 }
@@ -272,9 +281,13 @@ impl Gpu {
         let fault = Arc::new(Mutex::new(None));
         let note = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            log::error!("{error}");
+            log::debug!("{error}");
+            let fault = match error {
+                wgpu::Error::OutOfMemory { .. } => Fault::Memory,
+                other => Fault::Other(other.to_string()),
+            };
             if let Ok(mut slot) = note.lock() {
-                slot.get_or_insert(error.to_string());
+                slot.get_or_insert(fault);
             }
         }));
         let poller = Poller::new(device.clone());
@@ -296,7 +309,13 @@ impl Gpu {
         match self.fault.lock() {
             Ok(fault) => match fault.as_ref() {
                 None => Ok(()),
-                Some(text) => Err(Error::Device(format!("{}: {text}", self.adapter.name))),
+                Some(Fault::Memory) => Err(Error::Memory(format!(
+                    "{} has no memory left; try a shorter --context, --cache-type f16 or --quantize q8_0",
+                    self.adapter.name
+                ))),
+                Some(Fault::Other(text)) => {
+                    Err(Error::Device(format!("{}: {text}", self.adapter.name)))
+                }
             },
             Err(_) => {
                 Err(Error::Device("a thread failed while it noted a device error".to_owned()))

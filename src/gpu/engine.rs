@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 
 use super::device::Gpu;
+use super::pipeline::{Pipeline, Pipelines};
 use super::readback::Readback;
-use super::recording::{Binding, Grid, Recording};
-use super::shader::{Program, Target, link};
+use super::recording::{Grid, Recording};
 use super::tensor::{BufferId, Tensor};
 
 /// Executes recordings on one device. It owns every lasting buffer.
@@ -21,7 +21,7 @@ pub struct Engine {
     buffers: HashMap<BufferId, wgpu::Buffer>,
     /// Places for passing buffers, shared by all plans, since plans run one after another.
     passing: Vec<wgpu::Buffer>,
-    pipelines: HashMap<String, Arc<Pipeline>>,
+    pipelines: Pipelines,
     staging: Vec<wgpu::Buffer>,
     counters: Counters,
 }
@@ -57,12 +57,6 @@ impl Counters {
     }
 }
 
-#[derive(Debug)]
-struct Pipeline {
-    pipeline: wgpu::ComputePipeline,
-    layouts: Vec<wgpu::BindGroupLayout>,
-}
-
 /// A recording made ready: encoding it allocates nothing.
 #[derive(Debug)]
 pub struct Plan {
@@ -73,7 +67,7 @@ pub struct Plan {
 #[derive(Debug)]
 struct Step {
     pipeline: Arc<Pipeline>,
-    groups: Vec<wgpu::BindGroup>,
+    groups: Vec<(u32, wgpu::BindGroup)>,
     grid: Grid,
 }
 
@@ -87,7 +81,7 @@ impl Engine {
             gpu,
             buffers: HashMap::new(),
             passing: Vec::new(),
-            pipelines: HashMap::new(),
+            pipelines: Pipelines::default(),
             staging: Vec::new(),
             counters: Counters::default(),
         }
@@ -100,7 +94,7 @@ impl Engine {
 
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters { allocations: self.counters.allocations + self.pipelines.made(), ..self.counters }
     }
 
     /// Bytes that the passing buffers of all plans take.
@@ -145,12 +139,14 @@ impl Engine {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_DST
             | wgpu::BufferUsages::COPY_SRC;
-        Ok(self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size,
             usage,
             mapped_at_creation: false,
-        }))
+        });
+        self.gpu.check()?;
+        Ok(buffer)
     }
 
     fn buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
@@ -192,7 +188,8 @@ impl Engine {
         let uniforms = self.uniforms(recording);
         let mut steps = Vec::with_capacity(recording.dispatches.len());
         for (index, dispatch) in recording.dispatches.iter().enumerate() {
-            let pipeline = self.pipeline(&dispatch.program, &dispatch.groups);
+            let pipeline =
+                self.pipelines.get(&self.gpu.device, &dispatch.program, &dispatch.groups);
             let mut groups = Vec::with_capacity(dispatch.groups.len());
             for (number, bindings) in dispatch.groups.iter().enumerate() {
                 let mut entries = Vec::with_capacity(bindings.len() + 1);
@@ -216,11 +213,13 @@ impl Engine {
                     .zip(0..)
                     .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
                     .collect();
-                groups.push(self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                let Some(layout) = &pipeline.layouts[number] else { continue };
+                let group = self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(dispatch.program.kernel.name),
-                    layout: &pipeline.layouts[number],
+                    layout,
                     entries: &entries,
-                }));
+                });
+                groups.push((number as u32, group));
             }
             self.counters.allocations += groups.len() as u64;
             steps.push(Step { pipeline, groups, grid: dispatch.grid });
@@ -269,79 +268,6 @@ impl Engine {
         buffer
     }
 
-    fn pipeline(&mut self, program: &Program, groups: &[Vec<Binding>]) -> Arc<Pipeline> {
-        let key = format!("{} {}", program.label(), access(groups));
-        if let Some(pipeline) = self.pipelines.get(&key) {
-            return Arc::clone(pipeline);
-        }
-        let device = &self.gpu.device;
-        let layouts: Vec<wgpu::BindGroupLayout> = groups
-            .iter()
-            .enumerate()
-            .map(|(number, bindings)| {
-                let storage = bindings.iter().map(|binding| wgpu::BufferBindingType::Storage {
-                    read_only: matches!(binding, Binding::Read(_)),
-                });
-                let uniform = (number == 0).then_some(wgpu::BufferBindingType::Uniform);
-                let entries: Vec<wgpu::BindGroupLayoutEntry> = uniform
-                    .into_iter()
-                    .chain(storage)
-                    .zip(0..)
-                    .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
-                        binding,
-                        visibility: wgpu::ShaderStages::COMPUTE,
-                        ty: wgpu::BindingType::Buffer {
-                            ty,
-                            has_dynamic_offset: false,
-                            min_binding_size: None,
-                        },
-                        count: None,
-                    })
-                    .collect();
-                device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                    label: Some(program.kernel.name),
-                    entries: &entries,
-                })
-            })
-            .collect();
-        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(program.kernel.name),
-            bind_group_layouts: &layouts.iter().map(Some).collect::<Vec<_>>(),
-            immediate_size: 0,
-        });
-        let module = self.module(program);
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(program.kernel.name),
-            layout: Some(&layout),
-            module: &module,
-            entry_point: Some(program.kernel.name),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &program.constants,
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        });
-        self.counters.allocations += 1;
-        let pipeline = Arc::new(Pipeline { pipeline, layouts });
-        self.pipelines.insert(key, Arc::clone(&pipeline));
-        pipeline
-    }
-
-    #[allow(unsafe_code, reason = "the kernels are our own; the shader tests check them")]
-    fn module(&self, program: &Program) -> wgpu::ShaderModule {
-        let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
-        checks.bounds_checks = cfg!(debug_assertions);
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(program.kernel.name),
-            source: wgpu::ShaderSource::Wgsl(link(program, Target::Naga).into()),
-        };
-        // SAFETY: every loop of our kernels ends by a bound that the op's shape check has verified,
-        // and every index is within the buffers whose sizes that check compared; debug builds and
-        // tests keep the bounds checks and so prove it. Loop bounding alone costs a fifth of the
-        // speed and keeps drivers from unrolling.
-        unsafe { self.gpu.device.create_shader_module_trusted(descriptor, checks) }
-    }
-
     /// Runs plans one after another in one pass and one submit; each may know its extent only now.
     /// Then copies the named ranges, in order, into one piece of memory for the host.
     ///
@@ -362,8 +288,8 @@ impl Engine {
                 self.counters.weight_bytes += plan.weight_bytes;
                 for step in &plan.steps {
                     pass.set_pipeline(&step.pipeline.pipeline);
-                    for (number, group) in step.groups.iter().enumerate() {
-                        pass.set_bind_group(number as u32, group, &[]);
+                    for (number, group) in &step.groups {
+                        pass.set_bind_group(*number, group, &[]);
                     }
                     let [x, y, z] = step.grid.at(*extent);
                     pass.dispatch_workgroups(x, y, z);
@@ -388,10 +314,23 @@ impl Engine {
         Ok(readback)
     }
 
-    fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
-        if let Some(found) = self.staging.iter().position(|buffer| buffer.size() >= bytes) {
-            return self.staging.swap_remove(found);
+    /// Makes sure that `count` reads of `bytes` can be under way without an allocation.
+    pub fn reserve_staging(&mut self, bytes: u64, count: usize) {
+        let fits = |buffer: &&wgpu::Buffer| buffer.size() >= bytes;
+        for _ in self.staging.iter().filter(fits).count()..count {
+            let buffer = self.new_staging(bytes);
+            self.staging.push(buffer);
         }
+    }
+
+    fn staging(&mut self, bytes: u64) -> wgpu::Buffer {
+        match self.staging.iter().position(|buffer| buffer.size() >= bytes) {
+            Some(found) => self.staging.swap_remove(found),
+            None => self.new_staging(bytes),
+        }
+    }
+
+    fn new_staging(&mut self, bytes: u64) -> wgpu::Buffer {
         self.counters.allocations += 1;
         self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
@@ -456,14 +395,4 @@ impl Engine {
         }
         self.write(tensor.buffer, 0, bytemuck::cast_slice(&padded))
     }
-}
-
-/// Which buffers a kernel writes: two pipelines that differ only in this need different layouts.
-fn access(groups: &[Vec<Binding>]) -> String {
-    let letter = |binding: &Binding| if matches!(binding, Binding::Read(_)) { 'r' } else { 'w' };
-    groups
-        .iter()
-        .map(|group| group.iter().map(letter).collect::<String>())
-        .collect::<Vec<_>>()
-        .join("|")
 }

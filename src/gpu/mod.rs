@@ -4,6 +4,7 @@
 
 mod device;
 mod engine;
+mod pipeline;
 mod readback;
 mod recording;
 mod shader;

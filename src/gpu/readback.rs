@@ -12,7 +12,21 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct Poller {
     #[cfg(not(target_arch = "wasm32"))]
-    wake: Sender<()>,
+    wake: Option<Sender<()>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Poller {
+    /// Waits for the thread: a driver that is unloaded while a thread still polls it crashes.
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was reported when it happened.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Poller {
@@ -26,22 +40,24 @@ impl Poller {
         #[cfg(not(target_arch = "wasm32"))]
         {
             let (wake, woken) = channel();
-            std::thread::spawn(move || {
+            let thread = std::thread::spawn(move || {
                 while woken.recv().is_ok() {
                     if let Err(error) = device.poll(wgpu::PollType::wait_indefinitely()) {
                         log::error!("while waiting for the device: {error}");
                     }
                 }
             });
-            Self { wake }
+            Self { wake: Some(wake), thread: Some(thread) }
         }
     }
 
     /// Tells the thread that something was submitted that somebody awaits.
     pub(super) fn submitted(&self) {
         #[cfg(not(target_arch = "wasm32"))]
-        // The thread ends only with the poller itself, so the message always arrives.
-        let _ = self.wake.send(());
+        if let Some(wake) = &self.wake {
+            // The thread ends only with the poller itself, so the message always arrives.
+            let _ = wake.send(());
+        }
     }
 }
 

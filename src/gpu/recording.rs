@@ -20,7 +20,8 @@ pub struct Dispatch {
     pub program: Program,
     /// The bytes of the uniform at group 0, binding 0.
     pub params: Vec<u8>,
-    /// The storage buffers of each group; group 0 counts from binding 1, the others from 0.
+    /// The storage buffers of each group; group 0 counts from binding 1, the others from 0. A group
+    /// without any is left out of the pipeline.
     pub groups: Vec<Vec<Binding>>,
     /// How many workgroups.
     pub grid: Grid,

@@ -111,14 +111,60 @@ fn attention(
     x: Tensor,
 ) -> Result<Tensor> {
     let config = &model.config;
+    let out = tape.tensor(x.rows, config.q_width());
+    let turned = match straight_to_cache(tape, model, block, layer) {
+        Some(map) => {
+            let store = Store::Cache { rows, cache: *cache };
+            tape.push(Linear { store, ..linear(x, map, out) })?;
+            out
+        }
+        None => queries(tape, model, block, layer, cache, rows, x, out)?,
+    };
+    let z = tape.tensor(x.rows, config.q_width());
+    let window = config.windows.get(layer).copied().flatten();
+    tape.push(Attention { rows, q: turned, cache: *cache, window, out: z })?;
+    tape.mark(Hook::Z(layer), Columns::all(z))?;
+    Ok(z)
+}
+
+/// The joined map of queries, keys and values, if its epilogue can fill the cache: nothing turns,
+/// heads are whole fours, and nobody asked for the values by name.
+fn straight_to_cache<'m>(
+    tape: &Tape<'_>,
+    model: &Model,
+    block: &'m Block,
+    layer: usize,
+) -> Option<&'m Map> {
+    let asked = [Hook::Q(layer), Hook::K(layer), Hook::V(layer)].iter().any(|h| tape.wants(*h));
+    let plain = model.rope.is_none() && block.qk_norm.is_none();
+    match block.qkv.as_slice() {
+        [all] if plain && !asked && model.config.head_width.is_multiple_of(4) => Some(&all.map),
+        _ => None,
+    }
+}
+
+/// Queries, keys and values on their own; heads normalised and turned; the cache filled.
+/// Gives the queries, (T, H·D), in `out`.
+#[allow(clippy::too_many_arguments, reason = "the inner half of `attention`, which has them all")]
+fn queries(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    block: &Block,
+    layer: usize,
+    cache: &Cache,
+    rows: BufferId,
+    x: Tensor,
+    out: Tensor,
+) -> Result<Tensor> {
+    let config = &model.config;
     let widths = [config.q_width(), config.kv_width(), config.kv_width()];
     let mut qkv = [None; 3];
     for joined in &block.qkv {
-        let out = tape.tensor(x.rows, joined.map.weight.rows);
-        tape.push(linear(x, &joined.map, out))?;
+        let rows = tape.tensor(x.rows, joined.map.weight.rows);
+        tape.push(linear(x, &joined.map, rows))?;
         let mut start = 0;
         for &which in &joined.holds {
-            qkv[which] = Some(Columns::range(out, start, widths[which]));
+            qkv[which] = Some(Columns::range(rows, start, widths[which]));
             start += widths[which];
         }
     }
@@ -136,20 +182,15 @@ fn attention(
             tape.push(HeadNorm { x: k, queries: 0, gains, eps })?;
         }
     }
-    let turned = tape.tensor(x.rows, config.q_width());
     let table = match (&config.position, model.rope) {
         (Position::Rope(rope), Some(table)) => Some((table, rope.rotated)),
         _ => None,
     };
-    tape.push(Rope { rows, q, k, v, table, cache: *cache, out: turned })?;
+    tape.push(Rope { rows, q, k, v, table, cache: *cache, out })?;
     if table.is_some() {
-        tape.mark(Hook::RotQ(layer), Columns::all(turned))?;
+        tape.mark(Hook::RotQ(layer), Columns::all(out))?;
     }
-    let z = tape.tensor(x.rows, config.q_width());
-    let window = config.windows.get(layer).copied().flatten();
-    tape.push(Attention { rows, q: turned, cache: *cache, window, out: z })?;
-    tape.mark(Hook::Z(layer), Columns::all(z))?;
-    Ok(z)
+    Ok(out)
 }
 
 /// The perceptron up to its last map, which adds to the residual stream.

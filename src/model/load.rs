@@ -72,7 +72,7 @@ impl Model {
                 format!("up to {MAX_HEAD_WIDTH}"),
             ));
         }
-        let total = weight_bytes(checkpoint)?;
+        let total = file_bytes(checkpoint)?;
         let mut loader =
             Loader { engine, checkpoint, options, progress, done: 0, total, unflushed: 0 };
         let embed = loader.matrix(&[Part::Embed], Join::Stack, 0)?;
@@ -96,18 +96,40 @@ impl Model {
     }
 }
 
-/// The bytes of all weights as they lie in the file.
-pub(super) fn weight_bytes(checkpoint: &Checkpoint) -> Result<u64> {
-    let mut total = 0;
+/// Every weight of a checkpoint.
+fn matrices(checkpoint: &Checkpoint) -> Result<Vec<Matrix>> {
+    let mut matrices = Vec::new();
     for part in Part::ALL {
         for layer in 0..if part.in_layer() { checkpoint.config().layers } else { 1 } {
             if checkpoint.has(part, layer) {
-                let matrix = checkpoint.matrix(part, layer)?;
-                total += matrix.row_bytes() as u64 * matrix.rows as u64;
+                matrices.push(checkpoint.matrix(part, layer)?);
             }
         }
     }
-    Ok(total)
+    Ok(matrices)
+}
+
+/// The bytes of all weights as they lie in the file.
+fn file_bytes(checkpoint: &Checkpoint) -> Result<u64> {
+    Ok(matrices(checkpoint)?.iter().map(|m| m.row_bytes() as u64 * m.rows as u64).sum())
+}
+
+/// The bytes of all weights as they will lie on the device.
+pub(super) fn device_bytes(checkpoint: &Checkpoint, options: LoadOptions) -> Result<u64> {
+    let bytes = |matrix: &Matrix| {
+        let format = if matrix.rows == 1 { Format::F32 } else { device_format(matrix, options) };
+        Weight::plane_bytes(format, matrix.columns).iter().sum::<usize>() as u64
+            * matrix.rows as u64
+    };
+    Ok(matrices(checkpoint)?.iter().map(bytes).sum())
+}
+
+/// The format that a matrix will have on the device.
+fn device_format(matrix: &Matrix, options: LoadOptions) -> Format {
+    match options.quantize {
+        Some(format) if matrix.columns.is_multiple_of(format.block()) => format,
+        _ => matrix.format,
+    }
 }
 
 impl Loader<'_> {
@@ -238,11 +260,7 @@ impl Loader<'_> {
 
     /// The format that a part will have on the device.
     fn format(&self, part: Part, layer: usize) -> Result<Format> {
-        let matrix = self.checkpoint.matrix(part, layer)?;
-        Ok(match self.options.quantize {
-            Some(format) if matrix.columns.is_multiple_of(format.block()) => format,
-            _ => matrix.format,
-        })
+        Ok(device_format(&self.checkpoint.matrix(part, layer)?, self.options))
     }
 
     /// One weight from the rows of one or more matrices of the same format and width.

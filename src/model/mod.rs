@@ -2,12 +2,14 @@
 
 mod forward;
 mod load;
+mod plan;
 mod session;
 mod tape;
 
 pub use forward::{forward, logits};
 pub use load::{Fit, LoadOptions};
-pub use session::{Row, Session, SessionOptions};
+pub use plan::{SessionOptions, context, plan};
+pub use session::{Row, Scored, Session};
 pub use tape::Tape;
 
 use crate::config::Config;

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::config::Mlp;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Plan, Tensor};
 use crate::names::Hook;
-use crate::ops::{Cache, CacheFormat, Choices, LogProb};
+use crate::ops::{Cache, Choices, LogProb, TopK};
 
-use super::{Fit, Model, Tape, forward, logits};
+use super::plan::{check_cache, chunk_rows, context, layer_cache};
+use super::{Fit, Model, SessionOptions, Tape, forward, logits};
 
 /// One token of one sequence: the unit of work.
 #[repr(C)]
@@ -24,59 +24,44 @@ pub struct Row {
     pub step: u32,
 }
 
-/// How much a session holds.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionOptions {
-    /// Positions of each sequence; without, the smaller of the model's context and 4,096.
-    pub context: Option<usize>,
-    /// Sequences side by side.
-    pub sequences: usize,
-    /// How keys and values are stored.
-    pub cache: CacheFormat,
-    /// Rows that run at once while reading a prompt; without, what keeps a submit short.
-    pub chunk: Option<usize>,
-}
-
-impl Default for SessionOptions {
-    fn default() -> Self {
-        Self { context: None, sequences: 1, cache: CacheFormat::F32, chunk: None }
-    }
-}
-
 /// A model, an engine, and the state of some sequences.
 #[derive(Debug)]
 pub struct Session {
-    pub(crate) engine: Engine,
-    pub(crate) model: Model,
-    pub(crate) choices: Choices,
-    pub(crate) caches: Vec<Cache>,
-    pub(crate) context: usize,
-    pub(crate) sequences: usize,
+    engine: Engine,
+    model: Model,
+    choices: Choices,
+    caches: Vec<Cache>,
+    context: usize,
+    sequences: usize,
     chunk: usize,
     rows: BufferId,
     targets: BufferId,
     log_probs: BufferId,
-    plans: HashMap<(Task, usize), Plan>,
+    plans: HashMap<(Task, usize), Planned>,
+}
+
+/// What [`Session::score`] gives.
+#[derive(Clone, Debug, Default)]
+pub struct Scored {
+    /// ln P of each row's target.
+    pub logprobs: Vec<f32>,
+    /// For each row the most probable next tokens, (id, ln p), best first; empty if not asked for.
+    pub top: Vec<Vec<(u32, f32)>>,
+}
+
+/// A plan, and the buffer that holds its most probable tokens.
+#[derive(Debug)]
+struct Planned {
+    plan: Plan,
+    top: Option<BufferId>,
 }
 
 /// What a plan is for, beside its number of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Task {
     Fill,
-    Score,
+    Score { top: Option<usize> },
 }
-
-/// The context if nobody asks for another: the model's own, up to this.
-const DEFAULT_CONTEXT: usize = 4096;
-
-/// The most rows that run at once.
-const MOST_ROWS: usize = 128;
-
-/// Operations in one submit: well under the 2 s after which watchdogs kill it on a slow GPU.
-const OPERATIONS: f64 = 4e11;
-
-/// The most bytes of logits that exist at once.
-const LOGIT_BYTES: usize = 64 << 20;
 
 impl Session {
     /// Allocates caches and rows for a loaded model.
@@ -91,25 +76,12 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self> {
         let config = &model.config;
-        let context = options.context.unwrap_or(config.context.min(DEFAULT_CONTEXT));
-        if context == 0 || context > config.context {
-            return Err(Error::Input(format!(
-                "--context must be from 1 to the model's own {}, got {context}",
-                config.context
-            )));
-        }
+        let context = context(config, options.context)?;
+        let cache = layer_cache(config, &options)?;
+        check_cache(engine.gpu(), &cache)?;
         let caches: Vec<Cache> = (0..config.layers)
-            .map(|_| Cache {
-                k: BufferId::fresh(),
-                v: BufferId::fresh(),
-                format: options.cache,
-                sequences: options.sequences,
-                context,
-                heads: config.kv_heads,
-                width: config.head_width,
-            })
+            .map(|_| Cache { k: BufferId::fresh(), v: BufferId::fresh(), ..cache })
             .collect();
-        check_cache(&engine, &caches[0])?;
         for cache in &caches {
             engine.create(cache.k, cache.bytes())?;
             engine.create(cache.v, cache.bytes())?;
@@ -149,6 +121,24 @@ impl Session {
         &self.engine
     }
 
+    pub(crate) fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    pub(crate) fn caches(&self) -> &[Cache] {
+        &self.caches
+    }
+
+    /// The variants that were chosen for the device.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// Sequences side by side.
+    pub fn sequences(&self) -> usize {
+        self.sequences
+    }
+
     /// The bytes that model and state take on the device.
     pub fn fit(&self) -> Fit {
         Fit {
@@ -169,35 +159,48 @@ impl Session {
             self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
             let extent = extent(rows);
             self.prepare(Task::Fill, rows.len())?;
-            let plan = &self.plans[&(Task::Fill, rows.len())];
-            self.engine.submit(&[(plan, extent)], &[])?;
+            let planned = &self.plans[&(Task::Fill, rows.len())];
+            self.engine.submit(&[(&planned.plan, extent)], &[])?;
         }
         Ok(())
     }
 
-    /// Reads rows into the caches; gives ln P(target | everything before and in the row) for each.
+    /// Reads rows into the caches; gives ln P(target | everything before and in the row) for each,
+    /// and, if asked for, the `top` most probable next tokens.
     ///
     /// # Errors
     /// As [`Session::fill`].
-    pub async fn score(&mut self, rows: &[Row], targets: &[u32]) -> Result<Vec<f32>> {
+    pub async fn score(
+        &mut self,
+        rows: &[Row],
+        targets: &[u32],
+        top: Option<usize>,
+    ) -> Result<Scored> {
         self.check(rows)?;
         if targets.len() != rows.len() {
             return Err(Error::Input(format!("{} rows, {} targets", rows.len(), targets.len())));
         }
-        let mut scores = Vec::with_capacity(rows.len());
+        let mut scored = Scored::default();
+        let task = Task::Score { top };
         for (rows, targets) in rows.chunks(self.chunk).zip(targets.chunks(self.chunk)) {
+            let count = rows.len() as u64;
             self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
             self.engine.write(self.targets, 0, bytemuck::cast_slice(targets))?;
-            let extent = extent(rows);
-            self.prepare(Task::Score, rows.len())?;
-            let plan = &self.plans[&(Task::Score, rows.len())];
-            let reads = [(self.log_probs, 0, rows.len() as u64 * 4)];
-            if let Some(readback) = self.engine.submit(&[(plan, extent)], &reads)? {
-                let bytes = self.engine.finish(readback).await?;
-                scores.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
-            }
+            self.prepare(task, rows.len())?;
+            let planned = &self.plans[&(task, rows.len())];
+            let mut reads = vec![(self.log_probs, 0, count * 4)];
+            reads.extend(planned.top.map(|buffer| (buffer, 0, count * pairs_bytes(top))));
+            let readback = self.engine.submit(&[(&planned.plan, extent(rows))], &reads)?;
+            let Some(readback) = readback else { continue };
+            let bytes = self.engine.finish(readback).await?;
+            let (logprobs, pairs) = bytes.split_at(rows.len() * 4);
+            scored.logprobs.extend(bytemuck::pod_collect_to_vec::<u8, f32>(logprobs));
+            let pairs: Vec<[u32; 2]> = bytemuck::pod_collect_to_vec(pairs);
+            let pair = |&[id, bits]: &[u32; 2]| (id, f32::from_bits(bits));
+            let rows = pairs.chunks(top.unwrap_or(0).max(1));
+            scored.top.extend(rows.map(|row| row.iter().map(pair).collect::<Vec<_>>()));
         }
-        Ok(scores)
+        Ok(scored)
     }
 
     /// Runs rows and gives the named values, each as (rows, columns) with its shape's tail flattened.
@@ -231,7 +234,8 @@ impl Session {
         Ok(values)
     }
 
-    fn check(&self, rows: &[Row]) -> Result<()> {
+    /// Fails for tokens, positions or sequences that the session does not have.
+    pub(crate) fn check(&self, rows: &[Row]) -> Result<()> {
         for row in rows {
             self.check_token(row.token)?;
             if row.position as usize >= self.context {
@@ -251,7 +255,7 @@ impl Session {
     }
 
     /// Fails for a token id outside the vocabulary.
-    pub(crate) fn check_token(&self, token: u32) -> Result<()> {
+    fn check_token(&self, token: u32) -> Result<()> {
         let vocab = self.model.config.vocab;
         if (token as usize) < vocab {
             return Ok(());
@@ -265,46 +269,40 @@ impl Session {
         }
         let mut tape = Tape::new(&self.choices);
         let x = forward(&mut tape, &self.model, &self.caches, self.rows, count)?;
-        if task == Task::Score {
+        let mut best = None;
+        if let Task::Score { top } = task {
             let out = tape.tensor(count, self.model.config.vocab);
             logits(&mut tape, &self.model, x, None, out)?;
             tape.push(LogProb { logits: out, targets: self.targets, out: self.log_probs })?;
+            if let Some(k) = top.filter(|k| *k > 0) {
+                let buffer = BufferId::fresh();
+                self.engine.create(buffer, count as u64 * pairs_bytes(top))?;
+                tape.push(TopK { logits: out, k, chosen: None, out: buffer })?;
+                best = Some(buffer);
+            }
         }
         let (recording, _) = tape.finish();
         let plan = self.engine.prepare(&recording)?;
         // Whole chunks come again and again; of the odd remainders only the last is kept.
-        self.plans.retain(|(_, rows), _| *rows == self.chunk);
-        self.plans.insert((task, count), plan);
+        let (chunk, engine) = (self.chunk, &mut self.engine);
+        self.plans.retain(|(_, rows), planned| {
+            let keep = *rows == chunk;
+            if let Some(buffer) = planned.top.filter(|_| !keep) {
+                engine.free(buffer);
+            }
+            keep
+        });
+        self.plans.insert((task, count), Planned { plan, top: best });
         Ok(())
     }
+}
+
+/// The bytes of a row's most probable tokens.
+fn pairs_bytes(top: Option<usize>) -> u64 {
+    top.unwrap_or(0) as u64 * 8
 }
 
 /// The keys that the furthest row sees.
 fn extent(rows: &[Row]) -> u32 {
     rows.iter().map(|row| row.position + 1).max().unwrap_or(1)
-}
-
-/// How many rows a chunk has: as many as stay within the budgets of operations and of logits.
-fn chunk_rows(model: &Model) -> usize {
-    let config = &model.config;
-    let hidden = config.mlp.hidden() * if matches!(config.mlp, Mlp::SwiGlu { .. }) { 3 } else { 2 };
-    let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
-    let operations = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
-    let rows = (OPERATIONS / operations) as usize;
-    rows.min(LOGIT_BYTES / (4 * config.vocab)).clamp(1, MOST_ROWS)
-}
-
-fn check_cache(engine: &Engine, cache: &Cache) -> Result<()> {
-    let caps = engine.gpu().caps();
-    let limit = caps.max_binding.min(caps.max_buffer);
-    if cache.bytes() <= limit {
-        return Ok(());
-    }
-    let fits = cache.context as u64 * limit / cache.bytes();
-    Err(Error::Memory(format!(
-        "a context of {} needs {} bytes of keys a layer, and {} binds {limit}; the largest that fits is --context {fits}",
-        cache.context,
-        cache.bytes(),
-        engine.gpu().adapter().name
-    )))
 }

@@ -106,6 +106,8 @@ impl Attention {
             params,
             groups: vec![
                 vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
+                Vec::new(),
+                Vec::new(),
                 cache.reads(),
             ],
             grid: Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]),
@@ -133,6 +135,8 @@ impl Attention {
             ),
             groups: vec![
                 vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(partial.buffer)],
+                Vec::new(),
+                Vec::new(),
                 cache.reads(),
             ],
             grid: Grid::Extent { x: word(heads / share), y: word(q.rows), chunk: word(CHUNK) },

@@ -2,7 +2,7 @@
 
 use crate::gpu::{Caps, Part, Program};
 
-use super::part;
+use super::{kernel, part};
 
 /// The variants chosen for a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,8 +11,8 @@ pub struct Choices {
     pub reduce: Reduce,
     /// Invocations that share a row of weights when few rows of x are multiplied.
     pub lanes: Lanes,
-    /// The workgroup when many rows of x are multiplied.
-    pub matmul: MatmulTile,
+    /// How many rows of x are multiplied.
+    pub matmul: Matmul,
     /// The largest binding, in bytes.
     pub max_binding: u64,
 }
@@ -31,6 +31,13 @@ pub enum Reduce {
 pub enum Lanes {
     /// Each works alone, in workgroups of this size.
     One(u32),
+    /// Each works alone, in workgroups of `size`; the lanes of a subgroup pass the values of x round.
+    Rows {
+        /// Invocations in a workgroup.
+        size: u32,
+        /// Lanes of a subgroup, 4 or more.
+        lanes: u32,
+    },
     /// `lanes` neighbours of a workgroup share rows and sum through workgroup memory.
     Workgroup {
         /// Invocations in a workgroup.
@@ -47,13 +54,18 @@ pub enum Lanes {
     },
 }
 
-/// The workgroup of a matrix product: `n` x `t` invocations with 8 x 8 outputs each.
+/// How a product of many rows is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MatmulTile {
-    /// Invocations along the outputs of a row.
-    pub n: u32,
-    /// Invocations along the rows.
-    pub t: u32,
+pub enum Matmul {
+    /// Straight from storage: `n` x `t` invocations with 8 x 8 outputs each.
+    Direct {
+        /// Invocations along the outputs of a row.
+        n: u32,
+        /// Invocations along the rows.
+        t: u32,
+    },
+    /// Through workgroup memory: tiles of 64 x 64 outputs.
+    Tiled,
 }
 
 impl Choices {
@@ -64,8 +76,8 @@ impl Choices {
             // Lanes are the vector units of a core, and barriers cost more than loads.
             return Self {
                 reduce: fixed.map_or(Reduce::Workgroup(16), Reduce::Subgroup),
-                lanes: Lanes::One(8),
-                matmul: MatmulTile { n: 8, t: 1 },
+                lanes: fixed.map_or(Lanes::One(8), |lanes| Lanes::Rows { size: lanes, lanes }),
+                matmul: Matmul::Direct { n: 8, t: 1 },
                 max_binding: caps.max_binding,
             };
         }
@@ -75,8 +87,22 @@ impl Choices {
                 Some(lanes) => Lanes::Subgroup { size: lanes.max(64), lanes },
                 None => Lanes::Workgroup { size: 64, lanes: 32 },
             },
-            matmul: MatmulTile { n: 8, t: 8 },
+            matmul: Matmul::Tiled,
             max_binding: caps.max_binding,
+        }
+    }
+}
+
+impl Matmul {
+    /// The kernel, its numbers, and the rows of outputs (n, t) of one workgroup.
+    pub(super) fn program(self) -> (Program, usize, usize) {
+        match self {
+            Self::Direct { n, t } => {
+                let program =
+                    Program::new(kernel("matmul")).constant("WG_N", n).constant("WG_T", t);
+                (program, 8 * n as usize, 8 * t as usize)
+            }
+            Self::Tiled => (Program::new(kernel("matmul_tiled")), 64, 64),
         }
     }
 }
@@ -93,10 +119,16 @@ impl Reduce {
 }
 
 impl Lanes {
+    /// The kernel that works so.
+    pub(super) fn kernel(self) -> &'static str {
+        if matches!(self, Self::Rows { .. }) { "matvec_rows" } else { "matvec" }
+    }
+
     /// Fills a kernel's `lanes` slot.
     pub(super) fn apply(self, program: Program) -> Program {
         match self {
             Self::One(size) => program.part(part("lanes_one")).constant("WG", size),
+            Self::Rows { size, lanes } => program.constant("WG", size).constant("LANES", lanes),
             Self::Workgroup { size, lanes } => {
                 shared(program, part("lanes_workgroup"), size, lanes)
             }
@@ -107,7 +139,7 @@ impl Lanes {
     /// How many groups of rows one workgroup covers.
     pub(super) fn groups(self) -> usize {
         match self {
-            Self::One(size) => size as usize,
+            Self::One(size) | Self::Rows { size, .. } => size as usize,
             Self::Workgroup { size, lanes } | Self::Subgroup { size, lanes } => {
                 (size / lanes) as usize
             }

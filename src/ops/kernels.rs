@@ -28,7 +28,9 @@ kernels![
     "layer_norm",
     "rms_norm",
     "matvec",
+    "matvec_rows",
     "matmul",
+    "matmul_tiled",
     "head_norm",
     "rope",
     "attention",
@@ -39,6 +41,9 @@ kernels![
     "gather",
     "add",
     "log_prob",
+    "penalties",
+    "sample",
+    "top_k",
 ];
 
 parts![
@@ -56,10 +61,15 @@ parts![
     "activation",
     "store_plain",
     "store_swiglu",
+    "store_cache",
     "cache_f32",
     "cache_f16",
     "cached_f32",
     "cached_f16",
+    "ranking",
+    "walk",
+    "wide",
+    "noise",
 ];
 
 /// The kernel of this name.

@@ -3,8 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
+use super::rope::Cache;
 use super::{Choices, Op, Weight, ensure, kernel, part, spread, word};
 
 /// out = x Wᵀ, then what [`Store`] says.
@@ -18,12 +19,12 @@ pub struct Linear<'a> {
     pub bias: Option<Tensor>,
     /// What happens to the products.
     pub store: Store,
-    /// (T, N), or (T, N/2) for [`Store::SwiGlu`].
+    /// (T, N), or (T, N/2) for [`Store::SwiGlu`], or (T, H·D) for [`Store::Cache`].
     pub out: Tensor,
 }
 
 /// What a linear map does with its products, after the bias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Store {
     /// Writes them.
     Write,
@@ -33,6 +34,14 @@ pub enum Store {
     Gelu,
     /// Rows of gate and up alternate: writes silu(gate) ⊙ up.
     SwiGlu,
+    /// They are queries, keys and values: writes the queries, and puts keys and values into the
+    /// cache. For head widths that are multiples of four.
+    Cache {
+        /// (T): token, position, sequence and step of each row.
+        rows: BufferId,
+        /// The cache.
+        cache: Cache,
+    },
 }
 
 /// The most rows for which [`Linear`] takes `matvec`.
@@ -57,7 +66,16 @@ impl Op for Linear<'_> {
         ensure(x.columns == weight.columns, op, || {
             format!("x has {} columns, {} has {}", x.columns, weight.name, weight.columns)
         })?;
-        let outputs = if *store == Store::SwiGlu { weight.rows / 2 } else { weight.rows };
+        let outputs = match store {
+            Store::SwiGlu => weight.rows / 2,
+            Store::Cache { cache, .. } => {
+                ensure(cache.width.is_multiple_of(4), op, || {
+                    format!("heads of {} do not fit into the cache by fours", cache.width)
+                })?;
+                weight.rows.saturating_sub(2 * cache.heads * cache.width)
+            }
+            _ => weight.rows,
+        };
         ensure((out.rows, out.columns) == (x.rows, outputs), op, || {
             format!("out is {} x {}, not {} x {outputs}", out.rows, out.columns, x.rows)
         })?;
@@ -75,38 +93,43 @@ impl Op for Linear<'_> {
                 padding: [0; 2],
             };
             let (program, grid) = if x.rows <= FEW {
-                let program = choices.lanes.apply(Program::new(kernel("matvec")));
+                let program = choices.lanes.apply(Program::new(kernel(choices.lanes.kernel())));
                 let groups = piece.rows.div_ceil(4).div_ceil(choices.lanes.groups());
                 (program.constant("COLS", word(x.rows)), spread(groups))
             } else {
-                let tile = choices.matmul;
-                let grid = [
-                    word(piece.rows.div_ceil(8)).div_ceil(tile.n),
-                    word(x.rows.div_ceil(8)).div_ceil(tile.t),
-                    1,
-                ];
-                let program = Program::new(kernel("matmul"));
-                (program.constant("WG_N", tile.n).constant("WG_T", tile.t), grid)
+                let (program, n, t) = choices.matmul.program();
+                (program, [word(piece.rows.div_ceil(n)), word(x.rows.div_ceil(t)), 1])
             };
             let flag = |on: bool| f64::from(u8::from(on));
             let program = program.part(weight.decoder()).part(part("activation"));
-            let program = match store {
-                Store::SwiGlu => program.part(part("store_swiglu")),
-                _ => program
-                    .part(part("store_plain"))
-                    .constant("ADD", flag(*store == Store::Add))
-                    .constant("GELU", flag(*store == Store::Gelu)),
-            };
             // Without a bias its slot holds x, which the kernel then does not touch.
             let bias_buffer = bias.unwrap_or(*x).buffer;
+            let mut groups = vec![
+                vec![Binding::Read(x.buffer)],
+                Weight::bindings(piece),
+                vec![Binding::Read(bias_buffer), Binding::Write(out.buffer)],
+            ];
+            let program = match store {
+                Store::SwiGlu => program.part(part("store_swiglu")),
+                Store::Cache { rows, cache } => {
+                    groups[2].push(Binding::Read(*rows));
+                    groups.push(cache.writes());
+                    program
+                        .part(part("store_cache"))
+                        .part(cache.writer())
+                        .constant("QUERY_FOURS", outputs as f64 / 4.0)
+                        .constant("KEY_FOURS", (cache.heads * cache.width) as f64 / 4.0)
+                        .constant("CONTEXT", cache.context as f64)
+                }
+                Store::Write | Store::Add | Store::Gelu => program
+                    .part(part("store_plain"))
+                    .constant("ADD", flag(matches!(store, Store::Add)))
+                    .constant("GELU", flag(matches!(store, Store::Gelu))),
+            };
             recording.push(Dispatch {
                 program: program.constant("BIAS", flag(bias.is_some())),
                 params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![
-                    vec![Binding::Read(x.buffer)],
-                    Weight::bindings(piece),
-                    vec![Binding::Read(bias_buffer), Binding::Write(out.buffer)],
-                ],
+                groups,
                 grid: Grid::Fixed(grid),
                 weight_bytes: weight.part_bytes(piece) + bias.map_or(0, |_| piece.rows as u64 * 4),
             });

@@ -10,19 +10,25 @@ mod embed;
 mod kernels;
 mod linear;
 mod norm;
+mod penalties;
 mod rope;
 mod rows;
+mod sample;
+mod top_k;
 mod weight;
 
 pub use activation::{Gelu, SwiGlu};
 pub use attention::{Attention, MAX_HEAD_WIDTH};
-pub use choices::{Choices, Lanes, MatmulTile, Reduce};
+pub use choices::{Choices, Lanes, Matmul, Reduce};
 pub use embed::Embed;
 pub use kernels::{KERNELS, PARTS, kernel, part};
 pub use linear::{Linear, Store};
 pub use norm::{LayerNorm, RmsNorm};
+pub use penalties::Penalties;
 pub use rope::{Cache, CacheFormat, Columns, HeadNorm, Rope, rope_table};
 pub use rows::{Add, Gather, LogProb};
+pub use sample::Sample;
+pub use top_k::{Chosen, MAX_TOP_K, TopK};
 pub use weight::{Weight, WeightPart};
 
 use crate::error::{Error, Result};

@@ -60,7 +60,8 @@ impl Cache {
         })
     }
 
-    fn writer(&self) -> &'static Part {
+    /// The part that writes it.
+    pub(super) fn writer(&self) -> &'static Part {
         part(match self.format {
             CacheFormat::F32 => "cache_f32",
             CacheFormat::F16 => "cache_f16",
@@ -69,6 +70,10 @@ impl Cache {
 
     pub(super) fn reads(&self) -> Vec<Binding> {
         vec![Binding::Read(self.k), Binding::Read(self.v)]
+    }
+
+    pub(super) fn writes(&self) -> Vec<Binding> {
+        vec![Binding::Write(self.k), Binding::Write(self.v)]
     }
 }
 
@@ -192,7 +197,9 @@ impl Op for Rope {
                     Binding::Read(table.map_or(q.of.buffer, |(buffer, _)| buffer)),
                     Binding::Write(out.buffer),
                 ],
-                vec![Binding::Write(cache.k), Binding::Write(cache.v)],
+                Vec::new(),
+                Vec::new(),
+                cache.writes(),
             ],
             grid: Grid::Fixed([word(fours.div_ceil(64)), word(out.rows), 1]),
             weight_bytes: 0,

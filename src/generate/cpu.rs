@@ -1,0 +1,80 @@
+//! Decoding by the reference, for machines without an adapter.
+
+use crate::error::{Error, Result};
+use crate::names::Sampling;
+use crate::reference::{Cache, Draw, Model, log_softmax, sample, top_k};
+
+use super::decode::Step;
+
+/// One sequence being continued by the reference.
+#[derive(Debug)]
+pub(super) struct CpuDecoder {
+    cache: Cache,
+    next: Vec<u32>,
+    counts: Vec<u32>,
+    sampling: Sampling,
+    logprobs: Option<usize>,
+    sequence: u32,
+    step: u32,
+    most_steps: usize,
+}
+
+impl CpuDecoder {
+    pub(super) fn new(
+        model: &Model,
+        context: usize,
+        prompt: &[u32],
+        sequence: u32,
+        sampling: &Sampling,
+        logprobs: Option<usize>,
+    ) -> Result<Self> {
+        sampling.check()?;
+        if prompt.is_empty() {
+            return Err(Error::Input("the prompt is empty".to_owned()));
+        }
+        if prompt.len() > context {
+            return Err(Error::Context { asked: prompt.len(), limit: context });
+        }
+        let mut counts = vec![0; model.config.vocab];
+        for &token in prompt {
+            let count = counts.get_mut(token as usize).ok_or_else(|| {
+                Error::Input(format!(
+                    "token {token} is outside the vocabulary of {}",
+                    model.config.vocab
+                ))
+            })?;
+            *count += 1;
+        }
+        Ok(Self {
+            cache: model.cache(),
+            next: prompt.to_vec(),
+            counts,
+            sampling: *sampling,
+            logprobs,
+            sequence,
+            step: 0,
+            most_steps: context + 1 - prompt.len(),
+        })
+    }
+
+    pub(super) fn most_steps(&self) -> usize {
+        self.most_steps
+    }
+
+    pub(super) fn next(&mut self, model: &Model) -> Result<Step> {
+        let raw = model.forward_last(&mut self.cache, &self.next, &mut ())?;
+        let draw = Draw { sequence: self.sequence, step: self.step };
+        let id = sample(&raw, &self.counts, &self.sampling, draw);
+        self.counts[id as usize] += 1;
+        self.next = vec![id];
+        self.step += 1;
+        let top = self.logprobs.map(|k| {
+            let all = log_softmax(&raw, raw.len());
+            let best = top_k(&raw, k).into_iter();
+            let mut row = vec![(id, all[id as usize] as f32)];
+            row.extend(best.map(|(id, logprob)| (id, logprob as f32)));
+            vec![row]
+        });
+        Ok(Step { ids: vec![id], top })
+    }
+}

@@ -1,0 +1,236 @@
+//! The resident decode loop: the token never leaves the device on its way to the next step.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::gpu::{BufferId, Counters, Plan, Readback};
+use crate::model::{Row, Session, Tape, forward, logits};
+use crate::names::Sampling;
+use crate::ops::{Chosen, Penalties, Sample, TopK};
+
+/// Slots for drawn ids: more than there are ever steps in flight.
+const RING: usize = 32;
+
+/// The most steps in flight, so that a stop wastes little.
+const MOST_IN_FLIGHT: usize = 8;
+
+/// The most work in flight, for the same reason.
+const TIME_IN_FLIGHT: Duration = Duration::from_millis(50);
+
+/// Several sequences being continued side by side.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    plan: Plan,
+    rows: BufferId,
+    ids: BufferId,
+    counts: Option<BufferId>,
+    top: Option<BufferId>,
+    sequences: usize,
+    logprobs: Option<usize>,
+    flights: VecDeque<Readback>,
+    launched: usize,
+    most_steps: usize,
+    /// The keys that the furthest row sees in the next step to be launched.
+    extent: usize,
+    arrived: Option<Instant>,
+    pace: Option<Duration>,
+    baseline: Option<(Counters, usize)>,
+    received: usize,
+}
+
+/// What one step drew for each sequence.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// The drawn ids.
+    pub(super) ids: Vec<u32>,
+    /// Per sequence, (id, ln p) of the drawn token and of the K most probable ones, if asked for.
+    pub(super) top: Option<Vec<Vec<(u32, f32)>>>,
+}
+
+impl Decoder {
+    /// Reads the prompts but for their last tokens, and makes the plan of a step.
+    ///
+    /// # Errors
+    /// [`Error::Context`] for a prompt longer than the context, [`Error::Input`] for an empty one.
+    pub(super) fn new(
+        session: &mut Session,
+        prompts: &[&[u32]],
+        sampling: &Sampling,
+        logprobs: Option<usize>,
+    ) -> Result<Self> {
+        sampling.check()?;
+        let sequences = prompts.len();
+        let vocab = session.model().config.vocab;
+        let (mut fill, mut next) = (Vec::new(), Vec::new());
+        for (sequence, prompt) in (0..).zip(prompts) {
+            if prompt.len() > session.context() {
+                return Err(Error::Context { asked: prompt.len(), limit: session.context() });
+            }
+            let rows = (0..).zip(*prompt);
+            let mut rows: Vec<Row> =
+                rows.map(|(position, &token)| Row { token, position, sequence, step: 0 }).collect();
+            next.push(rows.pop().ok_or_else(|| Error::Input("the prompt is empty".to_owned()))?);
+            fill.extend(rows);
+        }
+        session.fill(&fill)?;
+        session.check(&next)?;
+        let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
+
+        let engine = session.engine_mut();
+        let (rows, ids) = (BufferId::fresh(), BufferId::fresh());
+        engine.create(rows, (sequences * size_of::<Row>()) as u64)?;
+        engine.write(rows, 0, bytemuck::cast_slice(&next))?;
+        engine.create(ids, (RING * sequences * 4) as u64)?;
+        let counts = if penalised(sampling) {
+            let counts = BufferId::fresh();
+            engine.create(counts, (sequences * vocab * 4) as u64)?;
+            let mut occurrences = vec![0_u32; sequences * vocab];
+            for (sequence, prompt) in prompts.iter().enumerate() {
+                for &token in *prompt {
+                    occurrences[sequence * vocab + token as usize] += 1;
+                }
+            }
+            engine.write(counts, 0, bytemuck::cast_slice(&occurrences))?;
+            Some(counts)
+        } else {
+            None
+        };
+        let top = match logprobs {
+            None => None,
+            Some(k) => {
+                let top = BufferId::fresh();
+                engine.create(top, (RING * sequences * (k + 1) * 8) as u64)?;
+                Some((top, k))
+            }
+        };
+
+        let mut tape = Tape::new(session.choices());
+        let x = forward(&mut tape, session.model(), session.caches(), rows, sequences)?;
+        let raw = tape.tensor(sequences, vocab);
+        logits(&mut tape, session.model(), x, None, raw)?;
+        let mut chosen = raw;
+        if let Some(counts) = counts {
+            chosen = tape.tensor(sequences, vocab);
+            tape.push(Penalties { logits: raw, counts, sampling: *sampling, out: chosen })?;
+        }
+        tape.push(Sample { logits: chosen, rows, counts, sampling: *sampling, ids, ring: RING })?;
+        if let Some((out, k)) = top {
+            tape.push(TopK { logits: raw, k, chosen: Some(Chosen { rows, ring: RING }), out })?;
+        }
+        let (recording, _) = tape.finish();
+        let most_steps = (session.context() + 1).saturating_sub(longest);
+        let engine = session.engine_mut();
+        let plan = engine.prepare(&recording)?;
+        let decoder = Self {
+            plan,
+            rows,
+            ids,
+            counts,
+            top: top.map(|(top, _)| top),
+            sequences,
+            logprobs,
+            flights: VecDeque::new(),
+            launched: 0,
+            most_steps,
+            extent: longest,
+            arrived: None,
+            pace: None,
+            baseline: None,
+            received: 0,
+        };
+        engine.reserve_staging(decoder.step_bytes(), MOST_IN_FLIGHT + 1);
+        Ok(decoder)
+    }
+
+    /// How many steps the context has room for.
+    pub(super) fn most_steps(&self) -> usize {
+        self.most_steps
+    }
+
+    /// The next step's draws; launches later ones meanwhile, at most `wanted` in all.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub(super) async fn next(
+        &mut self,
+        session: &mut Session,
+        wanted: usize,
+    ) -> Result<Option<Step>> {
+        let wanted = wanted.min(self.most_steps);
+        while self.launched < wanted && self.flights.len() < self.allowed() {
+            self.launch(session)?;
+        }
+        let Some(flight) = self.flights.pop_front() else { return Ok(None) };
+        let bytes = session.engine_mut().finish(flight).await?;
+        let now = Instant::now();
+        self.pace = self.arrived.map(|before| now - before);
+        self.arrived = Some(now);
+        self.received += 1;
+        if self.baseline.is_none() {
+            self.baseline = Some((session.engine().counters(), self.launched));
+        }
+        Ok(Some(self.parse(&bytes)))
+    }
+
+    /// What each executed step cost on average after the first; `None` before a second one.
+    pub(super) fn counters(&self, session: &Session) -> Option<(Counters, usize)> {
+        let (earlier, launched) = self.baseline?;
+        let steps = self.launched - launched;
+        (steps > 0).then(|| (session.engine().counters().since(earlier), steps))
+    }
+
+    /// Waits for what is still in flight and frees the buffers.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub(super) async fn close(mut self, session: &mut Session) -> Result<()> {
+        while let Some(flight) = self.flights.pop_front() {
+            session.engine_mut().finish(flight).await?;
+        }
+        let own = [Some(self.rows), Some(self.ids), self.counts, self.top];
+        for buffer in own.into_iter().flatten() {
+            session.engine_mut().free(buffer);
+        }
+        Ok(())
+    }
+
+    /// Steps that may be in flight: 50 ms worth by the latest pace, at least one.
+    fn allowed(&self) -> usize {
+        let Some(pace) = self.pace else { return 1 };
+        let steps = TIME_IN_FLIGHT.as_secs_f64() / pace.as_secs_f64().max(1e-6);
+        (steps as usize).clamp(1, MOST_IN_FLIGHT)
+    }
+
+    fn step_bytes(&self) -> u64 {
+        let each = self.logprobs.map_or(4, |k| 8 * (k + 1));
+        (self.sequences * each) as u64
+    }
+
+    fn launch(&mut self, session: &mut Session) -> Result<()> {
+        let bytes = self.step_bytes();
+        let slot = (self.launched % RING) as u64;
+        let read = (self.top.unwrap_or(self.ids), slot * bytes, bytes);
+        let flight = session.engine_mut().submit(&[(&self.plan, self.extent as u32)], &[read])?;
+        self.flights.extend(flight);
+        self.launched += 1;
+        self.extent += 1;
+        Ok(())
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Step {
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        let Some(k) = self.logprobs else { return Step { ids: words, top: None } };
+        let pair = |pair: &[u32]| (pair[0], f32::from_bits(pair[1]));
+        let top: Vec<Vec<(u32, f32)>> =
+            words.chunks(2 * (k + 1)).map(|row| row.chunks(2).map(pair).collect()).collect();
+        Step { ids: top.iter().map(|row| row[0].0).collect(), top: Some(top) }
+    }
+}
+
+/// Whether any penalty is on, so that occurrences must be counted.
+pub(super) fn penalised(sampling: &Sampling) -> bool {
+    sampling.repetition_penalty != 1.0
+        || sampling.presence_penalty != 0.0
+        || sampling.frequency_penalty != 0.0
+}

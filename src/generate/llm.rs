@@ -1,0 +1,352 @@
+//! A loaded model with its tokenizer, on a device or by the reference.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::gpu::{Adapter, AdapterChoice, Engine, Gpu};
+use crate::model::{self, Fit, LoadOptions, Session, SessionOptions};
+use crate::names::Format;
+use crate::ops::{CacheFormat, Choices};
+use crate::reference;
+use crate::text::{Encode, Tokenizer};
+use crate::weights::Checkpoint;
+
+use super::cpu::CpuDecoder;
+use super::decode::Decoder;
+use super::score::{self, Score};
+use super::stream::{AnyDecoder, Generation, Request, Stream, Tail};
+
+/// Where the model runs.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// On an adapter; by the reference if the machine has none.
+    Auto(AdapterChoice),
+    /// On an adapter, or not at all.
+    Gpu(AdapterChoice),
+    /// By the reference, in plain Rust.
+    Cpu,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self::Auto(AdapterChoice::default())
+    }
+}
+
+/// How to load a model.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it runs.
+    pub backend: Backend,
+    /// Positions of each sequence; without, the smaller of the model's context and 4,096.
+    pub context: Option<usize>,
+    /// How many sequences [`Llm::generate_batch`] may continue at once.
+    pub sequences: usize,
+    /// How keys and values are stored.
+    pub cache: CacheFormat,
+    /// Store the weights in this format instead of the file's.
+    pub quantize: Option<Format>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            backend: Backend::default(),
+            context: None,
+            sequences: 1,
+            cache: CacheFormat::F32,
+            quantize: None,
+        }
+    }
+}
+
+/// How long things took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// From the call to the first drawn token.
+    pub first_token: Duration,
+    /// From the first drawn token to the last.
+    pub decode: Duration,
+}
+
+#[derive(Debug)]
+pub(super) enum Runner {
+    Gpu(Box<Session>),
+    Cpu { model: Box<reference::Model>, context: usize },
+}
+
+impl Runner {
+    pub(super) fn context(&self) -> usize {
+        match self {
+            Self::Gpu(session) => session.context(),
+            Self::Cpu { context, .. } => *context,
+        }
+    }
+}
+
+/// A language model, ready to continue and to score texts.
+#[derive(Debug)]
+pub struct Llm {
+    runner: Runner,
+    config: Config,
+    tokenizer: Option<Tokenizer>,
+    chat_template: Option<String>,
+}
+
+impl Llm {
+    /// Loads a GGUF file or a folder in Hugging Face's layout; `progress` hears bytes done and bytes
+    /// in all.
+    ///
+    /// # Errors
+    /// Those of the file, which name it and the tensor at fault; [`Error::Adapter`] and
+    /// [`Error::Memory`] where the device does not fit.
+    pub async fn load(
+        path: impl AsRef<Path>,
+        options: &Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        let checkpoint = Checkpoint::open(path.as_ref())?;
+        let tokenizer = checkpoint.tokenizer()?;
+        let config = checkpoint.config().clone();
+        let chat_template = checkpoint.chat_template().map(str::to_owned);
+        let runner = match &options.backend {
+            Backend::Cpu => cpu_runner(&checkpoint, options, progress)?,
+            Backend::Gpu(choice) => {
+                let gpu = Gpu::open(choice).await?;
+                gpu_runner(gpu, &checkpoint, options, progress)?
+            }
+            Backend::Auto(choice) => match Gpu::open(choice).await {
+                Ok(gpu) => gpu_runner(gpu, &checkpoint, options, progress)?,
+                Err(Error::Adapter(reason)) if choice.adapter.is_none() => {
+                    log::warn!("{reason}; running the reference on the CPU instead, slowly");
+                    cpu_runner(&checkpoint, options, progress)?
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(Self { runner, config, tokenizer, chat_template })
+    }
+
+    /// The model's sizes and kinds.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The model's tokenizer, where it has one.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// The model's own chat template, in Jinja.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.chat_template.as_deref()
+    }
+
+    /// The adapter that the model runs on; `None` by the reference.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.session().map(|session| session.engine().gpu().adapter())
+    }
+
+    /// The session on the device, for what this type does not offer; `None` by the reference.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.runner {
+            Runner::Gpu(session) => Some(session),
+            Runner::Cpu { .. } => None,
+        }
+    }
+
+    /// The session on the device, to run it; `None` by the reference.
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.runner {
+            Runner::Gpu(session) => Some(session),
+            Runner::Cpu { .. } => None,
+        }
+    }
+
+    /// Positions that each sequence has.
+    pub fn context(&self) -> usize {
+        self.runner.context()
+    }
+
+    /// The bytes that model and state take on the device; `None` by the reference.
+    pub fn fit(&self) -> Option<Fit> {
+        self.session().map(Session::fit)
+    }
+
+    /// The tokens of a text.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the model has no tokenizer.
+    pub fn encode(&self, text: &str, options: Encode) -> Result<Vec<u32>> {
+        let missing =
+            || Error::Input("the model has no tokenizer; give token ids with --tokens".to_owned());
+        self.tokenizer.as_ref().ok_or_else(missing)?.encode(text, options)
+    }
+
+    pub(super) fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    pub(super) fn runner_mut(&mut self) -> &mut Runner {
+        &mut self.runner
+    }
+
+    /// Begins to continue a prompt; the tokens come from [`Stream::next`].
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an empty prompt, ids outside the vocabulary or settings out of range,
+    /// [`Error::Context`] for a prompt longer than the context.
+    pub fn stream(&mut self, prompt: &[u32], request: &Request) -> Result<Stream<'_>> {
+        let (sampling, logprobs) = (&request.sampling, request.logprobs);
+        let decoder = match &mut self.runner {
+            Runner::Gpu(session) => {
+                AnyDecoder::Gpu(Decoder::new(session, &[prompt], sampling, logprobs)?)
+            }
+            Runner::Cpu { model, context } => {
+                AnyDecoder::Cpu(CpuDecoder::new(model, *context, prompt, 0, sampling, logprobs)?)
+            }
+        };
+        Ok(Stream::new(self, decoder, request))
+    }
+
+    /// Continues a prompt to its end; `shown` hears each piece of text as it comes.
+    ///
+    /// # Errors
+    /// As [`Llm::stream`] and [`Stream::next`].
+    pub async fn generate(
+        &mut self,
+        prompt: &[u32],
+        request: &Request,
+        shown: &mut dyn FnMut(&str),
+    ) -> Result<(Generation, Timings)> {
+        let start = Instant::now();
+        let mut first = None;
+        let mut last = start;
+        let mut stream = self.stream(prompt, request)?;
+        while let Some(piece) = stream.next().await? {
+            last = Instant::now();
+            first.get_or_insert(last);
+            shown(&piece.text);
+        }
+        let generation = stream.finish().await?;
+        let first = first.unwrap_or(start);
+        let timings = Timings { first_token: first - start, decode: last - first };
+        Ok((generation, timings))
+    }
+
+    /// Continues several prompts side by side; each draws from its own noise.
+    ///
+    /// # Errors
+    /// As [`Llm::stream`]; [`Error::Input`] for more prompts than [`Options::sequences`].
+    pub async fn generate_batch(
+        &mut self,
+        prompts: &[&[u32]],
+        request: &Request,
+    ) -> Result<Vec<Generation>> {
+        if prompts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (sampling, logprobs) = (&request.sampling, request.logprobs);
+        let groups = match &mut self.runner {
+            Runner::Gpu(session) if prompts.len() > session.sequences() => {
+                return Err(Error::Input(format!(
+                    "{} prompts at once, but the model was loaded for {}",
+                    prompts.len(),
+                    session.sequences()
+                )));
+            }
+            Runner::Gpu(session) => {
+                let decoder = Decoder::new(session, prompts, sampling, logprobs)?;
+                vec![(AnyDecoder::Gpu(decoder), prompts)]
+            }
+            Runner::Cpu { model, context } => (0..)
+                .zip(prompts.chunks(1))
+                .map(|(sequence, prompts)| {
+                    let decoder =
+                        CpuDecoder::new(model, *context, prompts[0], sequence, sampling, logprobs)?;
+                    Ok((AnyDecoder::Cpu(decoder), prompts))
+                })
+                .collect::<Result<Vec<_>>>()?,
+        };
+        let mut generations = Vec::with_capacity(prompts.len());
+        for (decoder, prompts) in groups {
+            generations.extend(self.finish_group(decoder, prompts, request).await?);
+        }
+        Ok(generations)
+    }
+
+    async fn finish_group(
+        &mut self,
+        mut decoder: AnyDecoder,
+        prompts: &[&[u32]],
+        request: &Request,
+    ) -> Result<Vec<Generation>> {
+        // Shorter prompts leave room for more tokens, but the step runs for all: the longest decides.
+        let most_steps = decoder.most_steps();
+        let mut tails: Vec<Tail> =
+            prompts.iter().map(|_| Tail::new(self, request, most_steps)).collect();
+        while tails.iter().any(|tail| tail.finish.is_none()) {
+            let wanted = tails[0].limit();
+            let Some(step) = decoder.next(&mut self.runner, wanted).await? else { break };
+            let mut tops = step.top.map(Vec::into_iter);
+            for (tail, id) in tails.iter_mut().zip(step.ids) {
+                let top = tops.as_mut().and_then(Iterator::next);
+                if tail.finish.is_none() {
+                    tail.push(id, top);
+                }
+            }
+        }
+        let counters = decoder.counters(&self.runner);
+        decoder.close(&mut self.runner).await?;
+        Ok(tails.into_iter().map(|tail| tail.into_generation(counters)).collect())
+    }
+
+    /// ln p of each token of a text, and of the `top` most probable tokens after each.
+    ///
+    /// A text longer than the context is scored in windows of that length at half its distance.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for no token or ids outside the vocabulary, [`Error::Device`] if the device
+    /// fails.
+    pub async fn score(&mut self, tokens: &[u32], top: Option<usize>) -> Result<Score> {
+        score::score(&mut self.runner, tokens, top).await
+    }
+}
+
+fn cpu_runner(
+    checkpoint: &Checkpoint,
+    options: &Options,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Runner> {
+    let context = model::context(checkpoint.config(), options.context)?;
+    let model = Box::new(reference::Model::load(checkpoint, progress)?);
+    Ok(Runner::Cpu { model, context })
+}
+
+fn gpu_runner(
+    gpu: Gpu,
+    checkpoint: &Checkpoint,
+    options: &Options,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Runner> {
+    let load = LoadOptions { quantize: options.quantize };
+    let session = SessionOptions {
+        context: options.context,
+        sequences: options.sequences,
+        cache: options.cache,
+        chunk: None,
+    };
+    let fit = model::plan(&gpu, checkpoint, load, &session)?;
+    log::info!(
+        "{} bytes of weights and {} of keys and values on {}",
+        fit.weights,
+        fit.cache,
+        gpu.adapter().name
+    );
+    let choices = Choices::defaults(gpu.caps());
+    let mut engine = Engine::new(gpu);
+    let model = model::Model::load(&mut engine, checkpoint, load, progress)?;
+    Ok(Runner::Gpu(Box::new(Session::new(engine, model, choices, session)?)))
+}

@@ -1,0 +1,262 @@
+//! One text being continued, token by token.
+
+use crate::error::Result;
+use crate::gpu::Counters;
+use crate::names::Sampling;
+use crate::text;
+
+use super::cpu::CpuDecoder;
+use super::decode::{Decoder, Step};
+use super::llm::{Llm, Runner};
+use super::stop::StopText;
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The most tokens to draw.
+    pub max_new_tokens: usize,
+    /// How each is drawn.
+    pub sampling: Sampling,
+    /// Texts that end the generation; they are not part of the result.
+    pub stop: Vec<String>,
+    /// Go on after an end token.
+    pub ignore_eos: bool,
+    /// Give ln p of each drawn token and of this many most probable ones.
+    pub logprobs: Option<usize>,
+}
+
+impl Default for Request {
+    /// 128 tokens, greedily.
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 128,
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            ignore_eos: false,
+            logprobs: None,
+        }
+    }
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    /// As many tokens as were asked for.
+    Length,
+    /// An end token was drawn.
+    Eos,
+    /// A stop text was reached.
+    Stop,
+    /// The context is full.
+    Context,
+}
+
+/// A drawn token's ln p, and those of the most probable tokens at that place.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct TokenTop {
+    /// The drawn token.
+    pub token: u32,
+    /// Its ln p.
+    pub logprob: f32,
+    /// (id, ln p) of the most probable tokens, best first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// One drawn token.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// The token.
+    pub token: u32,
+    /// The text that may be shown now: whole characters, nothing of a stop text.
+    pub text: String,
+    /// Its probabilities, if they were asked for.
+    pub top: Option<TokenTop>,
+}
+
+/// A whole generation.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// The drawn tokens, an end token included.
+    pub tokens: Vec<u32>,
+    /// Their text, without end token or stop text; `None` without a tokenizer.
+    pub text: Option<String>,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Per token, if they were asked for.
+    pub logprobs: Option<Vec<TokenTop>>,
+    /// What the engine did in this many steps, after the first; `None` by the reference.
+    pub counters: Option<(Counters, usize)>,
+}
+
+#[derive(Debug)]
+pub(super) enum AnyDecoder {
+    Gpu(Decoder),
+    Cpu(CpuDecoder),
+}
+
+impl AnyDecoder {
+    pub(super) fn most_steps(&self) -> usize {
+        match self {
+            Self::Gpu(decoder) => decoder.most_steps(),
+            Self::Cpu(decoder) => decoder.most_steps(),
+        }
+    }
+
+    pub(super) async fn next(
+        &mut self,
+        runner: &mut Runner,
+        wanted: usize,
+    ) -> Result<Option<Step>> {
+        match (self, runner) {
+            (Self::Gpu(decoder), Runner::Gpu(session)) => decoder.next(session, wanted).await,
+            (Self::Cpu(decoder), Runner::Cpu { model, .. }) => decoder.next(model).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) async fn close(self, runner: &mut Runner) -> Result<()> {
+        match (self, runner) {
+            (Self::Gpu(decoder), Runner::Gpu(session)) => decoder.close(session).await,
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn counters(&self, runner: &Runner) -> Option<(Counters, usize)> {
+        match (self, runner) {
+            (Self::Gpu(decoder), Runner::Gpu(session)) => decoder.counters(session),
+            _ => None,
+        }
+    }
+}
+
+/// The text side of one sequence: what was drawn, what may be shown, and whether it has ended.
+#[derive(Debug)]
+pub(super) struct Tail {
+    tokens: Vec<u32>,
+    logprobs: Option<Vec<TokenTop>>,
+    decoder: Option<text::Stream>,
+    stop: StopText,
+    text: String,
+    eos: Vec<u32>,
+    limit: usize,
+    full: bool,
+    pub(super) finish: Option<Finish>,
+}
+
+impl Tail {
+    pub(super) fn new(llm: &Llm, request: &Request, most_steps: usize) -> Self {
+        let limit = request.max_new_tokens.min(most_steps);
+        let full = most_steps < request.max_new_tokens;
+        Self {
+            tokens: Vec::new(),
+            logprobs: request.logprobs.map(|_| Vec::new()),
+            decoder: llm.tokenizer().map(text::Tokenizer::stream_continued),
+            stop: StopText::new(&request.stop),
+            text: String::new(),
+            eos: if request.ignore_eos { Vec::new() } else { llm.config().eos.clone() },
+            limit,
+            full,
+            finish: (limit == 0).then_some(if full { Finish::Context } else { Finish::Length }),
+        }
+    }
+
+    /// How many steps are wanted in all.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Takes a drawn token; gives what may be shown.
+    pub(super) fn push(&mut self, token: u32, top: Option<Vec<(u32, f32)>>) -> Piece {
+        self.tokens.push(token);
+        let top = top.map(|row| TokenTop {
+            token,
+            logprob: row.first().map_or(f32::NEG_INFINITY, |(_, logprob)| *logprob),
+            top: row.get(1..).unwrap_or_default().to_vec(),
+        });
+        if let (Some(all), Some(top)) = (&mut self.logprobs, &top) {
+            all.push(top.clone());
+        }
+        let mut shown = String::new();
+        if self.eos.contains(&token) {
+            self.finish = Some(Finish::Eos);
+        } else if let Some(decoder) = &mut self.decoder {
+            let (text, stopped) = self.stop.push(&decoder.push(token));
+            shown = text;
+            if stopped {
+                self.finish = Some(Finish::Stop);
+            }
+        }
+        if self.finish.is_none() && self.tokens.len() >= self.limit {
+            self.finish = Some(if self.full { Finish::Context } else { Finish::Length });
+        }
+        if self.finish.is_some_and(|finish| finish != Finish::Stop) {
+            shown.push_str(&self.rest());
+        }
+        self.text.push_str(&shown);
+        Piece { token, text: shown, top }
+    }
+
+    /// What was held back until the end: an incomplete character, the start of a stop text.
+    fn rest(&mut self) -> String {
+        let Some(decoder) = &mut self.decoder else { return String::new() };
+        let (mut text, stopped) = self.stop.push(&decoder.finish());
+        if stopped {
+            self.finish = Some(Finish::Stop);
+        } else {
+            text.push_str(&self.stop.finish());
+        }
+        text
+    }
+
+    pub(super) fn into_generation(self, counters: Option<(Counters, usize)>) -> Generation {
+        Generation {
+            tokens: self.tokens,
+            text: self.decoder.map(|_| self.text),
+            finish: self.finish.unwrap_or(Finish::Length),
+            logprobs: self.logprobs,
+            counters,
+        }
+    }
+}
+
+/// A generation under way; made by [`Llm::stream`].
+#[derive(Debug)]
+pub struct Stream<'a> {
+    llm: &'a mut Llm,
+    decoder: AnyDecoder,
+    tail: Tail,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(llm: &'a mut Llm, decoder: AnyDecoder, request: &Request) -> Self {
+        let tail = Tail::new(llm, request, decoder.most_steps());
+        Self { llm, decoder, tail }
+    }
+
+    /// The next token, or `None` when the generation has ended.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    pub async fn next(&mut self) -> Result<Option<Piece>> {
+        if self.tail.finish.is_some() {
+            return Ok(None);
+        }
+        let wanted = self.tail.limit();
+        let Some(step) = self.decoder.next(self.llm.runner_mut(), wanted).await? else {
+            return Ok(None);
+        };
+        let top = step.top.and_then(|rows| rows.into_iter().next());
+        Ok(Some(self.tail.push(step.ids[0], top)))
+    }
+
+    /// Ends the generation, whether or not it has come to its end, and gives what there is.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    pub async fn finish(self) -> Result<Generation> {
+        let counters = self.decoder.counters(self.llm.runner());
+        self.decoder.close(self.llm.runner_mut()).await?;
+        Ok(self.tail.into_generation(counters))
+    }
+}

@@ -1,0 +1,118 @@
+//! Programs to pipelines, each made once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::recording::Binding;
+use super::shader::{Program, Target, link};
+
+/// The pipelines that were made so far.
+#[derive(Debug, Default)]
+pub(super) struct Pipelines {
+    made: HashMap<String, Arc<Pipeline>>,
+}
+
+/// A compiled program and the layouts of its groups.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    /// One a group; none where the kernel leaves a group out.
+    pub(super) layouts: Vec<Option<wgpu::BindGroupLayout>>,
+}
+
+impl Pipelines {
+    /// How many were made.
+    pub(super) fn made(&self) -> u64 {
+        self.made.len() as u64
+    }
+
+    /// The pipeline of a program over these groups, made on first use.
+    pub(super) fn get(
+        &mut self,
+        device: &wgpu::Device,
+        program: &Program,
+        groups: &[Vec<Binding>],
+    ) -> Arc<Pipeline> {
+        let key = format!("{} {}", program.label(), access(groups));
+        if let Some(pipeline) = self.made.get(&key) {
+            return Arc::clone(pipeline);
+        }
+        let layouts: Vec<Option<wgpu::BindGroupLayout>> = groups
+            .iter()
+            .enumerate()
+            .map(|(number, bindings)| {
+                if number > 0 && bindings.is_empty() {
+                    return None;
+                }
+                let storage = bindings.iter().map(|binding| wgpu::BufferBindingType::Storage {
+                    read_only: matches!(binding, Binding::Read(_)),
+                });
+                let uniform = (number == 0).then_some(wgpu::BufferBindingType::Uniform);
+                let entries: Vec<wgpu::BindGroupLayoutEntry> = uniform
+                    .into_iter()
+                    .chain(storage)
+                    .zip(0..)
+                    .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+                        binding,
+                        visibility: wgpu::ShaderStages::COMPUTE,
+                        ty: wgpu::BindingType::Buffer {
+                            ty,
+                            has_dynamic_offset: false,
+                            min_binding_size: None,
+                        },
+                        count: None,
+                    })
+                    .collect();
+                Some(device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label: Some(program.kernel.name),
+                    entries: &entries,
+                }))
+            })
+            .collect();
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(program.kernel.name),
+            bind_group_layouts: &layouts.iter().map(Option::as_ref).collect::<Vec<_>>(),
+            immediate_size: 0,
+        });
+        let module = module(device, program);
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(program.kernel.name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some(program.kernel.name),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &program.constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        let pipeline = Arc::new(Pipeline { pipeline, layouts });
+        self.made.insert(key, Arc::clone(&pipeline));
+        pipeline
+    }
+}
+
+#[allow(unsafe_code, reason = "the kernels are our own; the shader tests check them")]
+fn module(device: &wgpu::Device, program: &Program) -> wgpu::ShaderModule {
+    let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
+    checks.bounds_checks = cfg!(debug_assertions);
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(program.kernel.name),
+        source: wgpu::ShaderSource::Wgsl(link(program, Target::Naga).into()),
+    };
+    // SAFETY: every loop of our kernels ends by a bound that the op's shape check has verified,
+    // and every index is within the buffers whose sizes that check compared; debug builds and
+    // tests keep the bounds checks and so prove it. Loop bounding alone costs a fifth of the
+    // speed and keeps drivers from unrolling.
+    unsafe { device.create_shader_module_trusted(descriptor, checks) }
+}
+
+/// Which buffers a kernel writes: two pipelines that differ only in this need different layouts.
+fn access(groups: &[Vec<Binding>]) -> String {
+    let letter = |binding: &Binding| if matches!(binding, Binding::Read(_)) { 'r' } else { 'w' };
+    groups
+        .iter()
+        .map(|group| group.iter().map(letter).collect::<String>())
+        .collect::<Vec<_>>()
+        .join("|")
+}

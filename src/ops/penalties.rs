@@ -1,0 +1,66 @@
+//! `penalties`: makes tokens of prompt and output less likely.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::names::Sampling;
+
+use super::{Choices, Op, ensure, kernel, word};
+
+/// The logits with repetition, presence and frequency penalties.
+#[derive(Clone, Copy, Debug)]
+pub struct Penalties {
+    /// (N, V).
+    pub logits: Tensor,
+    /// (N V) u32: how often each id occurs in prompt and output; rows are not padded.
+    pub counts: BufferId,
+    /// The penalties; the other fields do not matter.
+    pub sampling: Sampling,
+    /// (N, V).
+    pub out: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    columns: u32,
+    stride: u32,
+    repetition: f32,
+    presence: f32,
+    frequency: f32,
+    padding: [u32; 3],
+}
+
+impl Op for Penalties {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { logits, counts, sampling, out } = self;
+        sampling.check()?;
+        ensure((logits.rows, logits.columns) == (out.rows, out.columns), "penalties", || {
+            format!(
+                "logits are {} x {}, out {} x {}",
+                logits.rows, logits.columns, out.rows, out.columns
+            )
+        })?;
+        let params = Params {
+            columns: word(logits.columns),
+            stride: word(logits.stride() / 4),
+            repetition: sampling.repetition_penalty,
+            presence: sampling.presence_penalty,
+            frequency: sampling.frequency_penalty,
+            padding: [0; 3],
+        };
+        recording.push(Dispatch {
+            program: Program::new(kernel("penalties")),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![
+                Binding::Read(logits.buffer),
+                Binding::Read(*counts),
+                Binding::Write(out.buffer),
+            ]],
+            grid: Grid::Fixed([params.stride.div_ceil(64), word(logits.rows), 1]),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}

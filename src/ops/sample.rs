@@ -1,0 +1,105 @@
+//! `sample`: the next token of each row.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::names::Sampling;
+
+use super::{Choices, Op, ensure, kernel, part, word};
+
+/// Draws the next token of each row and moves the row on.
+///
+/// Row n becomes (t, position + 1, sequence, step + 1), t the token drawn for (seed, sequence, step);
+/// t goes to `ids[(step % ring) · N + n]` and adds one to `counts[n · V + t]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// (N, V), penalties already applied. NaN counts as the lowest logit.
+    pub logits: Tensor,
+    /// (N) vec4 of u32: token, position, sequence, step.
+    pub rows: BufferId,
+    /// (N V) u32: how often each id occurs in prompt and output; rows are not padded.
+    pub counts: Option<BufferId>,
+    /// Temperature, top-k, top-p, min-p and seed; the penalties do not matter.
+    pub sampling: Sampling,
+    /// (ring, N) u32.
+    pub ids: BufferId,
+    /// How many steps `ids` holds, 1 or more.
+    pub ring: usize,
+}
+
+/// The largest vocabulary: the masses of this many tokens can be summed without overflow.
+const MAX_VOCAB: usize = 1 << 19;
+
+/// A token this far below the best cannot win: noise lies between −2.82 and 16.64.
+const HOPELESS: f64 = -20.0;
+
+/// Keeps differences of equal logits times this at zero, however small the temperature is.
+const MAX_INVERSE: f64 = 1e30;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    columns: u32,
+    stride: u32,
+    rows: u32,
+    ring: u32,
+    seed: u64,
+    top_k: u32,
+    top_p: u32,
+    inverse: f32,
+    least: f32,
+    padding: [u32; 2],
+}
+
+impl Op for Sample {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { logits, rows, counts, sampling, ids, ring } = self;
+        sampling.check()?;
+        ensure((1..=MAX_VOCAB).contains(&logits.columns), "sample", || {
+            format!("a vocabulary of {}; it must be from 1 to {MAX_VOCAB}", logits.columns)
+        })?;
+        ensure(*ring > 0, "sample", || "a ring of 0 steps".to_owned())?;
+        let columns = word(logits.columns);
+        let share = (f64::from(sampling.top_p) * (1_u64 << 32) as f64).max(1.0);
+        let params = Params {
+            columns,
+            stride: word(logits.stride() / 4),
+            rows: word(logits.rows),
+            ring: word(*ring),
+            seed: sampling.seed,
+            top_k: sampling.top_k,
+            top_p: share as u32,
+            inverse: (1.0 / f64::from(sampling.temperature)).min(MAX_INVERSE) as f32,
+            least: f64::from(sampling.min_p).ln().max(HOPELESS) as f32,
+            padding: [0; 2],
+        };
+        let flag = |on: bool| f64::from(u8::from(on));
+        let program = choices
+            .reduce
+            .apply(Program::new(kernel("sample")))
+            .part(part("ranking"))
+            .part(part("walk"))
+            .part(part("wide"))
+            .part(part("noise"))
+            .constant("GREEDY", flag(sampling.temperature == 0.0))
+            .constant("TOP_K", flag((1..columns).contains(&sampling.top_k)))
+            .constant("TOP_P", flag(sampling.top_p < 1.0))
+            .constant("COUNTS", flag(counts.is_some()));
+        // Without counts their slot holds a scrap, which the kernel then does not touch.
+        let counts = counts.unwrap_or_else(|| recording.tensor(1, 1).buffer);
+        recording.push(Dispatch {
+            program,
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![
+                Binding::Read(logits.buffer),
+                Binding::Write(*rows),
+                Binding::Write(counts),
+                Binding::Write(*ids),
+            ]],
+            grid: Grid::Fixed([word(logits.rows), 1, 1]),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}
