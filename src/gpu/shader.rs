@@ -10,6 +10,8 @@ pub struct Kernel {
     pub name: &'static str,
     /// The WGSL text.
     pub source: &'static str,
+    /// What the device must offer, beside what its parts need.
+    pub needs: &'static [Need],
 }
 
 /// A file under `shaders/parts/` with functions that kernels call.
@@ -72,6 +74,12 @@ impl Program {
         self
     }
 
+    /// What the device must offer.
+    pub fn needs(&self) -> impl Iterator<Item = Need> {
+        let parts = self.parts.iter().flat_map(|part| part.needs);
+        self.kernel.needs.iter().chain(parts).copied()
+    }
+
     /// One word for kernel, parts and numbers: what distinguishes two pipelines.
     pub fn label(&self) -> String {
         let mut label = self.kernel.name.to_owned();
@@ -88,7 +96,7 @@ impl Program {
 
 /// Joins a kernel and its parts into one module for `target`.
 pub fn link(program: &Program, target: Target) -> String {
-    let needs = |need| program.parts.iter().any(|part| part.needs.contains(&need));
+    let needs = |need| program.needs().any(|needed| needed == need);
     let mut text = String::new();
     if needs(Need::F16) {
         text.push_str("enable f16;\n");

@@ -3,11 +3,12 @@
 use crate::gpu::{Kernel, Need, Part};
 
 macro_rules! kernels {
-    ($($name:literal),* $(,)?) => {
+    ($($name:literal $(needs $need:ident)?),* $(,)?) => {
         /// Every kernel, by name.
         pub static KERNELS: &[Kernel] = &[$(Kernel {
             name: $name,
             source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            needs: &[$(Need::$need)?],
         }),*];
     };
 }
