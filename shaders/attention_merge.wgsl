@@ -1,4 +1,5 @@
-// attention_merge: joins what attention_split left:  z = sum_s e^(m_s - m) o_s / sum_s e^(m_s - m) l_s.
+// attention_merge: joins what attention_split left:
+//   z = sum_s e^(m_s - m) o_s / sum_s e^(m_s - m) l_s, m the largest m_s
 //
 //   rows     (T)          token, position, sequence, step
 //   partial  (T H S, 4 FOURS + 4)  per row, head and split: o_s, then l_s and m_s

@@ -1,12 +1,12 @@
-// attention_split: attention of a few rows, its keys split over workgroups; `attention_merge` joins.
+// attention_split: attention of a few rows, its keys split over workgroups; attention_merge joins.
 //
 //   rows     (T)          token, position, sequence, step
 //   q        (T, H D)     after rotation
 //   cache    keys and values of every sequence
-//   partial  (T H S, 4 FOURS + 4)  per row, head and split: sum of exp(score - m) v, then mass and m
+//   partial  (T H S, 4 FOURS + 4)  a row, head and split: sum of exp(score - m) v, mass, m
 //
-// A workgroup takes CHUNK keys of one row for SHARE query heads that use the same key/value head, so
-// each key and value is fetched once for all of them. Grid: (H / SHARE, T, keys / CHUNK).
+// A workgroup takes CHUNK keys of one row for SHARE query heads that use the same key/value head,
+// so each key and value is fetched once for all of them. Grid: (H / SHARE, T, keys / CHUNK).
 // parts: reduce, cached
 struct Params {
     heads: u32,
@@ -36,7 +36,10 @@ var<workgroup> query: array<vec4<f32>, QUERIES>;
 var<workgroup> weights: array<f32, SCORES>;
 
 @compute @workgroup_size(WG)
-fn attention_split(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn attention_split(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let row = rows[group.y];
     let end = row.y + 1u;
     let window_first = select(0u, end - min(end, params.window), params.window > 0u);

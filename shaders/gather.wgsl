@@ -23,5 +23,6 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
     if INDEXED {
         row = index[id.y];
     }
-    out[id.y * params.out_stride + id.x] = x[row * params.x_stride + params.start + id.x * params.step];
+    let column = params.start + id.x * params.step;
+    out[id.y * params.out_stride + id.x] = x[row * params.x_stride + column];
 }

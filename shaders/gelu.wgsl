@@ -1,4 +1,5 @@
-// gelu: out = gelu(x) in GPT-2's tanh form.  Unfused: where the value before it was asked for by name.
+// gelu: out = gelu(x) in GPT-2's tanh form.  Unfused: where the value before it was asked for by
+// name.
 //
 //   x, out  (T, F)
 //

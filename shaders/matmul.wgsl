@@ -4,8 +4,8 @@
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
 //   y        (T, N)  handed to the store, four columns at a time
 //
-// An invocation makes 8 x 8 outputs straight from storage: per word of 8 weight rows and 8 rows of x
-// it does 16 products of a row with a 4 x 4 matrix, so each loaded value is used eight times.
+// An invocation makes 8 x 8 outputs straight from storage: per word of 8 weight rows and 8 rows of
+// x it does 16 products of a row with a 4 x 4 matrix, so each loaded value is used eight times.
 // Grid: (N / 8 / WG_N, T / 8 / WG_T).
 // parts: weight, store
 struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }

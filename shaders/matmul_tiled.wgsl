@@ -4,9 +4,9 @@
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
 //   y        (T, N)  handed to the store, four columns at a time
 //
-// A workgroup makes 64 x 64 outputs, an invocation 8 x 8 of them. Step by step it fetches 32 columns
-// of 64 rows of W and of x, neighbours fetching neighbouring words, decodes each weight once, and
-// uses each value 64 times. Grid: (N / 64, T / 64).
+// A workgroup makes 64 x 64 outputs, an invocation 8 x 8 of them. Step by step it fetches 32
+// columns of 64 rows of W and of x, neighbours fetching neighbouring words, decodes each weight
+// once, and uses each value 64 times. Grid: (N / 64, T / 64).
 // parts: weight, store
 struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }
 
@@ -23,7 +23,10 @@ fn place(row: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn matmul_tiled(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn matmul_tiled(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let n = group.x * 64u + lane % 8u * 8u;
     let t = group.y * 64u + lane / 8u * 8u;
     var a: array<vec4<f32>, 8>;

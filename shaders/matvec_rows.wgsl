@@ -20,7 +20,10 @@ override LANES: u32 = 8u;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
-fn matvec_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn matvec_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let n = ((group.x + group.y * 65535u) * WG + lane) * 4u;
     let last = params.count - 1u;
     // Rows past the end repeat the last one; their results fall into padding or are not stored.

@@ -17,7 +17,8 @@ override GAIN: bool = true;
 
 // Ones for the values that mean something, zeros for the padding of the row's last four.
 fn inside(column: u32) -> vec4<f32> {
-    return select(vec4(0.0), vec4(1.0), vec4(column * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(params.columns));
+    let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
+    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
 }
 
 @compute @workgroup_size(WG)

@@ -10,8 +10,9 @@
 //   q_out   (T, H D)
 //   cache   slots k and v
 //
-// One invocation makes four neighbouring values of one head. WGSL leaves the accuracy of sin and cos
-// open, so the angle p f = (256 a + b) f is joined from two small tables by the addition theorem.
+// One invocation makes four neighbouring values of one head. WGSL leaves the accuracy of sin and
+// cos open, so the angle p f = (256 a + b) f is joined from two small tables by the addition
+// theorem.
 // Grid: ((H + 2K) ceil(D/4) / 64, T).
 // parts: cache
 struct Params {

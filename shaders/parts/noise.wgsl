@@ -1,4 +1,4 @@
-// Gumbel noise that depends on nothing but (seed, sequence, step, id).
+// Slot `noise`: Gumbel noise that depends on nothing but (seed, sequence, step, id).
 
 // A bijection of u32 in which every input bit flips every output bit about half the time.
 // Source: the constants are Chris Wellons's `lowbias32` (public domain).

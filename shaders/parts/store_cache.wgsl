@@ -1,5 +1,6 @@
 // Slot `store`: the rows are queries, keys and values; queries are written, keys and values go into
-// the cache at each row's own position. For models without rotation; needs the slot `cache`.
+// the cache at each row's own position. For models without rotation.
+// parts: cache
 override BIAS: bool = false;
 // Fours of all queries, and of all keys, of a position.
 override QUERY_FOURS: u32 = 192u;

@@ -1,4 +1,5 @@
 // Slot `store`: out = value, plus the bias, through GELU, or added to what is there.
+// parts: activation
 override BIAS: bool = false;
 override GELU: bool = false;
 override ADD: bool = false;

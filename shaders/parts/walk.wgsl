@@ -1,6 +1,7 @@
-// Where a beginning of the ranking ends, without a sort: the last token's logit, as bits that rise
-// with it, eight at a time from histograms of whole numbers, which no order of adding changes; and,
-// where only some of the tokens with that logit belong to it, the last id of these in the same way.
+// Slot `walk`: where a beginning of the ranking ends, without a sort: the last token's logit, as
+// bits that rise with it, eight at a time from histograms of whole numbers, which no order of
+// adding changes; and, where only some of the tokens with that logit belong to it, the last id of
+// these in the same way.
 // Calls slot `reduce`, `wide` and `ranking`; and `fours`, `four` and `mass` of the kernel.
 
 // The last token of a beginning of the ranking, its logit as `rising` bits.
@@ -138,11 +139,12 @@ fn walk(base: u32, cut: Cut, goal: Goal, lane: u32) -> Cut {
         narrow(base, cut, Pass(goal, shift - 8u, 0u), lane);
     }
     let logit = workgroupUniformLoad(&found);
-    if logit.tied == 0u {
-        return Cut(logit.digits, select(0xffffffffu, cut.id, logit.digits == cut.bits));
+    var id = select(0xffffffffu, cut.id, logit.digits == cut.bits);
+    if logit.tied != 0u {
+        for (var shift = 32u; shift > 0u; shift -= 8u) {
+            narrow(base, cut, Pass(goal, shift - 8u, logit.digits), lane);
+        }
+        id = ~workgroupUniformLoad(&found).digits;
     }
-    for (var shift = 32u; shift > 0u; shift -= 8u) {
-        narrow(base, cut, Pass(goal, shift - 8u, logit.digits), lane);
-    }
-    return Cut(logit.digits, ~workgroupUniformLoad(&found).digits);
+    return Cut(logit.digits, id);
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Adapter, AdapterChoice, Engine, Gpu};
 use crate::model::{self, Fit, LoadOptions, Session, SessionOptions};
 use crate::names::Format;
-use crate::ops::{CacheFormat, Choices};
+use crate::ops::{CacheFormat, Choices, MAX_TOP_K};
 use crate::reference;
 use crate::text::{Encode, Tokenizer};
 use crate::weights::Checkpoint;
@@ -199,7 +199,7 @@ impl Llm {
     /// [`Error::Input`] for an empty prompt, ids outside the vocabulary or settings out of range,
     /// [`Error::Context`] for a prompt longer than the context.
     pub fn stream(&mut self, prompt: &[u32], request: &Request) -> Result<Stream<'_>> {
-        let (sampling, logprobs) = (&request.sampling, request.logprobs);
+        let (sampling, logprobs) = (&request.sampling, self.logprobs(request)?);
         let decoder = match &mut self.runner {
             Runner::Gpu(session) => {
                 AnyDecoder::Gpu(Decoder::new(session, &[prompt], sampling, logprobs)?)
@@ -248,7 +248,7 @@ impl Llm {
         if prompts.is_empty() {
             return Ok(Vec::new());
         }
-        let (sampling, logprobs) = (&request.sampling, request.logprobs);
+        let (sampling, logprobs) = (&request.sampling, self.logprobs(request)?);
         let groups = match &mut self.runner {
             Runner::Gpu(session) if prompts.len() > session.sequences() => {
                 return Err(Error::Input(format!(
@@ -275,6 +275,20 @@ impl Llm {
             generations.extend(self.finish_group(decoder, prompts, request).await?);
         }
         Ok(generations)
+    }
+
+    fn logprobs(&self, request: &Request) -> Result<Option<usize>> {
+        request.logprobs.map(|k| self.most_probable(k)).transpose()
+    }
+
+    /// How many most probable tokens can be given where `k` are asked for.
+    fn most_probable(&self, k: usize) -> Result<usize> {
+        if k > MAX_TOP_K {
+            return Err(Error::Input(format!(
+                "at most {MAX_TOP_K} most probable tokens can be given, not {k}"
+            )));
+        }
+        Ok(k.min(self.config.vocab))
     }
 
     async fn finish_group(
@@ -311,6 +325,7 @@ impl Llm {
     /// [`Error::Input`] for no token or ids outside the vocabulary, [`Error::Device`] if the device
     /// fails.
     pub async fn score(&mut self, tokens: &[u32], top: Option<usize>) -> Result<Score> {
+        let top = top.map(|k| self.most_probable(k)).transpose()?;
         score::score(&mut self.runner, tokens, top).await
     }
 }

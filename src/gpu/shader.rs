@@ -3,17 +3,19 @@
 //! WGSL's module scope has no order, so joining files is a true link step. Only `enable` lines must
 //! come first, and who needs which differs between compilers: [`link`] writes them.
 
+use std::fmt;
+
 /// A kernel: one file under `shaders/`, whose entry point has the file's name.
-#[derive(Debug)]
 pub struct Kernel {
     /// The name of file and entry point.
     pub name: &'static str,
     /// The WGSL text.
     pub source: &'static str,
+    /// What the device must offer, beside what its parts need.
+    pub needs: &'static [Need],
 }
 
 /// A file under `shaders/parts/` with functions that kernels call.
-#[derive(Debug)]
 pub struct Part {
     /// The file's name.
     pub name: &'static str,
@@ -21,6 +23,18 @@ pub struct Part {
     pub source: &'static str,
     /// What the device must offer.
     pub needs: &'static [Need],
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// A capability that some devices lack.
@@ -72,6 +86,12 @@ impl Program {
         self
     }
 
+    /// What the device must offer.
+    pub fn needs(&self) -> impl Iterator<Item = Need> {
+        let parts = self.parts.iter().flat_map(|part| part.needs);
+        self.kernel.needs.iter().chain(parts).copied()
+    }
+
     /// One word for kernel, parts and numbers: what distinguishes two pipelines.
     pub fn label(&self) -> String {
         let mut label = self.kernel.name.to_owned();
@@ -88,7 +108,7 @@ impl Program {
 
 /// Joins a kernel and its parts into one module for `target`.
 pub fn link(program: &Program, target: Target) -> String {
-    let needs = |need| program.parts.iter().any(|part| part.needs.contains(&need));
+    let needs = |need| program.needs().any(|needed| needed == need);
     let mut text = String::new();
     if needs(Need::F16) {
         text.push_str("enable f16;\n");

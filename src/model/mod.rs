@@ -1,5 +1,6 @@
 //! The model on the device: its weights, its state, and the forward page.
 
+mod dry;
 mod forward;
 mod load;
 mod plan;

@@ -3,11 +3,12 @@
 use crate::gpu::{Kernel, Need, Part};
 
 macro_rules! kernels {
-    ($($name:literal),* $(,)?) => {
+    ($($name:literal $(needs $need:ident)?),* $(,)?) => {
         /// Every kernel, by name.
         pub static KERNELS: &[Kernel] = &[$(Kernel {
             name: $name,
             source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            needs: &[$(Need::$need)?],
         }),*];
     };
 }
@@ -28,7 +29,7 @@ kernels![
     "layer_norm",
     "rms_norm",
     "matvec",
-    "matvec_rows",
+    "matvec_rows" needs Subgroups,
     "matmul",
     "matmul_tiled",
     "head_norm",

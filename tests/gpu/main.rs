@@ -1,3 +1,10 @@
-//! The kernels on the adapter that is there, against their twins.
+//! Every op on this machine's adapter against its twin in plain Rust.
+//!
+//! An adapter is required: without one these tests fail. `PELLUCID_TEST_ADAPTER` says which
+//! software adapter the caller has chosen, `lavapipe` or `swiftshader`; the tests make sure of it.
 
+mod attention;
+mod common;
+mod linear;
+mod ops;
 mod sample;

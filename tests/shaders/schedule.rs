@@ -1,0 +1,277 @@
+//! What the forward page records for small models, printed: the schedule as a document.
+
+use expect_test::{Expect, expect};
+use pellucid::config::{Biases, Config, Mlp, Norm, Position, Rope, RopeScaling};
+use pellucid::gpu::{BufferId, Caps, Dispatch, Recording};
+use pellucid::model::{Model, Tape, forward, logits};
+use pellucid::names::{Format, Hook};
+use pellucid::ops::{Cache, CacheFormat, Choices, Weight};
+
+const MAX_BINDING: u64 = 128 << 20;
+
+fn gpt2(layers: usize) -> Model {
+    let biases = Biases { qkv: true, out: true, mlp: true };
+    let config = Config {
+        architecture: "gpt2".to_owned(),
+        vocab: 50_257,
+        layers,
+        width: 768,
+        heads: 12,
+        kv_heads: 12,
+        head_width: 64,
+        context: 1024,
+        norm: Norm::LayerNorm,
+        norm_eps: 1e-5,
+        position: Position::Learned,
+        mlp: Mlp::Gelu { hidden: 3072 },
+        biases,
+        qk_norm: false,
+        windows: vec![None; layers],
+        tied_head: true,
+        bos: None,
+        eos: Vec::new(),
+    };
+    Model::dry(config, Format::F32, MAX_BINDING)
+}
+
+fn llama(layers: usize) -> Model {
+    let rope = Rope { base: 1e4, rotated: 64, scaling: RopeScaling::None };
+    let config = Config {
+        architecture: "llama".to_owned(),
+        vocab: 49_152,
+        width: 576,
+        heads: 9,
+        kv_heads: 3,
+        norm: Norm::RmsNorm,
+        position: Position::Rope(rope),
+        mlp: Mlp::SwiGlu { hidden: 1536 },
+        biases: Biases::default(),
+        ..gpt2(layers).config
+    };
+    let embed = Weight::named("embed", Format::Q8_0, config.vocab, config.width, MAX_BINDING);
+    Model { embed, ..Model::dry(config, Format::Q4_1, MAX_BINDING) }
+}
+
+/// A whole run over some rows: forward, and the logits of the last of them.
+fn record(model: &Model, rows: usize, hooks: &[Hook]) -> Recording {
+    let choices = Choices::defaults(&Caps::default());
+    let mut tape = Tape::with_hooks(&choices, hooks);
+    let caches = caches(model);
+    let x = forward(&mut tape, model, &caches, BufferId::fresh(), rows).unwrap();
+    let out = tape.tensor(1, model.config.vocab);
+    let index = (rows > 1).then(BufferId::fresh);
+    logits(&mut tape, model, x, index, out).unwrap();
+    tape.finish().0
+}
+
+fn caches(model: &Model) -> Vec<Cache> {
+    let Config { context, kv_heads, head_width, .. } = model.config;
+    let cache = |_| Cache {
+        k: BufferId::fresh(),
+        v: BufferId::fresh(),
+        format: CacheFormat::F32,
+        sequences: 1,
+        context,
+        heads: kv_heads,
+        width: head_width,
+    };
+    (0..model.config.layers).map(cache).collect()
+}
+
+fn check(model: &Model, rows: usize, expected: &Expect) {
+    let recording = record(model, rows, &[]);
+    let count = recording.dispatches().len();
+    let (weights, passing) = (recording.weight_bytes(), recording.passing_bytes());
+    expected.assert_eq(&format!(
+        "{recording}{count} dispatches, {weights} B of weights, {passing} B of activations\n"
+    ));
+}
+
+#[test]
+fn gpt2_decode() {
+    check(
+        &gpt2(2),
+        1,
+        &expect![[r#"
+            3x1x1           1536 B  embed+weight_f32 LEARNED=1
+            3x1x1           1536 B  embed+weight_f32 LEARNED=1
+            1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
+            12x1x(n/64)         0 B  attention_split+reduce_workgroup+cached_f32 WG=256 CHUNK=64 FOURS=16 SHARE=1
+            3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
+            96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=1
+            1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            384x1x1      9449472 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=1 BIAS=1
+            96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=1
+            1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
+            12x1x(n/64)         0 B  attention_split+reduce_workgroup+cached_f32 WG=256 CHUNK=64 FOURS=16 SHARE=1
+            3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
+            96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=1
+            1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            384x1x1      9449472 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=1 BIAS=1
+            96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=1
+            1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            5461x1x1   134209536 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            822x1x1     20179968 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            21 dispatches, 211101696 B of weights, 259424 B of activations
+        "#]],
+    );
+}
+
+#[test]
+fn gpt2_prefill() {
+    check(
+        &gpt2(2),
+        16,
+        &expect![[r#"
+            3x16x1         24576 B  embed+weight_f32 LEARNED=1
+            3x16x1         24576 B  embed+weight_f32 LEARNED=1
+            16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            36x1x1       7087104 B  matmul_tiled+weight_f32+activation+store_cache+cache_f32 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
+            1x12x1             0 B  attention+cached_f32 WG=32 FOURS=16
+            12x1x1       2362368 B  matmul_tiled+weight_f32+activation+store_plain ADD=1 GELU=0 BIAS=1
+            16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            48x1x1       9449472 B  matmul_tiled+weight_f32+activation+store_plain ADD=0 GELU=1 BIAS=1
+            12x1x1       9440256 B  matmul_tiled+weight_f32+activation+store_plain ADD=1 GELU=0 BIAS=1
+            16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            36x1x1       7087104 B  matmul_tiled+weight_f32+activation+store_cache+cache_f32 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
+            1x12x1             0 B  attention+cached_f32 WG=32 FOURS=16
+            12x1x1       2362368 B  matmul_tiled+weight_f32+activation+store_plain ADD=1 GELU=0 BIAS=1
+            16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            48x1x1       9449472 B  matmul_tiled+weight_f32+activation+store_plain ADD=0 GELU=1 BIAS=1
+            12x1x1       9440256 B  matmul_tiled+weight_f32+activation+store_plain ADD=1 GELU=0 BIAS=1
+            16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
+            12x1x1             0 B  gather INDEXED=1
+            5461x1x1   134209536 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            822x1x1     20179968 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            20 dispatches, 211147776 B of weights, 299360 B of activations
+        "#]],
+    );
+}
+
+#[test]
+fn llama_decode() {
+    check(
+        &llama(2),
+        1,
+        &expect![[r#"
+        1x1x1            612 B  embed+weight_q8_0 LEARNED=0
+        1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+        120x1x1       345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+        4x1x1              0 B  rope+cache_f32
+        3x1x(n/64)         0 B  attention_split+reduce_workgroup+cached_f32 WG=256 CHUNK=64 FOURS=16 SHARE=3
+        3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
+        72x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=0
+        1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+        384x1x1      1105920 B  matvec+lanes_workgroup+weight_q4_1+activation+store_swiglu WG=64 LANES=32 COLS=1 BIAS=0
+        72x1x1        552960 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=0
+        1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+        120x1x1       345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+        4x1x1              0 B  rope+cache_f32
+        3x1x(n/64)         0 B  attention_split+reduce_workgroup+cached_f32 WG=256 CHUNK=64 FOURS=16 SHARE=3
+        3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
+        72x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=0
+        1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+        384x1x1      1105920 B  matvec+lanes_workgroup+weight_q4_1+activation+store_swiglu WG=64 LANES=32 COLS=1 BIAS=0
+        72x1x1        552960 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=0
+        1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+        6144x1x1    30081024 B  matvec+lanes_workgroup+weight_q8_0+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+        21 dispatches, 34516836 B of weights, 201216 B of activations
+    "#]],
+    );
+}
+
+#[test]
+fn llama_prefill() {
+    check(
+        &llama(2),
+        16,
+        &expect![[r#"
+            1x16x1          9792 B  embed+weight_q8_0 LEARNED=0
+            16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+            15x1x1        345600 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=0 GELU=0 BIAS=0
+            4x16x1             0 B  rope+cache_f32
+            1x9x1              0 B  attention+cached_f32 WG=32 FOURS=16
+            9x1x1         207360 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=1 GELU=0 BIAS=0
+            16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+            48x1x1       1105920 B  matmul_tiled+weight_q4_1+activation+store_swiglu BIAS=0
+            9x1x1         552960 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=1 GELU=0 BIAS=0
+            16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+            15x1x1        345600 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=0 GELU=0 BIAS=0
+            4x16x1             0 B  rope+cache_f32
+            1x9x1              0 B  attention+cached_f32 WG=32 FOURS=16
+            9x1x1         207360 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=1 GELU=0 BIAS=0
+            16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+            48x1x1       1105920 B  matmul_tiled+weight_q4_1+activation+store_swiglu BIAS=0
+            9x1x1         552960 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=1 GELU=0 BIAS=0
+            16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
+            9x1x1              0 B  gather INDEXED=1
+            6144x1x1    30081024 B  matvec+lanes_workgroup+weight_q8_0+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            20 dispatches, 34526016 B of weights, 270336 B of activations
+        "#]],
+    );
+}
+
+#[test]
+fn dispatches_of_a_layer_in_decode() {
+    let of_a_layer = |model: fn(usize) -> Model| {
+        let count = |layers| record(&model(layers), 1, &[]).dispatches().len();
+        count(3) - count(2)
+    };
+    assert!(of_a_layer(gpt2) <= 8, "GPT-2: {}", of_a_layer(gpt2));
+    assert!(of_a_layer(llama) <= 9, "Llama: {}", of_a_layer(llama));
+}
+
+/// The dispatches, all but the names of buffers that outlive the recording.
+fn steps(recording: &Recording) -> Vec<String> {
+    let line = |dispatch: &Dispatch| {
+        format!("{} {:?}", dispatch.program.label(), (&dispatch.params, &dispatch.groups))
+    };
+    recording.dispatches().iter().map(line).collect()
+}
+
+#[test]
+fn a_hook_adds_its_copy_and_nothing_else() {
+    let choices = Choices::defaults(&Caps::default());
+    for model in [gpt2(2), llama(2)] {
+        let (caches, rows) = (caches(&model), BufferId::fresh());
+        let run = |hooks: &[Hook]| {
+            let mut tape = Tape::with_hooks(&choices, hooks);
+            forward(&mut tape, &model, &caches, rows, 4).unwrap();
+            tape.finish()
+        };
+        let plain = steps(&run(&[]).0);
+        assert_eq!(plain, steps(&run(&[]).0), "nobody asks: the same recording");
+        let rotary = matches!(model.config.position, Position::Rope(_));
+        let read = [
+            Hook::ResidPre(1),
+            Hook::Q(0),
+            Hook::K(1),
+            Hook::V(0),
+            Hook::Z(1),
+            Hook::ResidMid(0),
+            Hook::MlpPost(1),
+            Hook::ResidPost(0),
+        ];
+        for hook in read.into_iter().chain(rotary.then_some(Hook::RotQ(1))) {
+            let (recording, reads) = run(&[hook]);
+            assert_eq!(reads.iter().map(|(hook, _)| *hook).collect::<Vec<_>>(), [hook]);
+            let is_copy = |dispatch: &&Dispatch| dispatch.program.kernel.name == "gather";
+            let copies = recording.dispatches().iter().filter(is_copy).count();
+            let mut hooked = steps(&recording);
+            hooked.retain(|step| !step.starts_with("gather"));
+            // Without rotation, queries, keys and values go straight into the cache unless somebody
+            // wants to see them: then one more dispatch puts them there.
+            let whole = matches!(hook, Hook::Q(_) | Hook::K(_) | Hook::V(_)) && !rotary;
+            let grown = hooked.len() - plain.len();
+            assert_eq!((copies, grown), (1, usize::from(whole)), "{hook} adds a copy");
+            assert!(whole || hooked == plain, "{hook} changes nothing else");
+        }
+        let all: Vec<Hook> = read.to_vec();
+        let (recording, reads) = run(&all);
+        assert_eq!(reads.len(), all.len());
+        let whole = if rotary { 0 } else { 2 };
+        assert_eq!(recording.dispatches().len(), plain.len() + all.len() + whole);
+    }
+}

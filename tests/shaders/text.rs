@@ -1,0 +1,117 @@
+//! The files of `shaders/`: registered, documented, and alike where they must be.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use pellucid::gpu::{Need, Target, link};
+use pellucid::ops::{KERNELS, PARTS};
+
+use super::{fillings, programs, slots};
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders"))
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(folder().join("README.md")).unwrap()
+}
+
+/// Every slot that a kernel or a part has.
+fn all_slots() -> BTreeSet<&'static str> {
+    let sources = KERNELS.iter().map(|k| k.source).chain(PARTS.iter().map(|p| p.source));
+    sources.flat_map(slots).collect()
+}
+
+/// The names of the shaders in a folder.
+fn files(folder: &Path) -> BTreeSet<String> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wgsl"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn every_file_is_registered_once() {
+    let kernels: Vec<String> = KERNELS.iter().map(|kernel| kernel.name.to_owned()).collect();
+    let parts: Vec<String> = PARTS.iter().map(|part| part.name.to_owned()).collect();
+    for (names, folder) in [(kernels, folder().to_owned()), (parts, folder().join("parts"))] {
+        let set: BTreeSet<String> = names.iter().cloned().collect();
+        assert_eq!(set.len(), names.len(), "a name is registered twice");
+        assert_eq!(set, files(&folder), "registered, and in {}", folder.display());
+    }
+}
+
+#[test]
+fn a_kernel_opens_with_its_name_and_a_part_with_its_slot() {
+    for kernel in KERNELS {
+        let head = format!("// {}: ", kernel.name);
+        assert!(kernel.source.starts_with(&head), "{} does not open with `{head}`", kernel.name);
+        assert!(kernel.source.contains("Grid: ") || kernel.source.contains("grid: "));
+    }
+    let filled: BTreeSet<&str> =
+        all_slots().into_iter().flat_map(fillings).map(|p| p.name).collect();
+    for part in PARTS {
+        assert!(filled.contains(part.name), "{} fills no kernel's slot", part.name);
+        let slot = part.name.split('_').next().unwrap();
+        let head = format!("// Slot `{slot}`: ");
+        assert!(part.source.starts_with(&head), "{} does not open with `{head}`", part.name);
+    }
+}
+
+/// Who needs an `enable` line differs between compilers, so `link` writes them.
+#[test]
+fn only_link_writes_enable_lines() {
+    let sources = KERNELS.iter().map(|k| k.source).chain(PARTS.iter().map(|p| p.source));
+    assert!(!sources.flat_map(str::lines).any(|line| line.trim_start().starts_with("enable ")));
+    for program in programs() {
+        let needs = program.needs().any(|need| need == Need::Subgroups);
+        let says = |target| link(&program, target).contains("enable subgroups;");
+        assert_eq!((says(Target::Naga), says(Target::Browser)), (false, needs));
+        let text = link(&program, Target::Naga);
+        let mut code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+        let calls = code.any(|line| line.contains("subgroup"));
+        assert!(!calls || needs, "{} uses subgroups without saying so", program.label());
+    }
+}
+
+#[test]
+fn the_readme_has_a_row_for_every_kernel_and_part() {
+    let readme = readme();
+    for kernel in KERNELS {
+        let start = format!("| `{}` |", kernel.name);
+        let row = readme.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("shaders/README.md has no row for {}", kernel.name));
+        let named = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default().trim();
+        assert_eq!(
+            named,
+            slots(kernel.source).join(", "),
+            "the slots of {} in the README",
+            kernel.name
+        );
+    }
+    for part in PARTS {
+        let start = format!("| `{}` |", part.name);
+        assert!(readme.lines().any(|line| line.starts_with(&start)), "no row for {}", part.name);
+    }
+}
+
+/// The README's signatures are the contract of a slot; every part that fills it keeps it.
+#[test]
+fn every_part_offers_the_functions_of_its_slot() {
+    let readme = readme();
+    for slot in all_slots() {
+        let (_, section) = readme
+            .split_once(&format!("\n### {slot}\n"))
+            .unwrap_or_else(|| panic!("shaders/README.md has no section {slot}"));
+        let section = section.split("\n### ").next().unwrap_or_default();
+        let contract: Vec<&str> = section.lines().filter(|line| line.starts_with("fn ")).collect();
+        assert!(!contract.is_empty(), "the section {slot} has no signatures");
+        for part in fillings(slot) {
+            for signature in &contract {
+                let offered = part.source.lines().any(|line| line == format!("{signature} {{"));
+                assert!(offered, "{} does not offer `{signature}`", part.name);
+            }
+        }
+    }
+}
