@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod generate;
 pub mod gpu;
+pub mod inspect;
 pub mod model;
 pub mod names;
 pub mod ops;

@@ -1,5 +1,8 @@
 //! Small models of every family against log-probabilities of an independent engine.
 
+#[path = "conformance/hooks.rs"]
+mod hooks;
+
 use std::path::{Path, PathBuf};
 
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};

@@ -2,6 +2,9 @@
 //!
 //! The unit of work is a row: a token at a position of a sequence. Prefill, decode and batches are
 //! the same page over different rows; which kernel runs is the op's affair.
+//!
+//! A mark names a value. Where somebody asked for one that a fused kernel never writes, the page
+//! takes the longer way through `unfused`; otherwise names cost nothing.
 
 use crate::config::{Norm, Position};
 use crate::error::Result;
@@ -12,7 +15,7 @@ use crate::ops::{
     Store, SwiGlu,
 };
 
-use super::{Block, Map, MlpWeights, Model, NormWeights, Tape};
+use super::{Block, Map, MlpWeights, Model, NormWeights, Tape, unfused};
 
 /// Records the residual stream of `count` rows after the final norm, (T, C).
 ///
@@ -30,18 +33,24 @@ pub fn forward(
     let x = embed(tape, model, rows, count)?;
     for (layer, block) in model.blocks.iter().enumerate() {
         tape.mark(Hook::ResidPre(layer), Columns::all(x))?;
-        let normed = norm(tape, model, &block.norm1, x, Hook::Ln1Normalized(layer))?;
+        let names = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
+        let normed = norm(tape, model, &block.norm1, x, names)?;
         let z = attention(tape, model, block, layer, &caches[layer], rows, normed)?;
-        tape.push_residual(Hook::AttnOut(layer), linear(z, &block.out, x))?;
+        if tape.wants(Hook::Result(layer)) {
+            unfused::write_heads(tape, model, block, layer, z, x)?;
+        } else {
+            tape.push_residual(Hook::AttnOut(layer), linear(z, &block.out, x))?;
+        }
         if let (Some(norm2), Some(mlp)) = (&block.norm2, &block.mlp) {
             tape.mark(Hook::ResidMid(layer), Columns::all(x))?;
-            let normed = norm(tape, model, norm2, x, Hook::Ln2Normalized(layer))?;
+            let names = (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer));
+            let normed = norm(tape, model, norm2, x, names)?;
             let (hidden, down) = perceptron(tape, mlp, layer, normed)?;
             tape.push_residual(Hook::MlpOut(layer), linear(hidden, down, x))?;
         }
         tape.mark(Hook::ResidPost(layer), Columns::all(x))?;
     }
-    norm(tape, model, &model.final_norm, x, Hook::LnFinalNormalized)
+    norm(tape, model, &model.final_norm, x, (Hook::LnFinalScale, Hook::LnFinalNormalized))
 }
 
 /// Records logits, (N, V), of the rows of `x` that `index` names, or of all of them.
@@ -67,37 +76,35 @@ pub fn logits(
 /// Tokens, and learned positions, to vectors.
 fn embed(tape: &mut Tape<'_>, model: &Model, rows: BufferId, count: usize) -> Result<Tensor> {
     let out = tape.tensor(count, model.config.width);
-    tape.push(Embed { rows, table: &model.embed, positions: model.positions, out })?;
+    if tape.wants(Hook::Embed) || tape.wants(Hook::PosEmbed) {
+        unfused::embed(tape, model, rows, out)?;
+    } else {
+        tape.push(Embed { rows, table: &model.embed, positions: model.positions, out })?;
+    }
     Ok(out)
 }
 
-/// The model's kind of norm.
+/// The model's kind of norm; the names are those of its divisor and of x before gain and bias.
 fn norm(
     tape: &mut Tape<'_>,
     model: &Model,
     weights: &NormWeights,
     x: Tensor,
-    normalized: Hook,
+    names: (Hook, Hook),
 ) -> Result<Tensor> {
-    let eps = model.config.norm_eps;
-    let one = |tape: &mut Tape<'_>, scaled: bool| -> Result<Tensor> {
-        let out = tape.tensor(x.rows, x.columns);
-        match model.config.norm {
-            Norm::LayerNorm => {
-                let affine = weights.bias.filter(|_| scaled).map(|bias| (weights.gain, bias));
-                tape.push(LayerNorm { x, affine, eps, out })?;
-            }
-            Norm::RmsNorm => {
-                tape.push(RmsNorm { x, gain: scaled.then_some(weights.gain), eps, out })?;
-            }
-        }
-        Ok(out)
-    };
-    if tape.wants(normalized) {
-        let plain = one(tape, false)?;
-        tape.mark(normalized, Columns::all(plain))?;
+    if tape.wants(names.0) || tape.wants(names.1) {
+        return unfused::norm(tape, model, weights, x, names);
     }
-    one(tape, true)
+    let out = tape.tensor(x.rows, x.columns);
+    let (eps, gain) = (model.config.norm_eps, weights.gain);
+    match model.config.norm {
+        Norm::LayerNorm => {
+            let affine = weights.bias.map(|bias| (gain, bias));
+            tape.push(LayerNorm { x, affine, eps, out })?;
+        }
+        Norm::RmsNorm => tape.push(RmsNorm { x, gain: Some(gain), eps, out })?,
+    }
+    Ok(out)
 }
 
 /// Queries, keys and values; rotation; the cache; attention over it. Gives z, (T, H·D).
@@ -122,7 +129,12 @@ fn attention(
     };
     let z = tape.tensor(x.rows, config.q_width());
     let window = config.windows.get(layer).copied().flatten();
-    tape.push(Attention { rows, q: turned, cache: *cache, window, out: z })?;
+    let fused = Attention { rows, q: turned, cache: *cache, window, out: z };
+    if tape.wants(Hook::AttnScores(layer)) || tape.wants(Hook::Pattern(layer)) {
+        unfused::attention(tape, layer, fused)?;
+    } else {
+        tape.push(fused)?;
+    }
     tape.mark(Hook::Z(layer), Columns::all(z))?;
     Ok(z)
 }
@@ -186,9 +198,13 @@ fn queries(
         (Position::Rope(rope), Some(table)) => Some((table, rope.rotated)),
         _ => None,
     };
-    tape.push(Rope { rows, q, k, v, table, cache: *cache, out })?;
+    let rope = Rope { rows, q, k, v, table, cache: *cache, out };
+    tape.push(rope)?;
     if table.is_some() {
         tape.mark(Hook::RotQ(layer), Columns::all(out))?;
+    }
+    if tape.wants(Hook::RotK(layer)) {
+        unfused::turned_keys(tape, layer, rope)?;
     }
     Ok(out)
 }

@@ -2,16 +2,19 @@
 
 mod dry;
 mod forward;
+mod hooks;
 mod load;
 mod plan;
 mod session;
 mod tape;
+mod unfused;
 
 pub use forward::{forward, logits};
+pub use hooks::{Action, Change, Edit, copied, hooks, offered};
 pub use load::{Fit, LoadOptions};
 pub use plan::{SessionOptions, context, plan};
-pub use session::{Row, Scored, Session};
-pub use tape::Tape;
+pub use session::{Activation, Observed, Row, Scored, Session};
+pub use tape::{Marks, Tape};
 
 use crate::config::Config;
 use crate::gpu::{BufferId, Tensor};

@@ -1,10 +1,13 @@
 //! A model in use: its caches, its rows, and the plans that run over them.
 
+mod observe;
+
+pub use observe::{Activation, Observed};
+
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Engine, Plan, Tensor};
-use crate::names::Hook;
+use crate::gpu::{BufferId, Engine, Plan};
 use crate::ops::{Cache, Choices, LogProb, TopK};
 
 use super::plan::{check_cache, chunk_rows, context, layer_cache};
@@ -201,37 +204,6 @@ impl Session {
             scored.top.extend(rows.map(|row| row.iter().map(pair).collect::<Vec<_>>()));
         }
         Ok(scored)
-    }
-
-    /// Runs rows and gives the named values, each as (rows, columns) with its shape's tail flattened.
-    ///
-    /// # Errors
-    /// As [`Session::fill`]; at most one chunk of rows.
-    pub async fn values(
-        &mut self,
-        rows: &[Row],
-        hooks: &[Hook],
-    ) -> Result<Vec<(Hook, Tensor, Vec<f32>)>> {
-        self.check(rows)?;
-        if rows.len() > self.chunk {
-            return Err(Error::Context { asked: rows.len(), limit: self.chunk });
-        }
-        self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
-        let mut tape = Tape::with_hooks(&self.choices, hooks);
-        forward(&mut tape, &self.model, &self.caches, self.rows, rows.len())?;
-        let (recording, reads) = tape.finish();
-        for (_, tensor) in &reads {
-            self.engine.create_tensor(tensor)?;
-        }
-        let plan = self.engine.prepare(&recording)?;
-        self.engine.submit(&[(&plan, extent(rows))], &[])?;
-        let mut values = Vec::with_capacity(reads.len());
-        for (hook, tensor) in reads {
-            let read = self.engine.read(&tensor).await?;
-            self.engine.free(tensor.buffer);
-            values.push((hook, tensor, read));
-        }
-        Ok(values)
     }
 
     /// Fails for tokens, positions or sequences that the session does not have.

@@ -5,15 +5,28 @@ use std::collections::HashSet;
 use crate::error::Result;
 use crate::gpu::{Recording, Tensor};
 use crate::names::Hook;
-use crate::ops::{Add, Choices, Columns, Gather, Linear, Op, Store};
+use crate::ops::{Add, Choices, Columns, Gather, Linear, Op, ScaleAdd, Store};
+
+use super::hooks::{Action, Affine, Edit};
 
 /// Records ops; a mark costs nothing unless somebody asked for its name.
 #[derive(Debug)]
 pub struct Tape<'a> {
     recording: Recording,
     choices: &'a Choices,
-    asked: HashSet<Hook>,
-    reads: Vec<(Hook, Tensor)>,
+    read: HashSet<Hook>,
+    edits: Vec<(Hook, Edit)>,
+    keys: usize,
+    marks: Marks,
+}
+
+/// Tensors that the marks of a recording need beside it; the engine must create all of them.
+#[derive(Debug, Default)]
+pub struct Marks {
+    /// What was read, filled by the run, in the order of the forward pass.
+    pub reads: Vec<(Hook, Tensor)>,
+    /// What edits add, to be written before the run.
+    pub inputs: Vec<(Tensor, Vec<f32>)>,
 }
 
 impl<'a> Tape<'a> {
@@ -22,13 +35,28 @@ impl<'a> Tape<'a> {
         Self::with_hooks(choices, &[])
     }
 
-    /// An empty tape that keeps the values of these hooks.
+    /// An empty tape that keeps the values of these hooks; scores and patterns are as wide as the
+    /// cache.
     pub fn with_hooks(choices: &'a Choices, hooks: &[Hook]) -> Self {
+        let actions: Vec<_> = hooks.iter().map(|hook| (*hook, Action::Read)).collect();
+        Self::with_actions(choices, &actions, usize::MAX)
+    }
+
+    /// An empty tape that reads and edits values; scores and patterns are `keys` wide, or as wide
+    /// as the cache if that is less. Edits of one value act in their order, before it is read.
+    pub fn with_actions(choices: &'a Choices, actions: &[(Hook, Action)], keys: usize) -> Self {
+        let edit = |(hook, action): &(Hook, Action)| match action {
+            Action::Read => None,
+            Action::Edit(edit) => Some((*hook, edit.clone())),
+        };
+        let read = actions.iter().filter(|(_, action)| *action == Action::Read);
         Self {
             recording: Recording::new(),
             choices,
-            asked: hooks.iter().copied().collect(),
-            reads: Vec::new(),
+            read: read.map(|(hook, _)| *hook).collect(),
+            edits: actions.iter().filter_map(edit).collect(),
+            keys,
+            marks: Marks::default(),
         }
     }
 
@@ -45,22 +73,40 @@ impl<'a> Tape<'a> {
         op.record(&mut self.recording, self.choices)
     }
 
-    /// Whether somebody asked for this value.
+    /// Whether somebody asked to read or to edit this value.
     pub fn wants(&self, hook: Hook) -> bool {
-        self.asked.contains(&hook)
+        self.read.contains(&hook) || self.edits(hook)
     }
 
-    /// Names a value. If somebody asked for it, appends a copy into a tensor that outlives the run.
+    /// Whether somebody asked to edit this value.
+    pub fn edits(&self, hook: Hook) -> bool {
+        self.edits.iter().any(|(edited, _)| *edited == hook)
+    }
+
+    /// The most columns of scores and patterns.
+    pub(super) fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// Names a value. Appends the edits that somebody asked for, in place; then, if somebody asked
+    /// to read it, a copy into a tensor that outlives the run.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if the columns are not the tensor's.
-    pub fn mark(&mut self, hook: Hook, x: Columns) -> Result<()> {
-        if !self.wants(hook) {
-            return Ok(());
+    /// [`Error::Shape`](crate::Error::Shape) if the columns are not the tensor's,
+    /// [`Error::Input`](crate::Error::Input) if an edit does not fit the value.
+    pub fn mark(&mut self, hook: Hook, value: Columns) -> Result<()> {
+        let edits = self.edits.iter().filter(|(edited, _)| *edited == hook);
+        let edits: Result<Vec<Affine>> = edits.map(|(_, edit)| edit.affine(hook, value)).collect();
+        for Affine { x, rows, scale, add, values } in edits? {
+            self.marks.inputs.push((add, values));
+            self.push(ScaleAdd { x, rows, scale, add })?;
         }
-        let out = Tensor::lasting(x.of.rows, x.count);
-        self.reads.push((hook, out));
-        self.push(Gather { x, index: None, out })
+        if self.read.contains(&hook) {
+            let out = Tensor::lasting(value.of.rows, value.count);
+            self.marks.reads.push((hook, out));
+            self.push(Gather { x: value, index: None, out })?;
+        }
+        Ok(())
     }
 
     /// Adds a linear map's output to the residual stream `x`. If somebody asked for the summand, it
@@ -78,8 +124,8 @@ impl<'a> Tape<'a> {
         self.push(Add { x: summand, out: linear.out })
     }
 
-    /// The recording, and the tensors that hold what was asked for; the engine must create those.
-    pub fn finish(self) -> (Recording, Vec<(Hook, Tensor)>) {
-        (self.recording, self.reads)
+    /// The recording, and the tensors that its marks need.
+    pub fn finish(self) -> (Recording, Marks) {
+        (self.recording, self.marks)
     }
 }

@@ -45,6 +45,18 @@ kernels![
     "penalties",
     "sample",
     "top_k",
+    "pos_embed",
+    "layer_norm_center",
+    "rms_scale",
+    "divide_rows",
+    "gain_bias",
+    "cache_rows",
+    "attention_scores",
+    "softmax",
+    "attention_mix",
+    "attention_result",
+    "sum_heads",
+    "scale_add",
 ];
 
 parts![

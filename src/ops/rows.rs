@@ -1,11 +1,13 @@
-//! Small movers of rows: `gather` and `add`; and `log_prob`.
+//! Small movers of rows: `gather`, `cache_rows`, `add` and `scale_add`; and `log_prob`.
+
+use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
-use super::rope::Columns;
+use super::rope::{Cache, Columns};
 use super::{Choices, Op, ensure, kernel, spread, word};
 
 /// out_i = x_(index_i), or row i itself without an index.
@@ -63,6 +65,40 @@ impl Op for Gather {
     }
 }
 
+/// Each row's own keys, as the cache holds them.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheRows {
+    /// (T): token, position, sequence and step of each row.
+    pub rows: BufferId,
+    /// Keys and values, those of the rows themselves included.
+    pub cache: Cache,
+    /// (T, K·D).
+    pub out: Tensor,
+}
+
+impl Op for CacheRows {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { rows, cache, out } = self;
+        ensure(out.columns == cache.heads * cache.width, "cache_rows", || {
+            format!("out has {} columns, {} heads of {}", out.columns, cache.heads, cache.width)
+        })?;
+        let params = [cache.heads, cache.width, cache.context, out.stride()].map(word);
+        recording.push(Dispatch {
+            program: Program::new(kernel("cache_rows")).part(cache.reader()),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![
+                vec![Binding::Read(*rows), Binding::Write(out.buffer)],
+                Vec::new(),
+                Vec::new(),
+                cache.reads(),
+            ],
+            grid: Grid::Fixed([word(out.columns.div_ceil(64)), word(out.rows), 1]),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}
+
 /// out = out + x.
 #[derive(Clone, Copy, Debug)]
 pub struct Add {
@@ -84,6 +120,66 @@ impl Op for Add {
             params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
             groups: vec![vec![Binding::Read(x.buffer), Binding::Write(out.buffer)]],
             grid: Grid::Fixed(spread(fours.div_ceil(64))),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}
+
+/// x = scale · x + add, for some rows and columns of x.
+#[derive(Clone, Debug)]
+pub struct ScaleAdd {
+    /// Columns of (T, ..); all of them change.
+    pub x: Columns,
+    /// The rows that change.
+    pub rows: Range<usize>,
+    /// With 0 the old value does not count, whatever it is.
+    pub scale: f32,
+    /// (N, C) for the N rows that change, or (1, C), the same for each.
+    pub add: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ScaleAddParams {
+    columns: u32,
+    row: u32,
+    start: u32,
+    step: u32,
+    x_stride: u32,
+    add_stride: u32,
+    scale: f32,
+    padding: u32,
+}
+
+impl Op for ScaleAdd {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, rows, scale, add } = self;
+        let fits = x.end() <= x.of.columns
+            && rows.end <= x.of.rows
+            && add.columns == x.count
+            && (add.rows == 1 || add.rows == rows.len());
+        ensure(fits, "scale_add", || {
+            format!(
+                "{} x {} values for rows {rows:?} and columns {}..+{} of {} x {}",
+                add.rows, add.columns, x.start, x.count, x.of.rows, x.of.columns
+            )
+        })?;
+        let params = ScaleAddParams {
+            columns: word(x.count),
+            row: word(rows.start),
+            start: word(x.start),
+            step: word(x.step),
+            x_stride: word(x.of.stride()),
+            add_stride: if add.rows == 1 { 0 } else { word(add.stride()) },
+            scale: *scale,
+            padding: 0,
+        };
+        recording.push(Dispatch {
+            program: Program::new(kernel("scale_add")),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![Binding::Read(add.buffer), Binding::Write(x.of.buffer)]],
+            grid: Grid::Fixed([word(x.count.div_ceil(64)), word(rows.len()), 1]),
             weight_bytes: 0,
         });
         Ok(())

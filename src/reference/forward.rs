@@ -6,8 +6,8 @@ use super::attention::{AttentionSize, attention, attention_mix, attention_scores
 use super::cache::Cache;
 use super::embed::embed;
 use super::gelu::gelu;
+use super::heads::{attention_result, sum_heads};
 use super::layer_norm::layer_norm_center;
-use super::matmul::{MatmulSize, matmul};
 use super::model::Model;
 use super::observer::Observer;
 use super::rms_norm::{divide_rows, gain_bias, rms_norm, rms_scale};
@@ -130,9 +130,10 @@ impl Pass<'_> {
         if !self.wants(Hook::Result(layer)) {
             return self.model.linear(&z, (Part::Out, Part::OutBias), layer);
         }
-        let mut result = self.head_results(layer, &z);
-        self.mark(Hook::Result(layer), &[heads, config.width], &mut result);
-        sum_heads(&result, self.model.weight(Part::OutBias, layer), config.width, heads)
+        let width = config.width;
+        let mut result = attention_result(&z, self.model.own(Part::Out, layer), heads, width);
+        self.mark(Hook::Result(layer), &[heads, width], &mut result);
+        sum_heads(&result, self.model.weight(Part::OutBias, layer), heads, width)
     }
 
     /// What the perceptron adds to the stream: (T, C) to (T, C).
@@ -175,28 +176,6 @@ impl Pass<'_> {
         gain_bias(&normalized, self.model.own(gain, layer), self.model.weight(bias, layer))
     }
 
-    /// Each head's own product with its columns of the output map: (T, H, D) to (T, H, C).
-    fn head_results(&self, layer: usize, z: &[f64]) -> Vec<f64> {
-        let config = &self.model.config;
-        let (q_width, head_width) = (config.q_width(), config.head_width);
-        let weight = self.model.own(Part::Out, layer);
-        let size = MatmulSize { inputs: head_width, outputs: config.width };
-        let mut results = vec![0.0; self.positions.len() * config.heads * config.width];
-        for head in 0..config.heads {
-            let columns = head * head_width..(head + 1) * head_width;
-            let of_head = |row: &[f32]| row[columns.clone()].to_vec();
-            let weight: Vec<f32> = weight.chunks_exact(q_width).flat_map(of_head).collect();
-            let z: Vec<f64> =
-                z.chunks_exact(q_width).flat_map(|row| row[columns.clone()].to_vec()).collect();
-            let result = matmul(&z, &weight, None, size);
-            for (row, values) in result.chunks_exact(config.width).enumerate() {
-                let start = (row * config.heads + head) * config.width;
-                results[start..][..config.width].copy_from_slice(values);
-            }
-        }
-        results
-    }
-
     fn wants(&self, hook: Hook) -> bool {
         self.observer.wants(hook)
     }
@@ -220,15 +199,4 @@ impl Pass<'_> {
 fn add(x: &mut [f64], y: &[f64]) {
     debug_assert_eq!(x.len(), y.len());
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
-}
-
-/// Σ over heads + bias: (T, H, C) to (T, C).
-fn sum_heads(results: &[f64], bias: Option<&[f32]>, width: usize, heads: usize) -> Vec<f64> {
-    let mut sums = Vec::with_capacity(results.len() / heads);
-    for row in results.chunks_exact(heads * width) {
-        let mut sum = vec![0.0; width];
-        row.chunks_exact(width).for_each(|result| add(&mut sum, result));
-        sums.extend(sum);
-    }
-    gain_bias(&sums, &vec![1.0; width], bias)
 }

@@ -15,6 +15,7 @@ mod cache;
 mod embed;
 mod forward;
 mod gelu;
+mod heads;
 mod layer_norm;
 mod log_prob;
 mod matmul;
@@ -40,6 +41,7 @@ pub use attention::{
 pub use cache::Cache;
 pub use embed::embed;
 pub use gelu::gelu;
+pub use heads::{attention_result, sum_heads};
 pub use layer_norm::{layer_norm, layer_norm_center};
 pub use log_prob::{log_prob, log_softmax};
 pub use matmul::{MatmulSize, matmul};

@@ -1,0 +1,54 @@
+// attention_scores: q k^T / sqrt(D), masked: the first step of attention on its own.
+//
+//   rows    (T)        token, position, sequence, step
+//   q       (T, H D)   after rotation
+//   cache   keys and values of every sequence
+//   scores  (H T, S)   -1e30 for keys that the row does not see: WGSL promises no infinity
+//
+// One invocation a head, row and key. Grid: (S / 64, T, H).
+// parts: cached
+struct Params {
+    rows: u32,
+    keys: u32,
+    heads: u32,
+    kv_heads: u32,
+    width: u32,
+    q_stride: u32,
+    out_stride: u32,
+    context: u32,
+    window: u32,
+    scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> q: array<f32>;
+@group(0) @binding(3) var<storage, read_write> scores: array<f32>;
+
+@compute @workgroup_size(64)
+fn attention_scores(@builtin(global_invocation_id) id: vec3<u32>) {
+    let key = id.x;
+    let head = id.z;
+    if key >= params.keys {
+        return;
+    }
+    let row = rows[id.y];
+    let end = row.y + 1u;
+    let first = select(0u, end - min(end, params.window), params.window > 0u);
+    var score = -1e30;
+    if key >= first && key < end {
+        let fours = (params.width + 3u) / 4u;
+        let kv_head = head * params.kv_heads / params.heads;
+        let at = ((row.z * params.context + key) * params.kv_heads + kv_head) * fours;
+        let base = id.y * params.q_stride + head * params.width;
+        score = 0.0;
+        for (var e = 0u; e < params.width; e += 4u) {
+            let four = read_k(at + e / 4u);
+            for (var j = 0u; j < min(4u, params.width - e); j++) {
+                score += q[base + e + j] * four[j];
+            }
+        }
+        score *= params.scale;
+    }
+    scores[(head * params.rows + id.y) * params.out_stride + key] = score;
+}

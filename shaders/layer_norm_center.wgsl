@@ -1,0 +1,34 @@
+// layer_norm_center: y = x - mean, row by row: the first step of layer_norm on its own.
+//
+//   x, out  (T, C)
+//
+// One workgroup a row. Grid: (T).
+// parts: reduce
+struct Params { columns: u32, stride: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
+
+// Ones for the values that mean something, zeros for the padding of the row's last four.
+fn inside(column: u32) -> vec4<f32> {
+    let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
+    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
+}
+
+@compute @workgroup_size(WG)
+fn layer_norm_center(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let base = group.x * params.stride;
+    let fours = (params.columns + 3u) / 4u;
+    var sum = 0.0;
+    for (var i = lane; i < fours; i += WG) {
+        sum += dot(x[base + i], inside(i));
+    }
+    let mean = sum_workgroup(sum, lane) / f32(params.columns);
+    for (var i = lane; i < fours; i += WG) {
+        out[base + i] = (x[base + i] - mean) * inside(i);
+    }
+}

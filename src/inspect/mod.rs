@@ -1,0 +1,5 @@
+//! Looking into models: what their named values say.
+
+mod compare;
+
+pub use compare::{Comparison, Difference, compare};

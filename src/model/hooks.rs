@@ -1,0 +1,197 @@
+//! Which named values a model has, their shapes, and what can be done with them.
+
+use std::ops::Range;
+
+use crate::config::{Config, Mlp, Position};
+use crate::error::{Error, Result};
+use crate::gpu::Tensor;
+use crate::names::Hook;
+use crate::ops::{Columns, MASKED};
+
+/// What to do with a named value on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Keep it for the caller; with edits of the same value, as they leave it.
+    Read,
+    /// Change it before anything goes on with it.
+    Edit(Edit),
+}
+
+/// A change of a named value, or of some of its rows and columns.
+///
+/// A value is seen as one row for each token, with everything after T of its shape as columns: head
+/// h of [`Hook::Z`] is the columns h·D to (h + 1)·D. Scores and pattern have H·T rows of S columns:
+/// head h is the rows h·T to (h + 1)·T.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edit {
+    /// What happens to the values.
+    pub change: Change,
+    /// The rows that change; all without.
+    pub rows: Option<Range<usize>>,
+    /// The columns that change; all without.
+    pub columns: Option<Range<usize>>,
+}
+
+/// The kinds of change. Tensors have a value for each that changes, row by row, or one row that
+/// serves all rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// x = 0.
+    Zero,
+    /// x = factor · x.
+    Scale(f32),
+    /// x = x + tensor.
+    Add(Vec<f32>),
+    /// x = tensor. Scores may be −∞; those that the mask hides stay hidden.
+    Replace(Vec<f32>),
+}
+
+/// An [`Edit`] as a kernel takes it: x = scale · x + add.
+#[derive(Debug)]
+pub(super) struct Affine {
+    pub(super) x: Columns,
+    pub(super) rows: Range<usize>,
+    pub(super) scale: f32,
+    /// One row for all, or as many as `rows`.
+    pub(super) add: Tensor,
+    /// What `add` is to hold.
+    pub(super) values: Vec<f32>,
+}
+
+impl Edit {
+    /// A change of the whole value.
+    pub fn all(change: Change) -> Self {
+        Self { change, rows: None, columns: None }
+    }
+
+    /// The edit of the value in `x`.
+    ///
+    /// # Errors
+    /// [`Error::Input`], naming the hook, for rows or columns that the value does not have, for as
+    /// many values as fit neither the region nor one row of it, and for values that are not finite.
+    pub(super) fn affine(&self, hook: Hook, x: Columns) -> Result<Affine> {
+        let rows = self.rows.clone().unwrap_or(0..x.of.rows);
+        let columns = self.columns.clone().unwrap_or(0..x.count);
+        let inside = |range: &Range<usize>, count| range.start <= range.end && range.end <= count;
+        if !inside(&rows, x.of.rows) || !inside(&columns, x.count) {
+            return Err(Error::Input(format!(
+                "{hook} has {} rows of {} values here; rows {rows:?}, columns {columns:?} are to change",
+                x.of.rows, x.count
+            )));
+        }
+        let (scale, values) = match &self.change {
+            Change::Zero => (0.0, vec![0.0; columns.len()]),
+            Change::Scale(factor) => (*factor, vec![0.0; columns.len()]),
+            Change::Add(values) => (1.0, values.clone()),
+            Change::Replace(values) => (0.0, values.clone()),
+        };
+        let count = if values.len() == columns.len() { 1 } else { rows.len() };
+        if values.len() != count * columns.len() {
+            return Err(Error::Input(format!(
+                "{} values for {} rows and {} columns of {hook}",
+                values.len(),
+                rows.len(),
+                columns.len()
+            )));
+        }
+        let scores = matches!(hook, Hook::AttnScores(_));
+        let finite = |value: f32| match value {
+            f32::NEG_INFINITY if scores => Some(MASKED),
+            value => value.is_finite().then_some(value),
+        };
+        let values: Option<Vec<f32>> = values.into_iter().map(finite).collect();
+        let values = values.filter(|_| scale.is_finite()).ok_or_else(|| {
+            Error::Input(format!("an edit of {hook} has a value that is not finite"))
+        })?;
+        Ok(Affine {
+            x: Columns { start: x.start + columns.start * x.step, count: columns.len(), ..x },
+            rows,
+            scale,
+            add: Tensor::lasting(count, columns.len()),
+            values,
+        })
+    }
+}
+
+/// The values that a model of this kind has, in the order of the forward pass.
+pub fn hooks(config: &Config) -> Vec<Hook> {
+    let all = Hook::all(config.layers).into_iter();
+    all.filter(|hook| offered(config, *hook).is_ok()).collect()
+}
+
+/// Whether a model of this kind has a value.
+///
+/// # Errors
+/// [`Error::Input`], naming the hook and saying why there is no such value.
+pub fn offered(config: &Config, hook: Hook) -> Result<()> {
+    let rotary = matches!(config.position, Position::Rope(_));
+    let lacking = match hook {
+        _ if hook.layer().is_some_and(|layer| layer >= config.layers) => {
+            Some(format!("it has {} layers, counted from 0", config.layers))
+        }
+        Hook::PosEmbed if rotary => {
+            Some("it turns queries and keys instead of adding positions".to_owned())
+        }
+        Hook::RotQ(_) | Hook::RotK(_) if !rotary => {
+            Some("it adds learned positions instead of turning queries and keys".to_owned())
+        }
+        Hook::ResidMid(_)
+        | Hook::Ln2Scale(_)
+        | Hook::Ln2Normalized(_)
+        | Hook::MlpPre(_)
+        | Hook::MlpPreLinear(_)
+        | Hook::MlpPost(_)
+        | Hook::MlpOut(_)
+            if config.mlp == Mlp::None =>
+        {
+            Some("its layers have attention only".to_owned())
+        }
+        Hook::MlpPreLinear(_) if !matches!(config.mlp, Mlp::SwiGlu { .. }) => {
+            Some("its perceptron has no gate, and so no factor beside it".to_owned())
+        }
+        _ => None,
+    };
+    match lacking {
+        Some(why) => Err(Error::Input(format!("this model has no {hook}: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether somebody who reads this value gets it from the very kernels that run unwatched: these
+/// write it anyway, and reading only adds a copy.
+pub fn copied(hook: Hook) -> bool {
+    matches!(
+        hook,
+        Hook::ResidPre(_)
+            | Hook::RotQ(_)
+            | Hook::Z(_)
+            | Hook::ResidMid(_)
+            | Hook::MlpPost(_)
+            | Hook::ResidPost(_)
+    )
+}
+
+/// The shape of a value over some rows, the furthest of which sees `keys` keys.
+pub(super) fn shape(config: &Config, hook: Hook, rows: usize, keys: usize) -> Vec<usize> {
+    let Config { width, heads, kv_heads, head_width, .. } = *config;
+    match hook {
+        Hook::Embed
+        | Hook::PosEmbed
+        | Hook::ResidPre(_)
+        | Hook::Ln1Normalized(_)
+        | Hook::AttnOut(_)
+        | Hook::ResidMid(_)
+        | Hook::Ln2Normalized(_)
+        | Hook::MlpOut(_)
+        | Hook::ResidPost(_)
+        | Hook::LnFinalNormalized => vec![rows, width],
+        Hook::Ln1Scale(_) | Hook::Ln2Scale(_) | Hook::LnFinalScale => vec![rows, 1],
+        Hook::Q(_) | Hook::RotQ(_) | Hook::Z(_) => vec![rows, heads, head_width],
+        Hook::K(_) | Hook::RotK(_) | Hook::V(_) => vec![rows, kv_heads, head_width],
+        Hook::AttnScores(_) | Hook::Pattern(_) => vec![heads, rows, keys],
+        Hook::Result(_) => vec![rows, heads, width],
+        Hook::MlpPre(_) | Hook::MlpPreLinear(_) | Hook::MlpPost(_) => {
+            vec![rows, config.mlp.hidden()]
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Looking into a run: named values out, edits in.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Recording, Tensor};
+use crate::model::hooks::{offered, shape};
+use crate::model::tape::Marks;
+use crate::model::{Action, Tape, forward, logits};
+use crate::names::Hook;
+use crate::ops::MASKED;
+
+use super::{Row, Session, extent};
+
+/// A named value over some rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activation {
+    /// Its name.
+    pub hook: Hook,
+    /// Its sizes, as [`Hook`] documents them: T is the number of rows, and the keys of scores and
+    /// patterns are those of the furthest row.
+    pub shape: Vec<usize>,
+    /// Its values, row-major; scores that the mask hides are −∞.
+    pub values: Vec<f32>,
+}
+
+/// What [`Session::observe`] gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// What was read, in the order of the forward pass.
+    pub activations: Vec<Activation>,
+    /// (T, V).
+    pub logits: Vec<f32>,
+}
+
+impl Session {
+    /// Runs rows and gives the named values, in the order of the forward pass.
+    ///
+    /// # Errors
+    /// As [`Session::fill`], and [`Error::Input`] for a value that the model does not have or for
+    /// more rows than run at once.
+    pub async fn values(&mut self, rows: &[Row], hooks: &[Hook]) -> Result<Vec<Activation>> {
+        let reads: Vec<_> = hooks.iter().map(|hook| (*hook, Action::Read)).collect();
+        self.watch(rows, &reads, None).await
+    }
+
+    /// Runs rows while reading and editing named values, and gives all their logits too. Edits of
+    /// one value act in their order, before it is read; keys and values that they change stay so in
+    /// the cache.
+    ///
+    /// # Errors
+    /// As [`Session::values`], and [`Error::Input`] for an edit that does not fit its value.
+    pub async fn observe(&mut self, rows: &[Row], actions: &[(Hook, Action)]) -> Result<Observed> {
+        let out = Tensor::lasting(rows.len(), self.model.config.vocab);
+        self.engine.create_tensor(&out)?;
+        let activations = self.watch(rows, actions, Some(out)).await;
+        let logits = self.engine.read(&out).await;
+        self.engine.free(out.buffer);
+        Ok(Observed { activations: activations?, logits: logits? })
+    }
+
+    /// Runs rows with actions, and writes their logits where there is room for them.
+    async fn watch(
+        &mut self,
+        rows: &[Row],
+        actions: &[(Hook, Action)],
+        room: Option<Tensor>,
+    ) -> Result<Vec<Activation>> {
+        self.check(rows)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        if rows.len() > self.chunk {
+            return Err(Error::Input(format!(
+                "{} rows are to be observed, and this session runs {} at once",
+                rows.len(),
+                self.chunk
+            )));
+        }
+        for (hook, _) in actions {
+            offered(&self.model.config, *hook)?;
+        }
+        let mut tape = Tape::with_actions(&self.choices, actions, extent(rows) as usize);
+        let x = forward(&mut tape, &self.model, &self.caches, self.rows, rows.len())?;
+        if let Some(out) = room {
+            logits(&mut tape, &self.model, x, None, out)?;
+        }
+        let (recording, marks) = tape.finish();
+        let reads = marks.reads.iter().map(|(_, tensor)| tensor);
+        let lasting: Vec<Tensor> =
+            marks.inputs.iter().map(|(tensor, _)| tensor).chain(reads).copied().collect();
+        let activations = self.run(rows, &recording, &marks).await;
+        for tensor in lasting {
+            self.engine.free(tensor.buffer);
+        }
+        activations
+    }
+
+    /// Makes the tensors of the marks, runs the recording, and reads what was asked for.
+    async fn run(
+        &mut self,
+        rows: &[Row],
+        recording: &Recording,
+        marks: &Marks,
+    ) -> Result<Vec<Activation>> {
+        self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
+        for (tensor, values) in &marks.inputs {
+            self.engine.create_tensor(tensor)?;
+            self.engine.write_tensor(tensor, values)?;
+        }
+        for (_, tensor) in &marks.reads {
+            self.engine.create_tensor(tensor)?;
+        }
+        let plan = self.engine.prepare(recording)?;
+        self.engine.submit(&[(&plan, extent(rows))], &[])?;
+        let config = &self.model.config;
+        let mut activations = Vec::with_capacity(marks.reads.len());
+        for &(hook, ref tensor) in &marks.reads {
+            let mut values = self.engine.read(tensor).await?;
+            if let Hook::AttnScores(layer) = hook {
+                let window = config.windows.get(layer).copied().flatten();
+                hide(&mut values, tensor.columns, rows, window);
+            }
+            let shape = shape(config, hook, rows.len(), extent(rows) as usize);
+            activations.push(Activation { hook, shape, values });
+        }
+        Ok(activations)
+    }
+}
+
+/// Makes scores −∞ that the mask hides or an edit has hidden; the kernels write finite ones there.
+fn hide(scores: &mut [f32], keys: usize, rows: &[Row], window: Option<usize>) {
+    for (scores, row) in scores.chunks_mut(keys).zip(rows.iter().cycle()) {
+        let end = row.position as usize + 1;
+        let seen = window.map_or(0, |window| end.saturating_sub(window))..end;
+        for (key, score) in scores.iter_mut().enumerate() {
+            if !seen.contains(&key) || *score <= MASKED {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+    }
+}

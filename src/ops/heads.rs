@@ -1,0 +1,113 @@
+//! What each head writes on its own: `attention_result`, and `sum_heads` that joins them again.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+
+use super::{Choices, Op, Weight, ensure, kernel, word};
+
+/// For each head, its part of z times its columns of the output map.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionResult<'a> {
+    /// (T, H·D).
+    pub z: Tensor,
+    /// (C, H·D).
+    pub weight: &'a Weight,
+    /// H: heads.
+    pub heads: usize,
+    /// (T, H·C).
+    pub out: Tensor,
+}
+
+/// The sum over all heads, plus the bias.
+#[derive(Clone, Copy, Debug)]
+pub struct SumHeads {
+    /// (T, H·C).
+    pub x: Tensor,
+    /// H: heads.
+    pub heads: usize,
+    /// (1, C).
+    pub bias: Option<Tensor>,
+    /// (T, C).
+    pub out: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ResultParams {
+    words: u32,
+    z_stride: u32,
+    out_stride: u32,
+    head_width: u32,
+    columns: u32,
+    count: u32,
+    first: u32,
+    padding: u32,
+}
+
+impl Op for AttentionResult<'_> {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { z, weight, heads, out } = self;
+        let op = "attention_result";
+        ensure(z.columns == weight.columns && z.columns.is_multiple_of(*heads), op, || {
+            format!(
+                "{heads} heads in {} columns of z and {} of {}",
+                z.columns, weight.columns, weight.name
+            )
+        })?;
+        ensure((out.rows, out.columns) == (z.rows, heads * weight.rows), op, || {
+            format!("out is {} x {} for {heads} x {}", out.rows, out.columns, weight.rows)
+        })?;
+        for piece in &weight.parts {
+            let params = ResultParams {
+                words: weight.words(),
+                z_stride: word(z.stride() / 4),
+                out_stride: word(out.stride()),
+                head_width: word(z.columns / heads),
+                columns: word(weight.rows),
+                count: word(piece.rows),
+                first: word(piece.first),
+                padding: 0,
+            };
+            recording.push(Dispatch {
+                program: Program::new(kernel(op)).part(weight.decoder()),
+                params: bytemuck::bytes_of(&params).to_vec(),
+                groups: vec![
+                    vec![Binding::Read(z.buffer), Binding::Write(out.buffer)],
+                    Weight::bindings(piece),
+                ],
+                grid: Grid::Fixed([word(piece.rows.div_ceil(64)), word(z.rows), word(*heads)]),
+                weight_bytes: weight.part_bytes(piece),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Op for SumHeads {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, heads, bias, out } = self;
+        ensure((x.rows, x.columns) == (out.rows, heads * out.columns), "sum_heads", || {
+            format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
+        })?;
+        ensure(bias.is_none_or(|bias| bias.columns == out.columns), "sum_heads", || {
+            format!("the bias does not have the {} columns of out", out.columns)
+        })?;
+        let params = [*heads, out.columns, x.stride(), out.stride()].map(word);
+        recording.push(Dispatch {
+            program: Program::new(kernel("sum_heads"))
+                .constant("BIAS", f64::from(u8::from(bias.is_some()))),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![
+                Binding::Read(x.buffer),
+                // Without a bias its slot holds x, which the kernel then does not take for one.
+                Binding::Read(bias.unwrap_or(*x).buffer),
+                Binding::Write(out.buffer),
+            ]],
+            grid: Grid::Fixed([word(out.columns.div_ceil(64)), word(out.rows), 1]),
+            weight_bytes: bias.map_or(0, |bias| bias.columns as u64 * 4),
+        });
+        Ok(())
+    }
+}

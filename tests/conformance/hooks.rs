@@ -1,0 +1,457 @@
+//! Named values of small models: read, edited, and held against the reference.
+
+use std::fs;
+use std::path::Path;
+
+use pellucid::Error;
+use pellucid::gpu::{AdapterChoice, BufferId};
+use pellucid::inspect::compare;
+use pellucid::model::{
+    Action, Activation, Change, Edit, Row, Session, SessionOptions, Tape, copied, forward, hooks,
+    offered,
+};
+use pellucid::names::Hook;
+use pellucid::ops::{Cache, CacheFormat};
+use pellucid::reference::{Every, Model, Observer};
+use pollster::block_on;
+use serde_json::Value;
+
+use super::{cases, checkpoint, folder, ids, rows, session};
+
+fn open(case: &Path, options: SessionOptions) -> (Session, Model) {
+    let checkpoint = checkpoint(case);
+    let reference = Model::load(&checkpoint, &mut |_, _| {}).unwrap();
+    (session(&checkpoint, &AdapterChoice::default(), options), reference)
+}
+
+fn golden(name: &str) -> Value {
+    let text = fs::read_to_string(folder().join(name).join("golden.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+}
+
+/// |found − expected| / |expected| over what is finite.
+fn error(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len(), "as many values");
+    let pairs = found.iter().map(|x| f64::from(*x)).zip(expected.iter().copied());
+    let shown: Vec<(f64, f64)> = pairs.filter(|(_, expected)| expected.is_finite()).collect();
+    let norm = shown.iter().map(|(_, x)| x * x).sum::<f64>().sqrt();
+    shown.iter().map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt() / norm.max(1e-30)
+}
+
+/// Every value that the reference names, with its shape.
+fn expected(model: &Model, cache: &mut pellucid::reference::Cache, tokens: &[u32]) -> Vec<Seen> {
+    let mut all = Vec::new();
+    let mut every = Every(|hook, shape: &[usize], values: &mut [f64]| {
+        all.push(Seen { hook, shape: shape.to_vec(), values: values.to_vec() });
+    });
+    model.forward(cache, tokens, &mut every).unwrap();
+    all
+}
+
+struct Seen {
+    hook: Hook,
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+fn check(name: &str, found: &[Activation], expected: &[Seen], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{name}: as many values");
+    for (found, expected) in found.iter().zip(expected) {
+        let hook = found.hook;
+        assert_eq!((hook, &found.shape), (expected.hook, &expected.shape), "{name}");
+        let error = error(&found.values, &expected.values);
+        assert!(error <= tolerance, "{name}: {hook} is off by {error:.1e}");
+        if matches!(hook, Hook::AttnScores(_)) {
+            let hidden = found.values.iter().map(|x| *x == f32::NEG_INFINITY);
+            let same = hidden.eq(expected.values.iter().map(|x| *x == f64::NEG_INFINITY));
+            assert!(same, "{name}: {hook} hides other scores");
+        }
+    }
+}
+
+#[test]
+fn every_value_of_every_family_is_the_references() {
+    for (case, golden) in cases() {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let (mut session, reference) = open(&case, SessionOptions::default());
+        let tokens = ids(&golden["sequences"][0]["tokens"]);
+        for count in [5, tokens.len()] {
+            let tokens = &tokens[..count];
+            let comparison = block_on(compare(&mut session, &reference, tokens, 1e-4)).unwrap();
+            let names: Vec<Hook> = comparison.differences.iter().map(|d| d.hook).collect();
+            assert_eq!(names, hooks(&reference.config), "{name}");
+            assert_eq!(comparison.first(), None, "{name}, {count} tokens\n{comparison}");
+            assert!(comparison.logits <= 1e-4, "{name}, {count} tokens\n{comparison}");
+        }
+        let found = block_on(session.values(&rows(&tokens, 0), &hooks(&reference.config))).unwrap();
+        check(&name, &found, &expected(&reference, &mut reference.cache(), &tokens), 1e-4);
+    }
+}
+
+/// Rows that follow others, in the second of two sequences, whose caches hold different texts.
+#[test]
+fn values_of_later_rows_see_their_own_sequence() {
+    for name in ["gpt2", "llama", "mistral", "qwen3-window"] {
+        let options = SessionOptions { sequences: 2, ..SessionOptions::default() };
+        let (mut session, reference) = open(&folder().join(name), options);
+        let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
+        let other: Vec<u32> = tokens.iter().rev().copied().collect();
+        session.fill(&rows(&other, 0)).unwrap();
+        let all = rows(&tokens, 1);
+        let (before, after) = all.split_at(6);
+        session.fill(before).unwrap();
+        let found = block_on(session.values(after, &hooks(&reference.config))).unwrap();
+        let mut cache = reference.cache();
+        reference.forward(&mut cache, &tokens[..6], &mut ()).unwrap();
+        check(name, &found, &expected(&reference, &mut cache, &tokens[6..]), 1e-4);
+    }
+}
+
+#[test]
+fn keys_in_half_floats_read_back_rounded() {
+    let options = SessionOptions { cache: CacheFormat::F16, ..SessionOptions::default() };
+    let (mut session, reference) = open(&folder().join("llama"), options);
+    let tokens = ids(&golden("llama")["sequences"][0]["tokens"]);
+    let found = block_on(session.values(&rows(&tokens, 0), &hooks(&reference.config))).unwrap();
+    check("llama", &found, &expected(&reference, &mut reference.cache(), &tokens), 3e-3);
+    let keys = found.iter().find(|a| a.hook == Hook::RotK(0)).unwrap();
+    let rounded = |x: &f32| half::f16::from_f32(*x).to_f32() == *x;
+    assert!(keys.values.iter().all(rounded));
+}
+
+#[test]
+fn named_values_are_the_independent_engines() {
+    for name in ["gpt2", "llama"] {
+        let (mut session, _) = open(&folder().join(name), SessionOptions::default());
+        let golden = golden(name);
+        let tokens = ids(&golden["sequences"][0]["tokens"]);
+        for (hook, expected) in golden["hooks"].as_object().unwrap() {
+            let hooks = [hook.parse().unwrap()];
+            let found = block_on(session.values(&rows(&tokens, 0), &hooks)).unwrap();
+            let values = &found[0].values;
+            if let Some(head) = expected["head"].as_u64() {
+                let end = (head as usize + 1) * tokens.len() * tokens.len();
+                let row = &values[end - tokens.len()..end];
+                assert!(error(row, &numbers(&expected["row"])) <= 1e-4, "{name} {hook}");
+                continue;
+            }
+            let last = &values[values.len() - values.len() / tokens.len()..];
+            let norm = last.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            let near = |x: f64, y: &Value| (x - y.as_f64().unwrap()).abs() <= 1e-4 * norm.max(1.0);
+            assert!(near(norm, &expected["norm"]), "{name} {hook}");
+            for (found, golden) in last.iter().zip(expected["first"].as_array().unwrap()) {
+                assert!(near(f64::from(*found), golden), "{name} {hook}");
+            }
+        }
+    }
+}
+
+/// The schedule of the forward page alone, with these values read.
+fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) -> String {
+    let (model, choices) = (session.model(), session.choices());
+    let config = &model.config;
+    let cache = || Cache {
+        k: BufferId::fresh(),
+        v: BufferId::fresh(),
+        format: CacheFormat::F32,
+        sequences: 1,
+        context: 32,
+        heads: config.kv_heads,
+        width: config.head_width,
+    };
+    let caches: Vec<Cache> = (0..config.layers).map(|_| cache()).collect();
+    let mut tape = hooks.map_or(Tape::new(choices), |hooks| Tape::with_hooks(choices, hooks));
+    forward(&mut tape, model, &caches, BufferId::fresh(), count).unwrap();
+    tape.finish().0.to_string()
+}
+
+#[test]
+fn without_hooks_the_recording_is_the_same_and_copies_are_all_that_reading_adds() {
+    for name in ["gpt2", "gpt2-attn-only", "llama", "qwen3"] {
+        let (mut session, reference) = open(&folder().join(name), SessionOptions::default());
+        let all = hooks(&reference.config);
+        let written: Vec<Hook> = all.iter().filter(|hook| copied(**hook)).copied().collect();
+        for count in [1, 12] {
+            let plain = schedule(&session, count, None);
+            assert_eq!(schedule(&session, count, Some(&[])), plain);
+            let with_reads = schedule(&session, count, Some(&written));
+            let (copies, others): (Vec<&str>, Vec<&str>) =
+                with_reads.lines().partition(|line| line.contains(" gather "));
+            assert_eq!(others, plain.lines().collect::<Vec<_>>(), "{name}");
+            assert_eq!(copies.len(), written.len(), "{name}");
+            assert_ne!(schedule(&session, count, Some(&all)), plain);
+        }
+        let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
+        let rows = rows(&tokens, 0);
+        let plain = block_on(session.observe(&rows, &[])).unwrap();
+        let reads =
+            |hooks: &[Hook]| -> Vec<_> { hooks.iter().map(|hook| (*hook, Action::Read)).collect() };
+        let watched = block_on(session.observe(&rows, &reads(&written))).unwrap();
+        assert_eq!(watched.logits, plain.logits, "{name}: the same kernels give the same bits");
+        let watched = block_on(session.observe(&rows, &reads(&all))).unwrap();
+        let plain: Vec<f64> = plain.logits.iter().map(|x| f64::from(*x)).collect();
+        assert!(error(&watched.logits, &plain) <= 1e-5, "{name}");
+    }
+}
+
+#[test]
+fn fused_and_unfused_attention_are_equal() {
+    for name in ["gpt2-odd", "llama", "mistral", "qwen3-window"] {
+        let (mut session, reference) = open(&folder().join(name), SessionOptions::default());
+        let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
+        for rows in [&rows(&tokens, 0)[..], &rows(&tokens, 0)[tokens.len() - 2..]] {
+            for layer in 0..reference.config.layers {
+                let z = Hook::Z(layer);
+                let fused = block_on(session.values(rows, &[z])).unwrap();
+                let both = block_on(session.values(rows, &[Hook::Pattern(layer), z])).unwrap();
+                let [pattern, unfused] = both.as_slice() else { panic!("two values") };
+                assert_eq!((pattern.hook, unfused.hook), (Hook::Pattern(layer), z));
+                let fused: Vec<f64> = fused[0].values.iter().map(|x| f64::from(*x)).collect();
+                let error = error(&unfused.values, &fused);
+                assert!(error <= 1e-5, "{name}: {z} is off by {error:.1e}");
+                for row in pattern.values.chunks(*pattern.shape.last().unwrap()) {
+                    assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_that_a_model_does_not_have_is_an_error_that_says_why() {
+    let unlike = [
+        ("llama", Hook::PosEmbed, "turns queries"),
+        ("gpt2", Hook::RotQ(0), "learned positions"),
+        ("gpt2", Hook::MlpPreLinear(0), "no gate"),
+        ("gpt2-attn-only", Hook::ResidMid(0), "attention only"),
+        ("gpt2-attn-only", Hook::MlpPreLinear(0), "attention only"),
+        ("gpt2", Hook::Z(7), "2 layers"),
+    ];
+    for (name, hook, why) in unlike {
+        let (mut session, reference) = open(&folder().join(name), SessionOptions::default());
+        let error = block_on(session.values(&rows(&[1, 2], 0), &[hook])).unwrap_err();
+        assert!(matches!(error, Error::Input(_)), "{error}");
+        assert!(error.to_string().contains(&hook.to_string()), "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(offered(&reference.config, hook).is_err());
+        assert!(!hooks(&reference.config).contains(&hook));
+    }
+    let options = SessionOptions { chunk: Some(3), ..SessionOptions::default() };
+    let (mut session, _) = open(&folder().join("gpt2"), options);
+    assert_eq!(block_on(session.values(&[], &[Hook::Embed])).unwrap(), []);
+    let error = block_on(session.values(&rows(&[1, 2, 3, 4], 0), &[Hook::Embed])).unwrap_err();
+    assert!(error.to_string().contains("4 rows"), "{error}");
+}
+
+/// The reference with the same edit, as plain as can be; hidden scores stay hidden.
+struct Edited<'a>(Hook, &'a Edit);
+
+impl Observer for Edited<'_> {
+    fn wants(&self, hook: Hook) -> bool {
+        hook == self.0
+    }
+
+    fn see(&mut self, hook: Hook, shape: &[usize], values: &mut [f64]) {
+        let by_head = matches!(hook, Hook::AttnScores(_) | Hook::Pattern(_));
+        let width: usize = shape[if by_head { 2 } else { 1 }..].iter().product();
+        let all = 0..values.len() / width;
+        let rows = self.1.rows.clone().unwrap_or(all);
+        let columns = self.1.columns.clone().unwrap_or(0..width);
+        for (i, row) in rows.enumerate() {
+            for (j, column) in columns.clone().enumerate() {
+                let x = &mut values[row * width + column];
+                if *x == f64::NEG_INFINITY {
+                    continue;
+                }
+                let value = |new: &[f32]| f64::from(new[(i * columns.len() + j) % new.len()]);
+                *x = match &self.1.change {
+                    Change::Zero => 0.0,
+                    Change::Scale(factor) => *x * f64::from(*factor),
+                    Change::Add(new) => *x + value(new),
+                    Change::Replace(new) => value(new),
+                };
+            }
+        }
+    }
+}
+
+/// Edits of all kinds, over all of a value of (rows, columns) and over parts of it.
+fn edits(rows: usize, columns: usize) -> [Edit; 5] {
+    let values = |count| (0..count).map(|i| 0.1 + (i % 3) as f32).collect::<Vec<f32>>();
+    let half = 0..columns.div_ceil(2);
+    let part = |change| Edit { change, rows: Some(rows - 2..rows), columns: Some(half.clone()) };
+    [
+        Edit::all(Change::Add(values(rows * columns))),
+        Edit::all(Change::Replace(values(columns))),
+        part(Change::Replace(values(2 * half.len()))),
+        part(Change::Scale(-0.5)),
+        part(Change::Zero),
+    ]
+}
+
+#[test]
+fn an_edit_of_any_value_reaches_the_logits_as_in_the_reference() {
+    let tokens = [5, 3, 8, 1, 2, 6];
+    for name in ["gpt2", "gpt2-odd", "llama", "qwen3"] {
+        let (mut session, reference) = open(&folder().join(name), SessionOptions::default());
+        let rows = rows(&tokens, 0);
+        let plain = reference.forward(&mut reference.cache(), &tokens, &mut ()).unwrap();
+        let layer = reference.config.layers - 1;
+        let inside = |hook: &Hook| hook.layer().is_none_or(|own| own == layer.min(1));
+        for hook in hooks(&reference.config).into_iter().filter(inside) {
+            let shape = block_on(session.values(&rows, &[hook])).unwrap()[0].shape.clone();
+            let by_head = matches!(hook, Hook::AttnScores(_) | Hook::Pattern(_));
+            let split = if by_head { 2 } else { 1 };
+            let (count, width) = (shape[..split].iter().product(), shape[split..].iter().product());
+            let scale = matches!(hook, Hook::Ln1Scale(_) | Hook::Ln2Scale(_) | Hook::LnFinalScale);
+            for edit in edits(count, width) {
+                if scale && edit.change == Change::Zero {
+                    continue;
+                }
+                let mut observer = Edited(hook, &edit);
+                let expected =
+                    reference.forward(&mut reference.cache(), &tokens, &mut observer).unwrap();
+                let actions = [(hook, Action::Edit(edit.clone()))];
+                let found = block_on(session.observe(&rows, &actions)).unwrap();
+                let error = error(&found.logits, &expected);
+                assert!(error <= 1e-4, "{name}: {hook} is off by {error:.1e} after {edit:?}");
+                assert!(plain != expected, "{name}: {hook} without effect of {edit:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn edits_act_in_their_order_and_before_reads() {
+    let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());
+    let (hook, rows) = (Hook::ResidPre(1), rows(&[4, 5, 6], 0));
+    let width = session.model().config.width;
+    let actions = [
+        (hook, Action::Read),
+        (hook, Action::Edit(Edit::all(Change::Replace(vec![3.0; width])))),
+        (hook, Action::Edit(Edit::all(Change::Scale(2.0)))),
+        (hook, Action::Edit(Edit { rows: Some(1..2), ..Edit::all(Change::Zero) })),
+    ];
+    let found = block_on(session.observe(&rows, &actions)).unwrap().activations;
+    let expected: Vec<f32> = [6.0, 0.0, 6.0].iter().flat_map(|x| vec![*x; width]).collect();
+    assert_eq!(found[0].values, expected);
+}
+
+/// Hiding a key by −∞ gives it no weight; the mask cannot be lifted.
+#[test]
+fn scores_can_be_hidden_and_the_mask_stays() {
+    let (mut session, reference) = open(&folder().join("llama"), SessionOptions::default());
+    let rows = rows(&[5, 3, 8, 1], 0);
+    let heads = reference.config.heads;
+    let hide =
+        Edit { change: Change::Replace(vec![f32::NEG_INFINITY]), rows: None, columns: Some(1..2) };
+    let hooks = [Hook::AttnScores(0), Hook::Pattern(0)];
+    let mut actions = hooks.map(|hook| (hook, Action::Read)).to_vec();
+    actions.push((hooks[0], Action::Edit(Edit::all(Change::Zero))));
+    actions.push((hooks[0], Action::Edit(hide)));
+    let found = block_on(session.observe(&rows, &actions)).unwrap().activations;
+    let n = f32::NEG_INFINITY;
+    let scores = [[0.0, n, n, n], [0.0, n, n, n], [0.0, n, 0.0, n], [0.0, n, 0.0, 0.0]];
+    assert_eq!(found[0].values, vec![scores.concat(); heads].concat());
+    let third = 1.0 / 3.0;
+    let pattern = [
+        [1.0, 0.0, 0.0, 0.0],
+        [1.0, 0.0, 0.0, 0.0],
+        [0.5, 0.0, 0.5, 0.0],
+        [third, 0.0, third, third],
+    ];
+    for (found, expected) in found[1].values.iter().zip(vec![pattern.concat(); heads].concat()) {
+        assert!((found - expected).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn an_edit_that_does_not_fit_is_an_error_that_names_its_value() {
+    let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());
+    let hook = Hook::ResidPost(0);
+    let part = |rows, columns| Edit { change: Change::Zero, rows, columns };
+    let unfit = [
+        Edit::all(Change::Add(vec![1.0; 5])),
+        Edit::all(Change::Replace(vec![f32::NEG_INFINITY; session.model().config.width])),
+        Edit::all(Change::Scale(f32::NAN)),
+        part(Some(1..9), None),
+        part(None, Some(0..usize::MAX)),
+    ];
+    for edit in unfit {
+        let actions = [(hook, Action::Edit(edit))];
+        let error = block_on(session.observe(&rows(&[1, 2], 0), &actions)).unwrap_err();
+        assert!(matches!(error, Error::Input(_)), "{error}");
+        assert!(error.to_string().contains("blocks.0.hook_resid_post"), "{error}");
+    }
+}
+
+/// A copy of a golden folder in which one tensor's numbers are a tenth larger.
+fn damaged(name: &str, tensor: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(folder().join(name)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let path = copy.path().join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let entry = &header[tensor];
+    let [start, end] = [0, 1].map(|i| entry["data_offsets"][i].as_u64().unwrap() as usize);
+    let values = &mut bytes[8 + length..][start..end];
+    match entry["dtype"].as_str() {
+        Some("F32") => {
+            for value in values.as_chunks_mut::<4>().0 {
+                *value = (f32::from_le_bytes(*value) * 1.1).to_le_bytes();
+            }
+        }
+        Some("BF16") => {
+            for value in values.as_chunks_mut::<2>().0 {
+                *value =
+                    (half::bf16::from_le_bytes(*value) * half::bf16::from_f32(1.1)).to_le_bytes();
+            }
+        }
+        other => panic!("{tensor} is in {other:?}"),
+    }
+    fs::write(path, bytes).unwrap();
+    copy
+}
+
+#[test]
+fn comparing_names_the_first_value_that_differs() {
+    let sabotaged = [
+        ("gpt2", "transformer.h.1.mlp.c_fc.weight", Hook::MlpPre(1)),
+        ("gpt2", "transformer.wpe.weight", Hook::PosEmbed),
+        ("llama", "model.layers.0.self_attn.o_proj.weight", Hook::Result(0)),
+        ("llama", "model.layers.1.mlp.up_proj.weight", Hook::MlpPreLinear(1)),
+        ("qwen3", "model.layers.0.self_attn.k_norm.weight", Hook::RotK(0)),
+    ];
+    for (name, tensor, hook) in sabotaged {
+        let (mut session, _) = open(&folder().join(name), SessionOptions::default());
+        let copy = damaged(name, tensor);
+        let other = Model::load(&checkpoint(copy.path()), &mut |_, _| {}).unwrap();
+        let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
+        let comparison = block_on(compare(&mut session, &other, &tokens, 1e-4)).unwrap();
+        assert_eq!(comparison.first(), Some(hook), "{name} {tensor}\n{comparison}");
+        let named = format!("the first over 1e-4 is {hook}");
+        assert!(comparison.to_string().ends_with(&named), "{comparison}");
+    }
+    let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());
+    let (_, other) = open(&folder().join("llama"), SessionOptions::default());
+    let error = block_on(compare(&mut session, &other, &[1], 1e-4)).unwrap_err();
+    assert!(matches!(error, Error::Input(_)), "{error}");
+}
+
+/// A row by itself, for tests of what a session refuses.
+#[test]
+fn rows_outside_the_session_are_refused_before_anything_runs() {
+    let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());
+    let row = Row { token: u32::MAX, position: 0, sequence: 0, step: 0 };
+    assert!(block_on(session.values(&[row], &[Hook::Embed])).is_err());
+    let row = Row { token: 0, position: 0, sequence: 1, step: 0 };
+    assert!(block_on(session.observe(&[row], &[])).is_err());
+}
