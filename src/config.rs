@@ -87,9 +87,9 @@ pub enum RopeScaling {
     Llama3 {
         /// The divisor of low frequencies.
         factor: f64,
-        /// Wavelengths longer than original_context / low are divided.
+        /// Wavelengths longer than `original_context` / low are divided.
         low: f64,
-        /// Wavelengths shorter than original_context / high are kept.
+        /// Wavelengths shorter than `original_context` / high are kept.
         high: f64,
         /// The context before stretching.
         original_context: f64,
@@ -149,7 +149,7 @@ impl Config {
 
     /// The angular frequency of each rotated pair, in radians a position; empty without RoPE.
     ///
-    /// Source: Su et al. 2021 (RoFormer); the scaled form is Llama 3.1's.
+    /// Source: Su et al. 2021 (`RoFormer`); the scaled form is Llama 3.1's.
     pub fn rope_frequencies(&self) -> Vec<f64> {
         let Position::Rope(rope) = &self.position else { return Vec::new() };
         (0..rope.rotated / 2)

@@ -1,4 +1,6 @@
 //! Named values of small models: read, edited, and held against the reference.
+//!
+//! The file is long because it holds one test for each promise that hooks make.
 
 use std::fs;
 use std::path::Path;

@@ -255,8 +255,8 @@ fn a_hook_adds_its_copy_and_nothing_else() {
             Hook::ResidPost(0),
         ];
         for hook in read.into_iter().chain(rotary.then_some(Hook::RotQ(1))) {
-            let (recording, reads) = run(&[hook]);
-            assert_eq!(reads.iter().map(|(hook, _)| *hook).collect::<Vec<_>>(), [hook]);
+            let (recording, marks) = run(&[hook]);
+            assert_eq!(marks.reads.iter().map(|(hook, _)| *hook).collect::<Vec<_>>(), [hook]);
             let is_copy = |dispatch: &&Dispatch| dispatch.program.kernel.name == "gather";
             let copies = recording.dispatches().iter().filter(is_copy).count();
             let mut hooked = steps(&recording);
@@ -269,8 +269,8 @@ fn a_hook_adds_its_copy_and_nothing_else() {
             assert!(whole || hooked == plain, "{hook} changes nothing else");
         }
         let all: Vec<Hook> = read.to_vec();
-        let (recording, reads) = run(&all);
-        assert_eq!(reads.len(), all.len());
+        let (recording, marks) = run(&all);
+        assert_eq!(marks.reads.len(), all.len());
         let whole = if rotary { 0 } else { 2 };
         assert_eq!(recording.dispatches().len(), plain.len() + all.len() + whole);
     }
