@@ -1,5 +1,7 @@
 //! Small models of every family against log-probabilities of an independent engine.
 
+#[path = "conformance/edits.rs"]
+mod edits;
 #[path = "conformance/hooks.rs"]
 mod hooks;
 

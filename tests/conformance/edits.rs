@@ -1,0 +1,152 @@
+//! Edits of named values of small models, held against the same edits of the reference.
+
+use pellucid::Error;
+use pellucid::model::{Action, Change, Edit, SessionOptions, hooks};
+use pellucid::names::Hook;
+use pellucid::reference::Observer;
+use pollster::block_on;
+
+use super::hooks::{error, open};
+use super::{folder, rows};
+
+/// The reference with the same edit, as plain as can be; hidden scores stay hidden.
+struct Edited<'a>(Hook, &'a Edit);
+
+impl Observer for Edited<'_> {
+    fn wants(&self, hook: Hook) -> bool {
+        hook == self.0
+    }
+
+    fn see(&mut self, hook: Hook, shape: &[usize], values: &mut [f64]) {
+        let by_head = matches!(hook, Hook::AttnScores(_) | Hook::Pattern(_));
+        let width: usize = shape[if by_head { 2 } else { 1 }..].iter().product();
+        let all = 0..values.len() / width;
+        let rows = self.1.rows.clone().unwrap_or(all);
+        let columns = self.1.columns.clone().unwrap_or(0..width);
+        for (i, row) in rows.enumerate() {
+            for (j, column) in columns.clone().enumerate() {
+                let x = &mut values[row * width + column];
+                if *x == f64::NEG_INFINITY {
+                    continue;
+                }
+                let value = |new: &[f32]| f64::from(new[(i * columns.len() + j) % new.len()]);
+                *x = match &self.1.change {
+                    Change::Zero => 0.0,
+                    Change::Scale(factor) => *x * f64::from(*factor),
+                    Change::Add(new) => *x + value(new),
+                    Change::Replace(new) => value(new),
+                };
+            }
+        }
+    }
+}
+
+/// Edits of all kinds, over all of a value of (rows, columns) and over parts of it.
+fn edits(rows: usize, columns: usize) -> [Edit; 5] {
+    let values = |count| (0..count).map(|i| 0.1 + (i % 3) as f32).collect::<Vec<f32>>();
+    let half = 0..columns.div_ceil(2);
+    let part = |change| Edit { change, rows: Some(rows - 2..rows), columns: Some(half.clone()) };
+    [
+        Edit::all(Change::Add(values(rows * columns))),
+        Edit::all(Change::Replace(values(columns))),
+        part(Change::Replace(values(2 * half.len()))),
+        part(Change::Scale(-0.5)),
+        part(Change::Zero),
+    ]
+}
+
+#[test]
+fn an_edit_of_any_value_reaches_the_logits_as_in_the_reference() {
+    let tokens = [5, 3, 8, 1, 2, 6];
+    for name in ["gpt2", "gpt2-odd", "llama", "qwen3"] {
+        let (mut session, reference) = open(&folder().join(name), SessionOptions::default());
+        let rows = rows(&tokens, 0);
+        let plain = reference.forward(&mut reference.cache(), &tokens, &mut ()).unwrap();
+        let layer = reference.config.layers - 1;
+        let inside = |hook: &Hook| hook.layer().is_none_or(|own| own == layer.min(1));
+        for hook in hooks(&reference.config).into_iter().filter(inside) {
+            let shape = block_on(session.values(&rows, &[hook])).unwrap()[0].shape.clone();
+            let by_head = matches!(hook, Hook::AttnScores(_) | Hook::Pattern(_));
+            let split = if by_head { 2 } else { 1 };
+            let (count, width) = (shape[..split].iter().product(), shape[split..].iter().product());
+            let scale = matches!(hook, Hook::Ln1Scale(_) | Hook::Ln2Scale(_) | Hook::LnFinalScale);
+            for edit in edits(count, width) {
+                if scale && edit.change == Change::Zero {
+                    continue;
+                }
+                let mut observer = Edited(hook, &edit);
+                let expected =
+                    reference.forward(&mut reference.cache(), &tokens, &mut observer).unwrap();
+                let actions = [(hook, Action::Edit(edit.clone()))];
+                let found = block_on(session.observe(&rows, &actions)).unwrap();
+                let error = error(&found.logits, &expected);
+                assert!(error <= 1e-4, "{name}: {hook} is off by {error:.1e} after {edit:?}");
+                assert!(plain != expected, "{name}: {hook} without effect of {edit:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn edits_act_in_their_order_and_before_reads() {
+    let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());
+    let (hook, rows) = (Hook::ResidPre(1), rows(&[4, 5, 6], 0));
+    let width = session.model().config.width;
+    let actions = [
+        (hook, Action::Read),
+        (hook, Action::Edit(Edit::all(Change::Replace(vec![3.0; width])))),
+        (hook, Action::Edit(Edit::all(Change::Scale(2.0)))),
+        (hook, Action::Edit(Edit { rows: Some(1..2), ..Edit::all(Change::Zero) })),
+    ];
+    let found = block_on(session.observe(&rows, &actions)).unwrap().activations;
+    let expected: Vec<f32> = [6.0, 0.0, 6.0].iter().flat_map(|x| vec![*x; width]).collect();
+    assert_eq!(found[0].values, expected);
+}
+
+/// Hiding a key by −∞ gives it no weight; the mask cannot be lifted.
+#[test]
+fn scores_can_be_hidden_and_the_mask_stays() {
+    let (mut session, reference) = open(&folder().join("llama"), SessionOptions::default());
+    let rows = rows(&[5, 3, 8, 1], 0);
+    let heads = reference.config.heads;
+    let hide =
+        Edit { change: Change::Replace(vec![f32::NEG_INFINITY]), rows: None, columns: Some(1..2) };
+    let hooks = [Hook::AttnScores(0), Hook::Pattern(0)];
+    let mut actions = hooks.map(|hook| (hook, Action::Read)).to_vec();
+    actions.push((hooks[0], Action::Edit(Edit::all(Change::Zero))));
+    actions.push((hooks[0], Action::Edit(hide)));
+    let found = block_on(session.observe(&rows, &actions)).unwrap().activations;
+    let n = f32::NEG_INFINITY;
+    let scores = [[0.0, n, n, n], [0.0, n, n, n], [0.0, n, 0.0, n], [0.0, n, 0.0, 0.0]];
+    assert_eq!(found[0].values, vec![scores.concat(); heads].concat());
+    let third = 1.0 / 3.0;
+    let pattern = [
+        [1.0, 0.0, 0.0, 0.0],
+        [1.0, 0.0, 0.0, 0.0],
+        [0.5, 0.0, 0.5, 0.0],
+        [third, 0.0, third, third],
+    ];
+    for (found, expected) in found[1].values.iter().zip(vec![pattern.concat(); heads].concat()) {
+        assert!((found - expected).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn an_edit_that_does_not_fit_is_an_error_that_names_its_value() {
+    let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());
+    let hook = Hook::ResidPost(0);
+    let part = |rows, columns| Edit { change: Change::Zero, rows, columns };
+    let unfit = [
+        Edit::all(Change::Add(vec![1.0; 5])),
+        Edit::all(Change::Replace(vec![f32::NEG_INFINITY; session.model().config.width])),
+        Edit::all(Change::Scale(f32::NAN)),
+        part(Some(1..9), None),
+        part(None, Some(0..usize::MAX)),
+    ];
+    for edit in unfit {
+        let actions = [(hook, Action::Edit(edit))];
+        let error = block_on(session.observe(&rows(&[1, 2], 0), &actions)).unwrap_err();
+        assert!(matches!(error, Error::Input(_)), "{error}");
+        assert!(error.to_string().contains("blocks.0.hook_resid_post"), "{error}");
+    }
+}
