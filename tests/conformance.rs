@@ -2,6 +2,8 @@
 
 #[path = "conformance/edits.rs"]
 mod edits;
+#[path = "conformance/generate.rs"]
+mod generate;
 #[path = "conformance/hooks.rs"]
 mod hooks;
 
