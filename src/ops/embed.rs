@@ -7,7 +7,7 @@ use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
 use super::{Choices, Op, Weight, ensure, kernel, word};
 
-/// `out_t` = E[`token_t`] (+ P[`position_t`]).
+/// `out_t = E[token_t] (+ P[position_t])`.
 #[derive(Clone, Copy, Debug)]
 pub struct Embed<'a> {
     /// (T): token, position, sequence and step of each row.

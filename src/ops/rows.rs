@@ -10,7 +10,7 @@ use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 use super::rope::{Cache, Columns};
 use super::{Choices, Op, ensure, kernel, spread, word};
 
-/// `out_i` = x_(`index_i`), or row i itself without an index.
+/// `out_i = x_(index_i)`, or row i itself without an index.
 #[derive(Clone, Copy, Debug)]
 pub struct Gather {
     /// Columns of (T, ..).
