@@ -107,6 +107,18 @@ impl Matmul {
     }
 }
 
+impl Choices {
+    /// A name for the choices: equal choices have equal keys, on every machine.
+    ///
+    /// FNV-1a, 64 bits, in hexadecimal, over the choices in words.
+    pub fn key(&self) -> String {
+        let hash = format!("{self:?}").bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
+}
+
 impl Reduce {
     /// Fills a kernel's `reduce` slot.
     pub(super) fn apply(self, program: Program) -> Program {

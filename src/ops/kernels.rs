@@ -57,6 +57,9 @@ kernels![
     "attention_result",
     "sum_heads",
     "scale_add",
+    "ceiling_read",
+    "ceiling_unpack",
+    "ceiling_fma",
 ];
 
 parts![

@@ -1,0 +1,303 @@
+//! How fast an adapter can go at all: the ceilings that a benchmark's figures are held against.
+//!
+//! Decoding reads every weight once a token, so its ceiling is the rate at which the adapter reads
+//! and unpacks the weights' formats: share = weight bytes a token · tokens a second / unpack rate.
+//! Reading a prompt multiplies many rows by each weight, so its ceiling is arithmetic:
+//! share = 2 · parameters · tokens a second / (multiplications and additions a second).
+//!
+//! A share near 1 means that a kernel leaves nothing on the table; one above 1, that it fetches less
+//! than it says, or that the caches hold the model.
+
+use std::time::Instant;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Engine, Grid, Plan, Program, Recording};
+use crate::names::Format;
+use crate::ops::{Weight, kernel, part};
+
+/// What an adapter can do at best, in 10⁹ a second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ceilings {
+    /// Bytes read in long neighbouring runs.
+    pub read_gb_s: f64,
+    /// Packed bytes read and unpacked, for each format of weights.
+    pub unpack_gb_s: Vec<(Format, f64)>,
+    /// Multiplications and additions in registers, in f32.
+    pub gflop_s: f64,
+}
+
+impl Ceilings {
+    /// The unpack rate, in GB/s, of a mix of formats with so many bytes of each: Σ bytes / Σ (bytes /
+    /// rate). `None` for no bytes.
+    pub fn unpack_rate(&self, mix: &[(Format, u64)]) -> Option<f64> {
+        let rate = |format| {
+            self.unpack_gb_s.iter().find(|(known, _)| *known == format).map(|(_, rate)| *rate)
+        };
+        let (mut bytes, mut time) = (0.0, 0.0);
+        for &(format, count) in mix {
+            bytes += count as f64;
+            time += count as f64 / rate(format)?;
+        }
+        (bytes > 0.0).then_some(bytes / time)
+    }
+}
+
+/// Bytes read in one run over everything: more than the caches hold.
+const TOTAL_BYTES: u64 = 256 << 20;
+
+/// The same on the CPU's vector units, which take a hundred times as long for it.
+const TOTAL_BYTES_IN_SOFTWARE: u64 = 64 << 20;
+
+/// Invocations in a workgroup that loads.
+const LOADERS: u32 = 256;
+
+/// The 16-byte words that each of them loads.
+const LOADS: u32 = 8;
+
+/// Bytes that one workgroup loads, without scales.
+const GROUP_BYTES: u64 = LOADERS as u64 * LOADS as u64 * 16;
+
+/// Workgroups of the arithmetic kernel, and their size: enough to fill a large device.
+const GROUPS: u32 = 4096;
+const MULTIPLIERS: u32 = 64;
+
+/// Operations of one step of one invocation: 16 accumulators of four values, two operations each.
+const STEP_OPERATIONS: f64 = 128.0;
+
+/// What fills the buffers: a pair of halves, or four bytes, or eight nibbles, none of them zero, and
+/// no format makes a subnormal of it.
+const FILL: u32 = 0x3c00_3c00;
+
+/// A submit that is timed takes this long or longer, in seconds, so that the time of submitting
+/// itself does not matter.
+const LEAST_TIME: f64 = 0.02;
+
+/// Timed submits of which the median counts, and how many must do where one is slow.
+const RUNS: usize = 5;
+const SLOW_RUNS: usize = 3;
+
+/// A submit that takes this long, in seconds, is slow.
+const SLOW: f64 = 0.2;
+
+/// Consecutive weights that one dispatch reads.
+struct Piece {
+    /// Workgroups, and rows of [`GROUP_BYTES`].
+    groups: u32,
+    words: BufferId,
+    scales: BufferId,
+    out: BufferId,
+}
+
+/// Measures an adapter. It takes some seconds, and about 350 MB of the device's memory meanwhile.
+///
+/// # Errors
+/// [`Error::Memory`](crate::Error::Memory) if that memory is not there,
+/// [`Error::Device`](crate::Error::Device) if the device fails.
+pub fn measure(engine: &mut Engine) -> Result<Ceilings> {
+    let gflop_s = multiply(engine)?;
+    let pieces = pieces(engine)?;
+    let measured = memory(engine, &pieces);
+    for piece in &pieces {
+        for buffer in [piece.words, piece.scales, piece.out] {
+            engine.free(buffer);
+        }
+    }
+    let (read_gb_s, unpack_gb_s) = measured?;
+    Ok(Ceilings { read_gb_s, unpack_gb_s, gflop_s })
+}
+
+/// The streaming rate, and the unpack rate of each format.
+fn memory(engine: &mut Engine, pieces: &[Piece]) -> Result<(f64, Vec<(Format, f64)>)> {
+    let groups: u64 = pieces.iter().map(|piece| u64::from(piece.groups)).sum();
+    let plan = engine.prepare(&read(pieces))?;
+    let read_gb_s = (groups * GROUP_BYTES) as f64 / seconds(engine, &plan)? / 1e9;
+    let mut unpack_gb_s = Vec::with_capacity(Format::ALL.len());
+    for format in Format::ALL {
+        let plan = engine.prepare(&unpack(pieces, format))?;
+        let row: usize = Weight::plane_bytes(format, columns(format)).iter().sum();
+        let bytes = groups * row as u64;
+        unpack_gb_s.push((format, bytes as f64 / seconds(engine, &plan)? / 1e9));
+    }
+    Ok((read_gb_s, unpack_gb_s))
+}
+
+/// Buffers of all the bytes in as few pieces as the limits allow.
+fn pieces(engine: &mut Engine) -> Result<Vec<Piece>> {
+    let caps = engine.gpu().caps();
+    let total = if caps.software { TOTAL_BYTES_IN_SOFTWARE } else { TOTAL_BYTES };
+    let most = caps.max_binding.min(caps.max_buffer) / GROUP_BYTES;
+    let mut left = total / GROUP_BYTES;
+    let mut pieces = Vec::new();
+    while left > 0 {
+        let groups = left.min(most.max(1));
+        let id = BufferId::fresh;
+        let piece = Piece { groups: groups as u32, words: id(), scales: id(), out: id() };
+        filled(engine, piece.words, groups * GROUP_BYTES)?;
+        // Q4_1 has the most scales: four bytes for each word of sixteen.
+        filled(engine, piece.scales, groups * GROUP_BYTES / 4)?;
+        engine.create(piece.out, groups * u64::from(LOADERS) * 4)?;
+        pieces.push(piece);
+        left -= groups;
+    }
+    Ok(pieces)
+}
+
+/// A buffer full of [`FILL`].
+fn filled(engine: &mut Engine, id: BufferId, bytes: u64) -> Result<()> {
+    engine.create(id, bytes)?;
+    let block = vec![FILL; 1 << 22];
+    let block: &[u8] = bytemuck::cast_slice(&block);
+    for start in (0..bytes).step_by(block.len()) {
+        let length = (bytes - start).min(block.len() as u64) as usize;
+        engine.write(id, start, &block[..length])?;
+        engine.flush()?;
+    }
+    Ok(())
+}
+
+/// The values in a row that one workgroup unpacks.
+fn columns(format: Format) -> usize {
+    let word = match format {
+        Format::F32 => 4,
+        Format::F16 | Format::Bf16 => 8,
+        Format::Q8_0 => 16,
+        Format::Q4_0 | Format::Q4_1 => 32,
+    };
+    (LOADERS * LOADS) as usize * word
+}
+
+fn read(pieces: &[Piece]) -> Recording {
+    let mut recording = Recording::new();
+    for piece in pieces {
+        recording.push(Dispatch {
+            program: loading("ceiling_read"),
+            params: bytemuck::bytes_of(&[piece.groups, 0, 0, 0]).to_vec(),
+            groups: vec![vec![Binding::Read(piece.words), Binding::Write(piece.out)]],
+            grid: spread(piece.groups),
+            weight_bytes: 0,
+        });
+    }
+    recording
+}
+
+fn unpack(pieces: &[Piece], format: Format) -> Recording {
+    let mut recording = Recording::new();
+    for piece in pieces {
+        let mut planes = vec![Binding::Read(piece.words), Binding::Read(piece.scales)];
+        planes.truncate(Weight::plane_bytes(format, columns(format)).len());
+        recording.push(Dispatch {
+            program: loading("ceiling_unpack").part(part(&format!("weight_{format}"))),
+            params: bytemuck::bytes_of(&[LOADERS * LOADS, piece.groups, 0, 0]).to_vec(),
+            groups: vec![vec![Binding::Write(piece.out)], planes],
+            grid: spread(piece.groups),
+            weight_bytes: 0,
+        });
+    }
+    recording
+}
+
+fn loading(name: &str) -> Program {
+    Program::new(kernel(name)).constant("WG", LOADERS).constant("LOADS", LOADS)
+}
+
+/// Spreads workgroups over x and y, as the kernels expect.
+fn spread(groups: u32) -> Grid {
+    Grid::Fixed([groups.min(65_535), groups.div_ceil(65_535), 1])
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Multiply {
+    steps: u32,
+    a: f32,
+    b: f32,
+    padding: u32,
+}
+
+fn multiplication(out: BufferId, steps: u32) -> Recording {
+    let mut recording = Recording::new();
+    recording.push(Dispatch {
+        program: Program::new(kernel("ceiling_fma")).constant("WG", MULTIPLIERS),
+        params: bytemuck::bytes_of(&Multiply { steps, a: 0.5, b: 0.5, padding: 0 }).to_vec(),
+        groups: vec![vec![Binding::Write(out)]],
+        grid: Grid::Fixed([GROUPS, 1, 1]),
+        weight_bytes: 0,
+    });
+    recording
+}
+
+/// GFLOP/s in registers. The work grows until it is worth a dispatch: adapters differ by 10⁴.
+fn multiply(engine: &mut Engine) -> Result<f64> {
+    let out = BufferId::fresh();
+    engine.create(out, u64::from(GROUPS * MULTIPLIERS) * 4)?;
+    let mut steps = 16;
+    let plan = loop {
+        let plan = engine.prepare(&multiplication(out, steps))?;
+        run(engine, &plan, 1)?;
+        if run(engine, &plan, 1)? > LEAST_TIME / 4.0 || steps >= 1 << 16 {
+            break plan;
+        }
+        steps *= 4;
+    };
+    let operations = f64::from(GROUPS * MULTIPLIERS) * f64::from(steps) * STEP_OPERATIONS;
+    let rate = operations / seconds(engine, &plan)? / 1e9;
+    engine.free(out);
+    Ok(rate)
+}
+
+/// The median time of a plan's run, from submits that hold as many runs as make them long enough.
+fn seconds(engine: &mut Engine, plan: &Plan) -> Result<f64> {
+    run(engine, plan, 1)?;
+    let mut repeats = 1;
+    let mut times = vec![run(engine, plan, repeats)?];
+    while times[0] < LEAST_TIME && repeats < 4096 {
+        repeats *= 2;
+        times[0] = run(engine, plan, repeats)?;
+    }
+    let wanted = if times[0] < SLOW { RUNS } else { SLOW_RUNS };
+    while times.len() < wanted {
+        times.push(run(engine, plan, repeats)?);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2] / repeats as f64)
+}
+
+/// The wall clock's time, in seconds, of one submit with so many runs.
+fn run(engine: &mut Engine, plan: &Plan, repeats: usize) -> Result<f64> {
+    let steps = vec![(plan, 0); repeats];
+    let start = Instant::now();
+    engine.submit(&steps, &[])?;
+    engine.flush()?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mix_is_as_fast_as_its_bytes_take() {
+        let unpack_gb_s = vec![(Format::F16, 10.0), (Format::Q4_0, 5.0)];
+        let ceilings = Ceilings { read_gb_s: 12.0, unpack_gb_s, gflop_s: 1.0 };
+        assert_eq!(ceilings.unpack_rate(&[(Format::F16, 7)]), Some(10.0));
+        // 10 bytes in 1 s and 10 bytes in 2 s.
+        let mixed = ceilings.unpack_rate(&[(Format::F16, 10), (Format::Q4_0, 10)]);
+        assert!((mixed.unwrap() - 20.0 / 3.0).abs() < 1e-12);
+        assert_eq!(ceilings.unpack_rate(&[(Format::F32, 1)]), None);
+        assert_eq!(ceilings.unpack_rate(&[]), None);
+    }
+
+    #[test]
+    fn a_row_of_every_format_fills_a_workgroup() {
+        for format in Format::ALL {
+            let planes = Weight::plane_bytes(format, columns(format));
+            assert_eq!(planes[0] as u64, GROUP_BYTES, "{format}");
+            assert!(
+                planes.get(1).is_none_or(|&scales| scales as u64 <= GROUP_BYTES / 4),
+                "{format}"
+            );
+        }
+    }
+}
