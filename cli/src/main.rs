@@ -1,2 +1,79 @@
-//! The command line of Pellucid.
-fn main() {}
+//! The command line of Pellucid: results on standard output, everything else on standard error.
+
+mod adapters;
+mod bench;
+mod case;
+mod generate;
+mod options;
+mod output;
+mod score;
+mod share;
+mod tokenize;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use log::{Level, LevelFilter};
+
+/// Runs and looks into language models on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "pellucid", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Continues a text
+    Generate(generate::Generate),
+    /// Tells how probable a text is
+    Score(score::Score),
+    /// Shows the tokens of a text
+    Tokenize(tokenize::Tokenize),
+    /// Lists the GPUs of this machine
+    Adapters(adapters::Adapters),
+    /// Measures the speed of a model, and of the GPU it runs on
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    let result = pollster::block_on(async {
+        match cli.command {
+            Command::Generate(command) => command.run().await,
+            Command::Score(command) => command.run().await,
+            Command::Tokenize(command) => command.run(),
+            Command::Adapters(command) => command.run().await,
+            Command::Bench(command) => command.run().await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has had enough of it.
+        Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("error: {}", output::one_line(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Warnings go to standard error; `RUST_LOG` asks for more. The graphics stack speaks of its own
+/// matters, which are errors of ours or nobody's: it is heard only if it is asked for by name.
+fn start_log() {
+    env_logger::Builder::new()
+        .filter_level(LevelFilter::Warn)
+        .filter_module("wgpu_core", LevelFilter::Error)
+        .filter_module("wgpu_hal", LevelFilter::Off)
+        .filter_module("naga", LevelFilter::Error)
+        .parse_default_env()
+        .format(|to, record| match record.level() {
+            Level::Error => writeln!(to, "error: {}", record.args()),
+            Level::Warn => writeln!(to, "warning: {}", record.args()),
+            level => writeln!(to, "{level} {}: {}", record.target(), record.args()),
+        })
+        .init();
+}

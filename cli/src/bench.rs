@@ -1,0 +1,232 @@
+//! `pellucid bench`: measures the speed of a model, and of the GPU it runs on.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use pellucid::Result;
+use pellucid::check::{self, Ceilings};
+use pellucid::generate::Llm;
+use pellucid::gpu::{Adapter, Engine, Gpu};
+use pellucid::model::Fit;
+use pellucid::weights::Checkpoint;
+use serde::Serialize;
+
+use crate::case::{self, Case};
+use crate::options::ModelOptions;
+use crate::output::{self, PerToken};
+use crate::share::{Shares, Work};
+
+/// Measures the speed of a model, and of the GPU it runs on.
+///
+/// Each figure is the median of several runs, after one that is not counted. A share says how much of
+/// the adapter's own ceiling is reached. Decoding: the weight bytes of a step times the steps a second,
+/// over the rate at which this adapter reads and unpacks the weights' formats. Reading a prompt: twice
+/// the layers' parameters times the tokens a second, over its multiplications and additions a second.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Counted runs of each case; at most 3 where one takes over 10 s
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Measure only this; may be given several times
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Case>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+/// A run that takes longer is slow, and few of it must do.
+const SLOW: Duration = Duration::from_secs(10);
+const SLOW_RUNS: usize = 3;
+
+/// Tokens a second, of every run and in the middle.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Speed {
+    pub(crate) median_tok_s: f64,
+    runs: Vec<f64>,
+}
+
+/// What `--json` prints; null is what was not asked for, does not fit the context, or needs a GPU.
+#[derive(Default, Serialize)]
+pub(crate) struct Report {
+    pub(crate) pp128: Option<Speed>,
+    pub(crate) pp512: Option<Speed>,
+    pub(crate) tg64: Option<Speed>,
+    tg64_context_512: Option<Speed>,
+    tg64_context_4096: Option<Speed>,
+    context_4096_over_512: Option<f64>,
+    pub(crate) batch4: Option<Speed>,
+    pub(crate) counters: Option<PerToken>,
+    ceilings: Option<Rates>,
+    shares: Shares,
+    adapter: Option<Adapter>,
+    plan: Option<String>,
+    memory: Option<Fit>,
+}
+
+/// The ceilings, in 10⁹ a second.
+#[derive(Serialize)]
+struct Rates {
+    read_gb_s: f64,
+    unpack_gb_s: BTreeMap<String, f64>,
+    gflop_s: f64,
+}
+
+impl Bench {
+    pub(crate) async fn run(&self) -> Result<()> {
+        let mut report = Report::default();
+        let mut ceilings = None;
+        let cases = self.only.iter().any(|case| *case != Case::Ceilings) || self.only.is_empty();
+        if cases {
+            // A wrong path should not be found only after the ceilings.
+            Checkpoint::open(self.model.path()?)?;
+        }
+        if self.wants(Case::Ceilings) {
+            ceilings = self.ceilings(&mut report).await?;
+        }
+        if cases {
+            self.speeds(&mut report, ceilings.as_ref()).await?;
+        }
+        report.ceilings = ceilings.map(Rates::from);
+        if self.json { output::json(&report) } else { report.show() }
+    }
+
+    fn wants(&self, case: Case) -> bool {
+        self.only.is_empty() || self.only.contains(&case)
+    }
+
+    /// The adapter's ceilings, on a device of their own, before the model takes its memory.
+    async fn ceilings(&self, report: &mut Report) -> Result<Option<Ceilings>> {
+        let Some(choice) = self.model.device.choice()? else { return Ok(None) };
+        let measured = match Gpu::open(&choice).await {
+            Ok(gpu) => {
+                output::note("ceilings: measuring");
+                report.adapter = Some(gpu.adapter().clone());
+                check::measure(&mut Engine::new(gpu))
+            }
+            Err(error) => Err(error),
+        };
+        let log = |error| log::warn!("no ceilings: {}", output::one_line(&error));
+        Ok(measured.map_err(log).ok())
+    }
+
+    /// The model's speeds, and their shares of the ceilings.
+    async fn speeds(&self, report: &mut Report, ceilings: Option<&Ceilings>) -> Result<()> {
+        let (mut llm, _) = self.model.load().await?;
+        report.pp128 = self.measure(&mut llm, Case::Pp128).await?;
+        report.pp512 = self.measure(&mut llm, Case::Pp512).await?;
+        report.tg64 = self.measure(&mut llm, Case::Tg64).await?;
+        report.tg64_context_512 = self.measure(&mut llm, Case::Tg64Context512).await?;
+        report.tg64_context_4096 = self.measure(&mut llm, Case::Tg64Context4096).await?;
+        if self.wants(Case::Tg64) {
+            report.counters = counters(&mut llm).await?;
+        }
+        if let (Some(long), Some(short)) = (&report.tg64_context_4096, &report.tg64_context_512) {
+            report.context_4096_over_512 = Some(long.median_tok_s / short.median_tok_s);
+        }
+        report.adapter = llm.adapter().cloned();
+        report.plan = llm.session().map(|session| session.choices().key());
+        report.memory = llm.fit();
+        let work = llm.session().map(|session| Work::new(session.model()));
+        if self.wants(Case::Batch4) {
+            // Four sequences need more room for keys, but only short ones: the model is loaded anew.
+            let mut options = self.model.options()?;
+            options.sequences = case::BATCH;
+            options.context = Some(case::BATCH_CONTEXT.min(llm.context()));
+            drop(llm);
+            let (mut llm, _) = self.model.load_with(&options).await?;
+            report.batch4 = self.measure(&mut llm, Case::Batch4).await?;
+        }
+        if let (Some(work), Some(ceilings)) = (work, ceilings) {
+            report.shares = Shares::new(report, &work, ceilings);
+        }
+        Ok(())
+    }
+
+    /// The speed of one case; `None` if it is not asked for or does not fit the context.
+    async fn measure(&self, llm: &mut Llm, case: Case) -> Result<Option<Speed>> {
+        if !self.wants(case) || case.context() > llm.context() {
+            return Ok(None);
+        }
+        let name = case.name();
+        output::note(&format!("{name}: warming up"));
+        let start = Instant::now();
+        let first = case.run(llm).await?;
+        let slow = start.elapsed() > SLOW;
+        let wanted = if slow { SLOW_RUNS.min(self.runs as usize) } else { self.runs as usize };
+        let mut runs = Vec::with_capacity(wanted);
+        if slow && case.has_long_start() {
+            // Reading the prompt is what took the time; one reading serves for several stretches.
+            runs = first.stretches(wanted);
+        }
+        while runs.len() < wanted {
+            runs.push(case.run(llm).await?.speed());
+            let speed = runs.last().copied();
+            output::note(&format!("{name}: run {}, {} tok/s", runs.len(), output::shown(speed)));
+        }
+        Ok(Some(Speed::new(runs)))
+    }
+}
+
+/// What the engine does for a token, from a short decoding; `None` by the reference.
+async fn counters(llm: &mut Llm) -> Result<Option<PerToken>> {
+    if llm.adapter().is_none() {
+        return Ok(None);
+    }
+    let drawn = 32.min(llm.context());
+    let prompt = case::prompt(llm, 1, 0);
+    let (generation, _) = llm.generate(&prompt, &case::request(drawn), &mut |_| {}).await?;
+    Ok(generation.counters.map(PerToken::from))
+}
+
+impl Speed {
+    fn new(runs: Vec<f64>) -> Self {
+        let mut sorted = runs.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let even = sorted.len().is_multiple_of(2);
+        let median_tok_s =
+            if even { f64::midpoint(sorted[middle - 1], sorted[middle]) } else { sorted[middle] };
+        Self { median_tok_s, runs }
+    }
+}
+
+impl From<Ceilings> for Rates {
+    fn from(ceilings: Ceilings) -> Self {
+        let rates = ceilings.unpack_gb_s.iter();
+        Self {
+            read_gb_s: ceilings.read_gb_s,
+            unpack_gb_s: rates.map(|(format, rate)| (format.to_string(), *rate)).collect(),
+            gflop_s: ceilings.gflop_s,
+        }
+    }
+}
+
+impl Report {
+    /// The table.
+    fn show(&self) -> Result<()> {
+        output::line(&output::place(self.adapter.as_ref()))?;
+        let rows = [
+            ("pp128", &self.pp128, self.shares.pp128),
+            ("pp512", &self.pp512, self.shares.pp512),
+            ("tg64", &self.tg64, self.shares.tg64),
+            ("tg64_context_512", &self.tg64_context_512, None),
+            ("tg64_context_4096", &self.tg64_context_4096, None),
+            ("batch4", &self.batch4, self.shares.batch4),
+        ];
+        for (name, speed, share) in rows {
+            let Some(speed) = speed else { continue };
+            let share = share.map_or_else(String::new, |share| format!("  {share:.2} of ceiling"));
+            output::line(&format!("{name:<18}{:>10.2} tok/s{share}", speed.median_tok_s))?;
+        }
+        let Some(ceilings) = &self.ceilings else { return Ok(()) };
+        output::line(&format!("{:<18}{:>10.2} GB/s", "reading", ceilings.read_gb_s))?;
+        for (format, rate) in &ceilings.unpack_gb_s {
+            output::line(&format!("{:<18}{rate:>10.2} GB/s", format!("unpacking {format}")))?;
+        }
+        output::line(&format!("{:<18}{:>10.2} GFLOP/s", "multiplying", ceilings.gflop_s))
+    }
+}

@@ -1,0 +1,289 @@
+//! The options that commands share, and the reading of what they are to work on.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use pellucid::generate::{self, Llm};
+use pellucid::gpu::AdapterChoice;
+use pellucid::names::Format;
+use pellucid::ops::CacheFormat;
+use pellucid::text::{Bos, Encode, Special};
+use pellucid::{Error, Result};
+
+/// Which model, where it runs, and how it is stored there.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelOptions {
+    /// A GGUF file, or a folder in Hugging Face's layout
+    #[arg(long, value_name = "FILE-OR-FOLDER")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+    /// Positions of a sequence [default: the smaller of the model's own and 4096]
+    #[arg(long, value_name = "N")]
+    context: Option<usize>,
+    /// How keys and values are stored
+    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    cache_type: CacheType,
+    /// Store the weights in this format instead of the file's
+    #[arg(long, value_name = "FORMAT")]
+    quantize: Option<Quantize>,
+}
+
+/// Where a model runs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DeviceOptions {
+    /// The graphics interface, or the reference on the CPU
+    #[arg(long)]
+    backend: Option<Backend>,
+    /// A part of the adapter's name, or its index among those of the backend
+    #[arg(long, value_name = "NAME-OR-INDEX")]
+    adapter: Option<String>,
+}
+
+/// The interfaces of `--backend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    Vulkan,
+    Metal,
+    Dx12,
+    Gl,
+    Cpu,
+}
+
+/// The formats of `--cache-type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CacheType {
+    F32,
+    F16,
+}
+
+/// The formats of `--quantize`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Quantize {
+    #[value(name = "q8_0")]
+    Q8_0,
+    #[value(name = "q4_0")]
+    Q4_0,
+}
+
+/// How text becomes tokens.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TextOptions {
+    /// Put no beginning-of-text token first, even where the tokenizer asks for one
+    #[arg(long)]
+    no_bos: bool,
+    /// Read the names of special tokens in the text as those tokens
+    #[arg(long)]
+    special: bool,
+}
+
+/// Token ids as the command line gives them.
+#[derive(Clone, Debug)]
+pub(crate) enum TokenList {
+    /// `1,2,3`.
+    Given(Vec<u32>),
+    /// `-`: the same from standard input.
+    Input,
+}
+
+impl Backend {
+    /// The name that the library knows; `None` for the reference.
+    pub(crate) fn interface(self) -> Option<&'static str> {
+        match self {
+            Self::Vulkan => Some("vulkan"),
+            Self::Metal => Some("metal"),
+            Self::Dx12 => Some("dx12"),
+            Self::Gl => Some("gl"),
+            Self::Cpu => None,
+        }
+    }
+}
+
+impl DeviceOptions {
+    /// The adapter that is asked for; `None` for the reference.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an adapter of the reference, which has none.
+    pub(crate) fn choice(&self) -> Result<Option<AdapterChoice>> {
+        let interface = match self.backend {
+            None => None,
+            Some(backend) => match (backend.interface(), &self.adapter) {
+                (None, None) => return Ok(None),
+                (None, Some(_)) => {
+                    let reason = "--adapter names a GPU, but --backend cpu runs on none";
+                    return Err(Error::Input(reason.to_owned()));
+                }
+                (interface, _) => interface.map(str::to_owned),
+            },
+        };
+        let adapter = self.adapter.clone();
+        Ok(Some(AdapterChoice { backend: interface, adapter, ..AdapterChoice::default() }))
+    }
+}
+
+impl ModelOptions {
+    /// The model's file or folder.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where none is given.
+    pub(crate) fn path(&self) -> Result<&Path> {
+        let missing = || Error::Input("give a model with --model FILE-OR-FOLDER".to_owned());
+        self.model.as_deref().ok_or_else(missing)
+    }
+
+    /// Loads the model; also says how long that took.
+    ///
+    /// # Errors
+    /// Those of [`Llm::load`] and [`ModelOptions::path`].
+    pub(crate) async fn load(&self) -> Result<(Llm, Duration)> {
+        self.load_with(&self.options()?).await
+    }
+
+    /// Loads the model with other options than those that the command line gives.
+    ///
+    /// # Errors
+    /// As [`ModelOptions::load`].
+    pub(crate) async fn load_with(&self, options: &generate::Options) -> Result<(Llm, Duration)> {
+        let path = self.path()?;
+        let start = Instant::now();
+        let bar = crate::output::loading_bar();
+        let mut progress = |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        };
+        let loaded = Llm::load(path, options, &mut progress).await;
+        bar.finish_and_clear();
+        let llm = loaded?;
+        if llm.adapter().is_none() && (self.quantize.is_some() || self.cache_type != CacheType::F32)
+        {
+            log::warn!("the reference on the CPU heeds neither --quantize nor --cache-type");
+        }
+        Ok((llm, start.elapsed()))
+    }
+
+    /// What the command line says, in the library's words.
+    ///
+    /// # Errors
+    /// As [`DeviceOptions::choice`].
+    pub(crate) fn options(&self) -> Result<generate::Options> {
+        let backend = match (self.device.choice()?, self.device.backend) {
+            (None, _) => generate::Backend::Cpu,
+            (Some(choice), None) => generate::Backend::Auto(choice),
+            (Some(choice), Some(_)) => generate::Backend::Gpu(choice),
+        };
+        Ok(generate::Options {
+            backend,
+            context: self.context,
+            sequences: 1,
+            cache: match self.cache_type {
+                CacheType::F32 => CacheFormat::F32,
+                CacheType::F16 => CacheFormat::F16,
+            },
+            quantize: self.quantize.map(|format| match format {
+                Quantize::Q8_0 => Format::Q8_0,
+                Quantize::Q4_0 => Format::Q4_0,
+            }),
+        })
+    }
+}
+
+impl TextOptions {
+    /// What the command line says, in the library's words.
+    pub(crate) fn encode(&self) -> Encode {
+        Encode {
+            bos: if self.no_bos { Bos::Never } else { Bos::Auto },
+            special: if self.special { Special::Recognise } else { Special::AsText },
+        }
+    }
+}
+
+impl FromStr for TokenList {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "-" {
+            return Ok(Self::Input);
+        }
+        let id = |word: &str| {
+            let word = word.trim();
+            let reason = || format!("{word:?} is no token id; give ids such as 1,2,3");
+            word.parse().map_err(|_| Error::Input(reason()))
+        };
+        text.split(',').map(id).collect::<Result<_>>().map(Self::Given)
+    }
+}
+
+impl TokenList {
+    /// The ids.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where standard input holds something else.
+    pub(crate) fn ids(&self) -> Result<Vec<u32>> {
+        match self {
+            Self::Given(ids) => Ok(ids.clone()),
+            Self::Input => match read_input()?.trim().parse()? {
+                Self::Given(ids) => Ok(ids),
+                Self::Input => Err(Error::Input("standard input holds no token ids".to_owned())),
+            },
+        }
+    }
+}
+
+/// How standard input is called in errors.
+const INPUT: &str = "standard input";
+
+/// All of standard input, exactly as it is.
+fn read_input() -> Result<String> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|source| Error::io(INPUT, source))?;
+    utf8(Path::new(INPUT), bytes)
+}
+
+fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::file(path, format!("is no text: not UTF-8 at byte {at}"))
+    })
+}
+
+/// A text given on the command line; `-` is standard input.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::File`] where standard input cannot be read or is no text.
+pub(crate) fn text(argument: &str) -> Result<String> {
+    if argument == "-" { read_input() } else { Ok(argument.to_owned()) }
+}
+
+/// A text file; `-` is standard input.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::File`] where the file cannot be read or is no text.
+pub(crate) fn file(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        return read_input();
+    }
+    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    utf8(path, bytes)
+}
+
+/// Fails where more most probable tokens are asked for than there are tokens.
+///
+/// # Errors
+/// [`Error::Input`], naming the option.
+pub(crate) fn check_top(option: &str, asked: Option<usize>, vocab: usize) -> Result<()> {
+    match asked {
+        Some(k) if k > vocab => {
+            Err(Error::Input(format!("{option} {k} is more than the vocabulary's {vocab} tokens")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A seed from the system's randomness; few enough bits that every reader of JSON keeps them all.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 11
+}

@@ -1,0 +1,102 @@
+//! What goes out: results on standard output, notes and progress on standard error.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use pellucid::gpu::{Adapter, Counters};
+use pellucid::{Error, Result};
+use serde::Serialize;
+
+/// How standard output is called in errors.
+const OUTPUT: &str = "standard output";
+
+/// Prints one JSON object and a line end. What is not a finite number becomes null.
+pub(crate) fn json(object: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(object)
+        .map_err(|error| Error::file(OUTPUT, format!("cannot write JSON: {error}")))?;
+    line(&text)
+}
+
+/// Prints a line.
+pub(crate) fn line(text: &str) -> Result<()> {
+    piece(&format!("{text}\n"))
+}
+
+/// Prints a piece of text at once, without waiting for the end of the line.
+pub(crate) fn piece(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|source| Error::io(OUTPUT, source))
+}
+
+/// Whether the error says that nobody reads our output any more, as after `| head`.
+pub(crate) fn is_closed(error: &Error) -> bool {
+    matches!(error, Error::Io { path, source }
+        if path == Path::new(OUTPUT) && source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes a line to standard error. Where that is closed, there is nobody to tell.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A message as one line: those of drivers may have several.
+pub(crate) fn one_line(message: &impl Display) -> String {
+    let text = message.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
+}
+
+/// A bar for the loading of a model; nothing unless standard error is a terminal.
+pub(crate) fn loading_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("loading {bar:30} {bytes} of {total_bytes}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Count a second; `None` for nothing, or in no time.
+pub(crate) fn rate(count: usize, time: Duration) -> Option<f64> {
+    (count > 0 && !time.is_zero()).then(|| count as f64 / time.as_secs_f64())
+}
+
+/// A rate in words.
+pub(crate) fn shown(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"))
+}
+
+/// Where a model runs, in words.
+pub(crate) fn place(adapter: Option<&Adapter>) -> String {
+    adapter.map_or_else(
+        || "the reference on the CPU".to_owned(),
+        |adapter| format!("{} ({})", adapter.name, adapter.backend),
+    )
+}
+
+/// What the engine did for one token.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct PerToken {
+    dispatches_per_token: f64,
+    passes_per_token: f64,
+    submits_per_token: f64,
+    readback_bytes_per_token: f64,
+    pub(crate) weight_bytes_per_token: f64,
+    allocations_per_token: f64,
+}
+
+impl From<(Counters, usize)> for PerToken {
+    /// From the totals of so many steps of one sequence.
+    fn from((counters, steps): (Counters, usize)) -> Self {
+        let each = |total: u64| total as f64 / steps as f64;
+        Self {
+            dispatches_per_token: each(counters.dispatches),
+            passes_per_token: each(counters.passes),
+            submits_per_token: each(counters.submits),
+            readback_bytes_per_token: each(counters.readback_bytes),
+            weight_bytes_per_token: each(counters.weight_bytes),
+            allocations_per_token: each(counters.allocations),
+        }
+    }
+}

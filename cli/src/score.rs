@@ -1,0 +1,79 @@
+//! `pellucid score`: tells how probable a text is.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pellucid::{Error, Result};
+use serde::Serialize;
+
+use crate::options::{self, ModelOptions, TextOptions, TokenList};
+use crate::output;
+
+/// Tells how probable a text is.
+#[derive(Debug, Args)]
+pub(crate) struct Score {
+    #[command(flatten)]
+    source: Source,
+    /// Give the K most probable tokens after each token as well (with --json)
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    top: Option<u32>,
+    /// Print one JSON object instead of the perplexity
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    text: TextOptions,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+/// What is to be scored.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// A text file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Token ids instead of a text, at most as many as the context holds
+    #[arg(long, value_name = "ID,ID,...")]
+    tokens: Option<TokenList>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    tokens: Vec<u32>,
+    logprobs: Vec<f32>,
+    perplexity: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top: Option<Vec<Vec<(u32, f32)>>>,
+}
+
+impl Score {
+    pub(crate) async fn run(&self) -> Result<()> {
+        let text = self.source.file.as_deref().map(options::file).transpose()?;
+        let ids = self.source.tokens.as_ref().map(TokenList::ids).transpose()?;
+        let (mut llm, _) = self.model.load().await?;
+        let top = self.top.map(|k| k as usize);
+        options::check_top("--top", top, llm.config().vocab)?;
+        let tokens = match ids {
+            // A text is scored in windows; ids are meant as they stand.
+            Some(ids) if ids.len() > llm.context() => {
+                return Err(Error::Context { asked: ids.len(), limit: llm.context() });
+            }
+            Some(ids) => ids,
+            None => llm.encode(&text.unwrap_or_default(), self.text.encode())?,
+        };
+        if let ([], Some(file)) = (tokens.as_slice(), &self.source.file) {
+            return Err(Error::file(file, "holds no text to score"));
+        }
+        let score = llm.score(&tokens, top).await?;
+        if self.json {
+            let (logprobs, perplexity, top) = (score.logprobs, score.perplexity, score.top);
+            return output::json(&Report { tokens, logprobs, perplexity, top });
+        }
+        let perplexity = score.perplexity.map_or_else(|| "-".to_owned(), |p| format!("{p:.4}"));
+        output::line(&format!("perplexity {perplexity}, {} tokens", tokens.len()))?;
+        output::note(&output::place(llm.adapter()));
+        Ok(())
+    }
+}

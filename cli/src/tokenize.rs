@@ -1,0 +1,66 @@
+//! `pellucid tokenize`: shows the tokens of a text.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pellucid::text::Tokenizer;
+use pellucid::weights::Checkpoint;
+use pellucid::{Error, Result};
+use serde::Serialize;
+
+use crate::options::{self, TextOptions};
+use crate::output;
+
+/// Shows the tokens of a text.
+#[derive(Debug, Args)]
+pub(crate) struct Tokenize {
+    /// The text; `-` reads standard input, line end included
+    #[arg(value_name = "TEXT")]
+    input: String,
+    /// Print one JSON object instead of a line for each token
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    text: TextOptions,
+    /// A GGUF file, a tokenizer.json, or a folder with a tokenizer's files
+    #[arg(long, value_name = "FILE-OR-FOLDER")]
+    model: Option<PathBuf>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    ids: Vec<u32>,
+    tokens: Vec<Option<String>>,
+}
+
+impl Tokenize {
+    pub(crate) fn run(&self) -> Result<()> {
+        let text = options::text(&self.input)?;
+        let missing = || Error::Input("give a model with --model FILE-OR-FOLDER".to_owned());
+        let tokenizer = tokenizer(self.model.as_deref().ok_or_else(missing)?)?;
+        let ids = tokenizer.encode(&text, self.text.encode())?;
+        let tokens = ids.iter().map(|&id| tokenizer.token(id)).collect();
+        let report = Report { ids, tokens };
+        if self.json {
+            return output::json(&report);
+        }
+        for (id, token) in report.ids.iter().zip(&report.tokens) {
+            output::line(&format!("{id:>6}  {}", token.as_deref().unwrap_or_default()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The tokenizer of a model, or one on its own; no weights are read.
+fn tokenizer(path: &Path) -> Result<Tokenizer> {
+    let found = if path.is_dir() {
+        Tokenizer::from_folder(path)?
+    } else if path.is_file() && path.extension().is_some_and(|extension| extension == "json") {
+        Some(Tokenizer::from_json(path)?)
+    } else {
+        Checkpoint::open(path)?.tokenizer()?
+    };
+    let files = "tokenizer.json, or vocab.json with merges.txt";
+    found.ok_or_else(|| Error::file(path, format!("has no tokenizer ({files})")))
+}
