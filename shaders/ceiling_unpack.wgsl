@@ -1,4 +1,4 @@
-// ceiling_unpack: out_i = the sum of LOADS words of weights, for how fast a format is unpacked here.
+// ceiling_unpack: out_i = the sum of LOADS words of weights: how fast a format is unpacked here.
 //
 //   weights  (N, words)  words = LOADS * WG: a row for each workgroup
 //   out      (N, WG)     written so that no compiler may drop the loads

@@ -194,17 +194,24 @@ async fn enumerate(backend: Option<&str>) -> Result<Vec<(Adapter, wgpu::Adapter)
     Ok(able.enumerate().map(|(index, adapter)| (describe(index, &adapter), adapter)).collect())
 }
 
+/// The adapters of one backend, or of all; those of GL come last.
+async fn every_adapter(backend: Option<&str>) -> Result<Vec<(Adapter, wgpu::Adapter)>> {
+    let mut found = enumerate(backend).await?;
+    if backend.is_none() && wgpu::Backends::from_env().is_none() {
+        found.extend(enumerate(Some("gl")).await?);
+    }
+    for (index, (adapter, _)) in found.iter_mut().enumerate() {
+        adapter.index = index;
+    }
+    Ok(found)
+}
+
 /// The adapters of this machine that can run compute shaders, those of GL last.
 ///
 /// # Errors
 /// [`Error::Input`] for an unknown backend.
 pub async fn adapters(backend: Option<&str>) -> Result<Vec<Adapter>> {
-    let mut found = enumerate(backend).await?;
-    if backend.is_none() && wgpu::Backends::from_env().is_none() {
-        found.extend(enumerate(Some("gl")).await?);
-    }
-    let described = found.into_iter().map(|(adapter, _)| adapter).enumerate();
-    Ok(described.map(|(index, adapter)| Adapter { index, ..adapter }).collect())
+    Ok(every_adapter(backend).await?.into_iter().map(|(adapter, _)| adapter).collect())
 }
 
 impl Gpu {
@@ -213,11 +220,14 @@ impl Gpu {
     /// # Errors
     /// [`Error::Adapter`] if none fits, with the list of those there are.
     pub async fn open(choice: &AdapterChoice) -> Result<Self> {
-        let mut found = enumerate(choice.backend.as_deref()).await?;
-        if found.is_empty() && choice.backend.is_none() {
-            found = enumerate(Some("gl")).await?;
-        }
+        let backend = choice.backend.as_deref();
         let wanted = choice.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+        // Looking for GL costs a start-up of its own: only where nothing else is there or an
+        // adapter is asked for by name, which may be one of GL's.
+        let mut found = if wanted.is_none() { enumerate(backend).await? } else { Vec::new() };
+        if found.is_empty() {
+            found = every_adapter(backend).await?;
+        }
         let fits = |adapter: &Adapter| match &wanted {
             None => true,
             Some(wanted) => {
