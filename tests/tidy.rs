@@ -209,3 +209,15 @@ fn shaders_use_no_inexact_functions() {
     }
     assert_none("functions whose accuracy WGSL leaves open", &wrong);
 }
+
+/// The map names only what is there.
+#[test]
+fn the_architecture_names_folders_and_files_that_exist() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let first_cells = map.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+    let names = first_cells.flat_map(|cell| cell.split('`').step_by(2)).collect::<Vec<_>>();
+    assert!(names.len() > 10, "the table of folders");
+    for name in names.into_iter().filter(|name| !name.trim().is_empty()) {
+        assert!(root().join(name).exists(), "ARCHITECTURE.md names {name}, which is not there");
+    }
+}
