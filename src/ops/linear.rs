@@ -67,7 +67,12 @@ impl Op for Linear<'_> {
             format!("x has {} columns, {} has {}", x.columns, weight.name, weight.columns)
         })?;
         let outputs = match store {
-            Store::SwiGlu => weight.rows / 2,
+            Store::SwiGlu => {
+                ensure(weight.rows.is_multiple_of(2), op, || {
+                    format!("{} has {} rows, not pairs of gate and up", weight.name, weight.rows)
+                })?;
+                weight.rows / 2
+            }
             Store::Cache { cache, .. } => {
                 ensure(cache.width.is_multiple_of(4), op, || {
                     format!("heads of {} do not fit into the cache by fours", cache.width)
