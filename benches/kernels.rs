@@ -1,5 +1,5 @@
 //! Times the linear map's variants per format and shape, taking turns, so that a busy machine
-//! slows all alike.
+//! slows all alike. Arguments filter: only the lines that contain all of them are timed.
 
 use std::time::Instant;
 
@@ -42,20 +42,36 @@ fn main() {
     let mut engine = Engine::new(gpu);
     let base = Choices::defaults(&caps);
     let lanes = caps.subgroups.filter(|(least, most)| least == most).map_or(0, |(size, _)| size);
-    let shapes = [(1, 2304, 768), (1, 768, 3072), (4, 3072, 768), (128, 3072, 768)];
+    let shapes = [
+        (1, 2304, 768),
+        (1, 768, 3072),
+        (1, 3072, 576),
+        (1, 49152, 576),
+        (4, 3072, 768),
+        (128, 3072, 768),
+    ];
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let chosen = |line: &str| wanted.iter().all(|word| line.contains(word.as_str()));
     for format in Format::ALL {
         for (t, n, k) in shapes {
+            let title = format!("{format:5} {t:3}x{n}x{k}");
+            let variants = variants(&base, t, lanes).into_iter();
+            let variants: Vec<_> =
+                variants.filter(|(name, _)| chosen(&format!("{title} {name}"))).collect();
+            if variants.is_empty() {
+                continue;
+            }
             let weight = Weight::named("w", format, n, k, caps.max_binding);
             for piece in &weight.parts {
                 for (plane, bytes) in piece.planes.iter().zip(Weight::plane_bytes(format, k)) {
-                    engine.create(*plane, (bytes * piece.rows) as u64).unwrap();
+                    engine.create(*plane, (bytes * piece.rows.next_multiple_of(4)) as u64).unwrap();
                 }
             }
             let (x, out) = (Tensor::lasting(t, k), Tensor::lasting(t, n));
             engine.create_tensor(&x).unwrap();
             engine.create_tensor(&out).unwrap();
             let mut contenders = Vec::new();
-            for (name, choices) in variants(&base, t, lanes) {
+            for (name, choices) in variants {
                 let mut recording = Recording::new();
                 let linear = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
                 linear.record(&mut recording, &choices).unwrap();
@@ -72,7 +88,7 @@ fn main() {
                 times.sort_by(f64::total_cmp);
                 let median = times[times.len() / 2];
                 println!(
-                    "{format:5} {t:3}x{n}x{k} {name:38} {:8.3} ms {:6.2} GB/s {:6.2} GFLOP/s",
+                    "{title} {name:38} {:8.3} ms {:6.2} GB/s {:6.2} GFLOP/s",
                     median * 1e3,
                     weight.bytes() as f64 / median / 1e9,
                     2.0 * (t * n * k) as f64 / median / 1e9

@@ -23,8 +23,9 @@ fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     if n >= params.count || t >= params.rows {
         return;
     }
-    // Rows past the end repeat the last one; their results are not stored.
+    // Rows past the end repeat the last ones; their results are not stored.
     let last_n = params.count - 1u;
+    let high = min(n + 4u, last_n / 4u * 4u);
     let last_t = params.rows - 1u;
     let x0 = t * params.x_stride;
     let x1 = min(t + 1u, last_t) * params.x_stride;
@@ -39,26 +40,22 @@ fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     var b0 = vec4(0.0); var b1 = vec4(0.0); var b2 = vec4(0.0); var b3 = vec4(0.0);
     var b4 = vec4(0.0); var b5 = vec4(0.0); var b6 = vec4(0.0); var b7 = vec4(0.0);
     for (var word = 0u; word < params.words; word++) {
-        let w0 = load_word(n, word);
-        let w1 = load_word(min(n + 1u, last_n), word);
-        let w2 = load_word(min(n + 2u, last_n), word);
-        let w3 = load_word(min(n + 3u, last_n), word);
-        let w4 = load_word(min(n + 4u, last_n), word);
-        let w5 = load_word(min(n + 5u, last_n), word);
-        let w6 = load_word(min(n + 6u, last_n), word);
-        let w7 = load_word(min(n + 7u, last_n), word);
+        let v = load_words(n, last_n, word);
+        let w = load_words(high, last_n, word);
         for (var four = 0u; four < WORD / 4u; four++) {
-            let a = mat4x4(word4(w0, four), word4(w1, four), word4(w2, four), word4(w3, four));
-            let b = mat4x4(word4(w4, four), word4(w5, four), word4(w6, four), word4(w7, four));
+            let a =
+                mat4x4(word4(v[0], four), word4(v[1], four), word4(v[2], four), word4(v[3], four));
+            let b =
+                mat4x4(word4(w[0], four), word4(w[1], four), word4(w[2], four), word4(w[3], four));
             let k = word * (WORD / 4u) + four;
-            var v = x[x0 + k]; a0 += v * a; b0 += v * b;
-            v = x[x1 + k]; a1 += v * a; b1 += v * b;
-            v = x[x2 + k]; a2 += v * a; b2 += v * b;
-            v = x[x3 + k]; a3 += v * a; b3 += v * b;
-            v = x[x4 + k]; a4 += v * a; b4 += v * b;
-            v = x[x5 + k]; a5 += v * a; b5 += v * b;
-            v = x[x6 + k]; a6 += v * a; b6 += v * b;
-            v = x[x7 + k]; a7 += v * a; b7 += v * b;
+            var u = x[x0 + k]; a0 += u * a; b0 += u * b;
+            u = x[x1 + k]; a1 += u * a; b1 += u * b;
+            u = x[x2 + k]; a2 += u * a; b2 += u * b;
+            u = x[x3 + k]; a3 += u * a; b3 += u * b;
+            u = x[x4 + k]; a4 += u * a; b4 += u * b;
+            u = x[x5 + k]; a5 += u * a; b5 += u * b;
+            u = x[x6 + k]; a6 += u * a; b6 += u * b;
+            u = x[x7 + k]; a7 += u * a; b7 += u * b;
         }
     }
     store_row(t, n, a0, b0);

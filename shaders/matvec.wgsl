@@ -19,22 +19,17 @@ override COLS: u32 = 1u;
 fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let n = ((group.x + group.y * 65535u) * (WG / LANES) + lane / LANES) * 4u;
     let last = params.count - 1u;
-    // Rows past the end repeat the last one; their results fall into padding or are not stored.
-    let n0 = min(n, last);
-    let n1 = min(n + 1u, last);
-    let n2 = min(n + 2u, last);
-    let n3 = min(n + 3u, last);
+    // Rows past the end repeat the last ones; their results fall into padding or are not stored.
+    let row = min(n, last / 4u * 4u);
     var sums: array<vec4<f32>, 8>;
     for (var word = lane % LANES; word < params.words; word += LANES) {
-        let w0 = load_word(n0, word);
-        let w1 = load_word(n1, word);
-        let w2 = load_word(n2, word);
-        let w3 = load_word(n3, word);
+        let w = load_words(row, last, word);
         for (var four = 0u; four < WORD / 4u; four++) {
-            let w = mat4x4(word4(w0, four), word4(w1, four), word4(w2, four), word4(w3, four));
+            let m =
+                mat4x4(word4(w[0], four), word4(w[1], four), word4(w[2], four), word4(w[3], four));
             let k = word * (WORD / 4u) + four;
             for (var t = 0u; t < COLS; t++) {
-                sums[t] += x[t * params.x_stride + k] * w;
+                sums[t] += x[t * params.x_stride + k] * m;
             }
         }
     }

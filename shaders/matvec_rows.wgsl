@@ -6,7 +6,9 @@
 //
 // Every lane has four rows of W to itself, so nothing is summed across lanes. Such an adapter pays
 // for a load per lane even where all lanes read the same address; so the lanes of a subgroup load
-// different fours of x, 32 values at a time, and pass them round.
+// different fours of x, 32 values at a time, and pass them round: lanes 0 to 3 hold the first four
+// fours in `near` and the second in `far`. The eight steps are written out, since passing from a
+// lane that the compiler knows costs one instruction, and from another a loop over all lanes.
 // Grid: (N / 4 / WG).
 // parts: weight, store
 struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }
@@ -19,51 +21,62 @@ override LANES: u32 = 8u;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 
+var<private> w: array<Word, 4>;
+var<private> row: u32;
+
+// Four values of a row of x; zeros past its end.
+fn x4(t: u32, k: u32) -> vec4<f32> {
+    let inside = f32(k < params.x_stride);
+    return inside * x[t * params.x_stride + min(k, params.x_stride - 1u)];
+}
+
+// Four rows by four columns: step k of the 32 values from word `first` on. What stands past the end
+// of a row repeats other values and meets zeros of x.
+fn weights4(first: u32, k: u32) -> mat4x4<f32> {
+    if k % (WORD / 4u) == 0u {
+        w = load_words(row, params.count - 1u, min(first + k / (WORD / 4u), params.words - 1u));
+    }
+    let four = k % (WORD / 4u);
+    return mat4x4(word4(w[0], four), word4(w[1], four), word4(w[2], four), word4(w[3], four));
+}
+
 @compute @workgroup_size(WG)
 fn matvec_rows(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let n = ((group.x + group.y * 65535u) * WG + lane) * 4u;
-    let last = params.count - 1u;
-    // Rows past the end repeat the last one; their results fall into padding or are not stored.
-    let n0 = min(n, last);
-    let n1 = min(n + 1u, last);
-    let n2 = min(n + 2u, last);
-    let n3 = min(n + 3u, last);
+    // Rows past the end repeat the last ones; their results fall into padding or are not stored.
+    row = min(n, (params.count - 1u) / 4u * 4u);
     var sums: array<vec4<f32>, 8>;
     var near: array<vec4<f32>, 8>;
     var far: array<vec4<f32>, 8>;
-    let words = 32u / WORD;
-    for (var first = 0u; first < params.words; first += words) {
+    for (var first = 0u; first < params.words; first += 32u / WORD) {
+        let k = first * (WORD / 4u) + lane % min(LANES, 8u);
         for (var t = 0u; t < COLS; t++) {
-            let k = t * params.x_stride + first * (WORD / 4u);
-            near[t] = x[k + lane % min(LANES, 8u)];
+            near[t] = x4(t, k);
             if LANES < 8u {
-                far[t] = x[k + LANES + lane % LANES];
+                far[t] = x4(t, k + 4u);
+            } else {
+                far[t] = subgroupShuffleXor(near[t], 4u);
             }
         }
-        for (var w = 0u; w < words; w++) {
-            let word = first + w;
-            if word >= params.words {
-                break;
-            }
-            let w0 = load_word(n0, word);
-            let w1 = load_word(n1, word);
-            let w2 = load_word(n2, word);
-            let w3 = load_word(n3, word);
-            for (var four = 0u; four < WORD / 4u; four++) {
-                let m = mat4x4(word4(w0, four), word4(w1, four), word4(w2, four), word4(w3, four));
-                let k = w * (WORD / 4u) + four;
-                for (var t = 0u; t < COLS; t++) {
-                    if k < LANES {
-                        sums[t] += subgroupShuffle(near[t], k) * m;
-                    } else {
-                        sums[t] += subgroupShuffle(far[t], k - LANES) * m;
-                    }
-                }
-            }
-        }
+        var m = weights4(first, 0u);
+        for (var t = 0u; t < COLS; t++) { sums[t] += subgroupBroadcast(near[t], 0u) * m; }
+        m = weights4(first, 1u);
+        for (var t = 0u; t < COLS; t++) { sums[t] += subgroupBroadcast(near[t], 1u) * m; }
+        m = weights4(first, 2u);
+        for (var t = 0u; t < COLS; t++) { sums[t] += subgroupBroadcast(near[t], 2u) * m; }
+        m = weights4(first, 3u);
+        for (var t = 0u; t < COLS; t++) { sums[t] += subgroupBroadcast(near[t], 3u) * m; }
+        m = weights4(first, 4u);
+        for (var t = 0u; t < COLS; t++) { sums[t] += subgroupBroadcast(far[t], 0u) * m; }
+        m = weights4(first, 5u);
+        for (var t = 0u; t < COLS; t++) { sums[t] += subgroupBroadcast(far[t], 1u) * m; }
+        m = weights4(first, 6u);
+        for (var t = 0u; t < COLS; t++) { sums[t] += subgroupBroadcast(far[t], 2u) * m; }
+        m = weights4(first, 7u);
+        for (var t = 0u; t < COLS; t++) { sums[t] += subgroupBroadcast(far[t], 3u) * m; }
     }
     for (var t = 0u; t < COLS; t++) {
         if n < params.count && t < params.rows {

@@ -9,6 +9,15 @@ fn load_word(row: u32, word: u32) -> Word {
     return Word(weights[row * params.words + word]);
 }
 
+fn load_words(first: u32, last: u32, word: u32) -> array<Word, 4> {
+    return array(
+        load_word(first, word),
+        load_word(min(first + 1u, last), word),
+        load_word(min(first + 2u, last), word),
+        load_word(min(first + 3u, last), word),
+    );
+}
+
 fn word4(word: Word, four: u32) -> vec4<f32> {
     let pair = select(word.halves.xy, word.halves.zw, four == 1u);
     let bits = vec4(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u);

@@ -279,7 +279,7 @@ impl Loader<'_> {
         let step = (READ_BYTES / (padded(columns) * 4)).max(1).next_multiple_of(8);
         for part in &weight.parts {
             for (plane, bytes) in part.planes.iter().zip(&plane_bytes) {
-                self.engine.create(*plane, (bytes * part.rows) as u64)?;
+                self.engine.create(*plane, (bytes * part.rows.next_multiple_of(4)) as u64)?;
             }
             for start in (0..part.rows).step_by(step) {
                 let count = step.min(part.rows - start);

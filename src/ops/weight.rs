@@ -68,13 +68,13 @@ impl Weight {
         Self { name: name.to_owned(), format, rows, columns, parts }
     }
 
-    /// The bytes of one row in each plane.
+    /// The bytes of one row in each plane; planes hold a multiple of four rows.
     pub fn plane_bytes(format: Format, columns: usize) -> Vec<usize> {
         match format {
             Format::F32 => vec![padded(columns) * 4],
             Format::F16 | Format::Bf16 => vec![padded(columns) * 2],
-            Format::Q8_0 => vec![columns, columns.div_ceil(32).next_multiple_of(2) * 2],
-            Format::Q4_0 => vec![columns / 2, columns.div_ceil(32).next_multiple_of(2) * 2],
+            Format::Q8_0 => vec![columns, columns / 32 * 2],
+            Format::Q4_0 => vec![columns / 2, columns / 32 * 2],
             Format::Q4_1 => vec![columns / 2, columns / 32 * 4],
         }
     }

@@ -141,9 +141,12 @@ pub(super) fn finite(format: Format, bytes: &[u8]) -> bool {
 /// Repacks whole rows of `columns` values for the GPU; every row becomes a multiple of 8 values.
 ///
 /// - F32, F16, BF16: one plane of the values, each row filled up with zeros.
-/// - `Q8_0`: the signed bytes, 32 a block; then the f16 scales, each row's count made even.
-/// - `Q4_0`: the 16 nibble bytes a block; then the scales as for `Q8_0`.
+/// - `Q8_0`: the signed bytes, 32 a block; then the f16 scales.
+/// - `Q4_0`: the 16 nibble bytes a block; then the f16 scales.
 /// - `Q4_1`: the 16 nibble bytes a block; then the pairs (f16 d, f16 m), 4 bytes a block.
+///
+/// Scales are those of four rows together, block by block, so that a kernel which works on four rows
+/// fetches them in one load; where rows are no multiple of four, zeros stand in.
 ///
 /// A partial row at the end is left out.
 pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
@@ -164,16 +167,15 @@ pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
     // A block starts with its scales; the rest are its quants.
     let scale_bytes = if format == Format::Q4_1 { 4 } else { 2 };
     let blocks = columns / format.block();
-    let scale_row = (blocks * scale_bytes).next_multiple_of(4);
     let quant_row = blocks * (format.block_bytes() - scale_bytes);
     let mut quants = Vec::with_capacity(rows.len() * quant_row);
-    let mut scales = Vec::with_capacity(rows.len() * scale_row);
-    for (index, row) in rows.enumerate() {
-        for block in row.chunks_exact(format.block_bytes()) {
-            scales.extend_from_slice(&block[..scale_bytes]);
-            quants.extend_from_slice(&block[scale_bytes..]);
+    let mut scales = vec![0; rows.len().next_multiple_of(4) * blocks * scale_bytes];
+    for (row, bytes) in rows.enumerate() {
+        for (block, bytes) in bytes.chunks_exact(format.block_bytes()).enumerate() {
+            let at = ((row / 4 * blocks + block) * 4 + row % 4) * scale_bytes;
+            scales[at..at + scale_bytes].copy_from_slice(&bytes[..scale_bytes]);
+            quants.extend_from_slice(&bytes[scale_bytes..]);
         }
-        scales.resize((index + 1) * scale_row, 0);
     }
     vec![quants, scales]
 }

@@ -88,24 +88,23 @@ fn float_rows_are_padded_to_eight_values() {
 
 #[test]
 fn block_rows_are_parted_into_quants_and_scales() {
-    // Two rows of three blocks: an odd count, so that scales of two bytes need padding.
+    // Six rows of three blocks: the second four of rows is half empty.
     for (format, scale, quants) in
         [(Format::Q8_0, 2_usize, 32), (Format::Q4_0, 2, 16), (Format::Q4_1, 4, 16)]
     {
         let size = format.block_bytes();
-        let bytes: Vec<u8> = (0..6 * size).map(|i| (i % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..18 * size).map(|i| (i % 251) as u8).collect();
         let parted = planes(format, 96, &bytes);
-        let scale_row = (3 * scale).next_multiple_of(4);
-        assert_eq!(parted[0].len(), 6 * quants, "{format}");
-        assert_eq!(parted[1].len(), 2 * scale_row, "{format}");
-        for block in 0..6 {
-            let from = &bytes[block * size..][..size];
-            let scale_at = block / 3 * scale_row + block % 3 * scale;
-            assert_eq!(&parted[0][block * quants..][..quants], &from[scale..], "{format}");
+        assert_eq!(parted[0].len(), 18 * quants, "{format}");
+        assert_eq!(parted[1].len(), 8 * 3 * scale, "{format}");
+        for index in 0..18 {
+            let (row, block) = (index / 3, index % 3);
+            let from = &bytes[index * size..][..size];
+            assert_eq!(&parted[0][index * quants..][..quants], &from[scale..], "{format}");
+            let scale_at = ((row / 4 * 3 + block) * 4 + row % 4) * scale;
             assert_eq!(&parted[1][scale_at..][..scale], &from[..scale], "{format}");
         }
-        if scale == 2 {
-            assert_eq!(parted[1][6..8], [0, 0], "{format}");
-        }
+        let empty = &parted[1][(4 * 3 + 2) * scale..][..2 * scale];
+        assert!(empty.iter().all(|byte| *byte == 0), "{format}");
     }
 }
