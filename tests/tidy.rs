@@ -1,4 +1,7 @@
-//! The rules of the house that a compiler does not know: floors, words, lengths.
+//! The rules of the house that a compiler does not know: floors, words, lengths, links.
+
+#[path = "tidy/links.rs"]
+mod links;
 
 use std::fs;
 use std::path::{Path, PathBuf};
