@@ -1,9 +1,9 @@
 // ceiling_unpack: out_i = the sum of LOADS words of weights: how fast a format is unpacked here.
 //
-//   weights  (4 N, words)  words = LOADS / 4 * WG: four rows for each workgroup
-//   out      (N, WG)       written so that no compiler may drop the loads
+//   weights  (N, words)  words = LOADS * WG: a row for each workgroup
+//   out      (N, WG)     written so that no compiler may drop the loads
 //
-// Neighbouring invocations load neighbouring 16-byte words of four rows, and unpack every value.
+// Neighbouring invocations load neighbouring 16-byte words, and unpack every value of them.
 // Grid: (N), spread over x and y.
 // parts: weight
 struct Params { words: u32, rows: u32 }
@@ -24,10 +24,10 @@ fn ceiling_unpack(
         return;
     }
     var sum = vec4<f32>(0.0);
-    for (var load = 0u; load < LOADS / 4u; load++) {
-        let w = load_words(row * 4u, row * 4u + 3u, load * WG + lane);
+    for (var load = 0u; load < LOADS; load++) {
+        let word = load_word(row, load * WG + lane);
         for (var four = 0u; four < WORD / 4u; four++) {
-            sum += word4(w[0], four) + word4(w[1], four) + word4(w[2], four) + word4(w[3], four);
+            sum += word4(word, four);
         }
     }
     out[row * WG + lane] = dot(sum, vec4(1.0));

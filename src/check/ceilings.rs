@@ -56,9 +56,6 @@ const LOADERS: u32 = 256;
 /// The 16-byte words that each of them loads.
 const LOADS: u32 = 8;
 
-/// Rows that one workgroup unpacks: as many as share a load of scales.
-const ROWS: u64 = 4;
-
 /// Bytes that one workgroup loads, without scales.
 const GROUP_BYTES: u64 = LOADERS as u64 * LOADS as u64 * 16;
 
@@ -86,7 +83,7 @@ const SLOW: f64 = 0.2;
 
 /// Consecutive weights that one dispatch reads.
 struct Piece {
-    /// Workgroups, of [`GROUP_BYTES`] each.
+    /// Workgroups, and rows of [`GROUP_BYTES`].
     groups: u32,
     words: BufferId,
     scales: BufferId,
@@ -120,7 +117,7 @@ fn memory(engine: &mut Engine, pieces: &[Piece]) -> Result<(f64, Vec<(Format, f6
     for format in Format::ALL {
         let plan = engine.prepare(&unpack(pieces, format))?;
         let row: usize = Weight::plane_bytes(format, columns(format)).iter().sum();
-        let bytes = groups * ROWS * row as u64;
+        let bytes = groups * row as u64;
         unpack_gb_s.push((format, bytes as f64 / seconds(engine, &plan)? / 1e9));
     }
     Ok((read_gb_s, unpack_gb_s))
@@ -160,7 +157,7 @@ fn filled(engine: &mut Engine, id: BufferId, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// The values in each of the rows that one workgroup unpacks.
+/// The values in a row that one workgroup unpacks.
 fn columns(format: Format) -> usize {
     let word = match format {
         Format::F32 => 4,
@@ -168,7 +165,7 @@ fn columns(format: Format) -> usize {
         Format::Q8_0 => 16,
         Format::Q4_0 | Format::Q4_1 => 32,
     };
-    (LOADERS * LOADS) as usize / ROWS as usize * word
+    (LOADERS * LOADS) as usize * word
 }
 
 fn read(pieces: &[Piece]) -> Recording {
@@ -192,7 +189,7 @@ fn unpack(pieces: &[Piece], format: Format) -> Recording {
         planes.truncate(Weight::plane_bytes(format, columns(format)).len());
         recording.push(Dispatch {
             program: loading("ceiling_unpack").part(part(&format!("weight_{format}"))),
-            params: bytemuck::bytes_of(&[LOADERS * LOADS / ROWS as u32, piece.groups, 0, 0]).to_vec(),
+            params: bytemuck::bytes_of(&[LOADERS * LOADS, piece.groups, 0, 0]).to_vec(),
             groups: vec![vec![Binding::Write(piece.out)], planes],
             grid: spread(piece.groups),
             weight_bytes: 0,
@@ -296,9 +293,11 @@ mod tests {
     fn a_row_of_every_format_fills_a_workgroup() {
         for format in Format::ALL {
             let planes = Weight::plane_bytes(format, columns(format));
-            assert_eq!(planes[0] as u64 * ROWS, GROUP_BYTES, "{format}");
-            let scales = planes.get(1).map_or(0, |&scales| scales as u64 * ROWS);
-            assert!(scales <= GROUP_BYTES / 4, "{format}");
+            assert_eq!(planes[0] as u64, GROUP_BYTES, "{format}");
+            assert!(
+                planes.get(1).is_none_or(|&scales| scales as u64 <= GROUP_BYTES / 4),
+                "{format}"
+            );
         }
     }
 }
