@@ -355,9 +355,10 @@ fn gpu_runner(
     };
     let fit = model::plan(&gpu, checkpoint, load, &session)?;
     log::info!(
-        "{} bytes of weights and {} of keys and values on {}",
+        "{} bytes of weights, {} of keys and values and {} of activations on {}",
         fit.weights,
         fit.cache,
+        fit.activations,
         gpu.adapter().name
     );
     let choices = Choices::defaults(gpu.caps());

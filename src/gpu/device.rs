@@ -93,6 +93,13 @@ impl Default for Caps {
     }
 }
 
+impl Caps {
+    /// The most bytes of a buffer that kernels bind whole.
+    pub fn max_buffer_bytes(&self) -> u64 {
+        self.max_binding.min(self.max_buffer)
+    }
+}
+
 /// What a device has reported.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use super::device::Gpu;
 use super::pipeline::{Pipeline, Pipelines};
 use super::readback::Readback;
-use super::recording::{Grid, Recording};
+use super::recording::{Grid, Recording, share};
 use super::tensor::{BufferId, Tensor};
 
 /// Executes recordings on one device. It owns every lasting buffer.
@@ -126,8 +126,7 @@ impl Engine {
     }
 
     fn storage(&mut self, bytes: u64) -> Result<wgpu::Buffer> {
-        let caps = self.gpu.caps();
-        let limit = caps.max_buffer.min(caps.max_binding);
+        let limit = self.gpu.caps().max_buffer_bytes();
         let size = bytes.max(16).next_multiple_of(16);
         if size > limit {
             return Err(Error::Memory(format!(
@@ -230,23 +229,11 @@ impl Engine {
 
     /// For each place of a recording, a shared buffer that is large enough.
     fn choose_places(&mut self, places: &[u64]) -> Result<Vec<usize>> {
-        let mut taken = vec![false; self.passing.len()];
-        let mut chosen = Vec::with_capacity(places.len());
-        for &bytes in places {
-            let fits = (0..self.passing.len())
-                .filter(|&index| !taken[index] && self.passing[index].size() >= bytes)
-                .min_by_key(|&index| self.passing[index].size());
-            let index = match fits {
-                Some(index) => index,
-                None => {
-                    let buffer = self.storage(bytes)?;
-                    self.passing.push(buffer);
-                    taken.push(false);
-                    self.passing.len() - 1
-                }
-            };
-            taken[index] = true;
-            chosen.push(index);
+        let mut sizes: Vec<u64> = self.passing.iter().map(wgpu::Buffer::size).collect();
+        let chosen = share(&mut sizes, places);
+        for &bytes in &sizes[self.passing.len()..] {
+            let buffer = self.storage(bytes)?;
+            self.passing.push(buffer);
         }
         Ok(chosen)
     }

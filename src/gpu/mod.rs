@@ -13,6 +13,6 @@ mod tensor;
 pub use device::{Adapter, AdapterChoice, Caps, Gpu, adapters};
 pub use engine::{Counters, Engine, Plan};
 pub use readback::Readback;
-pub use recording::{Binding, Dispatch, Grid, Recording};
+pub use recording::{Binding, Dispatch, Grid, Recording, shared_places};
 pub use shader::{Kernel, Need, Part, Program, Target, link};
 pub use tensor::{BufferId, Tensor, padded};

@@ -155,6 +155,32 @@ impl Recording {
     }
 }
 
+/// The bytes of each passing buffer that an engine makes for these recordings, prepared in this
+/// order: they run one after another, so that they share buffers.
+pub fn shared_places(recordings: &[&Recording]) -> Vec<u64> {
+    let mut shared = Vec::new();
+    for recording in recordings {
+        share(&mut shared, &recording.places().1);
+    }
+    shared
+}
+
+/// Chooses a shared buffer for each place of a recording, the smallest that is large enough; where
+/// there is none, adds one. Gives the index of each.
+pub(super) fn share(shared: &mut Vec<u64>, places: &[u64]) -> Vec<usize> {
+    let mut chosen: Vec<usize> = Vec::with_capacity(places.len());
+    for &bytes in places {
+        let fits = (0..shared.len())
+            .filter(|index| !chosen.contains(index) && shared[*index] >= bytes)
+            .min_by_key(|&index| shared[index]);
+        chosen.push(fits.unwrap_or_else(|| {
+            shared.push(bytes.max(16).next_multiple_of(16));
+            shared.len() - 1
+        }));
+    }
+    chosen
+}
+
 /// One line a dispatch: the schedule, as the snapshot test prints it.
 impl fmt::Display for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

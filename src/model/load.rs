@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::config::{Mlp, Norm, Position};
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Engine, Tensor, padded};
+use crate::gpu::{BufferId, Caps, Engine, Tensor, padded};
 use crate::names::Format;
 use crate::ops::{MAX_HEAD_WIDTH, Weight, rope_table};
 use crate::weights::{Checkpoint, Matrix, Part, dequantize, planes, quantize};
@@ -36,7 +36,10 @@ const READ_BYTES: usize = 8 << 20;
 const FLUSH_BYTES: u64 = 64 << 20;
 
 struct Loader<'a> {
-    engine: &'a mut Engine,
+    /// Without, weights get their names and their places but neither memory nor numbers.
+    engine: Option<&'a mut Engine>,
+    /// The most bytes that a buffer may have.
+    limit: u64,
     checkpoint: &'a Checkpoint,
     options: LoadOptions,
     progress: &'a mut dyn FnMut(u64, u64),
@@ -65,63 +68,46 @@ impl Model {
         options: LoadOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        let config = checkpoint.config().clone();
-        if config.head_width > MAX_HEAD_WIDTH {
-            return Err(Error::unsupported(
-                format!("a head width of {}", config.head_width),
-                format!("up to {MAX_HEAD_WIDTH}"),
-            ));
-        }
-        let total = file_bytes(checkpoint)?;
-        let mut loader =
-            Loader { engine, checkpoint, options, progress, done: 0, total, unflushed: 0 };
-        let embed = loader.matrix(&[Part::Embed], Join::Stack, 0)?;
-        let positions = match config.position {
-            Position::Learned => Some(loader.table(Part::Positions)?),
-            Position::Rope(_) => None,
-        };
-        let rope = match &config.position {
-            Position::Rope(_) => Some(loader.rope()?),
-            Position::Learned => None,
-        };
-        let blocks = (0..config.layers).map(|layer| loader.block(layer)).collect::<Result<_>>()?;
-        let final_norm = loader.norm(Part::FinalNorm, Part::FinalNormBias, 0)?;
-        let head = if config.tied_head {
-            None
-        } else {
-            Some(loader.matrix(&[Part::Head], Join::Stack, 0)?)
-        };
-        engine.flush()?;
-        Ok(Self { config, embed, positions, rope, blocks, final_norm, head })
+        let (total, limit) = (file_bytes(checkpoint)?, engine.gpu().caps().max_buffer_bytes());
+        let engine = Some(engine);
+        let loader =
+            Loader { engine, limit, checkpoint, options, progress, done: 0, total, unflushed: 0 };
+        loader.model()
     }
-}
 
-/// Every weight of a checkpoint.
-fn matrices(checkpoint: &Checkpoint) -> Result<Vec<Matrix>> {
-    let mut matrices = Vec::new();
-    for part in Part::ALL {
-        for layer in 0..if part.in_layer() { checkpoint.config().layers } else { 1 } {
-            if checkpoint.has(part, layer) {
-                matrices.push(checkpoint.matrix(part, layer)?);
-            }
-        }
+    /// The same model by name only: enough to record what a run would do, to weigh it, and to know
+    /// what it will take before anything is allocated.
+    ///
+    /// # Errors
+    /// Those of a checkpoint that does not hold together.
+    pub fn named(checkpoint: &Checkpoint, options: LoadOptions, caps: &Caps) -> Result<Self> {
+        let (limit, progress) = (caps.max_buffer_bytes(), &mut |_, _| {});
+        let loader = Loader {
+            engine: None,
+            limit,
+            checkpoint,
+            options,
+            progress,
+            done: 0,
+            total: 0,
+            unflushed: 0,
+        };
+        loader.model()
     }
-    Ok(matrices)
 }
 
 /// The bytes of all weights as they lie in the file.
 fn file_bytes(checkpoint: &Checkpoint) -> Result<u64> {
-    Ok(matrices(checkpoint)?.iter().map(|m| m.row_bytes() as u64 * m.rows as u64).sum())
-}
-
-/// The bytes of all weights as they will lie on the device.
-pub(super) fn device_bytes(checkpoint: &Checkpoint, options: LoadOptions) -> Result<u64> {
-    let bytes = |matrix: &Matrix| {
-        let format = if matrix.rows == 1 { Format::F32 } else { device_format(matrix, options) };
-        Weight::plane_bytes(format, matrix.columns).iter().sum::<usize>() as u64
-            * matrix.rows as u64
-    };
-    Ok(matrices(checkpoint)?.iter().map(bytes).sum())
+    let mut bytes = 0;
+    for part in Part::ALL {
+        for layer in 0..if part.in_layer() { checkpoint.config().layers } else { 1 } {
+            if checkpoint.has(part, layer) {
+                let matrix = checkpoint.matrix(part, layer)?;
+                bytes += matrix.row_bytes() as u64 * matrix.rows as u64;
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// The format that a matrix will have on the device.
@@ -133,6 +119,36 @@ fn device_format(matrix: &Matrix, options: LoadOptions) -> Format {
 }
 
 impl Loader<'_> {
+    fn model(mut self) -> Result<Model> {
+        let config = self.checkpoint.config().clone();
+        if config.head_width > MAX_HEAD_WIDTH {
+            return Err(Error::unsupported(
+                format!("a head width of {}", config.head_width),
+                format!("up to {MAX_HEAD_WIDTH}"),
+            ));
+        }
+        let embed = self.matrix(&[Part::Embed], Join::Stack, 0)?;
+        let positions = match config.position {
+            Position::Learned => Some(self.table(Part::Positions)?),
+            Position::Rope(_) => None,
+        };
+        let rope = match &config.position {
+            Position::Rope(_) => Some(self.rope()?),
+            Position::Learned => None,
+        };
+        let blocks = (0..config.layers).map(|layer| self.block(layer)).collect::<Result<_>>()?;
+        let final_norm = self.norm(Part::FinalNorm, Part::FinalNormBias, 0)?;
+        let head = if config.tied_head {
+            None
+        } else {
+            Some(self.matrix(&[Part::Head], Join::Stack, 0)?)
+        };
+        if let Some(engine) = self.engine {
+            engine.flush()?;
+        }
+        Ok(Model { config, embed, positions, rope, blocks, final_norm, head })
+    }
+
     fn block(&mut self, layer: usize) -> Result<Block> {
         let config = self.checkpoint.config().clone();
         let norm1 = self.norm(Part::Norm1, Part::Norm1Bias, layer)?;
@@ -215,22 +231,29 @@ impl Loader<'_> {
     /// A whole table as f32: the learned positions.
     fn table(&mut self, part: Part) -> Result<Tensor> {
         let matrix = self.checkpoint.matrix(part, 0)?;
-        let values = matrix.values(0..matrix.rows)?;
-        self.count(matrix.row_bytes() as u64 * matrix.rows as u64);
+        let values = self.values(&matrix)?;
         self.upload(matrix.rows, &values)
     }
 
     fn rope(&mut self) -> Result<BufferId> {
         let config = self.checkpoint.config();
-        let table = rope_table(&config.rope_frequencies(), config.context);
         let id = BufferId::fresh();
-        self.engine.create(id, table.len() as u64 * 4)?;
-        self.engine.write(id, 0, bytemuck::cast_slice(&table))?;
+        let table = rope_table(&config.rope_frequencies(), config.context);
+        self.create(id, table.len() as u64 * 4)?;
+        self.write(id, 0, bytemuck::cast_slice(&table))?;
         Ok(id)
     }
 
     fn vector(&mut self, part: Part, layer: usize) -> Result<Vec<f32>> {
         let matrix = self.checkpoint.matrix(part, layer)?;
+        self.values(&matrix)
+    }
+
+    /// A whole matrix in f32; zeros where only names are wanted.
+    fn values(&mut self, matrix: &Matrix) -> Result<Vec<f32>> {
+        if self.engine.is_none() {
+            return Ok(vec![0.0; matrix.rows * matrix.columns]);
+        }
         self.count(matrix.row_bytes() as u64 * matrix.rows as u64);
         matrix.values(0..matrix.rows)
     }
@@ -253,8 +276,10 @@ impl Loader<'_> {
 
     fn upload(&mut self, rows: usize, values: &[f32]) -> Result<Tensor> {
         let tensor = Tensor::lasting(rows, values.len() / rows);
-        self.engine.create_tensor(&tensor)?;
-        self.engine.write_tensor(&tensor, values)?;
+        if let Some(engine) = &mut self.engine {
+            engine.create_tensor(&tensor)?;
+            engine.write_tensor(&tensor, values)?;
+        }
         Ok(tensor)
     }
 
@@ -273,25 +298,41 @@ impl Loader<'_> {
         let names: Vec<&str> = matrices.iter().map(|matrix| matrix.name.as_str()).collect();
         let columns = matrices[0].columns;
         let rows = matrices.iter().map(|matrix| matrix.rows).sum();
-        let limit = self.engine.gpu().caps().max_binding.min(self.engine.gpu().caps().max_buffer);
-        let weight = Weight::named(&names.join("|"), format, rows, columns, limit);
+        let weight = Weight::named(&names.join("|"), format, rows, columns, self.limit);
+        if self.engine.is_some() {
+            self.fill(&weight, &matrices, join)?;
+        }
+        Ok(weight)
+    }
+
+    /// Makes a weight's planes and reads its rows into them, piece by piece.
+    fn fill(&mut self, weight: &Weight, matrices: &[Matrix], join: Join) -> Result<()> {
+        let (format, columns) = (weight.format, weight.columns);
         let plane_bytes = Weight::plane_bytes(format, columns);
         let step = (READ_BYTES / (padded(columns) * 4)).max(1).next_multiple_of(8);
         for part in &weight.parts {
             for (plane, bytes) in part.planes.iter().zip(&plane_bytes) {
-                self.engine.create(*plane, (bytes * part.rows.next_multiple_of(4)) as u64)?;
+                self.create(*plane, (bytes * part.rows.next_multiple_of(4)) as u64)?;
             }
             for start in (0..part.rows).step_by(step) {
                 let count = step.min(part.rows - start);
                 let from = part.first + start;
-                let bytes = self.read(&matrices, join, from..from + count, format)?;
+                let bytes = self.read(matrices, join, from..from + count, format)?;
                 let packed = planes(format, columns, &bytes);
                 for ((plane, bytes), data) in part.planes.iter().zip(&plane_bytes).zip(&packed) {
-                    self.engine.write(*plane, (bytes * start) as u64, data)?;
+                    self.write(*plane, (bytes * start) as u64, data)?;
                 }
             }
         }
-        Ok(weight)
+        Ok(())
+    }
+
+    fn create(&mut self, id: BufferId, bytes: u64) -> Result<()> {
+        self.engine.as_mut().map_or(Ok(()), |engine| engine.create(id, bytes))
+    }
+
+    fn write(&self, id: BufferId, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.engine.as_ref().map_or(Ok(()), |engine| engine.write(id, offset, bytes))
     }
 
     /// The bytes of some rows of the joined matrix, in `format`.
@@ -338,7 +379,9 @@ impl Loader<'_> {
         self.count(bytes.len() as u64);
         if self.unflushed >= FLUSH_BYTES {
             self.unflushed = 0;
-            self.engine.flush()?;
+            if let Some(engine) = &self.engine {
+                engine.flush()?;
+            }
         }
         if matrix.format == format {
             return Ok(bytes);

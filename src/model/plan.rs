@@ -2,12 +2,11 @@
 
 use crate::config::{Config, Mlp};
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Gpu};
-use crate::ops::{Cache, CacheFormat};
+use crate::gpu::{BufferId, Gpu, shared_places};
+use crate::ops::{Cache, CacheFormat, Choices};
 use crate::weights::Checkpoint;
 
-use super::load::device_bytes;
-use super::{Fit, LoadOptions, Model};
+use super::{Fit, LoadOptions, Model, Tape, forward, logits};
 
 /// How much a session holds.
 #[derive(Clone, Copy, Debug)]
@@ -55,22 +54,27 @@ pub fn context(config: &Config, asked: Option<usize>) -> Result<usize> {
     Ok(context)
 }
 
-/// How many rows a chunk has: as many as stay within the budgets of operations and of logits.
-pub(super) fn chunk_rows(model: &Model) -> usize {
-    let config = &model.config;
+/// How many rows a chunk has: as many as stay within the budgets of operations and of logits, and no
+/// more than there are positions.
+pub(super) fn chunk_rows(config: &Config, options: &SessionOptions) -> Result<usize> {
+    let positions = context(config, options.context)? * options.sequences;
+    if let Some(rows) = options.chunk {
+        return Ok(rows.clamp(1, positions));
+    }
     let hidden = config.mlp.hidden() * if matches!(config.mlp, Mlp::SwiGlu { .. }) { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
     let operations = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
     let rows = (OPERATIONS / operations) as usize;
-    rows.min(LOGIT_BYTES / (4 * config.vocab)).clamp(1, MOST_ROWS)
+    Ok(rows.min(LOGIT_BYTES / (4 * config.vocab)).min(positions).clamp(1, MOST_ROWS))
 }
 
-/// What model and caches will take on a device, checked against its limits before anything is
-/// allocated; activations are not known before a recording and count as 0.
+/// What a model, its caches and its activations will take on a device, checked against the device's
+/// limits before anything is allocated. Activations are those of reading a prompt and of drawing
+/// from it, as a dry recording of both tells.
 ///
 /// # Errors
-/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for a cache over the limits;
-/// that one names the largest context that fits.
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for a buffer over the limits;
+/// for a cache it names the largest context that fits.
 pub fn plan(
     gpu: &Gpu,
     checkpoint: &Checkpoint,
@@ -79,11 +83,38 @@ pub fn plan(
 ) -> Result<Fit> {
     let cache = layer_cache(checkpoint.config(), options)?;
     check_cache(gpu, &cache)?;
+    let model = Model::named(checkpoint, load, gpu.caps())?;
+    let places = activations(&model, &Choices::defaults(gpu.caps()), &cache, options)?;
+    let limit = gpu.caps().max_buffer_bytes();
+    if let Some(bytes) = places.iter().find(|bytes| **bytes > limit) {
+        return Err(Error::Memory(format!(
+            "reading a prompt needs a buffer of {bytes} bytes, and {} binds {limit}",
+            gpu.adapter().name
+        )));
+    }
     Ok(Fit {
-        weights: device_bytes(checkpoint, load)?,
+        weights: model.bytes(),
         cache: 2 * cache.bytes() * checkpoint.config().layers as u64,
-        activations: 0,
+        activations: places.iter().sum(),
     })
+}
+
+/// The bytes of the buffers that hold activations while a prompt is read and continued.
+fn activations(
+    model: &Model,
+    choices: &Choices,
+    cache: &Cache,
+    options: &SessionOptions,
+) -> Result<Vec<u64>> {
+    let config = &model.config;
+    let (rows, caches) = (BufferId::fresh(), vec![*cache; config.layers]);
+    let mut reading = Tape::new(choices);
+    forward(&mut reading, model, &caches, rows, chunk_rows(config, options)?)?;
+    let mut drawing = Tape::new(choices);
+    let x = forward(&mut drawing, model, &caches, rows, options.sequences)?;
+    let raw = drawing.tensor(options.sequences, config.vocab);
+    logits(&mut drawing, model, x, None, raw)?;
+    Ok(shared_places(&[&reading.finish().0, &drawing.finish().0]))
 }
 
 /// The shape of one layer's cache; its buffers are named but not made.
@@ -100,7 +131,7 @@ pub(super) fn layer_cache(config: &Config, options: &SessionOptions) -> Result<C
 }
 
 pub(super) fn check_cache(gpu: &Gpu, cache: &Cache) -> Result<()> {
-    let limit = gpu.caps().max_binding.min(gpu.caps().max_buffer);
+    let limit = gpu.caps().max_buffer_bytes();
     if cache.bytes() <= limit {
         return Ok(());
     }

@@ -89,7 +89,7 @@ impl Session {
             engine.create(cache.k, cache.bytes())?;
             engine.create(cache.v, cache.bytes())?;
         }
-        let chunk = options.chunk.unwrap_or_else(|| chunk_rows(&model)).max(1);
+        let chunk = chunk_rows(config, &options)?;
         let (rows, targets, log_probs) = (BufferId::fresh(), BufferId::fresh(), BufferId::fresh());
         engine.create(rows, (chunk * size_of::<Row>()) as u64)?;
         engine.create(targets, chunk as u64 * 4)?;

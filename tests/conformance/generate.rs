@@ -4,8 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use pellucid::generate::{Backend, Finish, Generation, Llm, Options, Request};
+use pellucid::gpu::{AdapterChoice, Gpu};
+use pellucid::model::{LoadOptions, SessionOptions, plan};
 use pellucid::names::Sampling;
 use pellucid::text::Encode;
+use pellucid::weights::Checkpoint;
 use pollster::block_on;
 use serde_json::Value;
 
@@ -18,7 +21,7 @@ fn model(case: &Path) -> PathBuf {
 }
 
 fn load(path: &Path, options: Options) -> Llm {
-    let backend = Backend::Gpu(pellucid::gpu::AdapterChoice::default());
+    let backend = Backend::Gpu(AdapterChoice::default());
     block_on(Llm::load(path, &Options { backend, ..options }, &mut |_, _| {})).unwrap()
 }
 
@@ -79,6 +82,26 @@ fn a_step_costs_what_it_may() {
             assert_eq!(counters.readback_bytes, bytes * steps, "{}", case.display());
             assert_eq!(counters.allocations, 0, "{}", case.display());
         }
+    }
+}
+
+/// What is told before loading is what is then taken.
+#[test]
+fn the_plan_of_memory_holds() {
+    for (case, _) in cases() {
+        let checkpoint = Checkpoint::open(&model(&case)).unwrap();
+        let gpu = block_on(Gpu::open(&AdapterChoice::default())).unwrap();
+        let options = SessionOptions::default();
+        let planned = plan(&gpu, &checkpoint, LoadOptions::default(), &options).unwrap();
+        let mut llm = load(&model(&case), Options::default());
+        let prompt = vec![1; llm.context()];
+        generate(&mut llm, &prompt, &greedy(1));
+        let taken = llm.fit().unwrap();
+        let name = case.display();
+        assert_eq!((taken.weights, taken.cache), (planned.weights, planned.cache), "{name}");
+        // The prompt's last row is read with the first step, so that its chunk is a row shorter.
+        let (taken, planned) = (taken.activations as f64, planned.activations as f64);
+        assert!(taken <= planned && taken > 0.9 * planned, "{name}: {taken} of {planned}");
     }
 }
 
