@@ -62,6 +62,8 @@ pub enum Error {
     Adapter(String),
     /// The device failed while working.
     Device(String),
+    /// The device has gone: reset by a watchdog, unplugged, or given up. Another may be opened.
+    Lost(String),
     /// The plan does not fit into the memory or the limits of the adapter.
     Memory(String),
 }
@@ -108,6 +110,9 @@ impl fmt::Display for Error {
                 write!(f, "{reason}")
             }
             Self::Memory(reason) => write!(f, "{reason}"),
+            Self::Lost(reason) => {
+                write!(f, "the device was lost: {reason}; run again, or use --backend cpu")
+            }
             Self::Context { asked, limit } => write!(
                 f,
                 "{asked} tokens do not fit into a context of {limit}; shorten the text or raise --context"

@@ -105,6 +105,8 @@ impl Caps {
 pub(super) enum Fault {
     /// It has no memory left.
     Memory,
+    /// It has gone, for good.
+    Lost(String),
     /// Anything else.
     Other(String),
 }
@@ -307,6 +309,14 @@ impl Gpu {
                 slot.get_or_insert(fault);
             }
         }));
+        let note = Arc::clone(&fault);
+        device.set_device_lost_callback(move |reason, text| {
+            log::debug!("device lost ({reason:?}): {text}");
+            // It counts more than what was noted before, which it may well have caused.
+            if let Ok(mut slot) = note.lock() {
+                *slot = Some(Fault::Lost(text));
+            }
+        });
         let poller = Poller::new(device.clone());
         Ok(Self { device, queue, poller, fault, caps, adapter: description })
     }
@@ -321,6 +331,14 @@ impl Gpu {
         &self.adapter
     }
 
+    /// Gives the device up at once: whatever waits for it, and all that is asked of it from now on,
+    /// ends in [`Error::Lost`].
+    pub fn destroy(&self) {
+        self.device.destroy();
+        // Natively the loss is reported while polling; that this fails is what was asked for.
+        drop(self.device.poll(wgpu::PollType::Poll));
+    }
+
     /// Fails if the device has reported a fault since it was opened.
     pub fn check(&self) -> Result<()> {
         match self.fault.lock() {
@@ -330,6 +348,9 @@ impl Gpu {
                     "{} has no memory left; try a shorter --context, --cache-type f16 or --quantize q8_0",
                     self.adapter.name
                 ))),
+                Some(Fault::Lost(text)) => {
+                    Err(Error::Lost(format!("{} ({text})", self.adapter.name)))
+                }
                 Some(Fault::Other(text)) => {
                     Err(Error::Device(format!("{}: {text}", self.adapter.name)))
                 }

@@ -333,10 +333,10 @@ impl Engine {
     /// [`Error::Device`] if the device fails meanwhile.
     pub async fn finish(&mut self, mut readback: Readback) -> Result<Vec<u8>> {
         let bytes = (&mut readback).await;
+        self.gpu.check()?;
         if self.staging.len() < 16 {
             self.staging.push(readback.into_staging());
         }
-        self.gpu.check()?;
         bytes
     }
 

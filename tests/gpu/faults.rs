@@ -1,0 +1,72 @@
+//! What happens when a device goes away: everything ends in an error, and nothing waits for ever.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use pellucid::Error;
+use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Recording, Tensor};
+use pellucid::ops::{Add, Choices, Op};
+
+/// Longer than anything here takes on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs in a thread of its own, and fails if it does not come to an end.
+fn within_patience(run: impl FnOnce() + Send + 'static) {
+    let (done, finished) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        run();
+        // Nobody listens any more only if patience has run out.
+        let _ = done.send(());
+    });
+    match finished.recv_timeout(PATIENCE) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("something waits for a lost device"),
+        _ => worker.join().unwrap(),
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new(pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("an adapter"))
+}
+
+#[track_caller]
+fn assert_lost<T>(result: Result<T, Error>) {
+    match result {
+        Err(Error::Lost(reason)) => assert!(!reason.is_empty()),
+        Err(other) => panic!("not the loss of the device, but: {other}"),
+        Ok(_) => panic!("a lost device still works"),
+    }
+}
+
+#[test]
+fn a_read_under_way_ends_when_the_device_goes() {
+    within_patience(|| {
+        let mut engine = engine();
+        let buffer = BufferId::fresh();
+        engine.create(buffer, 1 << 20).unwrap();
+        let readback = engine.submit(&[], &[(buffer, 0, 1 << 20)]).unwrap().unwrap();
+        engine.gpu().destroy();
+        // What had been copied before may still arrive; what comes after may not.
+        drop(pollster::block_on(engine.finish(readback)));
+        assert_lost(engine.submit(&[], &[(buffer, 0, 16)]));
+    });
+}
+
+#[test]
+fn a_lost_device_refuses_everything() {
+    within_patience(|| {
+        let mut engine = engine();
+        let tensor = Tensor::lasting(4, 8);
+        engine.create_tensor(&tensor).unwrap();
+        let mut recording = Recording::new();
+        let choices = Choices::defaults(engine.gpu().caps());
+        Add { x: tensor, out: Tensor { buffer: BufferId::fresh(), ..tensor } }
+            .record(&mut recording, &choices)
+            .unwrap();
+        engine.gpu().destroy();
+        assert_lost(engine.create(BufferId::fresh(), 64));
+        assert_lost(engine.prepare(&Recording::new()));
+        assert_lost(engine.flush());
+        assert_lost(pollster::block_on(engine.read(&tensor)));
+    });
+}
