@@ -29,14 +29,14 @@ pub struct Bpe {
     pub pattern: String,
     /// `tokenizer.ggml.bos_token_id`.
     pub bos: Option<u32>,
-    /// `tokenizer.ggml.add_bos_token`; false where the file does not say.
-    pub add_bos: bool,
+    /// `tokenizer.ggml.add_bos_token`; where the file does not say, the pattern does.
+    pub add_bos: Option<bool>,
 }
 
 /// GGUF's number for tokens with a meaning beyond text, such as the end of a text.
-const CONTROL: i32 = 3;
+pub(super) const CONTROL: i32 = 3;
 /// GGUF's number for tokens cut out of the text before anything else.
-const USER_DEFINED: i32 = 4;
+pub(super) const USER_DEFINED: i32 = 4;
 
 /// A token cut out of the text as a whole.
 pub(super) struct Entry<'a> {
@@ -47,6 +47,10 @@ pub(super) struct Entry<'a> {
 impl<'a> Entry<'a> {
     pub(super) fn special(text: &'a str) -> Self {
         Self { text, special: true }
+    }
+
+    pub(super) fn ordinary(text: &'a str) -> Self {
+        Self { text, special: false }
     }
 }
 
@@ -59,20 +63,49 @@ pub(super) enum Pattern {
     Smollm,
     /// Llama 3's: numbers in threes, contractions in any case.
     Llama3,
+    /// GPT-4's, which Llama 3's is; without what Llama 3's tokenizer adds to it.
+    Gpt4,
     /// Qwen 2's: as Llama 3's with single digits, over composed characters (NFC).
     Qwen2,
+    /// GPT-4o's: words begin where capitals follow small letters, and keep their contractions.
+    Gpt4o,
+    /// Mistral Nemo's: as GPT-4o's with single digits, without contractions.
+    Tekken,
 }
 
 /// The names that GGUF files give the patterns.
-const NAMES: [(&str, Pattern); 7] = [
+const NAMES: [(&str, Pattern); 27] = [
     ("gpt-2", Pattern::Gpt2),
     ("default", Pattern::Gpt2),
+    ("phi-2", Pattern::Gpt2),
+    ("mpt", Pattern::Gpt2),
+    ("olmo", Pattern::Gpt2),
+    ("jais", Pattern::Gpt2),
     ("smollm", Pattern::Smollm),
+    ("starcoder", Pattern::Smollm),
+    ("refact", Pattern::Smollm),
+    ("command-r", Pattern::Smollm),
+    ("codeshell", Pattern::Smollm),
+    ("exaone", Pattern::Smollm),
+    ("minerva-7b", Pattern::Smollm),
     ("llama-bpe", Pattern::Llama3),
     ("llama3", Pattern::Llama3),
     ("llama-v3", Pattern::Llama3),
+    ("falcon3", Pattern::Llama3),
+    ("lfm2", Pattern::Llama3),
+    ("pixtral", Pattern::Llama3),
+    ("dbrx", Pattern::Gpt4),
+    ("smaug-bpe", Pattern::Gpt4),
     ("qwen2", Pattern::Qwen2),
+    ("deepseek-r1-qwen", Pattern::Qwen2),
+    ("megrez", Pattern::Qwen2),
+    ("gpt-4o", Pattern::Gpt4o),
+    ("llama4", Pattern::Gpt4o),
+    ("tekken", Pattern::Tekken),
 ];
+
+/// English contractions, in any case.
+const CONTRACTIONS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 
 impl Pattern {
     fn named(path: &Path, name: &str) -> Result<Self> {
@@ -90,21 +123,23 @@ impl Pattern {
     fn expression(self) -> Option<String> {
         let digits = match self {
             Self::Gpt2 | Self::Smollm => return None,
-            Self::Llama3 => r"\p{N}{1,3}",
-            Self::Qwen2 => r"\p{N}",
+            Self::Llama3 | Self::Gpt4 | Self::Gpt4o => r"\p{N}{1,3}",
+            Self::Qwen2 | Self::Tekken => r"\p{N}",
         };
-        Some(
-            [
-                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
-                r"[^\r\n\p{L}\p{N}]?\p{L}+",
-                digits,
-                r" ?[^\s\p{L}\p{N}]+[\r\n]*",
-                r"\s*[\r\n]+",
-                r"\s+(?!\S)",
-                r"\s+",
-            ]
-            .join("|"),
-        )
+        // A word is letters after at most one other sign; a mark belongs to the letter before it.
+        let start = r"[^\r\n\p{L}\p{N}]?";
+        let (capital, small) = (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]");
+        let cased = |end: &str| {
+            [format!("{start}{capital}*{small}+{end}"), format!("{start}{capital}+{small}*{end}")]
+        };
+        let (words, lines) = match self {
+            Self::Gpt4o => (cased(&format!("{CONTRACTIONS}?")), r"[\r\n/]*"),
+            Self::Tekken => (cased(""), r"[\r\n/]*"),
+            _ => ([CONTRACTIONS.to_owned(), format!(r"{start}\p{{L}}+")], r"[\r\n]*"),
+        };
+        let signs = format!(r" ?[^\s\p{{L}}\p{{N}}]+{lines}");
+        let [first, second] = words;
+        Some([&first, &second, digits, &signs, r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"].join("|"))
     }
 
     fn pre_tokenizer(self) -> tokenizers::Result<PreTokenizerWrapper> {
@@ -120,10 +155,11 @@ impl Pattern {
         Ok(Sequence::new(vec![split.into(), gpt2.use_regex(false).into()]).into())
     }
 
-    /// Whether a piece that is a token as a whole skips the merges; Llama 3 has such tokens that
-    /// no merge reaches.
-    fn ignores_merges(self) -> bool {
-        self == Self::Llama3
+    /// Whether a piece that is a token as a whole skips the merges: these tokenizers were not made
+    /// by merging, and have tokens that no merge reaches. They also begin every text with a token
+    /// of its own, which older files do not say.
+    fn is_made_of_ranks(self) -> bool {
+        matches!(self, Self::Llama3 | Self::Tekken)
     }
 
     fn normalizer(self) -> Option<NormalizerWrapper> {
@@ -144,40 +180,44 @@ impl Tokenizer {
             let (tokens, kinds) = (bpe.tokens.len(), bpe.kinds.len());
             return Err(Error::file(path, format!("{tokens} tokens but {kinds} token types")));
         }
-        let opening = opening(path, &bpe)?;
+        let add_bos = bpe.add_bos.unwrap_or(bpe.bos.is_some() && pattern.is_made_of_ranks());
+        let opening = opening(path, bpe.bos, add_bos, bpe.tokens.len())?;
         let ids = ids(path, &bpe.tokens)?;
         let merges =
             bpe.merges.iter().enumerate().map(|(rank, merge)| (format!("merge {rank}"), &**merge));
         let merges = read_merges(path, merges, &ids)?;
-        let added: Vec<_> = bpe
+        let added = bpe
             .tokens
             .iter()
             .zip(&bpe.kinds)
             .filter(|(_, kind)| matches!(**kind, CONTROL | USER_DEFINED))
-            .map(|(text, kind)| Entry { text, special: *kind == CONTROL })
-            .collect();
-        let chain = chain(path, ids, merges, &added, pattern)?;
-        Ok(Self::new(chain, Decoding::Bytes, opening, bpe.tokens.len()))
+            .map(|(text, kind)| Entry { text, special: *kind == CONTROL });
+        let chain = chain(path, ids, merges, added, pattern)?;
+        Ok(Self::new(chain, Decoding::Bytes, opening, bpe.tokens.len(), None))
     }
 }
 
 /// The tokens before a text: one, or none.
-fn opening(path: &Path, bpe: &Bpe) -> Result<Vec<u32>> {
-    if !bpe.add_bos {
+pub(super) fn opening(
+    path: &Path,
+    bos: Option<u32>,
+    add_bos: bool,
+    size: usize,
+) -> Result<Vec<u32>> {
+    if !add_bos {
         return Ok(Vec::new());
     }
-    let bos = bpe.bos.ok_or_else(|| {
+    let bos = bos.ok_or_else(|| {
         Error::file(path, "asks for a beginning-of-text token but does not name one")
     })?;
-    if bos as usize >= bpe.tokens.len() {
-        let size = bpe.tokens.len();
+    if bos as usize >= size {
         return Err(Error::file(path, format!("beginning-of-text token {bos} of {size} tokens")));
     }
     Ok(vec![bos])
 }
 
 /// Token to id. Empty tokens are padding that no text reaches; any other has one id only.
-fn ids(path: &Path, tokens: &[String]) -> Result<HashMap<String, u32>> {
+pub(super) fn ids(path: &Path, tokens: &[String]) -> Result<HashMap<String, u32>> {
     let mut ids = HashMap::with_capacity(tokens.len());
     for (id, token) in tokens.iter().enumerate().filter(|(_, token)| !token.is_empty()) {
         let id = u32::try_from(id).map_err(|_| Error::file(path, "more than 2^32 tokens"))?;
@@ -215,27 +255,35 @@ pub(super) fn read_merges<'a>(
 }
 
 /// Assembles the crate's chain; each added token is already in the vocabulary.
-pub(super) fn chain(
+pub(super) fn chain<'a>(
     path: &Path,
     ids: HashMap<String, u32>,
     merges: Vec<(String, String)>,
-    added: &[Entry<'_>],
+    added: impl IntoIterator<Item = Entry<'a>>,
     pattern: Pattern,
 ) -> Result<tokenizers::Tokenizer> {
     let fail = |error: tokenizers::Error| Error::file(path, error.to_string());
     let model = BPE::builder()
         .vocab_and_merges(ids.into_iter().collect::<Vocab>(), merges)
-        .ignore_merges(pattern.ignores_merges())
+        .ignore_merges(pattern.is_made_of_ranks())
         .build()
         .map_err(fail)?;
     let mut chain = tokenizers::Tokenizer::new(model);
     chain.with_pre_tokenizer(Some(pattern.pre_tokenizer().map_err(fail)?));
     chain.with_normalizer(pattern.normalizer());
-    // All at once, since the crate rebuilds its search after each call.
+    add_tokens(&mut chain, added);
+    Ok(chain)
+}
+
+/// Makes tokens of the vocabulary ones that are cut out of the text as a whole: all at once, since
+/// the crate rebuilds its search after each call.
+pub(super) fn add_tokens<'a>(
+    chain: &mut tokenizers::Tokenizer,
+    added: impl IntoIterator<Item = Entry<'a>>,
+) {
     let added: Vec<_> = added
-        .iter()
+        .into_iter()
         .map(|entry| AddedToken::from(entry.text, entry.special).normalized(false))
         .collect();
     chain.add_tokens(&added);
-    Ok(chain)
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::sentencepiece::SPACE;
 use super::{Tokenizer, kind};
 use crate::error::{Error, Result};
 
@@ -58,6 +59,15 @@ impl Decoding {
         Ok(Self::Pieces(pieces))
     }
 
+    /// The decoder of a GGUF file's `SentencePiece` tokenizer.
+    pub(super) fn sentence_piece(space_prefix: bool) -> Self {
+        Self::Pieces(Pieces {
+            replace: vec![(SPACE.to_owned(), " ".to_owned())],
+            byte_fallback: true,
+            strip: usize::from(space_prefix),
+        })
+    }
+
     /// The bytes of a token of the model's own vocabulary.
     pub(super) fn bytes(&self, token: &str) -> Vec<u8> {
         match self {
@@ -67,6 +77,11 @@ impl Decoding {
             Self::Pieces(pieces) => Some(pieces.bytes(token)),
         }
         .unwrap_or_else(|| token.into())
+    }
+
+    /// Whether a token of this spelling is a single byte rather than text.
+    pub(super) fn is_byte(&self, token: &str) -> bool {
+        matches!(self, Self::Pieces(pieces) if pieces.byte(token).is_some())
     }
 
     /// The bytes of an added token, which a byte-level vocabulary spells as plain text.
@@ -104,12 +119,15 @@ impl Pieces {
         Some(())
     }
 
+    /// The byte that `<0xNN>` is, where it is one.
+    fn byte(&self, token: &str) -> Option<u8> {
+        let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
+        let plain = self.byte_fallback && digits.len() == 2;
+        u8::from_str_radix(digits, 16).ok().filter(|_| plain)
+    }
+
     fn bytes(&self, token: &str) -> Vec<u8> {
-        if self.byte_fallback
-            && let Some(digits) = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'))
-            && digits.len() == 2
-            && let Ok(byte) = u8::from_str_radix(digits, 16)
-        {
+        if let Some(byte) = self.byte(token) {
             return vec![byte];
         }
         self.replace

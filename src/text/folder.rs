@@ -61,7 +61,7 @@ impl Tokenizer {
         let chain: tokenizers::Tokenizer = serde_json::from_value(json)
             .map_err(|error| Error::file(path, format!("not a tokenizer: {error}")))?;
         let vocab_size = vocab_size(&chain);
-        Ok(Self::new(chain, decoding, opening, vocab_size))
+        Ok(Self::new(chain, decoding, opening, vocab_size, None))
     }
 
     /// Reads GPT-2's two files: a JSON object from token to id, and one merge a line.
@@ -87,9 +87,9 @@ impl Tokenizer {
             .map(|(number, line)| (format!("line {}", number + 1), line));
         let pairs = bpe::read_merges(merges, lines, &ids)?;
         let special = ids.contains_key(END_OF_TEXT).then(|| Entry::special(END_OF_TEXT));
-        let chain = bpe::chain(merges, ids, pairs, special.as_slice(), Pattern::Gpt2)?;
+        let chain = bpe::chain(merges, ids, pairs, special, Pattern::Gpt2)?;
         let vocab_size = vocab_size(&chain);
-        Ok(Self::new(chain, Decoding::Bytes, Vec::new(), vocab_size))
+        Ok(Self::new(chain, Decoding::Bytes, Vec::new(), vocab_size, None))
     }
 }
 

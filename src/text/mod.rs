@@ -1,7 +1,8 @@
 //! Text to tokens and back: encode: Text -> V*, decode: V* -> Text.
 //!
 //! A [`Tokenizer`] is the chain normalise, pre-tokenise, merge of the `tokenizers` crate, read from
-//! a folder ([`Tokenizer::from_folder`]) or from GGUF metadata ([`Tokenizer::from_bpe`]).
+//! a folder ([`Tokenizer::from_folder`]) or from GGUF metadata ([`Tokenizer::from_bpe`],
+//! [`Tokenizer::from_sentence_piece`]).
 //! The crate's last two links are written here instead: the tokens around a text ([`Bos`]), because
 //! a text that is to be continued takes a beginning but no end, and decoding, because a stream
 //! must hand out text piece by piece.
@@ -9,6 +10,7 @@
 mod bpe;
 mod decode;
 mod folder;
+mod sentencepiece;
 mod template;
 
 #[cfg(test)]
@@ -16,20 +18,23 @@ mod smollm2_test;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokenizers::{
-    AddedVocabulary, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    AddedVocabulary, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Token,
 };
 
 use crate::error::{Error, Result};
 
 pub use bpe::Bpe;
 pub use decode::Stream;
+pub use sentencepiece::SentencePiece;
 
 use decode::Decoding;
+use sentencepiece::{ByScore, SPACE};
 
 /// Turns text into token ids and back; a clone shares the vocabulary.
 #[derive(Clone, Debug)]
@@ -42,6 +47,8 @@ struct Inner {
     chain: tokenizers::Tokenizer,
     /// The chain's added tokens with the special ones read as ordinary text.
     without_special: AddedVocabulary,
+    /// Merges by scores, which the crate does not have, in place of the chain's model.
+    by_score: Option<ByScore>,
     decoding: Decoding,
     /// The tokens that belong before every text.
     opening: Vec<u32>,
@@ -87,10 +94,11 @@ impl Tokenizer {
         decoding: Decoding,
         opening: Vec<u32>,
         vocab_size: usize,
+        by_score: Option<ByScore>,
     ) -> Self {
         let mut without_special = chain.get_added_vocabulary().clone();
         without_special.set_encode_special_tokens(true);
-        Self(Arc::new(Inner { chain, without_special, decoding, opening, vocab_size }))
+        Self(Arc::new(Inner { chain, without_special, by_score, decoding, opening, vocab_size }))
     }
 
     /// The token ids of `text`, (T).
@@ -105,7 +113,11 @@ impl Tokenizer {
             Special::AsText => &inner.without_special,
             Special::Recognise => inner.chain.get_added_vocabulary(),
         };
-        let mut pieces = added.extract_and_normalize(inner.chain.get_normalizer(), text);
+        let text = match inner.by_score {
+            Some(_) => text.replace(SPACE, " ").into(),
+            None => Cow::Borrowed(text),
+        };
+        let mut pieces = added.extract_and_normalize(inner.chain.get_normalizer(), &text);
         self.split_and_merge(&mut pieces).map_err(|reason| {
             Error::Input(format!("the tokenizer cannot encode this text: {reason}"))
         })?;
@@ -130,11 +142,46 @@ impl Tokenizer {
     }
 
     fn split_and_merge(&self, pieces: &mut PreTokenizedString) -> tokenizers::Result<()> {
-        let chain = &self.0.chain;
-        if let Some(splitter) = chain.get_pre_tokenizer() {
+        if let Some(splitter) = self.0.chain.get_pre_tokenizer() {
             splitter.pre_tokenize(pieces)?;
         }
-        pieces.tokenize(|piece| chain.get_model().tokenize(piece.get()))
+        pieces.tokenize(|piece| match &self.0.by_score {
+            Some(by_score) => by_score.tokenize(self.0.chain.get_model(), piece.get()),
+            None => self.merge(piece.get()),
+        })
+    }
+
+    /// The tokens that the crate's model makes of a piece of text.
+    ///
+    /// Some of its models would also make special tokens and single bytes of text that merely spells
+    /// their names; such a name is taken apart after its first character.
+    fn merge(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
+        let tokens = self.0.chain.get_model().tokenize(text)?;
+        let added = self.0.chain.get_added_vocabulary().get_added_tokens_decoder();
+        // A byte of a character has no text of its own.
+        let spelt = |token: &Token| text.get(token.offsets.0..token.offsets.1);
+        let cut = |token: &Token| {
+            let spelt = spelt(token)?;
+            let special = added.get(&token.id).filter(|added| added.special);
+            let name = special.is_some_and(|added| added.content == spelt)
+                || self.0.decoding.is_byte(spelt) && token.value == spelt;
+            let (second, _) = spelt.char_indices().nth(1)?;
+            name.then_some(token.offsets.0 + second)
+        };
+        let mut cuts: Vec<usize> = tokens.iter().filter_map(cut).collect();
+        if cuts.is_empty() {
+            return Ok(tokens);
+        }
+        cuts.push(text.len());
+        let (mut parts, mut start) = (Vec::with_capacity(tokens.len()), 0);
+        for end in cuts {
+            for mut token in self.merge(&text[start..end])? {
+                token.offsets = (token.offsets.0 + start, token.offsets.1 + start);
+                parts.push(token);
+            }
+            start = end;
+        }
+        Ok(parts)
     }
 
     /// The text of `ids`, special tokens included; ids outside the vocabulary add nothing.

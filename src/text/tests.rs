@@ -3,6 +3,7 @@
 mod damage;
 mod gguf;
 mod json;
+mod pieces;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

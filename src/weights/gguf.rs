@@ -20,6 +20,7 @@ const LONGEST_STRING: u64 = 1 << 24;
 const LONGEST_ARRAY: u64 = 1 << 24;
 
 /// Element types of metadata, by their numbers in the file.
+const REAL: u32 = 6;
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
 
@@ -177,7 +178,7 @@ fn scalar(path: &Path, key: &str, kind: u32, reader: &mut Reader<'_>) -> Result<
         3 => reader.u16()?.cast_signed().into(),
         4 => reader.u32()?.into(),
         5 => reader.u32()?.cast_signed().into(),
-        6 => real(f32::from_bits(reader.u32()?).into()),
+        REAL => real(f32::from_bits(reader.u32()?).into()),
         7 => (reader.u8()? != 0).into(),
         TEXT => text(path, reader)?.into(),
         10 => reader.u64()?.into(),
@@ -243,6 +244,13 @@ impl Gguf {
                 let value = scalar(path, key, kind, reader)?;
                 value.as_i64().ok_or_else(|| Error::file(path, format!("{key} holds {value}")))
             })
+        })
+    }
+
+    /// An array of real numbers.
+    pub(super) fn reals(&self, key: &str) -> Result<Option<Vec<f32>>> {
+        self.elements(key, "real numbers", |kind, reader| {
+            (kind == REAL).then(|| reader.u32().map(f32::from_bits))
         })
     }
 

@@ -1,4 +1,4 @@
-//! GGUF's metadata: the model's configuration and its tokenizer.
+//! GGUF's metadata: the model's configuration.
 
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use super::{FAMILIES, blocks};
 use crate::config::{Biases, Config, Mlp, Norm, Position, Rope, RopeScaling};
 use crate::error::{Error, Result};
 use crate::names::Format;
-use crate::text::Bpe;
 
 const SIZES: SizeNames = SizeNames {
     heads: "attention.head_count",
@@ -176,46 +175,4 @@ fn factors(source: &Source, entries: &Entries, rotated: usize) -> Result<Option<
         Some(factor) => Err(bad(format!("holds {factor}; a divisor must be above 0"))),
         None => Ok(Some(factors)),
     }
-}
-
-/// The byte-pair tokenizer in the metadata; `None` where there is no tokenizer.
-pub(super) fn bpe(gguf: &Gguf) -> Result<Option<Bpe>> {
-    let path = gguf.source.path();
-    let fields = Fields { path, prefix: "tokenizer.ggml.", map: &gguf.fields };
-    match fields.text("model")? {
-        None => return Ok(None),
-        Some("gpt2") => {}
-        Some(other) => {
-            return Err(Error::unsupported(
-                format!("{}: tokenizer {other}", path.display()),
-                "gpt2 (byte-level BPE); --tokens does without a tokenizer",
-            ));
-        }
-    }
-    let texts = |name: &str| {
-        let found = gguf.texts(&format!("tokenizer.ggml.{name}"))?;
-        found.ok_or_else(|| fields.bad(name, "is missing"))
-    };
-    let tokens = texts("tokens")?;
-    let merges = texts("merges")?;
-    // 1 is an ordinary token, as all are where the file does not tell them apart.
-    let kinds = match gguf.numbers("tokenizer.ggml.token_type")? {
-        None => vec![1; tokens.len()],
-        Some(kinds) => kinds
-            .into_iter()
-            .map(|kind| i32::try_from(kind).map_err(|_| fields.bad("token_type", "is absurd")))
-            .collect::<Result<_>>()?,
-    };
-    if kinds.len() != tokens.len() {
-        let reason = format!("has {} entries for {} tokens", kinds.len(), tokens.len());
-        return Err(fields.bad("token_type", reason));
-    }
-    Ok(Some(Bpe {
-        bos: fields.ids("bos_token_id", tokens.len())?.and_then(|ids| ids.first().copied()),
-        add_bos: fields.flag("add_bos_token", false)?,
-        pattern: fields.text("pre")?.unwrap_or("default").to_owned(),
-        tokens,
-        merges,
-        kinds,
-    }))
 }

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::text::{Bpe, Tokenizer};
+use crate::text::{Bpe, SentencePiece, Tokenizer};
 
 mod blocks;
 mod fields;
 mod folder;
 mod gguf;
 mod gguf_config;
+mod gguf_tokenizer;
 mod hf_config;
 mod matrix;
 mod parts;
@@ -140,22 +141,29 @@ impl Checkpoint {
         Matrix::new(name, entry, part, cut, &self.config)
     }
 
-    /// The byte-pair tokenizer of a GGUF file; `None` in a folder, or where the file has none.
+    /// The byte-level tokenizer of a GGUF file; `None` in a folder, or where the file has another.
     ///
-    /// Fails where the tokenizer is of another kind.
+    /// Fails where its lists are missing or absurd, and where the file's tokenizer is of no known
+    /// kind.
     pub fn bpe(&self) -> Result<Option<Bpe>> {
-        match &self.gguf {
-            Some(gguf) => gguf_config::bpe(gguf),
-            None => Ok(None),
-        }
+        self.gguf.as_ref().map_or(Ok(None), gguf_tokenizer::bpe)
+    }
+
+    /// The `SentencePiece` tokenizer of a GGUF file; as [`Checkpoint::bpe`].
+    pub fn sentence_piece(&self) -> Result<Option<SentencePiece>> {
+        self.gguf.as_ref().map_or(Ok(None), gguf_tokenizer::sentence_piece)
     }
 
     /// The model's tokenizer, where it has one.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
-        match &self.gguf {
-            Some(_) => self.bpe()?.map(|bpe| Tokenizer::from_bpe(&self.path, bpe)).transpose(),
-            None => Tokenizer::from_folder(&self.path),
+        if self.gguf.is_none() {
+            return Tokenizer::from_folder(&self.path);
         }
+        if let Some(bpe) = self.bpe()? {
+            return Tokenizer::from_bpe(&self.path, bpe).map(Some);
+        }
+        let pieces = self.sentence_piece()?;
+        pieces.map(|pieces| Tokenizer::from_sentence_piece(&self.path, pieces)).transpose()
     }
 
     /// The model's own chat template, in Jinja.

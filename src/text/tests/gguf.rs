@@ -45,9 +45,37 @@ fn each_pattern_splits_in_its_way() {
     assert_eq!(pieces("qwen2", numbers), ["1", "1", "1", "1", "ĠĠ", "Ġ", "1"]);
     assert_eq!(pieces("smollm", numbers), ["1", "1", "1", "1", "ĠĠ", "Ġ", "1"]);
 
+    assert_eq!(pieces("dbrx", numbers), ["111", "1", "ĠĠ", "Ġ", "1"]);
+    assert_eq!(pieces("gpt-4o", numbers), ["111", "1", "ĠĠ", "Ġ", "1"]);
+    assert_eq!(pieces("tekken", numbers), ["1", "1", "1", "1", "ĠĠ", "Ġ", "1"]);
+
     let lines = "A'S!\n \n";
     assert_eq!(pieces("gpt-2", lines), ["A", "'", "S", "!", "Ċ", "ĠĊ"]);
     assert_eq!(pieces("llama3", lines), ["A", "'S", "!Ċ", "ĠĊ"]);
+}
+
+#[test]
+fn later_patterns_split_where_capitals_begin() {
+    let cut = |pattern: &str, text: &str| {
+        let merges = ["a A", "A a", "' s", "a 's", "/ /"];
+        let tokens = ["aA", "Aa", "'s", "a's", "//"];
+        let tokenizer = load(bpe(pattern, &tokens, &merges)).unwrap();
+        let found = ids(&tokenizer, text);
+        found.iter().filter_map(|&id| tokenizer.token(id)).collect::<Vec<_>>().join("|")
+    };
+    assert_eq!(cut("dbrx", "aAaa's!//"), "aA|a|a|'s|!|//");
+    assert_eq!(cut("gpt-4o", "aAaa's!//"), "a|Aa|a's|!|//");
+    assert_eq!(cut("tekken", "aAaa's!//"), "a|Aa|a|'s|!|//");
+}
+
+#[test]
+fn tokenizers_made_of_ranks_open_a_text_unless_told_not_to() {
+    for (pattern, opens) in [("llama-bpe", true), ("tekken", true), ("dbrx", false)] {
+        let described = Bpe { bos: Some(0), ..bpe(pattern, &[], &[]) };
+        let told = Bpe { add_bos: Some(false), ..described.clone() };
+        assert_eq!(!load(described).unwrap().opening().is_empty(), opens, "{pattern}");
+        assert!(load(told).unwrap().opening().is_empty());
+    }
 }
 
 #[test]
@@ -73,7 +101,7 @@ fn kinds_and_the_opening_token_are_honoured() {
     described.kinds.extend([3, 3, 4]);
     described.bos = Some(256);
     let silent = load(described.clone()).unwrap();
-    described.add_bos = true;
+    described.add_bos = Some(true);
     let tokenizer = load(described).unwrap();
 
     assert_eq!((ids(&silent, "a"), ids(&tokenizer, "a")), (vec![0x61], vec![256, 0x61]));
@@ -88,7 +116,7 @@ fn kinds_and_the_opening_token_are_honoured() {
 
 #[test]
 fn a_description_that_contradicts_itself_is_refused() {
-    let bos = |bos| Bpe { bos, add_bos: true, ..bpe("gpt-2", &[], &[]) };
+    let bos = |bos| Bpe { bos, add_bos: Some(true), ..bpe("gpt-2", &[], &[]) };
     for (described, expected) in [
         (bpe("gpt-2", &["aa"], &["a a", "aa a"]), "merge 1: \"aaa\" is not in the vocabulary"),
         (bpe("gpt-2", &["aa"], &["a"]), "merge 0: \"a\" is not two tokens"),
@@ -97,7 +125,7 @@ fn a_description_that_contradicts_itself_is_refused() {
         (Bpe { kinds: vec![1], ..bpe("gpt-2", &[], &[]) }, "256 tokens but 1 token types"),
         (bos(None), "does not name one"),
         (bos(Some(256)), "beginning-of-text token 256 of 256 tokens"),
-        (bpe("tekken", &[], &[]), "pre-tokenizer \"tekken\" is not supported; supported: gpt-2,"),
+        (bpe("viking", &[], &[]), "pre-tokenizer \"viking\" is not supported; supported: gpt-2,"),
     ] {
         let message = load(described).unwrap_err().to_string();
         assert!(message.starts_with(FILE) && message.contains(expected), "{message}");

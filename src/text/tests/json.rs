@@ -69,7 +69,7 @@ pub(super) fn pieces() -> Value {
 }
 
 /// Writes `content` where a folder keeps its tokenizer, and reads it back.
-fn load(content: &Value) -> crate::error::Result<Tokenizer> {
+pub(super) fn load(content: &Value) -> crate::error::Result<Tokenizer> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tokenizer.json"), content.to_string()).unwrap();
     Tokenizer::from_folder(folder.path()).map(Option::unwrap)

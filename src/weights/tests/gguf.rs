@@ -6,6 +6,7 @@ use super::super::{Checkpoint, Part, dequantize, quantize};
 use super::{Gguf, Meta, Tensor, counting, refusal};
 use crate::config::{Biases, Config, Mlp, Norm, Position, Rope, RopeScaling};
 use crate::names::Format;
+use crate::text::Encode;
 
 /// A Llama of one layer: C 32, H 2, K 1, D 16, F 32, V 3, with a quantised query map.
 pub(super) fn llama() -> Gguf {
@@ -124,7 +125,7 @@ fn llamas_metadata_becomes_its_configuration() {
     let bpe = model.bpe().unwrap().unwrap();
     assert_eq!(bpe.tokens, ["a", "Ġb", "<end>"]);
     assert_eq!((bpe.merges, bpe.kinds), (vec!["Ġ b".to_owned()], vec![1, 1, 3]));
-    assert_eq!((bpe.pattern.as_str(), bpe.bos, bpe.add_bos), ("smollm", Some(1), false));
+    assert_eq!((bpe.pattern.as_str(), bpe.bos, bpe.add_bos), ("smollm", Some(1), None));
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn metadata_varies() {
         (config.windows.as_slice(), config.eos.as_slice()),
         ([Some(7)].as_slice(), [0, 2].as_slice())
     );
-    assert!(!config.tied_head && model.bpe().unwrap().unwrap().add_bos);
+    assert!(!config.tied_head && model.bpe().unwrap().unwrap().add_bos == Some(true));
     let scaling = RopeScaling::Linear { factor: 4.0 };
     assert_eq!(config.position, Position::Rope(Rope { base: 1e4, rotated: 16, scaling }));
 
@@ -154,8 +155,39 @@ fn metadata_varies() {
 
     let (_folder, model) = open(&llama().without("tokenizer.ggml.model"));
     assert!(model.bpe().unwrap().is_none() && model.tokenizer().unwrap().is_none());
-    let (_folder, model) = open(&llama().with("tokenizer.ggml.model", Meta::Text("llama")));
-    assert!(model.bpe().unwrap_err().to_string().contains("tokenizer llama is not supported"));
+    let (_folder, model) = open(&llama().with("tokenizer.ggml.model", Meta::Text("t5")));
+    assert!(model.bpe().unwrap_err().to_string().contains("tokenizer t5 is not supported"));
+}
+
+#[test]
+fn sentence_pieces_are_read() {
+    let file = llama()
+        .with("tokenizer.ggml.model", Meta::Text("llama"))
+        .with("tokenizer.ggml.tokens", Meta::Texts(vec!["▁", "b", "▁b"]))
+        .with("tokenizer.ggml.token_type", Meta::U32s(vec![1, 1, 1]));
+    let (_folder, model) = open(&file);
+    let error = model.tokenizer().unwrap_err().to_string();
+    assert!(error.contains("tokenizer.ggml.scores is missing"), "{error}");
+
+    let file = file.with("tokenizer.ggml.scores", Meta::F32s(vec![-3.0, -2.0, -1.0]));
+    let (_folder, model) = open(&file);
+    let pieces = model.sentence_piece().unwrap().unwrap();
+    assert!(model.bpe().unwrap().is_none());
+    assert_eq!((pieces.scores, pieces.bos), (vec![-3.0, -2.0, -1.0], Some(1)));
+    assert_eq!((pieces.add_bos, pieces.space_prefix), (None, true));
+    let tokenizer = model.tokenizer().unwrap().unwrap();
+    assert_eq!(tokenizer.encode("b", Encode::default()).unwrap(), [1, 2]);
+
+    let file = file
+        .with("tokenizer.ggml.add_space_prefix", Meta::Bool(false))
+        .with("tokenizer.ggml.add_bos_token", Meta::Bool(false));
+    let (_folder, model) = open(&file);
+    let tokenizer = model.tokenizer().unwrap().unwrap();
+    assert_eq!(tokenizer.encode("b b", Encode::default()).unwrap(), [1, 2]);
+
+    let (_folder, model) = open(&file.with("tokenizer.ggml.scores", Meta::F32s(vec![0.0])));
+    let error = model.tokenizer().unwrap_err().to_string();
+    assert!(error.contains("tokenizer.ggml.scores has 1 entries for 3 tokens"), "{error}");
 }
 
 #[test]
@@ -331,6 +363,6 @@ fn smollm2_opens() {
     }
     let bpe = model.bpe().unwrap().unwrap();
     assert_eq!((bpe.tokens.len(), bpe.merges.len(), bpe.kinds.len()), (49_152, 48_900, 49_152));
-    assert_eq!((bpe.tokens[2].as_str(), bpe.kinds[2], bpe.add_bos), ("<|im_end|>", 3, false));
+    assert_eq!((bpe.tokens[2].as_str(), bpe.kinds[2], bpe.add_bos), ("<|im_end|>", 3, Some(false)));
     assert!(model.chat_template().unwrap().contains("<|im_start|>"));
 }

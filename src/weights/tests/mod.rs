@@ -92,6 +92,7 @@ enum Meta {
     Text(&'static str),
     Texts(Vec<&'static str>),
     U32s(Vec<u32>),
+    F32s(Vec<f32>),
 }
 
 impl Meta {
@@ -115,6 +116,11 @@ impl Meta {
             }
             Self::U32s(list) => {
                 let mut bytes = array(4, list.len());
+                bytes.extend(list.iter().flat_map(|x| x.to_le_bytes()));
+                bytes
+            }
+            Self::F32s(list) => {
+                let mut bytes = array(6, list.len());
                 bytes.extend(list.iter().flat_map(|x| x.to_le_bytes()));
                 bytes
             }
