@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::adapters::{self, Software};
+use crate::validation::Watch;
 use crate::{models, packages, shell};
 
 /// One named part of the run.
@@ -63,8 +64,8 @@ const STEPS: [Step; 15] = [
     },
     Step {
         name: "gpu-lavapipe",
-        about: "the GPU tests on lavapipe",
-        run: |tally| on(Software::Lavapipe, &["--test", "gpu"], tally),
+        about: "the GPU tests on lavapipe, watched by the Vulkan validation layers",
+        run: watched,
     },
     Step {
         name: "conformance-lavapipe",
@@ -201,7 +202,8 @@ fn unit(tally: &mut Tally) -> Result<(), String> {
     // A shader that is gone from the sources must not be checked any more.
     shell::remove_folder(&shaders())?;
     fs::create_dir_all(shaders()).map_err(|error| shell::at(&shaders(), &error))?;
-    let args = ["--workspace", "--lib", "--bins", "--test", "shaders", "--test", "tidy"];
+    let args = ["--workspace", "--lib", "--bins"];
+    let args = [&args[..], &["--test", "shaders", "--test", "tidy", "--test", "corpus"]].concat();
     tally.test(&args, [("PELLUCID_SPIRV_OUT", shaders())])
 }
 
@@ -233,6 +235,21 @@ fn on(adapter: Software, args: &[&str], tally: &mut Tally) -> Result<(), String>
     }
     eprintln!("ci: {name} is not here and may not be installed: using this machine's own adapter");
     tally.test(args, [("", ""); 0])
+}
+
+/// The GPU tests on lavapipe, in which the validation layers must find nothing to say.
+fn watched(tally: &mut Tally) -> Result<(), String> {
+    let Some(watch) = Watch::new()? else {
+        eprintln!("ci: the Vulkan validation layers are not here and may not be installed");
+        return on(Software::Lavapipe, &["--test", "gpu"], tally);
+    };
+    let Some(mut environment) = Software::Lavapipe.environment()? else {
+        return on(Software::Lavapipe, &["--test", "gpu"], tally);
+    };
+    environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
+    environment.extend(watch.environment());
+    tally.test(&["--test", "gpu"], environment)?;
+    watch.silent()
 }
 
 /// Generates on OpenGL: the path of adapters without modern features.

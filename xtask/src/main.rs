@@ -8,6 +8,7 @@ mod golden;
 mod models;
 mod packages;
 mod shell;
+mod validation;
 
 use std::process::ExitCode;
 
