@@ -1,4 +1,4 @@
-// attention: z = softmax(q k^T / sqrt(D)) v over the keys a row may see, for many rows.
+// attention: z = softmax(softcap(scale q k^T)) v over the keys a row may see, for many rows.
 // Phuong and Hutter 2022, algorithm 4; the softmax runs online (Milakov and Gimelshein 2018).
 //
 //   rows   (T)          token, position, sequence, step
@@ -9,7 +9,7 @@
 // One invocation a row and head: it walks the keys first .. position, where first is 0 or what a
 // sliding window leaves. Neighbours read the same keys at the same time, so a GPU fetches each once
 // per subgroup. Query heads share key/value head h K / H. Grid: (T / WG, H).
-// parts: cached
+// parts: softcap, cached
 struct Params {
     rows: u32,
     heads: u32,
@@ -59,6 +59,7 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var i = 0u; i < FOURS; i++) {
             score += dot(query[i], read_k(at + i));
         }
+        score = softcap(score);
         let above = max(largest, score);
         let fade = exp(largest - above);
         let weight = exp(score - above);

@@ -1,4 +1,4 @@
-// attention_scores: q k^T / sqrt(D), masked: the first step of attention on its own.
+// attention_scores: softcap(scale q k^T), masked: the first step of attention on its own.
 //
 //   rows    (T)        token, position, sequence, step
 //   q       (T, H D)   after rotation
@@ -6,7 +6,7 @@
 //   scores  (H T, S)   -1e30 for keys that the row does not see: WGSL promises no infinity
 //
 // One invocation a head, row and key. Grid: (S / 64, T, H).
-// parts: cached
+// parts: softcap, cached
 struct Params {
     rows: u32,
     keys: u32,
@@ -48,7 +48,7 @@ fn attention_scores(@builtin(global_invocation_id) id: vec3<u32>) {
                 score += q[base + e + j] * four[j];
             }
         }
-        score *= params.scale;
+        score = softcap(score * params.scale);
     }
     scores[(head * params.rows + id.y) * params.out_stride + key] = score;
 }

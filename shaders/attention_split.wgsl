@@ -7,7 +7,7 @@
 //
 // A workgroup takes CHUNK keys of one row for SHARE query heads that use the same key/value head,
 // so each key and value is fetched once for all of them. Grid: (H / SHARE, T, keys / CHUNK).
-// parts: reduce, cached
+// parts: reduce, softcap, cached
 struct Params {
     heads: u32,
     kv_heads: u32,
@@ -70,7 +70,7 @@ fn attention_split(
             for (var i = 0u; i < FOURS; i++) {
                 score += dot(query[h * FOURS + i], read_k(at + i));
             }
-            weights[h * CHUNK + key] = score;
+            weights[h * CHUNK + key] = softcap(score);
         }
     }
     workgroupBarrier();

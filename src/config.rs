@@ -147,6 +147,11 @@ impl Config {
         self.kv_heads * self.head_width
     }
 
+    /// What q·k is multiplied by before the softmax: 1/√D.
+    pub fn attention_scale(&self) -> f64 {
+        1.0 / (self.head_width as f64).sqrt()
+    }
+
     /// The angular frequency of each rotated pair, in radians a position; empty without RoPE.
     ///
     /// Source: Su et al. 2021 (`RoFormer`); the scaled form is Llama 3.1's.

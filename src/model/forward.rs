@@ -129,7 +129,8 @@ fn attention(
     };
     let z = tape.tensor(x.rows, config.q_width());
     let window = config.windows.get(layer).copied().flatten();
-    let fused = Attention { rows, q: turned, cache: *cache, window, out: z };
+    let scale = config.attention_scale();
+    let fused = Attention { rows, q: turned, cache: *cache, window, scale, softcap: None, out: z };
     if tape.wants(Hook::AttnScores(layer)) || tape.wants(Hook::Pattern(layer)) {
         unfused::attention(tape, layer, fused)?;
     } else {

@@ -67,11 +67,11 @@ pub(super) fn turned_keys(tape: &mut Tape<'_>, layer: usize, rope: Rope) -> Resu
 
 /// Attention by way of its scores and its pattern.
 pub(super) fn attention(tape: &mut Tape<'_>, layer: usize, attention: Attention) -> Result<()> {
-    let Attention { rows, q, cache, window, out } = attention;
+    let Attention { rows, q, cache, window, scale, softcap, out } = attention;
     let heads = q.columns / cache.width;
     let keys = tape.keys().min(cache.context);
     let scores = tape.tensor(heads * q.rows, keys);
-    tape.push(AttentionScores { rows, q, cache, window, out: scores })?;
+    tape.push(AttentionScores { rows, q, cache, window, scale, softcap, out: scores })?;
     tape.mark(Hook::AttnScores(layer), Columns::all(scores))?;
     let pattern = tape.tensor(heads * q.rows, keys);
     tape.push(Softmax { rows, x: scores, heads, window, out: pattern })?;

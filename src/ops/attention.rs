@@ -6,9 +6,9 @@ use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
 use super::rope::Cache;
-use super::{Choices, Op, ensure, kernel, word};
+use super::{Choices, Op, ensure, kernel, part, word};
 
-/// z = softmax(q kᵀ / √D) v over the keys that each row may see.
+/// z = softmax(softcap(scale · q kᵀ)) v over the keys that each row may see.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention {
     /// (T): token, position, sequence and step of each row.
@@ -19,6 +19,10 @@ pub struct Attention {
     pub cache: Cache,
     /// How many latest positions a row sees, its own included; all without.
     pub window: Option<usize>,
+    /// What q kᵀ is multiplied by: 1/√D unless the model says otherwise.
+    pub scale: f64,
+    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap).
+    pub softcap: Option<f64>,
     /// (T, H·D).
     pub out: Tensor,
 }
@@ -48,6 +52,12 @@ fn shared_heads(group: usize, fours: usize) -> usize {
     let fits =
         |share: &usize| group.is_multiple_of(*share) && share * (fours * 16 + CHUNK * 4) <= 8 << 10;
     (1..=group).rev().find(fits).unwrap_or(1)
+}
+
+/// Fills a kernel's `softcap` slot.
+pub(super) fn capped(program: Program, cap: Option<f64>) -> Program {
+    let program = program.part(part("softcap"));
+    cap.into_iter().fold(program, |program, cap| program.constant("SOFTCAP", cap))
 }
 
 #[repr(C)]
@@ -88,18 +98,17 @@ impl Attention {
         for (slot, value) in first[1..].iter_mut().zip(second) {
             *slot = word(value);
         }
-        let scale = (1.0 / (self.cache.width as f64).sqrt()) as f32;
-        bytemuck::bytes_of(&Params { first, scale }).to_vec()
+        bytemuck::bytes_of(&Params { first, scale: self.scale as f32 }).to_vec()
     }
 
     fn whole(&self, recording: &mut Recording, heads: usize) {
-        let Self { rows, q, cache, window, out } = self;
+        let Self { rows, q, cache, window, softcap, out, .. } = self;
         let params = self.params(
             q.rows,
             [heads, cache.heads, cache.width, q.stride(), cache.context, window.unwrap_or(0)],
         );
         recording.push(Dispatch {
-            program: Program::new(kernel("attention"))
+            program: capped(Program::new(kernel("attention")), *softcap)
                 .part(cache.reader())
                 .constant("WG", ROWS as f64)
                 .constant("FOURS", cache.fours() as f64),
@@ -116,19 +125,20 @@ impl Attention {
     }
 
     fn split(&self, recording: &mut Recording, choices: &Choices, heads: usize) {
-        let Self { rows, q, cache, window, out } = self;
+        let Self { rows, q, cache, window, softcap, out, .. } = self;
         let splits = cache.context.div_ceil(CHUNK);
         let fours = cache.fours();
         let partial = recording.tensor(q.rows * heads * splits, (fours + 1) * 4);
         let share = shared_heads(heads / cache.heads, fours);
         recording.push(Dispatch {
-            program: choices
-                .reduce
-                .apply(Program::new(kernel("attention_split")))
-                .part(cache.reader())
-                .constant("CHUNK", CHUNK as f64)
-                .constant("FOURS", fours as f64)
-                .constant("SHARE", share as f64),
+            program: capped(
+                choices.reduce.apply(Program::new(kernel("attention_split"))),
+                *softcap,
+            )
+            .part(cache.reader())
+            .constant("CHUNK", CHUNK as f64)
+            .constant("FOURS", fours as f64)
+            .constant("SHARE", share as f64),
             params: self.params(
                 heads,
                 [cache.heads, cache.width, q.stride(), cache.context, window.unwrap_or(0), splits],

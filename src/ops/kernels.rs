@@ -75,6 +75,7 @@ parts![
     "lanes_workgroup",
     "lanes_subgroup" needs Subgroups,
     "activation",
+    "softcap",
     "store_plain",
     "store_swiglu",
     "store_cache",

@@ -6,13 +6,14 @@ use bytemuck::{Pod, Zeroable};
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
+use super::attention::capped;
 use super::rope::Cache;
 use super::{Choices, Op, ensure, kernel, word};
 
 /// The score of a key that a row does not see: finite, since WGSL promises no infinity.
 pub const MASKED: f32 = -1e30;
 
-/// scores = q kᵀ / √D over the keys that each row may see, [`MASKED`] elsewhere.
+/// scores = softcap(scale · q kᵀ) over the keys that each row may see, [`MASKED`] elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionScores {
     /// (T): token, position, sequence and step of each row.
@@ -23,6 +24,10 @@ pub struct AttentionScores {
     pub cache: Cache,
     /// How many latest positions a row sees, its own included; all without.
     pub window: Option<usize>,
+    /// What q kᵀ is multiplied by: 1/√D unless the model says otherwise.
+    pub scale: f64,
+    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap).
+    pub softcap: Option<f64>,
     /// (H·T, S).
     pub out: Tensor,
 }
@@ -90,7 +95,7 @@ fn heads(op: &'static str, of: &Tensor, cache: &Cache, pattern: &Tensor) -> Resu
 
 impl Op for AttentionScores {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
-        let Self { rows, q, cache, window, out } = self;
+        let Self { rows, q, cache, window, scale, softcap, out } = self;
         let heads = heads("attention_scores", q, cache, out)?;
         let params = ScoresParams {
             rows: word(q.rows),
@@ -102,11 +107,12 @@ impl Op for AttentionScores {
             out_stride: word(out.stride()),
             context: word(cache.context),
             window: word(window.unwrap_or(0)),
-            scale: (1.0 / (cache.width as f64).sqrt()) as f32,
+            scale: *scale as f32,
             padding: [0; 2],
         };
         recording.push(Dispatch {
-            program: Program::new(kernel("attention_scores")).part(cache.reader()),
+            program: capped(Program::new(kernel("attention_scores")), *softcap)
+                .part(cache.reader()),
             params: bytemuck::bytes_of(&params).to_vec(),
             groups: vec![
                 vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],

@@ -15,18 +15,22 @@ pub struct AttentionSize {
     pub head_width: usize,
     /// A query sees this many latest positions, itself included; `None` sees all before it.
     pub window: Option<usize>,
+    /// What q·k is multiplied by: 1/√D unless the model says otherwise.
+    pub scale: f64,
+    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap), Gemma Team 2024.
+    pub softcap: Option<f64>,
 }
 
 /// What [`attention_pattern`] writes out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionPattern {
-    /// q·k / √D, −∞ where masked, (H, T, S).
+    /// softcap(scale · q·k), −∞ where masked, (H, T, S).
     pub scores: Vec<f64>,
     /// The softmax of each row of scores, (H, T, S).
     pub pattern: Vec<f64>,
 }
 
-/// z = softmax(q Kᵀ / √D) V, per head and causal: q (T, H, D), keys and values (S, K, D),
+/// z = softmax(softcap(scale · q Kᵀ)) V, per head and causal: q (T, H, D), keys and values (S, K, D),
 /// positions (T); gives (T, H, D).
 ///
 /// The row at position p attends to keys 0..=p, or the last `window` of them; S is more than p.
@@ -67,7 +71,7 @@ pub fn attention_pattern(
     AttentionPattern { scores, pattern }
 }
 
-/// q·k / √D, −∞ where masked: q (T, H, D), keys (S, K, D), positions (T); gives (H, T, S).
+/// softcap(scale · q·k), −∞ where masked: q (T, H, D), keys (S, K, D), positions (T); gives (H, T, S).
 pub fn attention_scores(
     q: &[f64],
     keys: &[f64],
@@ -110,7 +114,8 @@ impl AttentionSize {
     }
 
     fn score(&self, query: &[f64], keys: &[f64], key: usize, head: usize) -> f64 {
-        dot(query, self.head_of(keys, key, head)) / (self.head_width as f64).sqrt()
+        let score = self.scale * dot(query, self.head_of(keys, key, head));
+        self.softcap.map_or(score, |cap| cap * (score / cap).tanh())
     }
 
     /// The key or value that query head `head` reads at one position: from (S, K, D), (D).
@@ -129,8 +134,14 @@ mod tests {
     use super::*;
     use crate::reference::tests::{Noise, assert_close};
 
-    const SIZE: AttentionSize =
-        AttentionSize { heads: 4, kv_heads: 2, head_width: 6, window: None };
+    const SIZE: AttentionSize = AttentionSize {
+        heads: 4,
+        kv_heads: 2,
+        head_width: 6,
+        window: None,
+        scale: 0.4,
+        softcap: None,
+    };
     const POSITIONS: [u32; 3] = [2, 3, 4];
 
     /// q, keys and values for three new rows over five keys.
@@ -155,7 +166,11 @@ mod tests {
                     for d in 0..width {
                         score += q[(t * heads + h) * width + d] * k[(s * kv + g) * width + d];
                     }
-                    let weight = (score / (width as f64).sqrt()).exp();
+                    score *= size.scale;
+                    if let Some(cap) = size.softcap {
+                        score = cap * (score / cap).tanh();
+                    }
+                    let weight = score.exp();
                     total += weight;
                     for d in 0..width {
                         sums[d] += weight * v[(s * kv + g) * width + d];
@@ -170,10 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn fused_unfused_and_naive_agree_with_and_without_a_window() {
+    fn fused_unfused_and_naive_agree_with_and_without_window_and_cap() {
         let (q, k, v) = inputs();
-        for window in [None, Some(1), Some(2), Some(100)] {
-            let size = AttentionSize { window, ..SIZE };
+        let plain = [None, Some(1), Some(2), Some(100)].map(|window| (window, None));
+        for (window, softcap) in plain.into_iter().chain([(Some(2), Some(0.5))]) {
+            let size = AttentionSize { window, softcap, ..SIZE };
             let expected = naive(&q, &k, &v, &POSITIONS, size);
             assert_close(&attention(&q, &k, &v, &POSITIONS, size), &expected, 1e-12);
             let pattern = attention_pattern(&q, &k, &POSITIONS, size).pattern;

@@ -92,7 +92,8 @@ impl Pass<'_> {
     fn attend(&mut self, layer: usize, x: &[f64], cache: &mut Cache) -> Vec<f64> {
         let config = &self.model.config;
         let (heads, kv_heads, head_width) = (config.heads, config.kv_heads, config.head_width);
-        let size = AttentionSize { heads, kv_heads, head_width, window: config.windows[layer] };
+        let (window, scale) = (config.windows[layer], config.attention_scale());
+        let size = AttentionSize { heads, kv_heads, head_width, window, scale, softcap: None };
         let hooks = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
         let x = self.norm(x, (Part::Norm1, Part::Norm1Bias), layer, hooks);
 

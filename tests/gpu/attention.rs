@@ -1,8 +1,10 @@
-//! Attention over the cache: split for few rows, whole for many.
+//! Attention over the cache: split for few rows, whole for many, and in steps.
 
 use half::f16;
 use pellucid::gpu::BufferId;
-use pellucid::ops::{Attention, Cache, CacheFormat, Reduce};
+use pellucid::ops::{
+    Attention, AttentionMix, AttentionScores, Cache, CacheFormat, Reduce, Softmax,
+};
 use pellucid::reference as twin;
 
 use crate::common::{Device, TOLERANCE, Values, wide};
@@ -15,6 +17,8 @@ struct Case {
     width: usize,
     context: usize,
     window: Option<usize>,
+    scale: f64,
+    softcap: Option<f64>,
     /// Position and sequence of each row.
     places: Vec<(u32, u32)>,
     format: CacheFormat,
@@ -34,13 +38,23 @@ fn ragged(count: u32, context: u32) -> Vec<(u32, u32)> {
 impl Case {
     fn new(heads: [usize; 3], context: usize, places: Vec<(u32, u32)>) -> Self {
         let [heads, kv_heads, width] = heads;
-        let (window, format, queries) = (None, CacheFormat::F32, Values::Plain);
-        Self { heads, kv_heads, width, context, window, places, format, queries }
+        Self {
+            heads,
+            kv_heads,
+            width,
+            context,
+            window: None,
+            scale: 1.0 / (width as f64).sqrt(),
+            softcap: None,
+            places,
+            format: CacheFormat::F32,
+            queries: Values::Plain,
+        }
     }
 }
 
 fn check(device: &mut Device, case: &Case) {
-    let &Case { heads, kv_heads, width, context, window, format, .. } = case;
+    let &Case { heads, kv_heads, width, context, window, scale, softcap, format, .. } = case;
     let sequences = 1 + case.places.iter().map(|place| place.1).max().unwrap_or(0) as usize;
     let slots = sequences * context * kv_heads;
     let (k, keys) = cached(device, slots, width, format);
@@ -53,9 +67,9 @@ fn check(device: &mut Device, case: &Case) {
     let rows = device.rows(&rows);
     let out = device.output(count, heads * width);
     let extent = case.places.iter().map(|place| place.0 + 1).max().unwrap_or(1);
-    device.run(Attention { rows, q, cache, window, out }, extent);
+    device.run(Attention { rows, q, cache, window, scale, softcap, out }, extent);
 
-    let size = twin::AttentionSize { heads, kv_heads, head_width: width, window };
+    let size = twin::AttentionSize { heads, kv_heads, head_width: width, window, scale, softcap };
     let (queries, keys, values) = (wide(&queries), wide(&keys), wide(&values));
     let sequence_len = context * kv_heads * width;
     let expected: Vec<f64> = queries
@@ -72,6 +86,16 @@ fn check(device: &mut Device, case: &Case) {
     let tolerance = if matches!(case.queries, Values::Large) { 1e-3 } else { TOLERANCE };
     let reduce = device.choices.reduce;
     device.compare(op, &(case, reduce), &found, &expected, tolerance);
+
+    // The same in steps that write scores and pattern out.
+    let pattern = |device: &mut Device| device.output(heads * count, extent as usize);
+    let (scores, weights) = (pattern(device), pattern(device));
+    device.run(AttentionScores { rows, q, cache, window, scale, softcap, out: scores }, 0);
+    device.run(Softmax { rows, x: scores, heads, window, out: weights }, 0);
+    let out = device.output(count, heads * width);
+    device.run(AttentionMix { rows, pattern: weights, cache, out }, 0);
+    let found = device.read(&out);
+    device.compare("attention_mix", case, &found, &expected, tolerance);
 }
 
 /// A cache full of numbers: its buffer, and what it holds without the padding of its heads.
@@ -151,6 +175,20 @@ fn hostile_queries() {
         for places in [run(99, 1), run(88, 12)] {
             let case = Case::new([4, 2, 64], 100, places);
             check(&mut device, &Case { queries, ..case });
+        }
+    }
+}
+
+/// Caps that bend hardly anything, everything, and scores so large that only the cap remains.
+#[test]
+fn soft_caps_and_other_scales() {
+    let mut device = Device::open();
+    let (plain, large) = (Values::Plain, Values::Large);
+    let bends = [(50.0, plain), (0.5, plain), (0.01, plain), (30.0, large)];
+    for (softcap, queries) in bends {
+        for places in [run(99, 1), run(60, 20), ragged(9, 70)] {
+            let case = Case::new([4, 2, 20], 100, places);
+            check(&mut device, &Case { scale: 0.7, softcap: Some(softcap), queries, ..case });
         }
     }
 }

@@ -104,8 +104,10 @@ fn attend(
         for table in [None, Some((BufferId::fresh(), width / 2 * 2))] {
             record(recording, choices, Rope { rows, q, k, v, table, cache, out: turned });
         }
-        for window in [None, Some(16)] {
-            record(recording, choices, Attention { rows, q: turned, cache, window, out: z });
+        for (window, softcap) in [(None, None), (Some(16), Some(50.0))] {
+            let (q, scale) = (turned, 0.125);
+            let attention = Attention { rows, q, cache, window, scale, softcap, out: z };
+            record(recording, choices, attention);
         }
     }
 }
