@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::config::{Mlp, Norm, Position};
+use crate::config::{Config, Mlp, Norm, Position, Rope};
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Tensor, padded};
 use crate::names::Format;
@@ -80,20 +80,46 @@ impl Model {
             Position::Learned => Some(loader.table(Part::Positions)?),
             Position::Rope(_) => None,
         };
-        let rope = match &config.position {
-            Position::Rope(_) => Some(loader.rope()?),
-            Position::Learned => None,
-        };
-        let blocks = (0..config.layers).map(|layer| loader.block(layer)).collect::<Result<_>>()?;
+        let ropes = ropes(&config);
+        let blocks =
+            (0..config.layers).map(|layer| loader.block(layer, &ropes)).collect::<Result<_>>()?;
         let final_norm = loader.norm(Part::FinalNorm, Part::FinalNormBias, 0)?;
         let head = if config.tied_head {
             None
         } else {
             Some(loader.matrix(&[Part::Head], Join::Stack, 0)?)
         };
+        let head_bias = loader.bias(&[Part::HeadBias], Join::Stack, 0)?;
         engine.flush()?;
-        Ok(Self { config, embed, positions, rope, blocks, final_norm, head })
+        Ok(Self { config, embed, positions, ropes, blocks, final_norm, head, head_bias })
     }
+
+    /// Makes the tables of rotations for a context in use.
+    pub(super) fn turn(&self, engine: &mut Engine, context: usize) -> Result<()> {
+        for (id, rope) in &self.ropes {
+            let table = rope_table(&rope.rotation(context), context);
+            engine.create(*id, table.len() as u64 * 4)?;
+            engine.write(*id, 0, bytemuck::cast_slice(&table))?;
+        }
+        Ok(())
+    }
+}
+
+/// Every rotation of a model, with a name for its table.
+pub(super) fn ropes(config: &Config) -> Vec<(BufferId, Rope)> {
+    let Position::Rope(rope) = &config.position else { return Vec::new() };
+    let all = [Some(rope), config.local_rope.as_ref()].into_iter().flatten();
+    all.map(|rope| (BufferId::fresh(), rope.clone())).collect()
+}
+
+/// The table by which a layer's queries and keys turn, and how many values of each head do.
+pub(super) fn turn(
+    config: &Config,
+    layer: usize,
+    ropes: &[(BufferId, Rope)],
+) -> Option<(BufferId, usize)> {
+    let own = config.rope(layer)?;
+    ropes.iter().find(|(_, rope)| rope == own).map(|(id, rope)| (*id, rope.rotated))
 }
 
 /// Every weight of a checkpoint.
@@ -133,37 +159,45 @@ fn device_format(matrix: &Matrix, options: LoadOptions) -> Format {
 }
 
 impl Loader<'_> {
-    fn block(&mut self, layer: usize) -> Result<Block> {
+    fn block(&mut self, layer: usize, ropes: &[(BufferId, Rope)]) -> Result<Block> {
         let config = self.checkpoint.config().clone();
         let norm1 = self.norm(Part::Norm1, Part::Norm1Bias, layer)?;
         let qkv = self.qkv(layer)?;
         let qk_norm = if config.qk_norm { Some(self.qk_norm(layer)?) } else { None };
         let out = self.map(Part::Out, Part::OutBias, layer)?;
-        let (mut norm2, mut mlp) = (None, None);
-        if config.mlp != Mlp::None {
+        let rope = turn(&config, layer, ropes);
+        let post_norm1 = self.post_norm(Part::PostNorm1, layer)?;
+        let (mut norm2, mut post_norm2) = (None, None);
+        let mlp = self.mlp(layer, config.mlp)?;
+        if mlp.is_some() {
             norm2 = Some(self.norm(Part::Norm2, Part::Norm2Bias, layer)?);
-            mlp = Some(self.mlp(layer, config.mlp)?);
+            post_norm2 = self.post_norm(Part::PostNorm2, layer)?;
         }
-        Ok(Block { norm1, qkv, qk_norm, out, norm2, mlp })
+        Ok(Block { norm1, qkv, qk_norm, rope, out, post_norm1, norm2, post_norm2, mlp })
     }
 
-    fn mlp(&mut self, layer: usize, kind: Mlp) -> Result<MlpWeights> {
-        if matches!(kind, Mlp::Gelu { .. }) {
-            let up = self.map(Part::Up, Part::UpBias, layer)?;
-            let down = self.map(Part::Down, Part::DownBias, layer)?;
-            return Ok(MlpWeights::Gelu { up, down });
-        }
+    fn mlp(&mut self, layer: usize, kind: Mlp) -> Result<Option<MlpWeights>> {
+        let function = match kind {
+            Mlp::None => return Ok(None),
+            Mlp::Plain { function, .. } => {
+                let up = self.map(Part::Up, Part::UpBias, layer)?;
+                let down = self.map(Part::Down, Part::DownBias, layer)?;
+                return Ok(Some(MlpWeights::Plain { up, down, function }));
+            }
+            Mlp::Gated { function, .. } => function,
+        };
         if self.format(Part::Gate, layer)? != self.format(Part::Up, layer)? {
-            return Ok(MlpWeights::SwiGluApart {
+            return Ok(Some(MlpWeights::GatedApart {
                 gate: self.map(Part::Gate, Part::GateBias, layer)?,
                 up: self.map(Part::Up, Part::UpBias, layer)?,
                 down: self.map(Part::Down, Part::DownBias, layer)?,
-            });
+                function,
+            }));
         }
         let weight = self.matrix(&[Part::Gate, Part::Up], Join::Alternate, layer)?;
         let bias = self.bias(&[Part::GateBias, Part::UpBias], Join::Alternate, layer)?;
         let down = self.map(Part::Down, Part::DownBias, layer)?;
-        Ok(MlpWeights::SwiGlu { gate_up: Map { weight, bias }, down })
+        Ok(Some(MlpWeights::Gated { gate_up: Map { weight, bias }, down, function }))
     }
 
     /// Queries, keys and values, those of equal formats joined.
@@ -206,6 +240,15 @@ impl Loader<'_> {
         Ok(NormWeights { gain, bias })
     }
 
+    /// The norm of what a sub-layer gives, where the model has such norms.
+    fn post_norm(&mut self, gain: Part, layer: usize) -> Result<Option<NormWeights>> {
+        if !self.checkpoint.has(gain, layer) {
+            return Ok(None);
+        }
+        let gain = self.vector(gain, layer)?;
+        Ok(Some(NormWeights { gain: self.upload(1, &gain)?, bias: None }))
+    }
+
     fn qk_norm(&mut self, layer: usize) -> Result<Tensor> {
         let mut gains = self.vector(Part::QNorm, layer)?;
         gains.extend(self.vector(Part::KNorm, layer)?);
@@ -218,15 +261,6 @@ impl Loader<'_> {
         let values = matrix.values(0..matrix.rows)?;
         self.count(matrix.row_bytes() as u64 * matrix.rows as u64);
         self.upload(matrix.rows, &values)
-    }
-
-    fn rope(&mut self) -> Result<BufferId> {
-        let config = self.checkpoint.config();
-        let table = rope_table(&config.rope_frequencies(), config.context);
-        let id = BufferId::fresh();
-        self.engine.create(id, table.len() as u64 * 4)?;
-        self.engine.write(id, 0, bytemuck::cast_slice(&table))?;
-        Ok(id)
     }
 
     fn vector(&mut self, part: Part, layer: usize) -> Result<Vec<f32>> {

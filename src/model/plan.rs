@@ -1,6 +1,6 @@
 //! What a session will take, and how it is cut to the device: decided before anything is allocated.
 
-use crate::config::{Config, Mlp};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Gpu};
 use crate::ops::{Cache, CacheFormat};
@@ -58,7 +58,7 @@ pub fn context(config: &Config, asked: Option<usize>) -> Result<usize> {
 /// How many rows a chunk has: as many as stay within the budgets of operations and of logits.
 pub(super) fn chunk_rows(model: &Model) -> usize {
     let config = &model.config;
-    let hidden = config.mlp.hidden() * if matches!(config.mlp, Mlp::SwiGlu { .. }) { 3 } else { 2 };
+    let hidden = config.mlp.hidden() * if config.mlp.gated() { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
     let operations = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
     let rows = (OPERATIONS / operations) as usize;
