@@ -26,22 +26,22 @@ const ROWS: usize = 3;
 const LAYERS: usize = 2;
 
 /// A GGUF file: metadata, configuration, tokenizer, tensors.
-pub fn gguf(bytes: &[u8]) {
+pub(crate) fn gguf(bytes: &[u8]) {
     in_folder(&[("model.gguf", bytes)], |folder| read(&folder.join("model.gguf")));
 }
 
 /// A folder with this model.safetensors.
-pub fn safetensors(bytes: &[u8]) {
+pub(crate) fn safetensors(bytes: &[u8]) {
     in_folder(&[("config.json", CONFIG.as_bytes()), ("model.safetensors", bytes)], read);
 }
 
 /// A folder with this config.json.
-pub fn config(bytes: &[u8]) {
+pub(crate) fn config(bytes: &[u8]) {
     in_folder(&[("config.json", bytes), ("model.safetensors", NO_TENSORS)], read);
 }
 
 /// A folder with this tokenizer.json.
-pub fn tokenizer(bytes: &[u8]) {
+pub(crate) fn tokenizer(bytes: &[u8]) {
     in_folder(&[("tokenizer.json", bytes)], |folder| {
         if let Ok(Some(tokenizer)) = Tokenizer::from_folder(folder) {
             try_out(&tokenizer);

@@ -1,4 +1,4 @@
-// embed: x_t = E[token_t] (+ P[position_t]).  Phuong and Hutter 2022, algorithms 1 and 2.
+// embed: x_t = s E[token_t] (+ P[position_t]).  Phuong and Hutter 2022, algorithms 1 and 2.
 //
 //   rows       (T)     token, position, sequence, step of each row
 //   positions  (P, C)  learned position vectors, f32; anything where LEARNED is false
@@ -10,6 +10,8 @@
 struct Params { words: u32, stride: u32, first: u32, count: u32 }
 
 override LEARNED: bool = false;
+// s: 1 in most families.
+override SCALE: f32 = 1.0;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -28,7 +30,7 @@ fn embed(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var four = 0u; four < WORD / 4u; four++) {
         let column = word * (WORD / 4u) + four;
         if column < params.stride {
-            var value = word4(values, four);
+            var value = SCALE * word4(values, four);
             if LEARNED {
                 value += positions[row.y * params.stride + column];
             }

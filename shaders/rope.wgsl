@@ -1,12 +1,13 @@
 // rope: turns queries and keys by their position, and puts keys and values into the cache.
 // Su et al. 2021.  Pairs are (i, i + R/2) within the first R values of a head:
-//   y_i         = x_i cos(p f_i) - x_(i + R/2) sin(p f_i)
-//   y_(i + R/2) = x_(i + R/2) cos(p f_i) + x_i sin(p f_i)
+//   y_i         = A (x_i cos(p f_i) - x_(i + R/2) sin(p f_i))
+//   y_(i + R/2) = A (x_(i + R/2) cos(p f_i) + x_i sin(p f_i))
 // With R = 0 nothing turns, and only the cache is written.
 //
 //   rows    (T)               token, position, sequence, step
 //   q, k, v (T, ..)           three matrices, each with its own first column and row length
 //   table   (256 + P/256, R/2)  cos and sin of b f_i for b < 256, then of 256 a f_i, from f64
+//                             the former times the amplitude A, which is 1 without scaling
 //   q_out   (T, H D)
 //   cache   slots k and v
 //

@@ -2,8 +2,9 @@
 
 /// A model's hyper-parameters, whatever file they came from.
 ///
-/// One forward page serves every family: it reads these fields and nothing else.
-#[derive(Clone, Debug, PartialEq)]
+/// One forward page serves every family: it reads these fields and nothing else. The default has no
+/// sizes and nothing out of the ordinary; the readers of files fill it in.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// The architecture as the file names it, such as `gpt2` or `llama`.
     pub architecture: String,
@@ -21,23 +22,37 @@ pub struct Config {
     pub head_width: usize,
     /// Longest sequence, in tokens, that the model was made for.
     pub context: usize,
+    /// The token vectors are multiplied by this, where by anything.
+    pub embed_scale: Option<f32>,
     /// The normalisation before each sub-layer and before the head.
     pub norm: Norm,
     /// ε inside the normalisation's root.
     pub norm_eps: f64,
+    /// Whether what attention and perceptron give is normalised once more before it is added.
+    pub post_norms: bool,
+    /// Whether the perceptron reads the stream as attention does, before attention adds to it.
+    pub parallel: bool,
     /// How the model knows the order of its tokens.
     pub position: Position,
+    /// Another rotation for the layers that have a sliding window.
+    pub local_rope: Option<Rope>,
     /// The multilayer perceptron of each layer.
     pub mlp: Mlp,
     /// Which linear maps add a bias.
     pub biases: Biases,
     /// Whether queries and keys are RMS-normalised per head before the rotation.
     pub qk_norm: bool,
+    /// Scores are q·k times this; 1/√D without.
+    pub attention_scale: Option<f64>,
+    /// Scores s become cap · tanh(s / cap) before the mask.
+    pub attention_softcap: Option<f64>,
     /// Sliding window: a query sees this many latest positions, itself included.
     /// One entry a layer; `None` sees everything before it.
     pub windows: Vec<Option<usize>>,
     /// Whether the output head is the transposed embedding.
     pub tied_head: bool,
+    /// Logits l become cap · tanh(l / cap).
+    pub logit_softcap: Option<f64>,
     /// The token put before a text, where the tokenizer's own rules ask for one.
     pub bos: Option<u32>,
     /// Tokens that end a text; ids outside the vocabulary are dropped.
@@ -45,18 +60,20 @@ pub struct Config {
 }
 
 /// The kinds of normalisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Norm {
     /// (x − mean) / √(var + ε) ⊙ γ + β, with the biased variance.
     LayerNorm,
     /// x / √(mean(x²) + ε) ⊙ γ.
+    #[default]
     RmsNorm,
 }
 
 /// The kinds of position information.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Position {
     /// A learned vector per position, added to the embedding.
+    #[default]
     Learned,
     /// Rotary embedding of queries and keys; pairs are (i, i + rotated/2) within a head.
     Rope(Rope),
@@ -96,22 +113,75 @@ pub enum RopeScaling {
     },
     /// A divisor for each pair, as GGUF's `rope_freqs.weight` gives; `rotated / 2` values.
     Factors(Vec<f32>),
+    /// `YaRN`: slow pairs divided by the factor, fast ones kept, a ramp over the pairs between.
+    Yarn {
+        /// The divisor of slow pairs.
+        factor: f64,
+        /// Pairs that turn this often within `original_context`, or more, are kept.
+        fast: f64,
+        /// Pairs that turn this often, or less, are divided.
+        slow: f64,
+        /// The context before stretching.
+        original_context: f64,
+        /// Whether the ramp begins and ends at whole pairs.
+        whole: bool,
+        /// Turned queries and keys are longer by this factor.
+        amplitude: f64,
+    },
+    /// `LongRoPE`: a divisor for each pair, of two sets; `rotated / 2` values each.
+    ///
+    /// The context in use decides, since one cache cannot hold keys turned either way.
+    Long {
+        /// For contexts up to `original_context`.
+        short: Vec<f32>,
+        /// For longer ones.
+        long: Vec<f32>,
+        /// The context before stretching.
+        original_context: usize,
+        /// Turned queries and keys are longer by this factor.
+        amplitude: f64,
+    },
+}
+
+/// How each pair of a rotary embedding turns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotation {
+    /// Radians a position, one a pair.
+    pub frequencies: Vec<f64>,
+    /// Turned pairs are longer by this factor; 1 without scaling.
+    pub amplitude: f64,
+}
+
+/// The kinds of activation function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nonlinearity {
+    /// GELU in its tanh form, ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
+    GeluTanh,
+    /// GELU, ½x(1 + erf(x/√2)).
+    Gelu,
+    /// x / (1 + e^(−x)).
+    Silu,
 }
 
 /// The kinds of multilayer perceptron.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mlp {
     /// Attention-only model.
+    #[default]
     None,
-    /// down · gelu(up · x), GELU in its tanh form.
-    Gelu {
+    /// down · f(up · x).
+    Plain {
         /// F: hidden width.
         hidden: usize,
+        /// f.
+        function: Nonlinearity,
     },
-    /// down · (silu(gate · x) ⊙ up · x).
-    SwiGlu {
+    /// down · (f(gate · x) ⊙ up · x).
+    Gated {
         /// F: hidden width.
         hidden: usize,
+        /// f.
+        function: Nonlinearity,
     },
 }
 
@@ -120,8 +190,13 @@ impl Mlp {
     pub fn hidden(self) -> usize {
         match self {
             Self::None => 0,
-            Self::Gelu { hidden } | Self::SwiGlu { hidden } => hidden,
+            Self::Plain { hidden, .. } | Self::Gated { hidden, .. } => hidden,
         }
+    }
+
+    /// Whether a gate stands beside the first map.
+    pub fn gated(self) -> bool {
+        matches!(self, Self::Gated { .. })
     }
 }
 
@@ -134,6 +209,8 @@ pub struct Biases {
     pub out: bool,
     /// Both (or all three) maps of the perceptron.
     pub mlp: bool,
+    /// The output head.
+    pub head: bool,
 }
 
 impl Config {
@@ -147,31 +224,73 @@ impl Config {
         self.kv_heads * self.head_width
     }
 
-    /// What q·k is multiplied by before the softmax: 1/√D.
+    /// What q·k is multiplied by before the softmax.
     pub fn attention_scale(&self) -> f64 {
-        1.0 / (self.head_width as f64).sqrt()
+        self.attention_scale.unwrap_or(1.0 / (self.head_width as f64).sqrt())
     }
 
-    /// The angular frequency of each rotated pair, in radians a position; empty without RoPE.
+    /// The rotation of a layer's queries and keys; none without rotary embedding.
+    pub fn rope(&self, layer: usize) -> Option<&Rope> {
+        let Position::Rope(rope) = &self.position else { return None };
+        let local = self.windows.get(layer).is_some_and(Option::is_some);
+        Some(self.local_rope.as_ref().filter(|_| local).unwrap_or(rope))
+    }
+}
+
+impl Rope {
+    /// How each pair turns where `context` positions are in use.
     ///
-    /// Source: Su et al. 2021 (`RoFormer`); the scaled form is Llama 3.1's.
-    pub fn rope_frequencies(&self) -> Vec<f64> {
-        let Position::Rope(rope) = &self.position else { return Vec::new() };
-        (0..rope.rotated / 2)
-            .map(|i| {
-                let plain = rope.base.powf(-2.0 * i as f64 / rope.rotated as f64);
-                match &rope.scaling {
-                    RopeScaling::None => plain,
-                    RopeScaling::Linear { factor } => plain / factor,
-                    RopeScaling::Llama3 { factor, low, high, original_context } => {
-                        let wavelength = std::f64::consts::TAU / plain;
-                        let turns = original_context / wavelength;
-                        let blend = ((turns - low) / (high - low)).clamp(0.0, 1.0);
-                        (1.0 - blend) * plain / factor + blend * plain
-                    }
-                    RopeScaling::Factors(divisors) => plain / f64::from(divisors[i]),
+    /// Sources: Su et al. 2021 (`RoFormer`); Llama 3.1; Peng et al. 2023 (`YaRN`); Ding et al. 2024
+    /// (`LongRoPE`).
+    pub fn rotation(&self, context: usize) -> Rotation {
+        let scaled = |i: usize| {
+            let plain = self.base.powf(-2.0 * i as f64 / self.rotated as f64);
+            match &self.scaling {
+                RopeScaling::None => plain,
+                RopeScaling::Linear { factor } => plain / factor,
+                RopeScaling::Llama3 { factor, low, high, original_context } => {
+                    let turns = original_context * plain / std::f64::consts::TAU;
+                    let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+                    (1.0 - kept) * plain / factor + kept * plain
                 }
-            })
-            .collect()
+                RopeScaling::Yarn { factor, .. } => {
+                    let kept = 1.0 - self.ramp(i);
+                    (1.0 - kept) * plain / factor + kept * plain
+                }
+                RopeScaling::Factors(divisors) => plain / f64::from(divisors[i]),
+                RopeScaling::Long { short, original_context, .. }
+                    if context <= *original_context =>
+                {
+                    plain / f64::from(short[i])
+                }
+                RopeScaling::Long { long, .. } => plain / f64::from(long[i]),
+            }
+        };
+        let amplitude = match &self.scaling {
+            RopeScaling::Yarn { amplitude, .. } | RopeScaling::Long { amplitude, .. } => *amplitude,
+            _ => 1.0,
+        };
+        Rotation { frequencies: (0..self.rotated / 2).map(scaled).collect(), amplitude }
+    }
+
+    /// `YaRN`'s ramp over the pairs: 0 where they are kept, 1 where they are divided.
+    fn ramp(&self, i: usize) -> f64 {
+        let RopeScaling::Yarn { fast, slow, original_context, whole, .. } = &self.scaling else {
+            return 0.0;
+        };
+        // The pair that turns so often within the original context.
+        let pair = |turns: f64| {
+            let period = original_context / (turns * std::f64::consts::TAU);
+            self.rotated as f64 * period.ln() / (2.0 * self.base.ln())
+        };
+        let (mut first, mut last) = (pair(*fast), pair(*slow));
+        if *whole {
+            (first, last) = (first.floor(), last.ceil());
+        }
+        (first, last) = (first.max(0.0), last.min(self.rotated as f64 - 1.0));
+        if first == last {
+            last += 0.001;
+        }
+        ((i as f64 - first) / (last - first)).clamp(0.0, 1.0)
     }
 }

@@ -38,9 +38,14 @@ pub enum Hook {
     Z(usize),
     /// Each head's own write to the residual stream, without the output bias, (T, H, C).
     Result(usize),
+    /// Divisor of the norm after attention, (T, 1); models with norms after, too.
+    Ln1PostScale(usize),
+    /// Norm after attention before its gain, (T, C); models with norms after, too.
+    Ln1PostNormalized(usize),
     /// What attention adds to the residual stream, (T, C).
     AttnOut(usize),
-    /// Residual stream between attention and perceptron, (T, C); not in attention-only models.
+    /// Residual stream between attention and perceptron, (T, C); not in attention-only models, nor
+    /// where both read the stream side by side.
     ResidMid(usize),
     /// Divisor of the second norm, (T, 1).
     Ln2Scale(usize),
@@ -48,10 +53,14 @@ pub enum Hook {
     Ln2Normalized(usize),
     /// Perceptron before the activation, (T, F); the gate where there is one.
     MlpPre(usize),
-    /// The factor beside the gate, (T, F); SwiGLU models only.
+    /// The factor beside the gate, (T, F); models with a gate only.
     MlpPreLinear(usize),
     /// Perceptron after the activation, (T, F).
     MlpPost(usize),
+    /// Divisor of the norm after the perceptron, (T, 1); models with norms after, too.
+    Ln2PostScale(usize),
+    /// Norm after the perceptron before its gain, (T, C); models with norms after, too.
+    Ln2PostNormalized(usize),
     /// What the perceptron adds to the residual stream, (T, C).
     MlpOut(usize),
     /// Residual stream after the layer, (T, C).
@@ -65,7 +74,7 @@ pub enum Hook {
 type LayerHook = fn(usize) -> Hook;
 
 /// The suffixes of the per-layer names, in the order of the forward pass.
-const LAYER_HOOKS: [(&str, LayerHook); 21] = [
+const LAYER_HOOKS: [(&str, LayerHook); 25] = [
     ("hook_resid_pre", Hook::ResidPre),
     ("ln1.hook_scale", Hook::Ln1Scale),
     ("ln1.hook_normalized", Hook::Ln1Normalized),
@@ -78,6 +87,8 @@ const LAYER_HOOKS: [(&str, LayerHook); 21] = [
     ("attn.hook_pattern", Hook::Pattern),
     ("attn.hook_z", Hook::Z),
     ("attn.hook_result", Hook::Result),
+    ("ln1_post.hook_scale", Hook::Ln1PostScale),
+    ("ln1_post.hook_normalized", Hook::Ln1PostNormalized),
     ("hook_attn_out", Hook::AttnOut),
     ("hook_resid_mid", Hook::ResidMid),
     ("ln2.hook_scale", Hook::Ln2Scale),
@@ -85,6 +96,8 @@ const LAYER_HOOKS: [(&str, LayerHook); 21] = [
     ("mlp.hook_pre", Hook::MlpPre),
     ("mlp.hook_pre_linear", Hook::MlpPreLinear),
     ("mlp.hook_post", Hook::MlpPost),
+    ("ln2_post.hook_scale", Hook::Ln2PostScale),
+    ("ln2_post.hook_normalized", Hook::Ln2PostNormalized),
     ("hook_mlp_out", Hook::MlpOut),
     ("hook_resid_post", Hook::ResidPost),
 ];
@@ -115,6 +128,20 @@ impl Hook {
         all
     }
 
+    /// Where it stands in the forward pass: hooks sorted by this are in its order.
+    pub fn place(self) -> (usize, usize) {
+        match (self, self.layer()) {
+            (Self::Embed, _) => (0, 0),
+            (Self::PosEmbed, _) => (0, 1),
+            (Self::LnFinalScale, _) => (usize::MAX, 0),
+            (_, None) => (usize::MAX, 1),
+            (_, Some(layer)) => {
+                let place = LAYER_HOOKS.iter().position(|(_, make)| make(layer) == self);
+                (layer + 1, place.unwrap_or_default())
+            }
+        }
+    }
+
     fn parts(self) -> (&'static str, Option<usize>) {
         if let Some((name, _)) = GLOBAL_HOOKS.iter().find(|(_, hook)| *hook == self) {
             return (name, None);
@@ -127,6 +154,8 @@ impl Hook {
             Self::AttnOut(n) | Self::ResidMid(n) | Self::Ln2Scale(n) => n,
             Self::Ln2Normalized(n) | Self::MlpPre(n) | Self::MlpPreLinear(n) => n,
             Self::MlpPost(n) | Self::MlpOut(n) | Self::ResidPost(n) => n,
+            Self::Ln1PostScale(n) | Self::Ln1PostNormalized(n) => n,
+            Self::Ln2PostScale(n) | Self::Ln2PostNormalized(n) => n,
         };
         let name =
             LAYER_HOOKS.iter().find(|(_, make)| make(layer) == self).map_or("", |(name, _)| name);
@@ -328,6 +357,7 @@ mod tests {
         for hook in Hook::all(3) {
             assert_eq!(hook.to_string().parse::<Hook>().unwrap(), hook, "{hook}");
         }
+        assert!(Hook::all(3).is_sorted_by_key(|hook| hook.place()));
         assert_eq!(Hook::Pattern(5).to_string(), "blocks.5.attn.hook_pattern");
     }
 

@@ -72,9 +72,9 @@ fn block(block: &pellucid::model::Block) -> Vec<&Weight> {
     maps.push(&block.out);
     match &block.mlp {
         None => {}
-        Some(MlpWeights::Gelu { up, down }) => maps.extend([up, down]),
-        Some(MlpWeights::SwiGlu { gate_up, down }) => maps.extend([gate_up, down]),
-        Some(MlpWeights::SwiGluApart { gate, up, down }) => maps.extend([gate, up, down]),
+        Some(MlpWeights::Plain { up, down, .. }) => maps.extend([up, down]),
+        Some(MlpWeights::Gated { gate_up, down, .. }) => maps.extend([gate_up, down]),
+        Some(MlpWeights::GatedApart { gate, up, down, .. }) => maps.extend([gate, up, down]),
     }
     maps.into_iter().map(|map| &map.weight).collect()
 }

@@ -1,5 +1,5 @@
-// Slot `softcap`: bounds the scores of attention softly, on exp, since WGSL leaves the accuracy of
-// tanh open.
+// Slot `softcap`: bounds scores of attention, or logits, softly, on exp, since WGSL leaves the
+// accuracy of tanh open.
 override SOFTCAP: f32 = 0.0;
 
 // s = SOFTCAP tanh(s / SOFTCAP), Gemma 2; s itself where SOFTCAP is 0.

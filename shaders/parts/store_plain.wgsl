@@ -1,7 +1,7 @@
-// Slot `store`: out = value, plus the bias, through GELU, or added to what is there.
-// parts: activation
+// Slot `store`: out = value, plus the bias, through a function, softly bounded, or added to what
+// is there.
+// parts: activation, softcap
 override BIAS: bool = false;
-override GELU: bool = false;
 override ADD: bool = false;
 
 @group(2) @binding(0) var<storage, read> bias: array<vec4<f32>>;
@@ -13,9 +13,8 @@ fn store4(row: u32, column: u32, stride: u32, value: vec4<f32>) {
     if BIAS {
         result += bias[column];
     }
-    if GELU {
-        result = gelu4(result);
-    }
+    result = activate4(result);
+    result = vec4(softcap(result.x), softcap(result.y), softcap(result.z), softcap(result.w));
     let at = row * stride + column;
     if ADD {
         result += out[at];

@@ -46,7 +46,7 @@ impl CpuDecoder {
             *count += 1;
         }
         Ok(Self {
-            cache: model.cache(),
+            cache: model.cache_for(context),
             next: prompt.to_vec(),
             counts,
             sampling: *sampling,

@@ -51,7 +51,7 @@ pub(super) async fn score(
         let piece = &tokens[start..end];
         let (mut scores, mut tops) = match runner {
             Runner::Gpu(session) => gpu(session, piece, top).await?,
-            Runner::Cpu { model, .. } => cpu(model, piece, top)?,
+            Runner::Cpu { model, context } => cpu(model, *context, piece, top)?,
         };
         // Place p of the window tells of token start + p + 1; what an earlier window told stays.
         let known = new.saturating_sub(start);
@@ -77,9 +77,9 @@ async fn gpu(session: &mut Session, tokens: &[u32], top: Option<usize>) -> Resul
     Ok((scored.logprobs, scored.top))
 }
 
-fn cpu(model: &Model, tokens: &[u32], top: Option<usize>) -> Result<Scored> {
+fn cpu(model: &Model, context: usize, tokens: &[u32], top: Option<usize>) -> Result<Scored> {
     let vocab = model.config.vocab;
-    let logits = model.forward(&mut model.cache(), tokens, &mut ())?;
+    let logits = model.forward(&mut model.cache_for(context), tokens, &mut ())?;
     let all = log_softmax(&logits, vocab);
     let next = tokens[1..].iter().chain(&tokens[..1]);
     let rows = || all.chunks(vocab);

@@ -80,7 +80,7 @@ pub async fn compare(
     tokens: &[u32],
     tolerance: f64,
 ) -> Result<Comparison> {
-    let config = &session.model().config;
+    let (config, context) = (&session.model().config, session.context());
     if *config != reference.config {
         return Err(Error::Input("the model and the reference are of different kinds".to_owned()));
     }
@@ -96,7 +96,8 @@ pub async fn compare(
         unfused: by_hook(unfused),
         differences: Vec::with_capacity(all.len()),
     };
-    let logits = reference.forward(&mut reference.cache(), tokens, &mut against)?;
+    let mut cache = reference.cache_for(context);
+    let logits = reference.forward(&mut cache, tokens, &mut against)?;
     let logits = relative(&fused.logits, &logits);
     Ok(Comparison { differences: against.differences, logits, tolerance })
 }

@@ -1,10 +1,11 @@
 //! A model of names without numbers: enough to record and print its schedule, not to run it.
 
-use crate::config::{Config, Mlp, Norm, Position};
+use crate::config::{Config, Mlp, Norm, Position, Rope};
 use crate::gpu::{BufferId, Tensor};
 use crate::names::Format;
 use crate::ops::Weight;
 
+use super::load::{ropes, turn};
 use super::{Block, Joined, Map, MlpWeights, Model, NormWeights};
 
 /// What every weight of a dry model has in common.
@@ -24,20 +25,22 @@ impl Model {
         let dry = Dry { config: &config, format, max_binding };
         let (vocab, width) = (config.vocab, config.width);
         let learned = config.position == Position::Learned;
+        let ropes = ropes(&config);
         Self {
             embed: dry.weight("embed", vocab, width),
             positions: learned.then(|| Tensor::lasting(config.context, width)),
-            rope: (!learned).then(BufferId::fresh),
-            blocks: (0..config.layers).map(|layer| dry.block(layer)).collect(),
+            blocks: (0..config.layers).map(|layer| dry.block(layer, &ropes)).collect(),
+            ropes,
             final_norm: dry.norm(),
             head: (!config.tied_head).then(|| dry.weight("head", vocab, width)),
+            head_bias: config.biases.head.then(|| Tensor::lasting(1, vocab)),
             config,
         }
     }
 }
 
 impl Dry<'_> {
-    fn block(&self, layer: usize) -> Block {
+    fn block(&self, layer: usize, ropes: &[(BufferId, Rope)]) -> Block {
         let Config { width, biases, .. } = *self.config;
         let (queries, keys) = (self.config.q_width(), self.config.kv_width());
         let name = |part: &str| format!("{layer}.{part}");
@@ -45,21 +48,27 @@ impl Dry<'_> {
         let map = |part, rows, columns| self.map(&name(part), rows, columns, biases.mlp);
         let mlp = match self.config.mlp {
             Mlp::None => None,
-            Mlp::Gelu { hidden } => Some(MlpWeights::Gelu {
+            Mlp::Plain { hidden, function } => Some(MlpWeights::Plain {
                 up: map("up", hidden, width),
                 down: map("down", width, hidden),
+                function,
             }),
-            Mlp::SwiGlu { hidden } => Some(MlpWeights::SwiGlu {
+            Mlp::Gated { hidden, function } => Some(MlpWeights::Gated {
                 gate_up: map("gate|up", 2 * hidden, width),
                 down: map("down", width, hidden),
+                function,
             }),
         };
+        let post_norm = || self.config.post_norms.then(|| self.norm());
         Block {
             norm1: self.norm(),
             qkv: vec![Joined { map: qkv, holds: vec![0, 1, 2] }],
             qk_norm: self.config.qk_norm.then(|| Tensor::lasting(2, self.config.head_width)),
+            rope: turn(self.config, layer, ropes),
             out: self.map(&name("out"), width, queries, biases.out),
+            post_norm1: post_norm(),
             norm2: mlp.is_some().then(|| self.norm()),
+            post_norm2: mlp.as_ref().and_then(|_| post_norm()),
             mlp,
         }
     }

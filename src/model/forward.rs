@@ -6,13 +6,13 @@
 //! A mark names a value. Where somebody asked for one that a fused kernel never writes, the page
 //! takes the longer way through `unfused`; otherwise names cost nothing.
 
-use crate::config::{Norm, Position};
+use crate::config::{Nonlinearity, Norm};
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::names::Hook;
 use crate::ops::{
-    Attention, Cache, Columns, Embed, Gather, Gelu, HeadNorm, LayerNorm, Linear, RmsNorm, Rope,
-    Store, SwiGlu,
+    Activate, Add, Attention, Cache, Columns, Embed, Gated, Gather, HeadNorm, LayerNorm, Linear,
+    RmsNorm, Rope, Store,
 };
 
 use super::{Block, Map, MlpWeights, Model, NormWeights, Tape, unfused};
@@ -35,18 +35,38 @@ pub fn forward(
         tape.mark(Hook::ResidPre(layer), Columns::all(x))?;
         let names = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
         let normed = norm(tape, model, &block.norm1, x, names)?;
+        // Side by side, the perceptron reads the stream before attention has added to it.
+        let beside = match &block.norm2 {
+            Some(norm2) if model.config.parallel => Some(norm_2(tape, model, norm2, layer, x)?),
+            _ => None,
+        };
         let z = attention(tape, model, block, layer, &caches[layer], rows, normed)?;
+        let post = Post {
+            norm: block.post_norm1.as_ref(),
+            names: (Hook::Ln1PostScale(layer), Hook::Ln1PostNormalized(layer)),
+            sum: Hook::AttnOut(layer),
+        };
         if tape.wants(Hook::Result(layer)) {
-            unfused::write_heads(tape, model, block, layer, z, x)?;
+            let summand = unfused::heads(tape, model, block, layer, z)?;
+            add(tape, model, summand, &post, x)?;
         } else {
-            tape.push_residual(Hook::AttnOut(layer), linear(z, &block.out, x))?;
+            add_linear(tape, model, linear(z, &block.out, x), &post)?;
         }
         if let (Some(norm2), Some(mlp)) = (&block.norm2, &block.mlp) {
-            tape.mark(Hook::ResidMid(layer), Columns::all(x))?;
-            let names = (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer));
-            let normed = norm(tape, model, norm2, x, names)?;
+            let normed = match beside {
+                Some(normed) => normed,
+                None => {
+                    tape.mark(Hook::ResidMid(layer), Columns::all(x))?;
+                    norm_2(tape, model, norm2, layer, x)?
+                }
+            };
             let (hidden, down) = perceptron(tape, mlp, layer, normed)?;
-            tape.push_residual(Hook::MlpOut(layer), linear(hidden, down, x))?;
+            let post = Post {
+                norm: block.post_norm2.as_ref(),
+                names: (Hook::Ln2PostScale(layer), Hook::Ln2PostNormalized(layer)),
+                sum: Hook::MlpOut(layer),
+            };
+            add_linear(tape, model, linear(hidden, down, x), &post)?;
         }
         tape.mark(Hook::ResidPost(layer), Columns::all(x))?;
     }
@@ -69,8 +89,8 @@ pub fn logits(
         chosen = tape.tensor(out.rows, x.columns);
         tape.push(Gather { x: Columns::all(x), index, out: chosen })?;
     }
-    let head = Linear { x: chosen, weight: model.head(), bias: None, store: Store::Write, out };
-    tape.push(head)
+    let store = model.config.logit_softcap.map_or(Store::Write, Store::SoftCap);
+    tape.push(Linear { x: chosen, weight: model.head(), bias: model.head_bias, store, out })
 }
 
 /// Tokens, and learned positions, to vectors.
@@ -79,7 +99,8 @@ fn embed(tape: &mut Tape<'_>, model: &Model, rows: BufferId, count: usize) -> Re
     if tape.wants(Hook::Embed) || tape.wants(Hook::PosEmbed) {
         unfused::embed(tape, model, rows, out)?;
     } else {
-        tape.push(Embed { rows, table: &model.embed, positions: model.positions, out })?;
+        let (table, scale) = (&model.embed, model.config.embed_scale);
+        tape.push(Embed { rows, table, scale, positions: model.positions, out })?;
     }
     Ok(out)
 }
@@ -107,6 +128,53 @@ fn norm(
     Ok(out)
 }
 
+/// The norm before the perceptron.
+fn norm_2(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    weights: &NormWeights,
+    layer: usize,
+    x: Tensor,
+) -> Result<Tensor> {
+    norm(tape, model, weights, x, (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer)))
+}
+
+/// The way of what a sub-layer gives to the residual stream.
+struct Post<'m> {
+    /// A norm on the way.
+    norm: Option<&'m NormWeights>,
+    /// What that norm's divisor is called, and its value before the gain.
+    names: (Hook, Hook),
+    /// What is added in the end.
+    sum: Hook,
+}
+
+/// Adds a linear map's output to the residual stream, its `out`: within the map's own kernel if
+/// nothing is to happen on the way.
+fn add_linear(tape: &mut Tape<'_>, model: &Model, map: Linear<'_>, post: &Post<'_>) -> Result<()> {
+    if post.norm.is_none() && !tape.wants(post.sum) {
+        return tape.push(Linear { store: Store::Add, ..map });
+    }
+    let summand = tape.tensor(map.out.rows, map.out.columns);
+    tape.push(Linear { out: summand, ..map })?;
+    add(tape, model, summand, post, map.out)
+}
+
+/// Adds what a sub-layer gives to the residual stream `x`.
+fn add(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    mut summand: Tensor,
+    post: &Post<'_>,
+    x: Tensor,
+) -> Result<()> {
+    if let Some(weights) = post.norm {
+        summand = norm(tape, model, weights, summand, post.names)?;
+    }
+    tape.mark(post.sum, Columns::all(summand))?;
+    tape.push(Add { x: summand, out: x })
+}
+
 /// Queries, keys and values; rotation; the cache; attention over it. Gives z, (T, H·D).
 fn attention(
     tape: &mut Tape<'_>,
@@ -129,8 +197,8 @@ fn attention(
     };
     let z = tape.tensor(x.rows, config.q_width());
     let window = config.windows.get(layer).copied().flatten();
-    let scale = config.attention_scale();
-    let fused = Attention { rows, q: turned, cache: *cache, window, scale, softcap: None, out: z };
+    let (scale, softcap) = (config.attention_scale(), config.attention_softcap);
+    let fused = Attention { rows, q: turned, cache: *cache, window, scale, softcap, out: z };
     if tape.wants(Hook::AttnScores(layer)) || tape.wants(Hook::Pattern(layer)) {
         unfused::attention(tape, layer, fused)?;
     } else {
@@ -149,7 +217,7 @@ fn straight_to_cache<'m>(
     layer: usize,
 ) -> Option<&'m Map> {
     let asked = [Hook::Q(layer), Hook::K(layer), Hook::V(layer)].iter().any(|h| tape.wants(*h));
-    let plain = model.rope.is_none() && block.qk_norm.is_none();
+    let plain = block.rope.is_none() && block.qk_norm.is_none();
     match block.qkv.as_slice() {
         [all] if plain && !asked && model.config.head_width.is_multiple_of(4) => Some(&all.map),
         _ => None,
@@ -195,13 +263,9 @@ fn queries(
             tape.push(HeadNorm { x: k, queries: 0, gains, eps })?;
         }
     }
-    let table = match (&config.position, model.rope) {
-        (Position::Rope(rope), Some(table)) => Some((table, rope.rotated)),
-        _ => None,
-    };
-    let rope = Rope { rows, q, k, v, table, cache: *cache, out };
+    let rope = Rope { rows, q, k, v, table: block.rope, cache: *cache, out };
     tape.push(rope)?;
-    if table.is_some() {
+    if block.rope.is_some() {
         tape.mark(Hook::RotQ(layer), Columns::all(out))?;
     }
     if tape.wants(Hook::RotK(layer)) {
@@ -220,46 +284,52 @@ fn perceptron<'m>(
     let pre = Hook::MlpPre(layer);
     let unfused = tape.wants(pre) || tape.wants(Hook::MlpPreLinear(layer));
     let down = match mlp {
-        MlpWeights::Gelu { down, .. }
-        | MlpWeights::SwiGlu { down, .. }
-        | MlpWeights::SwiGluApart { down, .. } => down,
+        MlpWeights::Plain { down, .. }
+        | MlpWeights::Gated { down, .. }
+        | MlpWeights::GatedApart { down, .. } => down,
     };
     let out = tape.tensor(x.rows, down.weight.columns);
     match mlp {
-        MlpWeights::Gelu { up, .. } if !unfused => {
-            tape.push(Linear { store: Store::Gelu, ..linear(x, up, out) })?;
+        MlpWeights::Plain { up, function, .. } if !unfused => {
+            tape.push(Linear { store: Store::Apply(*function), ..linear(x, up, out) })?;
         }
-        MlpWeights::Gelu { up, .. } => {
+        MlpWeights::Plain { up, function, .. } => {
             let before = tape.tensor(out.rows, out.columns);
             tape.push(linear(x, up, before))?;
             tape.mark(pre, Columns::all(before))?;
-            tape.push(Gelu { x: before, out })?;
+            tape.push(Activate { x: before, function: *function, out })?;
         }
-        MlpWeights::SwiGlu { gate_up, .. } if !unfused => {
-            tape.push(Linear { store: Store::SwiGlu, ..linear(x, gate_up, out) })?;
+        MlpWeights::Gated { gate_up, function, .. } if !unfused => {
+            tape.push(Linear { store: Store::Gated(*function), ..linear(x, gate_up, out) })?;
         }
-        MlpWeights::SwiGlu { gate_up, .. } => {
+        MlpWeights::Gated { gate_up, function, .. } => {
             let both = tape.tensor(x.rows, gate_up.weight.rows);
             tape.push(linear(x, gate_up, both))?;
             let gate = Columns { of: both, start: 0, count: out.columns, step: 2 };
-            glu(tape, layer, gate, Columns { start: 1, ..gate }, out)?;
+            gated(tape, layer, [gate, Columns { start: 1, ..gate }], *function, out)?;
         }
-        MlpWeights::SwiGluApart { gate, up, .. } => {
+        MlpWeights::GatedApart { gate, up, function, .. } => {
             let (g, u) = (tape.tensor(x.rows, out.columns), tape.tensor(x.rows, out.columns));
             tape.push(linear(x, gate, g))?;
             tape.push(linear(x, up, u))?;
-            glu(tape, layer, Columns::all(g), Columns::all(u), out)?;
+            gated(tape, layer, [Columns::all(g), Columns::all(u)], *function, out)?;
         }
     }
     tape.mark(Hook::MlpPost(layer), Columns::all(out))?;
     Ok((out, down))
 }
 
-/// silu(gate) ⊙ up on its own.
-fn glu(tape: &mut Tape<'_>, layer: usize, gate: Columns, up: Columns, out: Tensor) -> Result<()> {
+/// f(gate) ⊙ up on its own.
+fn gated(
+    tape: &mut Tape<'_>,
+    layer: usize,
+    [gate, up]: [Columns; 2],
+    function: Nonlinearity,
+    out: Tensor,
+) -> Result<()> {
     tape.mark(Hook::MlpPre(layer), gate)?;
     tape.mark(Hook::MlpPreLinear(layer), up)?;
-    tape.push(SwiGlu { gate, up, out })
+    tape.push(Gated { gate, up, function, out })
 }
 
 fn linear<'m>(x: Tensor, map: &'m Map, out: Tensor) -> Linear<'m> {

@@ -141,13 +141,26 @@ pub fn offered(config: &Config, hook: Hook) -> Result<()> {
         | Hook::MlpPre(_)
         | Hook::MlpPreLinear(_)
         | Hook::MlpPost(_)
+        | Hook::Ln2PostScale(_)
+        | Hook::Ln2PostNormalized(_)
         | Hook::MlpOut(_)
             if config.mlp == Mlp::None =>
         {
             Some("its layers have attention only".to_owned())
         }
-        Hook::MlpPreLinear(_) if !matches!(config.mlp, Mlp::SwiGlu { .. }) => {
+        Hook::MlpPreLinear(_) if !config.mlp.gated() => {
             Some("its perceptron has no gate, and so no factor beside it".to_owned())
+        }
+        Hook::ResidMid(_) if config.parallel => {
+            let why = "attention and perceptron read the same stream side by side, so there is \
+                       none between them";
+            Some(why.to_owned())
+        }
+        Hook::Ln1PostScale(_) | Hook::Ln1PostNormalized(_) if !config.post_norms => {
+            Some("what attention gives is added as it is".to_owned())
+        }
+        Hook::Ln2PostScale(_) | Hook::Ln2PostNormalized(_) if !config.post_norms => {
+            Some("what the perceptron gives is added as it is".to_owned())
         }
         _ => None,
     };
@@ -179,13 +192,19 @@ pub(super) fn shape(config: &Config, hook: Hook, rows: usize, keys: usize) -> Ve
         | Hook::PosEmbed
         | Hook::ResidPre(_)
         | Hook::Ln1Normalized(_)
+        | Hook::Ln1PostNormalized(_)
         | Hook::AttnOut(_)
         | Hook::ResidMid(_)
         | Hook::Ln2Normalized(_)
+        | Hook::Ln2PostNormalized(_)
         | Hook::MlpOut(_)
         | Hook::ResidPost(_)
         | Hook::LnFinalNormalized => vec![rows, width],
-        Hook::Ln1Scale(_) | Hook::Ln2Scale(_) | Hook::LnFinalScale => vec![rows, 1],
+        Hook::Ln1Scale(_)
+        | Hook::Ln1PostScale(_)
+        | Hook::Ln2Scale(_)
+        | Hook::Ln2PostScale(_)
+        | Hook::LnFinalScale => vec![rows, 1],
         Hook::Q(_) | Hook::RotQ(_) | Hook::Z(_) => vec![rows, heads, head_width],
         Hook::K(_) | Hook::RotK(_) | Hook::V(_) => vec![rows, kv_heads, head_width],
         Hook::AttnScores(_) | Hook::Pattern(_) => vec![heads, rows, keys],

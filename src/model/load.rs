@@ -1,14 +1,13 @@
-//! From a checkpoint to the device: joined, repacked and split under the binding limit.
+//! From a checkpoint to a model: which of its tensors make which weights.
 
-use std::ops::Range;
-
-use crate::config::{Mlp, Norm, Position};
+use crate::config::{Config, Mlp, Norm, Position, Rope};
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Caps, Engine, Tensor, padded};
+use crate::gpu::{BufferId, Caps, Engine, Tensor};
 use crate::names::Format;
-use crate::ops::{MAX_HEAD_WIDTH, Weight, rope_table};
-use crate::weights::{Checkpoint, Matrix, Part, dequantize, planes, quantize};
+use crate::ops::{MAX_HEAD_WIDTH, rope_table};
+use crate::weights::{Checkpoint, Part};
 
+use super::loader::{Join, Loader};
 use super::{Block, Joined, Map, MlpWeights, Model, NormWeights};
 
 /// How to load.
@@ -29,34 +28,6 @@ pub struct Fit {
     pub activations: u64,
 }
 
-/// About how many bytes are read from a file at once.
-const READ_BYTES: usize = 8 << 20;
-
-/// After how many bytes the device takes what was written, so that staging memory stays bounded.
-const FLUSH_BYTES: u64 = 64 << 20;
-
-struct Loader<'a> {
-    /// Without, weights get their names and their places but neither memory nor numbers.
-    engine: Option<&'a mut Engine>,
-    /// The most bytes that a buffer may have.
-    limit: u64,
-    checkpoint: &'a Checkpoint,
-    options: LoadOptions,
-    progress: &'a mut dyn FnMut(u64, u64),
-    done: u64,
-    total: u64,
-    unflushed: u64,
-}
-
-/// How the rows of several matrices become the rows of one.
-#[derive(Clone, Copy)]
-enum Join {
-    /// One after another.
-    Stack,
-    /// Alternating.
-    Alternate,
-}
-
 impl Model {
     /// Puts a checkpoint's weights on the device; `progress` hears bytes done and bytes in all.
     ///
@@ -68,10 +39,7 @@ impl Model {
         options: LoadOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        let (total, limit) = (file_bytes(checkpoint)?, engine.gpu().caps().max_buffer_bytes());
-        let engine = Some(engine);
-        let loader =
-            Loader { engine, limit, checkpoint, options, progress, done: 0, total, unflushed: 0 };
+        let loader = Loader::new(engine, checkpoint, options, progress)?;
         loader.model()
     }
 
@@ -81,41 +49,37 @@ impl Model {
     /// # Errors
     /// Those of a checkpoint that does not hold together.
     pub fn named(checkpoint: &Checkpoint, options: LoadOptions, caps: &Caps) -> Result<Self> {
-        let (limit, progress) = (caps.max_buffer_bytes(), &mut |_, _| {});
-        let loader = Loader {
-            engine: None,
-            limit,
-            checkpoint,
-            options,
-            progress,
-            done: 0,
-            total: 0,
-            unflushed: 0,
-        };
+        let progress = &mut |_, _| {};
+        let loader = Loader::by_name(caps.max_buffer_bytes(), checkpoint, options, progress);
         loader.model()
     }
-}
 
-/// The bytes of all weights as they lie in the file.
-fn file_bytes(checkpoint: &Checkpoint) -> Result<u64> {
-    let mut bytes = 0;
-    for part in Part::ALL {
-        for layer in 0..if part.in_layer() { checkpoint.config().layers } else { 1 } {
-            if checkpoint.has(part, layer) {
-                let matrix = checkpoint.matrix(part, layer)?;
-                bytes += matrix.row_bytes() as u64 * matrix.rows as u64;
-            }
+    /// Makes the tables of rotations for a context in use.
+    pub(super) fn turn(&self, engine: &mut Engine, context: usize) -> Result<()> {
+        for (id, rope) in &self.ropes {
+            let table = rope_table(&rope.rotation(context), context);
+            engine.create(*id, table.len() as u64 * 4)?;
+            engine.write(*id, 0, bytemuck::cast_slice(&table))?;
         }
+        Ok(())
     }
-    Ok(bytes)
 }
 
-/// The format that a matrix will have on the device.
-fn device_format(matrix: &Matrix, options: LoadOptions) -> Format {
-    match options.quantize {
-        Some(format) if matrix.columns.is_multiple_of(format.block()) => format,
-        _ => matrix.format,
-    }
+/// Every rotation of a model, with a name for its table.
+pub(super) fn ropes(config: &Config) -> Vec<(BufferId, Rope)> {
+    let Position::Rope(rope) = &config.position else { return Vec::new() };
+    let all = [Some(rope), config.local_rope.as_ref()].into_iter().flatten();
+    all.map(|rope| (BufferId::fresh(), rope.clone())).collect()
+}
+
+/// The table by which a layer's queries and keys turn, and how many values of each head do.
+pub(super) fn turn(
+    config: &Config,
+    layer: usize,
+    ropes: &[(BufferId, Rope)],
+) -> Option<(BufferId, usize)> {
+    let own = config.rope(layer)?;
+    ropes.iter().find(|(_, rope)| rope == own).map(|(id, rope)| (*id, rope.rotated))
 }
 
 impl Loader<'_> {
@@ -132,54 +96,61 @@ impl Loader<'_> {
             Position::Learned => Some(self.table(Part::Positions)?),
             Position::Rope(_) => None,
         };
-        let rope = match &config.position {
-            Position::Rope(_) => Some(self.rope()?),
-            Position::Learned => None,
-        };
-        let blocks = (0..config.layers).map(|layer| self.block(layer)).collect::<Result<_>>()?;
+        let ropes = ropes(&config);
+        let blocks =
+            (0..config.layers).map(|layer| self.block(layer, &ropes)).collect::<Result<_>>()?;
         let final_norm = self.norm(Part::FinalNorm, Part::FinalNormBias, 0)?;
         let head = if config.tied_head {
             None
         } else {
             Some(self.matrix(&[Part::Head], Join::Stack, 0)?)
         };
+        let head_bias = self.bias(&[Part::HeadBias], Join::Stack, 0)?;
         if let Some(engine) = self.engine {
             engine.flush()?;
         }
-        Ok(Model { config, embed, positions, rope, blocks, final_norm, head })
+        Ok(Model { config, embed, positions, ropes, blocks, final_norm, head, head_bias })
     }
 
-    fn block(&mut self, layer: usize) -> Result<Block> {
+    fn block(&mut self, layer: usize, ropes: &[(BufferId, Rope)]) -> Result<Block> {
         let config = self.checkpoint.config().clone();
         let norm1 = self.norm(Part::Norm1, Part::Norm1Bias, layer)?;
         let qkv = self.qkv(layer)?;
         let qk_norm = if config.qk_norm { Some(self.qk_norm(layer)?) } else { None };
         let out = self.map(Part::Out, Part::OutBias, layer)?;
-        let (mut norm2, mut mlp) = (None, None);
-        if config.mlp != Mlp::None {
+        let rope = turn(&config, layer, ropes);
+        let post_norm1 = self.post_norm(Part::PostNorm1, layer)?;
+        let (mut norm2, mut post_norm2) = (None, None);
+        let mlp = self.mlp(layer, config.mlp)?;
+        if mlp.is_some() {
             norm2 = Some(self.norm(Part::Norm2, Part::Norm2Bias, layer)?);
-            mlp = Some(self.mlp(layer, config.mlp)?);
+            post_norm2 = self.post_norm(Part::PostNorm2, layer)?;
         }
-        Ok(Block { norm1, qkv, qk_norm, out, norm2, mlp })
+        Ok(Block { norm1, qkv, qk_norm, rope, out, post_norm1, norm2, post_norm2, mlp })
     }
 
-    fn mlp(&mut self, layer: usize, kind: Mlp) -> Result<MlpWeights> {
-        if matches!(kind, Mlp::Gelu { .. }) {
-            let up = self.map(Part::Up, Part::UpBias, layer)?;
-            let down = self.map(Part::Down, Part::DownBias, layer)?;
-            return Ok(MlpWeights::Gelu { up, down });
-        }
+    fn mlp(&mut self, layer: usize, kind: Mlp) -> Result<Option<MlpWeights>> {
+        let function = match kind {
+            Mlp::None => return Ok(None),
+            Mlp::Plain { function, .. } => {
+                let up = self.map(Part::Up, Part::UpBias, layer)?;
+                let down = self.map(Part::Down, Part::DownBias, layer)?;
+                return Ok(Some(MlpWeights::Plain { up, down, function }));
+            }
+            Mlp::Gated { function, .. } => function,
+        };
         if self.format(Part::Gate, layer)? != self.format(Part::Up, layer)? {
-            return Ok(MlpWeights::SwiGluApart {
+            return Ok(Some(MlpWeights::GatedApart {
                 gate: self.map(Part::Gate, Part::GateBias, layer)?,
                 up: self.map(Part::Up, Part::UpBias, layer)?,
                 down: self.map(Part::Down, Part::DownBias, layer)?,
-            });
+                function,
+            }));
         }
         let weight = self.matrix(&[Part::Gate, Part::Up], Join::Alternate, layer)?;
         let bias = self.bias(&[Part::GateBias, Part::UpBias], Join::Alternate, layer)?;
         let down = self.map(Part::Down, Part::DownBias, layer)?;
-        Ok(MlpWeights::SwiGlu { gate_up: Map { weight, bias }, down })
+        Ok(Some(MlpWeights::Gated { gate_up: Map { weight, bias }, down, function }))
     }
 
     /// Queries, keys and values, those of equal formats joined.
@@ -222,176 +193,18 @@ impl Loader<'_> {
         Ok(NormWeights { gain, bias })
     }
 
+    /// The norm of what a sub-layer gives, where the model has such norms.
+    fn post_norm(&mut self, gain: Part, layer: usize) -> Result<Option<NormWeights>> {
+        if !self.checkpoint.has(gain, layer) {
+            return Ok(None);
+        }
+        let gain = self.vector(gain, layer)?;
+        Ok(Some(NormWeights { gain: self.upload(1, &gain)?, bias: None }))
+    }
+
     fn qk_norm(&mut self, layer: usize) -> Result<Tensor> {
         let mut gains = self.vector(Part::QNorm, layer)?;
         gains.extend(self.vector(Part::KNorm, layer)?);
         self.upload(2, &gains)
-    }
-
-    /// A whole table as f32: the learned positions.
-    fn table(&mut self, part: Part) -> Result<Tensor> {
-        let matrix = self.checkpoint.matrix(part, 0)?;
-        let values = self.values(&matrix)?;
-        self.upload(matrix.rows, &values)
-    }
-
-    fn rope(&mut self) -> Result<BufferId> {
-        let config = self.checkpoint.config();
-        let id = BufferId::fresh();
-        let table = rope_table(&config.rope_frequencies(), config.context);
-        self.create(id, table.len() as u64 * 4)?;
-        self.write(id, 0, bytemuck::cast_slice(&table))?;
-        Ok(id)
-    }
-
-    fn vector(&mut self, part: Part, layer: usize) -> Result<Vec<f32>> {
-        let matrix = self.checkpoint.matrix(part, layer)?;
-        self.values(&matrix)
-    }
-
-    /// A whole matrix in f32; zeros where only names are wanted.
-    fn values(&mut self, matrix: &Matrix) -> Result<Vec<f32>> {
-        if self.engine.is_none() {
-            return Ok(vec![0.0; matrix.rows * matrix.columns]);
-        }
-        self.count(matrix.row_bytes() as u64 * matrix.rows as u64);
-        matrix.values(0..matrix.rows)
-    }
-
-    /// The biases of joined maps; zeros stand in where only some of them have one.
-    fn bias(&mut self, parts: &[Part], join: Join, layer: usize) -> Result<Option<Tensor>> {
-        if !parts.iter().any(|&part| self.checkpoint.has(part, layer)) {
-            return Ok(None);
-        }
-        let vectors =
-            parts.iter().map(|&part| self.vector(part, layer)).collect::<Result<Vec<_>>>()?;
-        let values: Vec<f32> = match join {
-            Join::Stack => vectors.concat(),
-            Join::Alternate => {
-                (0..vectors[0].len()).flat_map(|i| vectors.iter().map(move |v| v[i])).collect()
-            }
-        };
-        Ok(Some(self.upload(1, &values)?))
-    }
-
-    fn upload(&mut self, rows: usize, values: &[f32]) -> Result<Tensor> {
-        let tensor = Tensor::lasting(rows, values.len() / rows);
-        if let Some(engine) = &mut self.engine {
-            engine.create_tensor(&tensor)?;
-            engine.write_tensor(&tensor, values)?;
-        }
-        Ok(tensor)
-    }
-
-    /// The format that a part will have on the device.
-    fn format(&self, part: Part, layer: usize) -> Result<Format> {
-        Ok(device_format(&self.checkpoint.matrix(part, layer)?, self.options))
-    }
-
-    /// One weight from the rows of one or more matrices of the same format and width.
-    fn matrix(&mut self, parts: &[Part], join: Join, layer: usize) -> Result<Weight> {
-        let format = self.format(parts[0], layer)?;
-        let matrices = parts
-            .iter()
-            .map(|&part| self.checkpoint.matrix(part, layer))
-            .collect::<Result<Vec<_>>>()?;
-        let names: Vec<&str> = matrices.iter().map(|matrix| matrix.name.as_str()).collect();
-        let columns = matrices[0].columns;
-        let rows = matrices.iter().map(|matrix| matrix.rows).sum();
-        let weight = Weight::named(&names.join("|"), format, rows, columns, self.limit);
-        if self.engine.is_some() {
-            self.fill(&weight, &matrices, join)?;
-        }
-        Ok(weight)
-    }
-
-    /// Makes a weight's planes and reads its rows into them, piece by piece.
-    fn fill(&mut self, weight: &Weight, matrices: &[Matrix], join: Join) -> Result<()> {
-        let (format, columns) = (weight.format, weight.columns);
-        let plane_bytes = Weight::plane_bytes(format, columns);
-        let step = (READ_BYTES / (padded(columns) * 4)).max(1).next_multiple_of(8);
-        for part in &weight.parts {
-            for (plane, bytes) in part.planes.iter().zip(&plane_bytes) {
-                self.create(*plane, (bytes * part.rows.next_multiple_of(4)) as u64)?;
-            }
-            for start in (0..part.rows).step_by(step) {
-                let count = step.min(part.rows - start);
-                let from = part.first + start;
-                let bytes = self.read(matrices, join, from..from + count, format)?;
-                let packed = planes(format, columns, &bytes);
-                for ((plane, bytes), data) in part.planes.iter().zip(&plane_bytes).zip(&packed) {
-                    self.write(*plane, (bytes * start) as u64, data)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn create(&mut self, id: BufferId, bytes: u64) -> Result<()> {
-        self.engine.as_mut().map_or(Ok(()), |engine| engine.create(id, bytes))
-    }
-
-    fn write(&self, id: BufferId, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.engine.as_ref().map_or(Ok(()), |engine| engine.write(id, offset, bytes))
-    }
-
-    /// The bytes of some rows of the joined matrix, in `format`.
-    fn read(
-        &mut self,
-        matrices: &[Matrix],
-        join: Join,
-        rows: Range<usize>,
-        format: Format,
-    ) -> Result<Vec<u8>> {
-        let bytes = match join {
-            Join::Stack => {
-                let mut bytes = Vec::new();
-                let mut first = 0;
-                for matrix in matrices {
-                    let from = rows.start.clamp(first, first + matrix.rows) - first;
-                    let to = rows.end.clamp(first, first + matrix.rows) - first;
-                    if from < to {
-                        bytes.extend(self.convert(matrix, from..to, format)?);
-                    }
-                    first += matrix.rows;
-                }
-                bytes
-            }
-            Join::Alternate => {
-                let half = rows.start / matrices.len()..rows.end / matrices.len();
-                let pieces = matrices
-                    .iter()
-                    .map(|matrix| self.convert(matrix, half.clone(), format))
-                    .collect::<Result<Vec<_>>>()?;
-                let row = format.row_bytes(matrices[0].columns);
-                (0..half.len())
-                    .flat_map(|i| pieces.iter().flat_map(move |p| &p[i * row..(i + 1) * row]))
-                    .copied()
-                    .collect()
-            }
-        };
-        Ok(bytes)
-    }
-
-    /// The bytes of some rows of one matrix, in `format`.
-    fn convert(&mut self, matrix: &Matrix, rows: Range<usize>, format: Format) -> Result<Vec<u8>> {
-        let bytes = matrix.read(rows)?;
-        self.count(bytes.len() as u64);
-        if self.unflushed >= FLUSH_BYTES {
-            self.unflushed = 0;
-            if let Some(engine) = &self.engine {
-                engine.flush()?;
-            }
-        }
-        if matrix.format == format {
-            return Ok(bytes);
-        }
-        Ok(quantize(format, &dequantize(matrix.format, &bytes)))
-    }
-
-    fn count(&mut self, bytes: u64) {
-        self.done += bytes;
-        self.unflushed += bytes;
-        (self.progress)(self.done, self.total);
     }
 }

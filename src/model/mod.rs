@@ -4,6 +4,7 @@ mod dry;
 mod forward;
 mod hooks;
 mod load;
+mod loader;
 mod plan;
 mod session;
 mod tape;
@@ -16,7 +17,7 @@ pub use plan::{SessionOptions, context, plan};
 pub use session::{Activation, Observed, Row, Scored, Session};
 pub use tape::{Marks, Tape};
 
-use crate::config::Config;
+use crate::config::{Config, Nonlinearity, Rope};
 use crate::gpu::{BufferId, Tensor};
 use crate::ops::Weight;
 
@@ -29,14 +30,17 @@ pub struct Model {
     pub embed: Weight,
     /// Learned position vectors, (P, C).
     pub positions: Option<Tensor>,
-    /// The table that [`rope_table`](crate::ops::rope_table) makes.
-    pub rope: Option<BufferId>,
+    /// How queries and keys turn, in one way or in two, and the table of each that
+    /// [`rope_table`](crate::ops::rope_table) makes: by the session, whose context it depends on.
+    pub ropes: Vec<(BufferId, Rope)>,
     /// The layers.
     pub blocks: Vec<Block>,
     /// The norm before the head.
     pub final_norm: NormWeights,
     /// The output head, (V, C); absent where it is tied.
     pub head: Option<Weight>,
+    /// Its bias, (1, V).
+    pub head_bias: Option<Tensor>,
 }
 
 /// One layer's weights.
@@ -48,10 +52,16 @@ pub struct Block {
     pub qkv: Vec<Joined>,
     /// Gains of queries and keys, (2, D).
     pub qk_norm: Option<Tensor>,
+    /// The table by which queries and keys turn, and how many values of each head do.
+    pub rope: Option<(BufferId, usize)>,
     /// The output projection.
     pub out: Map,
+    /// The norm of what attention gives.
+    pub post_norm1: Option<NormWeights>,
     /// The norm before the perceptron; absent in attention-only models.
     pub norm2: Option<NormWeights>,
+    /// The norm of what the perceptron gives.
+    pub post_norm2: Option<NormWeights>,
     /// The perceptron.
     pub mlp: Option<MlpWeights>,
 }
@@ -86,28 +96,34 @@ pub struct NormWeights {
 /// A perceptron's weights.
 #[derive(Clone, Debug)]
 pub enum MlpWeights {
-    /// down · gelu(up · x).
-    Gelu {
+    /// down · f(up · x).
+    Plain {
         /// (F, C).
         up: Map,
         /// (C, F).
         down: Map,
+        /// f.
+        function: Nonlinearity,
     },
-    /// down · (silu(gate · x) ⊙ up · x), the rows of gate and up alternating.
-    SwiGlu {
+    /// down · (f(gate · x) ⊙ up · x), the rows of gate and up alternating.
+    Gated {
         /// (2F, C).
         gate_up: Map,
         /// (C, F).
         down: Map,
+        /// f.
+        function: Nonlinearity,
     },
     /// The same, where the formats of gate and up differ.
-    SwiGluApart {
+    GatedApart {
         /// (F, C).
         gate: Map,
         /// (F, C).
         up: Map,
         /// (C, F).
         down: Map,
+        /// f.
+        function: Nonlinearity,
     },
 }
 
@@ -118,16 +134,20 @@ impl Model {
         let norm = |norm: &NormWeights| norm.gain.bytes() + vector(&norm.bias);
         let map = |map: &Map| map.weight.bytes() + vector(&map.bias);
         let mlp = |mlp: &MlpWeights| match mlp {
-            MlpWeights::Gelu { up, down } => map(up) + map(down),
-            MlpWeights::SwiGlu { gate_up, down } => map(gate_up) + map(down),
-            MlpWeights::SwiGluApart { gate, up, down } => map(gate) + map(up) + map(down),
+            MlpWeights::Plain { up, down, .. } => map(up) + map(down),
+            MlpWeights::Gated { gate_up, down, .. } => map(gate_up) + map(down),
+            MlpWeights::GatedApart { gate, up, down, .. } => map(gate) + map(up) + map(down),
         };
         let block = |block: &Block| {
             norm(&block.norm1)
                 + block.qkv.iter().map(|joined| map(&joined.map)).sum::<u64>()
                 + vector(&block.qk_norm)
                 + map(&block.out)
-                + block.norm2.as_ref().map_or(0, norm)
+                + [block.post_norm1, block.norm2, block.post_norm2]
+                    .iter()
+                    .flatten()
+                    .map(norm)
+                    .sum::<u64>()
                 + block.mlp.as_ref().map_or(0, mlp)
         };
         self.embed.bytes()
@@ -135,6 +155,7 @@ impl Model {
             + self.blocks.iter().map(block).sum::<u64>()
             + norm(&self.final_norm)
             + self.head.as_ref().map_or(0, Weight::bytes)
+            + vector(&self.head_bias)
     }
 
     /// The matrix that makes logits.

@@ -1,6 +1,6 @@
 //! What a session will take, and how it is cut to the device: decided before anything is allocated.
 
-use crate::config::{Config, Mlp};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Gpu, shared_places};
 use crate::ops::{Cache, CacheFormat, Choices};
@@ -61,7 +61,7 @@ pub(super) fn chunk_rows(config: &Config, options: &SessionOptions) -> Result<us
     if let Some(rows) = options.chunk {
         return Ok(rows.clamp(1, positions));
     }
-    let hidden = config.mlp.hidden() * if matches!(config.mlp, Mlp::SwiGlu { .. }) { 3 } else { 2 };
+    let hidden = config.mlp.hidden() * if config.mlp.gated() { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
     let operations = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
     let rows = (OPERATIONS / operations) as usize;

@@ -85,6 +85,7 @@ impl Session {
         let caches: Vec<Cache> = (0..config.layers)
             .map(|_| Cache { k: BufferId::fresh(), v: BufferId::fresh(), ..cache })
             .collect();
+        model.turn(&mut engine, context)?;
         for cache in &caches {
             engine.create(cache.k, cache.bytes())?;
             engine.create(cache.v, cache.bytes())?;

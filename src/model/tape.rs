@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::Result;
 use crate::gpu::{Recording, Tensor};
 use crate::names::Hook;
-use crate::ops::{Add, Choices, Columns, Gather, Linear, Op, ScaleAdd, Store};
+use crate::ops::{Choices, Columns, Gather, Op, ScaleAdd};
 
 use super::hooks::{Action, Affine, Edit};
 
@@ -109,23 +109,10 @@ impl<'a> Tape<'a> {
         Ok(())
     }
 
-    /// Adds a linear map's output to the residual stream `x`. If somebody asked for the summand, it
-    /// is made on its own and then added.
-    ///
-    /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if the shapes do not fit.
-    pub fn push_residual(&mut self, hook: Hook, linear: Linear<'_>) -> Result<()> {
-        if !self.wants(hook) {
-            return self.push(Linear { store: Store::Add, ..linear });
-        }
-        let summand = self.tensor(linear.out.rows, linear.out.columns);
-        self.push(Linear { store: Store::Write, out: summand, ..linear })?;
-        self.mark(hook, Columns::all(summand))?;
-        self.push(Add { x: summand, out: linear.out })
-    }
-
     /// The recording, and the tensors that its marks need.
-    pub fn finish(self) -> (Recording, Marks) {
+    pub fn finish(mut self) -> (Recording, Marks) {
+        // Steps that do not wait for each other may be recorded in another order.
+        self.marks.reads.sort_by_key(|(hook, _)| hook.place());
         (self.recording, self.marks)
     }
 }

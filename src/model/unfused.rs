@@ -16,7 +16,8 @@ use super::{Block, Model, NormWeights, Tape};
 
 /// Token vectors, and position vectors added to them.
 pub(super) fn embed(tape: &mut Tape<'_>, model: &Model, rows: BufferId, x: Tensor) -> Result<()> {
-    tape.push(Embed { rows, table: &model.embed, positions: None, out: x })?;
+    let scale = model.config.embed_scale;
+    tape.push(Embed { rows, table: &model.embed, scale, positions: None, out: x })?;
     tape.mark(Hook::Embed, Columns::all(x))?;
     if let Some(positions) = model.positions {
         let placed = tape.tensor(x.rows, x.columns);
@@ -79,21 +80,19 @@ pub(super) fn attention(tape: &mut Tape<'_>, layer: usize, attention: Attention)
     tape.push(AttentionMix { rows, pattern, cache, out })
 }
 
-/// What attention adds to the residual stream `x`, as the sum of what its heads add.
-pub(super) fn write_heads(
+/// What attention gives, (T, C), as the sum of what its heads give.
+pub(super) fn heads(
     tape: &mut Tape<'_>,
     model: &Model,
     block: &Block,
     layer: usize,
     z: Tensor,
-    x: Tensor,
-) -> Result<()> {
-    let heads = model.config.heads;
-    let results = tape.tensor(x.rows, heads * x.columns);
+) -> Result<Tensor> {
+    let (heads, width) = (model.config.heads, model.config.width);
+    let results = tape.tensor(z.rows, heads * width);
     tape.push(AttentionResult { z, weight: &block.out.weight, heads, out: results })?;
     tape.mark(Hook::Result(layer), Columns::all(results))?;
-    let summand = tape.tensor(x.rows, x.columns);
+    let summand = tape.tensor(z.rows, width);
     tape.push(SumHeads { x: results, heads, bias: block.out.bias, out: summand })?;
-    tape.mark(Hook::AttnOut(layer), Columns::all(summand))?;
-    tape.push(Add { x: summand, out: x })
+    Ok(summand)
 }

@@ -1,31 +1,45 @@
-//! `gelu` and `swiglu` on their own, where they are not the epilogue of a linear map.
+//! `activate` and `gated` on their own, where they are not the epilogue of a linear map.
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
 
 use super::rope::Columns;
 use super::{Choices, Op, ensure, kernel, part, spread, word};
 
-/// out = gelu(x), GPT-2's tanh form.
+/// A function's number in the part `activation`; 0 is no function.
+pub(super) fn number(function: Nonlinearity) -> u32 {
+    match function {
+        Nonlinearity::GeluTanh => 1,
+        Nonlinearity::Gelu => 2,
+        Nonlinearity::Silu => 3,
+    }
+}
+
+/// out = f(x).
 #[derive(Clone, Copy, Debug)]
-pub struct Gelu {
+pub struct Activate {
     /// (T, F).
     pub x: Tensor,
+    /// f.
+    pub function: Nonlinearity,
     /// (T, F).
     pub out: Tensor,
 }
 
-impl Op for Gelu {
+impl Op for Activate {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
-        let Self { x, out } = self;
-        ensure((x.rows, x.columns) == (out.rows, out.columns), "gelu", || {
+        let Self { x, function, out } = self;
+        ensure((x.rows, x.columns) == (out.rows, out.columns), "activate", || {
             format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
         })?;
         let fours = x.rows * x.stride() / 4;
         recording.push(Dispatch {
-            program: Program::new(kernel("gelu")).part(part("activation")),
+            program: Program::new(kernel("activate"))
+                .part(part("activation"))
+                .constant("ACTIVATION", number(*function)),
             params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
             groups: vec![vec![Binding::Read(x.buffer), Binding::Write(out.buffer)]],
             grid: Grid::Fixed(spread(fours.div_ceil(64))),
@@ -35,13 +49,15 @@ impl Op for Gelu {
     }
 }
 
-/// out = silu(gate) ⊙ up.
+/// out = f(gate) ⊙ up.
 #[derive(Clone, Copy, Debug)]
-pub struct SwiGlu {
+pub struct Gated {
     /// (T, F).
     pub gate: Columns,
     /// (T, F), with the same step.
     pub up: Columns,
+    /// f.
+    pub function: Nonlinearity,
     /// (T, F).
     pub out: Tensor,
 }
@@ -59,11 +75,11 @@ struct Params {
     padding: u32,
 }
 
-impl Op for SwiGlu {
+impl Op for Gated {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
-        let Self { gate, up, out } = self;
+        let Self { gate, up, function, out } = self;
         let fits = gate.count == out.columns && up.count == out.columns && gate.step == up.step;
-        ensure(fits, "swiglu", || {
+        ensure(fits, "gated", || {
             format!("gate has {} columns, up {}, out {}", gate.count, up.count, out.columns)
         })?;
         let params = Params {
@@ -77,7 +93,9 @@ impl Op for SwiGlu {
             padding: 0,
         };
         recording.push(Dispatch {
-            program: Program::new(kernel("swiglu")).part(part("activation")),
+            program: Program::new(kernel("gated"))
+                .part(part("activation"))
+                .constant("ACTIVATION", number(*function)),
             params: bytemuck::bytes_of(&params).to_vec(),
             groups: vec![vec![
                 Binding::Read(gate.of.buffer),

@@ -7,13 +7,15 @@ use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
 use super::{Choices, Op, Weight, ensure, kernel, word};
 
-/// `out_t = E[token_t] (+ P[position_t])`.
+/// `out_t = scale · E[token_t] (+ P[position_t])`.
 #[derive(Clone, Copy, Debug)]
 pub struct Embed<'a> {
     /// (T): token, position, sequence and step of each row.
     pub rows: BufferId,
     /// (V, C).
     pub table: &'a Weight,
+    /// What its rows are multiplied by, where by anything.
+    pub scale: Option<f32>,
     /// Learned position vectors, (P, C).
     pub positions: Option<Tensor>,
     /// (T, C).
@@ -31,7 +33,7 @@ struct Params {
 
 impl Op for Embed<'_> {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
-        let Self { rows, table, positions, out } = self;
+        let Self { rows, table, scale, positions, out } = self;
         ensure(out.columns == table.columns, "embed", || {
             format!("out has {} columns, {} has {}", out.columns, table.name, table.columns)
         })?;
@@ -47,10 +49,14 @@ impl Op for Embed<'_> {
             };
             // Without learned positions their slot holds the table, which the kernel then does not touch.
             let table_buffer = piece.planes[0];
+            let program = Program::new(kernel("embed"))
+                .part(table.decoder())
+                .constant("LEARNED", f64::from(u8::from(positions.is_some())));
             recording.push(Dispatch {
-                program: Program::new(kernel("embed"))
-                    .part(table.decoder())
-                    .constant("LEARNED", f64::from(u8::from(positions.is_some()))),
+                program: match scale {
+                    Some(scale) => program.constant("SCALE", *scale),
+                    None => program,
+                },
                 params: bytemuck::bytes_of(&params).to_vec(),
                 groups: vec![
                     vec![

@@ -2,9 +2,12 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
+use super::activation::number;
+use super::attention::capped;
 use super::rope::Cache;
 use super::{Choices, Op, Weight, ensure, kernel, part, spread, word};
 
@@ -19,7 +22,7 @@ pub struct Linear<'a> {
     pub bias: Option<Tensor>,
     /// What happens to the products.
     pub store: Store,
-    /// (T, N), or (T, N/2) for [`Store::SwiGlu`], or (T, H·D) for [`Store::Cache`].
+    /// (T, N), or (T, N/2) for [`Store::Gated`], or (T, H·D) for [`Store::Cache`].
     pub out: Tensor,
 }
 
@@ -30,10 +33,12 @@ pub enum Store {
     Write,
     /// Adds them to what is there: the residual stream.
     Add,
-    /// Writes gelu of them.
-    Gelu,
-    /// Rows of gate and up alternate: writes silu(gate) ⊙ up.
-    SwiGlu,
+    /// Writes a function of them.
+    Apply(Nonlinearity),
+    /// Writes cap · tanh(y / cap) of each product y.
+    SoftCap(f64),
+    /// Rows of gate and up alternate: writes f(gate) ⊙ up.
+    Gated(Nonlinearity),
     /// They are queries, keys and values: writes the queries, and puts keys and values into the
     /// cache. For head widths that are multiples of four.
     Cache {
@@ -67,7 +72,7 @@ impl Op for Linear<'_> {
             format!("x has {} columns, {} has {}", x.columns, weight.name, weight.columns)
         })?;
         let outputs = match store {
-            Store::SwiGlu => {
+            Store::Gated(_) => {
                 ensure(weight.rows.is_multiple_of(2), op, || {
                     format!("{} has {} rows, not pairs of gate and up", weight.name, weight.rows)
                 })?;
@@ -115,7 +120,9 @@ impl Op for Linear<'_> {
                 vec![Binding::Read(bias_buffer), Binding::Write(out.buffer)],
             ];
             let program = match store {
-                Store::SwiGlu => program.part(part("store_swiglu")),
+                Store::Gated(function) => {
+                    program.part(part("store_gated")).constant("ACTIVATION", number(*function))
+                }
                 Store::Cache { rows, cache } => {
                     groups[2].push(Binding::Read(*rows));
                     groups.push(cache.writes());
@@ -126,10 +133,18 @@ impl Op for Linear<'_> {
                         .constant("KEY_FOURS", (cache.heads * cache.width) as f64 / 4.0)
                         .constant("CONTEXT", cache.context as f64)
                 }
-                Store::Write | Store::Add | Store::Gelu => program
-                    .part(part("store_plain"))
-                    .constant("ADD", flag(matches!(store, Store::Add)))
-                    .constant("GELU", flag(matches!(store, Store::Gelu))),
+                Store::Write | Store::Add | Store::Apply(_) | Store::SoftCap(_) => {
+                    let (function, cap) = match store {
+                        Store::Apply(function) => (number(*function), None),
+                        Store::SoftCap(cap) => (0, Some(*cap)),
+                        _ => (0, None),
+                    };
+                    let program = program
+                        .part(part("store_plain"))
+                        .constant("ADD", flag(matches!(store, Store::Add)))
+                        .constant("ACTIVATION", function);
+                    capped(program, cap)
+                }
             };
             recording.push(Dispatch {
                 program: program.constant("BIAS", flag(bias.is_some())),

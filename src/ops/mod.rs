@@ -20,7 +20,7 @@ mod sample;
 mod top_k;
 mod weight;
 
-pub use activation::{Gelu, SwiGlu};
+pub use activation::{Activate, Gated};
 pub use attention::{Attention, MAX_HEAD_WIDTH};
 pub use choices::{Choices, Lanes, Matmul, Reduce};
 pub use embed::{Embed, PosEmbed};

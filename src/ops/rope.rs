@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::config::Rotation;
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Part, Program, Recording, Tensor};
 
@@ -144,15 +145,16 @@ struct RopeParams {
 }
 
 /// Cosine and sine of b·f for b < 256, then of 256·a·f for every a that `context` needs, for each
-/// frequency f: from these two small tables every angle is joined exactly to f32.
-pub fn rope_table(frequencies: &[f64], context: usize) -> Vec<f32> {
-    let coarse = (0..context.div_ceil(256)).map(|a| a * 256);
-    (0..256)
-        .chain(coarse)
-        .flat_map(|position| {
-            frequencies.iter().flat_map(move |frequency| {
-                let angle = position as f64 * frequency;
-                [angle.cos() as f32, angle.sin() as f32]
+/// frequency f: from these two small tables every angle is joined exactly to f32. The first also
+/// holds the amplitude, so that their products do.
+pub fn rope_table(rotation: &Rotation, context: usize) -> Vec<f32> {
+    let fine = (0..256).map(|b| (b, rotation.amplitude));
+    let coarse = (0..context.div_ceil(256)).map(|a| (a * 256, 1.0));
+    fine.chain(coarse)
+        .flat_map(|(position, amplitude)| {
+            rotation.frequencies.iter().flat_map(move |frequency| {
+                let (sin, cos) = (position as f64 * frequency).sin_cos();
+                [(amplitude * cos) as f32, (amplitude * sin) as f32]
             })
         })
         .collect()

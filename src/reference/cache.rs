@@ -5,6 +5,7 @@
 pub struct Cache {
     tokens: usize,
     width: usize,
+    context: usize,
     layers: Vec<KeysValues>,
 }
 
@@ -18,9 +19,14 @@ pub(super) struct KeysValues {
 }
 
 impl Cache {
-    /// An empty cache for keys of `width` = K·D values in each layer.
-    pub(super) fn new(layers: usize, width: usize) -> Self {
-        Self { tokens: 0, width, layers: vec![KeysValues::default(); layers] }
+    /// An empty cache of so many positions for keys of `width` = K·D values in each layer.
+    pub(super) fn new(layers: usize, width: usize, context: usize) -> Self {
+        Self { tokens: 0, width, context, layers: vec![KeysValues::default(); layers] }
+    }
+
+    /// How many tokens it may come to hold.
+    pub fn context(&self) -> usize {
+        self.context
     }
 
     /// How many tokens it holds.

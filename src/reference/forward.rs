@@ -2,10 +2,10 @@
 
 use std::iter;
 
+use super::activation::{activate, gated};
 use super::attention::{AttentionSize, attention, attention_mix, attention_scores};
 use super::cache::Cache;
 use super::embed::embed;
-use super::gelu::gelu;
 use super::heads::{attention_result, sum_heads};
 use super::layer_norm::layer_norm_center;
 use super::model::Model;
@@ -13,7 +13,6 @@ use super::observer::Observer;
 use super::rms_norm::{divide_rows, gain_bias, rms_norm, rms_scale};
 use super::rope::{RopeSize, rope};
 use super::softmax::softmax;
-use super::swiglu::swiglu;
 use crate::config::{Mlp, Norm, Position};
 use crate::error::{Error, Result};
 use crate::names::Hook;
@@ -25,8 +24,8 @@ struct Pass<'a> {
     observer: &'a mut dyn Observer,
     /// The position of each row, (T).
     positions: Vec<u32>,
-    /// Angle of each rotated pair per position; empty in models that do not rotate.
-    frequencies: Vec<f64>,
+    /// Positions in use.
+    context: usize,
 }
 
 impl Model {
@@ -39,10 +38,12 @@ impl Model {
     ) -> Result<Vec<f64>> {
         let config = &self.config;
         let positions = self.positions(cache, tokens)?;
-        let frequencies = config.rope_frequencies();
-        let mut pass = Pass { model: self, observer, positions, frequencies };
+        let mut pass = Pass { model: self, observer, positions, context: cache.context() };
 
         let mut x = embed(tokens, self.own(Part::Embed, 0), config.width);
+        if let Some(scale) = config.embed_scale {
+            x.iter_mut().for_each(|x| *x *= f64::from(scale));
+        }
         pass.mark(Hook::Embed, &[config.width], &mut x);
         if config.position == Position::Learned {
             let table = self.own(Part::Positions, 0);
@@ -54,10 +55,14 @@ impl Model {
             pass.mark(Hook::ResidPre(layer), &[config.width], &mut x);
             let mut attn_out = pass.attend(layer, &x, cache);
             pass.mark(Hook::AttnOut(layer), &[config.width], &mut attn_out);
+            // Side by side, the perceptron reads the stream before attention has added to it.
+            let before = config.parallel.then(|| x.clone());
             add(&mut x, &attn_out);
             if config.mlp != Mlp::None {
-                pass.mark(Hook::ResidMid(layer), &[config.width], &mut x);
-                let mut mlp_out = pass.perceptron(layer, &x);
+                if before.is_none() {
+                    pass.mark(Hook::ResidMid(layer), &[config.width], &mut x);
+                }
+                let mut mlp_out = pass.perceptron(layer, before.as_ref().unwrap_or(&x));
                 pass.mark(Hook::MlpOut(layer), &[config.width], &mut mlp_out);
                 add(&mut x, &mlp_out);
             }
@@ -65,7 +70,7 @@ impl Model {
         }
         cache.advance(tokens.len());
         let hooks = (Hook::LnFinalScale, Hook::LnFinalNormalized);
-        Ok(pass.norm(&x, (Part::FinalNorm, Part::FinalNormBias), 0, hooks))
+        Ok(pass.norm(&x, (Part::FinalNorm, Some(Part::FinalNormBias)), 0, hooks))
     }
 
     /// The positions of tokens that follow the cached ones; all that can go wrong in a pass.
@@ -79,9 +84,9 @@ impl Model {
             return Err(Error::Input(reason));
         }
         let asked = cache.len() + tokens.len();
-        let too_long = Error::Context { asked, limit: config.context };
+        let too_long = Error::Context { asked, limit: cache.context() };
         match (u32::try_from(cache.len()), u32::try_from(asked)) {
-            (Ok(first), Ok(end)) if asked <= config.context => Ok((first..end).collect()),
+            (Ok(first), Ok(end)) if asked <= cache.context() => Ok((first..end).collect()),
             _ => Err(too_long),
         }
     }
@@ -93,9 +98,10 @@ impl Pass<'_> {
         let config = &self.model.config;
         let (heads, kv_heads, head_width) = (config.heads, config.kv_heads, config.head_width);
         let (window, scale) = (config.windows[layer], config.attention_scale());
-        let size = AttentionSize { heads, kv_heads, head_width, window, scale, softcap: None };
+        let softcap = config.attention_softcap;
+        let size = AttentionSize { heads, kv_heads, head_width, window, scale, softcap };
         let hooks = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
-        let x = self.norm(x, (Part::Norm1, Part::Norm1Bias), layer, hooks);
+        let x = self.norm(x, (Part::Norm1, Some(Part::Norm1Bias)), layer, hooks);
 
         let mut q = self.model.linear(&x, (Part::Q, Part::QBias), layer);
         let mut k = self.model.linear(&x, (Part::K, Part::KBias), layer);
@@ -107,9 +113,10 @@ impl Pass<'_> {
             q = rms_norm(&q, self.model.own(Part::QNorm, layer), config.norm_eps);
             k = rms_norm(&k, self.model.own(Part::KNorm, layer), config.norm_eps);
         }
-        if matches!(config.position, Position::Rope(_)) {
+        if let Some(own) = config.rope(layer) {
+            let rotation = own.rotation(self.context);
             let turn = |x: &[f64], heads| {
-                rope(x, &self.positions, &self.frequencies, RopeSize { heads, head_width })
+                rope(x, &self.positions, &rotation, RopeSize { heads, head_width })
             };
             (q, k) = (turn(&q, heads), turn(&k, kv_heads));
             self.mark(Hook::RotQ(layer), &[heads, head_width], &mut q);
@@ -128,40 +135,65 @@ impl Pass<'_> {
             attention(&q, &cached.keys, &cached.values, &self.positions, size)
         };
         self.mark(Hook::Z(layer), &[heads, head_width], &mut z);
-        if !self.wants(Hook::Result(layer)) {
-            return self.model.linear(&z, (Part::Out, Part::OutBias), layer);
-        }
-        let width = config.width;
-        let mut result = attention_result(&z, self.model.own(Part::Out, layer), heads, width);
-        self.mark(Hook::Result(layer), &[heads, width], &mut result);
-        sum_heads(&result, self.model.weight(Part::OutBias, layer), heads, width)
+        let out = if self.wants(Hook::Result(layer)) {
+            let width = config.width;
+            let mut result = attention_result(&z, self.model.own(Part::Out, layer), heads, width);
+            self.mark(Hook::Result(layer), &[heads, width], &mut result);
+            sum_heads(&result, self.model.weight(Part::OutBias, layer), heads, width)
+        } else {
+            self.model.linear(&z, (Part::Out, Part::OutBias), layer)
+        };
+        let hooks = (Hook::Ln1PostScale(layer), Hook::Ln1PostNormalized(layer));
+        self.post_norm(out, Part::PostNorm1, layer, hooks)
     }
 
     /// What the perceptron adds to the stream: (T, C) to (T, C).
     fn perceptron(&mut self, layer: usize, x: &[f64]) -> Vec<f64> {
         let hidden = self.model.config.mlp.hidden();
         let hooks = (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer));
-        let x = self.norm(x, (Part::Norm2, Part::Norm2Bias), layer, hooks);
-        let mut post = if matches!(self.model.config.mlp, Mlp::SwiGlu { .. }) {
-            let mut gate = self.model.linear(&x, (Part::Gate, Part::GateBias), layer);
-            self.mark(Hook::MlpPre(layer), &[hidden], &mut gate);
-            let mut up = self.model.linear(&x, (Part::Up, Part::UpBias), layer);
-            self.mark(Hook::MlpPreLinear(layer), &[hidden], &mut up);
-            swiglu(&gate, &up)
-        } else {
-            let mut up = self.model.linear(&x, (Part::Up, Part::UpBias), layer);
-            self.mark(Hook::MlpPre(layer), &[hidden], &mut up);
-            gelu(&up)
+        let x = self.norm(x, (Part::Norm2, Some(Part::Norm2Bias)), layer, hooks);
+        let up = |pass: &Self| pass.model.linear(&x, (Part::Up, Part::UpBias), layer);
+        let mut post = match self.model.config.mlp {
+            // Where there is no perceptron, nobody asks for what it adds.
+            Mlp::None => return Vec::new(),
+            Mlp::Plain { function, .. } => {
+                let mut pre = up(self);
+                self.mark(Hook::MlpPre(layer), &[hidden], &mut pre);
+                activate(&pre, function)
+            }
+            Mlp::Gated { function, .. } => {
+                let mut gate = self.model.linear(&x, (Part::Gate, Part::GateBias), layer);
+                self.mark(Hook::MlpPre(layer), &[hidden], &mut gate);
+                let mut up = up(self);
+                self.mark(Hook::MlpPreLinear(layer), &[hidden], &mut up);
+                gated(&gate, &up, function)
+            }
         };
         self.mark(Hook::MlpPost(layer), &[hidden], &mut post);
-        self.model.linear(&post, (Part::Down, Part::DownBias), layer)
+        let out = self.model.linear(&post, (Part::Down, Part::DownBias), layer);
+        let hooks = (Hook::Ln2PostScale(layer), Hook::Ln2PostNormalized(layer));
+        self.post_norm(out, Part::PostNorm2, layer, hooks)
+    }
+
+    /// The norm of what a sub-layer gives, where the model has such norms: (T, C) to (T, C).
+    fn post_norm(
+        &mut self,
+        x: Vec<f64>,
+        gain: Part,
+        layer: usize,
+        hooks: (Hook, Hook),
+    ) -> Vec<f64> {
+        if !self.model.config.post_norms {
+            return x;
+        }
+        self.norm(&x, (gain, None), layer, hooks)
     }
 
     /// The model's norm, in the steps that have names: (T, C) to (T, C).
     fn norm(
         &mut self,
         x: &[f64],
-        (gain, bias): (Part, Part),
+        (gain, bias): (Part, Option<Part>),
         layer: usize,
         (scale_hook, normalized_hook): (Hook, Hook),
     ) -> Vec<f64> {
@@ -174,7 +206,8 @@ impl Pass<'_> {
         self.mark(scale_hook, &[1], &mut scale);
         let mut normalized = divide_rows(&centred, &scale);
         self.mark(normalized_hook, &[config.width], &mut normalized);
-        gain_bias(&normalized, self.model.own(gain, layer), self.model.weight(bias, layer))
+        let bias = bias.and_then(|bias| self.model.weight(bias, layer));
+        gain_bias(&normalized, self.model.own(gain, layer), bias)
     }
 
     fn wants(&self, hook: Hook) -> bool {

@@ -265,6 +265,6 @@ fn bad_tokens_are_errors_that_leave_the_cache() {
     assert!(matches!(model.forward_last(&mut cache, &[], &mut ()), Err(Error::Input(_))));
     assert_eq!(cache.len(), 2);
     assert!(model.forward(&mut cache, &vec![0; limit - 2], &mut ()).is_ok());
-    let mut foreign = super::Cache::new(model.config.layers + 1, model.config.kv_width());
+    let mut foreign = super::Cache::new(model.config.layers + 1, model.config.kv_width(), 9);
     assert!(matches!(model.forward(&mut foreign, &[1], &mut ()), Err(Error::Input(_))));
 }

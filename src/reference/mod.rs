@@ -10,11 +10,11 @@
 //! H heads, K key/value heads, D head width, F hidden width, V vocabulary. Sizes that do not fit a
 //! slice are bugs of the caller and are checked in debug builds only.
 
+mod activation;
 mod attention;
 mod cache;
 mod embed;
 mod forward;
-mod gelu;
 mod heads;
 mod layer_norm;
 mod log_prob;
@@ -27,7 +27,6 @@ mod rms_norm;
 mod rope;
 mod sample;
 mod softmax;
-mod swiglu;
 mod top_k;
 
 #[cfg(test)]
@@ -35,12 +34,12 @@ mod golden_test;
 #[cfg(test)]
 mod tests;
 
+pub use activation::{activate, gated, softcap};
 pub use attention::{
     AttentionPattern, AttentionSize, attention, attention_mix, attention_pattern, attention_scores,
 };
 pub use cache::Cache;
 pub use embed::embed;
-pub use gelu::gelu;
 pub use heads::{attention_result, sum_heads};
 pub use layer_norm::{layer_norm, layer_norm_center};
 pub use log_prob::{log_prob, log_softmax};
@@ -52,5 +51,4 @@ pub use rms_norm::{divide_rows, gain_bias, rms_norm, rms_scale};
 pub use rope::{RopeSize, rope};
 pub use sample::{Draw, gumbel, noise, sample, survivors};
 pub use softmax::softmax;
-pub use swiglu::swiglu;
 pub use top_k::top_k;

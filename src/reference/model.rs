@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::activation::softcap;
 use super::cache::Cache;
 use super::matmul::{MatmulSize, matmul};
 use super::observer::Observer;
@@ -60,16 +61,24 @@ impl Model {
         Ok(Self { config, weights })
     }
 
-    /// An empty key/value cache for this model.
+    /// An empty key/value cache for the whole context that the model was made for.
     pub fn cache(&self) -> Cache {
-        Cache::new(self.config.layers, self.config.kv_width())
+        self.cache_for(self.config.context)
+    }
+
+    /// An empty key/value cache for `context` positions, or the model's own where these are fewer.
+    ///
+    /// Where a rotation depends on the context in use, it is this one.
+    pub fn cache_for(&self, context: usize) -> Cache {
+        let context = context.min(self.config.context);
+        Cache::new(self.config.layers, self.config.kv_width(), context)
     }
 
     /// Reads `tokens` after those that the cache holds; gives their logits, (T, V).
     ///
     /// The cache grows by the tokens. Errors leave it as it was: [`Error::Input`] for an id outside
-    /// the vocabulary or another model's cache, [`Error::Context`] for more tokens than the model's
-    /// context.
+    /// the vocabulary or another model's cache, [`Error::Context`] for more tokens than the cache may
+    /// hold.
     pub fn forward(
         &self,
         cache: &mut Cache,
@@ -115,7 +124,10 @@ impl Model {
     /// Logits of normalised rows: (T, C) to (T, V).
     fn head(&self, stream: &[f64]) -> Vec<f64> {
         let head = if self.config.tied_head { Part::Embed } else { Part::Head };
-        let weight = &self.weights[&(head, 0)];
-        matmul(stream, &weight.values, None, weight.size)
+        let logits = self.linear(stream, (head, Part::HeadBias), 0);
+        match self.config.logit_softcap {
+            Some(cap) => softcap(&logits, cap),
+            None => logits,
+        }
     }
 }

@@ -73,6 +73,17 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A list of finite numbers above zero.
+    pub(super) fn positives(&self, name: &str) -> Result<Option<Vec<f32>>> {
+        let positive = |value: &Value| {
+            let number = value.as_f64()? as f32;
+            (number.is_finite() && number > 0.0).then_some(number)
+        };
+        self.typed(name, "a list of numbers above 0", |value| {
+            value.as_array()?.iter().map(positive).collect()
+        })
+    }
+
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool> {
         Ok(self.typed(name, "true or false", Value::as_bool)?.unwrap_or(default))
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use super::hf_config;
-use super::parts::Names;
+use super::names::Names;
 use super::safetensors;
 use super::source::{Entries, read_text};
 use crate::config::Config;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::fields::{Fields, SizeNames, check, check_layers, shared_width};
 use super::gguf::Gguf;
-use super::parts::{GGUF_GPT2, GGUF_LLAMA, Names};
+use super::names::{GGUF_GPT2, GGUF_LLAMA, GGUF_PHI3, Names};
 use super::source::{Entries, Source, room};
 use super::{FAMILIES, blocks};
-use crate::config::{Biases, Config, Mlp, Norm, Position, Rope, RopeScaling};
+use crate::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
 use crate::error::{Error, Result};
 use crate::names::Format;
 
@@ -18,8 +18,10 @@ const SIZES: SizeNames = SizeNames {
     rotated: "rope.dimension_count",
 };
 
-/// The divisors of the rotary frequencies, one a pair.
+/// The divisors of the rotary frequencies, one a pair; and the two sets of `LongRoPE`.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
+const SHORT_FACTORS: &str = "rope_factors_short.weight";
+const LONG_FACTORS: &str = "rope_factors_long.weight";
 
 /// Reads the configuration, and tells which names the tensors go by.
 pub(super) fn read(gguf: &mut Gguf, entries: &Entries) -> Result<(Config, &'static Names)> {
@@ -29,12 +31,18 @@ pub(super) fn read(gguf: &mut Gguf, entries: &Entries) -> Result<(Config, &'stat
     let plain = Fields { path, prefix: "", map: &gguf.fields };
     let architecture = plain.text("general.architecture")?.ok_or_else(missing)?.to_owned();
     let gpt2 = architecture == "gpt2";
-    if !matches!(architecture.as_str(), "gpt2" | "llama" | "qwen2" | "qwen3") {
-        return Err(Error::unsupported(
-            format!("{}: architecture {architecture}", path.display()),
-            FAMILIES,
-        ));
-    }
+    let names = match architecture.as_str() {
+        "gpt2" => &GGUF_GPT2,
+        "llama" | "qwen2" | "qwen3" | "gemma2" | "gemma3" => &GGUF_LLAMA,
+        "phi3" => &GGUF_PHI3,
+        _ => {
+            return Err(Error::unsupported(
+                format!("{}: architecture {architecture}", path.display()),
+                FAMILIES,
+            ));
+        }
+    };
+    let gemma = architecture.starts_with("gemma");
     let prefix = format!("{architecture}.");
     for key in ["attention.head_count", "attention.head_count_kv", "feed_forward_length"] {
         gguf.level(&format!("{prefix}{key}"))?;
@@ -68,16 +76,23 @@ pub(super) fn read(gguf: &mut Gguf, entries: &Entries) -> Result<(Config, &'stat
     let mlp = if gpt2 {
         match fields.size("feed_forward_length", 0)? {
             Some(0) => Mlp::None,
-            Some(hidden) => Mlp::Gelu { hidden },
-            None => Mlp::Gelu { hidden: width.saturating_mul(4) },
+            hidden => Mlp::Plain {
+                hidden: hidden.unwrap_or(width.saturating_mul(4)),
+                function: Nonlinearity::GeluTanh,
+            },
         }
     } else {
-        Mlp::SwiGlu { hidden: fields.need("feed_forward_length")? }
+        let function = if gemma { Nonlinearity::GeluTanh } else { Nonlinearity::Silu };
+        Mlp::Gated { hidden: fields.need("feed_forward_length")?, function }
     };
     // The metadata is silent about biases: the tensors tell.
     let biased = |name: &str| gpt2 || entries.contains_key(&format!("blk.0.{name}.bias"));
     let window = fields.size("attention.sliding_window", 0)?.filter(|window| *window > 0);
-    if window.is_some() && has(gguf, fields, "attention.sliding_window_pattern") {
+    let pattern = if gemma { fields.count("attention.sliding_window_pattern")? } else { None };
+    if window.is_some()
+        && pattern.is_none()
+        && has(gguf, fields, "attention.sliding_window_pattern")
+    {
         return Err(Error::unsupported(
             format!("{}: a sliding window that differs between layers", path.display()),
             "one window for all layers",
@@ -93,7 +108,7 @@ pub(super) fn read(gguf: &mut Gguf, entries: &Entries) -> Result<(Config, &'stat
     eos.dedup();
     let bos = plain.ids("tokenizer.ggml.bos_token_id", vocab)?.and_then(|ids| ids.first().copied());
 
-    let config = Config {
+    let mut config = Config {
         vocab,
         layers,
         width,
@@ -113,16 +128,45 @@ pub(super) fn read(gguf: &mut Gguf, entries: &Entries) -> Result<(Config, &'stat
             qkv: architecture == "qwen2" || biased("attn_q"),
             out: biased("attn_output"),
             mlp: biased("ffn_up"),
+            head: false,
         },
-        qk_norm: architecture == "qwen3",
+        qk_norm: matches!(architecture.as_str(), "qwen3" | "gemma3"),
         windows: vec![window; layers],
         tied_head: !entries.contains_key("output.weight"),
         bos,
         eos,
         architecture,
+        ..Config::default()
     };
+    if gemma {
+        complete_gemma(fields, pattern, &mut config)?;
+    }
     check(fields, &SIZES, &config)?;
-    Ok((config, if gpt2 { &GGUF_GPT2 } else { &GGUF_LLAMA }))
+    Ok((config, names))
+}
+
+/// What files of Gemma 2 and 3 leave to their readers, and their soft caps.
+fn complete_gemma(fields: Fields<'_>, pattern: Option<usize>, config: &mut Config) -> Result<()> {
+    let second = config.architecture == "gemma2";
+    config.embed_scale = Some((config.width as f64).sqrt() as f32);
+    config.post_norms = true;
+    // The largest of either, known by its layers, scales by what all heads would have of the width.
+    if config.layers == if second { 46 } else { 62 } {
+        config.attention_scale = Some((config.width as f64 / config.heads as f64).powf(-0.5));
+    }
+    let cap = |name: &str, default| Ok::<_, Error>(fields.positive(name)?.or(default));
+    config.attention_softcap = cap("attn_logit_softcapping", second.then_some(50.0))?;
+    config.logit_softcap = cap("final_logit_softcapping", second.then_some(30.0))?;
+    // Every other layer sees everything in the second generation, every sixth in the third.
+    let pattern = pattern.unwrap_or(if second { 2 } else { 6 });
+    let window = config.windows.first().copied().flatten().or(second.then_some(4_096));
+    let sees_all = |layer: usize| (layer + 1).is_multiple_of(pattern);
+    config.windows = (0..config.layers).map(|layer| window.filter(|_| !sees_all(layer))).collect();
+    if !second && let Position::Rope(rope) = &config.position {
+        let base = fields.positive("rope.freq_base_swa")?.unwrap_or(10_000.0);
+        config.local_rope = Some(Rope { base, scaling: RopeScaling::None, ..rope.clone() });
+    }
+    Ok(())
 }
 
 /// Whether the metadata has this key, as a scalar or an array.
@@ -131,7 +175,20 @@ fn has(gguf: &Gguf, fields: Fields<'_>, name: &str) -> bool {
 }
 
 fn rope(fields: Fields<'_>, source: &Source, entries: &Entries, head_width: usize) -> Result<Rope> {
-    let linear = match fields.text("rope.scaling.type")? {
+    let base = fields.positive("rope.freq_base")?.unwrap_or(10_000.0);
+    let rotated = fields.count(SIZES.rotated)?.unwrap_or(head_width);
+    let factors = |name| factors(source, entries, name, rotated);
+    let kind = fields.text("rope.scaling.type")?;
+    if let (Some(short), Some(long)) = (factors(SHORT_FACTORS)?, factors(LONG_FACTORS)?) {
+        let original_context = fields.need("rope.scaling.original_context_length")?;
+        let amplitude = fields.positive("rope.scaling.attn_factor")?.unwrap_or(1.0);
+        let scaling = RopeScaling::Long { short, long, original_context, amplitude };
+        return Ok(Rope { base, rotated, scaling });
+    }
+    if kind == Some("yarn") {
+        return Ok(Rope { base, rotated, scaling: yarn(fields, base)? });
+    }
+    let linear = match kind {
         Some("none") => None,
         // The older key says the same.
         None | Some("linear") => match fields.positive("rope.scaling.factor")? {
@@ -141,12 +198,12 @@ fn rope(fields: Fields<'_>, source: &Source, entries: &Entries, head_width: usiz
         Some(other) => {
             return Err(Error::unsupported(
                 format!("{}: rotary scaling {other}", fields.path.display()),
-                "none, linear, and factors for each pair (rope_freqs.weight)",
+                "none, linear, yarn, and factors for each pair (rope_freqs.weight, \
+                 rope_factors_short.weight with rope_factors_long.weight)",
             ));
         }
     };
-    let rotated = fields.count(SIZES.rotated)?.unwrap_or(head_width);
-    let scaling = match (factors(source, entries, rotated)?, linear) {
+    let scaling = match (factors(ROPE_FACTORS)?, linear) {
         (Some(factors), Some(linear)) => {
             RopeScaling::Factors(factors.iter().map(|f| (f64::from(*f) * linear) as f32).collect())
         }
@@ -154,13 +211,45 @@ fn rope(fields: Fields<'_>, source: &Source, entries: &Entries, head_width: usiz
         (None, Some(factor)) => RopeScaling::Linear { factor },
         (None, None) => RopeScaling::None,
     };
-    let base = fields.positive("rope.freq_base")?.unwrap_or(10_000.0);
     Ok(Rope { base, rotated, scaling })
 }
 
-fn factors(source: &Source, entries: &Entries, rotated: usize) -> Result<Option<Vec<f32>>> {
-    let Some(entry) = entries.get(ROPE_FACTORS) else { return Ok(None) };
-    let bad = |reason: String| Error::tensor(source.path(), ROPE_FACTORS, reason);
+/// `YaRN`: Peng et al. 2023.
+fn yarn(fields: Fields<'_>, base: f64) -> Result<RopeScaling> {
+    let missing = |key: &str| fields.bad(key, "is missing, though the rotary scaling is yarn");
+    let factor = fields.positive("rope.scaling.factor")?;
+    let factor = factor.ok_or_else(|| missing("rope.scaling.factor"))?;
+    let original = match fields.positive("rope.scaling.original_context_length")? {
+        Some(original) => original,
+        None => fields.need("context_length")? as f64,
+    };
+    let number = |key: &str, default: f64| Ok::<_, Error>(fields.positive(key)?.unwrap_or(default));
+    let fast = number("rope.scaling.yarn_beta_fast", 32.0)?;
+    let slow = number("rope.scaling.yarn_beta_slow", 1.0)?;
+    if base <= 1.0 || slow > fast {
+        let reason = "yarn needs a base above 1, and yarn_beta_slow up to yarn_beta_fast";
+        return Err(fields.bad("rope.scaling.type", reason));
+    }
+    let longer = if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
+    Ok(RopeScaling::Yarn {
+        factor,
+        fast,
+        slow,
+        original_context: original,
+        whole: true,
+        // The key is a further factor, beside the one that follows from the stretching.
+        amplitude: longer * number("rope.scaling.attn_factor", 1.0)?,
+    })
+}
+
+fn factors(
+    source: &Source,
+    entries: &Entries,
+    name: &str,
+    rotated: usize,
+) -> Result<Option<Vec<f32>>> {
+    let Some(entry) = entries.get(name) else { return Ok(None) };
+    let bad = |reason: String| Error::tensor(source.path(), name, reason);
     let pairs = rotated / 2;
     if entry.shape != [pairs as u64] || entry.format != Some(Format::F32) {
         return Err(bad(format!(
@@ -168,7 +257,7 @@ fn factors(source: &Source, entries: &Entries, rotated: usize) -> Result<Option<
             entry.shape, entry.kind
         )));
     }
-    let mut bytes = room(pairs, 4, source.path(), ROPE_FACTORS)?;
+    let mut bytes = room(pairs, 4, source.path(), name)?;
     source.read_at(entry.offset, &mut bytes)?;
     let factors = blocks::dequantize(Format::F32, &bytes);
     match factors.iter().find(|factor| !(factor.is_finite() && **factor > 0.0)) {

@@ -6,57 +6,11 @@
 use serde_json::Value;
 
 use super::FAMILIES;
-use super::fields::{Fields, SizeNames, check, check_layers, shared_width};
-use super::parts::{HF_GPT2, HF_LLAMA, Names};
-use super::rope;
-use crate::config::{Biases, Config, Mlp, Norm, Position};
+use super::fields::Fields;
+use super::names::{HF_GEMMA, HF_GPT_NEO, HF_GPT2, HF_GPTJ, HF_LLAMA, HF_NEOX, HF_PHI3, Names};
+use super::{hf_gpt, hf_llama};
+use crate::config::{Config, Nonlinearity};
 use crate::error::{Error, Result};
-
-/// What a Llama-like family means where its config.json is silent.
-struct Defaults {
-    vocab: usize,
-    kv_heads: Option<usize>,
-    head_width: Option<usize>,
-    hidden: usize,
-    context: usize,
-    bos: Option<u32>,
-    eos: Option<u32>,
-    window: Option<usize>,
-}
-
-const LLAMA: Defaults = Defaults {
-    vocab: 32_000,
-    kv_heads: None,
-    head_width: None,
-    hidden: 11_008,
-    context: 2_048,
-    bos: Some(1),
-    eos: Some(2),
-    window: None,
-};
-
-const MISTRAL: Defaults =
-    Defaults { kv_heads: Some(8), hidden: 14_336, context: 131_072, window: Some(4_096), ..LLAMA };
-
-const QWEN2: Defaults = Defaults {
-    vocab: 151_936,
-    kv_heads: Some(32),
-    hidden: 22_016,
-    context: 32_768,
-    bos: None,
-    eos: None,
-    window: Some(4_096),
-    ..LLAMA
-};
-
-const QWEN3: Defaults = Defaults { head_width: Some(128), ..QWEN2 };
-
-const LLAMA_SIZES: SizeNames = SizeNames {
-    heads: "num_attention_heads",
-    kv_heads: "num_key_value_heads",
-    head_width: "head_dim",
-    rotated: "partial_rotary_factor",
-};
 
 /// Reads the configuration, and tells which names the tensors go by.
 ///
@@ -75,12 +29,23 @@ pub(super) fn read(
         ));
     }
     let family = family(fields)?;
-    let (mut config, names) = match family.as_str() {
-        "gpt2" => (gpt2(fields, tensors)?, &HF_GPT2),
-        "llama" => (llama(fields, family, &LLAMA, tensors)?, &HF_LLAMA),
-        "mistral" => (llama(fields, family, &MISTRAL, tensors)?, &HF_LLAMA),
-        "qwen2" => (llama(fields, family, &QWEN2, tensors)?, &HF_LLAMA),
-        "qwen3" => (llama(fields, family, &QWEN3, tensors)?, &HF_LLAMA),
+    let (mut config, names) = match family {
+        "gpt2" => (hf_gpt::gpt2(fields, tensors)?, &HF_GPT2),
+        "gpt_neo" => (hf_gpt::gpt_neo(fields, tensors)?, &HF_GPT_NEO),
+        "gptj" => (hf_gpt::gptj(fields, tensors)?, &HF_GPTJ),
+        "gpt_neox" => (hf_gpt::gpt_neox(fields, tensors)?, &HF_NEOX),
+        "llama" | "mistral" | "qwen2" | "qwen3" => {
+            (hf_llama::llama(fields, family, tensors)?, &HF_LLAMA)
+        }
+        "phi3" => (hf_llama::phi3(fields, tensors)?, &HF_PHI3),
+        "gemma2" => (hf_llama::gemma2(fields, tensors)?, &HF_GEMMA),
+        "gemma3_text" => (hf_llama::gemma3(fields, fields, tensors)?, &HF_GEMMA),
+        // A larger model, of which the text's part is run.
+        "gemma3" => {
+            let text = fields.object("text_config")?;
+            let map = text.ok_or_else(|| fields.bad("text_config", "is missing"))?;
+            (hf_llama::gemma3(Fields { map, ..fields }, fields, tensors)?, &HF_GEMMA)
+        }
         other => {
             return Err(Error::unsupported(
                 format!("{}: architecture {other}", fields.path.display()),
@@ -102,49 +67,64 @@ pub(super) fn read(
 }
 
 /// The family: `model_type`, or what the class in `architectures` stands for.
-fn family(fields: Fields<'_>) -> Result<String> {
+fn family(fields: Fields<'_>) -> Result<&str> {
     if let Some(family) = fields.text("model_type")? {
-        return Ok(family.to_owned());
+        return Ok(family);
     }
     let classes = fields.texts("architectures")?.unwrap_or_default();
-    let class = classes.first().ok_or_else(|| fields.bad("model_type", "is missing"))?;
+    let class = *classes.first().ok_or_else(|| fields.bad("model_type", "is missing"))?;
     let known = [
-        ("GPT2LMHeadModel", "gpt2"),
-        ("GPT2Model", "gpt2"),
-        ("LlamaForCausalLM", "llama"),
-        ("LlamaModel", "llama"),
-        ("MistralForCausalLM", "mistral"),
-        ("MistralModel", "mistral"),
-        ("Qwen2ForCausalLM", "qwen2"),
-        ("Qwen2Model", "qwen2"),
-        ("Qwen3ForCausalLM", "qwen3"),
-        ("Qwen3Model", "qwen3"),
+        ("GPT2LMHead", "gpt2"),
+        ("GPT2", "gpt2"),
+        ("GPTNeo", "gpt_neo"),
+        ("GPTJ", "gptj"),
+        ("GPTNeoX", "gpt_neox"),
+        ("Llama", "llama"),
+        ("Mistral", "mistral"),
+        ("Qwen2", "qwen2"),
+        ("Qwen3", "qwen3"),
+        ("Phi3", "phi3"),
+        ("Gemma2", "gemma2"),
+        ("Gemma3", "gemma3_text"),
     ];
-    let found = known.iter().find(|(name, _)| name == class);
-    Ok(found.map_or(*class, |(_, family)| family).to_owned())
+    let stem = class.strip_suffix("ForCausalLM").or_else(|| class.strip_suffix("Model"));
+    let found = known.iter().find(|(name, _)| Some(*name) == stem);
+    Ok(found.map_or(class, |(_, family)| family))
+}
+
+/// The function of a name.
+pub(super) fn function(
+    fields: Fields<'_>,
+    name: &str,
+    default: Nonlinearity,
+) -> Result<Nonlinearity> {
+    let Some(given) = fields.text(name)? else { return Ok(default) };
+    match given {
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Nonlinearity::GeluTanh),
+        "gelu" => Ok(Nonlinearity::Gelu),
+        "silu" | "swish" => Ok(Nonlinearity::Silu),
+        other => Err(Error::unsupported(
+            format!("{}: {name} {other}", fields.path.display()),
+            "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu, swish",
+        )),
+    }
 }
 
 /// The ids in a field: its default where it is missing, none where it is null.
-fn ids(fields: Fields<'_>, name: &str, vocab: usize, default: Option<u32>) -> Result<Vec<u32>> {
+pub(super) fn ids(
+    fields: Fields<'_>,
+    name: &str,
+    vocab: usize,
+    default: Option<u32>,
+) -> Result<Vec<u32>> {
     if fields.raw(name).is_some() {
         return Ok(fields.ids(name, vocab)?.unwrap_or_default());
     }
     Ok(default.filter(|&id| usize::try_from(id).is_ok_and(|id| id < vocab)).into_iter().collect())
 }
 
-/// Refuses a value of `name` other than `known`, the first of which is the default.
-fn one_of(fields: Fields<'_>, name: &str, known: &[&str]) -> Result<()> {
-    match fields.text(name)? {
-        Some(given) if !known.contains(&given) => Err(Error::unsupported(
-            format!("{}: {name} {given}", fields.path.display()),
-            known.join(", "),
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// Refuses a flag that changes the computation.
-fn only(fields: Fields<'_>, name: &str, supported: bool) -> Result<()> {
+pub(super) fn only(fields: Fields<'_>, name: &str, supported: bool) -> Result<()> {
     if fields.flag(name, supported)? == supported {
         return Ok(());
     }
@@ -154,139 +134,33 @@ fn only(fields: Fields<'_>, name: &str, supported: bool) -> Result<()> {
     ))
 }
 
-fn gpt2(fields: Fields<'_>, tensors: usize) -> Result<Config> {
-    one_of(fields, "activation_function", &["gelu_new", "gelu_pytorch_tanh"])?;
-    only(fields, "scale_attn_weights", true)?;
-    only(fields, "scale_attn_by_inverse_layer_idx", false)?;
-    only(fields, "add_cross_attention", false)?;
-    let width = fields.count("n_embd")?.unwrap_or(768);
-    let heads = fields.count("n_head")?.unwrap_or(12);
-    let layers = fields.count("n_layer")?.unwrap_or(12);
-    check_layers(fields, "n_layer", layers, tensors)?;
-    let vocab = fields.count("vocab_size")?.unwrap_or(50_257);
-    let context = match fields.count("n_positions")? {
-        Some(context) => context,
-        None => fields.count("n_ctx")?.unwrap_or(1_024),
-    };
-    let hidden = fields.size("n_inner", 0)?;
-    // Two ways of saying that the layers hold attention alone.
-    let mlp = match hidden {
-        _ if fields.flag("attn_only", false)? => Mlp::None,
-        Some(0) => Mlp::None,
-        Some(hidden) => Mlp::Gelu { hidden },
-        None => Mlp::Gelu { hidden: width.saturating_mul(4) },
-    };
-    let config = Config {
-        architecture: "gpt2".to_owned(),
-        vocab,
-        layers,
-        width,
-        heads,
-        kv_heads: heads,
-        head_width: shared_width(fields, "n_head", width, heads)?,
-        context,
-        norm: Norm::LayerNorm,
-        norm_eps: fields.positive("layer_norm_epsilon")?.unwrap_or(1e-5),
-        position: Position::Learned,
-        mlp,
-        biases: Biases { qkv: true, out: true, mlp: mlp != Mlp::None },
-        qk_norm: false,
-        windows: vec![None; layers],
-        tied_head: fields.flag("tie_word_embeddings", true)?,
-        bos: ids(fields, "bos_token_id", vocab, Some(50_256))?.first().copied(),
-        eos: ids(fields, "eos_token_id", vocab, Some(50_256))?,
-    };
-    let sizes =
-        SizeNames { heads: "n_head", kv_heads: "n_head", head_width: "n_embd", rotated: "" };
-    check(fields, &sizes, &config)?;
-    Ok(config)
-}
-
-fn llama(
-    fields: Fields<'_>,
-    architecture: String,
-    defaults: &Defaults,
-    tensors: usize,
-) -> Result<Config> {
-    one_of(fields, "hidden_act", &["silu", "swish"])?;
-    let width = fields.count("hidden_size")?.unwrap_or(4_096);
-    let heads = fields.count("num_attention_heads")?.unwrap_or(32);
-    let layers = fields.count("num_hidden_layers")?.unwrap_or(32);
-    check_layers(fields, "num_hidden_layers", layers, tensors)?;
-    let vocab = fields.count("vocab_size")?.unwrap_or(defaults.vocab);
-    let context = fields.count("max_position_embeddings")?.unwrap_or(defaults.context);
-    let kv_heads = or_null(fields, "num_key_value_heads", defaults.kv_heads)?.unwrap_or(heads);
-    let head_width = match or_null(fields, "head_dim", defaults.head_width)? {
-        Some(given) => given,
-        None => shared_width(fields, "num_attention_heads", width, heads)?,
-    };
-    let qwen2 = architecture == "qwen2";
-    // Mistral's and Qwen2's layers never read this field.
-    let attention_bias = matches!(architecture.as_str(), "llama" | "qwen3")
-        && fields.flag("attention_bias", false)?;
-    let config = Config {
-        vocab,
-        layers,
-        width,
-        heads,
-        kv_heads,
-        head_width,
-        context,
-        norm: Norm::RmsNorm,
-        norm_eps: fields.positive("rms_norm_eps")?.unwrap_or(1e-6),
-        position: Position::Rope(rope::read(fields, head_width, context)?),
-        mlp: Mlp::SwiGlu { hidden: fields.count("intermediate_size")?.unwrap_or(defaults.hidden) },
-        biases: Biases {
-            qkv: qwen2 || attention_bias,
-            out: attention_bias,
-            mlp: architecture == "llama" && fields.flag("mlp_bias", false)?,
-        },
-        qk_norm: architecture == "qwen3",
-        windows: windows(fields, &architecture, defaults.window, layers)?,
-        tied_head: fields.flag("tie_word_embeddings", false)?,
-        bos: ids(fields, "bos_token_id", vocab, defaults.bos)?.first().copied(),
-        eos: ids(fields, "eos_token_id", vocab, defaults.eos)?,
-        architecture,
-    };
-    check(fields, &LLAMA_SIZES, &config)?;
-    Ok(config)
-}
-
 /// A size: its default where it is missing, `None` where it is null.
-fn or_null(fields: Fields<'_>, name: &str, default: Option<usize>) -> Result<Option<usize>> {
+pub(super) fn or_null(
+    fields: Fields<'_>,
+    name: &str,
+    default: Option<usize>,
+) -> Result<Option<usize>> {
     if fields.raw(name).is_some() { fields.count(name) } else { Ok(default) }
 }
 
-/// Each layer's sliding window.
-fn windows(
+/// Each layer's sliding window where the file lists the kinds of its layers, as newer ones do.
+pub(super) fn listed_windows(
     fields: Fields<'_>,
-    architecture: &str,
-    default: Option<usize>,
+    window: Option<usize>,
     layers: usize,
-) -> Result<Vec<Option<usize>>> {
-    // Qwen's windows are off unless asked for, and then only the later layers have them.
-    let qwen = matches!(architecture, "qwen2" | "qwen3");
-    let mut window = or_null(fields, "sliding_window", default)?;
-    if qwen && !fields.flag("use_sliding_window", false)? {
-        window = None;
+) -> Result<Option<Vec<Option<usize>>>> {
+    let Some(kinds) = fields.texts("layer_types")? else { return Ok(None) };
+    if kinds.len() != layers {
+        let reason = format!("lists {} layers of {layers}", kinds.len());
+        return Err(fields.bad("layer_types", reason));
     }
-    if let Some(kinds) = fields.texts("layer_types")? {
-        if kinds.len() != layers {
-            let reason = format!("lists {} layers of {layers}", kinds.len());
-            return Err(fields.bad("layer_types", reason));
-        }
-        return kinds
-            .into_iter()
-            .map(|kind| match kind {
-                "full_attention" => Ok(None),
-                "sliding_attention" => Ok(window),
-                other => Err(Error::unsupported(
-                    format!("{}: layer type {other}", fields.path.display()),
-                    "full_attention, sliding_attention",
-                )),
-            })
-            .collect();
-    }
-    let first = if qwen { fields.size("max_window_layers", 0)?.unwrap_or(28) } else { 0 };
-    Ok((0..layers).map(|layer| window.filter(|_| layer >= first)).collect())
+    let window = |kind| match kind {
+        "full_attention" => Ok(None),
+        "sliding_attention" => Ok(window),
+        other => Err(Error::unsupported(
+            format!("{}: layer type {other}", fields.path.display()),
+            "full_attention, sliding_attention",
+        )),
+    };
+    kinds.into_iter().map(window).collect::<Result<_>>().map(Some)
 }

@@ -29,6 +29,8 @@ pub struct Matrix {
     /// Values that stay together: a row, or one value of a vector.
     unit: usize,
     order: Order,
+    /// What the file has left out of each value.
+    missing: f32,
 }
 
 /// Where unit r lies in the file's tensor.
@@ -41,6 +43,8 @@ enum Order {
     /// Heads whose rotated pairs lie side by side: unit (j, i) of a head's first `rotated` is at
     /// (i, j), with j in 0..2.
     Pairs { head: usize, rotated: usize },
+    /// Heads of three such parts in turn: unit r of a head is at `first + r` of three heads.
+    Heads { head: usize, first: usize },
 }
 
 impl Matrix {
@@ -54,18 +58,22 @@ impl Matrix {
     ) -> Result<Self> {
         let bad = |reason| Error::tensor(entry.source.path(), name.as_str(), reason);
         let shape = part.shape(config);
-        let queries = config.q_width();
+        let (queries, keys, hidden) = (config.q_width(), config.kv_width(), config.mlp.hidden());
         let (joined, first) = match part {
-            Part::K | Part::KBias => (queries + 2 * config.kv_width(), queries),
-            Part::V | Part::VBias => (queries + 2 * config.kv_width(), queries + config.kv_width()),
-            _ => (queries + 2 * config.kv_width(), 0),
+            Part::Gate | Part::GateBias => (2 * hidden, 0),
+            Part::Up | Part::UpBias => (2 * hidden, hidden),
+            Part::K | Part::KBias => (queries + 2 * keys, queries),
+            Part::V | Part::VBias => (queries + 2 * keys, queries + keys),
+            _ => (queries + 2 * keys, 0),
         };
         let in_file: Vec<usize> = match (shape, cut) {
-            (Shape::Vector(n), Cut::Whole | Cut::Paired | Cut::Transposed) => vec![n],
-            (Shape::Vector(_), Cut::Joined | Cut::JoinedTransposed) => vec![joined],
-            (Shape::Map(rows, columns), Cut::Whole | Cut::Paired) => vec![rows, columns],
+            (Shape::Vector(_), Cut::Joined | Cut::JoinedTransposed | Cut::ByHead) => vec![joined],
+            (Shape::Vector(n), _) => vec![n],
+            (Shape::Map(rows, columns), Cut::Whole | Cut::Paired | Cut::LessOne) => {
+                vec![rows, columns]
+            }
             (Shape::Map(rows, columns), Cut::Transposed) => vec![columns, rows],
-            (Shape::Map(_, columns), Cut::Joined) => vec![joined, columns],
+            (Shape::Map(_, columns), Cut::Joined | Cut::ByHead) => vec![joined, columns],
             (Shape::Map(_, columns), Cut::JoinedTransposed) => vec![columns, joined],
         };
         if !entry.shape.iter().copied().eq(in_file.iter().map(|&n| n as u64)) {
@@ -96,10 +104,15 @@ impl Matrix {
             (Cut::Paired, _, Position::Rope(rope)) => {
                 Order::Pairs { head: config.head_width, rotated: rope.rotated }
             }
+            // As many heads of keys as of queries: what comes first of the joined, over all heads.
+            (Cut::ByHead, ..) => {
+                Order::Heads { head: config.head_width, first: first / config.heads }
+            }
             _ => Order::Rows { first: 0 },
         };
+        let missing = if cut == Cut::LessOne { 1.0 } else { 0.0 };
         let (source, offset) = (Arc::clone(&entry.source), entry.offset);
-        Ok(Self { name, format, rows, columns, source, offset, unit, order })
+        Ok(Self { name, format, rows, columns, source, offset, unit, order, missing })
     }
 
     /// The bytes of one row.
@@ -107,7 +120,8 @@ impl Matrix {
         self.format.row_bytes(self.columns)
     }
 
-    /// The bytes of some rows in the file's format, row after row.
+    /// The bytes of some rows in the file's format, row after row; of a gain that the file holds
+    /// less one, these are the file's.
     ///
     /// Fails where the file cannot be read any more, or holds a value, scale or minimum that is
     /// not finite.
@@ -127,7 +141,9 @@ impl Matrix {
     ///
     /// Fails as [`read`](Self::read) does.
     pub fn values(&self, rows: Range<usize>) -> Result<Vec<f32>> {
-        Ok(dequantize(self.format, &self.read(rows)?))
+        let mut values = dequantize(self.format, &self.read(rows)?);
+        values.iter_mut().for_each(|value| *value += self.missing);
+        Ok(values)
     }
 
     fn bad(&self, reason: String) -> Error {
@@ -155,6 +171,15 @@ impl Matrix {
                     for (row, value) in out.chunks_exact_mut(unit).zip(segment.chunks_exact(size)) {
                         row[column * size..][..size].copy_from_slice(value);
                     }
+                }
+            }
+            Order::Heads { head, first } => {
+                let mut row = units.start;
+                while row < units.end {
+                    let end = (row / head * head + head).min(units.end);
+                    let to = (row - units.start) * unit..(end - units.start) * unit;
+                    self.read_at(row / head * 3 * head + first + row % head, unit, &mut out[to])?;
+                    row = end;
                 }
             }
             Order::Pairs { head, rotated } => {

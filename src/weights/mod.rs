@@ -19,7 +19,10 @@ mod gguf;
 mod gguf_config;
 mod gguf_tokenizer;
 mod hf_config;
+mod hf_gpt;
+mod hf_llama;
 mod matrix;
+mod names;
 mod parts;
 mod rope;
 mod safetensors;
@@ -32,11 +35,13 @@ pub use matrix::Matrix;
 pub use parts::Part;
 
 use gguf::Gguf;
-use parts::{Cut, Names};
+use names::Names;
+use parts::Cut;
 use source::Entries;
 
 /// The architectures that can be run, for errors.
-const FAMILIES: &str = "gpt2, llama, mistral, qwen2, qwen3";
+const FAMILIES: &str =
+    "gpt2, gpt_neo, gptj, gpt_neox, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3";
 
 /// An opened model: its configuration, and where each of its tensors lies.
 #[derive(Debug)]
@@ -86,8 +91,8 @@ impl Checkpoint {
 
     fn open_folder(path: &Path) -> Result<Self> {
         let folder::Folder { config, names, entries, chat_template } = folder::open(path)?;
-        let prefixed = entries.keys().any(|name| name.starts_with(names.prefix));
-        let prefix = if prefixed { names.prefix } else { "" };
+        let used = |prefix: &&&str| entries.keys().any(|name| name.starts_with(**prefix));
+        let prefix = names.prefixes.iter().find(used).copied().unwrap_or_default();
         let path = path.into();
         Ok(Self { path, config, names, prefix, entries, gguf: None, chat_template })
     }
@@ -98,7 +103,7 @@ impl Checkpoint {
         let template = gguf.fields.get("tokenizer.chat_template");
         let chat_template = template.and_then(|value| value.as_str()).map(str::to_owned);
         let (path, gguf) = (path.into(), Some(gguf));
-        Ok(Self { path, config, names, prefix: names.prefix, entries, gguf, chat_template })
+        Ok(Self { path, config, names, prefix: "", entries, gguf, chat_template })
     }
 
     /// The model's sizes and kinds.
@@ -121,7 +126,9 @@ impl Checkpoint {
     /// Fails where the model has no such part, or where the file's tensor is missing, of another
     /// shape than the configuration calls for, or of an unsupported type.
     pub fn matrix(&self, part: Part, layer: usize) -> Result<Matrix> {
-        let found = self.names.find(part, layer, self.prefix);
+        let mut known = self.names.find(part, layer, self.prefix).peekable();
+        let first = known.peek().cloned();
+        let found = known.find(|(name, _)| self.entries.contains_key(name)).or(first);
         let (name, cut) = found.filter(|_| self.has(part, layer)).ok_or_else(|| {
             let model = &self.config.architecture;
             Error::tensor(

@@ -6,61 +6,48 @@ use super::fields::Fields;
 use crate::config::{Rope, RopeScaling};
 use crate::error::{Error, Result};
 
-/// Reads `rope_parameters`, or `rope_theta` and `rope_scaling`.
-pub(super) fn read(fields: Fields<'_>, head_width: usize, context: usize) -> Result<Rope> {
+/// What a family calls the base and the share of a head that turns, and what it means where its
+/// file is silent.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) base: (&'static str, f64),
+    pub(super) share: (&'static str, f64),
+    pub(super) head_width: usize,
+    /// The longest sequence that the model was made for.
+    pub(super) context: usize,
+}
+
+impl Terms {
+    /// Those of most families.
+    pub(super) fn usual(head_width: usize, context: usize) -> Self {
+        let (base, share) = (("rope_theta", 10_000.0), ("partial_rotary_factor", 1.0));
+        Self { base, share, head_width, context }
+    }
+}
+
+/// Reads `rope_parameters`, or the older `rope_scaling` with base and share beside it.
+pub(super) fn read(fields: Fields<'_>, terms: Terms) -> Result<Rope> {
     let none = Map::new();
     let (name, given) = match fields.object("rope_parameters")? {
         Some(given) => ("rope_parameters", Some(given)),
         None => ("rope_scaling", fields.object("rope_scaling")?),
     };
     let map = same_for_all_layers(fields, given.unwrap_or(&none))?;
-    let inner = Fields { path: fields.path, prefix: "", map };
-    let base = match inner.positive("rope_theta")? {
-        Some(base) => base,
-        None => fields.positive("rope_theta")?.unwrap_or(10_000.0),
+    one(fields, name, map, terms)
+}
+
+/// Reads the rotations of a family with one for layers that see everything, and one for layers with
+/// a window, whose base the older form calls `local`.
+pub(super) fn read_both(fields: Fields<'_>, terms: Terms, local: Terms) -> Result<(Rope, Rope)> {
+    let none = Map::new();
+    let newer = fields.object("rope_parameters")?.unwrap_or(&none);
+    let of = |kind: &str| newer.get(kind).and_then(Value::as_object);
+    let whole = match of("full_attention") {
+        Some(map) => one(fields, "rope_parameters", map, terms)?,
+        None => read(fields, terms)?,
     };
-    let share = match inner.positive("partial_rotary_factor")? {
-        Some(share) => share,
-        None => fields.positive("partial_rotary_factor")?.unwrap_or(1.0),
-    };
-    if share > 1.0 {
-        return Err(
-            fields.bad("partial_rotary_factor", format!("must be at most 1, but is {share}"))
-        );
-    }
-    let kind = match inner.text("rope_type")? {
-        Some(kind) => kind,
-        None => inner.text("type")?.unwrap_or("default"),
-    };
-    let need = |field: &str| {
-        let value = inner.positive(field)?;
-        value.ok_or_else(|| fields.bad(name, format!("of type {kind} lacks {field}")))
-    };
-    let scaling = match kind {
-        "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear { factor: need("factor")? },
-        "llama3" => {
-            let (low, high) = (need("low_freq_factor")?, need("high_freq_factor")?);
-            if low >= high {
-                return Err(fields.bad(name, "must have low_freq_factor below high_freq_factor"));
-            }
-            let original = inner.positive("original_max_position_embeddings")?;
-            RopeScaling::Llama3 {
-                factor: need("factor")?,
-                low,
-                high,
-                original_context: original.unwrap_or(context as f64),
-            }
-        }
-        other => {
-            return Err(Error::unsupported(
-                format!("{}: rotary scaling {other}", fields.path.display()),
-                "default, linear, llama3",
-            ));
-        }
-    };
-    // Truncated as `transformers` does; the share is at most 1, so it stays below the head's width.
-    Ok(Rope { base, rotated: (head_width as f64 * share) as usize, scaling })
+    let windowed = one(fields, "rope_parameters", of("sliding_attention").unwrap_or(&none), local)?;
+    Ok((whole, windowed))
 }
 
 /// The newer form may give each type of layer its own parameters.
@@ -77,4 +64,145 @@ fn same_for_all_layers<'a>(
         format!("{}: rope_parameters that differ between layers", fields.path.display()),
         "one rotation for all layers",
     ))
+}
+
+/// One rotation, from the object `map` of that name.
+fn one(
+    fields: Fields<'_>,
+    name: &'static str,
+    map: &Map<String, Value>,
+    terms: Terms,
+) -> Result<Rope> {
+    let inner = Fields { path: fields.path, prefix: "", map };
+    let base = match inner.positive("rope_theta")? {
+        Some(base) => base,
+        None => fields.positive(terms.base.0)?.unwrap_or(terms.base.1),
+    };
+    let share = match inner.positive("partial_rotary_factor")? {
+        Some(share) => share,
+        None => fields.positive(terms.share.0)?.unwrap_or(terms.share.1),
+    };
+    if share > 1.0 {
+        return Err(fields.bad(terms.share.0, format!("must be at most 1, but is {share}")));
+    }
+    // Truncated as `transformers` does; the share is at most 1, so it stays below the head's width.
+    let rotated = (terms.head_width as f64 * share) as usize;
+    let scaling =
+        scaling(fields, Object { name, inner }, Sizes { base, rotated, context: terms.context })?;
+    Ok(Rope { base, rotated, scaling })
+}
+
+/// The object that describes a rotation.
+#[derive(Clone, Copy)]
+struct Object<'a> {
+    name: &'static str,
+    inner: Fields<'a>,
+}
+
+/// What a scaling depends on.
+#[derive(Clone, Copy)]
+struct Sizes {
+    base: f64,
+    rotated: usize,
+    context: usize,
+}
+
+fn scaling(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScaling> {
+    let Object { name, inner } = object;
+    let kind = match inner.text("rope_type")? {
+        Some(kind) => kind,
+        None => inner.text("type")?.unwrap_or("default"),
+    };
+    let need = |field: &str| {
+        let value = inner.positive(field)?;
+        value.ok_or_else(|| fields.bad(name, format!("of type {kind} lacks {field}")))
+    };
+    match kind {
+        "default" => Ok(RopeScaling::None),
+        // It begins to scale where the context that the model was made for ends.
+        "dynamic" => Ok(RopeScaling::None),
+        "linear" => Ok(RopeScaling::Linear { factor: need("factor")? }),
+        "llama3" => {
+            let (low, high) = (need("low_freq_factor")?, need("high_freq_factor")?);
+            if low >= high {
+                return Err(fields.bad(name, "must have low_freq_factor below high_freq_factor"));
+            }
+            let original_context = original(fields, inner, sizes)?;
+            Ok(RopeScaling::Llama3 { factor: need("factor")?, low, high, original_context })
+        }
+        // Files of Phi-3 call it by older names too, `yarn` among them: these have two sets.
+        "longrope" | "su" => long(fields, object, sizes),
+        "yarn" if inner.get("short_factor").is_some() => long(fields, object, sizes),
+        "yarn" => yarn(fields, object, sizes),
+        other => Err(Error::unsupported(
+            format!("{}: rotary scaling {other}", fields.path.display()),
+            "default, linear, dynamic, llama3, yarn, longrope",
+        )),
+    }
+}
+
+/// The context before stretching.
+fn original(fields: Fields<'_>, inner: Fields<'_>, sizes: Sizes) -> Result<f64> {
+    let field = "original_max_position_embeddings";
+    Ok(match inner.positive(field)? {
+        Some(original) => original,
+        None => fields.positive(field)?.unwrap_or(sizes.context as f64),
+    })
+}
+
+/// `YaRN`: Peng et al. 2023.
+fn yarn(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScaling> {
+    let Object { name, inner } = object;
+    let original_context = original(fields, inner, sizes)?;
+    let factor = match inner.positive("factor")? {
+        Some(factor) => factor,
+        None => sizes.context as f64 / original_context,
+    };
+    let (fast, slow) =
+        (inner.positive("beta_fast")?.unwrap_or(32.0), inner.positive("beta_slow")?.unwrap_or(1.0));
+    if sizes.base <= 1.0 || slow > fast {
+        return Err(
+            fields.bad(name, "of type yarn needs a base above 1, and beta_slow up to beta_fast")
+        );
+    }
+    let longer = |weight: f64| if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 };
+    let amplitude = match inner.positive("attention_factor")? {
+        Some(amplitude) => amplitude,
+        None => match (inner.positive("mscale")?, inner.positive("mscale_all_dim")?) {
+            (Some(part), Some(all)) => longer(part) / longer(all),
+            _ => longer(1.0),
+        },
+    };
+    let whole = inner.flag("truncate", true)?;
+    Ok(RopeScaling::Yarn { factor, fast, slow, original_context, whole, amplitude })
+}
+
+/// `LongRoPE`: Ding et al. 2024, as Phi-3 has it.
+fn long(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScaling> {
+    let Object { name, inner } = object;
+    let pairs = sizes.rotated / 2;
+    let set = |field: &str| {
+        let set = inner.positives(field)?;
+        let set = set.ok_or_else(|| fields.bad(name, format!("of type longrope lacks {field}")))?;
+        if set.len() == pairs {
+            return Ok(set);
+        }
+        Err(fields.bad(name, format!("has {} values of {field} for {pairs} pairs", set.len())))
+    };
+    let (short, long) = (set("short_factor")?, set("long_factor")?);
+    let original = original(fields, inner, sizes)?;
+    let factor = match inner.positive("factor")? {
+        Some(factor) => factor,
+        None => sizes.context as f64 / original,
+    };
+    let amplitude = match inner.positive("attention_factor")? {
+        Some(amplitude) => amplitude,
+        None => long_amplitude(factor, original),
+    };
+    Ok(RopeScaling::Long { short, long, original_context: original as usize, amplitude })
+}
+
+/// By how much `LongRoPE` lengthens turned queries and keys, where the file does not say.
+fn long_amplitude(factor: f64, original: f64) -> f64 {
+    if factor <= 1.0 || original <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() }
 }

@@ -1,12 +1,22 @@
 //! Linear maps: few rows and many, every format, every store, whole and in parts.
 
+use pellucid::config::Nonlinearity;
 use pellucid::names::Format;
 use pellucid::ops::{Cache, CacheFormat, Linear, Matmul, Store, Weight};
 use pellucid::reference as twin;
 
 use crate::common::{Device, Values, wide};
 
-const STORES: [Store; 4] = [Store::Write, Store::Add, Store::Gelu, Store::SwiGlu];
+const STORES: [Store; 8] = [
+    Store::Write,
+    Store::Add,
+    Store::Apply(Nonlinearity::GeluTanh),
+    Store::Gated(Nonlinearity::Silu),
+    Store::SoftCap(1.5),
+    Store::Gated(Nonlinearity::GeluTanh),
+    Store::Apply(Nonlinearity::Gelu),
+    Store::Apply(Nonlinearity::Silu),
+];
 
 /// One product.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +40,7 @@ impl Case {
 
     /// The same with the `i`-th combination of store and bias.
     fn stored(self, i: usize) -> Self {
-        Self { store: STORES[i % 4], biased: i / 4 % 2 == 1, ..self }
+        Self { store: STORES[i % 8], biased: (i + i / 8) % 2 == 1, ..self }
     }
 }
 
@@ -57,7 +67,7 @@ fn product(device: &mut Device, case: Case, weight: &Weight, kept: &[f32]) {
     let [outputs, inputs] = case.shape;
     let values = device.values(case.values, case.rows * inputs);
     let biases = device.noise(outputs);
-    let columns = if matches!(case.store, Store::SwiGlu) { outputs / 2 } else { outputs };
+    let columns = if matches!(case.store, Store::Gated(_)) { outputs / 2 } else { outputs };
     let before = device.noise(case.rows * columns);
     let x = device.tensor(case.rows, inputs, &values);
     let bias = case.biased.then(|| device.tensor(1, outputs, &biases));
@@ -69,9 +79,10 @@ fn product(device: &mut Device, case: Case, weight: &Weight, kept: &[f32]) {
     let expected: Vec<f64> = match case.store {
         Store::Write => y,
         Store::Add => y.iter().zip(wide(&before)).map(|(y, before)| y + before).collect(),
-        Store::Gelu => twin::gelu(&y),
-        Store::SwiGlu => {
-            y.chunks(2).flat_map(|pair| twin::swiglu(&pair[..1], &pair[1..])).collect()
+        Store::Apply(function) => twin::activate(&y, function),
+        Store::SoftCap(cap) => twin::softcap(&y, cap),
+        Store::Gated(function) => {
+            y.chunks(2).flat_map(|pair| twin::gated(&pair[..1], &pair[1..], function)).collect()
         }
         Store::Cache { .. } => unreachable!("the cache has a test of its own"),
     };
@@ -125,7 +136,7 @@ fn matmul() {
 #[test]
 fn every_store() {
     let mut device = Device::open();
-    for i in 0..8 {
+    for i in 0..16 {
         for rows in [2, 17] {
             check(&mut device, Case::plain(Format::F32, rows, [74, 30]).stored(i));
             let part = Some(24);

@@ -1,11 +1,12 @@
 //! The ops over rows and heads, each over a table of shapes, kinds of values and variants.
 
 use half::f16;
+use pellucid::config::{Nonlinearity, Rotation};
 use pellucid::gpu::BufferId;
 use pellucid::names::Format;
 use pellucid::ops::{
-    Add, Cache, CacheFormat, Columns, Embed, Gather, Gelu, HeadNorm, LayerNorm, LogProb, RmsNorm,
-    Rope, SwiGlu, rope_table,
+    Activate, Add, Cache, CacheFormat, Columns, Embed, Gated, Gather, HeadNorm, LayerNorm, LogProb,
+    RmsNorm, Rope, rope_table,
 };
 use pellucid::reference as twin;
 
@@ -37,9 +38,15 @@ fn embed() {
                 let sum: Vec<f64> = tokens.iter().zip(places).map(|(a, b)| a + b).collect();
                 for (positions, expected) in [(None, tokens), (Some(table_of_positions), sum)] {
                     let out = device.output(ids.len(), columns);
-                    device.run(Embed { rows, table: &table, positions, out }, 0);
                     let case = (format, vocab, columns, max_binding, positions.is_some());
+                    device.run(Embed { rows, table: &table, scale: None, positions, out }, 0);
                     device.check("embed", &case, &out, &expected);
+                    if positions.is_none() {
+                        let scale = Some(7.75);
+                        device.run(Embed { rows, table: &table, scale, positions, out }, 0);
+                        let scaled: Vec<f64> = expected.iter().map(|x| 7.75 * x).collect();
+                        device.check("embed", &(case, scale), &out, &scaled);
+                    }
                 }
             }
         }
@@ -142,6 +149,7 @@ struct Turn {
     kv_heads: usize,
     width: usize,
     rotated: usize,
+    amplitude: f64,
     context: usize,
     /// Position and sequence of each row.
     places: &'static [(u32, u32)],
@@ -151,13 +159,69 @@ const FAR: &[(u32, u32)] = &[(0, 0), (255, 0), (256, 0), (65_537, 0), (130_815, 
 const RAGGED: &[(u32, u32)] = &[(4, 1), (0, 0), (5, 1), (19, 2), (1, 0), (7, 2), (0, 1)];
 
 const TURNS: [Turn; 7] = [
-    Turn { heads: 2, kv_heads: 1, width: 8, rotated: 8, context: 131_072, places: FAR },
-    Turn { heads: 1, kv_heads: 1, width: 16, rotated: 6, context: 131_072, places: FAR },
-    Turn { heads: 9, kv_heads: 3, width: 64, rotated: 64, context: 20, places: RAGGED },
-    Turn { heads: 4, kv_heads: 4, width: 128, rotated: 32, context: 20, places: RAGGED },
-    Turn { heads: 3, kv_heads: 1, width: 7, rotated: 0, context: 20, places: RAGGED },
-    Turn { heads: 5, kv_heads: 5, width: 10, rotated: 10, context: 20, places: RAGGED },
-    Turn { heads: 1, kv_heads: 1, width: 80, rotated: 80, context: 1, places: &[(0, 0)] },
+    Turn {
+        heads: 2,
+        kv_heads: 1,
+        width: 8,
+        rotated: 8,
+        amplitude: 1.0,
+        context: 131_072,
+        places: FAR,
+    },
+    Turn {
+        heads: 1,
+        kv_heads: 1,
+        width: 16,
+        rotated: 6,
+        amplitude: 1.0,
+        context: 131_072,
+        places: FAR,
+    },
+    Turn {
+        heads: 9,
+        kv_heads: 3,
+        width: 64,
+        rotated: 64,
+        amplitude: 1.0,
+        context: 20,
+        places: RAGGED,
+    },
+    Turn {
+        heads: 4,
+        kv_heads: 4,
+        width: 128,
+        rotated: 32,
+        amplitude: 1.25,
+        context: 20,
+        places: RAGGED,
+    },
+    Turn {
+        heads: 3,
+        kv_heads: 1,
+        width: 7,
+        rotated: 0,
+        amplitude: 1.0,
+        context: 20,
+        places: RAGGED,
+    },
+    Turn {
+        heads: 5,
+        kv_heads: 5,
+        width: 10,
+        rotated: 10,
+        amplitude: 1.0,
+        context: 20,
+        places: RAGGED,
+    },
+    Turn {
+        heads: 1,
+        kv_heads: 1,
+        width: 80,
+        rotated: 80,
+        amplitude: 1.0,
+        context: 1,
+        places: &[(0, 0)],
+    },
 ];
 
 #[test]
@@ -171,7 +235,7 @@ fn rope() {
 }
 
 fn turn(device: &mut Device, case: &Turn, format: CacheFormat) {
-    let &Turn { heads, kv_heads, width, rotated, context, places } = case;
+    let &Turn { heads, kv_heads, width, rotated, amplitude, context, places } = case;
     let count = places.len();
     let (q_width, kv_width) = (heads * width, kv_heads * width);
     let sequences = 1 + places.iter().map(|place| place.1).max().unwrap_or(0) as usize;
@@ -187,9 +251,10 @@ fn turn(device: &mut Device, case: &Turn, format: CacheFormat) {
     for id in [cache.k, cache.v] {
         device.engine.create(id, cache.bytes()).unwrap();
     }
-    let frequencies: Vec<f64> =
-        (0..rotated / 2).map(|i| 1e4_f64.powf(-2.0 * i as f64 / rotated as f64)).collect();
-    let table = (rotated > 0).then(|| (device.words(&rope_table(&frequencies, context)), rotated));
+    let frequency = |i| 1e4_f64.powf(-2.0 * f64::from(i) / rotated as f64);
+    let frequencies = (0..rotated as u32 / 2).map(frequency).collect();
+    let rotation = Rotation { frequencies, amplitude };
+    let table = (rotated > 0).then(|| (device.words(&rope_table(&rotation, context)), rotated));
     let rows: Vec<_> = places.iter().map(|&(position, sequence)| (0, position, sequence)).collect();
     let rows = device.rows(&rows);
     // Queries and keys side by side, values in a tensor of their own.
@@ -208,7 +273,7 @@ fn turn(device: &mut Device, case: &Turn, format: CacheFormat) {
         joined.chunks(columns).flat_map(|row| wide(&row[start..start + width])).collect()
     };
     let turned = |values: &[f64], heads| {
-        twin::rope(values, &positions, &frequencies, twin::RopeSize { heads, head_width: width })
+        twin::rope(values, &positions, &rotation, twin::RopeSize { heads, head_width: width })
     };
     device.check("rope", &case, &out, &turned(&part(0, q_width), heads));
     let keys = turned(&part(q_width, kv_width), kv_heads);
@@ -298,22 +363,24 @@ fn activations() {
             let values: Vec<f32> = device.noise(rows * columns).into_iter().map(shifted).collect();
             let x = device.tensor(rows, columns, &values);
             let out = device.output(rows, columns);
-            device.run(Gelu { x, out }, 0);
-            device.check("gelu", &case, &out, &twin::gelu(&wide(&values)));
-
             let ups = device.noise(rows * columns);
             let up = Columns::all(device.tensor(rows, columns, &ups));
-            device.run(SwiGlu { gate: Columns::all(x), up, out }, 0);
-            let expected = twin::swiglu(&wide(&values), &wide(&ups));
-            device.check("swiglu", &case, &out, &expected);
-
             // Gate and up in turn, as their joined map leaves them.
             let both: Vec<f32> = values.iter().zip(&ups).flat_map(|(g, u)| [*g, *u]).collect();
             let both = device.tensor(rows, 2 * columns, &both);
             let gate = Columns { of: both, start: 0, count: columns, step: 2 };
-            let out = device.output(rows, columns);
-            device.run(SwiGlu { gate, up: Columns { start: 1, ..gate }, out }, 0);
-            device.check("swiglu", &case, &out, &expected);
+            for function in [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu] {
+                let case = (case, function);
+                device.run(Activate { x, function, out }, 0);
+                let expected = twin::activate(&wide(&values), function);
+                device.check("activate", &case, &out, &expected);
+                device.run(Gated { gate: Columns::all(x), up, function, out }, 0);
+                let expected = twin::gated(&wide(&values), &wide(&ups), function);
+                device.check("gated", &case, &out, &expected);
+                let out = device.output(rows, columns);
+                device.run(Gated { gate, up: Columns { start: 1, ..gate }, function, out }, 0);
+                device.check("gated", &case, &out, &expected);
+            }
         }
     }
 }

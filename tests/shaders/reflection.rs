@@ -1,11 +1,12 @@
 //! What ops bind against what kernels declare, and both against the limits that every device has.
 
 use naga::{AddressSpace, StorageAccess};
+use pellucid::config::Nonlinearity;
 use pellucid::gpu::{Binding, BufferId, Caps, Dispatch, Recording, Tensor};
 use pellucid::names::Format;
 use pellucid::ops::{
-    Add, Attention, Cache, CacheFormat, Choices, Columns, Embed, Gather, Gelu, HeadNorm, LayerNorm,
-    Linear, LogProb, Op, RmsNorm, Rope, Store, SwiGlu, Weight,
+    Activate, Add, Attention, Cache, CacheFormat, Choices, Columns, Embed, Gated, Gather, HeadNorm,
+    LayerNorm, Linear, LogProb, Op, RmsNorm, Rope, Store, Weight,
 };
 
 use super::module::parse;
@@ -34,11 +35,12 @@ fn record_all(recording: &mut Recording, choices: &Choices) {
             record(recording, choices, RmsNorm { x, gain, eps: 1e-5, out });
         }
         record(recording, choices, Add { x, out });
-        record(recording, choices, Gelu { x, out });
+        let function = Nonlinearity::Gelu;
+        record(recording, choices, Activate { x, function, out });
         let gate = Columns { of: x, start: 0, count: width / 2, step: 2 };
         let up = Columns { start: 1, ..gate };
         let half = recording.tensor(count, width / 2);
-        record(recording, choices, SwiGlu { gate, up, out: half });
+        record(recording, choices, Gated { gate, up, function, out: half });
         for index in [None, Some(BufferId::fresh())] {
             record(recording, choices, Gather { x: Columns::all(x), index, out });
         }
@@ -47,7 +49,11 @@ fn record_all(recording: &mut Recording, choices: &Choices) {
         for format in Format::ALL {
             let table = Weight::named("table", format, 1000, width, 64 << 10);
             for positions in [None, Some(Tensor::lasting(256, width))] {
-                record(recording, choices, Embed { rows, table: &table, positions, out });
+                record(
+                    recording,
+                    choices,
+                    Embed { rows, table: &table, scale: None, positions, out },
+                );
             }
             linear(recording, choices, x, &table);
         }
@@ -65,13 +71,20 @@ fn linear(recording: &mut Recording, choices: &Choices, x: Tensor, weight: &Weig
     let (format, width) = (CacheFormat::F32, weight.rows / 4 * 4 / 3 / 4 * 4);
     let cache = Cache { k, v, format, sequences: 1, context: 9, heads: 1, width };
     let straight = Store::Cache { rows, cache };
-    for store in [Store::Write, Store::Add, Store::Gelu, Store::SwiGlu, straight] {
+    for store in [
+        Store::Write,
+        Store::Add,
+        Store::Apply(Nonlinearity::GeluTanh),
+        Store::SoftCap(30.0),
+        Store::Gated(Nonlinearity::Silu),
+        straight,
+    ] {
         if width == 0 && matches!(store, Store::Cache { .. }) {
             continue;
         }
         for bias in [None, Some(Tensor::lasting(1, weight.rows))] {
             let columns = match store {
-                Store::SwiGlu => weight.rows / 2,
+                Store::Gated(_) => weight.rows / 2,
                 Store::Cache { .. } => weight.rows - 2 * width,
                 _ => weight.rows,
             };

@@ -1,7 +1,7 @@
 //! What the forward page records for small models, printed: the schedule as a document.
 
 use expect_test::{Expect, expect};
-use pellucid::config::{Biases, Config, Mlp, Norm, Position, Rope, RopeScaling};
+use pellucid::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
 use pellucid::gpu::{BufferId, Caps, Dispatch, Recording};
 use pellucid::model::{Model, Tape, forward, logits};
 use pellucid::names::{Format, Hook};
@@ -10,7 +10,7 @@ use pellucid::ops::{Cache, CacheFormat, Choices, Weight};
 const MAX_BINDING: u64 = 128 << 20;
 
 fn gpt2(layers: usize) -> Model {
-    let biases = Biases { qkv: true, out: true, mlp: true };
+    let biases = Biases { qkv: true, out: true, mlp: true, head: false };
     let config = Config {
         architecture: "gpt2".to_owned(),
         vocab: 50_257,
@@ -23,13 +23,11 @@ fn gpt2(layers: usize) -> Model {
         norm: Norm::LayerNorm,
         norm_eps: 1e-5,
         position: Position::Learned,
-        mlp: Mlp::Gelu { hidden: 3072 },
+        mlp: Mlp::Plain { hidden: 3072, function: Nonlinearity::GeluTanh },
         biases,
-        qk_norm: false,
         windows: vec![None; layers],
         tied_head: true,
-        bos: None,
-        eos: Vec::new(),
+        ..Config::default()
     };
     Model::dry(config, Format::F32, MAX_BINDING)
 }
@@ -44,7 +42,7 @@ fn llama(layers: usize) -> Model {
         kv_heads: 3,
         norm: Norm::RmsNorm,
         position: Position::Rope(rope),
-        mlp: Mlp::SwiGlu { hidden: 1536 },
+        mlp: Mlp::Gated { hidden: 1536, function: Nonlinearity::Silu },
         biases: Biases::default(),
         ..gpt2(layers).config
     };
@@ -99,21 +97,21 @@ fn gpt2_decode() {
             288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
             12x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=256 CHUNK=64 FOURS=16 SHARE=1
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
-            96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=1
+            96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            384x1x1      9449472 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=1 BIAS=1
-            96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=1
+            384x1x1      9449472 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=1 BIAS=1
+            96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
             12x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=256 CHUNK=64 FOURS=16 SHARE=1
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
-            96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=1
+            96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            384x1x1      9449472 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=1 BIAS=1
-            96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=1
+            384x1x1      9449472 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=1 BIAS=1
+            96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            5461x1x1   134209536 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
-            822x1x1     20179968 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            5461x1x1   134209536 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
+            822x1x1     20179968 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             21 dispatches, 211101696 B of weights, 259424 B of activations
         "#]],
     );
@@ -130,21 +128,21 @@ fn gpt2_prefill() {
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             36x1x1       7087104 B  matmul_tiled+weight_f32+activation+store_cache+cache_f32 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
             1x12x1             0 B  attention+softcap+cached_f32 WG=32 FOURS=16
-            12x1x1       2362368 B  matmul_tiled+weight_f32+activation+store_plain ADD=1 GELU=0 BIAS=1
+            12x1x1       2362368 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            48x1x1       9449472 B  matmul_tiled+weight_f32+activation+store_plain ADD=0 GELU=1 BIAS=1
-            12x1x1       9440256 B  matmul_tiled+weight_f32+activation+store_plain ADD=1 GELU=0 BIAS=1
+            48x1x1       9449472 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=0 ACTIVATION=1 BIAS=1
+            12x1x1       9440256 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             36x1x1       7087104 B  matmul_tiled+weight_f32+activation+store_cache+cache_f32 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
             1x12x1             0 B  attention+softcap+cached_f32 WG=32 FOURS=16
-            12x1x1       2362368 B  matmul_tiled+weight_f32+activation+store_plain ADD=1 GELU=0 BIAS=1
+            12x1x1       2362368 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            48x1x1       9449472 B  matmul_tiled+weight_f32+activation+store_plain ADD=0 GELU=1 BIAS=1
-            12x1x1       9440256 B  matmul_tiled+weight_f32+activation+store_plain ADD=1 GELU=0 BIAS=1
+            48x1x1       9449472 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=0 ACTIVATION=1 BIAS=1
+            12x1x1       9440256 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             12x1x1             0 B  gather INDEXED=1
-            5461x1x1   134209536 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
-            822x1x1     20179968 B  matvec+lanes_workgroup+weight_f32+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            5461x1x1   134209536 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
+            822x1x1     20179968 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             20 dispatches, 211147776 B of weights, 299360 B of activations
         "#]],
     );
@@ -158,25 +156,25 @@ fn llama_decode() {
         &expect![[r#"
             1x1x1            612 B  embed+weight_q8_0 LEARNED=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            120x1x1       345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            120x1x1       345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             4x1x1              0 B  rope+cache_f32
             3x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=256 CHUNK=64 FOURS=16 SHARE=3
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
-            72x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=0
+            72x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            384x1x1      1105920 B  matvec+lanes_workgroup+weight_q4_1+activation+store_swiglu WG=64 LANES=32 COLS=1 BIAS=0
-            72x1x1        552960 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=0
+            384x1x1      1105920 B  matvec+lanes_workgroup+weight_q4_1+activation+store_gated WG=64 LANES=32 COLS=1 ACTIVATION=3 BIAS=0
+            72x1x1        552960 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            120x1x1       345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            120x1x1       345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             4x1x1              0 B  rope+cache_f32
             3x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=256 CHUNK=64 FOURS=16 SHARE=3
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
-            72x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=0
+            72x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            384x1x1      1105920 B  matvec+lanes_workgroup+weight_q4_1+activation+store_swiglu WG=64 LANES=32 COLS=1 BIAS=0
-            72x1x1        552960 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain WG=64 LANES=32 COLS=1 ADD=1 GELU=0 BIAS=0
+            384x1x1      1105920 B  matvec+lanes_workgroup+weight_q4_1+activation+store_gated WG=64 LANES=32 COLS=1 ACTIVATION=3 BIAS=0
+            72x1x1        552960 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            6144x1x1    30081024 B  matvec+lanes_workgroup+weight_q8_0+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            6144x1x1    30081024 B  matvec+lanes_workgroup+weight_q8_0+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             21 dispatches, 34516836 B of weights, 201216 B of activations
         "#]],
     );
@@ -190,24 +188,24 @@ fn llama_prefill() {
         &expect![[r#"
             1x16x1          9792 B  embed+weight_q8_0 LEARNED=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            15x1x1        345600 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=0 GELU=0 BIAS=0
+            15x1x1        345600 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
             1x9x1              0 B  attention+softcap+cached_f32 WG=32 FOURS=16
-            9x1x1         207360 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=1 GELU=0 BIAS=0
+            9x1x1         207360 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            48x1x1       1105920 B  matmul_tiled+weight_q4_1+activation+store_swiglu BIAS=0
-            9x1x1         552960 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=1 GELU=0 BIAS=0
+            48x1x1       1105920 B  matmul_tiled+weight_q4_1+activation+store_gated ACTIVATION=3 BIAS=0
+            9x1x1         552960 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            15x1x1        345600 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=0 GELU=0 BIAS=0
+            15x1x1        345600 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
             1x9x1              0 B  attention+softcap+cached_f32 WG=32 FOURS=16
-            9x1x1         207360 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=1 GELU=0 BIAS=0
+            9x1x1         207360 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            48x1x1       1105920 B  matmul_tiled+weight_q4_1+activation+store_swiglu BIAS=0
-            9x1x1         552960 B  matmul_tiled+weight_q4_1+activation+store_plain ADD=1 GELU=0 BIAS=0
+            48x1x1       1105920 B  matmul_tiled+weight_q4_1+activation+store_gated ACTIVATION=3 BIAS=0
+            9x1x1         552960 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             9x1x1              0 B  gather INDEXED=1
-            6144x1x1    30081024 B  matvec+lanes_workgroup+weight_q8_0+activation+store_plain WG=64 LANES=32 COLS=1 ADD=0 GELU=0 BIAS=0
+            6144x1x1    30081024 B  matvec+lanes_workgroup+weight_q8_0+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             20 dispatches, 34526016 B of weights, 270336 B of activations
         "#]],
     );

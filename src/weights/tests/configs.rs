@@ -156,13 +156,13 @@ fn a_family_is_known_by_its_class_too() {
 
 #[test]
 fn impossible_configurations_are_refused_by_field() {
-    let yarn = json!({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}});
+    let unknown = json!({"rope_scaling": {"rope_type": "proportional", "factor": 2.0}});
     let mixed = json!({"rope_parameters": {"a": {"rope_theta": 1}, "b": {"rope_theta": 2}}});
     let bare = json!({"rope_scaling": {"rope_type": "llama3", "factor": 2.0}});
     let llama = [
         (
             json!({"model_type": "mamba"}),
-            "architecture mamba is not supported; supported: gpt2, llama",
+            "architecture mamba is not supported; supported: gpt2, gpt_neo, gptj, gpt_neox, llama",
         ),
         (json!({"model_type": null}), "model_type is missing"),
         (json!({"hidden_size": 0}), "hidden_size must be a whole number"),
@@ -179,12 +179,16 @@ fn impossible_configurations_are_refused_by_field() {
         (json!({"partial_rotary_factor": 2.5}), "partial_rotary_factor must be at most 1"),
         (json!({"rms_norm_eps": 0}), "rms_norm_eps must be a number above 0"),
         (json!({"rope_theta": -1}), "rope_theta must be"),
-        (json!({"hidden_act": "gelu"}), "hidden_act gelu is not supported"),
+        (json!({"hidden_act": "relu"}), "hidden_act relu is not supported; supported: gelu, "),
         (json!({"eos_token_id": "x"}), "eos_token_id must be a token id"),
         (json!({"layer_types": ["full_attention"]}), "layer_types lists 1 layers of 2"),
         (json!({"layer_types": ["full_attention", "x"]}), "layer type x is not supported"),
         (json!({"quantization_config": {"quant_method": "gptq"}}), "gptq quantisation"),
-        (yarn, "rotary scaling yarn is not supported; supported: default, linear, llama3"),
+        (
+            unknown,
+            "rotary scaling proportional is not supported; \
+             supported: default, linear, dynamic, llama3, yarn, longrope",
+        ),
         (mixed, "rope_parameters that differ"),
         (bare, "rope_scaling of type llama3 lacks low_freq_factor"),
     ];

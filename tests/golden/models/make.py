@@ -35,12 +35,19 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
+    GPTJConfig,
+    GPTNeoConfig,
+    GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    Phi3Config,
     Qwen2Config,
     Qwen3Config,
 )
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.utils import logging
 
 # Before the first configuration: GPT-2's end token lies outside the small vocabularies, on purpose.
@@ -82,6 +89,30 @@ def rotary(kind, width, heads, kv_heads, hidden, vocab, theta=500.0, rope=None, 
         rope_parameters={"rope_type": "default", "rope_theta": theta} | (rope or {}),
         **{"bos_token_id": None, "eos_token_id": None} | more,
     )  # fmt: skip
+
+
+def gemma(kind, width, heads, kv_heads, head_width, hidden, vocab, layers, **more):
+    return kind(
+        hidden_size=width, num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=head_width,
+        intermediate_size=hidden, vocab_size=vocab, num_hidden_layers=layers, max_position_embeddings=40,
+        **{"bos_token_id": None, "eos_token_id": None} | more,
+    )  # fmt: skip
+
+
+def neox(width, heads, hidden, vocab, **more):
+    return GPTNeoXConfig(
+        hidden_size=width, num_attention_heads=heads, intermediate_size=hidden, vocab_size=vocab,
+        num_hidden_layers=2, max_position_embeddings=40, bos_token_id=None, eos_token_id=None, **more,
+    )  # fmt: skip
+
+
+def longrope(pairs, original, **more):
+    """Divisors that grow with the pair, the long ones faster."""
+    short, long = [1 + 0.1 * i for i in range(pairs)], [1.25 + 0.75 * i for i in range(pairs)]
+    return {
+        "rope_type": "longrope", "short_factor": short, "long_factor": long,
+        "original_max_position_embeddings": original,
+    } | more  # fmt: skip
 
 
 # An original context of 26 puts pairs into each of the three bands: kept, blended and divided.
@@ -127,6 +158,73 @@ CASES = {
             Qwen3Config, 20, 2, 2, 24, 47,
             head_dim=14, use_sliding_window=True, sliding_window=6, max_window_layers=1,
         )
+    ),
+    # An original context of 12 puts pairs into each of the three bands.
+    "qwen2-yarn": Case(
+        rotary(
+            Qwen2Config, 36, 2, 1, 34, 73, layers=3, use_sliding_window=False,
+            rope={
+                "rope_type": "yarn", "factor": 3.5, "original_max_position_embeddings": 12,
+                "beta_fast": 1.5, "beta_slow": 0.25,
+            },
+        ),
+        torch.float16, older=True,
+    ),
+    "llama-wide": Case(rotary(LlamaConfig, 24, 3, 3, 26, 61, head_dim=14), torch.float16),
+    # The context in use is longer than the original one, so the long divisors serve.
+    "phi3-long": Case(
+        rotary(
+            Phi3Config, 40, 4, 2, 36, 95, rope=longrope(5, 20), pad_token_id=None,
+            original_max_position_embeddings=20,
+        ),
+        torch.bfloat16,
+    ),
+    # A context that ends where the original one does takes the short ones. Part of a head turns.
+    "phi3": Case(
+        rotary(
+            Phi3Config, 48, 3, 1, 44, 87, pad_token_id=None, sliding_window=9, tie_word_embeddings=True,
+            rope=longrope(6, 40, attention_factor=1.19) | {"partial_rotary_factor": 0.75},
+            original_max_position_embeddings=40,
+        ),
+        torch.float16,
+    ),
+    "neox": Case(neox(36, 3, 50, 93, rope_parameters={"rope_theta": 700.0, "partial_rotary_factor": 0.5}), hooks=True),
+    "neox-serial": Case(
+        neox(
+            32, 2, 38, 69, use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new",
+            rope_parameters={"rope_theta": 1e4, "partial_rotary_factor": 0.25},
+        ),
+        torch.float16, older=True,
+    ),
+    "gptj": Case(
+        GPTJConfig(n_embd=36, n_head=3, n_layer=2, n_positions=39, vocab_size=91, rotary_dim=6, n_inner=50),
+        hooks=True,
+    ),
+    "gpt-neo": Case(
+        GPTNeoConfig(
+            hidden_size=30, num_heads=3, num_layers=4, attention_types=[[["global", "local"], 2]], window_size=6,
+            max_position_embeddings=38, vocab_size=77,
+        ),
+        torch.bfloat16,
+    ),
+    # Each of its numbers is out of the ordinary, and half of its layers have a window.
+    "gemma2": Case(
+        gemma(
+            Gemma2Config, 40, 4, 2, 12, 36, 97, 3, query_pre_attn_scalar=17, sliding_window=7,
+            attn_logit_softcapping=2.5, final_logit_softcapping=6.0, pad_token_id=None,
+        ),
+        torch.bfloat16, hooks=True,
+    ),
+    # Six layers, of which the last sees everything, and turns otherwise.
+    "gemma3": Case(
+        gemma(
+            Gemma3TextConfig, 28, 2, 1, 10, 30, 85, 6, query_pre_attn_scalar=12, sliding_window=6, pad_token_id=None,
+            rope_parameters={
+                "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 2000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 60.0},
+            },
+        ),
+        torch.bfloat16,
     ),
     "gguf-llama": Case(
         rotary(LlamaConfig, 64, 4, 2, 96, 160, tie_word_embeddings=True, rms_norm_eps=0.01), formats=MIXED
@@ -203,6 +301,8 @@ def age_config(path):
     """Rewrites config.json in the words of transformers 4."""
     config = json.loads(path.read_text())
     rope = config.pop("rope_parameters")
+    if config["model_type"] == "gpt_neox":
+        config |= {"rotary_emb_base": rope["rope_theta"], "rotary_pct": rope.pop("partial_rotary_factor")}
     config["rope_theta"] = rope.pop("rope_theta")
     if rope["rope_type"] == "linear":
         rope["type"] = rope.pop("rope_type")
@@ -274,6 +374,16 @@ def load(case, folder):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", **how).eval()
     if case.rope_factors:
         model.model.rotary_emb.inv_freq /= torch.tensor(case.rope_factors)
+    rotary = getattr(model.base_model, "rotary_emb", None)
+    if getattr(rotary, "rope_type", None) == "longrope":
+        # transformers chooses by each text's length, Pellucid by the context in use, which is all of it.
+        used, _ = ROPE_INIT_FUNCTIONS["longrope"](model.config, seq_len=case.config.max_position_embeddings)
+        rotary.original_inv_freq = rotary.long_inv_freq = used
+    scale = getattr(getattr(model.base_model, "embed_tokens", None), "embed_scale", None)
+    if scale is not None:
+        # As it is rounded where the model runs in the type that it is stored in.
+        stored = torch.float32 if case.formats else case.dtype
+        model.base_model.embed_tokens.embed_scale = scale.to(stored).to(torch.float64)
     return model
 
 
@@ -308,34 +418,51 @@ def greedy(model, prompt, steps):
     return {"prompt": prompt, "tokens": tokens[len(prompt) :], "margins": digits(margins)}
 
 
+def layer_points(kind, block):
+    """Yields the end of TransformerLens's name, the module, whether its input or output, and which third if not all."""
+    gptj, neox = kind == "gptj", kind == "gpt_neox"
+    attention = block.attention if neox else block.attn if hasattr(block, "attn") else block.self_attn
+    mlp, attention_out, mlp_out = block.mlp, attention, block.mlp
+    if kind == "gpt2":
+        qkv = [(part, attention.c_attn, third) for third, part in enumerate("qkv")]
+        out, up, down, middle = attention.c_proj, mlp.c_fc, mlp.c_proj, block.ln_2
+    elif gptj:
+        # Its queries and keys lie in another order, side by side where a pair turns.
+        qkv = [("v", attention.v_proj, None)]
+        out, up, down, middle = attention.out_proj, mlp.fc_in, mlp.fc_out, None
+    elif neox:
+        # Queries, keys and values of one head come before those of the next.
+        qkv = []
+        out, up, down, middle = attention.dense, mlp.dense_h_to_4h, mlp.dense_4h_to_h, None
+    else:
+        qkv = [(part, getattr(attention, f"{part}_proj"), None) for part in "qkv"]
+        out, up, down, middle = attention.o_proj, mlp.gate_proj, mlp.down_proj, block.post_attention_layernorm
+        yield "mlp.hook_pre_linear", mlp.up_proj, "out", None
+    if kind == "gemma2":
+        # What is added to the stream has gone through a norm of its own.
+        middle = block.pre_feedforward_layernorm
+        attention_out, mlp_out = block.post_attention_layernorm, block.post_feedforward_layernorm
+    for part, module, third in qkv:
+        yield f"attn.hook_{part}", module, "out", third
+    yield "attn.hook_z", out, "in", None
+    yield "hook_attn_out", attention_out, "out", None
+    if middle:
+        yield "hook_resid_mid", middle, "in", None
+    yield "mlp.hook_pre", up, "out", None
+    yield "mlp.hook_post", down, "in", None
+    yield "hook_mlp_out", mlp_out, "out", None
+    yield "hook_resid_post", block, "out", None
+
+
 def hook_points(model):
     """Yields TransformerLens's name, the module, whether its input or output, and which third of it if not all."""
-    if hasattr(model, "transformer"):
-        yield "hook_embed", model.transformer.wte, "out", None
-        yield "hook_pos_embed", model.transformer.wpe, "out", None
-        blocks = model.transformer.h
-    else:
-        yield "hook_embed", model.model.embed_tokens, "out", None
-        blocks = model.model.layers
-    for n, block in enumerate(blocks):
-        if hasattr(model, "transformer"):
-            attention, second_norm, mlp = block.attn, block.ln_2, block.mlp
-            qkv = [(attention.c_attn, third) for third in range(3)]
-            out, up, down = attention.c_proj, mlp.c_fc, mlp.c_proj
-        else:
-            attention, second_norm, mlp = block.self_attn, block.post_attention_layernorm, block.mlp
-            qkv = [(attention.q_proj, None), (attention.k_proj, None), (attention.v_proj, None)]
-            out, up, down = attention.o_proj, mlp.gate_proj, mlp.down_proj
-            yield f"blocks.{n}.mlp.hook_pre_linear", mlp.up_proj, "out", None
-        for part, (module, third) in zip("qkv", qkv):
-            yield f"blocks.{n}.attn.hook_{part}", module, "out", third
-        yield f"blocks.{n}.attn.hook_z", out, "in", None
-        yield f"blocks.{n}.hook_attn_out", attention, "out", None
-        yield f"blocks.{n}.hook_resid_mid", second_norm, "in", None
-        yield f"blocks.{n}.mlp.hook_pre", up, "out", None
-        yield f"blocks.{n}.mlp.hook_post", down, "in", None
-        yield f"blocks.{n}.hook_mlp_out", mlp, "out", None
-        yield f"blocks.{n}.hook_resid_post", block, "out", None
+    stem = model.base_model
+    for name, module in ("embed", "wte"), ("embed", "embed_in"), ("embed", "embed_tokens"), ("pos_embed", "wpe"):
+        if hasattr(stem, module):
+            yield f"hook_{name}", getattr(stem, module), "out", None
+    for n, block in enumerate(stem.h if hasattr(stem, "h") else stem.layers):
+        for name, *point in layer_points(model.config.model_type, block):
+            yield f"blocks.{n}.{name}", *point
 
 
 def hooked(model, tokens, head):

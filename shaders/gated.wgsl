@@ -1,5 +1,5 @@
-// swiglu: out = silu(gate) up.  Shazeer 2020.  Unfused: where gate and up differ in format or were
-// asked for by name.
+// gated: out = f(gate) up, f being what the slot computes.  Shazeer 2020.  Unfused: where gate and
+// up differ in format or were asked for by name.
 //
 //   gate, up  (T, ..)  F columns from `gate_start` and `up_start` on, every `step`-th
 //   out       (T, F)
@@ -22,12 +22,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
 @compute @workgroup_size(64)
-fn swiglu(@builtin(global_invocation_id) id: vec3<u32>) {
+fn gated(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= params.columns {
         return;
     }
     let column = id.x * params.step;
     let g = gate[id.y * params.gate_stride + params.gate_start + column];
     let u = up[id.y * params.up_stride + params.up_start + column];
-    out[id.y * params.out_stride + id.x] = silu4(vec4(g)).x * u;
+    out[id.y * params.out_stride + id.x] = activate4(vec4(g)).x * u;
 }

@@ -1,4 +1,4 @@
-// Slot `store`: the rows of gate and up alternate, so two neighbours make one output silu(gate) up.
+// Slot `store`: the rows of gate and up alternate, so two neighbours make one output f(gate) up.
 // parts: activation
 override BIAS: bool = false;
 
@@ -11,5 +11,5 @@ fn store4(row: u32, column: u32, stride: u32, value: vec4<f32>) {
     if BIAS {
         pairs += bias[column];
     }
-    out[row * stride * 2u + column] = silu4(pairs).xz * pairs.yw;
+    out[row * stride * 2u + column] = activate4(pairs).xz * pairs.yw;
 }

@@ -1,5 +1,5 @@
-// gelu: out = gelu(x) in GPT-2's tanh form.  Unfused: where the value before it was asked for by
-// name.
+// activate: out = f(x), value by value, f being what the slot computes.  Unfused: where the value
+// before it was asked for by name.
 //
 //   x, out  (T, F)
 //
@@ -12,9 +12,9 @@ struct Params { fours: u32 }
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
-fn gelu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn activate(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
     if i < params.fours {
-        out[i] = gelu4(x[i]);
+        out[i] = activate4(x[i]);
     }
 }
