@@ -59,7 +59,7 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var i = 0u; i < FOURS; i++) {
             score += dot(query[i], read_k(at + i));
         }
-        score = softcap(score);
+        score = softcap4(vec4(score)).x;
         let above = max(largest, score);
         let fade = exp(largest - above);
         let weight = exp(score - above);

@@ -26,17 +26,17 @@ fn attention_merge(@builtin(global_invocation_id) id: vec3<u32>) {
     let splits = rows[id.y].y / CHUNK + 1u;
     let base = (id.y * params.heads + head) * params.splits;
     var largest = -1e30;
-    for (var s = 0u; s < splits; s++) {
-        largest = max(largest, partial[(base + s) * (FOURS + 1u) + FOURS].y);
-    }
     var sum = vec4(0.0);
     var mass = 0.0;
     for (var s = 0u; s < splits; s++) {
         let at = (base + s) * (FOURS + 1u);
         let tail = partial[at + FOURS];
-        let fade = exp(tail.y - largest);
-        sum += fade * partial[at + four];
-        mass += fade * tail.x;
+        let above = max(largest, tail.y);
+        let fade = exp(largest - above);
+        let weight = exp(tail.y - above);
+        sum = sum * fade + weight * partial[at + four];
+        mass = mass * fade + weight * tail.x;
+        largest = above;
     }
     let value = sum / mass;
     let at = id.y * params.stride + head * params.width + four * 4u;

@@ -48,7 +48,7 @@ fn attention_scores(@builtin(global_invocation_id) id: vec3<u32>) {
                 score += q[base + e + j] * four[j];
             }
         }
-        score = softcap(score * params.scale);
+        score = softcap4(vec4(score * params.scale)).x;
     }
     scores[(head * params.rows + id.y) * params.out_stride + key] = score;
 }

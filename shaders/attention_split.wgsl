@@ -5,8 +5,10 @@
 //   cache    keys and values of every sequence
 //   partial  (T H S, 4 FOURS + 4)  a row, head and split: sum of exp(score - m) v, mass, m
 //
-// A workgroup takes CHUNK keys of one row for SHARE query heads that use the same key/value head,
-// so each key and value is fetched once for all of them. Grid: (H / SHARE, T, keys / CHUNK).
+// A workgroup takes CHUNK keys of one row for SHARE query heads that use the same key/value head.
+// An invocation takes four keys, so that a four of a query serves four keys, and a four of a key
+// SHARE queries; SLICES neighbours share the fours of those keys. Of values it takes one four of a
+// head and every GROUPS-th four of keys. Grid: (H / SHARE, T, keys / CHUNK).
 // parts: reduce, softcap, cached
 struct Params {
     heads: u32,
@@ -19,13 +21,19 @@ struct Params {
     scale: f32,
 }
 
+// Keys of a workgroup, a multiple of four.
 override CHUNK: u32 = 64u;
 override FOURS: u32 = 16u;
-// Query heads that one workgroup serves; divides H / K.
+// Query heads that one workgroup serves: a divisor of H / K, at most eight.
 override SHARE: u32 = 1u;
+override SLICES: u32 = 1u;
+// FOURS GROUPS is at most WG, unless GROUPS is 1.
+override GROUPS: u32 = 1u;
 // Lengths of the workgroup's arrays: naga wants each to be a name of its own.
 override QUERIES: u32 = SHARE * FOURS;
-override SCORES: u32 = SHARE * CHUNK;
+override QUADS: u32 = SHARE * CHUNK / 4u;
+override SCORES: u32 = SLICES * QUADS;
+override SUMS: u32 = GROUPS * QUERIES;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -33,7 +41,16 @@ override SCORES: u32 = SHARE * CHUNK;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>;
 
 var<workgroup> query: array<vec4<f32>, QUERIES>;
-var<workgroup> weights: array<f32, SCORES>;
+// (SLICES, SHARE, CHUNK / 4): scores of four keys, then in the first slice their weights.
+var<workgroup> scores: array<vec4<f32>, SCORES>;
+// (GROUPS, SHARE, FOURS).
+var<workgroup> sums: array<vec4<f32>, SUMS>;
+
+// Where four keys of the cache begin, counted in fours; past the last of `count` it repeats.
+fn places(first: u32, key: u32, count: u32) -> vec4<u32> {
+    let own = min(vec4(key) + vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
+    return (first + own * params.kv_heads) * FOURS;
+}
 
 @compute @workgroup_size(WG)
 fn attention_split(
@@ -46,64 +63,88 @@ fn attention_split(
     let first = max(window_first, group.z * CHUNK);
     let last = min(end, (group.z + 1u) * CHUNK);
     let count = select(0u, last - first, last > first);
-    let head = group.x * SHARE;
-    let kv_head = head * params.kv_heads / params.heads;
-    for (var i = lane; i < SHARE * FOURS; i += WG) {
-        let at = group.y * params.stride + (head + i / FOURS) * params.width;
-        var four = vec4(0.0);
-        for (var j = 0u; j < 4u; j++) {
-            let e = i % FOURS * 4u + j;
-            if e < params.width {
-                four[j] = q[at + e] * params.scale;
-            }
+    let quads = (count + 3u) / 4u;
+    let kv_head = group.x * SHARE * params.kv_heads / params.heads;
+    let keys = (row.z * params.context + first) * params.kv_heads + kv_head;
+    for (var i = lane; i < QUERIES; i += WG) {
+        let at = group.y * params.stride + (group.x * SHARE + i / FOURS) * params.width;
+        for (var e = i % FOURS * 4u; e < i % FOURS * 4u + 4u; e++) {
+            let value = q[at + min(e, params.width - 1u)] * params.scale;
+            query[i][e % 4u] = select(0.0, value, e < params.width);
         }
-        query[i] = four;
     }
     workgroupBarrier();
 
-    // Scores: an invocation a key.
-    let keys = (row.z * params.context + first) * params.kv_heads + kv_head;
-    for (var key = lane; key < count; key += WG) {
-        let at = (keys + key * params.kv_heads) * FOURS;
-        for (var h = 0u; h < SHARE; h++) {
-            var score = 0.0;
-            for (var i = 0u; i < FOURS; i++) {
-                score += dot(query[h * FOURS + i], read_k(at + i));
+    for (var item = lane; item < quads * SLICES; item += WG) {
+        let quad = item / SLICES;
+        let at = places(keys, quad * 4u, count);
+        var dots: array<vec4<f32>, 8>;
+        for (var i = item % SLICES; i < FOURS; i += SLICES) {
+            let k = mat4x4(read_k(at.x + i), read_k(at.y + i), read_k(at.z + i), read_k(at.w + i));
+            for (var h = 0u; h < SHARE; h++) {
+                dots[h] += query[h * FOURS + i] * k;
             }
-            weights[h * CHUNK + key] = softcap(score);
+        }
+        for (var h = 0u; h < SHARE; h++) {
+            scores[item % SLICES * QUADS + h * (CHUNK / 4u) + quad] = dots[h];
         }
     }
     workgroupBarrier();
 
     for (var h = 0u; h < SHARE; h++) {
         var largest = -1e30;
-        for (var key = lane; key < count; key += WG) {
-            largest = max(largest, weights[h * CHUNK + key]);
+        for (var quad = lane; quad < quads; quad += WG) {
+            let at = h * (CHUNK / 4u) + quad;
+            var four = scores[at];
+            for (var slice = 1u; slice < SLICES; slice++) {
+                four += scores[slice * QUADS + at];
+            }
+            let inside = vec4(quad * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(count);
+            four = select(vec4(-1e30), softcap4(four), inside);
+            scores[at] = four;
+            largest = max(largest, max(max(four.x, four.y), max(four.z, four.w)));
         }
         largest = max_workgroup(largest, lane);
         var mass = 0.0;
-        for (var key = lane; key < count; key += WG) {
-            let weight = exp(weights[h * CHUNK + key] - largest);
-            weights[h * CHUNK + key] = weight;
-            mass += weight;
+        for (var quad = lane; quad < quads; quad += WG) {
+            let weights = exp(scores[h * (CHUNK / 4u) + quad] - largest);
+            scores[h * (CHUNK / 4u) + quad] = weights;
+            mass += dot(weights, vec4(1.0));
         }
         mass = sum_workgroup(mass, lane);
         if lane == 0u {
-            let at = ((group.y * params.heads + head + h) * params.splits + group.z) * (FOURS + 1u);
-            partial[at + FOURS] = vec4(mass, largest, 0.0, 0.0);
+            partial[place(group, h) + FOURS] = vec4(mass, largest, 0.0, 0.0);
         }
     }
     workgroupBarrier();
 
-    // Values: an invocation four values of a head.
-    for (var i = lane; i < SHARE * FOURS; i += WG) {
-        let h = i / FOURS;
-        var sum = vec4(0.0);
-        for (var key = 0u; key < count; key++) {
-            let at = (keys + key * params.kv_heads) * FOURS;
-            sum += weights[h * CHUNK + key] * read_v(at + i % FOURS);
+    for (var item = lane; item < FOURS * GROUPS; item += WG) {
+        let i = item % FOURS;
+        var own: array<vec4<f32>, 8>;
+        for (var quad = item / FOURS; quad < quads; quad += GROUPS) {
+            let at = places(keys, quad * 4u, count) + i;
+            let v = mat4x4(read_v(at.x), read_v(at.y), read_v(at.z), read_v(at.w));
+            for (var h = 0u; h < SHARE; h++) {
+                own[h] += v * scores[h * (CHUNK / 4u) + quad];
+            }
         }
-        let at = ((group.y * params.heads + head + h) * params.splits + group.z) * (FOURS + 1u);
-        partial[at + i % FOURS] = sum;
+        for (var h = 0u; h < SHARE; h++) {
+            sums[(item / FOURS * SHARE + h) * FOURS + i] = own[h];
+        }
     }
+    workgroupBarrier();
+
+    for (var i = lane; i < QUERIES; i += WG) {
+        var sum = sums[i];
+        for (var g = 1u; g < GROUPS; g++) {
+            sum += sums[g * QUERIES + i];
+        }
+        partial[place(group, i / FOURS) + i % FOURS] = sum;
+    }
+}
+
+// Where the partial results of one of the workgroup's heads begin.
+fn place(group: vec3<u32>, h: u32) -> u32 {
+    let run = group.y * params.heads + group.x * SHARE + h;
+    return (run * params.splits + group.z) * (FOURS + 1u);
 }

@@ -4,14 +4,14 @@ override SOFTCAP: f32 = 0.0;
 
 // s = SOFTCAP tanh(s / SOFTCAP), Gemma 2; s itself where SOFTCAP is 0.
 // tanh u = sign(u) (1 - e) / (1 + e), e = exp(-2|u|); near 0 this cancels, and a series takes over.
-fn softcap(score: f32) -> f32 {
+fn softcap4(scores: vec4<f32>) -> vec4<f32> {
     if SOFTCAP == 0.0 {
-        return score;
+        return scores;
     }
-    let u = score / SOFTCAP;
-    let e = exp(-2.0 * min(abs(u), 60.0));
+    let u = scores / SOFTCAP;
+    let e = exp(-2.0 * min(abs(u), vec4(60.0)));
     let u2 = u * u;
     let tail = u2 * (-1.0 / 3.0 + u2 * (2.0 / 15.0 + u2 * (-17.0 / 315.0 + u2 * (62.0 / 2835.0))));
     let far = sign(u) * (1.0 - e) / (1.0 + e);
-    return SOFTCAP * select(far, u + u * tail, abs(u) < 0.3);
+    return SOFTCAP * select(far, u + u * tail, abs(u) < vec4(0.3));
 }

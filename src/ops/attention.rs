@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
 use super::rope::Cache;
-use super::{Choices, Op, ensure, kernel, part, word};
+use super::{Choices, Op, Reduce, ensure, kernel, part, word};
 
 /// z = softmax(softcap(scale · q kᵀ)) v over the keys that each row may see.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,8 @@ pub struct Attention {
 /// The most rows whose keys are split over workgroups.
 const FEW: usize = 8;
 
-/// Keys that one workgroup of `attention_split` takes.
-pub(crate) const CHUNK: usize = 64;
+/// The most query heads that one workgroup of `attention_split` serves.
+const MOST_SHARED: usize = 8;
 
 /// Rows that one workgroup of `attention` takes.
 const ROWS: usize = 32;
@@ -46,12 +46,36 @@ struct Params {
     scale: f32,
 }
 
-/// How many of the query heads that use one key head a workgroup serves: all of them, as long as
-/// their queries and scores fit into half of the workgroup memory that every device has.
-fn shared_heads(group: usize, fours: usize) -> usize {
-    let fits =
-        |share: &usize| group.is_multiple_of(*share) && share * (fours * 16 + CHUNK * 4) <= 8 << 10;
-    (1..=group).rev().find(fits).unwrap_or(1)
+/// How a workgroup of `attention_split` divides its work.
+struct Division {
+    /// How it sums.
+    reduce: Reduce,
+    /// Keys that it takes.
+    chunk: usize,
+    /// Query heads that it serves.
+    share: usize,
+    /// Invocations that share the fours of a key.
+    slices: usize,
+    /// Invocations that share the keys of a four of values.
+    groups: usize,
+}
+
+impl Division {
+    /// The division for `group` query heads a key head, `fours` of a head, and a context.
+    ///
+    /// All heads that use one key head go together, as long as what they need fits into half of the
+    /// workgroup memory that every device has. Long contexts have larger chunks, so that there are
+    /// fewer of them to join.
+    fn of(choices: &Choices, group: usize, fours: usize, context: usize) -> Self {
+        let (reduce, chunk) = choices.split(context);
+        let lanes = reduce.size() as usize;
+        let slices = (lanes / (chunk / 4)).clamp(1, 4.min(fours).next_power_of_two());
+        let groups = (lanes / fours).max(1);
+        let bytes = |share: usize| 16 * share * (fours * (1 + groups) + slices * chunk / 4);
+        let fits = |share: &usize| group.is_multiple_of(*share) && bytes(*share) <= 8 << 10;
+        let share = (1..=group.min(MOST_SHARED)).rev().find(fits).unwrap_or(1);
+        Self { reduce, chunk, share, slices, groups }
+    }
 }
 
 /// Fills a kernel's `softcap` slot.
@@ -126,19 +150,19 @@ impl Attention {
 
     fn split(&self, recording: &mut Recording, choices: &Choices, heads: usize) {
         let Self { rows, q, cache, window, softcap, out, .. } = self;
-        let splits = cache.context.div_ceil(CHUNK);
         let fours = cache.fours();
+        let Division { reduce, chunk, share, slices, groups } =
+            Division::of(choices, heads / cache.heads, fours, cache.context);
+        let splits = cache.context.div_ceil(chunk);
         let partial = recording.tensor(q.rows * heads * splits, (fours + 1) * 4);
-        let share = shared_heads(heads / cache.heads, fours);
         recording.push(Dispatch {
-            program: capped(
-                choices.reduce.apply(Program::new(kernel("attention_split"))),
-                *softcap,
-            )
-            .part(cache.reader())
-            .constant("CHUNK", CHUNK as f64)
-            .constant("FOURS", fours as f64)
-            .constant("SHARE", share as f64),
+            program: capped(reduce.apply(Program::new(kernel("attention_split"))), *softcap)
+                .part(cache.reader())
+                .constant("CHUNK", chunk as f64)
+                .constant("FOURS", fours as f64)
+                .constant("SHARE", share as f64)
+                .constant("SLICES", slices as f64)
+                .constant("GROUPS", groups as f64),
             params: self.params(
                 heads,
                 [cache.heads, cache.width, q.stride(), cache.context, window.unwrap_or(0), splits],
@@ -149,7 +173,7 @@ impl Attention {
                 Vec::new(),
                 cache.reads(),
             ],
-            grid: Grid::Extent { x: word(heads / share), y: word(q.rows), chunk: word(CHUNK) },
+            grid: Grid::Extent { x: word(heads / share), y: word(q.rows), chunk: word(chunk) },
             weight_bytes: 0,
         });
         let params = MergeParams {
@@ -160,7 +184,7 @@ impl Attention {
         };
         recording.push(Dispatch {
             program: Program::new(kernel("attention_merge"))
-                .constant("CHUNK", CHUNK as f64)
+                .constant("CHUNK", chunk as f64)
                 .constant("FOURS", fours as f64),
             params: bytemuck::bytes_of(&params).to_vec(),
             groups: vec![vec![

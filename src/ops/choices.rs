@@ -13,6 +13,8 @@ pub struct Choices {
     pub lanes: Lanes,
     /// How many rows of x are multiplied.
     pub matmul: Matmul,
+    /// The fewest keys that a workgroup takes where those of few rows are split: a multiple of four.
+    pub chunk: usize,
     /// The largest binding, in bytes.
     pub max_binding: u64,
 }
@@ -78,6 +80,7 @@ impl Choices {
                 reduce: fixed.map_or(Reduce::Workgroup(16), Reduce::Subgroup),
                 lanes: fixed.map_or(Lanes::One(8), |lanes| Lanes::Rows { size: lanes, lanes }),
                 matmul: Matmul::Direct { n: 8, t: 1 },
+                chunk: 256,
                 max_binding: caps.max_binding,
             };
         }
@@ -88,6 +91,7 @@ impl Choices {
                 None => Lanes::Workgroup { size: 64, lanes: 32 },
             },
             matmul: Matmul::Tiled,
+            chunk: 64,
             max_binding: caps.max_binding,
         }
     }
@@ -119,7 +123,30 @@ impl Choices {
     }
 }
 
+impl Choices {
+    /// How workgroups that split the keys of a context sum, and how many keys each takes.
+    pub(super) fn split(&self, context: usize) -> (Reduce, usize) {
+        let chunk = (context / 64).next_power_of_two().clamp(self.chunk, 256.max(self.chunk));
+        (self.reduce.at_most(64), chunk)
+    }
+}
+
 impl Reduce {
+    /// Invocations of a workgroup.
+    pub(super) fn size(self) -> u32 {
+        match self {
+            Self::Workgroup(size) | Self::Subgroup(size) => size,
+        }
+    }
+
+    /// The same with at most so many invocations.
+    fn at_most(self, most: u32) -> Self {
+        match self {
+            Self::Workgroup(size) => Self::Workgroup(size.min(most)),
+            subgroup @ Self::Subgroup(_) => subgroup,
+        }
+    }
+
     /// Fills a kernel's `reduce` slot.
     pub(super) fn apply(self, program: Program) -> Program {
         let (name, size) = match self {

@@ -84,8 +84,8 @@ fn check(device: &mut Device, case: &Case) {
     let found = device.read(&out);
     // Between large scores f32 tells differences of about a thousandth only.
     let tolerance = if matches!(case.queries, Values::Large) { 1e-3 } else { TOLERANCE };
-    let reduce = device.choices.reduce;
-    device.compare(op, &(case, reduce), &found, &expected, tolerance);
+    let variant = (device.choices.reduce, device.choices.chunk);
+    device.compare(op, &(case, variant), &found, &expected, tolerance);
 
     // The same in steps that write scores and pattern out.
     let pattern = |device: &mut Device| device.output(heads * count, extent as usize);
@@ -147,7 +147,10 @@ fn every_reduction() {
         device.choices.reduce = reduce;
         // Group sizes that fit one workgroup together, and one that does not.
         for heads in [[2, 2, 20], [6, 2, 20], [32, 1, 128]] {
-            check(&mut device, &Case::new(heads, 130, run(124, 4)));
+            for chunk in [4, 64, 256] {
+                device.choices.chunk = chunk;
+                check(&mut device, &Case::new(heads, 130, run(124, 4)));
+            }
         }
     }
 }

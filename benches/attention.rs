@@ -1,0 +1,104 @@
+//! Times attention over a cache, few rows and many, behind short and long contexts; variants take
+//! turns, so that a busy machine slows all alike.
+
+use std::time::Instant;
+
+use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
+use pellucid::ops::{Attention, Cache, CacheFormat, Choices, Op, Reduce};
+
+/// Seconds of one run of a plan, `repeat` of them in one submit.
+fn time(engine: &mut Engine, plan: &Plan, extent: u32, repeat: usize) -> f64 {
+    let steps: Vec<(&Plan, u32)> = (0..repeat).map(|_| (plan, extent)).collect();
+    let start = Instant::now();
+    engine.submit(&steps, &[]).unwrap();
+    engine.flush().unwrap();
+    start.elapsed().as_secs_f64() / repeat as f64
+}
+
+fn variants(base: &Choices) -> Vec<(String, Choices)> {
+    let mut all = vec![("default".to_owned(), base.clone())];
+    all.extend(
+        [64, 256].map(|chunk| (format!("chunk {chunk}"), Choices { chunk, ..base.clone() })),
+    );
+    all.extend([8, 64].map(|size| {
+        let reduce = Reduce::Workgroup(size);
+        (format!("{reduce:?}"), Choices { reduce, ..base.clone() })
+    }));
+    all
+}
+
+fn main() {
+    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
+    println!("{} {}", gpu.adapter().name, gpu.adapter().driver);
+    let base = Choices::defaults(gpu.caps());
+    let mut engine = Engine::new(gpu);
+    // Query heads, key/value heads, head width, rows, the position behind the last of them.
+    let shapes = [
+        (9, 3, 64, 1, 512),
+        (9, 3, 64, 1, 4096),
+        (12, 12, 64, 1, 1024),
+        (32, 8, 128, 1, 4096),
+        (9, 3, 64, 4, 2048),
+        (9, 3, 64, 128, 128),
+        (9, 3, 64, 128, 512),
+        (9, 3, 64, 128, 2048),
+        (12, 12, 64, 128, 512),
+    ];
+    let only: Option<usize> = std::env::var("ROWS").ok().and_then(|rows| rows.parse().ok());
+    for (heads, kv_heads, width, count, end) in shapes {
+        if only.is_some_and(|only| only != count) {
+            continue;
+        }
+        for format in [CacheFormat::F32, CacheFormat::F16] {
+            let (k, v) = (BufferId::fresh(), BufferId::fresh());
+            let (sequences, context) = (1, 4096);
+            let cache = Cache { k, v, format, sequences, context, heads: kv_heads, width };
+            engine.create(k, cache.bytes()).unwrap();
+            engine.create(v, cache.bytes()).unwrap();
+            let columns = heads * width;
+            let (q, out) = (Tensor::lasting(count, columns), Tensor::lasting(count, columns));
+            engine.create_tensor(&q).unwrap();
+            engine.create_tensor(&out).unwrap();
+            let rows = BufferId::fresh();
+            let places: Vec<[u32; 4]> =
+                (0..count).map(|row| [0, (end - count + row) as u32, 0, 0]).collect();
+            engine.create(rows, (count * 16) as u64).unwrap();
+            engine.write(rows, 0, bytemuck::cast_slice(&places)).unwrap();
+            let scale = 1.0 / (width as f64).sqrt();
+            let mut contenders = Vec::new();
+            for (name, choices) in variants(&base) {
+                let mut recording = Recording::new();
+                let attention =
+                    Attention { rows, q, cache, window: None, scale, softcap: None, out };
+                attention.record(&mut recording, &choices).unwrap();
+                let plan = engine.prepare(&recording).unwrap();
+                time(&mut engine, &plan, end as u32, 1);
+                contenders.push((name, plan, Vec::new()));
+            }
+            for _ in 0..9 {
+                for (_, plan, times) in &mut contenders {
+                    times.push(time(
+                        &mut engine,
+                        plan,
+                        end as u32,
+                        if count <= 8 { 10 } else { 1 },
+                    ));
+                }
+            }
+            for (name, _, mut times) in contenders {
+                times.sort_by(f64::total_cmp);
+                let median = times[times.len() / 2];
+                let bytes = cache.bytes() * 2 * end as u64 / context as u64;
+                println!(
+                    "{format:?} {heads}/{kv_heads}x{width} {count:3} rows behind {end:4} {name:24} {:8.3} ms {:6.2} GB/s {:6.2} GFLOP/s",
+                    median * 1e3,
+                    bytes as f64 / median / 1e9,
+                    4.0 * (count * (end - count / 2) * heads * width) as f64 / median / 1e9
+                );
+            }
+            for id in [k, v, rows, q.buffer, out.buffer] {
+                engine.free(id);
+            }
+        }
+    }
+}
