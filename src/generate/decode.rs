@@ -49,13 +49,15 @@ pub(super) struct Step {
 }
 
 impl Decoder {
-    /// Reads the prompts but for their last tokens, and makes the plan of a step.
+    /// Reads the prompts but for their last tokens and for the first `kept` of each, which the
+    /// caches hold already, and makes the plan of a step.
     ///
     /// # Errors
     /// [`Error::Context`] for a prompt longer than the context, [`Error::Input`] for an empty one.
     pub(super) fn new(
         session: &mut Session,
         prompts: &[&[u32]],
+        kept: usize,
         sampling: &Sampling,
         logprobs: Option<usize>,
     ) -> Result<Self> {
@@ -71,7 +73,7 @@ impl Decoder {
             let mut rows: Vec<Row> =
                 rows.map(|(position, &token)| Row { token, position, sequence, step: 0 }).collect();
             next.push(rows.pop().ok_or_else(|| Error::Input("the prompt is empty".to_owned()))?);
-            fill.extend(rows);
+            fill.extend(rows.into_iter().skip(kept));
         }
         session.fill(&fill)?;
         session.check(&next)?;

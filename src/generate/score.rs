@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::model::{Row, Session};
 use crate::reference::{Model, log_softmax, top_k};
 
-use super::llm::Runner;
+use super::runner::Runner;
 
 /// The probabilities of a text's tokens.
 #[derive(Clone, Debug, serde::Serialize)]

@@ -7,7 +7,8 @@ use crate::text;
 
 use super::cpu::CpuDecoder;
 use super::decode::{Decoder, Step};
-use super::llm::{Llm, Runner};
+use super::llm::Llm;
+use super::runner::Runner;
 use super::stop::StopText;
 
 /// What to generate.
@@ -23,6 +24,10 @@ pub struct Request {
     pub ignore_eos: bool,
     /// Give ln p of each drawn token and of this many most probable ones.
     pub logprobs: Option<usize>,
+    /// Do not read again what the prompt's beginning shares with the text that was generated
+    /// before: its keys and values are still there. Where more of it is read at once in one run than
+    /// in another, the last bits may differ; without this, equal requests give equal bits.
+    pub reuse_prefix: bool,
 }
 
 impl Default for Request {
@@ -34,6 +39,7 @@ impl Default for Request {
             stop: Vec::new(),
             ignore_eos: false,
             logprobs: None,
+            reuse_prefix: false,
         }
     }
 }
@@ -83,6 +89,8 @@ pub struct Generation {
     pub text: Option<String>,
     /// Why it ended.
     pub finish: Finish,
+    /// How many of the prompt's tokens were not read again ([`Request::reuse_prefix`]).
+    pub reused: usize,
     /// Per token, if they were asked for.
     pub logprobs: Option<Vec<TokenTop>>,
     /// What the engine did in this many steps, after the first; `None` by the reference.
@@ -118,6 +126,10 @@ impl AnyDecoder {
     pub(super) async fn close(self, runner: &mut Runner) -> Result<()> {
         match (self, runner) {
             (Self::Gpu(decoder), Runner::Gpu(session)) => decoder.close(session).await,
+            (Self::Cpu(decoder), Runner::Cpu { cache, .. }) => {
+                *cache = decoder.into_cache();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -209,8 +221,13 @@ impl Tail {
         text
     }
 
-    pub(super) fn into_generation(self, counters: Option<(Counters, usize)>) -> Generation {
+    pub(super) fn into_generation(
+        self,
+        counters: Option<(Counters, usize)>,
+        reused: usize,
+    ) -> Generation {
         Generation {
+            reused,
             tokens: self.tokens,
             text: self.decoder.map(|_| self.text),
             finish: self.finish.unwrap_or(Finish::Length),
@@ -226,12 +243,20 @@ pub struct Stream<'a> {
     llm: &'a mut Llm,
     decoder: AnyDecoder,
     tail: Tail,
+    prompt: Vec<u32>,
+    reused: usize,
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(llm: &'a mut Llm, decoder: AnyDecoder, request: &Request) -> Self {
+    pub(super) fn new(
+        llm: &'a mut Llm,
+        decoder: AnyDecoder,
+        request: &Request,
+        prompt: &[u32],
+        reused: usize,
+    ) -> Self {
         let tail = Tail::new(llm, request, decoder.most_steps());
-        Self { llm, decoder, tail }
+        Self { llm, decoder, tail, prompt: prompt.to_vec(), reused }
     }
 
     /// The next token, or `None` when the generation has ended.
@@ -257,6 +282,12 @@ impl<'a> Stream<'a> {
     pub async fn finish(self) -> Result<Generation> {
         let counters = self.decoder.counters(self.llm.runner());
         self.decoder.close(self.llm.runner_mut()).await?;
-        Ok(self.tail.into_generation(counters))
+        let generation = self.tail.into_generation(counters, self.reused);
+        // The last drawn token was read by nobody, nor was a prompt's last one if none was drawn.
+        let mut known = self.prompt;
+        known.extend(&generation.tokens);
+        known.pop();
+        self.llm.remember(known);
+        Ok(generation)
     }
 }
