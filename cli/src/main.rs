@@ -3,6 +3,8 @@
 mod adapters;
 mod bench;
 mod case;
+mod chat;
+mod drawing;
 mod generate;
 mod options;
 mod output;
@@ -28,6 +30,8 @@ struct Cli {
 enum Command {
     /// Continues a text
     Generate(generate::Generate),
+    /// A conversation, by the model's own chat template
+    Chat(chat::Chat),
     /// Tells how probable a text is
     Score(score::Score),
     /// Shows the tokens of a text
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     let result = pollster::block_on(async {
         match cli.command {
             Command::Generate(command) => command.run().await,
+            Command::Chat(command) => command.run().await,
             Command::Score(command) => command.run().await,
             Command::Tokenize(command) => command.run(),
             Command::Adapters(command) => command.run().await,

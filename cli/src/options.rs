@@ -1,7 +1,7 @@
 //! The options that commands share, and the reading of what they are to work on.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -256,6 +256,21 @@ fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
 /// [`Error::Io`] and [`Error::File`] where standard input cannot be read or is no text.
 pub(crate) fn text(argument: &str) -> Result<String> {
     if argument == "-" { read_input() } else { Ok(argument.to_owned()) }
+}
+
+/// The next line of standard input without its end; `None` where the input ends.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::File`] where standard input cannot be read or is no text.
+pub(crate) fn line() -> Result<Option<String>> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_until(b'\n', &mut bytes);
+    if read.map_err(|source| Error::io(INPUT, source))? == 0 {
+        return Ok(None);
+    }
+    let line = utf8(Path::new(INPUT), bytes)?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(Some(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }
 
 /// A text file; `-` is standard input.

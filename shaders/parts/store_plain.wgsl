@@ -14,7 +14,7 @@ fn store4(row: u32, column: u32, stride: u32, value: vec4<f32>) {
         result += bias[column];
     }
     result = activate4(result);
-    result = vec4(softcap(result.x), softcap(result.y), softcap(result.z), softcap(result.w));
+    result = softcap4(result);
     let at = row * stride + column;
     if ADD {
         result += out[at];

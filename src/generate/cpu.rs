@@ -19,16 +19,26 @@ pub(super) struct CpuDecoder {
     most_steps: usize,
 }
 
+/// Where a sequence begins.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pub(super) prompt: &'a [u32],
+    /// How many of its tokens the cache holds already.
+    pub(super) kept: usize,
+    pub(super) cache: Cache,
+    pub(super) sequence: u32,
+}
+
 impl CpuDecoder {
     pub(super) fn new(
         model: &Model,
         context: usize,
-        prompt: &[u32],
-        sequence: u32,
+        start: Start<'_>,
         sampling: &Sampling,
         logprobs: Option<usize>,
     ) -> Result<Self> {
         sampling.check()?;
+        let Start { prompt, kept, mut cache, sequence } = start;
         if prompt.is_empty() {
             return Err(Error::Input("the prompt is empty".to_owned()));
         }
@@ -45,9 +55,10 @@ impl CpuDecoder {
             })?;
             *count += 1;
         }
+        cache.truncate(kept);
         Ok(Self {
-            cache: model.cache_for(context),
-            next: prompt.to_vec(),
+            cache,
+            next: prompt[kept..].to_vec(),
             counts,
             sampling: *sampling,
             logprobs,
@@ -55,6 +66,11 @@ impl CpuDecoder {
             step: 0,
             most_steps: context + 1 - prompt.len(),
         })
+    }
+
+    /// The cache, for the next generation.
+    pub(super) fn into_cache(self) -> Cache {
+        self.cache
     }
 
     pub(super) fn most_steps(&self) -> usize {

@@ -29,6 +29,7 @@ pub(super) struct Decoder {
     sequences: usize,
     logprobs: Option<usize>,
     flights: VecDeque<Readback>,
+    /// Steps so far, those of an earlier decoder included.
     launched: usize,
     most_steps: usize,
     /// The keys that the furthest row sees in the next step to be launched.
@@ -49,13 +50,17 @@ pub(super) struct Step {
 }
 
 impl Decoder {
-    /// Reads the prompts but for their last tokens, and makes the plan of a step.
+    /// Reads the prompts but for their last tokens and for the first `kept` of each, which the
+    /// caches hold already, and makes the plan of a step. The last `drawn` tokens of each are the
+    /// work of an earlier decoder, which this one goes on with.
     ///
     /// # Errors
     /// [`Error::Context`] for a prompt longer than the context, [`Error::Input`] for an empty one.
     pub(super) fn new(
         session: &mut Session,
         prompts: &[&[u32]],
+        kept: usize,
+        drawn: usize,
         sampling: &Sampling,
         logprobs: Option<usize>,
     ) -> Result<Self> {
@@ -68,10 +73,10 @@ impl Decoder {
                 return Err(Error::Context { asked: prompt.len(), limit: session.context() });
             }
             let rows = (0..).zip(*prompt);
-            let mut rows: Vec<Row> =
-                rows.map(|(position, &token)| Row { token, position, sequence, step: 0 }).collect();
+            let row = |(position, &token)| Row { token, position, sequence, step: drawn as u32 };
+            let mut rows: Vec<Row> = rows.map(row).collect();
             next.push(rows.pop().ok_or_else(|| Error::Input("the prompt is empty".to_owned()))?);
-            fill.extend(rows);
+            fill.extend(rows.into_iter().skip(kept));
         }
         session.fill(&fill)?;
         session.check(&next)?;
@@ -119,7 +124,7 @@ impl Decoder {
             tape.push(TopK { logits: raw, k, chosen: Some(Chosen { rows, ring: RING }), out })?;
         }
         let (recording, _) = tape.finish();
-        let most_steps = (session.context() + 1).saturating_sub(longest);
+        let most_steps = (session.context() + 1 + drawn).saturating_sub(longest);
         let engine = session.engine_mut();
         let plan = engine.prepare(&recording)?;
         let decoder = Self {
@@ -131,7 +136,7 @@ impl Decoder {
             sequences,
             logprobs,
             flights: VecDeque::new(),
-            launched: 0,
+            launched: drawn,
             most_steps,
             extent: longest,
             arrived: None,

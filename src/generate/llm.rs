@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{Adapter, AdapterChoice, Engine, Gpu};
-use crate::model::{self, Fit, LoadOptions, Session, SessionOptions};
+use crate::gpu::{Adapter, AdapterChoice};
+use crate::model::{Fit, Session};
 use crate::names::Format;
-use crate::ops::{CacheFormat, Choices, MAX_TOP_K};
-use crate::reference;
-use crate::text::{Encode, Tokenizer};
+use crate::ops::{CacheFormat, MAX_TOP_K};
+use crate::text::{ChatTemplate, Encode, Message, Tokenizer};
 use crate::weights::Checkpoint;
 
-use super::cpu::CpuDecoder;
+use super::cpu::{CpuDecoder, Start};
 use super::decode::Decoder;
+use super::prefix::Known;
+use super::runner::Runner;
 use super::score::{self, Score};
 use super::stream::{AnyDecoder, Generation, Request, Stream, Tail};
 
@@ -71,28 +72,17 @@ pub struct Timings {
     pub decode: Duration,
 }
 
-#[derive(Debug)]
-pub(super) enum Runner {
-    Gpu(Box<Session>),
-    Cpu { model: Box<reference::Model>, context: usize },
-}
-
-impl Runner {
-    pub(super) fn context(&self) -> usize {
-        match self {
-            Self::Gpu(session) => session.context(),
-            Self::Cpu { context, .. } => *context,
-        }
-    }
-}
-
 /// A language model, ready to continue and to score texts.
 #[derive(Debug)]
 pub struct Llm {
+    /// The open files and the wishes, should the device be lost.
+    checkpoint: Checkpoint,
+    options: Options,
     runner: Runner,
     config: Config,
     tokenizer: Option<Tokenizer>,
-    chat_template: Option<String>,
+    chat: Option<ChatTemplate>,
+    known: Known,
 }
 
 impl Llm {
@@ -110,23 +100,24 @@ impl Llm {
         let checkpoint = Checkpoint::open(path.as_ref())?;
         let tokenizer = checkpoint.tokenizer()?;
         let config = checkpoint.config().clone();
-        let chat_template = checkpoint.chat_template().map(str::to_owned);
-        let runner = match &options.backend {
-            Backend::Cpu => cpu_runner(&checkpoint, options, progress)?,
-            Backend::Gpu(choice) => {
-                let gpu = Gpu::open(choice).await?;
-                gpu_runner(gpu, &checkpoint, options, progress)?
-            }
-            Backend::Auto(choice) => match Gpu::open(choice).await {
-                Ok(gpu) => gpu_runner(gpu, &checkpoint, options, progress)?,
-                Err(Error::Adapter(reason)) if choice.adapter.is_none() => {
-                    log::warn!("{reason}; running the reference on the CPU instead, slowly");
-                    cpu_runner(&checkpoint, options, progress)?
-                }
-                Err(error) => return Err(error),
-            },
+        let chat = match &tokenizer {
+            Some(tokenizer) => checkpoint.chat(tokenizer)?,
+            None => None,
         };
-        Ok(Self { runner, config, tokenizer, chat_template })
+        let runner = Runner::open(&checkpoint, options, progress).await?;
+        let options = options.clone();
+        Ok(Self { checkpoint, options, runner, config, tokenizer, chat, known: Known::default() })
+    }
+
+    /// Opens a device anew and loads the model onto it, in place of one that was lost. A
+    /// [`Stream`] does so by itself.
+    ///
+    /// # Errors
+    /// As [`Llm::load`].
+    pub async fn revive(&mut self) -> Result<()> {
+        self.known = Known::default();
+        self.runner = Runner::open(&self.checkpoint, &self.options, &mut |_, _| {}).await?;
+        Ok(())
     }
 
     /// The model's sizes and kinds.
@@ -139,9 +130,9 @@ impl Llm {
         self.tokenizer.as_ref()
     }
 
-    /// The model's own chat template, in Jinja.
-    pub fn chat_template(&self) -> Option<&str> {
-        self.chat_template.as_deref()
+    /// The model's own chat template.
+    pub fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.chat.as_ref()
     }
 
     /// The adapter that the model runs on; `None` by the reference.
@@ -157,8 +148,10 @@ impl Llm {
         }
     }
 
-    /// The session on the device, to run it; `None` by the reference.
+    /// The session on the device, to run it; `None` by the reference. What is run may overwrite the
+    /// caches, so the next prompt is read whole.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
+        self.known = Known::default();
         match &mut self.runner {
             Runner::Gpu(session) => Some(session),
             Runner::Cpu { .. } => None,
@@ -185,6 +178,25 @@ impl Llm {
         self.tokenizer.as_ref().ok_or_else(missing)?.encode(text, options)
     }
 
+    /// The tokens of a conversation, up to where the model is to answer, by its own template.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the model has no tokenizer or no chat template, else as
+    /// [`Tokenizer::encode_chat`].
+    pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        let (Some(tokenizer), Some(template)) = (&self.tokenizer, &self.chat) else {
+            return Err(Error::Input(
+                "the model has no chat template; generate continues a text without one".to_owned(),
+            ));
+        };
+        tokenizer.encode_chat(template, messages)
+    }
+
+    /// Notes the tokens whose keys and values are now in the caches.
+    pub(super) fn remember(&mut self, tokens: Vec<u32>) {
+        self.known = Known::new(tokens);
+    }
+
     pub(super) fn runner(&self) -> &Runner {
         &self.runner
     }
@@ -197,18 +209,24 @@ impl Llm {
     ///
     /// # Errors
     /// [`Error::Input`] for an empty prompt, ids outside the vocabulary or settings out of range,
-    /// [`Error::Context`] for a prompt longer than the context.
+    /// [`Error::Context`] for a prompt longer than the context, [`Error::Lost`] for a device that was
+    /// lost before; [`Llm::revive`] opens it again.
     pub fn stream(&mut self, prompt: &[u32], request: &Request) -> Result<Stream<'_>> {
         let (sampling, logprobs) = (&request.sampling, self.logprobs(request)?);
+        // Should this generation not be finished, nothing is known of the caches.
+        let known = std::mem::take(&mut self.known);
+        let kept = if request.reuse_prefix { known.shared(prompt) } else { 0 };
         let decoder = match &mut self.runner {
             Runner::Gpu(session) => {
-                AnyDecoder::Gpu(Decoder::new(session, &[prompt], sampling, logprobs)?)
+                AnyDecoder::Gpu(Decoder::new(session, &[prompt], kept, 0, sampling, logprobs)?)
             }
-            Runner::Cpu { model, context } => {
-                AnyDecoder::Cpu(CpuDecoder::new(model, *context, prompt, 0, sampling, logprobs)?)
+            Runner::Cpu { model, context, cache } => {
+                let cache = std::mem::replace(cache, model.cache_for(*context));
+                let start = Start { prompt, kept, cache, sequence: 0 };
+                AnyDecoder::Cpu(CpuDecoder::new(model, *context, start, sampling, logprobs)?)
             }
         };
-        Ok(Stream::new(self, decoder, request))
+        Ok(Stream::new(self, decoder, request, prompt, kept))
     }
 
     /// Continues a prompt to its end; `shown` hears each piece of text as it comes.
@@ -249,6 +267,7 @@ impl Llm {
             return Ok(Vec::new());
         }
         let (sampling, logprobs) = (&request.sampling, self.logprobs(request)?);
+        self.known = Known::default();
         let groups = match &mut self.runner {
             Runner::Gpu(session) if prompts.len() > session.sequences() => {
                 return Err(Error::Input(format!(
@@ -258,14 +277,15 @@ impl Llm {
                 )));
             }
             Runner::Gpu(session) => {
-                let decoder = Decoder::new(session, prompts, sampling, logprobs)?;
+                let decoder = Decoder::new(session, prompts, 0, 0, sampling, logprobs)?;
                 vec![(AnyDecoder::Gpu(decoder), prompts)]
             }
-            Runner::Cpu { model, context } => (0..)
+            Runner::Cpu { model, context, .. } => (0..)
                 .zip(prompts.chunks(1))
                 .map(|(sequence, prompts)| {
-                    let decoder =
-                        CpuDecoder::new(model, *context, prompts[0], sequence, sampling, logprobs)?;
+                    let (prompt, cache) = (prompts[0], model.cache_for(*context));
+                    let start = Start { prompt, kept: 0, cache, sequence };
+                    let decoder = CpuDecoder::new(model, *context, start, sampling, logprobs)?;
                     Ok((AnyDecoder::Cpu(decoder), prompts))
                 })
                 .collect::<Result<Vec<_>>>()?,
@@ -277,7 +297,7 @@ impl Llm {
         Ok(generations)
     }
 
-    fn logprobs(&self, request: &Request) -> Result<Option<usize>> {
+    pub(super) fn logprobs(&self, request: &Request) -> Result<Option<usize>> {
         request.logprobs.map(|k| self.most_probable(k)).transpose()
     }
 
@@ -314,7 +334,7 @@ impl Llm {
         }
         let counters = decoder.counters(&self.runner);
         decoder.close(&mut self.runner).await?;
-        Ok(tails.into_iter().map(|tail| tail.into_generation(counters)).collect())
+        Ok(tails.into_iter().map(|tail| tail.into_generation(counters, 0)).collect())
     }
 
     /// ln p of each token of a text, and of the `top` most probable tokens after each.
@@ -326,43 +346,7 @@ impl Llm {
     /// fails.
     pub async fn score(&mut self, tokens: &[u32], top: Option<usize>) -> Result<Score> {
         let top = top.map(|k| self.most_probable(k)).transpose()?;
+        self.known = Known::default();
         score::score(&mut self.runner, tokens, top).await
     }
-}
-
-fn cpu_runner(
-    checkpoint: &Checkpoint,
-    options: &Options,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Runner> {
-    let context = model::context(checkpoint.config(), options.context)?;
-    let model = Box::new(reference::Model::load(checkpoint, progress)?);
-    Ok(Runner::Cpu { model, context })
-}
-
-fn gpu_runner(
-    gpu: Gpu,
-    checkpoint: &Checkpoint,
-    options: &Options,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Runner> {
-    let load = LoadOptions { quantize: options.quantize };
-    let session = SessionOptions {
-        context: options.context,
-        sequences: options.sequences,
-        cache: options.cache,
-        chunk: None,
-    };
-    let fit = model::plan(&gpu, checkpoint, load, &session)?;
-    log::info!(
-        "{} bytes of weights, {} of keys and values and {} of activations on {}",
-        fit.weights,
-        fit.cache,
-        fit.activations,
-        gpu.adapter().name
-    );
-    let choices = Choices::defaults(gpu.caps());
-    let mut engine = Engine::new(gpu);
-    let model = model::Model::load(&mut engine, checkpoint, load, progress)?;
-    Ok(Runner::Gpu(Box::new(Session::new(engine, model, choices, session)?)))
 }

@@ -3,6 +3,8 @@
 mod cpu;
 mod decode;
 mod llm;
+mod prefix;
+mod runner;
 mod score;
 mod stop;
 mod stream;

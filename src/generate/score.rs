@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::model::{Row, Session};
 use crate::reference::{Model, log_softmax, top_k};
 
-use super::llm::Runner;
+use super::runner::Runner;
 
 /// The probabilities of a text's tokens.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -51,7 +51,7 @@ pub(super) async fn score(
         let piece = &tokens[start..end];
         let (mut scores, mut tops) = match runner {
             Runner::Gpu(session) => gpu(session, piece, top).await?,
-            Runner::Cpu { model, context } => cpu(model, *context, piece, top)?,
+            Runner::Cpu { model, context, .. } => cpu(model, *context, piece, top)?,
         };
         // Place p of the window tells of token start + p + 1; what an earlier window told stays.
         let known = new.saturating_sub(start);

@@ -1,13 +1,14 @@
 //! One text being continued, token by token.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Counters;
 use crate::names::Sampling;
 use crate::text;
 
 use super::cpu::CpuDecoder;
 use super::decode::{Decoder, Step};
-use super::llm::{Llm, Runner};
+use super::llm::Llm;
+use super::runner::Runner;
 use super::stop::StopText;
 
 /// What to generate.
@@ -23,6 +24,10 @@ pub struct Request {
     pub ignore_eos: bool,
     /// Give ln p of each drawn token and of this many most probable ones.
     pub logprobs: Option<usize>,
+    /// Do not read again what the prompt's beginning shares with the text that was generated
+    /// before: its keys and values are still there. Where more of it is read at once in one run than
+    /// in another, the last bits may differ; without this, equal requests give equal bits.
+    pub reuse_prefix: bool,
 }
 
 impl Default for Request {
@@ -34,6 +39,7 @@ impl Default for Request {
             stop: Vec::new(),
             ignore_eos: false,
             logprobs: None,
+            reuse_prefix: false,
         }
     }
 }
@@ -83,6 +89,8 @@ pub struct Generation {
     pub text: Option<String>,
     /// Why it ended.
     pub finish: Finish,
+    /// How many of the prompt's tokens were not read again ([`Request::reuse_prefix`]).
+    pub reused: usize,
     /// Per token, if they were asked for.
     pub logprobs: Option<Vec<TokenTop>>,
     /// What the engine did in this many steps, after the first; `None` by the reference.
@@ -118,6 +126,10 @@ impl AnyDecoder {
     pub(super) async fn close(self, runner: &mut Runner) -> Result<()> {
         match (self, runner) {
             (Self::Gpu(decoder), Runner::Gpu(session)) => decoder.close(session).await,
+            (Self::Cpu(decoder), Runner::Cpu { cache, .. }) => {
+                *cache = decoder.into_cache();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -209,8 +221,13 @@ impl Tail {
         text
     }
 
-    pub(super) fn into_generation(self, counters: Option<(Counters, usize)>) -> Generation {
+    pub(super) fn into_generation(
+        self,
+        counters: Option<(Counters, usize)>,
+        reused: usize,
+    ) -> Generation {
         Generation {
+            reused,
             tokens: self.tokens,
             text: self.decoder.map(|_| self.text),
             finish: self.finish.unwrap_or(Finish::Length),
@@ -226,37 +243,89 @@ pub struct Stream<'a> {
     llm: &'a mut Llm,
     decoder: AnyDecoder,
     tail: Tail,
+    prompt: Vec<u32>,
+    request: Request,
+    reused: usize,
+    /// A device that is lost twice in one generation is not worth a third try.
+    revived: bool,
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(llm: &'a mut Llm, decoder: AnyDecoder, request: &Request) -> Self {
+    pub(super) fn new(
+        llm: &'a mut Llm,
+        decoder: AnyDecoder,
+        request: &Request,
+        prompt: &[u32],
+        reused: usize,
+    ) -> Self {
         let tail = Tail::new(llm, request, decoder.most_steps());
-        Self { llm, decoder, tail }
+        let (prompt, request) = (prompt.to_vec(), request.clone());
+        Self { llm, decoder, tail, prompt, request, reused, revived: false }
     }
 
     /// The next token, or `None` when the generation has ended.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    /// [`Error::Device`] if the device fails. One that is lost is opened again, once; only then
+    /// [`Error::Lost`].
     pub async fn next(&mut self) -> Result<Option<Piece>> {
         if self.tail.finish.is_some() {
             return Ok(None);
         }
         let wanted = self.tail.limit();
-        let Some(step) = self.decoder.next(self.llm.runner_mut(), wanted).await? else {
-            return Ok(None);
+        let step = match self.decoder.next(self.llm.runner_mut(), wanted).await {
+            Err(Error::Lost(reason)) if !self.revived => {
+                log::warn!("the device was lost: {reason}; opening it again");
+                self.revive().await?;
+                self.decoder.next(self.llm.runner_mut(), wanted).await?
+            }
+            step => step?,
         };
+        let Some(step) = step else { return Ok(None) };
         let top = step.top.and_then(|rows| rows.into_iter().next());
         Ok(Some(self.tail.push(step.ids[0], top)))
+    }
+
+    /// Gives the device up, as a driver's reset would: for those who test what then happens.
+    pub fn lose_device(&self) {
+        if let Runner::Gpu(session) = self.llm.runner() {
+            session.engine().gpu().destroy();
+        }
+    }
+
+    /// Goes on after the loss of the device: on a new one, prompt and text so far are read again.
+    /// The noise of a draw depends on its step, so that the text is the one it would have been.
+    async fn revive(&mut self) -> Result<()> {
+        self.revived = true;
+        self.llm.revive().await?;
+        let drawn = self.tail.tokens.len();
+        let so_far = [self.prompt.as_slice(), &self.tail.tokens].concat();
+        let (sampling, logprobs) = (&self.request.sampling, self.llm.logprobs(&self.request)?);
+        if let Runner::Gpu(session) = self.llm.runner_mut() {
+            let decoder = Decoder::new(session, &[&so_far], 0, drawn, sampling, logprobs)?;
+            self.decoder = AnyDecoder::Gpu(decoder);
+            return Ok(());
+        }
+        Err(Error::Lost("no device is left; the reference runs with --backend cpu".to_owned()))
     }
 
     /// Ends the generation, whether or not it has come to its end, and gives what there is.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    /// [`Error::Device`] if the device fails.
     pub async fn finish(self) -> Result<Generation> {
         let counters = self.decoder.counters(self.llm.runner());
-        self.decoder.close(self.llm.runner_mut()).await?;
-        Ok(self.tail.into_generation(counters))
+        match self.decoder.close(self.llm.runner_mut()).await {
+            // What there is was drawn before.
+            Err(Error::Lost(_)) => {}
+            closed => closed?,
+        }
+        let generation = self.tail.into_generation(counters, self.reused);
+        // The last drawn token was read by nobody, nor was a prompt's last one if none was drawn.
+        let mut known = self.prompt;
+        known.extend(&generation.tokens);
+        known.pop();
+        self.llm.remember(known);
+        Ok(generation)
     }
 }

@@ -335,26 +335,36 @@ impl Gpu {
     /// ends in [`Error::Lost`].
     pub fn destroy(&self) {
         self.device.destroy();
-        // Natively the loss is reported while polling; that this fails is what was asked for.
+        self.notice_loss();
+    }
+
+    /// Natively a loss is reported while polling only, and that this fails is no news then.
+    fn notice_loss(&self) {
         drop(self.device.poll(wgpu::PollType::Poll));
     }
 
     /// Fails if the device has reported a fault since it was opened.
     pub fn check(&self) -> Result<()> {
+        let mut fault = self.fault()?;
+        if matches!(fault, Some(Fault::Other(_))) {
+            // Whatever a lost device is asked fails, and may be noted before the loss itself.
+            self.notice_loss();
+            fault = self.fault()?;
+        }
+        let name = &self.adapter.name;
+        match fault {
+            None => Ok(()),
+            Some(Fault::Memory) => Err(Error::Memory(format!(
+                "{name} has no memory left; try a shorter --context, --cache-type f16 or --quantize q8_0"
+            ))),
+            Some(Fault::Lost(text)) => Err(Error::Lost(format!("{name} ({text})"))),
+            Some(Fault::Other(text)) => Err(Error::Device(format!("{name}: {text}"))),
+        }
+    }
+
+    fn fault(&self) -> Result<Option<Fault>> {
         match self.fault.lock() {
-            Ok(fault) => match fault.as_ref() {
-                None => Ok(()),
-                Some(Fault::Memory) => Err(Error::Memory(format!(
-                    "{} has no memory left; try a shorter --context, --cache-type f16 or --quantize q8_0",
-                    self.adapter.name
-                ))),
-                Some(Fault::Lost(text)) => {
-                    Err(Error::Lost(format!("{} ({text})", self.adapter.name)))
-                }
-                Some(Fault::Other(text)) => {
-                    Err(Error::Device(format!("{}: {text}", self.adapter.name)))
-                }
-            },
+            Ok(fault) => Ok(fault.clone()),
             Err(_) => {
                 Err(Error::Device("a thread failed while it noted a device error".to_owned()))
             }

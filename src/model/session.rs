@@ -40,6 +40,7 @@ pub struct Session {
     rows: BufferId,
     targets: BufferId,
     log_probs: BufferId,
+    filled: u64,
     plans: HashMap<(Task, usize), Planned>,
 }
 
@@ -106,6 +107,7 @@ impl Session {
             rows,
             targets,
             log_probs,
+            filled: 0,
             plans: HashMap::new(),
         })
     }
@@ -138,6 +140,11 @@ impl Session {
         &self.choices
     }
 
+    /// How many rows [`Session::fill`] has read so far.
+    pub fn filled(&self) -> u64 {
+        self.filled
+    }
+
     /// Sequences side by side.
     pub fn sequences(&self) -> usize {
         self.sequences
@@ -165,6 +172,7 @@ impl Session {
             self.prepare(Task::Fill, rows.len())?;
             let planned = &self.plans[&(Task::Fill, rows.len())];
             self.engine.submit(&[(&planned.plan, extent)], &[])?;
+            self.filled += rows.len() as u64;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ pub(super) enum Decoding {
     Bytes,
     /// Whole words, joined by spaces.
     Words,
-    /// `SentencePiece`'s manner: text with a sign for the space.
+    /// SentencePiece's manner: text with a sign for the space.
     Pieces(Pieces),
 }
 
@@ -59,7 +59,7 @@ impl Decoding {
         Ok(Self::Pieces(pieces))
     }
 
-    /// The decoder of a GGUF file's `SentencePiece` tokenizer.
+    /// The decoder of a GGUF file's SentencePiece tokenizer.
     pub(super) fn sentence_piece(space_prefix: bool) -> Self {
         Self::Pieces(Pieces {
             replace: vec![(SPACE.to_owned(), " ".to_owned())],

@@ -8,6 +8,7 @@
 //! must hand out text piece by piece.
 
 mod bpe;
+mod chat;
 mod decode;
 mod folder;
 mod sentencepiece;
@@ -24,12 +25,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokenizers::{
-    AddedVocabulary, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Token,
+    AddedVocabulary, Model, NormalizedString, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer, Token,
 };
 
 use crate::error::{Error, Result};
 
 pub use bpe::Bpe;
+pub use chat::{ChatTemplate, Message, Role};
 pub use decode::Stream;
 pub use sentencepiece::SentencePiece;
 
@@ -113,18 +116,43 @@ impl Tokenizer {
             Special::AsText => &inner.without_special,
             Special::Recognise => inner.chain.get_added_vocabulary(),
         };
-        let text = match inner.by_score {
-            Some(_) => text.replace(SPACE, " ").into(),
-            None => Cow::Borrowed(text),
-        };
-        let mut pieces = added.extract_and_normalize(inner.chain.get_normalizer(), &text);
-        self.split_and_merge(&mut pieces).map_err(|reason| {
-            Error::Input(format!("the tokenizer cannot encode this text: {reason}"))
-        })?;
+        let text = self.spaced(text);
+        let pieces = added.extract_and_normalize(inner.chain.get_normalizer(), &text);
         let mut ids = match options.bos {
             Bos::Auto => inner.opening.clone(),
             Bos::Never => Vec::new(),
         };
+        self.encode_pieces(pieces, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// The tokens of a text in which special tokens count, but not where `mark` stands within their
+    /// names; the marks are no part of the text.
+    fn encode_marked(&self, text: &str, mark: char) -> Result<Vec<u32>> {
+        let text = self.spaced(text);
+        let chain = &self.0.chain;
+        let added = chain.get_added_vocabulary();
+        let mut pieces = added.extract_and_normalize(chain.get_normalizer(), &text);
+        let unmark = |piece: &mut NormalizedString| {
+            piece.filter(|char| char != mark);
+            Ok(())
+        };
+        pieces.normalize(unmark).map_err(unencodable)?;
+        let mut ids = Vec::new();
+        self.encode_pieces(pieces, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// The text as the chain takes it: where scores merge, a sign for the space is a space.
+    fn spaced<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.0.by_score {
+            Some(_) => text.replace(SPACE, " ").into(),
+            None => Cow::Borrowed(text),
+        }
+    }
+
+    fn encode_pieces(&self, mut pieces: PreTokenizedString, ids: &mut Vec<u32>) -> Result<()> {
+        self.split_and_merge(&mut pieces).map_err(unencodable)?;
         for (piece, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None)
         {
             let tokens = tokens.as_deref().unwrap_or_default();
@@ -138,7 +166,7 @@ impl Tokenizer {
             }
             ids.extend(tokens.iter().map(|token| token.id));
         }
-        Ok(ids)
+        Ok(())
     }
 
     fn split_and_merge(&self, pieces: &mut PreTokenizedString) -> tokenizers::Result<()> {
@@ -216,6 +244,12 @@ impl Tokenizer {
         self.0.chain.get_model().id_to_token(id).map(|token| self.0.decoding.bytes(&token))
     }
 
+    /// The tokens that are cut out of a text as a whole, and whether each is special.
+    fn added_tokens(&self) -> impl Iterator<Item = (String, bool)> {
+        let added = self.0.chain.get_added_vocabulary().get_added_tokens_decoder();
+        added.values().map(|token| (token.content.clone(), token.special))
+    }
+
     /// The vocabulary's own spelling of a token, such as `Ġworld`.
     pub fn token(&self, id: u32) -> Option<String> {
         self.0.chain.id_to_token(id)
@@ -235,6 +269,11 @@ impl Tokenizer {
     pub fn opening(&self) -> &[u32] {
         &self.0.opening
     }
+}
+
+/// What the crate could not make tokens of.
+fn unencodable(reason: tokenizers::Error) -> Error {
+    Error::Input(format!("the tokenizer cannot encode this text: {reason}"))
 }
 
 /// The highest id + 1 of a chain.

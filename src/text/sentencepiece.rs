@@ -1,4 +1,4 @@
-//! `SentencePiece`'s byte-pair encoding, as GGUF files describe it: scores instead of merges.
+//! SentencePiece's byte-pair encoding, as GGUF files describe it: scores instead of merges.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -13,7 +13,7 @@ use super::bpe::{CONTROL, Entry, USER_DEFINED, add_tokens, ids, opening};
 use super::decode::Decoding;
 use crate::error::{Error, Result};
 
-/// GGUF's metadata of a `SentencePiece` tokenizer (`tokenizer.ggml.model` is `llama`).
+/// GGUF's metadata of a SentencePiece tokenizer (`tokenizer.ggml.model` is `llama`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SentencePiece {
     /// `tokenizer.ggml.tokens`: the token of each id, with `▁` for the space.
@@ -73,7 +73,7 @@ struct Join {
 }
 
 impl Tokenizer {
-    /// The `SentencePiece` tokenizer that a GGUF file describes.
+    /// The SentencePiece tokenizer that a GGUF file describes.
     ///
     /// Control tokens become special ones, user-defined tokens are recognised in any text. A `▁` is
     /// a space, in tokens and in texts. Where texts begin with a space of the tokenizer's own, so does

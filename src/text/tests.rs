@@ -1,5 +1,6 @@
 //! GPT-2's real vocabulary against known encodings; the other sources of tokenizers beside it.
 
+mod chat;
 mod damage;
 mod gguf;
 mod json;

@@ -137,3 +137,14 @@ fn chat_template(folder: &Path) -> Result<Option<String>> {
     };
     Ok(template.and_then(Value::as_str).map(str::to_owned))
 }
+
+/// The tokens that begin and end a text, by name, as `tokenizer_config.json` has them: a name, or
+/// an object that holds it.
+pub(super) fn special_names(folder: &Path) -> Result<(Option<String>, Option<String>)> {
+    let map = optional_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+    let name = |field: &str| {
+        let value = map.get(field)?;
+        Some(value.get("content").unwrap_or(value).as_str()?.to_owned())
+    };
+    Ok((name("bos_token"), name("eos_token")))
+}

@@ -30,7 +30,7 @@ pub(super) fn bpe(gguf: &Gguf) -> Result<Option<Bpe>> {
     }))
 }
 
-/// The `SentencePiece` tokenizer in the metadata; `None` where there is none.
+/// The SentencePiece tokenizer in the metadata; `None` where there is none.
 pub(super) fn sentence_piece(gguf: &Gguf) -> Result<Option<SentencePiece>> {
     let fields = fields(gguf);
     if kind(fields)? != Some(Kind::SentencePiece) {
@@ -49,6 +49,11 @@ pub(super) fn sentence_piece(gguf: &Gguf) -> Result<Option<SentencePiece>> {
         tokens,
         scores,
     }))
+}
+
+/// The token that ends a text.
+pub(super) fn eos(gguf: &Gguf) -> Result<Option<u32>> {
+    id(fields(gguf), "eos_token_id", usize::MAX)
 }
 
 fn fields(gguf: &Gguf) -> Fields<'_> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::text::{Bpe, SentencePiece, Tokenizer};
+use crate::text::{Bpe, ChatTemplate, SentencePiece, Tokenizer};
 
 mod blocks;
 mod fields;
@@ -156,7 +156,7 @@ impl Checkpoint {
         self.gguf.as_ref().map_or(Ok(None), gguf_tokenizer::bpe)
     }
 
-    /// The `SentencePiece` tokenizer of a GGUF file; as [`Checkpoint::bpe`].
+    /// The SentencePiece tokenizer of a GGUF file; as [`Checkpoint::bpe`].
     pub fn sentence_piece(&self) -> Result<Option<SentencePiece>> {
         self.gguf.as_ref().map_or(Ok(None), gguf_tokenizer::sentence_piece)
     }
@@ -173,7 +173,21 @@ impl Checkpoint {
         pieces.map(|pieces| Tokenizer::from_sentence_piece(&self.path, pieces)).transpose()
     }
 
-    /// The model's own chat template, in Jinja.
+    /// The model's own chat template, where it has one.
+    ///
+    /// Fails where `tokenizer_config.json`, which names the tokens that the template may use, is
+    /// damaged.
+    pub fn chat(&self, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
+        let Some(source) = self.chat_template.clone() else { return Ok(None) };
+        let name = |id: Option<u32>| id.and_then(|id| tokenizer.token(id));
+        let (bos, eos) = match &self.gguf {
+            Some(gguf) => (name(self.config.bos), name(gguf_tokenizer::eos(gguf)?)),
+            None => folder::special_names(&self.path)?,
+        };
+        Ok(Some(ChatTemplate { path: self.path.clone(), source, bos, eos }))
+    }
+
+    /// The source of the model's own chat template, in Jinja.
     pub fn chat_template(&self) -> Option<&str> {
         self.chat_template.as_deref()
     }

@@ -85,6 +85,31 @@ fn a_step_costs_what_it_may() {
     }
 }
 
+/// A device that is lost in mid-text is opened again, and the text is the same.
+#[test]
+fn a_lost_device_costs_no_token() {
+    let case = folder().join("llama");
+    let prompt = [5, 9, 2, 7];
+    let sampling =
+        Sampling { temperature: 1.0, repetition_penalty: 1.2, seed: 3, ..Sampling::default() };
+    let request = Request { sampling, logprobs: Some(2), ..greedy(14) };
+    let mut llm = load(&case, Options::default());
+    let whole = generate(&mut llm, &prompt, &request);
+    let mut tokens = Vec::new();
+    let mut stream = llm.stream(&prompt, &request).unwrap();
+    while let Some(piece) = block_on(stream.next()).unwrap() {
+        tokens.push(piece.token);
+        if tokens.len() == 5 {
+            stream.lose_device();
+        }
+    }
+    let found = block_on(stream.finish()).unwrap();
+    assert_eq!((&tokens, &found.tokens), (&whole.tokens, &whole.tokens));
+    assert_eq!(found.finish, whole.finish);
+    // What comes next finds a sound device too.
+    assert_eq!(generate(&mut llm, &prompt, &request).tokens, whole.tokens);
+}
+
 /// What is told before loading is what is then taken.
 #[test]
 fn the_plan_of_memory_holds() {
@@ -186,6 +211,53 @@ fn the_reference_writes_the_same() {
             for (a, b) in found.logprobs.unwrap().iter().zip(twin.logprobs.unwrap()) {
                 assert!((a.logprob - b.logprob).abs() < 1e-3, "{a:?} {b:?}");
             }
+        }
+    }
+}
+
+/// A conversation's next prompt begins as its last one went on: only what is new is read, and the
+/// answer is the same as when all is.
+#[test]
+fn a_shared_beginning_is_not_read_again() {
+    let reuse = Request { logprobs: Some(2), reuse_prefix: true, ..greedy(5) };
+    let whole = Request { reuse_prefix: false, ..reuse.clone() };
+    for backend in [Backend::Gpu(AdapterChoice::default()), Backend::Cpu] {
+        let families = |case: &Path| case.ends_with("gpt2") || case.ends_with("llama");
+        for (case, golden) in cases().into_iter().filter(|(case, _)| families(case)) {
+            let name = case.display();
+            let options = Options { backend: backend.clone(), ..Options::default() };
+            let model = model(&case);
+            let load = || block_on(Llm::load(&model, &options, &mut |_, _| {})).unwrap();
+            let (mut kept, mut fresh) = (load(), load());
+            let filled = |llm: &Llm| llm.session().map(|session| session.filled());
+            let mut prompt = ids(&golden["greedy"]["prompt"]);
+            for turn in 0..3 {
+                let before = filled(&kept);
+                let (a, b) =
+                    (generate(&mut kept, &prompt, &reuse), generate(&mut fresh, &prompt, &whole));
+                assert_eq!(a.tokens, b.tokens, "{name}, turn {turn}");
+                let pairs = a.logprobs.iter().flatten().zip(b.logprobs.iter().flatten());
+                for (a, b) in pairs {
+                    assert!((a.logprob - b.logprob).abs() < 1e-4, "{name}, turn {turn}");
+                }
+                // Of the turn before, the prompt and all drawn tokens but the last were read.
+                let expected = if turn == 0 { 0 } else { prompt.len() - 3 };
+                assert_eq!((a.reused, b.reused), (expected, 0), "{name}, turn {turn}");
+                let read = (prompt.len() - 1 - expected) as u64;
+                assert_eq!(filled(&kept), before.map(|before| before + read), "{name}");
+                prompt.extend(&a.tokens);
+                prompt.extend([1, 2]);
+            }
+            // Another beginning shares what it shares, and a scored text leaves nothing behind.
+            let other = [&prompt[..2], &[0, 1, 2]].concat();
+            assert_eq!(generate(&mut kept, &other, &reuse).reused, 2, "{name}");
+            block_on(kept.score(&other, None)).unwrap();
+            assert_eq!(generate(&mut kept, &other, &reuse).reused, 0, "{name}");
+            // A generation that was dropped half way does not either.
+            drop(kept.stream(&other, &reuse).unwrap());
+            let again = generate(&mut kept, &other, &reuse);
+            assert_eq!(again.reused, 0, "{name}");
+            assert_eq!(again.tokens, generate(&mut fresh, &other, &whole).tokens, "{name}");
         }
     }
 }

@@ -93,6 +93,14 @@ fn prompts_are_read_alike_everywhere() {
     assert_eq!(found["top"].as_array().unwrap().len(), 80);
     assert!(failure(&run(&["generate", &long]).output().unwrap()).contains("80 tokens do not fit"));
 
+    std::fs::write(&file, "ab").unwrap();
+    let file_prompt = run(&["generate", "--prompt-file", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!(json(&file_prompt)["prompt_tokens"], given["prompt_tokens"]);
+    let piped = with_input(run(&["generate", "--prompt-file", "-"]), b"ab");
+    assert_eq!(json(&piped)["prompt_tokens"], given["prompt_tokens"]);
+    let missing = run(&["generate", "--prompt-file", "no/such.txt"]).output().unwrap();
+    assert!(failure(&missing).starts_with("no/such.txt: "));
+
     let found = failure(&run(&["generate", ""]).output().unwrap());
     assert!(found.contains("the prompt is empty"), "{found}");
     let found = failure(&with_input(run(&["generate", "-"]), b"\xff"));
@@ -112,4 +120,70 @@ fn text_streams_and_a_reader_may_leave() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+/// Sets a chat template beside the tokenizer: a token ends each turn.
+fn with_template(folder: &Path) {
+    let template = "{% for turn in messages %}{{ turn.role[0] + turn.content + '<end>' }}\
+                    {% endfor %}a";
+    std::fs::write(folder.join("chat_template.jinja"), template).unwrap();
+}
+
+#[test]
+fn chat_answers_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model_with_text(folder.path());
+    let run = |args: &[&str], input: &[u8]| {
+        let mut command = pellucid(args);
+        command.args(["--backend", "cpu", "--model"]).arg(&path);
+        with_input(command, input)
+    };
+    let found = failure(&run(&["chat"], b"hi\n"));
+    assert!(found.contains("the model has no chat template"), "{found}");
+
+    with_template(folder.path());
+    let args = ["chat", "--json", "--system", "S", "--max-new-tokens", "4", "--ignore-eos"];
+    let output = run(&[&args[..], &["--seed", "5"]].concat(), b"x<end>\r\n\ny");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let turns: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(turns.len(), 2, "{text}");
+    // The template's ends are tokens, the one that was typed is text.
+    let prompt = b"sS\x80ux<end>\x80a";
+    assert_eq!(turns[0]["prompt_tokens"], Value::from(prompt.to_vec()));
+    assert_eq!(turns[0]["tokens"].as_array().unwrap().len(), 4);
+    let first = turns[0]["text"].as_str().unwrap();
+    let second = turns[1]["prompt_tokens"].as_array().unwrap();
+    assert_eq!(second[..prompt.len()], *turns[0]["prompt_tokens"].as_array().unwrap());
+    assert!(second.ends_with(&b"\x80uy\x80a".map(Value::from)), "{first}: {second:?}");
+    for turn in &turns {
+        let keys: Vec<&str> = turn.as_object().unwrap().keys().map(String::as_str).collect();
+        assert!(["finish", "seed", "timings", "memory"].iter().all(|key| keys.contains(key)));
+        assert_eq!(turn["finish"], "length");
+    }
+    assert_eq!((&turns[0]["seed"], &turns[1]["seed"]), (&Value::from(5), &Value::from(6)));
+
+    let output = run(&["chat", "--max-new-tokens", "4", "--ignore-eos"], b"x\n");
+    assert!(output.status.success());
+    assert!(output.stdout.ends_with(b"\n") && output.stdout.len() > 1);
+    assert!(stderr(&output).contains("(cut off after --max-new-tokens 4)"));
+}
+
+#[test]
+fn a_conversation_that_fills_the_context_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model_with_text(folder.path());
+    with_template(folder.path());
+    let mut command = pellucid(&["chat", "--json", "--ignore-eos", "--context", "20"]);
+    command.args(["--backend", "cpu", "--model"]).arg(&path);
+    let output = with_input(command, b"abc\nabcdefghijklmnop\n");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let turn: Value = serde_json::from_str(text.trim_end()).unwrap();
+    assert_eq!(turn["finish"], "context");
+    let text = stderr(&output);
+    assert!(text.contains("error: the conversation has "), "{text}");
+    let way = "the context of 20 is full: begin a new conversation, or give a larger --context \
+               (this model's most is 40)";
+    assert_eq!(text.matches(way).count(), 2, "{text}");
 }

@@ -1,4 +1,4 @@
-//! `SentencePiece` tokenizers out of GGUF metadata, against `SentencePiece` itself.
+//! SentencePiece tokenizers out of GGUF metadata, against SentencePiece itself.
 
 use std::collections::HashMap;
 use std::path::Path;

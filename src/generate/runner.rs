@@ -1,0 +1,85 @@
+//! Where a model runs: on a device, or by the reference.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Engine, Gpu};
+use crate::model::{self, LoadOptions, Session, SessionOptions};
+use crate::ops::Choices;
+use crate::reference;
+use crate::weights::Checkpoint;
+
+use super::llm::{Backend, Options};
+
+#[derive(Debug)]
+pub(super) enum Runner {
+    Gpu(Box<Session>),
+    Cpu { model: Box<reference::Model>, context: usize, cache: reference::Cache },
+}
+
+impl Runner {
+    pub(super) fn context(&self) -> usize {
+        match self {
+            Self::Gpu(session) => session.context(),
+            Self::Cpu { context, .. } => *context,
+        }
+    }
+
+    /// Loads a checkpoint where the options say.
+    pub(super) async fn open(
+        checkpoint: &Checkpoint,
+        options: &Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        match &options.backend {
+            Backend::Cpu => Self::cpu(checkpoint, options, progress),
+            Backend::Gpu(choice) => {
+                Self::gpu(Gpu::open(choice).await?, checkpoint, options, progress)
+            }
+            Backend::Auto(choice) => match Gpu::open(choice).await {
+                Ok(gpu) => Self::gpu(gpu, checkpoint, options, progress),
+                Err(Error::Adapter(reason)) if choice.adapter.is_none() => {
+                    log::warn!("{reason}; running the reference on the CPU instead, slowly");
+                    Self::cpu(checkpoint, options, progress)
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    fn cpu(
+        checkpoint: &Checkpoint,
+        options: &Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        let context = model::context(checkpoint.config(), options.context)?;
+        let model = Box::new(reference::Model::load(checkpoint, progress)?);
+        let cache = model.cache_for(context);
+        Ok(Self::Cpu { model, context, cache })
+    }
+
+    fn gpu(
+        gpu: Gpu,
+        checkpoint: &Checkpoint,
+        options: &Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        let load = LoadOptions { quantize: options.quantize };
+        let session = SessionOptions {
+            context: options.context,
+            sequences: options.sequences,
+            cache: options.cache,
+            chunk: None,
+        };
+        let fit = model::plan(&gpu, checkpoint, load, &session)?;
+        log::info!(
+            "{} bytes of weights, {} of keys and values and {} of activations on {}",
+            fit.weights,
+            fit.cache,
+            fit.activations,
+            gpu.adapter().name
+        );
+        let choices = Choices::defaults(gpu.caps());
+        let mut engine = Engine::new(gpu);
+        let model = model::Model::load(&mut engine, checkpoint, load, progress)?;
+        Ok(Self::Gpu(Box::new(Session::new(engine, model, choices, session)?)))
+    }
+}
