@@ -48,12 +48,9 @@ impl Runner {
             chunk: None,
         };
         let fit = model::plan(&gpu, checkpoint, load, &session)?;
-        log::info!(
-            "{} bytes of weights and {} of keys and values on {}",
-            fit.weights,
-            fit.cache,
-            gpu.adapter().name
-        );
+        if let Some(planned) = options.planned {
+            planned(gpu.adapter(), &fit);
+        }
         let choices = Choices::defaults(gpu.caps());
         let mut engine = Engine::new(gpu);
         let model = model::Model::load(&mut engine, checkpoint, load, progress)?;

@@ -29,6 +29,13 @@ pub struct Fit {
     pub activations: u64,
 }
 
+impl Fit {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.cache + self.activations
+    }
+}
+
 /// About how many bytes are read from a file at once.
 const READ_BYTES: usize = 8 << 20;
 

@@ -3,11 +3,12 @@
 use crate::config::{Config, Mlp};
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Gpu};
+use crate::names::Format;
 use crate::ops::{Cache, CacheFormat};
 use crate::weights::Checkpoint;
 
 use super::load::device_bytes;
-use super::{Fit, LoadOptions, Model};
+use super::{Fit, LoadOptions};
 
 /// How much a session holds.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +57,7 @@ pub fn context(config: &Config, asked: Option<usize>) -> Result<usize> {
 }
 
 /// How many rows a chunk has: as many as stay within the budgets of operations and of logits.
-pub(super) fn chunk_rows(model: &Model) -> usize {
-    let config = &model.config;
+pub(super) fn chunk_rows(config: &Config) -> usize {
     let hidden = config.mlp.hidden() * if matches!(config.mlp, Mlp::SwiGlu { .. }) { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
     let operations = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
@@ -65,12 +65,12 @@ pub(super) fn chunk_rows(model: &Model) -> usize {
     rows.min(LOGIT_BYTES / (4 * config.vocab)).clamp(1, MOST_ROWS)
 }
 
-/// What model and caches will take on a device, checked against its limits before anything is
-/// allocated; activations are not known before a recording and count as 0.
+/// What model and caches will take on a device, checked against its limits, and against the memory
+/// that is free where that is known, before anything is allocated. Activations are estimated.
 ///
 /// # Errors
-/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for a cache over the limits;
-/// that one names the largest context that fits.
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for what does not fit; that
+/// one names the options that help.
 pub fn plan(
     gpu: &Gpu,
     checkpoint: &Checkpoint,
@@ -79,11 +79,60 @@ pub fn plan(
 ) -> Result<Fit> {
     let cache = layer_cache(checkpoint.config(), options)?;
     check_cache(gpu, &cache)?;
-    Ok(Fit {
+    let fit = Fit {
         weights: device_bytes(checkpoint, load)?,
         cache: 2 * cache.bytes() * checkpoint.config().layers as u64,
-        activations: 0,
-    })
+        activations: activation_bytes(checkpoint.config(), options),
+    };
+    // A software adapter keeps all in the machine's own memory; what others have free is not told.
+    if gpu.caps().software
+        && let Some(free) = free_memory()
+        && fit.total() > free
+    {
+        let smallest = device_bytes(checkpoint, LoadOptions { quantize: Some(Format::Q4_0) })?;
+        return Err(too_large(&fit, free, &gpu.adapter().name, smallest));
+    }
+    Ok(fit)
+}
+
+/// About what lives within one run: the streams of a chunk's rows, and the logits of one.
+fn activation_bytes(config: &Config, options: &SessionOptions) -> u64 {
+    let rows = options.chunk.unwrap_or_else(|| chunk_rows(config));
+    let row = 4 * config.width + 2 * config.q_width() + 2 * config.kv_width();
+    (4 * (rows * (row + 2 * config.mlp.hidden()) + config.vocab)) as u64
+}
+
+/// The bytes that programs may still take, with what can be swapped out; `None` where the system
+/// does not say so in Linux's way.
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    };
+    Some((field("MemAvailable")? + field("SwapFree").unwrap_or(0)) << 10)
+}
+
+/// What is said of a model over the free memory; `smallest` is what its weights take as `Q4_0`.
+fn too_large(fit: &Fit, free: u64, adapter: &str, smallest: u64) -> Error {
+    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
+    let mut ways = Vec::new();
+    if smallest < fit.weights {
+        ways.push(format!("--quantize q4_0 (weights of {} MiB)", mb(smallest)));
+    }
+    if fit.cache > fit.total() / 10 {
+        ways.push("a smaller --context".to_owned());
+        ways.push("--cache-type f16".to_owned());
+    }
+    let ways = if ways.is_empty() { vec!["a smaller model".to_owned()] } else { ways };
+    Error::Memory(format!(
+        "the model needs {} MiB of weights, {} of keys and values and about {} for a run, but {adapter} has {} MiB of memory free: try {}",
+        mb(fit.weights),
+        mb(fit.cache),
+        mb(fit.activations),
+        free >> 20,
+        ways.join(", ")
+    ))
 }
 
 /// The shape of one layer's cache; its buffers are named but not made.
@@ -111,4 +160,30 @@ pub(super) fn check_cache(gpu: &Gpu, cache: &Cache) -> Result<()> {
         cache.bytes(),
         gpu.adapter().name
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fit, free_memory, too_large};
+
+    #[test]
+    fn what_does_not_fit_is_told_with_what_helps() {
+        let fit = Fit { weights: 600 << 20, cache: 100 << 20, activations: 1 << 20 };
+        let told = too_large(&fit, 512 << 20, "llvmpipe", 150 << 20).to_string();
+        assert_eq!(
+            told,
+            "the model needs 600 MiB of weights, 100 of keys and values and about 1 for a run, but \
+             llvmpipe has 512 MiB of memory free: try --quantize q4_0 (weights of 150 MiB), a \
+             smaller --context, --cache-type f16"
+        );
+        let fit = Fit { weights: 100 << 20, cache: 1 << 20, activations: 0 };
+        let told = too_large(&fit, 64 << 20, "llvmpipe", 100 << 20).to_string();
+        assert!(told.ends_with("try a smaller model"), "{told}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_tells_what_is_free() {
+        assert!(free_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
 }

@@ -1,6 +1,7 @@
 //! A model in use: its caches, its rows, and the plans that run over them.
 
 mod observe;
+mod stored;
 
 pub use observe::{Activation, Observed};
 
@@ -90,7 +91,7 @@ impl Session {
             engine.create(cache.k, cache.bytes())?;
             engine.create(cache.v, cache.bytes())?;
         }
-        let chunk = options.chunk.unwrap_or_else(|| chunk_rows(&model)).max(1);
+        let chunk = options.chunk.unwrap_or_else(|| chunk_rows(&model.config)).max(1);
         let (rows, targets, log_probs) = (BufferId::fresh(), BufferId::fresh(), BufferId::fresh());
         engine.create(rows, (chunk * size_of::<Row>()) as u64)?;
         engine.create(targets, chunk as u64 * 4)?;
