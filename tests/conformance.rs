@@ -6,6 +6,8 @@ mod edits;
 mod generate;
 #[path = "conformance/hooks.rs"]
 mod hooks;
+#[path = "conformance/saved.rs"]
+mod saved;
 
 use std::path::{Path, PathBuf};
 

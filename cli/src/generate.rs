@@ -20,6 +20,12 @@ pub(crate) struct Generate {
     max_new_tokens: usize,
     #[command(flatten)]
     drawing: DrawOptions,
+    /// Keep what was read and drawn in this file, for --load-cache
+    #[arg(long, value_name = "FILE")]
+    save_cache: Option<PathBuf>,
+    /// Do not read again what the prompt shares with the text kept in this file
+    #[arg(long, value_name = "FILE")]
+    load_cache: Option<PathBuf>,
     /// Print one JSON object instead of the text
     #[arg(long)]
     json: bool,
@@ -58,29 +64,40 @@ impl Prompt {
 impl Generate {
     pub(crate) async fn run(&self) -> Result<()> {
         // What can be found wrong without the model is, before it is loaded.
-        let request = self.drawing.request(self.max_new_tokens)?;
+        let mut request = self.drawing.request(self.max_new_tokens)?;
+        request.reuse_prefix = self.load_cache.is_some();
         let text = self.prompt.text()?;
         let ids = self.prompt.tokens.as_ref().map(TokenList::ids).transpose()?;
         let (mut llm, load) = self.model.load().await?;
         self.drawing.check(&llm)?;
+        if let Some(file) = &self.load_cache {
+            llm.load_cache(file)?;
+        }
         let prompt = match ids {
             Some(ids) => ids,
             None => llm.encode(&text.unwrap_or_default(), self.text.encode())?,
         };
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
         let drawn = drawing::draw(&mut llm, &prompt, &request, load, shown).await?;
+        if let Some(file) = &self.save_cache {
+            llm.save_cache(file).await?;
+        }
         if self.json {
             return drawn.json(&llm, &prompt, &request);
         }
         let generation = &drawn.generation;
         show_end(generation)?;
         output::note(&format!(
-            "{} tokens ({}), {} tok/s, {}, seed {}",
+            "{} tokens ({}), {} tok/s, {}, seed {}{}",
             generation.tokens.len(),
             format!("{:?}", generation.finish).to_lowercase(),
             output::shown(drawn.times.decode_tok_s),
             output::place(llm.adapter()),
-            request.sampling.seed
+            request.sampling.seed,
+            match generation.reused {
+                0 => String::new(),
+                reused => format!(", {reused} tokens from the cache"),
+            }
         ));
         Ok(())
     }

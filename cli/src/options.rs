@@ -179,6 +179,7 @@ impl ModelOptions {
             backend,
             context: self.context,
             sequences: 1,
+            planned: Some(crate::output::planned),
             cache: match self.cache_type {
                 CacheType::F32 => CacheFormat::F32,
                 CacheType::F16 => CacheFormat::F16,

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use pellucid::gpu::{Adapter, Counters};
+use pellucid::model::Fit;
 use pellucid::{Error, Result};
 use serde::Serialize;
 
@@ -49,6 +50,16 @@ pub(crate) fn one_line(message: &impl Display) -> String {
     let text = message.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ")
+}
+
+/// What a model will take, before it is loaded.
+pub(crate) fn planned(adapter: &Adapter, fit: &Fit) {
+    let parts = [fit.weights, fit.cache, fit.activations].map(HumanBytes);
+    let [weights, cache, activations] = parts;
+    note(&format!(
+        "loading {weights} of weights; {cache} for keys and values, about {activations} for a run, on {}",
+        place(Some(adapter))
+    ));
 }
 
 /// A bar for the loading of a model; nothing unless standard error is a terminal.

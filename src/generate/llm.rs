@@ -49,6 +49,8 @@ pub struct Options {
     pub cache: CacheFormat,
     /// Store the weights in this format instead of the file's.
     pub quantize: Option<Format>,
+    /// Hears what the model will take on which adapter, before it is loaded there.
+    pub planned: Option<fn(&Adapter, &Fit)>,
 }
 
 impl Default for Options {
@@ -59,6 +61,7 @@ impl Default for Options {
             sequences: 1,
             cache: CacheFormat::F32,
             quantize: None,
+            planned: None,
         }
     }
 }
@@ -83,6 +86,7 @@ pub struct Llm {
     tokenizer: Option<Tokenizer>,
     chat: Option<ChatTemplate>,
     known: Known,
+    fingerprint: String,
 }
 
 impl Llm {
@@ -100,13 +104,18 @@ impl Llm {
         let checkpoint = Checkpoint::open(path.as_ref())?;
         let tokenizer = checkpoint.tokenizer()?;
         let config = checkpoint.config().clone();
+        let fingerprint = match options.quantize {
+            Some(format) => format!("{} as {format}", checkpoint.fingerprint()?),
+            None => checkpoint.fingerprint()?,
+        };
         let chat = match &tokenizer {
             Some(tokenizer) => checkpoint.chat(tokenizer)?,
             None => None,
         };
         let runner = Runner::open(&checkpoint, options, progress).await?;
         let options = options.clone();
-        Ok(Self { checkpoint, options, runner, config, tokenizer, chat, known: Known::default() })
+        let known = Known::default();
+        Ok(Self { checkpoint, options, runner, config, tokenizer, chat, known, fingerprint })
     }
 
     /// Opens a device anew and loads the model onto it, in place of one that was lost. A
@@ -195,6 +204,14 @@ impl Llm {
     /// Notes the tokens whose keys and values are now in the caches.
     pub(super) fn remember(&mut self, tokens: Vec<u32>) {
         self.known = Known::new(tokens);
+    }
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     pub(super) fn runner(&self) -> &Runner {

@@ -5,6 +5,7 @@ mod decode;
 mod llm;
 mod prefix;
 mod runner;
+mod saved;
 mod score;
 mod stop;
 mod stream;

@@ -9,6 +9,10 @@ impl Known {
         Self(tokens)
     }
 
+    pub(super) fn tokens(&self) -> &[u32] {
+        &self.0
+    }
+
     /// How many of a prompt's first tokens need not be read again. Its last one always is: the
     /// first drawn token is predicted from it.
     pub(super) fn shared(&self, prompt: &[u32]) -> usize {

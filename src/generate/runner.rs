@@ -70,13 +70,9 @@ impl Runner {
             chunk: None,
         };
         let fit = model::plan(&gpu, checkpoint, load, &session)?;
-        log::info!(
-            "{} bytes of weights, {} of keys and values and {} of activations on {}",
-            fit.weights,
-            fit.cache,
-            fit.activations,
-            gpu.adapter().name
-        );
+        if let Some(planned) = options.planned {
+            planned(gpu.adapter(), &fit);
+        }
         let choices = Choices::defaults(gpu.caps());
         let mut engine = Engine::new(gpu);
         let model = model::Model::load(&mut engine, checkpoint, load, progress)?;

@@ -28,6 +28,13 @@ pub struct Fit {
     pub activations: u64,
 }
 
+impl Fit {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.cache + self.activations
+    }
+}
+
 impl Model {
     /// Puts a checkpoint's weights on the device; `progress` hears bytes done and bytes in all.
     ///

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Gpu, shared_places};
+use crate::names::Format;
 use crate::ops::{Cache, CacheFormat, Choices};
 use crate::weights::Checkpoint;
 
@@ -69,12 +70,12 @@ pub(super) fn chunk_rows(config: &Config, options: &SessionOptions) -> Result<us
 }
 
 /// What a model, its caches and its activations will take on a device, checked against the device's
-/// limits before anything is allocated. Activations are those of reading a prompt and of drawing
-/// from it, as a dry recording of both tells.
+/// limits, and against the memory that is free where that is known, before anything is allocated.
+/// Activations are those of reading a prompt and of drawing from it, as a dry recording of both tells.
 ///
 /// # Errors
-/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for a buffer over the limits;
-/// for a cache it names the largest context that fits.
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for what does not fit; that
+/// one names the options that help.
 pub fn plan(
     gpu: &Gpu,
     checkpoint: &Checkpoint,
@@ -92,11 +93,54 @@ pub fn plan(
             gpu.adapter().name
         )));
     }
-    Ok(Fit {
+    let fit = Fit {
         weights: model.bytes(),
         cache: 2 * cache.bytes() * checkpoint.config().layers as u64,
         activations: places.iter().sum(),
-    })
+    };
+    // A software adapter keeps all in the machine's own memory; what others have free is not told.
+    if gpu.caps().software
+        && let Some(free) = free_memory()
+        && fit.total() > free
+    {
+        let smaller = LoadOptions { quantize: Some(Format::Q4_0) };
+        let smallest = Model::named(checkpoint, smaller, gpu.caps())?.bytes();
+        return Err(too_large(&fit, free, &gpu.adapter().name, smallest));
+    }
+    Ok(fit)
+}
+
+/// The bytes that programs may still take, with what can be swapped out; `None` where the system
+/// does not say so in Linux's way.
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    };
+    Some((field("MemAvailable")? + field("SwapFree").unwrap_or(0)) << 10)
+}
+
+/// What is said of a model over the free memory; `smallest` is what its weights take as `Q4_0`.
+fn too_large(fit: &Fit, free: u64, adapter: &str, smallest: u64) -> Error {
+    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
+    let mut ways = Vec::new();
+    if smallest < fit.weights {
+        ways.push(format!("--quantize q4_0 (weights of {} MiB)", mb(smallest)));
+    }
+    if fit.cache > fit.total() / 10 {
+        ways.push("a smaller --context".to_owned());
+        ways.push("--cache-type f16".to_owned());
+    }
+    let ways = if ways.is_empty() { vec!["a smaller model".to_owned()] } else { ways };
+    Error::Memory(format!(
+        "the model needs {} MiB of weights, {} of keys and values and about {} for a run, but {adapter} has {} MiB of memory free: try {}",
+        mb(fit.weights),
+        mb(fit.cache),
+        mb(fit.activations),
+        free >> 20,
+        ways.join(", ")
+    ))
 }
 
 /// The bytes of the buffers that hold activations while a prompt is read and continued.
@@ -142,4 +186,30 @@ pub(super) fn check_cache(gpu: &Gpu, cache: &Cache) -> Result<()> {
         cache.bytes(),
         gpu.adapter().name
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fit, free_memory, too_large};
+
+    #[test]
+    fn what_does_not_fit_is_told_with_what_helps() {
+        let fit = Fit { weights: 600 << 20, cache: 100 << 20, activations: 1 << 20 };
+        let told = too_large(&fit, 512 << 20, "llvmpipe", 150 << 20).to_string();
+        assert_eq!(
+            told,
+            "the model needs 600 MiB of weights, 100 of keys and values and about 1 for a run, but \
+             llvmpipe has 512 MiB of memory free: try --quantize q4_0 (weights of 150 MiB), a \
+             smaller --context, --cache-type f16"
+        );
+        let fit = Fit { weights: 100 << 20, cache: 1 << 20, activations: 0 };
+        let told = too_large(&fit, 64 << 20, "llvmpipe", 100 << 20).to_string();
+        assert!(told.ends_with("try a smaller model"), "{told}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_tells_what_is_free() {
+        assert!(free_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
 }

@@ -1,6 +1,7 @@
 //! A model in use: its caches, its rows, and the plans that run over them.
 
 mod observe;
+mod stored;
 
 pub use observe::{Activation, Observed};
 

@@ -48,6 +48,24 @@ impl Cache {
         }
     }
 
+    /// Keys and values of one layer, of the first `tokens`: (tokens, K, D) each.
+    pub(crate) fn layer(&self, layer: usize, tokens: usize) -> [&[f64]; 2] {
+        let KeysValues { keys, values } = &self.layers[layer];
+        [keys, values].map(|part| &part[..(tokens * self.width).min(part.len())])
+    }
+
+    /// Sets one layer to what [`Cache::layer`] gave of `tokens` tokens; all layers must follow.
+    pub(crate) fn restore(
+        &mut self,
+        layer: usize,
+        tokens: usize,
+        keys: Vec<f64>,
+        values: Vec<f64>,
+    ) {
+        self.layers[layer] = KeysValues { keys, values };
+        self.tokens = tokens;
+    }
+
     /// Whether it was made for a model of these sizes.
     pub(super) fn fits(&self, layers: usize, width: usize) -> bool {
         self.layers.len() == layers && self.width == width

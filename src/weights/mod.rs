@@ -14,6 +14,7 @@ use crate::text::{Bpe, ChatTemplate, SentencePiece, Tokenizer};
 
 mod blocks;
 mod fields;
+mod fingerprint;
 mod folder;
 mod gguf;
 mod gguf_config;
@@ -31,6 +32,7 @@ mod source;
 mod tests;
 
 pub use blocks::{dequantize, planes, quantize};
+pub(crate) use fingerprint::Hash;
 pub use matrix::Matrix;
 pub use parts::Part;
 

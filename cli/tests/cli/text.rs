@@ -187,3 +187,25 @@ fn a_conversation_that_fills_the_context_says_how_to_go_on() {
                (this model's most is 40)";
     assert_eq!(text.matches(way).count(), 2, "{text}");
 }
+
+#[test]
+fn a_prompt_is_kept_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model_with_text(folder.path());
+    let file = folder.path().join("prompt.cache");
+    let run = |args: &[&str], prompt: &str| {
+        let mut command = pellucid(&["generate", "--max-new-tokens", "3", "--ignore-eos"]);
+        command.args(args).arg(&file).args([prompt, "--backend", "cpu", "--model"]).arg(&path);
+        command.output().unwrap()
+    };
+    let missing = failure(&run(&["--load-cache"], "abc"));
+    assert!(missing.contains("prompt.cache: "), "{missing}");
+    let saved = json(&run(&["--json", "--save-cache"], "abcdefgh"));
+    let loaded = json(&run(&["--json", "--load-cache"], "abcdefgh"));
+    assert_eq!((&loaded["tokens"], &loaded["text"]), (&saved["tokens"], &saved["text"]));
+    let told = run(&["--load-cache"], "abcdefxy");
+    assert!(stderr(&told).contains(", 6 tokens from the cache"), "{}", stderr(&told));
+    std::fs::write(&file, "something else").unwrap();
+    let foreign = failure(&run(&["--load-cache"], "abc"));
+    assert!(foreign.ends_with("prompt.cache: is no saved prompt cache of this version"));
+}

@@ -1,0 +1,109 @@
+//! Prompt caches in files: the same continuation, and a clear word on every file that is not one.
+
+use std::path::Path;
+
+use pellucid::generate::{Backend, Generation, Llm, Options, Request};
+use pellucid::gpu::AdapterChoice;
+use pellucid::ops::CacheFormat;
+use pollster::block_on;
+
+use super::folder;
+
+const PROMPT: [u32; 9] = [3, 1, 4, 1, 5, 9, 2, 6, 5];
+
+fn load(name: &str, options: &Options) -> Llm {
+    block_on(Llm::load(folder().join(name), options, &mut |_, _| {})).unwrap()
+}
+
+fn on(backend: &Backend) -> Options {
+    Options { backend: backend.clone(), ..Options::default() }
+}
+
+fn gpu() -> Backend {
+    Backend::Gpu(AdapterChoice::default())
+}
+
+fn generate(llm: &mut Llm, prompt: &[u32]) -> Generation {
+    let request = Request {
+        max_new_tokens: 6,
+        ignore_eos: true,
+        reuse_prefix: true,
+        logprobs: Some(1),
+        ..Request::default()
+    };
+    block_on(llm.generate(prompt, &request, &mut |_| {})).unwrap().0
+}
+
+#[test]
+fn a_restored_cache_goes_on_alike() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("prompt.cache");
+    let f16 = Options { cache: CacheFormat::F16, ..on(&gpu()) };
+    for options in [on(&gpu()), f16, on(&Backend::Cpu)] {
+        for name in ["gpt2", "llama"] {
+            let mut llm = load(name, &options);
+            let first = generate(&mut llm, &PROMPT);
+            assert_eq!(block_on(llm.save_cache(&file)).unwrap(), PROMPT.len() + 5);
+            let longer = [&PROMPT[..], &first.tokens, &[7]].concat();
+            let expected = generate(&mut llm, &longer);
+            assert_eq!(expected.reused, PROMPT.len() + 5);
+
+            let mut other = load(name, &options);
+            assert_eq!(other.load_cache(&file).unwrap(), PROMPT.len() + 5);
+            let found = generate(&mut other, &longer);
+            assert_eq!(found.reused, expected.reused, "{name}");
+            // The same portions are read, so the bits are the same.
+            assert_eq!((found.tokens, found.logprobs), (expected.tokens, expected.logprobs));
+        }
+    }
+    let left: Vec<_> = place.path().read_dir().unwrap().map(|entry| entry.unwrap()).collect();
+    assert_eq!(left.len(), 1, "only the file itself is left: {left:?}");
+}
+
+#[test]
+fn what_is_no_cache_of_this_model_is_refused_by_name() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("prompt.cache");
+    let cpu = on(&Backend::Cpu);
+    let mut llm = load("llama", &cpu);
+    generate(&mut llm, &PROMPT);
+    block_on(llm.save_cache(&file)).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+
+    let refusal = |llm: &mut Llm, path: &Path| {
+        let message = llm.load_cache(path).unwrap_err().to_string();
+        assert!(message.starts_with(&path.display().to_string()), "{message}");
+        message
+    };
+    assert!(refusal(&mut load("gpt2", &cpu), &file).contains("by another model"));
+    assert!(refusal(&mut load("llama", &on(&gpu())), &file).contains("with another --cache-type"));
+    let small = Options { context: Some(10), ..cpu };
+    let message = load("llama", &small).load_cache(&file).unwrap_err().to_string();
+    assert!(message.starts_with("14 tokens do not fit into a context of 10"), "{message}");
+
+    let damaged = place.path().join("damaged.cache");
+    let mut with = |bytes: &[u8]| {
+        std::fs::write(&damaged, bytes).unwrap();
+        refusal(&mut llm, &damaged)
+    };
+    assert!(with(b"PELLUCIDITY").contains("is no saved prompt cache"));
+    assert!(with(b"GGUF").contains("is no saved prompt cache"));
+    for end in (0..whole.len()).step_by(61).chain([whole.len() - 1]) {
+        with(&whole[..end]);
+    }
+    assert!(with(&[&whole[..], &[0]].concat()).contains("which is not what it claims"));
+    for at in (0..whole.len()).step_by(199) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        with(&flipped);
+    }
+    let mut flipped = whole.clone();
+    flipped[whole.len() - 20] ^= 1;
+    assert!(with(&flipped).contains("is damaged: its contents do not match"));
+    // What could not be restored is not believed.
+    assert_eq!(generate(&mut llm, &PROMPT).reused, 0);
+
+    let nowhere = place.path().join("no/such/folder/prompt.cache");
+    let message = block_on(llm.save_cache(&nowhere)).unwrap_err().to_string();
+    assert!(message.starts_with(&nowhere.display().to_string()), "{message}");
+}
