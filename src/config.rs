@@ -113,7 +113,7 @@ pub enum RopeScaling {
     },
     /// A divisor for each pair, as GGUF's `rope_freqs.weight` gives; `rotated / 2` values.
     Factors(Vec<f32>),
-    /// `YaRN`: slow pairs divided by the factor, fast ones kept, a ramp over the pairs between.
+    /// YaRN: slow pairs divided by the factor, fast ones kept, a ramp over the pairs between.
     Yarn {
         /// The divisor of slow pairs.
         factor: f64,
@@ -128,7 +128,7 @@ pub enum RopeScaling {
         /// Turned queries and keys are longer by this factor.
         amplitude: f64,
     },
-    /// `LongRoPE`: a divisor for each pair, of two sets; `rotated / 2` values each.
+    /// LongRoPE: a divisor for each pair, of two sets; `rotated / 2` values each.
     ///
     /// The context in use decides, since one cache cannot hold keys turned either way.
     Long {
@@ -240,8 +240,8 @@ impl Config {
 impl Rope {
     /// How each pair turns where `context` positions are in use.
     ///
-    /// Sources: Su et al. 2021 (`RoFormer`); Llama 3.1; Peng et al. 2023 (`YaRN`); Ding et al. 2024
-    /// (`LongRoPE`).
+    /// Sources: Su et al. 2021 (`RoFormer`); Llama 3.1; Peng et al. 2023 (YaRN); Ding et al. 2024
+    /// (LongRoPE).
     pub fn rotation(&self, context: usize) -> Rotation {
         let scaled = |i: usize| {
             let plain = self.base.powf(-2.0 * i as f64 / self.rotated as f64);
@@ -273,7 +273,7 @@ impl Rope {
         Rotation { frequencies: (0..self.rotated / 2).map(scaled).collect(), amplitude }
     }
 
-    /// `YaRN`'s ramp over the pairs: 0 where they are kept, 1 where they are divided.
+    /// YaRN's ramp over the pairs: 0 where they are kept, 1 where they are divided.
     fn ramp(&self, i: usize) -> f64 {
         let RopeScaling::Yarn { fast, slow, original_context, whole, .. } = &self.scaling else {
             return 0.0;

@@ -70,7 +70,7 @@ fn cases() -> Vec<(PathBuf, Value)> {
         .filter(|path| path.join("golden.json").exists() && !path.ends_with("smollm2"))
         .collect();
     cases.sort();
-    assert!(cases.len() >= 15, "the golden models are missing");
+    assert!(cases.len() >= 30, "the golden models are missing");
     cases
         .into_iter()
         .map(|case| {
@@ -115,7 +115,7 @@ fn log_probabilities_of_every_family() {
 /// Several sequences in one batch of ragged rows score as each does alone.
 #[test]
 fn batches_equal_single_sequences() {
-    for case in ["gpt2", "llama", "mistral", "qwen3"] {
+    for case in ["gpt2", "llama", "mistral", "qwen3", "gemma3", "phi3", "gptj"] {
         let case = folder().join(case);
         let golden: Value =
             serde_json::from_str(&std::fs::read_to_string(case.join("golden.json")).unwrap())

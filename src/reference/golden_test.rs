@@ -181,7 +181,9 @@ fn hooks_come_in_order_and_looking_changes_nothing() {
             assert!(known.any(|next| next == *hook), "{name}: {hook} is out of order");
         }
         let in_layer = seen.iter().filter(|hook| hook.layer() == Some(0)).count();
-        for (known, hooks) in [("gpt2", 18), ("gpt2-attn-only", 12), ("llama", 21)] {
+        let counts =
+            [("gpt2", 18), ("gpt2-attn-only", 12), ("llama", 21), ("gemma2", 25), ("neox", 19)];
+        for (known, hooks) in counts {
             assert!(name != known || in_layer == hooks, "{name}: {in_layer} hooks in a layer");
         }
     }
@@ -210,7 +212,7 @@ fn the_stream_is_the_sum_of_what_is_written_to_it() {
 
 #[test]
 fn an_edit_of_any_value_reaches_the_logits() {
-    for name in ["gpt2", "llama"] {
+    for name in ["gpt2", "llama", "gemma2", "neox"] {
         let model = model(name);
         let tokens = [5, 3, 8, 1];
         let plain = run(&model, &tokens, &mut ());

@@ -18,7 +18,7 @@ const SIZES: SizeNames = SizeNames {
     rotated: "rope.dimension_count",
 };
 
-/// The divisors of the rotary frequencies, one a pair; and the two sets of `LongRoPE`.
+/// The divisors of the rotary frequencies, one a pair; and the two sets of LongRoPE.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 const SHORT_FACTORS: &str = "rope_factors_short.weight";
 const LONG_FACTORS: &str = "rope_factors_long.weight";
@@ -214,7 +214,7 @@ fn rope(fields: Fields<'_>, source: &Source, entries: &Entries, head_width: usiz
     Ok(Rope { base, rotated, scaling })
 }
 
-/// `YaRN`: Peng et al. 2023.
+/// YaRN: Peng et al. 2023.
 fn yarn(fields: Fields<'_>, base: f64) -> Result<RopeScaling> {
     let missing = |key: &str| fields.bad(key, "is missing, though the rotary scaling is yarn");
     let factor = fields.positive("rope.scaling.factor")?;

@@ -150,7 +150,7 @@ fn original(fields: Fields<'_>, inner: Fields<'_>, sizes: Sizes) -> Result<f64> 
     })
 }
 
-/// `YaRN`: Peng et al. 2023.
+/// YaRN: Peng et al. 2023.
 fn yarn(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScaling> {
     let Object { name, inner } = object;
     let original_context = original(fields, inner, sizes)?;
@@ -177,7 +177,7 @@ fn yarn(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScal
     Ok(RopeScaling::Yarn { factor, fast, slow, original_context, whole, amplitude })
 }
 
-/// `LongRoPE`: Ding et al. 2024, as Phi-3 has it.
+/// LongRoPE: Ding et al. 2024, as Phi-3 has it.
 fn long(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScaling> {
     let Object { name, inner } = object;
     let pairs = sizes.rotated / 2;
@@ -202,7 +202,7 @@ fn long(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScal
     Ok(RopeScaling::Long { short, long, original_context: original as usize, amplitude })
 }
 
-/// By how much `LongRoPE` lengthens turned queries and keys, where the file does not say.
+/// By how much LongRoPE lengthens turned queries and keys, where the file does not say.
 fn long_amplitude(factor: f64, original: f64) -> f64 {
     if factor <= 1.0 || original <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() }
 }

@@ -197,7 +197,7 @@ fn a_full_context_is_a_clear_end() {
 /// The reference writes the same tokens, for machines without an adapter.
 #[test]
 fn the_reference_writes_the_same() {
-    for case in ["gpt2", "llama"] {
+    for case in ["gpt2", "llama", "gemma2"] {
         let case = folder().join(case);
         let mut device = load(&case, Options::default());
         let options = Options { backend: Backend::Cpu, ..Options::default() };

@@ -94,7 +94,7 @@ fn every_value_of_every_family_is_the_references() {
 /// Rows that follow others, in the second of two sequences, whose caches hold different texts.
 #[test]
 fn values_of_later_rows_see_their_own_sequence() {
-    for name in ["gpt2", "llama", "mistral", "qwen3-window"] {
+    for name in ["gpt2", "llama", "mistral", "qwen3-window", "gemma3", "neox"] {
         let options = SessionOptions { sequences: 2, ..SessionOptions::default() };
         let (mut session, reference) = open(&folder().join(name), options);
         let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
@@ -124,7 +124,7 @@ fn keys_in_half_floats_read_back_rounded() {
 
 #[test]
 fn named_values_are_the_independent_engines() {
-    for name in ["gpt2", "llama"] {
+    for name in ["gpt2", "llama", "neox", "gptj", "gemma2"] {
         let (mut session, _) = open(&folder().join(name), SessionOptions::default());
         let golden = golden(name);
         let tokens = ids(&golden["sequences"][0]["tokens"]);
@@ -170,7 +170,7 @@ fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) -> String {
 
 #[test]
 fn without_hooks_the_recording_is_the_same_and_copies_are_all_that_reading_adds() {
-    for name in ["gpt2", "gpt2-attn-only", "llama", "qwen3"] {
+    for name in ["gpt2", "gpt2-attn-only", "llama", "qwen3", "gemma2", "neox"] {
         let (mut session, reference) = open(&folder().join(name), SessionOptions::default());
         let all = hooks(&reference.config);
         let written: Vec<Hook> = all.iter().filter(|hook| copied(**hook)).copied().collect();
@@ -199,7 +199,7 @@ fn without_hooks_the_recording_is_the_same_and_copies_are_all_that_reading_adds(
 
 #[test]
 fn fused_and_unfused_attention_are_equal() {
-    for name in ["gpt2-odd", "llama", "mistral", "qwen3-window"] {
+    for name in ["gpt2-odd", "llama", "mistral", "qwen3-window", "gemma2", "gpt-neo"] {
         let (mut session, reference) = open(&folder().join(name), SessionOptions::default());
         let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
         for rows in [&rows(&tokens, 0)[..], &rows(&tokens, 0)[tokens.len() - 2..]] {
@@ -229,6 +229,11 @@ fn a_value_that_a_model_does_not_have_is_an_error_that_says_why() {
         ("gpt2-attn-only", Hook::ResidMid(0), "attention only"),
         ("gpt2-attn-only", Hook::MlpPreLinear(0), "attention only"),
         ("gpt2", Hook::Z(7), "2 layers"),
+        ("neox", Hook::ResidMid(1), "side by side"),
+        ("gptj", Hook::PosEmbed, "turns queries"),
+        ("llama", Hook::Ln1PostScale(0), "attention gives is added as it is"),
+        ("llama", Hook::Ln2PostNormalized(0), "perceptron gives is added as it is"),
+        ("gpt2-attn-only", Hook::Ln2PostScale(0), "attention only"),
     ];
     for (name, hook, why) in unlike {
         let (mut session, reference) = open(&folder().join(name), SessionOptions::default());
@@ -286,6 +291,8 @@ fn comparing_names_the_first_value_that_differs() {
         ("llama", "model.layers.0.self_attn.o_proj.weight", Hook::Result(0)),
         ("llama", "model.layers.1.mlp.up_proj.weight", Hook::MlpPreLinear(1)),
         ("qwen3", "model.layers.0.self_attn.k_norm.weight", Hook::RotK(0)),
+        ("gemma2", "model.layers.1.post_attention_layernorm.weight", Hook::AttnOut(1)),
+        ("neox", "gpt_neox.layers.1.post_attention_layernorm.bias", Hook::MlpPre(1)),
     ];
     for (name, tensor, hook) in sabotaged {
         let (mut session, _) = open(&folder().join(name), SessionOptions::default());
@@ -301,6 +308,23 @@ fn comparing_names_the_first_value_that_differs() {
     let (_, other) = open(&folder().join("llama"), SessionOptions::default());
     let error = block_on(compare(&mut session, &other, &[1], 1e-4)).unwrap_err();
     assert!(matches!(error, Error::Input(_)), "{error}");
+}
+
+/// One cache cannot hold keys turned either way, so the context in use decides.
+#[test]
+fn a_rotation_may_depend_on_the_context_in_use() {
+    let tokens = ids(&golden("phi3-long")["sequences"][1]["tokens"]);
+    let mut logits = Vec::new();
+    for context in [20, 21, 40] {
+        let options = SessionOptions { context: Some(context), ..SessionOptions::default() };
+        let (mut session, reference) = open(&folder().join("phi3-long"), options);
+        let comparison = block_on(compare(&mut session, &reference, &tokens, 1e-4)).unwrap();
+        assert_eq!(comparison.first(), None, "a context of {context}\n{comparison}");
+        logits.push(block_on(session.observe(&rows(&tokens, 0), &[])).unwrap().logits);
+    }
+    assert_eq!(logits[1], logits[2]);
+    let long: Vec<f64> = logits[1].iter().map(|x| f64::from(*x)).collect();
+    assert!(error(&logits[0], &long) > 0.01, "up to the original context the short divisors serve");
 }
 
 /// A row by itself, for tests of what a session refuses.

@@ -50,6 +50,13 @@ fn llama(layers: usize) -> Model {
     Model { embed, ..Model::dry(config, Format::Q4_1, MAX_BINDING) }
 }
 
+/// The Llama, with a change.
+fn with(layers: usize, change: fn(&mut Config)) -> Model {
+    let mut config = llama(layers).config;
+    change(&mut config);
+    Model::dry(config, Format::Q4_1, MAX_BINDING)
+}
+
 /// A whole run over some rows: forward, and the logits of the last of them.
 fn record(model: &Model, rows: usize, hooks: &[Hook]) -> Recording {
     let choices = Choices::defaults(&Caps::default());
@@ -219,6 +226,11 @@ fn dispatches_of_a_layer_in_decode() {
     };
     assert!(of_a_layer(gpt2) <= 8, "GPT-2: {}", of_a_layer(gpt2));
     assert!(of_a_layer(llama) <= 9, "Llama: {}", of_a_layer(llama));
+    // A norm after each sub-layer comes between its last map and the stream: two dispatches each.
+    let gemma = |layers| with(layers, |config| config.post_norms = true);
+    assert!(of_a_layer(gemma) <= 13, "Gemma 2: {}", of_a_layer(gemma));
+    let side_by_side = |layers| with(layers, |config| config.parallel = true);
+    assert!(of_a_layer(side_by_side) <= 9, "GPT-NeoX: {}", of_a_layer(side_by_side));
 }
 
 /// The dispatches, all but the names of buffers that outlive the recording.

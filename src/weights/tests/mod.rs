@@ -13,7 +13,9 @@ mod blocks;
 mod configs;
 mod folders;
 mod gguf;
+mod gpts;
 mod hostile;
+mod llamas;
 
 /// A tensor to be written: its name, shape (slowest first), type and bytes.
 #[derive(Clone)]

