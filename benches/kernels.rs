@@ -42,7 +42,7 @@ fn main() {
     let mut engine = Engine::new(gpu);
     let base = Choices::defaults(&caps);
     let lanes = caps.subgroups.filter(|(least, most)| least == most).map_or(0, |(size, _)| size);
-    let shapes = [
+    let shapes: [(usize, usize, usize); 6] = [
         (1, 2304, 768),
         (1, 768, 3072),
         (1, 3072, 576),
@@ -54,6 +54,7 @@ fn main() {
     let chosen = |line: &str| wanted.iter().all(|word| line.contains(word.as_str()));
     for format in Format::ALL {
         for (t, n, k) in shapes {
+            let k = k.next_multiple_of(format.block());
             let title = format!("{format:5} {t:3}x{n}x{k}");
             let variants = variants(&base, t, lanes).into_iter();
             let variants: Vec<_> =

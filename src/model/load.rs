@@ -14,7 +14,8 @@ use super::{Block, Joined, Map, MlpWeights, Model, NormWeights};
 /// How to load.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
-    /// Store every matrix whose width is a multiple of 32 in this format instead of the file's.
+    /// Store every matrix whose width is a multiple of 32 in this format instead of the file's:
+    /// a format that [`quantize`] makes, else loading fails.
     pub quantize: Option<Format>,
 }
 
@@ -343,7 +344,7 @@ impl Loader<'_> {
         if matrix.format == format {
             return Ok(bytes);
         }
-        Ok(quantize(format, &dequantize(matrix.format, &bytes)))
+        quantize(format, &dequantize(matrix.format, &bytes))
     }
 
     fn count(&mut self, bytes: u64) {

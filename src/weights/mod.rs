@@ -15,20 +15,23 @@ use crate::text::{Bpe, Tokenizer};
 mod blocks;
 mod fields;
 mod folder;
+mod gather;
 mod gguf;
 mod gguf_config;
 mod hf_config;
 mod matrix;
 mod parts;
+mod planes;
 mod rope;
 mod safetensors;
 mod source;
 #[cfg(test)]
 mod tests;
 
-pub use blocks::{dequantize, planes, quantize};
+pub use blocks::{dequantize, quantize};
 pub use matrix::Matrix;
 pub use parts::Part;
+pub use planes::planes;
 
 use gguf::Gguf;
 use parts::{Cut, Names};
