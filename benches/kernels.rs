@@ -1,8 +1,10 @@
 //! Times the linear map's variants per format and shape, taking turns, so that a busy machine
-//! slows all alike. Arguments filter: only the lines that contain all of them are timed.
+//! slows all alike; before them, how fast the adapter unpacks each format at best. Arguments filter:
+//! only the lines that contain all of them are timed.
 
 use std::time::Instant;
 
+use pellucid::check;
 use pellucid::gpu::{AdapterChoice, Engine, Gpu, Plan, Recording, Tensor};
 use pellucid::names::Format;
 use pellucid::ops::{Choices, Lanes, Linear, Matmul, Op, Store, Weight};
@@ -42,7 +44,7 @@ fn main() {
     let mut engine = Engine::new(gpu);
     let base = Choices::defaults(&caps);
     let lanes = caps.subgroups.filter(|(least, most)| least == most).map_or(0, |(size, _)| size);
-    let shapes = [
+    let shapes: [(usize, usize, usize); 6] = [
         (1, 2304, 768),
         (1, 768, 3072),
         (1, 3072, 576),
@@ -52,8 +54,12 @@ fn main() {
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let chosen = |line: &str| wanted.iter().all(|word| line.contains(word.as_str()));
+    for (format, rate) in check::measure(&mut engine).unwrap().unpack_gb_s {
+        println!("{format:5} unpacked at {rate:.2} GB/s");
+    }
     for format in Format::ALL {
         for (t, n, k) in shapes {
+            let k = k.next_multiple_of(format.block());
             let title = format!("{format:5} {t:3}x{n}x{k}");
             let variants = variants(&base, t, lanes).into_iter();
             let variants: Vec<_> =

@@ -13,7 +13,8 @@ use super::{Block, Joined, Map, MlpWeights, Model, NormWeights};
 /// How to load.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
-    /// Store every matrix whose width is a multiple of 32 in this format instead of the file's.
+    /// Store every matrix whose width is a multiple of 32 in this format instead of the file's:
+    /// a format that [`quantize`] makes, else loading fails.
     pub quantize: Option<Format>,
 }
 

@@ -239,7 +239,7 @@ impl<'a> Loader<'a> {
         if matrix.format == format {
             return Ok(bytes);
         }
-        Ok(quantize(format, &dequantize(matrix.format, &bytes)))
+        quantize(format, &dequantize(matrix.format, &bytes))
     }
 
     fn count(&mut self, bytes: u64) {

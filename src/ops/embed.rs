@@ -49,8 +49,8 @@ impl Op for Embed<'_> {
             };
             // Without learned positions their slot holds the table, which the kernel then does not touch.
             let table_buffer = piece.planes[0];
-            let program = Program::new(kernel("embed"))
-                .part(table.decoder())
+            let program = table
+                .decode(Program::new(kernel("embed")))
                 .constant("LEARNED", f64::from(u8::from(positions.is_some())));
             recording.push(Dispatch {
                 program: match scale {

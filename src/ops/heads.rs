@@ -71,7 +71,7 @@ impl Op for AttentionResult<'_> {
                 padding: 0,
             };
             recording.push(Dispatch {
-                program: Program::new(kernel(op)).part(weight.decoder()),
+                program: weight.decode(Program::new(kernel(op))),
                 params: bytemuck::bytes_of(&params).to_vec(),
                 groups: vec![
                     vec![Binding::Read(z.buffer), Binding::Write(out.buffer)],

@@ -111,7 +111,7 @@ impl Op for Linear<'_> {
                 (program, [word(piece.rows.div_ceil(n)), word(x.rows.div_ceil(t)), 1])
             };
             let flag = |on: bool| f64::from(u8::from(on));
-            let program = program.part(weight.decoder()).part(part("activation"));
+            let program = weight.decode(program).part(part("activation"));
             // Without a bias its slot holds x, which the kernel then does not touch.
             let bias_buffer = bias.unwrap_or(*x).buffer;
             let mut groups = vec![

@@ -36,6 +36,7 @@ pub use rows::{Add, CacheRows, Gather, LogProb, ScaleAdd};
 pub use sample::Sample;
 pub use top_k::{Chosen, MAX_TOP_K, TopK};
 pub use weight::{Weight, WeightPart};
+pub(crate) use weight::{decode, word_values};
 
 use crate::error::{Error, Result};
 use crate::gpu::Recording;

@@ -1,10 +1,9 @@
 //! A weight matrix on the device: its format, and where its rows lie.
 
-use crate::gpu::{Binding, BufferId, padded};
+use crate::gpu::{Binding, BufferId, Program, padded};
 use crate::names::Format;
 
 use super::{part, word};
-use crate::gpu::Part;
 
 /// A matrix (rows, columns) of weights, y = W x, in one or more parts split by rows.
 #[derive(Clone, Debug)]
@@ -28,17 +27,27 @@ pub struct WeightPart {
     pub first: usize,
     /// How many rows it holds.
     pub rows: usize,
-    /// One buffer a plane: the words, and scales where the format has them.
+    /// One buffer a plane: the words, and scales where the format has them, with what else the
+    /// words do not hold.
     pub planes: Vec<BufferId>,
 }
 
-/// Weights in a 16-byte word.
-fn per_word(format: Format) -> usize {
+/// How many weights a kernel decodes at once: `WORD` of the format's part.
+pub(crate) fn word_values(format: Format) -> usize {
     match format {
         Format::F32 => 4,
         Format::F16 | Format::Bf16 => 8,
         Format::Q8_0 => 16,
-        Format::Q4_0 | Format::Q4_1 => 32,
+        _ => 32,
+    }
+}
+
+/// Fills a kernel's `weight` slot, and the slots of what fills it.
+pub(crate) fn decode(format: Format, program: Program) -> Program {
+    let program = program.part(part(&format!("weight_{format}")));
+    match format {
+        Format::Q3_K | Format::Q4_K | Format::Q5_K => program.part(part("sixes")),
+        _ => program,
     }
 }
 
@@ -76,6 +85,14 @@ impl Weight {
             Format::Q8_0 => vec![columns, columns / 32 * 2],
             Format::Q4_0 => vec![columns / 2, columns / 32 * 2],
             Format::Q4_1 => vec![columns / 2, columns / 32 * 4],
+            // Two blocks share a record; half of the last one may stay empty.
+            Format::Q5_0 => vec![columns / 2, columns.div_ceil(64) * 12],
+            Format::Q5_1 => vec![columns / 2, columns / 32 * 8],
+            Format::Q2_K => vec![columns / 4, columns / 256 * 20],
+            Format::Q3_K => vec![columns / 4, columns / 256 * 48],
+            Format::Q4_K => vec![columns / 2, columns / 256 * 16],
+            Format::Q5_K => vec![columns / 2, columns / 256 * 48],
+            Format::Q6_K => vec![columns / 2, columns / 256 * 84],
         }
     }
 
@@ -86,19 +103,12 @@ impl Weight {
 
     /// The 16-byte words of a row.
     pub(super) fn words(&self) -> u32 {
-        word(padded(self.columns) / per_word(self.format))
+        word(padded(self.columns) / word_values(self.format))
     }
 
-    /// The part that decodes its format.
-    pub(super) fn decoder(&self) -> &'static Part {
-        part(match self.format {
-            Format::F32 => "weight_f32",
-            Format::F16 => "weight_f16",
-            Format::Bf16 => "weight_bf16",
-            Format::Q8_0 => "weight_q8_0",
-            Format::Q4_0 => "weight_q4_0",
-            Format::Q4_1 => "weight_q4_1",
-        })
+    /// Fills a kernel's `weight` slot.
+    pub(super) fn decode(&self, program: Program) -> Program {
+        decode(self.format, program)
     }
 
     pub(super) fn bindings(part: &WeightPart) -> Vec<Binding> {
@@ -108,5 +118,41 @@ impl Weight {
     /// The bytes that a kernel fetches when it reads every row of a part once.
     pub(super) fn part_bytes(&self, part: &WeightPart) -> u64 {
         (Self::plane_bytes(self.format, self.columns).iter().sum::<usize>() * part.rows) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::planes;
+
+    #[test]
+    fn planes_have_the_size_that_buffers_are_made_with() {
+        for format in Format::ALL {
+            for columns in [256, 512, 1280].into_iter().chain((format.block() == 32).then_some(96))
+            {
+                for rows in [1, 4, 6] {
+                    let packed =
+                        planes(format, columns, &vec![0; format.row_bytes(columns) * rows]);
+                    let sizes = Weight::plane_bytes(format, columns);
+                    assert_eq!(packed.len(), sizes.len(), "{format}");
+                    for (plane, size) in packed.iter().zip(sizes) {
+                        let rows = rows..=rows.next_multiple_of(4);
+                        assert!(rows.map(|rows| rows * size).any(|size| size == plane.len()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_device_reads_at_most_a_fiftieth_more_than_the_file_has() {
+        for format in Format::ALL {
+            for columns in [256, 768, 4096] {
+                let device: usize = Weight::plane_bytes(format, columns).iter().sum();
+                let file = format.row_bytes(columns);
+                assert!(device * 100 <= file * 102, "{format}: {device} bytes for {file}");
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Block formats: to values, from values, and into the GPU's planes.
+//! Block formats: to values, and from values.
 //!
 //! A block of 32 values is, in the file:
 //!
@@ -8,10 +8,13 @@
 //! | `Q4_0` | f16 d, 16 bytes | d (q − 8) |
 //! | `Q4_1` | f16 d, f16 m, 16 bytes | d q + m |
 //!
-//! Byte j of the sixteen holds value j in its low nibble and value j + 16 in its high one.
+//! Byte j of the sixteen holds value j in its low nibble and value j + 16 in its high one. The other
+//! formats are those of `gather.rs`.
 
 use half::{bf16, f16};
 
+use super::gather::push_values;
+use crate::error::{Error, Result};
 use crate::names::Format;
 
 /// Values in a block of the quantised formats.
@@ -46,6 +49,11 @@ pub fn dequantize(format: Format, bytes: &[u8]) -> Vec<f32> {
                 nibbles(&b[4..]).map(move |q| d * f32::from(q) + m)
             })
             .collect(),
+        _ => {
+            let mut values = Vec::with_capacity(blocks.len() * format.block());
+            blocks.for_each(|block| push_values(format, block, &mut values));
+            values
+        }
     }
 }
 
@@ -57,15 +65,22 @@ fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
 /// The bytes of values in a format, rounded as ggml's reference does.
 ///
 /// Values count as whole rows: a last block that is not full is filled with zeros.
-pub fn quantize(format: Format, values: &[f32]) -> Vec<u8> {
-    match format {
+///
+/// # Errors
+/// [`Error::Unsupported`] for the formats that are only read: `Q5_0`, `Q5_1` and `Q2_K` to `Q6_K`.
+pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>> {
+    Ok(match format {
         Format::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Format::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
         Format::Bf16 => values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
         Format::Q8_0 => blockwise(format, values, quantize_q8_0),
         Format::Q4_0 => blockwise(format, values, quantize_q4_0),
         Format::Q4_1 => blockwise(format, values, quantize_q4_1),
-    }
+        _ => {
+            let supported = "f32, f16, bf16, q8_0, q4_0, q4_1";
+            return Err(Error::unsupported(format!("quantising to {format}"), supported));
+        }
+    })
 }
 
 fn blockwise(
@@ -133,49 +148,8 @@ pub(super) fn finite(format: Format, bytes: &[u8]) -> bool {
     match format {
         Format::F32 => blocks.all(|b| word(&b[2..]) & BRAIN != BRAIN),
         Format::Bf16 => blocks.all(|b| word(b) & BRAIN != BRAIN),
-        Format::F16 | Format::Q8_0 | Format::Q4_0 => blocks.all(|b| word(b) & HALF != HALF),
-        Format::Q4_1 => blocks.all(|b| word(b) & HALF != HALF && word(&b[2..]) & HALF != HALF),
-    }
-}
-
-/// Repacks whole rows of `columns` values for the GPU; every row becomes a multiple of 8 values.
-///
-/// - F32, F16, BF16: one plane of the values, each row filled up with zeros.
-/// - `Q8_0`: the signed bytes, 32 a block; then the f16 scales.
-/// - `Q4_0`: the 16 nibble bytes a block; then the f16 scales.
-/// - `Q4_1`: the 16 nibble bytes a block; then the pairs (f16 d, f16 m), 4 bytes a block.
-///
-/// Scales are those of four rows together, block by block, so that a kernel which works on four rows
-/// fetches them in one load; where rows are no multiple of four, zeros stand in.
-///
-/// A partial row at the end is left out.
-pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
-    let row_bytes = format.row_bytes(columns);
-    if row_bytes == 0 {
-        return vec![Vec::new(); if format.block() == 1 { 1 } else { 2 }];
-    }
-    let rows = bytes.chunks_exact(row_bytes);
-    if format.block() == 1 {
-        let padded = format.row_bytes(columns.next_multiple_of(8));
-        let mut plane = Vec::with_capacity(rows.len() * padded);
-        for (index, row) in rows.enumerate() {
-            plane.extend_from_slice(row);
-            plane.resize((index + 1) * padded, 0);
-        }
-        return vec![plane];
-    }
-    // A block starts with its scales; the rest are its quants.
-    let scale_bytes = if format == Format::Q4_1 { 4 } else { 2 };
-    let blocks = columns / format.block();
-    let quant_row = blocks * (format.block_bytes() - scale_bytes);
-    let mut quants = Vec::with_capacity(rows.len() * quant_row);
-    let mut scales = vec![0; rows.len().next_multiple_of(4) * blocks * scale_bytes];
-    for (row, bytes) in rows.enumerate() {
-        for (block, bytes) in bytes.chunks_exact(format.block_bytes()).enumerate() {
-            let at = ((row / 4 * blocks + block) * 4 + row % 4) * scale_bytes;
-            scales[at..at + scale_bytes].copy_from_slice(&bytes[..scale_bytes]);
-            quants.extend_from_slice(&bytes[scale_bytes..]);
+        _ => {
+            blocks.all(|b| b[format.halves()].chunks_exact(2).all(|half| word(half) & HALF != HALF))
         }
     }
-    vec![quants, scales]
 }

@@ -84,7 +84,8 @@ impl Matrix {
         }
         let format = entry.format.ok_or_else(|| {
             bad(format!(
-                "its type {} is not supported; supported: F32, F16, BF16, and in GGUF Q8_0, Q4_0, Q4_1",
+                "its type {} is not supported; supported: F32, F16, BF16, and in GGUF Q8_0, Q4_0, Q4_1, \
+                 Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K",
                 entry.kind
             ))
         })?;

@@ -16,6 +16,7 @@ mod blocks;
 mod fields;
 mod fingerprint;
 mod folder;
+mod gather;
 mod gguf;
 mod gguf_config;
 mod gguf_tokenizer;
@@ -25,16 +26,18 @@ mod hf_llama;
 mod matrix;
 mod names;
 mod parts;
+mod planes;
 mod rope;
 mod safetensors;
 mod source;
 #[cfg(test)]
 mod tests;
 
-pub use blocks::{dequantize, planes, quantize};
+pub use blocks::{dequantize, quantize};
 pub(crate) use fingerprint::Hash;
 pub use matrix::Matrix;
 pub use parts::Part;
+pub use planes::planes;
 
 use gguf::Gguf;
 use names::Names;

@@ -8,7 +8,7 @@ use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::model::{LoadOptions, SessionOptions, plan};
 use pellucid::names::Sampling;
 use pellucid::text::Encode;
-use pellucid::weights::Checkpoint;
+use pellucid::weights::{Checkpoint, Part};
 use pollster::block_on;
 use serde_json::Value;
 
@@ -127,6 +127,37 @@ fn the_plan_of_memory_holds() {
         // The prompt's last row is read with the first step, so that its chunk is a row shorter.
         let (taken, planned) = (taken.activations as f64, planned.activations as f64);
         assert!(taken <= planned && taken > 0.9 * planned, "{name}: {taken} of {planned}");
+    }
+}
+
+/// Files that mix formats, as those named Q4_K_M do: each token fetches what the file holds and a
+/// fiftieth more at most, and formats that differ within a layer cost a dispatch each, two where gate
+/// and up differ, since their product is then a dispatch of its own.
+#[test]
+fn mixed_formats_cost_what_the_file_holds() {
+    for (name, extra) in [("gguf-llama-q4-k-m", 1), ("gguf-llama-other-k", 2 + 2)] {
+        let path = folder().join(name).join("model.gguf");
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let config = checkpoint.config();
+        let mut file = 0;
+        for part in Part::ALL {
+            for layer in 0..if part.in_layer() { config.layers } else { 1 } {
+                if !checkpoint.has(part, layer) {
+                    continue;
+                }
+                let matrix = checkpoint.matrix(part, layer).unwrap();
+                // Of a table that is not the head too, a token is fetched.
+                let rows = if part == Part::Embed && !config.tied_head { 1 } else { matrix.rows };
+                file += (rows * matrix.row_bytes()) as u64;
+            }
+        }
+        let mut llm = load(&path, Options::default());
+        let found = generate(&mut llm, &[5, 9, 2, 7], &greedy(12));
+        let (counters, steps) = found.counters.unwrap();
+        let bytes = counters.weight_bytes / steps as u64;
+        assert!((98 * file..=102 * file).contains(&(100 * bytes)), "{name}: {bytes} for {file}");
+        let dispatches = 9 * config.layers as u64 + 4 + extra;
+        assert_eq!(counters.dispatches, dispatches * steps as u64, "{name}");
     }
 }
 

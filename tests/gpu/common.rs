@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use half::f16;
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Recording, Tensor};
 use pellucid::names::Format;
 use pellucid::ops::{Choices, Lanes, Op, Reduce, Weight};
@@ -140,7 +141,7 @@ impl Device {
         max_binding: u64,
         values: &[f32],
     ) -> (Weight, Vec<f32>) {
-        let bytes = quantize(format, values);
+        let bytes = encoded(format, values);
         let weight = self.weight_of_bytes(format, [rows, columns], max_binding, &bytes);
         (weight, dequantize(format, &bytes))
     }
@@ -218,6 +219,25 @@ impl Device {
         let worst = self.worst.entry(op.to_owned()).or_default();
         *worst = worst.max(error);
     }
+}
+
+/// The bytes of values in a format. For a format that is only read: blocks of any bits, whose scale
+/// and minimum are their first two values, made smaller so that weights are a few units at most.
+fn encoded(format: Format, values: &[f32]) -> Vec<u8> {
+    if let Ok(bytes) = quantize(format, values) {
+        return bytes;
+    }
+    let size = format.block_bytes();
+    let mut bytes = vec![0; values.len() / format.block() * size];
+    for (index, byte) in (0..).zip(&mut bytes) {
+        *byte = noise(values[0].to_bits().into(), 0, 0, index).to_le_bytes()[0];
+    }
+    for (block, values) in bytes.chunks_exact_mut(size).zip(values.chunks(format.block())) {
+        for (half, value) in block[format.halves()].chunks_exact_mut(2).zip(values) {
+            half.copy_from_slice(&f16::from_f32(value / 1000.0).to_le_bytes());
+        }
+    }
+    bytes
 }
 
 /// Prints the largest error of each op when a test is done.

@@ -2,7 +2,7 @@
 
 use pellucid::config::Nonlinearity;
 use pellucid::names::Format;
-use pellucid::ops::{Cache, CacheFormat, Linear, Matmul, Store, Weight};
+use pellucid::ops::{AttentionResult, Cache, CacheFormat, Linear, Matmul, Store, Weight};
 use pellucid::reference as twin;
 
 use crate::common::{Device, Values, wide};
@@ -46,10 +46,10 @@ impl Case {
 
 /// Outputs and inputs that a format can hold: odd where it can, and not multiples of a tile.
 fn shapes(format: Format) -> [[usize; 2]; 3] {
-    if format.block() == 1 {
-        [[2, 7], [34, 20], [250, 516]]
-    } else {
-        [[2, 32], [34, 96], [250, 544]]
+    match format.block() {
+        1 => [[2, 7], [34, 20], [250, 516]],
+        32 => [[2, 32], [34, 96], [250, 544]],
+        block => [[2, block], [34, 3 * block], [250, 2 * block]],
     }
 }
 
@@ -152,17 +152,39 @@ fn every_store() {
 fn hostile_values() {
     let mut device = Device::open();
     for format in Format::ALL {
+        let shape = [50, format.block().max(128)];
         for values in Values::ALL {
             for rows in [1, 12] {
-                check(&mut device, Case { values, ..Case::plain(format, rows, [50, 128]) });
+                check(&mut device, Case { values, ..Case::plain(format, rows, shape) });
             }
         }
         // Halves below 6.1e-5, as values or as scales, are subnormal.
-        let subnormal: Vec<f32> = device.noise(50 * 128).iter().map(|x| x * 5e-5).collect();
-        let (weight, kept) = device.weight(format, [50, 128], u64::MAX, &subnormal);
+        let subnormal: Vec<f32> = device.noise(50 * shape[1]).iter().map(|x| x * 5e-5).collect();
+        let (weight, kept) = device.weight(format, shape, u64::MAX, &subnormal);
         assert!(kept.iter().any(|value| *value != 0.0), "{format} keeps something");
         for rows in [1, 12] {
-            product(&mut device, Case::plain(format, rows, [50, 128]), &weight, &kept);
+            product(&mut device, Case::plain(format, rows, shape), &weight, &kept);
+        }
+    }
+}
+
+/// Heads whose columns begin and end within a word of the output map.
+#[test]
+fn attention_result() {
+    let mut device = Device::open();
+    for format in Format::ALL {
+        for (rows, outputs, heads, inputs) in [(1, 7, 4, 256), (3, 70, 8, 512), (5, 18, 64, 768)] {
+            let values = device.noise(outputs * inputs);
+            for part in [u64::MAX, 8 * 4 * inputs as u64] {
+                let (weight, kept) = device.weight(format, [outputs, inputs], part, &values);
+                let z = device.noise(rows * inputs);
+                let x = device.tensor(rows, inputs, &z);
+                let out = device.output(rows, heads * outputs);
+                device.run(AttentionResult { z: x, weight: &weight, heads, out }, 0);
+                let expected = twin::attention_result(&wide(&z), &kept, heads, outputs);
+                let case = (format, rows, outputs, heads, inputs);
+                device.check("attention_result", &case, &out, &expected);
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ const SHAPES: [(usize, usize); 6] = [(1, 1), (1, 768), (3, 7), (5, 100), (2, 257
 fn embed() {
     let mut device = Device::open();
     for format in Format::ALL {
-        for (vocab, columns) in [(9, 32), (37, 96), (50, 768), (37, 7), (37, 100)] {
+        for (vocab, columns) in [(9, 32), (37, 96), (50, 768), (37, 7), (37, 100), (18, 512)] {
             if columns % format.block() != 0 {
                 continue;
             }

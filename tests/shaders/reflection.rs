@@ -46,7 +46,7 @@ fn record_all(recording: &mut Recording, choices: &Choices) {
         }
         let targets = BufferId::fresh();
         record(recording, choices, LogProb { logits: x, targets, out: BufferId::fresh() });
-        for format in Format::ALL {
+        for format in Format::ALL.into_iter().filter(|format| width % format.block() == 0) {
             let table = Weight::named("table", format, 1000, width, 64 << 10);
             for positions in [None, Some(Tensor::lasting(256, width))] {
                 record(

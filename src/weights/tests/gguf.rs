@@ -15,7 +15,7 @@ pub(super) fn llama() -> Gguf {
         name: "blk.0.attn_q.weight".to_owned(),
         shape: vec![32, 32],
         kind: "Q8_0",
-        bytes: quantize(Format::Q8_0, &quantized),
+        bytes: quantize(Format::Q8_0, &quantized).unwrap(),
     };
     Gguf {
         version: 3,

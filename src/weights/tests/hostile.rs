@@ -110,7 +110,14 @@ fn values_that_are_not_finite_are_refused_when_read() {
         );
         assert!(matrix.read(1..6).is_ok(), "{kind}");
     }
-    for (kind, at, size) in [("Q8_0", 0, 34), ("Q4_0", 0, 18), ("Q4_1", 2, 20)] {
+    for (kind, at, size) in [
+        ("Q8_0", 0, 34),
+        ("Q4_0", 0, 18),
+        ("Q4_1", 2, 20),
+        ("Q5_0", 0, 22),
+        ("Q5_1", 0, 24),
+        ("Q5_1", 2, 24),
+    ] {
         let mut bytes = vec![0; 3 * size];
         bytes[size + at..][..2].copy_from_slice(&[0, 0x7c]);
         let embed =
@@ -122,6 +129,39 @@ fn values_that_are_not_finite_are_refused_when_read() {
         );
         assert!(matrix.read(2..3).is_ok());
     }
+    for (kind, at, size) in [
+        ("Q2_K", 80, 84),
+        ("Q2_K", 82, 84),
+        ("Q3_K", 108, 110),
+        ("Q4_K", 0, 144),
+        ("Q4_K", 2, 144),
+        ("Q5_K", 0, 176),
+        ("Q5_K", 2, 176),
+        ("Q6_K", 208, 210),
+    ] {
+        let mut bytes = vec![0; 32 * size];
+        bytes[5 * size + at..][..2].copy_from_slice(&[1, 0xfc]);
+        let (_folder, path) = hidden_256(kind, bytes.clone()).save();
+        let matrix = Checkpoint::open(&path).unwrap().matrix(Part::Down, 0).unwrap();
+        let error = matrix.read(5..6).unwrap_err().to_string();
+        assert!(error.contains("tensor blk.0.ffn_down.weight: holds"), "{kind}: {error}");
+        assert!(matrix.read(0..5).is_ok() && matrix.read(6..32).is_ok(), "{kind}");
+
+        bytes.pop();
+        let (_folder, path) = hidden_256(kind, bytes).save();
+        let error = refusal(&path);
+        assert!(error.contains("tensor blk.0.ffn_down.weight: its data ends"), "{kind}: {error}");
+    }
+}
+
+/// A Llama with F 256, whose map from there, (32, 256), consists of these bytes.
+fn hidden_256(kind: &'static str, bytes: Vec<u8>) -> Gguf {
+    let name = "blk.0.ffn_down.weight".to_owned();
+    llama()
+        .with("llama.feed_forward_length", Meta::U32(256))
+        .with_tensor(counting("blk.0.ffn_gate.weight", &[256, 32], 0))
+        .with_tensor(counting("blk.0.ffn_up.weight", &[256, 32], 0))
+        .with_tensor(Tensor { name, shape: vec![32, 256], kind, bytes })
 }
 
 #[test]
@@ -259,8 +299,15 @@ fn wrong_gguf_tensors_are_refused_by_name() {
     };
     let norm =
         Tensor { kind: "Q8_0", bytes: vec![0; 34], ..counting("output_norm.weight", &[32], 0) };
-    let cases: [(Gguf, &str); 5] = [
-        (embed("Q4_K", vec![0; 54]), "tensor token_embd.weight: its type Q4_K is not supported"),
+    let cases: [(Gguf, &str); 6] = [
+        (
+            embed("IQ4_XS", vec![0; 51]),
+            "tensor token_embd.weight: its type IQ4_XS is not supported",
+        ),
+        (
+            embed("Q4_K", vec![0; 54]),
+            "tensor token_embd.weight: rows of 32 values are no multiple of q4_k's 256",
+        ),
         (llama().without_tensor("blk.0.ffn_up.weight"), "tensor blk.0.ffn_up.weight: is missing"),
         (llama().with_tensor(norm), "tensor output_norm.weight: its type is Q8_0, but only floats"),
         (

@@ -26,6 +26,7 @@ import itertools
 import json
 import math
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,16 @@ MIXED = {
     "token_embd": ["Q8_0"],
     "attn_q": ["Q4_0", "Q8_0"], "attn_k": ["Q8_0", "Q8_0"], "attn_v": ["Q4_1", "Q8_0"], "attn_output": ["F16", "Q4_1"],
     "ffn_gate": ["Q4_0", "F32"], "ffn_up": ["Q4_0", "F16"], "ffn_down": ["Q4_1", "Q8_0"],
+}  # fmt: skip
+
+# As llama.cpp mixes them in a file called Q4_K_M, and the formats of other names.
+Q4_K_M = dict.fromkeys(MIXED, ["Q4_K", "Q4_K"]) | {
+    "token_embd": ["Q6_K"], "attn_v": ["Q6_K", "Q4_K"], "ffn_down": ["Q6_K", "Q4_K"],
+}  # fmt: skip
+OTHER_K = {
+    "token_embd": ["Q5_K"], "output": ["Q6_K"],
+    "attn_q": ["Q3_K", "Q5_K"], "attn_k": ["Q2_K", "Q5_K"], "attn_v": ["Q5_0", "Q5_K"], "attn_output": ["Q5_1", "Q2_K"],
+    "ffn_gate": ["Q3_K", "Q5_0"], "ffn_up": ["Q3_K", "Q5_1"], "ffn_down": ["Q5_K", "Q3_K"],
 }  # fmt: skip
 
 CASES = {
@@ -229,6 +240,12 @@ CASES = {
     ),
     "gguf-llama": Case(
         rotary(LlamaConfig, 64, 4, 2, 96, 160, tie_word_embeddings=True, rms_norm_eps=0.01), formats=MIXED
+    ),
+    "gguf-llama-q4-k-m": Case(
+        rotary(LlamaConfig, 256, 4, 2, 512, 150, tie_word_embeddings=True, rms_norm_eps=1e-5), formats=Q4_K_M
+    ),
+    "gguf-llama-other-k": Case(
+        rotary(LlamaConfig, 256, 8, 2, 256, 130, tie_word_embeddings=False, rms_norm_eps=1e-5), formats=OTHER_K
     ),
     "gguf-llama-rope-freqs": Case(
         rotary(LlamaConfig, 32, 2, 1, 64, 97, theta=10000.0),
@@ -416,11 +433,33 @@ def save_gguf(case, model, path):
             place = name.split(".")
             form = case.formats[place[-2]][int(place[1]) if place[0] == "blk" else 0]
         form = gguf.GGMLQuantizationType[form]
-        file.add_tensor(name, gguf.quantize(np.ascontiguousarray(values), form), raw_dtype=form)
+        file.add_tensor(name, quantized(values, form), raw_dtype=form)
     file.write_header_to_file()
     file.write_kv_data_to_file()
     file.write_tensors_to_file()
     file.close()
+
+
+def quantized(values, form):
+    """The values in a format. Where gguf cannot quantise: random blocks about as large as the values."""
+    try:
+        return gguf.quantize(np.ascontiguousarray(values), form)
+    except NotImplementedError:
+        block, size = gguf.GGML_QUANT_SIZES[form]
+    random = np.random.default_rng(zlib.crc32(values.tobytes()))
+    blocks = random.integers(0, 256, (values.size // block, size), dtype=np.uint8)
+    # d, and m so large that the mean is about zero: the mean of s times that of q over the mean of t.
+    first, factors = {
+        "Q2_K": (80, [1, 1.5]), "Q3_K": (108, [1]), "Q4_K": (0, [1, 7.5]), "Q5_K": (0, [1, 15.5]), "Q6_K": (208, [1]),
+    }[form.name]  # fmt: skip
+    scales = random.uniform(0.8, 1.25, (len(blocks), 1)) * np.array(factors)
+
+    def deviation(size):
+        blocks[:, first : first + 2 * len(factors)] = (size * scales).astype("<f2").view(np.uint8)
+        return gguf.dequantize(blocks.reshape(1, -1), form).std()
+
+    deviation(1e-3 * values.std() / deviation(1e-3))
+    return blocks.reshape(values.shape[0], -1)
 
 
 def load(case, folder):

@@ -3,7 +3,8 @@
 Run as: python make.py, with gguf and numpy installed. For each format F:
 - F.blocks: blocks of random bytes with finite scales (little-endian, as in a file);
 - F.values: their values, as f32.
-values.f32 are values to quantise, and F.quantized is what comes of them.
+values.f32 are values to quantise, and F.quantized is what comes of them, for the formats that
+Pellucid quantises to.
 """
 
 from pathlib import Path
@@ -14,14 +15,22 @@ from gguf import quants
 
 HERE = Path(__file__).parent
 BLOCKS = 12
-# Bytes of a block, and how many f16 numbers it starts with.
+# Bytes of a block, how many f16 numbers it has, and at which byte.
 FORMATS = {
-    Type.Q8_0: (34, 1),
-    Type.Q4_0: (18, 1),
-    Type.Q4_1: (20, 2),
-    Type.F16: (2, 1),
-    Type.BF16: (2, 0),
+    Type.Q8_0: (34, 1, 0),
+    Type.Q4_0: (18, 1, 0),
+    Type.Q4_1: (20, 2, 0),
+    Type.F16: (2, 1, 0),
+    Type.BF16: (2, 0, 0),
+    Type.Q5_0: (22, 1, 0),
+    Type.Q5_1: (24, 2, 0),
+    Type.Q2_K: (84, 2, 80),
+    Type.Q3_K: (110, 1, 108),
+    Type.Q4_K: (144, 2, 0),
+    Type.Q5_K: (176, 2, 0),
+    Type.Q6_K: (210, 1, 208),
 }
+QUANTIZED = [Type.Q8_0, Type.Q4_0, Type.Q4_1, Type.F16, Type.BF16]
 
 
 def values(random: np.random.Generator) -> np.ndarray:
@@ -38,14 +47,14 @@ def main() -> None:
     random = np.random.default_rng(20240607)
     inputs = values(random)
     inputs.tofile(HERE / "values.f32")
-    for kind, (size, halves) in FORMATS.items():
+    for kind, (size, halves, first) in FORMATS.items():
         name = kind.name.lower()
         count = BLOCKS * 16 if size == 2 else BLOCKS
         blocks = random.integers(0, 256, (count, size), dtype=np.uint8)
         if halves:
             scales = random.standard_normal((len(blocks), halves)) * 0.1
             scales[0] = 6e-8  # The least f16 above zero.
-            blocks[:, : 2 * halves] = scales.astype("<f2").view(np.uint8)
+            blocks[:, first : first + 2 * halves] = scales.astype("<f2").view(np.uint8)
         else:
             # The upper halves of f32 numbers: random bytes would hold infinities.
             floats = random.standard_normal(len(blocks)).astype("<f4")
@@ -53,7 +62,8 @@ def main() -> None:
         blocks.tofile(HERE / f"{name}.blocks")
         rows = blocks.reshape(1, -1)
         quants.dequantize(rows, kind).astype("<f4").tofile(HERE / f"{name}.values")
-        quants.quantize(inputs, kind).tofile(HERE / f"{name}.quantized")
+        if kind in QUANTIZED:
+            quants.quantize(inputs, kind).tofile(HERE / f"{name}.quantized")
 
 
 main()
