@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Mlp};
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Gpu};
+use crate::gpu::Gpu;
 use crate::ops::{Cache, CacheFormat};
 use crate::weights::Checkpoint;
 
@@ -69,16 +69,15 @@ pub(super) fn chunk_rows(model: &Model) -> usize {
 /// allocated; activations are not known before a recording and count as 0.
 ///
 /// # Errors
-/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for a cache over the limits;
-/// that one names the largest context that fits.
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] where the device binds too
+/// little for even four positions of the cache.
 pub fn plan(
     gpu: &Gpu,
     checkpoint: &Checkpoint,
     load: LoadOptions,
     options: &SessionOptions,
 ) -> Result<Fit> {
-    let cache = layer_cache(checkpoint.config(), options)?;
-    check_cache(gpu, &cache)?;
+    let cache = layer_cache(gpu, checkpoint.config(), options)?;
     Ok(Fit {
         weights: device_bytes(checkpoint, load)?,
         cache: 2 * cache.bytes() * checkpoint.config().layers as u64,
@@ -86,29 +85,23 @@ pub fn plan(
     })
 }
 
-/// The shape of one layer's cache; its buffers are named but not made.
-pub(super) fn layer_cache(config: &Config, options: &SessionOptions) -> Result<Cache> {
-    Ok(Cache {
-        k: BufferId::fresh(),
-        v: BufferId::fresh(),
-        format: options.cache,
-        sequences: options.sequences,
-        context: context(config, options.context)?,
-        heads: config.kv_heads,
-        width: config.head_width,
-    })
-}
-
-pub(super) fn check_cache(gpu: &Gpu, cache: &Cache) -> Result<()> {
+/// One layer's cache; its buffers are named but not made.
+///
+/// # Errors
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] where the device binds too
+/// little for even four positions.
+pub(super) fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Result<Cache> {
     let limit = gpu.caps().max_binding.min(gpu.caps().max_buffer);
-    if cache.bytes() <= limit {
-        return Ok(());
+    let shape = [options.sequences, context(config, options.context)?];
+    let heads = [config.kv_heads, config.head_width];
+    let cache = Cache::named(options.cache, shape, heads, limit);
+    if cache.parts.iter().all(|part| cache.part_bytes(part) <= limit) {
+        return Ok(cache);
     }
-    let fits = u128::from(limit) * cache.context as u128 / u128::from(cache.bytes());
     Err(Error::Memory(format!(
-        "a context of {} needs {} bytes of keys a layer, and {} binds {limit}; the largest that fits is --context {fits}",
-        cache.context,
-        cache.bytes(),
+        "the keys of a position take {} bytes a layer for {} sequences, and {} binds {limit}; try fewer sequences or --cache-type f16",
+        cache.position_bytes(),
+        options.sequences,
         gpu.adapter().name
     )))
 }
