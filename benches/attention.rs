@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
-use pellucid::ops::{Attention, Cache, CacheFormat, Choices, Op, Reduce};
+use pellucid::ops::{Attention, Cache, CacheFormat, CachePart, Choices, Fetch, Op, Reduce};
 
 /// Seconds of one run of a plan, `repeat` of them in one submit.
 fn time(engine: &mut Engine, plan: &Plan, extent: u32, repeat: usize) -> f64 {
@@ -15,7 +15,13 @@ fn time(engine: &mut Engine, plan: &Plan, extent: u32, repeat: usize) -> f64 {
     start.elapsed().as_secs_f64() / repeat as f64
 }
 
-fn variants(base: &Choices) -> Vec<(String, Choices)> {
+/// The variants that make sense for this many rows.
+fn variants(base: &Choices, rows: usize) -> Vec<(String, Choices)> {
+    if rows > 8 {
+        return [Fetch::Direct, Fetch::Tiled]
+            .map(|attention| (format!("{attention:?}"), Choices { attention, ..base.clone() }))
+            .to_vec();
+    }
     let mut all = vec![("default".to_owned(), base.clone())];
     all.extend(
         [64, 256].map(|chunk| (format!("chunk {chunk}"), Choices { chunk, ..base.clone() })),
@@ -50,9 +56,9 @@ fn main() {
             continue;
         }
         for format in [CacheFormat::F32, CacheFormat::F16] {
-            let (k, v) = (BufferId::fresh(), BufferId::fresh());
-            let (sequences, context) = (1, 4096);
-            let cache = Cache { k, v, format, sequences, context, heads: kv_heads, width };
+            let context = 4096;
+            let cache = &Cache::named(format, [1, context], [kv_heads, width], u64::MAX);
+            let CachePart { k, v, .. } = cache.parts[0];
             engine.create(k, cache.bytes()).unwrap();
             engine.create(v, cache.bytes()).unwrap();
             let columns = heads * width;
@@ -66,7 +72,7 @@ fn main() {
             engine.write(rows, 0, bytemuck::cast_slice(&places)).unwrap();
             let scale = 1.0 / (width as f64).sqrt();
             let mut contenders = Vec::new();
-            for (name, choices) in variants(&base) {
+            for (name, choices) in variants(&base, count) {
                 let mut recording = Recording::new();
                 let attention =
                     Attention { rows, q, cache, window: None, scale, softcap: None, out };

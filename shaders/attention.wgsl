@@ -3,12 +3,12 @@
 //
 //   rows   (T)          token, position, sequence, step
 //   q      (T, H D)     after rotation
-//   cache  keys and values of every sequence
-//   z      (T, H D)
+//   cache  keys and values of every sequence, positions `first` .. of them
+//   out    (T, H D); where the cache has several parts: (T H S, 4 FOURS + 4), as attention_split
 //
-// One invocation a row and head: it walks the keys first .. position, where first is 0 or what a
-// sliding window leaves. Neighbours read the same keys at the same time, so a GPU fetches each once
-// per subgroup. Query heads share key/value head h K / H. Grid: (T / WG, H).
+// One invocation a row and head: it walks the keys from 0, or from what a sliding window leaves, to
+// its position, four at a time. Neighbours read the same keys at the same time. Query heads share
+// key/value head h K / H. Grid: (T / WG, H).
 // parts: softcap, cached
 struct Params {
     rows: u32,
@@ -18,17 +18,21 @@ struct Params {
     stride: u32,
     context: u32,
     window: u32,
+    first: u32,
+    splits: u32,
+    split: u32,
     scale: f32,
 }
 
 override WG: u32 = 32u;
 // ceil(D / 4): how many fours a head has; the arrays hold the widest head there is.
 override FOURS: u32 = 16u;
+override PARTIAL: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> q: array<f32>;
-@group(0) @binding(3) var<storage, read_write> z: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
 @compute @workgroup_size(WG)
 fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -43,37 +47,50 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
     var sum: array<vec4<f32>, 64>;
     for (var i = 0u; i < FOURS; i++) {
         for (var j = 0u; j < 4u; j++) {
-            if i * 4u + j < params.width {
-                query[i][j] = q[base + i * 4u + j] * params.scale;
-            }
+            let value = q[base + min(i * 4u + j, params.width - 1u)] * params.scale;
+            query[i][j] = select(0.0, value, i * 4u + j < params.width);
         }
     }
-    let end = row.y + 1u;
-    let first = select(0u, end - min(end, params.window), params.window > 0u);
+    let seen = row.y + 1u;
+    let end = min(seen, params.first + params.context);
+    let window_first = select(0u, seen - min(seen, params.window), params.window > 0u);
     let kv_head = head * params.kv_heads / params.heads;
+    // Where the sequence's first key would lie; it wraps round where another part holds that.
+    let start = row.z * params.context - params.first;
     var largest = -1e30;
     var mass = 0.0;
-    for (var key = first; key < end; key++) {
-        let at = ((row.z * params.context + key) * params.kv_heads + kv_head) * FOURS;
-        var score = 0.0;
+    for (var key = max(window_first, params.first); key < end; key += 4u) {
+        let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
+        let at = ((start + min(keys, vec4(end - 1u))) * params.kv_heads + kv_head) * FOURS;
+        var scores = vec4(0.0);
         for (var i = 0u; i < FOURS; i++) {
-            score += dot(query[i], read_k(at + i));
+            let four = at + i;
+            let k = mat4x4(read_k(four.x), read_k(four.y), read_k(four.z), read_k(four.w));
+            scores += query[i] * k;
         }
-        score = softcap4(vec4(score)).x;
-        let above = max(largest, score);
+        scores = select(vec4(-1e30), softcap4(scores), keys < vec4(end));
+        let most = max(max(scores.x, scores.y), max(scores.z, scores.w));
+        let above = max(largest, most);
         let fade = exp(largest - above);
-        let weight = exp(score - above);
+        let weights = exp(scores - above);
         largest = above;
-        mass = mass * fade + weight;
+        mass = mass * fade + dot(weights, vec4(1.0));
         for (var i = 0u; i < FOURS; i++) {
-            sum[i] = sum[i] * fade + weight * read_v(at + i);
+            let four = at + i;
+            let v = mat4x4(read_v(four.x), read_v(four.y), read_v(four.z), read_v(four.w));
+            sum[i] = sum[i] * fade + v * weights;
         }
     }
-    for (var i = 0u; i < FOURS; i++) {
-        for (var j = 0u; j < 4u; j++) {
-            if i * 4u + j < params.width {
-                z[base + i * 4u + j] = sum[i][j] / mass;
-            }
+    if PARTIAL {
+        let at = ((t * params.heads + head) * params.splits + params.split) * (FOURS + 1u) * 4u;
+        for (var i = 0u; i < FOURS * 4u; i++) {
+            out[at + i] = sum[i / 4u][i % 4u];
         }
+        out[at + FOURS * 4u] = mass;
+        out[at + FOURS * 4u + 1u] = largest;
+        return;
+    }
+    for (var i = 0u; i < params.width; i++) {
+        out[base + i] = sum[i / 4u][i % 4u] / mass;
     }
 }

@@ -2,7 +2,7 @@
 //
 //   rows     (T)       token, position, sequence, step
 //   pattern  (H T, S)
-//   cache    keys and values of every sequence
+//   cache    keys and values of every sequence, positions `first` .. of them
 //   z        (T, H D)
 //
 // One invocation four values of a head. Keys without weight are left out, since nothing may have
@@ -17,7 +17,11 @@ struct Params {
     pattern_stride: u32,
     out_stride: u32,
     context: u32,
+    first: u32,
 }
+
+// Whether other keys have been mixed before: those of the cache's earlier parts.
+override ADD: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -33,17 +37,17 @@ fn attention_mix(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let kv_head = head * params.kv_heads / params.heads;
-    let first = rows[id.y].z * params.context;
+    let start = rows[id.y].z * params.context;
     let base = (head * params.rows + id.y) * params.pattern_stride;
     var sum = vec4(0.0);
     for (var key = 0u; key < params.keys; key++) {
-        let weight = pattern[base + key];
+        let weight = pattern[base + params.first + key];
         if weight != 0.0 {
-            sum += weight * read_v(((first + key) * params.kv_heads + kv_head) * fours + four);
+            sum += weight * read_v(((start + key) * params.kv_heads + kv_head) * fours + four);
         }
     }
     let at = id.y * params.out_stride + head * params.width + four * 4u;
     for (var j = 0u; j < min(4u, params.width - four * 4u); j++) {
-        z[at + j] = sum[j];
+        z[at + j] = select(0.0, z[at + j], ADD) + sum[j];
     }
 }

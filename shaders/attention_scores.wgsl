@@ -2,10 +2,10 @@
 //
 //   rows    (T)        token, position, sequence, step
 //   q       (T, H D)   after rotation
-//   cache   keys and values of every sequence
+//   cache   keys and values of every sequence, positions `first` .. of them
 //   scores  (H T, S)   -1e30 for keys that the row does not see: WGSL promises no infinity
 //
-// One invocation a head, row and key. Grid: (S / 64, T, H).
+// One invocation a head, row and key. Grid: (keys / 64, T, H).
 // parts: softcap, cached
 struct Params {
     rows: u32,
@@ -17,6 +17,7 @@ struct Params {
     out_stride: u32,
     context: u32,
     window: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -27,9 +28,9 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn attention_scores(@builtin(global_invocation_id) id: vec3<u32>) {
-    let key = id.x;
+    let key = params.first + id.x;
     let head = id.z;
-    if key >= params.keys {
+    if id.x >= params.keys {
         return;
     }
     let row = rows[id.y];
@@ -39,7 +40,7 @@ fn attention_scores(@builtin(global_invocation_id) id: vec3<u32>) {
     if key >= first && key < end {
         let fours = (params.width + 3u) / 4u;
         let kv_head = head * params.kv_heads / params.heads;
-        let at = ((row.z * params.context + key) * params.kv_heads + kv_head) * fours;
+        let at = ((row.z * params.context + id.x) * params.kv_heads + kv_head) * fours;
         let base = id.y * params.q_stride + head * params.width;
         score = 0.0;
         for (var e = 0u; e < params.width; e += 4u) {

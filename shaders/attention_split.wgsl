@@ -1,33 +1,34 @@
 // attention_split: attention of a few rows, its keys split over workgroups; attention_merge joins.
 //
-//   rows     (T)          token, position, sequence, step
-//   q        (T, H D)     after rotation
-//   cache    keys and values of every sequence
+//   rows     (T)       token, position, sequence, step
+//   q        (T, H D)  after rotation
+//   cache    keys and values of every sequence, positions `first` .. of them
 //   partial  (T H S, 4 FOURS + 4)  a row, head and split: sum of exp(score - m) v, mass, m
 //
-// A workgroup takes CHUNK keys of one row for SHARE query heads that use the same key/value head.
-// An invocation takes four keys, so that a four of a query serves four keys, and a four of a key
-// SHARE queries; SLICES neighbours share the fours of those keys. Of values it takes one four of a
-// head and every GROUPS-th four of keys. Grid: (H / SHARE, T, keys / CHUNK).
+// A workgroup takes CHUNK keys of a row for SHARE query heads that use one key/value head. An
+// invocation takes four keys, whose fours it shares with SLICES neighbours, then one four of values
+// and every GROUPS-th four of keys. Grid: (H / SHARE, T, keys / CHUNK).
 // parts: reduce, softcap, cached
 struct Params {
+    rows: u32,
     heads: u32,
     kv_heads: u32,
     width: u32,
     stride: u32,
     context: u32,
     window: u32,
+    first: u32,
     splits: u32,
+    split: u32,
     scale: f32,
 }
 
 // Keys of a workgroup, a multiple of four.
 override CHUNK: u32 = 64u;
 override FOURS: u32 = 16u;
-// Query heads that one workgroup serves: a divisor of H / K, at most eight.
+// A divisor of H / K, at most eight.
 override SHARE: u32 = 1u;
 override SLICES: u32 = 1u;
-// FOURS GROUPS is at most WG, unless GROUPS is 1.
 override GROUPS: u32 = 1u;
 // Lengths of the workgroup's arrays: naga wants each to be a name of its own.
 override QUERIES: u32 = SHARE * FOURS;
@@ -48,7 +49,7 @@ var<workgroup> sums: array<vec4<f32>, SUMS>;
 
 // Where four keys of the cache begin, counted in fours; past the last of `count` it repeats.
 fn places(first: u32, key: u32, count: u32) -> vec4<u32> {
-    let own = min(vec4(key) + vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
+    let own = min(key + vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
     return (first + own * params.kv_heads) * FOURS;
 }
 
@@ -59,13 +60,13 @@ fn attention_split(
 ) {
     let row = rows[group.y];
     let end = row.y + 1u;
-    let window_first = select(0u, end - min(end, params.window), params.window > 0u);
-    let first = max(window_first, group.z * CHUNK);
-    let last = min(end, (group.z + 1u) * CHUNK);
+    let border = (params.split + group.z) * CHUNK;
+    let first = max(select(0u, end - min(end, params.window), params.window > 0u), border);
+    let last = min(end, border + CHUNK);
     let count = select(0u, last - first, last > first);
     let quads = (count + 3u) / 4u;
-    let kv_head = group.x * SHARE * params.kv_heads / params.heads;
-    let keys = (row.z * params.context + first) * params.kv_heads + kv_head;
+    let slot = row.z * params.context + first - params.first;
+    let keys = slot * params.kv_heads + group.x * SHARE * params.kv_heads / params.heads;
     for (var i = lane; i < QUERIES; i += WG) {
         let at = group.y * params.stride + (group.x * SHARE + i / FOURS) * params.width;
         for (var e = i % FOURS * 4u; e < i % FOURS * 4u + 4u; e++) {
@@ -76,8 +77,7 @@ fn attention_split(
     workgroupBarrier();
 
     for (var item = lane; item < quads * SLICES; item += WG) {
-        let quad = item / SLICES;
-        let at = places(keys, quad * 4u, count);
+        let at = places(keys, item / SLICES * 4u, count);
         var dots: array<vec4<f32>, 8>;
         for (var i = item % SLICES; i < FOURS; i += SLICES) {
             let k = mat4x4(read_k(at.x + i), read_k(at.y + i), read_k(at.z + i), read_k(at.w + i));
@@ -86,7 +86,7 @@ fn attention_split(
             }
         }
         for (var h = 0u; h < SHARE; h++) {
-            scores[item % SLICES * QUADS + h * (CHUNK / 4u) + quad] = dots[h];
+            scores[item % SLICES * QUADS + h * (CHUNK / 4u) + item / SLICES] = dots[h];
         }
     }
     workgroupBarrier();
@@ -107,9 +107,9 @@ fn attention_split(
         largest = max_workgroup(largest, lane);
         var mass = 0.0;
         for (var quad = lane; quad < quads; quad += WG) {
-            let weights = exp(scores[h * (CHUNK / 4u) + quad] - largest);
-            scores[h * (CHUNK / 4u) + quad] = weights;
-            mass += dot(weights, vec4(1.0));
+            let at = h * (CHUNK / 4u) + quad;
+            scores[at] = exp(scores[at] - largest);
+            mass += dot(scores[at], vec4(1.0));
         }
         mass = sum_workgroup(mass, lane);
         if lane == 0u {
@@ -135,9 +135,9 @@ fn attention_split(
     workgroupBarrier();
 
     for (var i = lane; i < QUERIES; i += WG) {
-        var sum = sums[i];
-        for (var g = 1u; g < GROUPS; g++) {
-            sum += sums[g * QUERIES + i];
+        var sum = vec4(0.0);
+        for (var g = i; g < SUMS; g += QUERIES) {
+            sum += sums[g];
         }
         partial[place(group, i / FOURS) + i % FOURS] = sum;
     }
@@ -146,5 +146,5 @@ fn attention_split(
 // Where the partial results of one of the workgroup's heads begin.
 fn place(group: vec3<u32>, h: u32) -> u32 {
     let run = group.y * params.heads + group.x * SHARE + h;
-    return (run * params.splits + group.z) * (FOURS + 1u);
+    return (run * params.splits + params.split + group.z) * (FOURS + 1u);
 }

@@ -1,12 +1,13 @@
 // cache_rows: each row's own keys, as the cache holds them.
 //
 //   rows   (T)       token, position, sequence, step
-//   cache  keys and values of every sequence
+//   cache  keys and values of every sequence, positions `first` .. of them
 //   out    (T, K D)
 //
-// One invocation a value. Grid: (K D / 64, T).
+// One invocation a value; rows that another part of the cache holds are left alone.
+// Grid: (K D / 64, T).
 // parts: cached
-struct Params { kv_heads: u32, width: u32, context: u32, out_stride: u32 }
+struct Params { kv_heads: u32, width: u32, context: u32, out_stride: u32, first: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -16,11 +17,12 @@ struct Params { kv_heads: u32, width: u32, context: u32, out_stride: u32 }
 fn cache_rows(@builtin(global_invocation_id) id: vec3<u32>) {
     let head = id.x / params.width;
     let e = id.x % params.width;
-    if head >= params.kv_heads {
+    let row = rows[id.y];
+    let position = row.y - params.first;
+    if head >= params.kv_heads || row.y < params.first || position >= params.context {
         return;
     }
-    let row = rows[id.y];
     let fours = (params.width + 3u) / 4u;
-    let at = ((row.z * params.context + row.y) * params.kv_heads + head) * fours;
+    let at = ((row.z * params.context + position) * params.kv_heads + head) * fours;
     out[id.y * params.out_stride + id.x] = read_k(at + e / 4u)[e % 4u];
 }

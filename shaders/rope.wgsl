@@ -9,7 +9,7 @@
 //   table   (256 + P/256, R/2)  cos and sin of b f_i for b < 256, then of 256 a f_i, from f64
 //                             the former times the amplitude A, which is 1 without scaling
 //   q_out   (T, H D)
-//   cache   slots k and v
+//   cache   slots k and v, positions `first` .. of them; other rows write queries only
 //
 // One invocation makes four neighbouring values of one head. WGSL leaves the accuracy of sin and
 // cos open, so the angle p f = (256 a + b) f is joined from two small tables by the addition
@@ -29,6 +29,7 @@ struct Params {
     v_stride: u32,
     out_stride: u32,
     context: u32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -105,7 +106,11 @@ fn rope(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let kv_head = (head - params.heads) % params.kv_heads;
-    let slot = (row.z * params.context + position) * params.kv_heads + kv_head;
+    let place = position - params.first;
+    if position < params.first || place >= params.context {
+        return;
+    }
+    let slot = (row.z * params.context + place) * params.kv_heads + kv_head;
     let at = slot * fours + first / 4u;
     if head < params.heads + params.kv_heads {
         write_k(at, value);

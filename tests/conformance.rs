@@ -12,8 +12,9 @@ mod saved;
 use std::path::{Path, PathBuf};
 
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
-use pellucid::model::{LoadOptions, Model, Row, Session, SessionOptions};
-use pellucid::ops::{Choices, Lanes, Matmul, Reduce};
+use pellucid::model::{Activation, LoadOptions, Model, Row, Session, SessionOptions, offered};
+use pellucid::names::Hook;
+use pellucid::ops::{Cache, CacheFormat, Choices, Fetch, Lanes, Matmul, Reduce};
 use pellucid::weights::Checkpoint;
 use serde_json::Value;
 
@@ -199,6 +200,8 @@ fn the_variants_of_other_adapters_agree() {
             let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
             let choices = Choices {
                 matmul: Matmul::Tiled,
+                attention: Fetch::Tiled,
+                chunk: 64,
                 lanes: Lanes::Workgroup { size: 64, lanes: 32 },
                 reduce: Reduce::Workgroup(64),
                 ..Choices::defaults(gpu.caps())
@@ -209,6 +212,86 @@ fn the_variants_of_other_adapters_agree() {
             let found = score(&mut session, &ids(&sequence["tokens"]));
             let error = furthest(&found, &sequence["logprobs"]);
             assert!(error < 1e-3, "{} in chunks of {chunk}: off by {error}", case.display());
+        }
+    }
+}
+
+/// What a session with this many sequences gives for texts in one batch, and for its first rows by
+/// name.
+fn batch(
+    checkpoint: &Checkpoint,
+    texts: &[Vec<u32>],
+    choice: &AdapterChoice,
+    attention: Fetch,
+    options: SessionOptions,
+) -> (Vec<f32>, Vec<Activation>) {
+    let gpu = pollster::block_on(Gpu::open(choice)).unwrap();
+    let choices = Choices { attention, ..Choices::defaults(gpu.caps()) };
+    let mut session = session_with(gpu, choices, checkpoint, options);
+    let (mut batch, mut targets) = (Vec::new(), Vec::new());
+    for (sequence, tokens) in (0..).zip(texts) {
+        batch.extend(rows(&tokens[..tokens.len() - 1], sequence));
+        targets.extend(&tokens[1..]);
+    }
+    let scored = pollster::block_on(session.score(&batch, &targets, None)).unwrap();
+    batch.truncate(options.chunk.unwrap());
+    let turned = [Hook::RotK(0), Hook::RotQ(1)];
+    let mut named = vec![Hook::AttnScores(0), Hook::Pattern(0), Hook::Z(0), Hook::Z(1)];
+    named.extend(turned.iter().filter(|hook| offered(checkpoint.config(), **hook).is_ok()));
+    let values = pollster::block_on(session.values(&batch, &named)).unwrap();
+    (scored.logprobs, values)
+}
+
+/// A cache over the binding limit is split by position, and nothing else changes: for batches, few
+/// rows and many, windows, half floats, and values by name.
+#[test]
+fn caches_over_the_binding_limit_are_split() {
+    const LIMIT: u64 = 256 << 10;
+    for (name, cache) in [
+        ("gpt2", CacheFormat::F32),
+        ("llama", CacheFormat::F32),
+        ("llama", CacheFormat::F16),
+        ("mistral", CacheFormat::F32),
+        ("qwen3-window", CacheFormat::F32),
+    ] {
+        let case = folder().join(name);
+        let golden = std::fs::read_to_string(case.join("golden.json")).unwrap();
+        let golden: Value = serde_json::from_str(&golden).unwrap();
+        let checkpoint = checkpoint(&case);
+        let mut texts: Vec<Vec<u32>> =
+            golden["sequences"].as_array().unwrap().iter().map(|s| ids(&s["tokens"])).collect();
+        texts.extend(texts.clone());
+        // As many sequences as make eight positions fill a binding.
+        let config = checkpoint.config();
+        let heads = [config.kv_heads, config.head_width];
+        let alone = Cache::named(cache, [1, config.context], heads, u64::MAX);
+        let sequences = (LIMIT / alone.position_bytes() / 8) as usize;
+        let parts = Cache::named(cache, [sequences, config.context], heads, LIMIT).parts.len();
+        assert!(parts > 3, "{name}: {parts} parts");
+        let lowered = AdapterChoice { max_binding: Some(LIMIT), ..AdapterChoice::default() };
+        for (chunk, attention) in [(3, Fetch::Direct), (80, Fetch::Direct), (80, Fetch::Tiled)] {
+            let options =
+                SessionOptions { sequences, chunk: Some(chunk), cache, ..Default::default() };
+            let run =
+                |choice: &AdapterChoice| batch(&checkpoint, &texts, choice, attention, options);
+            let (whole, values) = run(&AdapterChoice::default());
+            let (split, others) = run(&lowered);
+            // Infinities of masked scores are equal.
+            let gap = |a: &[f32], b: &[f32]| {
+                let pairs = a.iter().zip(b).filter(|(a, b)| a != b);
+                pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+            };
+            // Keys of later layers that lie between two halves may be rounded either way.
+            let half = if cache == CacheFormat::F16 { 10.0 } else { 1.0 };
+            for (value, other) in values.iter().zip(&others) {
+                let bound = if value.hook.layer() == Some(0) { 1e-5 } else { 1e-4 * half };
+                let gap = gap(&value.values, &other.values);
+                println!("{name} {cache:?} {attention:?} {chunk}: {} {gap:.1e}", value.hook);
+                assert!(gap < bound, "{name} {cache:?}, {chunk} rows: {} by {gap}", value.hook);
+            }
+            let gap = gap(&whole, &split);
+            println!("{name} {cache:?} {attention:?} {chunk}: {gap:.1e}");
+            assert!(gap < 1e-4 * half, "{name} {cache:?}, {chunk} rows: off by {gap}");
         }
     }
 }

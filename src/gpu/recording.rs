@@ -60,6 +60,10 @@ pub enum Grid {
         y: u32,
         /// How much of the extent one workgroup covers.
         chunk: u32,
+        /// Where the extent begins for this dispatch.
+        first: u32,
+        /// The most workgroups along z.
+        most: u32,
     },
 }
 
@@ -68,7 +72,9 @@ impl Grid {
     pub fn at(self, extent: u32) -> [u32; 3] {
         match self {
             Self::Fixed(grid) => grid,
-            Self::Extent { x, y, chunk } => [x, y, extent.div_ceil(chunk).max(1)],
+            Self::Extent { x, y, chunk, first, most } => {
+                [x, y, extent.saturating_sub(first).div_ceil(chunk).min(most)]
+            }
         }
     }
 }
@@ -187,7 +193,10 @@ impl fmt::Display for Recording {
         for dispatch in &self.dispatches {
             let grid = match dispatch.grid {
                 Grid::Fixed([x, y, z]) => format!("{x}x{y}x{z}"),
-                Grid::Extent { x, y, chunk } => format!("{x}x{y}x(n/{chunk})"),
+                Grid::Extent { x, y, chunk, first: 0, .. } => format!("{x}x{y}x(n/{chunk})"),
+                Grid::Extent { x, y, chunk, first, .. } => {
+                    format!("{x}x{y}x((n-{first})/{chunk})")
+                }
             };
             writeln!(
                 f,

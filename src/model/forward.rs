@@ -187,9 +187,9 @@ fn attention(
 ) -> Result<Tensor> {
     let config = &model.config;
     let out = tape.tensor(x.rows, config.q_width());
-    let turned = match straight_to_cache(tape, model, block, layer) {
+    let turned = match straight_to_cache(tape, model, block, layer, cache) {
         Some(map) => {
-            let store = Store::Cache { rows, cache: *cache };
+            let store = Store::Cache { rows, cache };
             tape.push(Linear { store, ..linear(x, map, out) })?;
             out
         }
@@ -198,7 +198,7 @@ fn attention(
     let z = tape.tensor(x.rows, config.q_width());
     let window = config.windows.get(layer).copied().flatten();
     let (scale, softcap) = (config.attention_scale(), config.attention_softcap);
-    let fused = Attention { rows, q: turned, cache: *cache, window, scale, softcap, out: z };
+    let fused = Attention { rows, q: turned, cache, window, scale, softcap, out: z };
     if tape.wants(Hook::AttnScores(layer)) || tape.wants(Hook::Pattern(layer)) {
         unfused::attention(tape, layer, fused)?;
     } else {
@@ -209,17 +209,19 @@ fn attention(
 }
 
 /// The joined map of queries, keys and values, if its epilogue can fill the cache: nothing turns,
-/// heads are whole fours, and nobody asked for the values by name.
+/// heads are whole fours, the cache is in one part, and nobody asked for the values by name.
 fn straight_to_cache<'m>(
     tape: &Tape<'_>,
     model: &Model,
     block: &'m Block,
     layer: usize,
+    cache: &Cache,
 ) -> Option<&'m Map> {
     let asked = [Hook::Q(layer), Hook::K(layer), Hook::V(layer)].iter().any(|h| tape.wants(*h));
     let plain = block.rope.is_none() && block.qk_norm.is_none();
+    let whole = model.config.head_width.is_multiple_of(4) && cache.parts.len() == 1;
     match block.qkv.as_slice() {
-        [all] if plain && !asked && model.config.head_width.is_multiple_of(4) => Some(&all.map),
+        [all] if plain && whole && !asked => Some(&all.map),
         _ => None,
     }
 }
@@ -263,7 +265,7 @@ fn queries(
             tape.push(HeadNorm { x: k, queries: 0, gains, eps })?;
         }
     }
-    let rope = Rope { rows, q, k, v, table: block.rope, cache: *cache, out };
+    let rope = Rope { rows, q, k, v, table: block.rope, cache, out };
     tape.push(rope)?;
     if block.rope.is_some() {
         tape.mark(Hook::RotQ(layer), Columns::all(out))?;

@@ -82,8 +82,7 @@ pub fn plan(
     load: LoadOptions,
     options: &SessionOptions,
 ) -> Result<Fit> {
-    let cache = layer_cache(checkpoint.config(), options)?;
-    check_cache(gpu, &cache)?;
+    let cache = layer_cache(gpu, checkpoint.config(), options)?;
     let model = Model::named(checkpoint, load, gpu.caps())?;
     let places = activations(&model, &Choices::defaults(gpu.caps()), &cache, options)?;
     let limit = gpu.caps().max_buffer_bytes();
@@ -151,7 +150,7 @@ fn activations(
     options: &SessionOptions,
 ) -> Result<Vec<u64>> {
     let config = &model.config;
-    let (rows, caches) = (BufferId::fresh(), vec![*cache; config.layers]);
+    let (rows, caches) = (BufferId::fresh(), vec![cache.clone(); config.layers]);
     let mut reading = Tape::new(choices);
     forward(&mut reading, model, &caches, rows, chunk_rows(config, options)?)?;
     let mut drawing = Tape::new(choices);
@@ -161,29 +160,23 @@ fn activations(
     Ok(shared_places(&[&reading.finish().0, &drawing.finish().0]))
 }
 
-/// The shape of one layer's cache; its buffers are named but not made.
-pub(super) fn layer_cache(config: &Config, options: &SessionOptions) -> Result<Cache> {
-    Ok(Cache {
-        k: BufferId::fresh(),
-        v: BufferId::fresh(),
-        format: options.cache,
-        sequences: options.sequences,
-        context: context(config, options.context)?,
-        heads: config.kv_heads,
-        width: config.head_width,
-    })
-}
-
-pub(super) fn check_cache(gpu: &Gpu, cache: &Cache) -> Result<()> {
+/// One layer's cache; its buffers are named but not made.
+///
+/// # Errors
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] where the device binds too
+/// little for even four positions.
+pub(super) fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Result<Cache> {
     let limit = gpu.caps().max_buffer_bytes();
-    if cache.bytes() <= limit {
-        return Ok(());
+    let shape = [options.sequences, context(config, options.context)?];
+    let heads = [config.kv_heads, config.head_width];
+    let cache = Cache::named(options.cache, shape, heads, limit);
+    if cache.parts.iter().all(|part| cache.part_bytes(part) <= limit) {
+        return Ok(cache);
     }
-    let fits = u128::from(limit) * cache.context as u128 / u128::from(cache.bytes());
     Err(Error::Memory(format!(
-        "a context of {} needs {} bytes of keys a layer, and {} binds {limit}; the largest that fits is --context {fits}",
-        cache.context,
-        cache.bytes(),
+        "the keys of a position take {} bytes a layer for {} sequences, and {} binds {limit}; try fewer sequences or --cache-type f16",
+        cache.position_bytes(),
+        options.sequences,
         gpu.adapter().name
     )))
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Plan};
 use crate::ops::{Cache, Choices, LogProb, TopK};
 
-use super::plan::{check_cache, chunk_rows, context, layer_cache};
+use super::plan::{chunk_rows, context, layer_cache};
 use super::{Fit, Model, SessionOptions, Tape, forward, logits};
 
 /// One token of one sequence: the unit of work.
@@ -72,8 +72,8 @@ impl Session {
     /// Allocates caches and rows for a loaded model.
     ///
     /// # Errors
-    /// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] where a cache is over the
-    /// adapter's limits; that one names the largest context that fits.
+    /// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] where the device has no
+    /// room for the caches.
     pub fn new(
         mut engine: Engine,
         model: Model,
@@ -82,15 +82,14 @@ impl Session {
     ) -> Result<Self> {
         let config = &model.config;
         let context = context(config, options.context)?;
-        let cache = layer_cache(config, &options)?;
-        check_cache(engine.gpu(), &cache)?;
-        let caches: Vec<Cache> = (0..config.layers)
-            .map(|_| Cache { k: BufferId::fresh(), v: BufferId::fresh(), ..cache })
-            .collect();
+        let caches = (0..config.layers).map(|_| layer_cache(engine.gpu(), config, &options));
+        let caches = caches.collect::<Result<Vec<Cache>>>()?;
         model.turn(&mut engine, context)?;
         for cache in &caches {
-            engine.create(cache.k, cache.bytes())?;
-            engine.create(cache.v, cache.bytes())?;
+            for part in &cache.parts {
+                engine.create(part.k, cache.part_bytes(part))?;
+                engine.create(part.v, cache.part_bytes(part))?;
+            }
         }
         let chunk = chunk_rows(config, &options)?;
         let (rows, targets, log_probs) = (BufferId::fresh(), BufferId::fresh(), BufferId::fresh());

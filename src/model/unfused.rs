@@ -53,7 +53,7 @@ pub(super) fn norm(
 }
 
 /// Turned keys, which otherwise exist in the cache only; where they are edited, they go back there.
-pub(super) fn turned_keys(tape: &mut Tape<'_>, layer: usize, rope: Rope) -> Result<()> {
+pub(super) fn turned_keys(tape: &mut Tape<'_>, layer: usize, rope: Rope<'_>) -> Result<()> {
     let Rope { rows, cache, .. } = rope;
     let keys = tape.tensor(rope.out.rows, cache.heads * cache.width);
     tape.push(CacheRows { rows, cache, out: keys })?;
@@ -67,7 +67,7 @@ pub(super) fn turned_keys(tape: &mut Tape<'_>, layer: usize, rope: Rope) -> Resu
 }
 
 /// Attention by way of its scores and its pattern.
-pub(super) fn attention(tape: &mut Tape<'_>, layer: usize, attention: Attention) -> Result<()> {
+pub(super) fn attention(tape: &mut Tape<'_>, layer: usize, attention: Attention<'_>) -> Result<()> {
     let Attention { rows, q, cache, window, scale, softcap, out } = attention;
     let heads = q.columns / cache.width;
     let keys = tape.keys().min(cache.context);

@@ -1,22 +1,23 @@
-//! Attention over the cache: `attention` for many rows, `attention_split` and `attention_merge` for few.
+//! Attention over the cache: `attention` or `attention_tiled` for many rows, `attention_split` and
+//! `attention_merge` for few.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
-use super::rope::Cache;
-use super::{Choices, Op, Reduce, ensure, kernel, part, word};
+use super::rope::{Cache, CachePart};
+use super::{Choices, Fetch, Op, Reduce, ensure, kernel, part, word};
 
 /// z = softmax(softcap(scale · q kᵀ)) v over the keys that each row may see.
 #[derive(Clone, Copy, Debug)]
-pub struct Attention {
+pub struct Attention<'a> {
     /// (T): token, position, sequence and step of each row.
     pub rows: BufferId,
     /// Queries after rotation, (T, H·D).
     pub q: Tensor,
     /// Keys and values, those of the rows themselves included.
-    pub cache: Cache,
+    pub cache: &'a Cache,
     /// How many latest positions a row sees, its own included; all without.
     pub window: Option<usize>,
     /// What q kᵀ is multiplied by: 1/√D unless the model says otherwise.
@@ -27,13 +28,16 @@ pub struct Attention {
     pub out: Tensor,
 }
 
-/// The most rows whose keys are split over workgroups.
+/// Rows whose keys are split over workgroups, whatever they are.
 const FEW: usize = 8;
+
+/// The most rows whose keys are split if each may belong to a sequence of its own.
+const FEW_OF_SEQUENCES: usize = 64;
 
 /// The most query heads that one workgroup of `attention_split` serves.
 const MOST_SHARED: usize = 8;
 
-/// Rows that one workgroup of `attention` takes.
+/// Rows that one workgroup of `attention` or `attention_tiled` takes.
 const ROWS: usize = 32;
 
 /// The widest head: the kernels' private arrays hold this many values.
@@ -42,8 +46,18 @@ pub const MAX_HEAD_WIDTH: usize = 256;
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
-    first: [u32; 7],
+    rows: u32,
+    heads: u32,
+    kv_heads: u32,
+    width: u32,
+    stride: u32,
+    context: u32,
+    window: u32,
+    first: u32,
+    splits: u32,
+    split: u32,
     scale: f32,
+    padding: u32,
 }
 
 /// How a workgroup of `attention_split` divides its work.
@@ -61,13 +75,14 @@ struct Division {
 }
 
 impl Division {
-    /// The division for `group` query heads a key head, `fours` of a head, and a context.
+    /// The division for a cache and `group` query heads a key head.
     ///
     /// All heads that use one key head go together, as long as what they need fits into half of the
     /// workgroup memory that every device has. Long contexts have larger chunks, so that there are
     /// fewer of them to join.
-    fn of(choices: &Choices, group: usize, fours: usize, context: usize) -> Self {
-        let (reduce, chunk) = choices.split(context);
+    fn of(choices: &Choices, cache: &Cache, group: usize) -> Self {
+        let (reduce, chunk) = choices.split(cache.context);
+        let (chunk, fours) = (cache.stretch(chunk), cache.fours());
         let lanes = reduce.size() as usize;
         let slices = (lanes / (chunk / 4)).clamp(1, 4.min(fours).next_power_of_two());
         let groups = (lanes / fours).max(1);
@@ -93,7 +108,7 @@ struct MergeParams {
     splits: u32,
 }
 
-impl Op for Attention {
+impl Op for Attention<'_> {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { q, cache, out, .. } = self;
         let width = cache.width;
@@ -107,75 +122,119 @@ impl Op for Attention {
             format!("{} queries for {} key heads of {width}", q.columns, cache.heads)
         })?;
         let heads = q.columns / width;
-        if q.rows <= FEW {
+        if q.rows <= FEW.max(cache.sequences.min(FEW_OF_SEQUENCES)) {
             self.split(recording, choices, heads);
         } else {
-            self.whole(recording, heads);
+            self.whole(recording, choices, heads);
         }
         Ok(())
     }
 }
 
-impl Attention {
-    fn params(&self, heads: usize, second: [usize; 6]) -> Vec<u8> {
-        let mut first = [word(heads); 7];
-        for (slot, value) in first[1..].iter_mut().zip(second) {
-            *slot = word(value);
-        }
-        bytemuck::bytes_of(&Params { first, scale: self.scale as f32 }).to_vec()
-    }
-
-    fn whole(&self, recording: &mut Recording, heads: usize) {
-        let Self { rows, q, cache, window, softcap, out, .. } = self;
-        let params = self.params(
-            q.rows,
-            [heads, cache.heads, cache.width, q.stride(), cache.context, window.unwrap_or(0)],
-        );
-        recording.push(Dispatch {
-            program: capped(Program::new(kernel("attention")), *softcap)
+impl Attention<'_> {
+    /// A kernel over one part of the cache, whose results begin at `split` of `splits`.
+    fn over(
+        &self,
+        part: &CachePart,
+        program: Program,
+        [splits, split]: [usize; 2],
+        out: Tensor,
+        grid: Grid,
+    ) -> Dispatch {
+        let Self { rows, q, cache, window, scale, softcap, .. } = self;
+        let params = Params {
+            rows: word(q.rows),
+            heads: word(q.columns / cache.width),
+            kv_heads: word(cache.heads),
+            width: word(cache.width),
+            stride: word(q.stride()),
+            context: word(part.count),
+            window: word(window.unwrap_or(0)),
+            first: word(part.first),
+            splits: word(splits),
+            split: word(split),
+            scale: *scale as f32,
+            padding: 0,
+        };
+        Dispatch {
+            program: capped(program, *softcap)
                 .part(cache.reader())
-                .constant("WG", ROWS as f64)
                 .constant("FOURS", cache.fours() as f64),
-            params,
+            params: bytemuck::bytes_of(&params).to_vec(),
             groups: vec![
                 vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
                 Vec::new(),
                 Vec::new(),
-                cache.reads(),
+                part.reads(),
             ],
-            grid: Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]),
+            grid,
             weight_bytes: 0,
-        });
+        }
+    }
+
+    /// Room for what `splits` stretches of the keys give each row and head.
+    fn partial(&self, recording: &mut Recording, heads: usize, splits: usize) -> Tensor {
+        recording.tensor(self.q.rows * heads * splits, (self.cache.fours() + 1) * 4)
+    }
+
+    fn whole(&self, recording: &mut Recording, choices: &Choices, heads: usize) {
+        let Self { q, cache, .. } = self;
+        let program = match choices.attention {
+            Fetch::Direct => Program::new(kernel("attention")).constant("WG", ROWS as f64),
+            Fetch::Tiled => Program::new(kernel("attention_tiled")),
+        };
+        let grid = Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]);
+        if let [part] = cache.parts.as_slice() {
+            recording.push(self.over(part, program, [1, 0], self.out, grid));
+            return;
+        }
+        let splits = cache.parts.len();
+        let partial = self.partial(recording, heads, splits);
+        let program = program.constant("PARTIAL", 1);
+        for (split, part) in cache.parts.iter().enumerate() {
+            recording.push(self.over(part, program.clone(), [splits, split], partial, grid));
+        }
+        let positions = cache.parts.first().map_or(cache.context, |part| part.count);
+        self.merge(recording, heads, partial, splits, positions);
     }
 
     fn split(&self, recording: &mut Recording, choices: &Choices, heads: usize) {
-        let Self { rows, q, cache, window, softcap, out, .. } = self;
-        let fours = cache.fours();
+        let Self { q, cache, .. } = self;
         let Division { reduce, chunk, share, slices, groups } =
-            Division::of(choices, heads / cache.heads, fours, cache.context);
+            Division::of(choices, cache, heads / cache.heads);
+        let program = reduce
+            .apply(Program::new(kernel("attention_split")))
+            .constant("CHUNK", chunk as f64)
+            .constant("SHARE", share as f64)
+            .constant("SLICES", slices as f64)
+            .constant("GROUPS", groups as f64);
         let splits = cache.context.div_ceil(chunk);
-        let partial = recording.tensor(q.rows * heads * splits, (fours + 1) * 4);
-        recording.push(Dispatch {
-            program: capped(reduce.apply(Program::new(kernel("attention_split"))), *softcap)
-                .part(cache.reader())
-                .constant("CHUNK", chunk as f64)
-                .constant("FOURS", fours as f64)
-                .constant("SHARE", share as f64)
-                .constant("SLICES", slices as f64)
-                .constant("GROUPS", groups as f64),
-            params: self.params(
-                heads,
-                [cache.heads, cache.width, q.stride(), cache.context, window.unwrap_or(0), splits],
-            ),
-            groups: vec![
-                vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(partial.buffer)],
-                Vec::new(),
-                Vec::new(),
-                cache.reads(),
-            ],
-            grid: Grid::Extent { x: word(heads / share), y: word(q.rows), chunk: word(chunk) },
-            weight_bytes: 0,
-        });
+        let partial = self.partial(recording, heads, splits);
+        for part in &cache.parts {
+            let grid = Grid::Extent {
+                x: word(heads / share),
+                y: word(q.rows),
+                chunk: word(chunk),
+                first: word(part.first),
+                most: word(part.count.div_ceil(chunk)),
+            };
+            let place = [splits, part.first / chunk];
+            recording.push(self.over(part, program.clone(), place, partial, grid));
+        }
+        self.merge(recording, heads, partial, splits, chunk);
+    }
+
+    /// Joins the results of stretches of `chunk` keys.
+    fn merge(
+        &self,
+        recording: &mut Recording,
+        heads: usize,
+        partial: Tensor,
+        splits: usize,
+        chunk: usize,
+    ) {
+        let Self { rows, cache, out, .. } = self;
+        let fours = cache.fours();
         let params = MergeParams {
             heads: word(heads),
             width: word(cache.width),
@@ -192,7 +251,7 @@ impl Attention {
                 Binding::Read(partial.buffer),
                 Binding::Write(out.buffer),
             ]],
-            grid: Grid::Fixed([word((heads * fours).div_ceil(64)), word(q.rows), 1]),
+            grid: Grid::Fixed([word((heads * fours).div_ceil(64)), word(out.rows), 1]),
             weight_bytes: 0,
         });
     }

@@ -13,6 +13,8 @@ pub struct Choices {
     pub lanes: Lanes,
     /// How many rows of x are multiplied.
     pub matmul: Matmul,
+    /// How attention of many rows fetches keys and values.
+    pub attention: Fetch,
     /// The fewest keys that a workgroup takes where those of few rows are split: a multiple of four.
     pub chunk: usize,
     /// The largest binding, in bytes.
@@ -70,6 +72,15 @@ pub enum Matmul {
     Tiled,
 }
 
+/// How a kernel of many rows fetches what several of them use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// Straight from storage.
+    Direct,
+    /// Through workgroup memory.
+    Tiled,
+}
+
 impl Choices {
     /// The built-in choice for a device.
     pub fn defaults(caps: &Caps) -> Self {
@@ -80,6 +91,7 @@ impl Choices {
                 reduce: fixed.map_or(Reduce::Workgroup(16), Reduce::Subgroup),
                 lanes: fixed.map_or(Lanes::One(8), |lanes| Lanes::Rows { size: lanes, lanes }),
                 matmul: Matmul::Direct { n: 8, t: 1 },
+                attention: Fetch::Direct,
                 chunk: 256,
                 max_binding: caps.max_binding,
             };
@@ -91,6 +103,7 @@ impl Choices {
                 None => Lanes::Workgroup { size: 64, lanes: 32 },
             },
             matmul: Matmul::Tiled,
+            attention: Fetch::Tiled,
             chunk: 64,
             max_binding: caps.max_binding,
         }

@@ -35,6 +35,7 @@ kernels![
     "head_norm",
     "rope",
     "attention",
+    "attention_tiled",
     "attention_split",
     "attention_merge",
     "activate",

@@ -8,7 +8,7 @@ use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
 use super::activation::number;
 use super::attention::capped;
-use super::rope::Cache;
+use super::rope::{Cache, CachePart};
 use super::{Choices, Op, Weight, ensure, kernel, part, spread, word};
 
 /// out = x Wᵀ, then what [`Store`] says.
@@ -21,14 +21,14 @@ pub struct Linear<'a> {
     /// (1, N).
     pub bias: Option<Tensor>,
     /// What happens to the products.
-    pub store: Store,
+    pub store: Store<'a>,
     /// (T, N), or (T, N/2) for [`Store::Gated`], or (T, H·D) for [`Store::Cache`].
     pub out: Tensor,
 }
 
 /// What a linear map does with its products, after the bias.
 #[derive(Clone, Copy, Debug)]
-pub enum Store {
+pub enum Store<'a> {
     /// Writes them.
     Write,
     /// Adds them to what is there: the residual stream.
@@ -44,8 +44,8 @@ pub enum Store {
     Cache {
         /// (T): token, position, sequence and step of each row.
         rows: BufferId,
-        /// The cache.
-        cache: Cache,
+        /// The cache, in one part.
+        cache: &'a Cache,
     },
 }
 
@@ -81,6 +81,9 @@ impl Op for Linear<'_> {
             Store::Cache { cache, .. } => {
                 ensure(cache.width.is_multiple_of(4), op, || {
                     format!("heads of {} do not fit into the cache by fours", cache.width)
+                })?;
+                ensure(cache.parts.len() == 1, op, || {
+                    format!("the cache has {} parts, not one", cache.parts.len())
                 })?;
                 weight.rows.saturating_sub(2 * cache.heads * cache.width)
             }
@@ -125,7 +128,7 @@ impl Op for Linear<'_> {
                 }
                 Store::Cache { rows, cache } => {
                     groups[2].push(Binding::Read(*rows));
-                    groups.push(cache.writes());
+                    groups.extend(cache.parts.iter().map(CachePart::writes));
                     program
                         .part(part("store_cache"))
                         .part(cache.writer())

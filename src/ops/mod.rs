@@ -22,7 +22,7 @@ mod weight;
 
 pub use activation::{Activate, Gated};
 pub use attention::{Attention, MAX_HEAD_WIDTH};
-pub use choices::{Choices, Lanes, Matmul, Reduce};
+pub use choices::{Choices, Fetch, Lanes, Matmul, Reduce};
 pub use embed::{Embed, PosEmbed};
 pub use heads::{AttentionResult, SumHeads};
 pub use kernels::{KERNELS, PARTS, kernel, part};
@@ -31,7 +31,7 @@ pub use norm::{LayerNorm, RmsNorm};
 pub use norm_steps::{DivideRows, GainBias, LayerNormCenter, RmsScale};
 pub use pattern::{AttentionMix, AttentionScores, MASKED, Softmax};
 pub use penalties::Penalties;
-pub use rope::{Cache, CacheFormat, Columns, HeadNorm, Rope, rope_table};
+pub use rope::{Cache, CacheFormat, CachePart, Columns, HeadNorm, Rope, rope_table};
 pub use rows::{Add, CacheRows, Gather, LogProb, ScaleAdd};
 pub use sample::Sample;
 pub use top_k::{Chosen, MAX_TOP_K, TopK};

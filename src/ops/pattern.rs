@@ -15,13 +15,13 @@ pub const MASKED: f32 = -1e30;
 
 /// scores = softcap(scale · q kᵀ) over the keys that each row may see, [`MASKED`] elsewhere.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionScores {
+pub struct AttentionScores<'a> {
     /// (T): token, position, sequence and step of each row.
     pub rows: BufferId,
     /// Queries after rotation, (T, H·D).
     pub q: Tensor,
     /// Keys and values, those of the rows themselves included.
-    pub cache: Cache,
+    pub cache: &'a Cache,
     /// How many latest positions a row sees, its own included; all without.
     pub window: Option<usize>,
     /// What q kᵀ is multiplied by: 1/√D unless the model says otherwise.
@@ -49,13 +49,13 @@ pub struct Softmax {
 
 /// z = pattern · v.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionMix {
+pub struct AttentionMix<'a> {
     /// (T): token, position, sequence and step of each row.
     pub rows: BufferId,
     /// (H·T, S).
     pub pattern: Tensor,
     /// Keys and values.
-    pub cache: Cache,
+    pub cache: &'a Cache,
     /// (T, H·D).
     pub out: Tensor,
 }
@@ -72,8 +72,9 @@ struct ScoresParams {
     out_stride: u32,
     context: u32,
     window: u32,
+    first: u32,
     scale: f32,
-    padding: [u32; 2],
+    padding: u32,
 }
 
 /// Checks that a pattern has a row for each head of each row of `of`, and no more keys than the
@@ -93,36 +94,40 @@ fn heads(op: &'static str, of: &Tensor, cache: &Cache, pattern: &Tensor) -> Resu
     Ok(heads)
 }
 
-impl Op for AttentionScores {
+impl Op for AttentionScores<'_> {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { rows, q, cache, window, scale, softcap, out } = self;
         let heads = heads("attention_scores", q, cache, out)?;
-        let params = ScoresParams {
-            rows: word(q.rows),
-            keys: word(out.columns),
-            heads: word(heads),
-            kv_heads: word(cache.heads),
-            width: word(cache.width),
-            q_stride: word(q.stride()),
-            out_stride: word(out.stride()),
-            context: word(cache.context),
-            window: word(window.unwrap_or(0)),
-            scale: *scale as f32,
-            padding: [0; 2],
-        };
-        recording.push(Dispatch {
-            program: capped(Program::new(kernel("attention_scores")), *softcap)
-                .part(cache.reader()),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![
-                vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
-                Vec::new(),
-                Vec::new(),
-                cache.reads(),
-            ],
-            grid: Grid::Fixed([word(out.columns.div_ceil(64)), word(q.rows), word(heads)]),
-            weight_bytes: 0,
-        });
+        for part in cache.parts.iter().filter(|part| part.first < out.columns) {
+            let keys = part.count.min(out.columns - part.first);
+            let params = ScoresParams {
+                rows: word(q.rows),
+                keys: word(keys),
+                heads: word(heads),
+                kv_heads: word(cache.heads),
+                width: word(cache.width),
+                q_stride: word(q.stride()),
+                out_stride: word(out.stride()),
+                context: word(part.count),
+                window: word(window.unwrap_or(0)),
+                first: word(part.first),
+                scale: *scale as f32,
+                padding: 0,
+            };
+            recording.push(Dispatch {
+                program: capped(Program::new(kernel("attention_scores")), *softcap)
+                    .part(cache.reader()),
+                params: bytemuck::bytes_of(&params).to_vec(),
+                groups: vec![
+                    vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
+                    Vec::new(),
+                    Vec::new(),
+                    part.reads(),
+                ],
+                grid: Grid::Fixed([word(keys.div_ceil(64)), word(q.rows), word(heads)]),
+                weight_bytes: 0,
+            });
+        }
         Ok(())
     }
 }
@@ -154,37 +159,43 @@ impl Op for Softmax {
     }
 }
 
-impl Op for AttentionMix {
+impl Op for AttentionMix<'_> {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { rows, pattern, cache, out } = self;
         let heads = heads("attention_mix", out, cache, pattern)?;
-        let params = [
-            out.rows,
-            pattern.columns,
-            heads,
-            cache.heads,
-            cache.width,
-            pattern.stride(),
-            out.stride(),
-            cache.context,
-        ]
-        .map(word);
-        recording.push(Dispatch {
-            program: Program::new(kernel("attention_mix")).part(cache.reader()),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![
-                vec![
-                    Binding::Read(*rows),
-                    Binding::Read(pattern.buffer),
-                    Binding::Write(out.buffer),
+        for part in cache.parts.iter().filter(|part| part.first < pattern.columns) {
+            let params = [
+                out.rows,
+                part.count.min(pattern.columns - part.first),
+                heads,
+                cache.heads,
+                cache.width,
+                pattern.stride(),
+                out.stride(),
+                part.count,
+                part.first,
+                0,
+                0,
+                0,
+            ];
+            let program = Program::new(kernel("attention_mix")).part(cache.reader());
+            recording.push(Dispatch {
+                program: program.constant("ADD", f64::from(u8::from(part.first > 0))),
+                params: bytemuck::bytes_of(&params.map(word)).to_vec(),
+                groups: vec![
+                    vec![
+                        Binding::Read(*rows),
+                        Binding::Read(pattern.buffer),
+                        Binding::Write(out.buffer),
+                    ],
+                    Vec::new(),
+                    Vec::new(),
+                    part.reads(),
                 ],
-                Vec::new(),
-                Vec::new(),
-                cache.reads(),
-            ],
-            grid: Grid::Fixed([word((heads * cache.fours()).div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: 0,
-        });
+                grid: Grid::Fixed([word((heads * cache.fours()).div_ceil(64)), word(out.rows), 1]),
+                weight_bytes: 0,
+            });
+        }
         Ok(())
     }
 }

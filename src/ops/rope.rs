@@ -8,13 +8,12 @@ use crate::gpu::{Binding, BufferId, Dispatch, Grid, Part, Program, Recording, Te
 
 use super::{Choices, Op, ensure, kernel, part, word};
 
-/// Keys and values of one layer: (sequence, position, head, width padded to fours).
-#[derive(Clone, Copy, Debug)]
+/// Keys and values of one layer, (sequence, position, head, width padded to fours), in one or more
+/// parts split by position.
+#[derive(Clone, Debug)]
 pub struct Cache {
-    /// Keys.
-    pub k: BufferId,
-    /// Values.
-    pub v: BufferId,
+    /// The parts, in order.
+    pub parts: Vec<CachePart>,
     /// How its numbers are stored.
     pub format: CacheFormat,
     /// Sequences that it holds.
@@ -27,6 +26,19 @@ pub struct Cache {
     pub width: usize,
 }
 
+/// Neighbouring positions of every sequence of a cache, in buffers of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct CachePart {
+    /// The first position that it holds.
+    pub first: usize,
+    /// How many positions it holds.
+    pub count: usize,
+    /// Keys.
+    pub k: BufferId,
+    /// Values.
+    pub v: BufferId,
+}
+
 /// How a key/value cache stores its numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheFormat {
@@ -37,15 +49,61 @@ pub enum CacheFormat {
     F16,
 }
 
+/// Positions that a part of a split cache has a multiple of, where as many fit: the most keys that a
+/// workgroup takes.
+const STEP: usize = 256;
+
 impl Cache {
+    /// A cache whose buffers exist only by name, for `sequences` of `context` positions and for
+    /// `heads` of `width` values, in parts of at most `max_binding` bytes.
+    pub fn named(
+        format: CacheFormat,
+        [sequences, context]: [usize; 2],
+        [heads, width]: [usize; 2],
+        max_binding: u64,
+    ) -> Self {
+        let mut cache = Self { parts: Vec::new(), format, sequences, context, heads, width };
+        let fit = max_binding / cache.position_bytes().max(1);
+        let fit = usize::try_from(fit).unwrap_or(usize::MAX);
+        let step = match fit {
+            _ if fit >= context => context.max(1),
+            STEP.. => fit / STEP * STEP,
+            // The largest power of two that fits; at least four, since keys are taken by fours.
+            _ => ((fit + 1).next_power_of_two() / 2).max(4),
+        };
+        let part = |first: usize| CachePart {
+            first,
+            count: step.min(context - first),
+            k: BufferId::fresh(),
+            v: BufferId::fresh(),
+        };
+        cache.parts = (0..context).step_by(step).map(part).collect();
+        cache
+    }
+
     /// The bytes of its keys, and as many of its values.
     pub fn bytes(&self) -> u64 {
+        self.context as u64 * self.position_bytes()
+    }
+
+    /// The bytes of a part's keys, and as many of its values.
+    pub fn part_bytes(&self, part: &CachePart) -> u64 {
+        part.count as u64 * self.position_bytes()
+    }
+
+    /// The bytes of the keys at one position of all sequences.
+    pub fn position_bytes(&self) -> u64 {
         let value = match self.format {
             CacheFormat::F32 => 4,
             CacheFormat::F16 => 2,
         };
-        let values = self.sequences * self.context * self.heads * self.fours() * 4;
-        values as u64 * value
+        (self.sequences * self.heads * self.fours() * 4) as u64 * value
+    }
+
+    /// The longest stretch of positions, at most `most`, that no part's border cuts.
+    pub(super) fn stretch(&self, most: usize) -> usize {
+        let Some(part) = self.parts.first().filter(|_| self.parts.len() > 1) else { return most };
+        (1..=most.min(part.count)).rev().find(|n| part.count.is_multiple_of(*n)).unwrap_or(1)
     }
 
     /// Fours of a head.
@@ -68,7 +126,9 @@ impl Cache {
             CacheFormat::F16 => "cache_f16",
         })
     }
+}
 
+impl CachePart {
     pub(super) fn reads(&self) -> Vec<Binding> {
         vec![Binding::Read(self.k), Binding::Read(self.v)]
     }
@@ -110,7 +170,7 @@ impl Columns {
 
 /// Turns queries and keys by their position, and writes keys and values to the cache.
 #[derive(Clone, Copy, Debug)]
-pub struct Rope {
+pub struct Rope<'a> {
     /// (T): token, position, sequence and step of each row.
     pub rows: BufferId,
     /// (T, H·D).
@@ -122,7 +182,7 @@ pub struct Rope {
     /// What [`rope_table`] makes, and how many values of each head it turns; nothing turns without.
     pub table: Option<(BufferId, usize)>,
     /// The cache.
-    pub cache: Cache,
+    pub cache: &'a Cache,
     /// Turned queries, (T, H·D).
     pub out: Tensor,
 }
@@ -142,6 +202,8 @@ struct RopeParams {
     v_stride: u32,
     out_stride: u32,
     context: u32,
+    first: u32,
+    padding: [u32; 3],
 }
 
 /// Cosine and sine of b·f for b < 256, then of 256·a·f for every a that `context` needs, for each
@@ -160,7 +222,7 @@ pub fn rope_table(rotation: &Rotation, context: usize) -> Vec<f32> {
         .collect()
 }
 
-impl Op for Rope {
+impl Op for Rope<'_> {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { rows, q, k, v, table, cache, out } = self;
         let width = cache.width;
@@ -171,41 +233,45 @@ impl Op for Rope {
             format!("{} queries, {} outputs, heads of {width}", q.count, out.columns)
         })?;
         let heads = q.count / width;
-        let params = RopeParams {
-            heads: word(heads),
-            kv_heads: word(cache.heads),
-            width: word(width),
-            rotated: word(table.map_or(0, |(_, rotated)| rotated)),
-            q_start: word(q.start),
-            q_stride: word(q.of.stride()),
-            k_start: word(k.start),
-            k_stride: word(k.of.stride()),
-            v_start: word(v.start),
-            v_stride: word(v.of.stride()),
-            out_stride: word(out.stride()),
-            context: word(cache.context),
-        };
         let fours = (heads + 2 * cache.heads) * cache.fours();
-        recording.push(Dispatch {
-            program: Program::new(kernel("rope")).part(cache.writer()),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![
-                vec![
-                    Binding::Read(*rows),
-                    Binding::Read(q.of.buffer),
-                    Binding::Read(k.of.buffer),
-                    Binding::Read(v.of.buffer),
-                    // Where nothing turns, the slot holds the queries, which serve as no table.
-                    Binding::Read(table.map_or(q.of.buffer, |(buffer, _)| buffer)),
-                    Binding::Write(out.buffer),
+        for part in &cache.parts {
+            let params = RopeParams {
+                heads: word(heads),
+                kv_heads: word(cache.heads),
+                width: word(width),
+                rotated: word(table.map_or(0, |(_, rotated)| rotated)),
+                q_start: word(q.start),
+                q_stride: word(q.of.stride()),
+                k_start: word(k.start),
+                k_stride: word(k.of.stride()),
+                v_start: word(v.start),
+                v_stride: word(v.of.stride()),
+                out_stride: word(out.stride()),
+                context: word(part.count),
+                first: word(part.first),
+                padding: [0; 3],
+            };
+            recording.push(Dispatch {
+                program: Program::new(kernel("rope")).part(cache.writer()),
+                params: bytemuck::bytes_of(&params).to_vec(),
+                groups: vec![
+                    vec![
+                        Binding::Read(*rows),
+                        Binding::Read(q.of.buffer),
+                        Binding::Read(k.of.buffer),
+                        Binding::Read(v.of.buffer),
+                        // Where nothing turns, the slot holds the queries, which serve as no table.
+                        Binding::Read(table.map_or(q.of.buffer, |(buffer, _)| buffer)),
+                        Binding::Write(out.buffer),
+                    ],
+                    Vec::new(),
+                    Vec::new(),
+                    part.writes(),
                 ],
-                Vec::new(),
-                Vec::new(),
-                cache.writes(),
-            ],
-            grid: Grid::Fixed([word(fours.div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: 0,
-        });
+                grid: Grid::Fixed([word(fours.div_ceil(64)), word(out.rows), 1]),
+                weight_bytes: 0,
+            });
+        }
         Ok(())
     }
 }

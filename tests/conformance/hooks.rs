@@ -153,15 +153,8 @@ fn named_values_are_the_independent_engines() {
 fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) -> String {
     let (model, choices) = (session.model(), session.choices());
     let config = &model.config;
-    let cache = || Cache {
-        k: BufferId::fresh(),
-        v: BufferId::fresh(),
-        format: CacheFormat::F32,
-        sequences: 1,
-        context: 32,
-        heads: config.kv_heads,
-        width: config.head_width,
-    };
+    let heads = [config.kv_heads, config.head_width];
+    let cache = || Cache::named(CacheFormat::F32, [1, 32], heads, u64::MAX);
     let caches: Vec<Cache> = (0..config.layers).map(|_| cache()).collect();
     let mut tape = hooks.map_or(Tape::new(choices), |hooks| Tape::with_hooks(choices, hooks));
     forward(&mut tape, model, &caches, BufferId::fresh(), count).unwrap();

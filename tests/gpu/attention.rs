@@ -1,9 +1,8 @@
 //! Attention over the cache: split for few rows, whole for many, and in steps.
 
 use half::f16;
-use pellucid::gpu::BufferId;
 use pellucid::ops::{
-    Attention, AttentionMix, AttentionScores, Cache, CacheFormat, Reduce, Softmax,
+    Attention, AttentionMix, AttentionScores, Cache, CacheFormat, Fetch, Reduce, Softmax,
 };
 use pellucid::reference as twin;
 
@@ -23,6 +22,8 @@ struct Case {
     places: Vec<(u32, u32)>,
     format: CacheFormat,
     queries: Values,
+    /// The most positions of a part of the cache.
+    part: usize,
 }
 
 /// `count` neighbouring rows of one sequence, from position `first` on.
@@ -49,17 +50,16 @@ impl Case {
             places,
             format: CacheFormat::F32,
             queries: Values::Plain,
+            part: usize::MAX,
         }
     }
 }
 
 fn check(device: &mut Device, case: &Case) {
-    let &Case { heads, kv_heads, width, context, window, scale, softcap, format, .. } = case;
+    let &Case { heads, kv_heads, width, context, window, scale, softcap, .. } = case;
     let sequences = 1 + case.places.iter().map(|place| place.1).max().unwrap_or(0) as usize;
-    let slots = sequences * context * kv_heads;
-    let (k, keys) = cached(device, slots, width, format);
-    let (v, values) = cached(device, slots, width, format);
-    let cache = Cache { k, v, format, sequences, context, heads: kv_heads, width };
+    let (cache, keys, values) = cached(device, case, sequences);
+    let cache = &cache;
     let count = case.places.len();
     let queries = device.values(case.queries, count * heads * width);
     let q = device.tensor(count, heads * width, &queries);
@@ -80,11 +80,16 @@ fn check(device: &mut Device, case: &Case) {
             twin::attention(q, &of(&keys), &of(&values), &[position], size)
         })
         .collect();
-    let op = if count <= 8 { "attention_split" } else { "attention" };
+    let op = match device.choices.attention {
+        _ if count <= sequences.max(8) => "attention_split",
+        Fetch::Direct => "attention",
+        Fetch::Tiled => "attention_tiled",
+    };
     let found = device.read(&out);
     // Between large scores f32 tells differences of about a thousandth only.
     let tolerance = if matches!(case.queries, Values::Large) { 1e-3 } else { TOLERANCE };
-    let variant = (device.choices.reduce, device.choices.chunk);
+    let choices = &device.choices;
+    let variant = (choices.reduce, choices.chunk, choices.attention);
     device.compare(op, &(case, variant), &found, &expected, tolerance);
 
     // The same in steps that write scores and pattern out.
@@ -98,42 +103,62 @@ fn check(device: &mut Device, case: &Case) {
     device.compare("attention_mix", case, &found, &expected, tolerance);
 }
 
-/// A cache full of numbers: its buffer, and what it holds without the padding of its heads.
-fn cached(
-    device: &mut Device,
-    slots: usize,
-    width: usize,
-    format: CacheFormat,
-) -> (BufferId, Vec<f32>) {
-    let halves: Vec<f16> = device.noise(slots * width).into_iter().map(f16::from_f32).collect();
-    let padded: Vec<f16> = halves
-        .chunks(width)
-        .flat_map(|head| {
-            let zeros = width.next_multiple_of(4) - width;
-            head.iter().copied().chain(std::iter::repeat_n(f16::ZERO, zeros))
-        })
-        .collect();
-    let values: Vec<f32> = halves.into_iter().map(f16::to_f32).collect();
-    let buffer = match format {
-        CacheFormat::F16 => device.words(&padded),
-        CacheFormat::F32 => device.words(&padded.into_iter().map(f16::to_f32).collect::<Vec<_>>()),
+/// A cache full of numbers, and its keys and values without the padding of its heads.
+fn cached(device: &mut Device, case: &Case, sequences: usize) -> (Cache, Vec<f32>, Vec<f32>) {
+    let &Case { kv_heads, width, context, format, part, .. } = case;
+    let shape = ([sequences, context], [kv_heads, width]);
+    let position = Cache::named(format, shape.0, shape.1, u64::MAX).position_bytes();
+    let cache = Cache::named(format, shape.0, shape.1, position.saturating_mul(part as u64));
+    let slot = kv_heads * width;
+    let noise = |device: &mut Device| -> Vec<f32> {
+        let noise = device.noise(sequences * context * slot);
+        noise.into_iter().map(|x| f16::from_f32(x).to_f32()).collect()
     };
-    (buffer, values)
+    let (keys, values) = (noise(device), noise(device));
+    for part in &cache.parts {
+        for (id, all) in [(part.k, &keys), (part.v, &values)] {
+            let stretches = all.chunks(context * slot);
+            let own = stretches.flat_map(|all| &all[part.first * slot..][..part.count * slot]);
+            let own: Vec<f32> = own.copied().collect();
+            let zeros = width.next_multiple_of(4) - width;
+            let padded: Vec<f32> = own
+                .chunks(width)
+                .flat_map(|head| head.iter().copied().chain(std::iter::repeat_n(0.0, zeros)))
+                .collect();
+            let halves: Vec<f16> = padded.iter().map(|x| f16::from_f32(*x)).collect();
+            let bytes: &[u8] = match format {
+                CacheFormat::F16 => bytemuck::cast_slice(&halves),
+                CacheFormat::F32 => bytemuck::cast_slice(&padded),
+            };
+            device.engine.create(id, cache.part_bytes(part)).unwrap();
+            device.engine.write(id, 0, bytes).unwrap();
+        }
+    }
+    (cache, keys, values)
 }
+
+/// Both ways to attend with many rows.
+const FETCHES: [Fetch; 2] = [Fetch::Direct, Fetch::Tiled];
 
 #[test]
 fn head_widths_and_sharing() {
     let mut device = Device::open();
     let mut reductions = device.reductions().into_iter().cycle();
     for (heads, kv_heads, width) in
-        [(1, 1, 7), (4, 2, 16), (3, 1, 20), (9, 3, 64), (2, 2, 80), (8, 1, 128)]
+        [(1, 1, 7), (4, 2, 16), (3, 1, 20), (9, 3, 64), (2, 2, 80), (8, 1, 128), (2, 1, 255)]
     {
         for format in [CacheFormat::F32, CacheFormat::F16] {
             device.choices.reduce = reductions.next().unwrap_or(device.choices.reduce);
-            for rows in [1, 3, 8, 9, 40] {
-                let places = ragged(rows, 70);
-                let case = Case::new([heads, kv_heads, width], 70, places);
+            for rows in [1, 3, 8] {
+                let case = Case::new([heads, kv_heads, width], 70, ragged(rows, 70));
                 check(&mut device, &Case { format, ..case });
+            }
+            for attention in FETCHES {
+                device.choices.attention = attention;
+                for places in [ragged(9, 70), ragged(40, 70), run(31, 39)] {
+                    let case = Case::new([heads, kv_heads, width], 70, places);
+                    check(&mut device, &Case { format, ..case });
+                }
             }
         }
     }
@@ -164,8 +189,11 @@ fn windows_and_long_contexts() {
             for places in
                 [vec![(last, 0)], vec![(last, 0), (0, 1), (last / 2, 2)], run(0, context as u32)]
             {
-                let case = Case::new([4, 2, 20], context, places);
-                check(&mut device, &Case { window, ..case });
+                for attention in FETCHES {
+                    device.choices.attention = attention;
+                    let case = Case::new([4, 2, 20], context, places.clone());
+                    check(&mut device, &Case { window, ..case });
+                }
             }
         }
     }
@@ -176,8 +204,11 @@ fn hostile_queries() {
     let mut device = Device::open();
     for queries in Values::ALL {
         for places in [run(99, 1), run(88, 12)] {
-            let case = Case::new([4, 2, 64], 100, places);
-            check(&mut device, &Case { queries, ..case });
+            for attention in FETCHES {
+                device.choices.attention = attention;
+                let case = Case::new([4, 2, 64], 100, places.clone());
+                check(&mut device, &Case { queries, ..case });
+            }
         }
     }
 }
@@ -190,8 +221,41 @@ fn soft_caps_and_other_scales() {
     let bends = [(50.0, plain), (0.5, plain), (0.01, plain), (30.0, large)];
     for (softcap, queries) in bends {
         for places in [run(99, 1), run(60, 20), ragged(9, 70)] {
-            let case = Case::new([4, 2, 20], 100, places);
-            check(&mut device, &Case { scale: 0.7, softcap: Some(softcap), queries, ..case });
+            for attention in FETCHES {
+                device.choices.attention = attention;
+                let case = Case::new([4, 2, 20], 100, places.clone());
+                check(&mut device, &Case { scale: 0.7, softcap: Some(softcap), queries, ..case });
+            }
         }
     }
+}
+
+/// Parts so short that windows and tiles straddle them, and one long enough for a whole chunk.
+#[test]
+fn caches_in_parts() {
+    let mut device = Device::open();
+    for (part, context) in [(4, 70), (17, 70), (300, 600)] {
+        for window in [None, Some(3), Some(50)] {
+            for format in [CacheFormat::F32, CacheFormat::F16] {
+                let last = context as u32 - 1;
+                for places in
+                    [vec![(last, 0)], ragged(3, last), ragged(40, last), run(last - 34, 34)]
+                {
+                    for attention in FETCHES {
+                        device.choices.attention = attention;
+                        let case = Case::new([6, 2, 10], context, places.clone());
+                        check(&mut device, &Case { part, window, format, ..case });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows of as many sequences: each has keys of its own, so they are split as those of few rows.
+#[test]
+fn batches_of_sequences() {
+    let mut device = Device::open();
+    let places: Vec<_> = (0..20).map(|i| (i * 7 % 30, i)).collect();
+    check(&mut device, &Case::new([4, 2, 20], 30, places));
 }

@@ -2,7 +2,9 @@
 
 use pellucid::config::Nonlinearity;
 use pellucid::names::Format;
-use pellucid::ops::{AttentionResult, Cache, CacheFormat, Linear, Matmul, Store, Weight};
+use pellucid::ops::{
+    AttentionResult, Cache, CacheFormat, CachePart, Linear, Matmul, Store, Weight,
+};
 use pellucid::reference as twin;
 
 use crate::common::{Device, Values, wide};
@@ -25,7 +27,7 @@ struct Case {
     rows: usize,
     /// Outputs and inputs.
     shape: [usize; 2],
-    store: Store,
+    store: Store<'static>,
     biased: bool,
     /// Rows of the weight that a part holds at most; all without.
     part: Option<usize>,
@@ -204,11 +206,14 @@ fn keys_and_values_go_straight_into_the_cache() {
         let bias = Some(device.tensor(1, shape[0], &biases));
         let rows = device.rows(&places);
         let before = vec![7.0; 2 * context * keys];
-        let [k, v] = [0, 1].map(|_| device.words(&before));
-        let format = CacheFormat::F32;
-        let cache = Cache { k, v, format, sequences: 2, context, heads: kv_heads, width };
+        let cache = Cache::named(CacheFormat::F32, [2, context], [kv_heads, width], u64::MAX);
+        let CachePart { k, v, .. } = cache.parts[0];
+        for id in [k, v] {
+            device.engine.create(id, cache.bytes()).unwrap();
+            device.engine.write(id, 0, bytemuck::cast_slice(&before)).unwrap();
+        }
         let out = device.output(places.len(), queries);
-        let store = Store::Cache { rows, cache };
+        let store = Store::Cache { rows, cache: &cache };
         device.run(Linear { x, weight: &weight, bias, store, out }, 0);
 
         let size = twin::MatmulSize { inputs: 20, outputs: shape[0] };

@@ -2,11 +2,10 @@
 
 use half::f16;
 use pellucid::config::{Nonlinearity, Rotation};
-use pellucid::gpu::BufferId;
 use pellucid::names::Format;
 use pellucid::ops::{
-    Activate, Add, Cache, CacheFormat, Columns, Embed, Gated, Gather, HeadNorm, LayerNorm, LogProb,
-    RmsNorm, Rope, rope_table,
+    Activate, Add, Cache, CacheFormat, CachePart, CacheRows, Columns, Embed, Gated, Gather,
+    HeadNorm, LayerNorm, LogProb, RmsNorm, Rope, rope_table,
 };
 use pellucid::reference as twin;
 
@@ -229,27 +228,25 @@ fn rope() {
     let mut device = Device::open();
     for case in &TURNS {
         for format in [CacheFormat::F32, CacheFormat::F16] {
-            turn(&mut device, case, format);
+            turn(&mut device, case, format, 1);
+            turn(&mut device, case, format, 3);
         }
     }
 }
 
-fn turn(device: &mut Device, case: &Turn, format: CacheFormat) {
+/// The binding limit allows about one `parts`-th of the cache.
+fn turn(device: &mut Device, case: &Turn, format: CacheFormat, parts: u64) {
     let &Turn { heads, kv_heads, width, rotated, amplitude, context, places } = case;
     let count = places.len();
     let (q_width, kv_width) = (heads * width, kv_heads * width);
     let sequences = 1 + places.iter().map(|place| place.1).max().unwrap_or(0) as usize;
-    let cache = Cache {
-        k: BufferId::fresh(),
-        v: BufferId::fresh(),
-        format,
-        sequences,
-        context,
-        heads: kv_heads,
-        width,
-    };
-    for id in [cache.k, cache.v] {
-        device.engine.create(id, cache.bytes()).unwrap();
+    let shape = ([sequences, context], [kv_heads, width]);
+    let bytes = Cache::named(format, shape.0, shape.1, u64::MAX).bytes();
+    let cache = Cache::named(format, shape.0, shape.1, bytes / parts);
+    for part in &cache.parts {
+        for id in [part.k, part.v] {
+            device.engine.create(id, cache.part_bytes(part)).unwrap();
+        }
     }
     let frequency = |i| 1e4_f64.powf(-2.0 * f64::from(i) / rotated as f64);
     let frequencies = (0..rotated as u32 / 2).map(frequency).collect();
@@ -266,7 +263,7 @@ fn turn(device: &mut Device, case: &Turn, format: CacheFormat) {
     let q = Columns::range(qk, 0, q_width);
     let k = Columns::range(qk, q_width, kv_width);
     let out = device.output(count, q_width);
-    device.run(Rope { rows, q, k, v, table, cache, out }, 0);
+    device.run(Rope { rows, q, k, v, table, cache: &cache, out }, 0);
 
     let positions: Vec<u32> = places.iter().map(|place| place.0).collect();
     let part = |start, width| -> Vec<f64> {
@@ -277,8 +274,15 @@ fn turn(device: &mut Device, case: &Turn, format: CacheFormat) {
     };
     device.check("rope", &case, &out, &turned(&part(0, q_width), heads));
     let keys = turned(&part(q_width, kv_width), kv_heads);
-    for (id, values) in [(cache.k, keys), (cache.v, wide(&values))] {
-        let expected = laid_out(&cache, places, &values);
+    let halves = matches!(format, CacheFormat::F16);
+    let own = device.output(count, kv_width);
+    device.run(CacheRows { rows, cache: &cache, out: own }, 0);
+    let own = device.read(&own);
+    device.compare("cache_rows", &case, &own, &keys, if halves { 1e-3 } else { TOLERANCE });
+    let values = wide(&values);
+    let sides = cache.parts.iter().flat_map(|p| [(p, p.k, &keys), (p, p.v, &values)]);
+    for (part, id, values) in sides {
+        let expected = laid_out(&cache, part, places, values);
         match format {
             CacheFormat::F32 => {
                 let found = device.read_words(id, expected.len());
@@ -299,14 +303,18 @@ fn turn(device: &mut Device, case: &Turn, format: CacheFormat) {
     }
 }
 
-/// A cache that was zero until these rows were written; heads are padded to fours.
-fn laid_out(cache: &Cache, places: &[(u32, u32)], values: &[f64]) -> Vec<f64> {
+/// A part of a cache that was zero until these rows were written; heads are padded to fours.
+fn laid_out(cache: &Cache, part: &CachePart, places: &[(u32, u32)], values: &[f64]) -> Vec<f64> {
     let padded = cache.width.next_multiple_of(4);
     let slot = cache.heads * padded;
-    let mut all = vec![0.0; cache.sequences * cache.context * slot];
+    let mut all = vec![0.0; cache.sequences * part.count * slot];
     for (&(position, sequence), row) in places.iter().zip(values.chunks(cache.heads * cache.width))
     {
-        let at = (sequence as usize * cache.context + position as usize) * slot;
+        let Some(place) = (position as usize).checked_sub(part.first) else { continue };
+        if place >= part.count {
+            continue;
+        }
+        let at = (sequence as usize * part.count + place) * slot;
         for (to, head) in all[at..].chunks_mut(padded).zip(row.chunks(cache.width)) {
             to[..cache.width].copy_from_slice(head);
         }

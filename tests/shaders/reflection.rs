@@ -67,10 +67,9 @@ fn record_all(recording: &mut Recording, choices: &Choices) {
 
 /// Every store, with and without a bias.
 fn linear(recording: &mut Recording, choices: &Choices, x: Tensor, weight: &Weight) {
-    let (k, v, rows) = (BufferId::fresh(), BufferId::fresh(), BufferId::fresh());
-    let (format, width) = (CacheFormat::F32, weight.rows / 4 * 4 / 3 / 4 * 4);
-    let cache = Cache { k, v, format, sequences: 1, context: 9, heads: 1, width };
-    let straight = Store::Cache { rows, cache };
+    let width = weight.rows / 4 * 4 / 3 / 4 * 4;
+    let cache = Cache::named(CacheFormat::F32, [1, 9], [1, width], u64::MAX);
+    let straight = Store::Cache { rows: BufferId::fresh(), cache: &cache };
     for store in [
         Store::Write,
         Store::Add,
@@ -101,9 +100,15 @@ fn attend(
     [heads, kv_heads, width]: [usize; 3],
     format: CacheFormat,
 ) {
-    let rows = BufferId::fresh();
-    let (k, v, context) = (BufferId::fresh(), BufferId::fresh(), 300);
-    let cache = Cache { k, v, format, sequences: 2, context, heads: kv_heads, width };
+    for max_binding in [u64::MAX, (100 * 2 * kv_heads * width * 4) as u64] {
+        let cache = Cache::named(format, [2, 300], [kv_heads, width], max_binding);
+        assert_eq!(cache.parts.len() > 1, max_binding < u64::MAX);
+        attend_over(recording, choices, heads, &cache);
+    }
+}
+
+fn attend_over(recording: &mut Recording, choices: &Choices, heads: usize, cache: &Cache) {
+    let (rows, kv_heads, width) = (BufferId::fresh(), cache.heads, cache.width);
     let (q_width, kv_width) = (heads * width, kv_heads * width);
     for count in [1, 8, 100] {
         let joined = recording.tensor(count, q_width + 2 * kv_width);

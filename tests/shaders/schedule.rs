@@ -71,16 +71,9 @@ fn record(model: &Model, rows: usize, hooks: &[Hook]) -> Recording {
 
 fn caches(model: &Model) -> Vec<Cache> {
     let Config { context, kv_heads, head_width, .. } = model.config;
-    let cache = |_| Cache {
-        k: BufferId::fresh(),
-        v: BufferId::fresh(),
-        format: CacheFormat::F32,
-        sequences: 1,
-        context,
-        heads: kv_heads,
-        width: head_width,
-    };
-    (0..model.config.layers).map(cache).collect()
+    let cache =
+        || Cache::named(CacheFormat::F32, [1, context], [kv_heads, head_width], MAX_BINDING);
+    (0..model.config.layers).map(|_| cache()).collect()
 }
 
 fn check(model: &Model, rows: usize, expected: &Expect) {
@@ -102,7 +95,7 @@ fn gpt2_decode() {
             3x1x1           1536 B  embed+weight_f32 LEARNED=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
-            12x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 CHUNK=64 FOURS=16 SHARE=1 SLICES=4 GROUPS=4
+            12x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 CHUNK=64 SHARE=1 SLICES=4 GROUPS=4 FOURS=16
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
             96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
@@ -110,7 +103,7 @@ fn gpt2_decode() {
             96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
-            12x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 CHUNK=64 FOURS=16 SHARE=1 SLICES=4 GROUPS=4
+            12x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 CHUNK=64 SHARE=1 SLICES=4 GROUPS=4 FOURS=16
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
             96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
@@ -134,14 +127,14 @@ fn gpt2_prefill() {
             3x16x1         24576 B  embed+weight_f32 LEARNED=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             36x1x1       7087104 B  matmul_tiled+weight_f32+activation+store_cache+cache_f32 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
-            1x12x1             0 B  attention+softcap+cached_f32 WG=32 FOURS=16
+            1x12x1             0 B  attention_tiled+softcap+cached_f32 FOURS=16
             12x1x1       2362368 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       9449472 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=0 ACTIVATION=1 BIAS=1
             12x1x1       9440256 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             36x1x1       7087104 B  matmul_tiled+weight_f32+activation+store_cache+cache_f32 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
-            1x12x1             0 B  attention+softcap+cached_f32 WG=32 FOURS=16
+            1x12x1             0 B  attention_tiled+softcap+cached_f32 FOURS=16
             12x1x1       2362368 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       9449472 B  matmul_tiled+weight_f32+activation+store_plain+softcap ADD=0 ACTIVATION=1 BIAS=1
@@ -165,7 +158,7 @@ fn llama_decode() {
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             120x1x1       345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             4x1x1              0 B  rope+cache_f32
-            3x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 CHUNK=64 FOURS=16 SHARE=3 SLICES=4 GROUPS=4
+            3x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 CHUNK=64 SHARE=3 SLICES=4 GROUPS=4 FOURS=16
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
             72x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
@@ -174,7 +167,7 @@ fn llama_decode() {
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             120x1x1       345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             4x1x1              0 B  rope+cache_f32
-            3x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 CHUNK=64 FOURS=16 SHARE=3 SLICES=4 GROUPS=4
+            3x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 CHUNK=64 SHARE=3 SLICES=4 GROUPS=4 FOURS=16
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
             72x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
@@ -197,7 +190,7 @@ fn llama_prefill() {
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             15x1x1        345600 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
-            1x9x1              0 B  attention+softcap+cached_f32 WG=32 FOURS=16
+            1x9x1              0 B  attention_tiled+softcap+cached_f32 FOURS=16
             9x1x1         207360 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       1105920 B  matmul_tiled+weight_q4_1+activation+store_gated ACTIVATION=3 BIAS=0
@@ -205,7 +198,7 @@ fn llama_prefill() {
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             15x1x1        345600 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
-            1x9x1              0 B  attention+softcap+cached_f32 WG=32 FOURS=16
+            1x9x1              0 B  attention_tiled+softcap+cached_f32 FOURS=16
             9x1x1         207360 B  matmul_tiled+weight_q4_1+activation+store_plain+softcap ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       1105920 B  matmul_tiled+weight_q4_1+activation+store_gated ACTIVATION=3 BIAS=0

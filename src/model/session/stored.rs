@@ -1,7 +1,7 @@
 //! The caches as bytes, so that what was read can outlast the session.
 
 use crate::error::{Error, Result};
-use crate::gpu::BufferId;
+use crate::ops::CachePart;
 
 use super::Session;
 
@@ -15,10 +15,10 @@ impl Session {
         kinds.unwrap_or_default()
     }
 
-    /// The bytes of one position's keys in one layer, and as many of its values.
+    /// The bytes of one position's keys of one sequence in one layer, and as many of its values.
     pub fn position_bytes(&self) -> u64 {
         let cache = self.caches.first();
-        cache.map_or(0, |cache| cache.bytes() / (cache.sequences * cache.context) as u64)
+        cache.map_or(0, |cache| cache.position_bytes() / cache.sequences as u64)
     }
 
     /// Keys and values of the first sequence's first `positions`, in one layer.
@@ -28,8 +28,11 @@ impl Session {
     /// if the device fails.
     pub async fn read_cache(&mut self, layer: usize, positions: usize) -> Result<[Vec<u8>; 2]> {
         let bytes = positions as u64 * self.position_bytes();
-        let [k, v] = self.layer_buffers(layer, bytes)?;
-        let Some(readback) = self.engine.submit(&[], &[(k, 0, bytes), (v, 0, bytes)])? else {
+        let parts = self.layer_parts(layer, bytes)?;
+        let keys = parts.iter().map(|(part, bytes)| (part.k, 0, *bytes));
+        let values = parts.iter().map(|(part, bytes)| (part.v, 0, *bytes));
+        let reads: Vec<_> = keys.chain(values).collect();
+        let Some(readback) = self.engine.submit(&[], &reads)? else {
             return Ok([Vec::new(), Vec::new()]);
         };
         let mut keys = self.engine.finish(readback).await?;
@@ -43,17 +46,30 @@ impl Session {
     /// [`Error::Input`] for a layer or positions that the session does not have.
     pub fn write_cache(&mut self, layer: usize, keys: &[u8], values: &[u8]) -> Result<()> {
         let longest = keys.len().max(values.len()) as u64;
-        let [k, v] = self.layer_buffers(layer, longest)?;
-        self.engine.write(k, 0, keys)?;
-        self.engine.write(v, 0, values)
+        let (mut keys, mut values) = (keys, values);
+        for (part, bytes) in self.layer_parts(layer, longest)? {
+            for (buffer, rest) in [(part.k, &mut keys), (part.v, &mut values)] {
+                let (own, others) = rest.split_at(rest.len().min(bytes as usize));
+                self.engine.write(buffer, 0, own)?;
+                *rest = others;
+            }
+        }
+        Ok(())
     }
 
-    /// The buffers of a layer's keys and values, which hold so many bytes.
-    fn layer_buffers(&self, layer: usize, bytes: u64) -> Result<[BufferId; 2]> {
-        let cache = self.caches.get(layer).filter(|cache| bytes <= cache.bytes());
+    /// The parts of a layer's cache that the first so many bytes of its first sequence lie in, with
+    /// the bytes that lie in each, from its beginning on.
+    fn layer_parts(&self, layer: usize, bytes: u64) -> Result<Vec<(CachePart, u64)>> {
+        let position = self.position_bytes();
+        let cache = self.caches.get(layer);
+        let cache = cache.filter(|cache| bytes <= cache.context as u64 * position);
         let cache = cache.ok_or_else(|| {
             Error::Input(format!("layer {layer} of the cache does not hold {bytes} bytes"))
         })?;
-        Ok([cache.k, cache.v])
+        let own = |part: &CachePart| {
+            let before = part.first as u64 * position;
+            (*part, bytes.saturating_sub(before).min(part.count as u64 * position))
+        };
+        Ok(cache.parts.iter().map(own).filter(|(_, bytes)| *bytes > 0).collect())
     }
 }
