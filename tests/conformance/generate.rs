@@ -83,7 +83,7 @@ fn a_step_costs_what_it_may() {
     }
 }
 
-/// Files that mix formats, as those named Q4_K_M do: each token fetches what the file holds and a
+/// Files that mix formats, as those named `Q4_K_M` do: each token fetches what the file holds and a
 /// fiftieth more at most, and formats that differ within a layer cost a dispatch each, two where gate
 /// and up differ, since their product is then a dispatch of its own.
 #[test]
