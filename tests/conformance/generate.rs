@@ -130,7 +130,7 @@ fn the_plan_of_memory_holds() {
     }
 }
 
-/// Files that mix formats, as those named Q4_K_M do: each token fetches what the file holds and a
+/// Files that mix formats, as those named `Q4_K_M` do: each token fetches what the file holds and a
 /// fiftieth more at most, and formats that differ within a layer cost a dispatch each, two where gate
 /// and up differ, since their product is then a dispatch of its own.
 #[test]
