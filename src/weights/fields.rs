@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::config::{Config, Position};
+use crate::config::{Config, Position, Rope};
 use crate::error::{Error, Result};
 
 /// The largest size that is believed; positions and ids are 32-bit on the GPU.
@@ -163,9 +163,14 @@ pub(super) fn check(fields: Fields<'_>, names: &SizeNames, config: &Config) -> R
     if heads.checked_mul(head_width).and_then(|width| width.checked_mul(3)).is_none() {
         return Err(fields.bad(names.heads, format!("of {heads} by {head_width} is too large")));
     }
-    if let Position::Rope(rope) = &config.position
-        && (rope.rotated % 2 != 0 || rope.rotated == 0 || rope.rotated > head_width)
-    {
+    let whole = match &config.position {
+        Position::Rope(rope) => Some(rope),
+        Position::Learned => None,
+    };
+    let odd = |rope: &&Rope| {
+        !rope.rotated.is_multiple_of(2) || rope.rotated == 0 || rope.rotated > head_width
+    };
+    if let Some(rope) = whole.into_iter().chain(&config.local_rope).find(odd) {
         let name = if rope.rotated == head_width { names.head_width } else { names.rotated };
         return Err(fields.bad(
             name,

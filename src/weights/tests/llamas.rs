@@ -163,6 +163,10 @@ fn gemma_3_turns_in_two_ways_which_older_and_newer_files_say_differently() {
         assert_eq!(config.windows, [Some(5), None]);
         assert_eq!(model.matrix(Part::QNorm, 0).unwrap().values(0..1).unwrap(), count_by(4, 1, 4));
     }
+    let uneven = json!({"rope_parameters": {"sliding_attention": {"partial_rotary_factor": 0.3}}});
+    let (config, tensors) = gemma("gemma3_text", uneven);
+    let error = refusal(folder(&config, &tensors).path());
+    assert!(error.contains("partial_rotary_factor rotates 1 of 4"), "{error}");
     let (config, tensors) = gemma("gemma3_text", json!({}));
     let config = open(&config, &tensors).1.config().clone();
     assert_eq!(config.rope(0).map(|rope| rope.base), Some(1e4));

@@ -16,6 +16,7 @@ mod gguf;
 mod gpts;
 mod hostile;
 mod llamas;
+mod published;
 
 /// A tensor to be written: its name, shape (slowest first), type and bytes.
 #[derive(Clone)]
