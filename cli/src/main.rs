@@ -6,6 +6,7 @@ mod case;
 mod chat;
 mod drawing;
 mod generate;
+mod hub;
 mod options;
 mod output;
 mod score;

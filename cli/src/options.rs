@@ -1,5 +1,6 @@
 //! The options that commands share, and the reading of what they are to work on.
 
+use std::cell::OnceCell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -14,12 +15,18 @@ use pellucid::ops::CacheFormat;
 use pellucid::text::{Bos, Encode, Special};
 use pellucid::{Error, Result};
 
+use crate::hub::{self, Wanted};
+
 /// Which model, where it runs, and how it is stored there.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ModelOptions {
-    /// A GGUF file, or a folder in Hugging Face's layout
-    #[arg(long, value_name = "FILE-OR-FOLDER")]
+    /// A GGUF file, a folder in Hugging Face's layout, or a model of the hub: owner/name, with
+    /// :file.gguf or :revision where one must be named
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// The model's file or folder, once it is known.
+    #[arg(skip)]
+    path: OnceCell<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
     /// Positions of a sequence [default: the smaller of the model's own and 4096]
@@ -126,13 +133,16 @@ impl DeviceOptions {
 }
 
 impl ModelOptions {
-    /// The model's file or folder.
+    /// The model's file or folder, fetched from the hub if need be.
     ///
     /// # Errors
-    /// [`Error::Input`] where none is given.
+    /// [`Error::Input`] where none is given, else those of [`hub::resolve`].
     pub(crate) fn path(&self) -> Result<&Path> {
-        let missing = || Error::Input("give a model with --model FILE-OR-FOLDER".to_owned());
-        self.model.as_deref().ok_or_else(missing)
+        if let Some(path) = self.path.get() {
+            return Ok(path);
+        }
+        let path = hub::resolve(model(self.model.as_deref())?, Wanted::Model)?;
+        Ok(self.path.get_or_init(|| path))
     }
 
     /// Loads the model; also says how long that took.
@@ -232,6 +242,17 @@ impl TokenList {
             },
         }
     }
+}
+
+/// What `--model` names.
+///
+/// # Errors
+/// [`Error::Input`] where it is not given.
+pub(crate) fn model(given: Option<&Path>) -> Result<&Path> {
+    given.ok_or_else(|| {
+        let way = "give a model with --model: a GGUF file, a folder, or owner/name on the hub";
+        Error::Input(way.to_owned())
+    })
 }
 
 /// How standard input is called in errors.

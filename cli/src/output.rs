@@ -68,6 +68,21 @@ pub(crate) fn loading_bar() -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// A bar for a file that is fetched; where standard error is no terminal, large ones get a line.
+pub(crate) fn download_bar(name: &str, size: Option<u64>) -> ProgressBar {
+    let template = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(template);
+    let bar = ProgressBar::new(size.unwrap_or(0))
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(name.to_owned());
+    if let Some(size) = size.filter(|size| *size > 1 << 20)
+        && bar.is_hidden()
+    {
+        note(&format!("fetching {name}, {}", HumanBytes(size)));
+    }
+    bar
+}
+
 /// Count a second; `None` for nothing, or in no time.
 pub(crate) fn rate(count: usize, time: Duration) -> Option<f64> {
     (count > 0 && !time.is_zero()).then(|| count as f64 / time.as_secs_f64())

@@ -8,6 +8,7 @@ use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::Serialize;
 
+use crate::hub::{self, Wanted};
 use crate::options::{self, TextOptions};
 use crate::output;
 
@@ -22,8 +23,9 @@ pub(crate) struct Tokenize {
     json: bool,
     #[command(flatten)]
     text: TextOptions,
-    /// A GGUF file, a tokenizer.json, or a folder with a tokenizer's files
-    #[arg(long, value_name = "FILE-OR-FOLDER")]
+    /// A GGUF file, a tokenizer.json, a folder with a tokenizer's files, or a model of the hub:
+    /// owner/name, with :file.gguf or :revision where one must be named
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
 }
 
@@ -37,8 +39,8 @@ struct Report {
 impl Tokenize {
     pub(crate) fn run(&self) -> Result<()> {
         let text = options::text(&self.input)?;
-        let missing = || Error::Input("give a model with --model FILE-OR-FOLDER".to_owned());
-        let tokenizer = tokenizer(self.model.as_deref().ok_or_else(missing)?)?;
+        let path = hub::resolve(options::model(self.model.as_deref())?, Wanted::Tokenizer)?;
+        let tokenizer = tokenizer(&path)?;
         let ids = tokenizer.encode(&text, self.text.encode())?;
         let tokens = ids.iter().map(|&id| tokenizer.token(id)).collect();
         let report = Report { ids, tokens };

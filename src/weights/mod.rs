@@ -73,12 +73,6 @@ impl Checkpoint {
             Self::open_folder(path)?
         } else if path.exists() {
             Self::open_gguf(path)?
-        } else if is_hub_id(path) {
-            return Err(Error::file(
-                path,
-                "no such file or folder, and models cannot be downloaded from the hub yet: \
-                 give a folder in Hugging Face's layout, or a GGUF file",
-            ));
         } else {
             return Err(Error::file(path, "no such file or folder"));
         };
@@ -196,14 +190,4 @@ impl Checkpoint {
     pub fn chat_template(&self) -> Option<&str> {
         self.chat_template.as_deref()
     }
-}
-
-/// Whether a path that does not exist looks like `organisation/model`.
-fn is_hub_id(path: &Path) -> bool {
-    let word = |text: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        !text.is_empty() && !text.starts_with('.') && text.chars().all(plain)
-    };
-    let text = path.to_str().unwrap_or_default();
-    !text.ends_with(".gguf") && text.split_once('/').is_some_and(|(a, b)| word(a) && word(b))
 }

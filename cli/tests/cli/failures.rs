@@ -23,11 +23,11 @@ fn failures_are_one_sentence_that_names_what_is_at_fault() {
     }
     let output = |args: &[&str]| failure(&pellucid(args).output().unwrap());
     let found = output(&["generate", "--tokens", "1"]);
-    assert!(found.contains("--model FILE-OR-FOLDER"), "{found}");
+    assert!(found.contains("give a model with --model: "), "{found}");
     let found = output(&["generate", "--tokens", "1", "--model", "no/such/folder/model.gguf"]);
     assert!(found.starts_with("no/such/folder/model.gguf: "), "{found}");
     let found = output(&["score", "--tokens", "1,2", "--model", "an-owner/a-model"]);
-    assert!(found.starts_with("an-owner/a-model: "), "{found}");
+    assert!(found.starts_with("an-owner/a-model is not in the cache "), "{found}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! the machine's adapter.
 
 mod failures;
+mod hub;
 mod text;
 
 use std::io::Write;
@@ -22,9 +23,10 @@ fn golden(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// The program, which is not to reach for the network.
 fn pellucid(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pellucid"));
-    command.args(args).env_remove("RUST_LOG").stdin(Stdio::null());
+    command.args(args).env_remove("RUST_LOG").env("HF_HUB_OFFLINE", "1").stdin(Stdio::null());
     command
 }
 

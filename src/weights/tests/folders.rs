@@ -206,11 +206,9 @@ fn chat_templates_are_found_in_each_place() {
 
 #[test]
 fn what_is_not_there_is_named() {
-    let error = refusal("openai-community/gpt2".as_ref());
-    assert!(error.contains("openai-community/gpt2") && error.contains("hub"), "{error}");
-    for path in ["nowhere.gguf", "/nowhere/at/all", "./nowhere", "org/model.gguf"] {
+    for path in ["nowhere.gguf", "/nowhere/at/all", "./nowhere", "owner/model"] {
         let error = refusal(path.as_ref());
-        assert!(error.contains(path) && !error.contains("hub"), "{error}");
+        assert_eq!(error, format!("{path}: no such file or folder"));
     }
     let empty = tempfile::TempDir::new().unwrap();
     assert!(refusal(empty.path()).contains("config.json"));

@@ -1,0 +1,264 @@
+//! Models from the hub: found in its cache, or fetched into it.
+
+mod cache;
+mod client;
+mod download;
+mod id;
+
+pub(crate) use id::Id;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pellucid::{Error, Result};
+use serde::Deserialize;
+
+use cache::Repository;
+use client::{Client, Failure};
+use download::Download;
+use id::{is_gguf, is_safe};
+
+/// How much of a model is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All that runs it.
+    Model,
+    /// What turns text into tokens.
+    Tokenizer,
+}
+
+/// The files of a folder in Hugging Face's layout, beside the weights.
+const BESIDE: [&str; 10] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "encoder.json",
+    "vocab.bpe",
+    "special_tokens_map.json",
+];
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// What of a repository is a model.
+#[derive(Debug, PartialEq, Eq)]
+enum Choice {
+    /// One GGUF file.
+    Gguf(String),
+    /// A folder with these files, to which an index of shards may add others.
+    Folder(Vec<String>),
+}
+
+/// The file or folder of a model: the path itself where it is one, else what the hub has under that
+/// name, from the cache as far as it is there.
+///
+/// # Errors
+/// [`Error::Input`] in one sentence for whatever the hub refuses, [`Error::Io`] for the cache.
+pub(crate) fn resolve(model: &Path, wanted: Wanted) -> Result<PathBuf> {
+    match Id::parse(model) {
+        Some(id) if !model.exists() => Hub::new(id)?.resolve(wanted),
+        _ => Ok(model.to_owned()),
+    }
+}
+
+/// A model on the hub and its place in the cache.
+struct Hub {
+    id: Id,
+    repository: Repository,
+}
+
+impl Hub {
+    fn new(id: Id) -> Result<Self> {
+        let repository = Repository::new(&cache::root()?, &id.repository);
+        Ok(Self { id, repository })
+    }
+
+    fn resolve(&self, wanted: Wanted) -> Result<PathBuf> {
+        let cached = self.repository.commit(&self.id.revision);
+        if is_offline() {
+            return self.cached(cached, wanted, "HF_HUB_OFFLINE is set");
+        }
+        let client = Client::new()?;
+        let listing = match client.list(&self.id) {
+            Ok(listing) => listing,
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Network(reason)) => {
+                let reason = format!("the hub cannot be reached ({reason})");
+                if cached.is_some() {
+                    log::warn!("{reason}; what is in the cache is used");
+                }
+                return self.cached(cached, wanted, &reason);
+            }
+        };
+        let commit = &listing.commit;
+        let choice = self.choose(&listing.files, wanted)?;
+        let fetch = |name: &str| {
+            let download = Download {
+                client: &client,
+                id: &self.id,
+                repository: &self.repository,
+                commit,
+                name,
+            };
+            download.run()
+        };
+        let path = match choice {
+            Choice::Gguf(name) => fetch(&name)?,
+            Choice::Folder(names) => {
+                for name in &names {
+                    let path = fetch(name)?;
+                    if name == INDEX {
+                        for shard in shards(&path)? {
+                            fetch(&shard)?;
+                        }
+                    }
+                }
+                self.repository.snapshot(commit)
+            }
+        };
+        self.repository.set_commit(&self.id.revision, commit)?;
+        Ok(path)
+    }
+
+    /// What the cache has of a commit.
+    fn cached(&self, commit: Option<String>, wanted: Wanted, why: &str) -> Result<PathBuf> {
+        let files = commit.as_ref().map(|commit| self.repository.files(commit));
+        let (Some(commit), Some(files)) = (commit, files.filter(|files| !files.is_empty())) else {
+            return Err(Error::Input(format!(
+                "{} is not in the cache {}, and {why}",
+                self.id.repository,
+                self.repository.folder().display()
+            )));
+        };
+        let folder = self.repository.snapshot(&commit);
+        match self.choose(&files, wanted)? {
+            Choice::Gguf(name) => Ok(folder.join(name)),
+            Choice::Folder(_) => Ok(folder),
+        }
+    }
+
+    /// What to take of a repository with these files.
+    fn choose(&self, files: &[String], wanted: Wanted) -> Result<Choice> {
+        let repository = &self.id.repository;
+        let has = |name: &str| files.iter().any(|file| file == name);
+        let found: Vec<&String> = files.iter().filter(|file| is_gguf(file)).collect();
+        let listed = || found.iter().map(|file| file.as_str()).collect::<Vec<_>>().join(", ");
+        if let Some(file) = &self.id.file {
+            if has(file) {
+                return Ok(Choice::Gguf(file.clone()));
+            }
+            let has = if found.is_empty() { "none".to_owned() } else { listed() };
+            return Err(Error::Input(format!("{repository} has no {file}; it has {has}")));
+        }
+        let mut names: Vec<String> =
+            BESIDE.iter().filter(|name| has(name)).map(|name| (*name).to_owned()).collect();
+        let weights: Vec<&String> = files
+            .iter()
+            .filter(|file| file.ends_with(".safetensors") && !file.contains('/'))
+            .collect();
+        let in_folder = match wanted {
+            Wanted::Tokenizer => has("tokenizer.json") || has("merges.txt") || has("vocab.bpe"),
+            Wanted::Model => has("config.json") && !weights.is_empty(),
+        };
+        if in_folder {
+            if wanted == Wanted::Model {
+                match weights.as_slice() {
+                    _ if has(SINGLE) => names.push(SINGLE.to_owned()),
+                    _ if has(INDEX) => names.push(INDEX.to_owned()),
+                    [one] => names.push((*one).clone()),
+                    _ => {
+                        let reason =
+                            format!("{repository} has several *.safetensors but no {INDEX}");
+                        return Err(Error::Input(reason));
+                    }
+                }
+            }
+            return Ok(Choice::Folder(names));
+        }
+        match found.as_slice() {
+            [one] => Ok(Choice::Gguf((*one).clone())),
+            [] if wanted == Wanted::Tokenizer => {
+                Err(Error::Input(format!("{repository} has no tokenizer that is known here")))
+            }
+            [] => Err(Error::unsupported(
+                format!("{repository}: a model without *.safetensors and *.gguf"),
+                "safetensors with a config.json, and GGUF",
+            )),
+            _ => Err(Error::Input(format!(
+                "{repository} has several GGUF files; name one, as in --model {repository}:{}; it has {}",
+                found[0],
+                listed()
+            ))),
+        }
+    }
+}
+
+/// Whether nothing may be fetched.
+fn is_offline() -> bool {
+    let yes = |value: String| {
+        matches!(value.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
+    };
+    cache::variable("HF_HUB_OFFLINE").is_some_and(yes)
+}
+
+/// The files that an index spreads the tensors over.
+fn shards(index: &Path) -> Result<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: std::collections::BTreeMap<String, String>,
+    }
+    let text = std::fs::read(index).map_err(|error| Error::io(index, error))?;
+    let parsed: Index = serde_json::from_slice(&text)
+        .map_err(|error| Error::file(index, format!("is no index of shards: {error}")))?;
+    let shards: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    match shards.iter().find(|shard| !is_safe(shard)) {
+        Some(shard) => Err(Error::file(index, format!("names the shard {shard:?}"))),
+        None => Ok(shards),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(id: &str, files: &[&str], wanted: Wanted) -> Result<Choice, String> {
+        let id = Id::parse(Path::new(id)).unwrap();
+        let hub = Hub { repository: Repository::new(Path::new("/c"), &id.repository), id };
+        let files: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        hub.choose(&files, wanted).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_repositorys_files_decide_what_it_is() {
+        let folder = |names: &[&str]| {
+            Ok(Choice::Folder(names.iter().map(|name| (*name).to_owned()).collect()))
+        };
+        let files =
+            ["README.md", "config.json", "model.safetensors", "tokenizer.json", "onnx/model.onnx"];
+        let found = choose("o/n", &files, Wanted::Model);
+        assert_eq!(found, folder(&["config.json", "tokenizer.json", "model.safetensors"]));
+        let found = choose("o/n", &files, Wanted::Tokenizer);
+        assert_eq!(found, folder(&["config.json", "tokenizer.json"]));
+        let sharded = ["config.json", "model-1.safetensors", "model-2.safetensors", INDEX];
+        assert_eq!(choose("o/n", &sharded, Wanted::Model), folder(&["config.json", INDEX]));
+        let error = choose("o/n", &sharded[..3], Wanted::Model).unwrap_err();
+        assert!(error.contains("several *.safetensors"), "{error}");
+
+        let one = ["README.md", "m.Q8_0.gguf"];
+        assert_eq!(choose("o/n", &one, Wanted::Model), Ok(Choice::Gguf("m.Q8_0.gguf".to_owned())));
+        let several = ["a.gguf", "b.gguf"];
+        let error = choose("o/n", &several, Wanted::Model).unwrap_err();
+        assert!(error.contains("--model o/n:a.gguf; it has a.gguf, b.gguf"), "{error}");
+        let named = choose("o/n:b.gguf", &several, Wanted::Tokenizer);
+        assert_eq!(named, Ok(Choice::Gguf("b.gguf".to_owned())));
+        let error = choose("o/n:c.gguf", &several, Wanted::Model).unwrap_err();
+        assert_eq!(error, "o/n has no c.gguf; it has a.gguf, b.gguf");
+        let error =
+            choose("o/n", &["pytorch_model.bin", "config.json"], Wanted::Model).unwrap_err();
+        assert!(error.contains("without *.safetensors and *.gguf is not supported"), "{error}");
+    }
+}
