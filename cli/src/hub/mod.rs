@@ -126,18 +126,20 @@ impl Hub {
 
     /// What the cache has of a commit.
     fn cached(&self, commit: Option<String>, wanted: Wanted, why: &str) -> Result<PathBuf> {
-        let files = commit.as_ref().map(|commit| self.repository.files(commit));
-        let (Some(commit), Some(files)) = (commit, files.filter(|files| !files.is_empty())) else {
-            return Err(Error::Input(format!(
-                "{} is not in the cache {}, and {why}",
-                self.id.repository,
-                self.repository.folder().display()
-            )));
+        let missing = |how: &str| {
+            let folder = self.repository.folder().display();
+            Error::Input(format!("{} is {how} the cache {folder}, and {why}", self.id.repository))
         };
+        let commit = commit.ok_or_else(|| missing("not in"))?;
         let folder = self.repository.snapshot(&commit);
-        match self.choose(&files, wanted)? {
-            Choice::Gguf(name) => Ok(folder.join(name)),
-            Choice::Folder(_) => Ok(folder),
+        // Several GGUF files are still a matter of naming one; else something was never fetched.
+        let files = self.repository.files(&commit);
+        let several = self.id.file.is_none() && files.iter().any(|file| is_gguf(file));
+        match self.choose(&files, wanted) {
+            Ok(Choice::Gguf(name)) => Ok(folder.join(name)),
+            Ok(Choice::Folder(_)) => Ok(folder),
+            Err(error) if several => Err(error),
+            Err(_) => Err(missing("not whole in")),
         }
     }
 

@@ -226,6 +226,9 @@ fn a_model_is_fetched_once_and_lies_where_others_look() {
     let away = hub.run(home.path(), "o/n", &away);
     assert!(stderr(&away).contains("warning: the hub cannot be reached"), "{}", stderr(&away));
     assert_eq!(json(&away)["tokens"], found["tokens"]);
+    std::fs::remove_file(&weights).unwrap();
+    let part = failure(&hub.run(home.path(), "o/n", &[("HF_HUB_OFFLINE", "1")]));
+    assert!(part.starts_with("o/n is not whole in the cache "), "{part}");
     let empty = tempfile::tempdir().unwrap();
     let missing = failure(&hub.run(empty.path(), "o/n", &[("HF_HUB_OFFLINE", "yes")]));
     assert!(missing.starts_with("o/n is not in the cache "), "{missing}");

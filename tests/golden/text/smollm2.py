@@ -1,6 +1,6 @@
 """Makes smollm2.json: texts and their SmolLM2 token ids.
 
-    python make.py SmolLM2-135M-Instruct.Q4_1.gguf > smollm2.json
+    python smollm2.py SmolLM2-135M-Instruct.Q4_1.gguf > smollm2.json
 
 Needs the packages gguf, regex and tokenizers. The ids come from the plainest byte-pair encoding
 there is, over the vocabulary and merges of the GGUF file; the tokenizers package, set up as SmolLM2's
