@@ -14,7 +14,7 @@ use super::{Block, Joined, Map, MlpWeights, Model, NormWeights};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
     /// Store every matrix whose width is a multiple of 32 in this format instead of the file's:
-    /// a format that [`quantize`] makes, else loading fails.
+    /// a format that [`quantize`](crate::weights::quantize) makes, else loading fails.
     pub quantize: Option<Format>,
 }
 
