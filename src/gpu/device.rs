@@ -314,6 +314,13 @@ impl Gpu {
         &self.adapter
     }
 
+    /// Forgets a fault, so that one program which a device refuses does not end all work with it.
+    pub fn forget_fault(&self) {
+        if let Ok(mut fault) = self.fault.lock() {
+            *fault = None;
+        }
+    }
+
     /// Fails if the device has reported a fault since it was opened.
     pub fn check(&self) -> Result<()> {
         match self.fault.lock() {
