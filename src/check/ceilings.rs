@@ -192,7 +192,8 @@ fn unpack(pieces: &[Piece], format: Format) -> Recording {
         planes.truncate(Weight::plane_bytes(format, columns(format)).len());
         recording.push(Dispatch {
             program: loading("ceiling_unpack").part(part(&format!("weight_{format}"))),
-            params: bytemuck::bytes_of(&[LOADERS * LOADS / ROWS as u32, piece.groups, 0, 0]).to_vec(),
+            params: bytemuck::bytes_of(&[LOADERS * LOADS / ROWS as u32, piece.groups, 0, 0])
+                .to_vec(),
             groups: vec![vec![Binding::Write(piece.out)], planes],
             grid: spread(piece.groups),
             weight_bytes: 0,

@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{Adapter, AdapterChoice, Engine, Gpu};
-use crate::model::{self, Fit, LoadOptions, Session, SessionOptions};
+use crate::gpu::{Adapter, AdapterChoice, Gpu};
+use crate::model::{Fit, Session};
 use crate::names::Format;
-use crate::ops::{CacheFormat, Choices, MAX_TOP_K};
+use crate::ops::{CacheFormat, MAX_TOP_K};
 use crate::reference;
 use crate::text::{Encode, Tokenizer};
 use crate::weights::Checkpoint;
 
 use super::cpu::CpuDecoder;
 use super::decode::Decoder;
+use super::open::{cpu_runner, gpu_runner};
 use super::score::{self, Score};
 use super::stream::{AnyDecoder, Generation, Request, Stream, Tail};
 
@@ -48,6 +49,14 @@ pub struct Options {
     pub cache: CacheFormat,
     /// Store the weights in this format instead of the file's.
     pub quantize: Option<Format>,
+    /// Whether kernels are held against the reference at an adapter's first use, and those that are
+    /// wrong are not used. It is remembered in the cache folder (see [`Store`](crate::check::Store)).
+    pub check: bool,
+    /// Whether to use the variants that `pellucid tune` found to be faster.
+    pub tuned: bool,
+    /// Whether products in half floats are welcome where they were found to be faster: log-probabilities
+    /// then hold to about 1e-2 and not to 1e-3.
+    pub half: bool,
 }
 
 impl Default for Options {
@@ -58,6 +67,9 @@ impl Default for Options {
             sequences: 1,
             cache: CacheFormat::F32,
             quantize: None,
+            check: true,
+            tuned: true,
+            half: false,
         }
     }
 }
@@ -115,10 +127,10 @@ impl Llm {
             Backend::Cpu => cpu_runner(&checkpoint, options, progress)?,
             Backend::Gpu(choice) => {
                 let gpu = Gpu::open(choice).await?;
-                gpu_runner(gpu, &checkpoint, options, progress)?
+                gpu_runner(gpu, &checkpoint, options, progress).await?
             }
             Backend::Auto(choice) => match Gpu::open(choice).await {
-                Ok(gpu) => gpu_runner(gpu, &checkpoint, options, progress)?,
+                Ok(gpu) => gpu_runner(gpu, &checkpoint, options, progress).await?,
                 Err(Error::Adapter(reason)) if choice.adapter.is_none() => {
                     log::warn!("{reason}; running the reference on the CPU instead, slowly");
                     cpu_runner(&checkpoint, options, progress)?
@@ -328,40 +340,4 @@ impl Llm {
         let top = top.map(|k| self.most_probable(k)).transpose()?;
         score::score(&mut self.runner, tokens, top).await
     }
-}
-
-fn cpu_runner(
-    checkpoint: &Checkpoint,
-    options: &Options,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Runner> {
-    let context = model::context(checkpoint.config(), options.context)?;
-    let model = Box::new(reference::Model::load(checkpoint, progress)?);
-    Ok(Runner::Cpu { model, context })
-}
-
-fn gpu_runner(
-    gpu: Gpu,
-    checkpoint: &Checkpoint,
-    options: &Options,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Runner> {
-    let load = LoadOptions { quantize: options.quantize };
-    let session = SessionOptions {
-        context: options.context,
-        sequences: options.sequences,
-        cache: options.cache,
-        chunk: None,
-    };
-    let fit = model::plan(&gpu, checkpoint, load, &session)?;
-    log::info!(
-        "{} bytes of weights and {} of keys and values on {}",
-        fit.weights,
-        fit.cache,
-        gpu.adapter().name
-    );
-    let choices = Choices::defaults(gpu.caps());
-    let mut engine = Engine::new(gpu);
-    let model = model::Model::load(&mut engine, checkpoint, load, progress)?;
-    Ok(Runner::Gpu(Box::new(Session::new(engine, model, choices, session)?)))
 }

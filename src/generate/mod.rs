@@ -3,6 +3,7 @@
 mod cpu;
 mod decode;
 mod llm;
+mod open;
 mod score;
 mod stop;
 mod stream;

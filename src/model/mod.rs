@@ -12,7 +12,7 @@ mod unfused;
 pub use forward::{forward, logits};
 pub use hooks::{Action, Change, Edit, copied, hooks, offered};
 pub use load::{Fit, LoadOptions};
-pub use plan::{SessionOptions, context, plan};
+pub use plan::{SessionOptions, context, plan, programs, workload};
 pub use session::{Activation, Observed, Row, Scored, Session};
 pub use tape::{Marks, Tape};
 
@@ -135,6 +135,19 @@ impl Model {
             + self.blocks.iter().map(block).sum::<u64>()
             + norm(&self.final_norm)
             + self.head.as_ref().map_or(0, Weight::bytes)
+    }
+
+    /// The linear maps of all layers, in the order of the forward pass.
+    pub fn maps(&self) -> impl Iterator<Item = &Map> {
+        self.blocks.iter().flat_map(|block| {
+            let mlp = match &block.mlp {
+                None => Vec::new(),
+                Some(MlpWeights::Gelu { up, down }) => vec![up, down],
+                Some(MlpWeights::SwiGlu { gate_up, down }) => vec![gate_up, down],
+                Some(MlpWeights::SwiGluApart { gate, up, down }) => vec![gate, up, down],
+            };
+            block.qkv.iter().map(|joined| &joined.map).chain([&block.out]).chain(mlp)
+        })
     }
 
     /// The matrix that makes logits.

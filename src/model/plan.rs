@@ -1,13 +1,15 @@
 //! What a session will take, and how it is cut to the device: decided before anything is allocated.
 
+use crate::check::Workload;
 use crate::config::{Config, Mlp};
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Gpu};
-use crate::ops::{Cache, CacheFormat};
+use crate::gpu::{BufferId, Gpu, Program};
+use crate::names::Sampling;
+use crate::ops::{Cache, CacheFormat, Choices, LogProb, Penalties, Sample, Shape, TopK};
 use crate::weights::Checkpoint;
 
 use super::load::device_bytes;
-use super::{Fit, LoadOptions, Model};
+use super::{Fit, LoadOptions, Model, Tape, forward, logits};
 
 /// How much a session holds.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,54 @@ pub fn plan(
         cache: 2 * cache.bytes() * checkpoint.config().layers as u64,
         activations: 0,
     })
+}
+
+/// What a session does most: the linear maps of a step and of a whole chunk of a prompt.
+pub fn workload(model: &Model, options: &SessionOptions) -> Workload {
+    let chunk = options.chunk.unwrap_or_else(|| chunk_rows(model)).max(1);
+    let mut shapes: Vec<Shape> = Vec::new();
+    let maps = || model.maps().map(|map| &map.weight);
+    let of_step = maps().chain([model.head()]).map(|weight| Shape::new(weight, options.sequences));
+    for shape in of_step.chain(maps().map(|weight| Shape::new(weight, chunk))) {
+        if !shapes.contains(&shape) {
+            shapes.push(shape);
+        }
+    }
+    Workload { shapes, width: model.config.width }
+}
+
+/// The programs that a session runs to read, to score and to generate, as far as variants go.
+///
+/// # Errors
+/// [`Error::Input`] for a context beyond the model's, [`Error::Shape`] if the model's tensors do not
+/// fit together.
+pub fn programs(
+    model: &Model,
+    choices: &Choices,
+    options: &SessionOptions,
+) -> Result<Vec<Program>> {
+    let caches = vec![layer_cache(&model.config, options)?; model.config.layers];
+    let chunk = options.chunk.unwrap_or_else(|| chunk_rows(model)).max(1);
+    let mut programs = Vec::new();
+    // Which variant multiplies depends on the rows by powers of two.
+    let mut counts: Vec<usize> = (0..).map(|i| 1 << i).take_while(|rows| *rows < chunk).collect();
+    counts.push(chunk);
+    for count in counts {
+        let [rows, targets, out, ids] = [(); 4].map(|()| BufferId::fresh());
+        let mut tape = Tape::new(choices);
+        let x = forward(&mut tape, model, &caches, rows, count)?;
+        let raw = tape.tensor(count, model.config.vocab);
+        logits(&mut tape, model, x, None, raw)?;
+        tape.push(LogProb { logits: raw, targets, out })?;
+        tape.push(TopK { logits: raw, k: 1, chosen: None, out: ids })?;
+        let (counts, sampling) = (targets, Sampling::default());
+        let less = tape.tensor(count, model.config.vocab);
+        tape.push(Penalties { logits: raw, counts, sampling, out: less })?;
+        tape.push(Sample { logits: less, rows, counts: None, sampling, ids, ring: 1 })?;
+        let recording = tape.finish().0;
+        programs.extend(recording.dispatches().iter().map(|dispatch| dispatch.program.clone()));
+    }
+    Ok(programs)
 }
 
 /// The shape of one layer's cache; its buffers are named but not made.

@@ -19,7 +19,12 @@ fn model(case: &Path) -> PathBuf {
 
 fn load(path: &Path, options: Options) -> Llm {
     let backend = Backend::Gpu(pellucid::gpu::AdapterChoice::default());
-    block_on(Llm::load(path, &Options { backend, ..options }, &mut |_, _| {})).unwrap()
+    block_on(Llm::load(
+        path,
+        &Options { backend, check: false, tuned: false, ..options },
+        &mut |_, _| {},
+    ))
+    .unwrap()
 }
 
 fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {

@@ -8,3 +8,4 @@ mod common;
 mod linear;
 mod ops;
 mod sample;
+mod self_test;
