@@ -334,25 +334,18 @@ impl Gpu {
     /// Gives the device up at once: whatever waits for it, and all that is asked of it from now on,
     /// ends in [`Error::Lost`].
     pub fn destroy(&self) {
+        // The device itself tells of it only once its work is done, and of the errors that follow
+        // before that.
+        if let Ok(mut slot) = self.fault.lock() {
+            *slot = Some(Fault::Lost("it was given up".to_owned()));
+        }
         self.device.destroy();
-        self.notice_loss();
-    }
-
-    /// Natively a loss is reported while polling only, and that this fails is no news then.
-    fn notice_loss(&self) {
-        drop(self.device.poll(wgpu::PollType::Poll));
     }
 
     /// Fails if the device has reported a fault since it was opened.
     pub fn check(&self) -> Result<()> {
-        let mut fault = self.fault()?;
-        if matches!(fault, Some(Fault::Other(_))) {
-            // Whatever a lost device is asked fails, and may be noted before the loss itself.
-            self.notice_loss();
-            fault = self.fault()?;
-        }
         let name = &self.adapter.name;
-        match fault {
+        match self.fault()? {
             None => Ok(()),
             Some(Fault::Memory) => Err(Error::Memory(format!(
                 "{name} has no memory left; try a shorter --context, --cache-type f16 or --quantize q8_0"
