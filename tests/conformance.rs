@@ -91,22 +91,35 @@ fn furthest(found: &[f32], golden: &Value) -> f64 {
         .fold(0.0, f64::max)
 }
 
+// A test a chunking, so that they run side by side.
 #[test]
-fn log_probabilities_of_every_family() {
+fn log_probabilities_of_every_family_step_by_step() {
+    log_probabilities_of_every_family(1);
+}
+
+#[test]
+fn log_probabilities_of_every_family_in_small_chunks() {
+    log_probabilities_of_every_family(5);
+}
+
+#[test]
+fn log_probabilities_of_every_family_at_once() {
+    log_probabilities_of_every_family(128);
+}
+
+fn log_probabilities_of_every_family(chunk: usize) {
     let mut failed = Vec::new();
     for (case, golden) in cases() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let checkpoint = checkpoint(&case);
-        for chunk in [1, 5, 128] {
-            let options = SessionOptions { chunk: Some(chunk), ..SessionOptions::default() };
-            let mut session = session(&checkpoint, &AdapterChoice::default(), options);
-            for sequence in golden["sequences"].as_array().unwrap() {
-                let found = score(&mut session, &ids(&sequence["tokens"]));
-                let error = furthest(&found, &sequence["logprobs"]);
-                println!("{name} in chunks of {chunk}: {error:.1e}");
-                if error.is_nan() || error > 1e-3 {
-                    failed.push(format!("{name} in chunks of {chunk}: off by {error}"));
-                }
+        let options = SessionOptions { chunk: Some(chunk), ..SessionOptions::default() };
+        let mut session = session(&checkpoint, &AdapterChoice::default(), options);
+        for sequence in golden["sequences"].as_array().unwrap() {
+            let found = score(&mut session, &ids(&sequence["tokens"]));
+            let error = furthest(&found, &sequence["logprobs"]);
+            println!("{name} in chunks of {chunk}: {error:.1e}");
+            if error.is_nan() || error > 1e-3 {
+                failed.push(format!("{name} in chunks of {chunk}: off by {error}"));
             }
         }
     }
