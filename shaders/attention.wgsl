@@ -83,14 +83,20 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     if PARTIAL {
         let at = ((t * params.heads + head) * params.splits + params.split) * (FOURS + 1u) * 4u;
-        for (var i = 0u; i < FOURS * 4u; i++) {
-            out[at + i] = sum[i / 4u][i % 4u];
+        for (var i = 0u; i < FOURS; i++) {
+            for (var j = 0u; j < 4u; j++) {
+                out[at + i * 4u + j] = sum[i][j];
+            }
         }
         out[at + FOURS * 4u] = mass;
         out[at + FOURS * 4u + 1u] = largest;
         return;
     }
-    for (var i = 0u; i < params.width; i++) {
-        out[base + i] = sum[i / 4u][i % 4u] / mass;
+    for (var i = 0u; i < FOURS; i++) {
+        for (var j = 0u; j < 4u; j++) {
+            if i * 4u + j < params.width {
+                out[base + i * 4u + j] = sum[i][j] / mass;
+            }
+        }
     }
 }

@@ -201,7 +201,8 @@ fn smollm2_scores_as_the_independent_engine_says() {
     assert!(error < 1e-3, "off by {error}");
 }
 
-/// What a real GPU would run is right here too: shared tiles, lanes that share rows.
+/// What a real GPU would run is right here too: shared tiles, lanes that share rows, subgroups of any
+/// size; and halves, where they are allowed, do not lead astray.
 #[test]
 fn the_variants_of_other_adapters_agree() {
     for case in ["gpt2", "gguf-llama"] {
@@ -210,23 +211,45 @@ fn the_variants_of_other_adapters_agree() {
         let golden: Value = serde_json::from_str(&golden).unwrap();
         let checkpoint = checkpoint(&case);
         for chunk in [3, 128] {
-            let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
-            let choices = Choices {
-                matmul: Matmul::Tiled,
-                attention: Fetch::Tiled,
-                chunk: 64,
-                lanes: Lanes::Workgroup { size: 64, lanes: 32 },
-                reduce: Reduce::Workgroup(64),
-                ..Choices::defaults(gpu.caps())
-            };
-            let options = SessionOptions { chunk: Some(chunk), ..SessionOptions::default() };
-            let mut session = session_with(gpu, choices, &checkpoint, options);
-            let sequence = &golden["sequences"][0];
-            let found = score(&mut session, &ids(&sequence["tokens"]));
-            let error = furthest(&found, &sequence["logprobs"]);
-            assert!(error < 1e-3, "{} in chunks of {chunk}: off by {error}", case.display());
+            for (choices, bound) in others(&gpu()) {
+                let options = SessionOptions { chunk: Some(chunk), ..SessionOptions::default() };
+                let name = format!("{} in chunks of {chunk}: {choices:?}", case.display());
+                let mut session = session_with(gpu(), choices, &checkpoint, options);
+                let sequence = &golden["sequences"][0];
+                let found = score(&mut session, &ids(&sequence["tokens"]));
+                let error = furthest(&found, &sequence["logprobs"]);
+                println!("{error:.1e} {name}");
+                assert!(error < bound, "off by {error}: {name}");
+            }
         }
     }
+}
+
+fn gpu() -> Gpu {
+    pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap()
+}
+
+/// Choices that other adapters make, as far as this one can run them, and how far off each may be.
+fn others(gpu: &Gpu) -> Vec<(Choices, f64)> {
+    let defaults = Choices::defaults(gpu.caps());
+    let plain = Choices {
+        matmul: Matmul::Tiled,
+        attention: Fetch::Tiled,
+        chunk: 64,
+        lanes: Lanes::Workgroup { size: 64, lanes: 32 },
+        reduce: Reduce::Workgroup(64),
+        ..defaults.clone()
+    };
+    let mut all = vec![(plain, 1e-3)];
+    if let Some((least, _)) = gpu.caps().subgroups {
+        let reduce = Reduce::Subgroups { size: 256, least };
+        let lanes = Lanes::Subgroups { size: 64, lanes: 32 };
+        all.push((Choices { reduce, lanes, ..defaults.clone() }, 1e-3));
+    }
+    if gpu.caps().f16 {
+        all.push((Choices { matmul: Matmul::TiledHalf, ..defaults }, 5e-2));
+    }
+    all
 }
 
 /// What a session with this many sequences gives for texts in one batch, and for its first rows by

@@ -4,6 +4,7 @@ mod adapters;
 mod bench;
 mod case;
 mod chat;
+mod doctor;
 mod drawing;
 mod generate;
 mod hub;
@@ -12,6 +13,7 @@ mod output;
 mod score;
 mod share;
 mod tokenize;
+mod tune;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,6 +41,10 @@ enum Command {
     Tokenize(tokenize::Tokenize),
     /// Lists the GPUs of this machine
     Adapters(adapters::Adapters),
+    /// Tells whether a GPU calculates rightly
+    Doctor(doctor::Doctor),
+    /// Finds the fastest variants for a GPU and a model
+    Tune(tune::Tune),
     /// Measures the speed of a model, and of the GPU it runs on
     Bench(bench::Bench),
 }
@@ -53,6 +59,8 @@ fn main() -> ExitCode {
             Command::Score(command) => command.run().await,
             Command::Tokenize(command) => command.run(),
             Command::Adapters(command) => command.run().await,
+            Command::Doctor(command) => command.run().await,
+            Command::Tune(command) => command.run().await,
             Command::Bench(command) => command.run().await,
         }
     });

@@ -38,6 +38,15 @@ pub(crate) struct ModelOptions {
     /// Store the weights in this format instead of the file's
     #[arg(long, value_name = "FORMAT")]
     quantize: Option<Quantize>,
+    /// Do not hold the kernels against the reference at the adapter's first use
+    #[arg(long)]
+    no_check: bool,
+    /// Use the built-in variants, not those that `tune` found to be faster
+    #[arg(long)]
+    no_tune: bool,
+    /// Multiply in half floats where `tune --f16` found that to be faster; less exact
+    #[arg(long = "f16")]
+    half: bool,
 }
 
 /// Where a model runs.
@@ -133,6 +142,16 @@ impl DeviceOptions {
 }
 
 impl ModelOptions {
+    /// Whether products in half floats are welcome.
+    pub(crate) fn half(&self) -> bool {
+        self.half
+    }
+
+    /// Whether a model is given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.model.is_some()
+    }
+
     /// The model's file or folder, fetched from the hub if need be.
     ///
     /// # Errors
@@ -198,6 +217,9 @@ impl ModelOptions {
                 Quantize::Q8_0 => Format::Q8_0,
                 Quantize::Q4_0 => Format::Q4_0,
             }),
+            check: !self.no_check,
+            tuned: !self.no_tune,
+            half: self.half,
         })
     }
 }

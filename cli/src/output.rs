@@ -64,7 +64,12 @@ pub(crate) fn planned(adapter: &Adapter, fit: &Fit) {
 
 /// A bar for the loading of a model; nothing unless standard error is a terminal.
 pub(crate) fn loading_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("loading {bar:30} {bytes} of {total_bytes}");
+    progress_bar("loading {bar:30} {bytes} of {total_bytes}")
+}
+
+/// A bar in this form, for whatever takes time; nothing unless standard error is a terminal.
+pub(crate) fn progress_bar(template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

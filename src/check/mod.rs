@@ -1,5 +1,17 @@
-//! What an adapter is worth: how fast it can go at all.
+//! What an adapter is worth: whether it calculates rightly, and how fast it can go at all.
 
+pub mod cases;
 mod ceilings;
+mod device;
+mod judge;
+mod self_test;
+mod store;
+mod tables;
+mod tune;
 
 pub use ceilings::{Ceilings, measure};
+pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};
+pub use judge::{Outcome, variant};
+pub use self_test::{Record, Report, Share, Verdict, admit, doctor};
+pub use store::{Store, folder};
+pub use tune::{Contest, Workload, tune};

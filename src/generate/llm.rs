@@ -51,6 +51,14 @@ pub struct Options {
     pub quantize: Option<Format>,
     /// Hears what the model will take on which adapter, before it is loaded there.
     pub planned: Option<fn(&Adapter, &Fit)>,
+    /// Whether kernels are held against the reference at an adapter's first use, and those that are
+    /// wrong are not used. It is remembered in the cache folder (see [`Store`](crate::check::Store)).
+    pub check: bool,
+    /// Whether to use the variants that `pellucid tune` found to be faster.
+    pub tuned: bool,
+    /// Whether products in half floats are welcome where they were found to be faster: log-probabilities
+    /// are then off by up to some 1e-2, and not by 1e-3.
+    pub half: bool,
 }
 
 impl Default for Options {
@@ -62,6 +70,9 @@ impl Default for Options {
             cache: CacheFormat::F32,
             quantize: None,
             planned: None,
+            check: true,
+            tuned: true,
+            half: false,
         }
     }
 }

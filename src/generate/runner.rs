@@ -1,9 +1,11 @@
 //! Where a model runs: on a device, or by the reference.
 
+use crate::check::{self, Store};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{Engine, Gpu};
-use crate::model::{self, LoadOptions, Session, SessionOptions};
-use crate::ops::Choices;
+use crate::gpu::{Engine, Gpu, Program};
+use crate::model::{self, LoadOptions, Model, Session, SessionOptions};
+use crate::ops::{Choices, Known};
 use crate::reference;
 use crate::weights::Checkpoint;
 
@@ -32,10 +34,10 @@ impl Runner {
         match &options.backend {
             Backend::Cpu => Self::cpu(checkpoint, options, progress),
             Backend::Gpu(choice) => {
-                Self::gpu(Gpu::open(choice).await?, checkpoint, options, progress)
+                Self::gpu(Gpu::open(choice).await?, checkpoint, options, progress).await
             }
             Backend::Auto(choice) => match Gpu::open(choice).await {
-                Ok(gpu) => Self::gpu(gpu, checkpoint, options, progress),
+                Ok(gpu) => Self::gpu(gpu, checkpoint, options, progress).await,
                 Err(Error::Adapter(reason)) if choice.adapter.is_none() => {
                     log::warn!("{reason}; running the reference on the CPU instead, slowly");
                     Self::cpu(checkpoint, options, progress)
@@ -56,7 +58,7 @@ impl Runner {
         Ok(Self::Cpu { model, context, cache })
     }
 
-    fn gpu(
+    async fn gpu(
         gpu: Gpu,
         checkpoint: &Checkpoint,
         options: &Options,
@@ -73,9 +75,40 @@ impl Runner {
         if let Some(planned) = options.planned {
             planned(gpu.adapter(), &fit);
         }
-        let choices = Choices::defaults(gpu.caps());
-        let mut engine = Engine::new(gpu);
-        let model = model::Model::load(&mut engine, checkpoint, load, progress)?;
+        let cache = model::layer_cache(&gpu, checkpoint.config(), &session)?;
+        let named = Model::named(checkpoint, load, gpu.caps())?;
+        let programs = |choices: &Choices| model::programs(&named, choices, &cache, &session);
+        let (mut engine, choices) = choose(gpu, &named.config, options, &programs).await?;
+        let model = Model::load(&mut engine, checkpoint, load, progress)?;
         Ok(Self::Gpu(Box::new(Session::new(engine, model, choices, session)?)))
     }
+}
+
+/// The variants to use: those that come out right, and of these the ones measured to be fastest.
+async fn choose(
+    gpu: Gpu,
+    config: &Config,
+    options: &Options,
+    programs: &dyn Fn(&Choices) -> Result<Vec<Program>>,
+) -> Result<(Engine, Choices)> {
+    let store = Store::new(gpu.adapter());
+    let before = store.load();
+    let mut record = before.clone();
+    record.known.half = options.half;
+    if !options.tuned {
+        record.known = record.known.unmeasured();
+    }
+    if !options.check {
+        let choices = Choices::new(gpu.caps(), record.known.unchecked());
+        return Ok((Engine::new(gpu), choices));
+    }
+    let &Config { heads, kv_heads, head_width, .. } = config;
+    let heads = [heads, kv_heads, head_width];
+    let (engine, choices) = check::admit(Engine::new(gpu), &mut record, heads, programs).await?;
+    let known = Known { excluded: record.known.excluded, ..before.known.clone() };
+    let after = check::Record { passed: record.passed, known };
+    if after != before {
+        store.save(&after);
+    }
+    Ok((engine, choices))
 }

@@ -342,6 +342,16 @@ impl Gpu {
         self.device.destroy();
     }
 
+    /// Forgets a fault, so that one program which a device refuses does not end all work with it. A
+    /// device that is lost stays lost.
+    pub fn forget_fault(&self) {
+        if let Ok(mut slot) = self.fault.lock()
+            && !matches!(*slot, Some(Fault::Lost(_)))
+        {
+            *slot = None;
+        }
+    }
+
     /// Fails if the device has reported a fault since it was opened.
     pub fn check(&self) -> Result<()> {
         let name = &self.adapter.name;

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::error::{Error, Result};
 
+use super::counters::Counters;
 use super::device::Gpu;
 use super::pipeline::{Pipeline, Pipelines};
 use super::readback::Readback;
 use super::recording::{Grid, Recording, share};
+use super::shader::Part;
 use super::tensor::{BufferId, Tensor};
 
 /// Executes recordings on one device. It owns every lasting buffer.
@@ -24,37 +24,6 @@ pub struct Engine {
     pipelines: Pipelines,
     staging: Vec<wgpu::Buffer>,
     counters: Counters,
-}
-
-/// What the engine has done since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counters {
-    /// Kernels run.
-    pub dispatches: u64,
-    /// Compute passes.
-    pub passes: u64,
-    /// Submits.
-    pub submits: u64,
-    /// Bytes copied back to the host.
-    pub readback_bytes: u64,
-    /// Bytes of weights that the kernels fetched.
-    pub weight_bytes: u64,
-    /// Buffers, bind groups and pipelines created.
-    pub allocations: u64,
-}
-
-impl Counters {
-    /// What happened between `earlier` and now.
-    pub fn since(self, earlier: Self) -> Self {
-        Self {
-            dispatches: self.dispatches - earlier.dispatches,
-            passes: self.passes - earlier.passes,
-            submits: self.submits - earlier.submits,
-            readback_bytes: self.readback_bytes - earlier.readback_bytes,
-            weight_bytes: self.weight_bytes - earlier.weight_bytes,
-            allocations: self.allocations - earlier.allocations,
-        }
-    }
 }
 
 /// A recording made ready: encoding it allocates nothing.
@@ -87,6 +56,13 @@ impl Engine {
         }
     }
 
+    /// An engine in which these parts take the place of those of the same name. For tests that show
+    /// what happens where a driver compiles one wrongly.
+    #[doc(hidden)]
+    pub fn with_parts(gpu: Gpu, parts: &'static [Part]) -> Self {
+        Self { pipelines: Pipelines::with_parts(parts), ..Self::new(gpu) }
+    }
+
     /// The device.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -100,6 +76,11 @@ impl Engine {
     /// Bytes that the passing buffers of all plans take.
     pub fn passing_bytes(&self) -> u64 {
         self.passing.iter().map(wgpu::Buffer::size).sum()
+    }
+
+    /// Lets go of all passing buffers; plans that use them keep them until they go.
+    pub fn free_passing(&mut self) {
+        self.passing.clear();
     }
 
     /// Makes the memory behind a lasting buffer, filled with zeros.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what a transformer is.
 
+mod counters;
 mod device;
 mod engine;
 mod pipeline;
@@ -10,8 +11,9 @@ mod recording;
 mod shader;
 mod tensor;
 
-pub use device::{Adapter, AdapterChoice, Caps, Gpu, adapters};
-pub use engine::{Counters, Engine, Plan};
+pub use counters::Counters;
+pub use device::{Adapter, AdapterChoice, Caps, Gpu, Limits, adapters};
+pub use engine::{Engine, Plan};
 pub use readback::Readback;
 pub use recording::{Binding, Dispatch, Grid, Recording, shared_places};
 pub use shader::{Kernel, Need, Part, Program, Target, link};

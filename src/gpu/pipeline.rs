@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::recording::Binding;
-use super::shader::{Program, Target, link};
+use super::shader::{Part, Program, Target, link};
 
 /// The pipelines that were made so far.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     made: HashMap<String, Arc<Pipeline>>,
+    /// Parts that take the place of those of the same name.
+    replaced: &'static [Part],
 }
 
 /// A compiled program and the layouts of its groups.
@@ -21,6 +23,11 @@ pub(super) struct Pipeline {
 }
 
 impl Pipelines {
+    /// No pipelines yet; these parts will take the place of those of the same name.
+    pub(super) fn with_parts(replaced: &'static [Part]) -> Self {
+        Self { made: HashMap::new(), replaced }
+    }
+
     /// How many were made.
     pub(super) fn made(&self) -> u64 {
         self.made.len() as u64
@@ -74,7 +81,7 @@ impl Pipelines {
             bind_group_layouts: &layouts.iter().map(Option::as_ref).collect::<Vec<_>>(),
             immediate_size: 0,
         });
-        let module = module(device, program);
+        let module = module(device, &self.replace(program));
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(program.kernel.name),
             layout: Some(&layout),
@@ -89,6 +96,16 @@ impl Pipelines {
         let pipeline = Arc::new(Pipeline { pipeline, layouts });
         self.made.insert(key, Arc::clone(&pipeline));
         pipeline
+    }
+
+    fn replace(&self, program: &Program) -> Program {
+        let mut program = program.clone();
+        for part in &mut program.parts {
+            if let Some(other) = self.replaced.iter().find(|other| other.name == part.name) {
+                *part = other;
+            }
+        }
+        program
     }
 }
 

@@ -6,6 +6,7 @@ mod hooks;
 mod load;
 mod loader;
 mod plan;
+mod programs;
 mod session;
 mod tape;
 mod unfused;
@@ -13,7 +14,8 @@ mod unfused;
 pub use forward::{forward, logits};
 pub use hooks::{Action, Change, Edit, copied, hooks, offered};
 pub use load::{Fit, LoadOptions};
-pub use plan::{SessionOptions, context, plan};
+pub use plan::{SessionOptions, context, layer_cache, plan};
+pub use programs::{programs, workload};
 pub use session::{Activation, Observed, Row, Scored, Session};
 pub use tape::{Marks, Tape};
 
@@ -156,6 +158,19 @@ impl Model {
             + norm(&self.final_norm)
             + self.head.as_ref().map_or(0, Weight::bytes)
             + vector(&self.head_bias)
+    }
+
+    /// The linear maps of all layers, in the order of the forward pass.
+    pub fn maps(&self) -> impl Iterator<Item = &Map> {
+        self.blocks.iter().flat_map(|block| {
+            let mlp = match &block.mlp {
+                None => Vec::new(),
+                Some(MlpWeights::Plain { up, down, .. }) => vec![up, down],
+                Some(MlpWeights::Gated { gate_up, down, .. }) => vec![gate_up, down],
+                Some(MlpWeights::GatedApart { gate, up, down, .. }) => vec![gate, up, down],
+            };
+            block.qkv.iter().map(|joined| &joined.map).chain([&block.out]).chain(mlp)
+        })
     }
 
     /// The matrix that makes logits.

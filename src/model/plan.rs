@@ -165,7 +165,7 @@ fn activations(
 /// # Errors
 /// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] where the device binds too
 /// little for even four positions.
-pub(super) fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Result<Cache> {
+pub fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Result<Cache> {
     let limit = gpu.caps().max_buffer_bytes();
     let shape = [options.sequences, context(config, options.context)?];
     let heads = [config.kv_heads, config.head_width];

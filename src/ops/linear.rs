@@ -49,6 +49,13 @@ pub enum Store<'a> {
     },
 }
 
+impl Linear<'_> {
+    /// Whether so many rows count as few: then lanes share the rows of the weights.
+    pub fn is_few(rows: usize) -> bool {
+        rows <= FEW
+    }
+}
+
 /// The most rows for which [`Linear`] takes `matvec`.
 const FEW: usize = 8;
 
@@ -106,11 +113,12 @@ impl Op for Linear<'_> {
                 padding: [0; 2],
             };
             let (program, grid) = if x.rows <= FEW {
-                let program = choices.lanes.apply(Program::new(kernel(choices.lanes.kernel())));
-                let groups = piece.rows.div_ceil(4).div_ceil(choices.lanes.groups());
+                let lanes = choices.lanes_for(weight, x.rows);
+                let program = lanes.apply(Program::new(kernel(lanes.kernel())));
+                let groups = piece.rows.div_ceil(4).div_ceil(lanes.groups());
                 (program.constant("COLS", word(x.rows)), spread(groups))
             } else {
-                let (program, n, t) = choices.matmul.program();
+                let (program, n, t) = choices.matmul_for(weight, x.rows).program(x.rows);
                 (program, [word(piece.rows.div_ceil(n)), word(x.rows.div_ceil(t)), 1])
             };
             let flag = |on: bool| f64::from(u8::from(on));

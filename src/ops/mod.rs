@@ -6,9 +6,12 @@
 mod activation;
 mod attention;
 mod choices;
+#[cfg(test)]
+mod choices_test;
 mod embed;
 mod heads;
 mod kernels;
+mod known;
 mod linear;
 mod norm;
 mod norm_steps;
@@ -18,6 +21,7 @@ mod rope;
 mod rows;
 mod sample;
 mod top_k;
+mod trials;
 mod weight;
 
 pub use activation::{Activate, Gated};
@@ -26,6 +30,7 @@ pub use choices::{Choices, Fetch, Lanes, Matmul, Reduce};
 pub use embed::{Embed, PosEmbed};
 pub use heads::{AttentionResult, SumHeads};
 pub use kernels::{KERNELS, PARTS, kernel, part};
+pub use known::{Known, Shape, fingerprint};
 pub use linear::{Linear, Store};
 pub use norm::{LayerNorm, RmsNorm};
 pub use norm_steps::{DivideRows, GainBias, LayerNormCenter, RmsScale};

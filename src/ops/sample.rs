@@ -75,8 +75,9 @@ impl Op for Sample {
             padding: [0; 2],
         };
         let flag = |on: bool| f64::from(u8::from(on));
+        // As many passes as top-k and top-p take together where ties stand at both boundaries.
         let program = choices
-            .reduce
+            .reduce_over(18 * logits.stride() / 4)
             .apply(Program::new(kernel("sample")))
             .part(part("ranking"))
             .part(part("walk"))

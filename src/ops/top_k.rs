@@ -64,7 +64,7 @@ impl Op for TopK {
         };
         recording.push(Dispatch {
             program: choices
-                .reduce
+                .reduce_over((k + 2) * logits.stride() / 4)
                 .apply(Program::new(kernel("top_k")))
                 .part(part("ranking"))
                 .constant("CHOSEN", f64::from(u8::from(chosen.is_some()))),

@@ -22,7 +22,8 @@ fn model(case: &Path) -> PathBuf {
 
 fn load(path: &Path, options: Options) -> Llm {
     let backend = Backend::Gpu(AdapterChoice::default());
-    block_on(Llm::load(path, &Options { backend, ..options }, &mut |_, _| {})).unwrap()
+    let options = Options { backend, check: false, tuned: false, ..options };
+    block_on(Llm::load(path, &options, &mut |_, _| {})).unwrap()
 }
 
 fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {

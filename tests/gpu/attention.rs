@@ -1,164 +1,37 @@
-//! Attention over the cache: split for few rows, whole for many, and in steps.
+//! Attention over the cache: split for few rows, whole for many, and step by step.
 
-use half::f16;
-use pellucid::ops::{
-    Attention, AttentionMix, AttentionScores, Cache, CacheFormat, Fetch, Reduce, Softmax,
-};
-use pellucid::reference as twin;
+use pellucid::check::Values;
+use pellucid::check::cases::{Attend, Heads, Steps};
+use pellucid::names::Format;
+use pellucid::ops::{CacheFormat, Fetch};
 
-use crate::common::{Device, TOLERANCE, Values, wide};
-
-/// Some rows of some sequences.
-#[derive(Clone, Debug)]
-struct Case {
-    heads: usize,
-    kv_heads: usize,
-    width: usize,
-    context: usize,
-    window: Option<usize>,
-    scale: f64,
-    softcap: Option<f64>,
-    /// Position and sequence of each row.
-    places: Vec<(u32, u32)>,
-    format: CacheFormat,
-    queries: Values,
-    /// The most positions of a part of the cache.
-    part: usize,
-}
-
-/// `count` neighbouring rows of one sequence, from position `first` on.
-fn run(first: u32, count: u32) -> Vec<(u32, u32)> {
-    (first..first + count).map(|position| (position, 0)).collect()
-}
-
-/// `count` rows of three sequences, each row at a place of its own.
-fn ragged(count: u32, context: u32) -> Vec<(u32, u32)> {
-    (0..count).map(|i| (i * 37 % context, i % 3)).collect()
-}
-
-impl Case {
-    fn new(heads: [usize; 3], context: usize, places: Vec<(u32, u32)>) -> Self {
-        let [heads, kv_heads, width] = heads;
-        Self {
-            heads,
-            kv_heads,
-            width,
-            context,
-            window: None,
-            scale: 1.0 / (width as f64).sqrt(),
-            softcap: None,
-            places,
-            format: CacheFormat::F32,
-            queries: Values::Plain,
-            part: usize::MAX,
-        }
-    }
-}
-
-fn check(device: &mut Device, case: &Case) {
-    let &Case { heads, kv_heads, width, context, window, scale, softcap, .. } = case;
-    let sequences = 1 + case.places.iter().map(|place| place.1).max().unwrap_or(0) as usize;
-    let (cache, keys, values) = cached(device, case, sequences);
-    let cache = &cache;
-    let count = case.places.len();
-    let queries = device.values(case.queries, count * heads * width);
-    let q = device.tensor(count, heads * width, &queries);
-    let rows: Vec<_> = case.places.iter().map(|&(p, sequence)| (0, p, sequence)).collect();
-    let rows = device.rows(&rows);
-    let out = device.output(count, heads * width);
-    let extent = case.places.iter().map(|place| place.0 + 1).max().unwrap_or(1);
-    device.run(Attention { rows, q, cache, window, scale, softcap, out }, extent);
-
-    let size = twin::AttentionSize { heads, kv_heads, head_width: width, window, scale, softcap };
-    let (queries, keys, values) = (wide(&queries), wide(&keys), wide(&values));
-    let sequence_len = context * kv_heads * width;
-    let expected: Vec<f64> = queries
-        .chunks(heads * width)
-        .zip(&case.places)
-        .flat_map(|(q, &(position, sequence))| {
-            let of = |all: &[f64]| all[sequence as usize * sequence_len..][..sequence_len].to_vec();
-            twin::attention(q, &of(&keys), &of(&values), &[position], size)
-        })
-        .collect();
-    let op = match device.choices.attention {
-        _ if count <= sequences.max(8) => "attention_split",
-        Fetch::Direct => "attention",
-        Fetch::Tiled => "attention_tiled",
-    };
-    let found = device.read(&out);
-    // Between large scores f32 tells differences of about a thousandth only.
-    let tolerance = if matches!(case.queries, Values::Large) { 1e-3 } else { TOLERANCE };
-    let choices = &device.choices;
-    let variant = (choices.reduce, choices.chunk, choices.attention);
-    device.compare(op, &(case, variant), &found, &expected, tolerance);
-
-    // The same in steps that write scores and pattern out.
-    let pattern = |device: &mut Device| device.output(heads * count, extent as usize);
-    let (scores, weights) = (pattern(device), pattern(device));
-    device.run(AttentionScores { rows, q, cache, window, scale, softcap, out: scores }, 0);
-    device.run(Softmax { rows, x: scores, heads, window, out: weights }, 0);
-    let out = device.output(count, heads * width);
-    device.run(AttentionMix { rows, pattern: weights, cache, out }, 0);
-    let found = device.read(&out);
-    device.compare("attention_mix", case, &found, &expected, tolerance);
-}
-
-/// A cache full of numbers, and its keys and values without the padding of its heads.
-fn cached(device: &mut Device, case: &Case, sequences: usize) -> (Cache, Vec<f32>, Vec<f32>) {
-    let &Case { kv_heads, width, context, format, part, .. } = case;
-    let shape = ([sequences, context], [kv_heads, width]);
-    let position = Cache::named(format, shape.0, shape.1, u64::MAX).position_bytes();
-    let cache = Cache::named(format, shape.0, shape.1, position.saturating_mul(part as u64));
-    let slot = kv_heads * width;
-    let noise = |device: &mut Device| -> Vec<f32> {
-        let noise = device.noise(sequences * context * slot);
-        noise.into_iter().map(|x| f16::from_f32(x).to_f32()).collect()
-    };
-    let (keys, values) = (noise(device), noise(device));
-    for part in &cache.parts {
-        for (id, all) in [(part.k, &keys), (part.v, &values)] {
-            let stretches = all.chunks(context * slot);
-            let own = stretches.flat_map(|all| &all[part.first * slot..][..part.count * slot]);
-            let own: Vec<f32> = own.copied().collect();
-            let zeros = width.next_multiple_of(4) - width;
-            let padded: Vec<f32> = own
-                .chunks(width)
-                .flat_map(|head| head.iter().copied().chain(std::iter::repeat_n(0.0, zeros)))
-                .collect();
-            let halves: Vec<f16> = padded.iter().map(|x| f16::from_f32(*x)).collect();
-            let bytes: &[u8] = match format {
-                CacheFormat::F16 => bytemuck::cast_slice(&halves),
-                CacheFormat::F32 => bytemuck::cast_slice(&padded),
-            };
-            device.engine.create(id, cache.part_bytes(part)).unwrap();
-            device.engine.write(id, 0, bytes).unwrap();
-        }
-    }
-    (cache, keys, values)
-}
+use crate::common::Device;
 
 /// Both ways to attend with many rows.
 const FETCHES: [Fetch; 2] = [Fetch::Direct, Fetch::Tiled];
+
+/// Tries a case, with both fetches if it has many rows.
+#[track_caller]
+fn check(device: &mut Device, case: &Attend) {
+    let few = case.places.len() <= 8;
+    for attention in FETCHES.into_iter().take(if few { 1 } else { 2 }) {
+        device.choices.attention = attention;
+        device.check(case);
+    }
+}
 
 #[test]
 fn head_widths_and_sharing() {
     let mut device = Device::open();
     let mut reductions = device.reductions().into_iter().cycle();
-    for (heads, kv_heads, width) in
-        [(1, 1, 7), (4, 2, 16), (3, 1, 20), (9, 3, 64), (2, 2, 80), (8, 1, 128), (2, 1, 255)]
+    for heads in
+        [[1, 1, 7], [4, 2, 16], [3, 1, 20], [9, 3, 64], [2, 2, 80], [8, 1, 128], [2, 1, 255]]
     {
         for format in [CacheFormat::F32, CacheFormat::F16] {
             device.choices.reduce = reductions.next().unwrap_or(device.choices.reduce);
-            for rows in [1, 3, 8] {
-                let case = Case::new([heads, kv_heads, width], 70, ragged(rows, 70));
-                check(&mut device, &Case { format, ..case });
-            }
-            for attention in FETCHES {
-                device.choices.attention = attention;
-                for places in [ragged(9, 70), ragged(40, 70), run(31, 39)] {
-                    let case = Case::new([heads, kv_heads, width], 70, places);
-                    check(&mut device, &Case { format, ..case });
-                }
+            let ragged = [1, 3, 8, 9, 40].map(|rows| Attend::ragged(rows, 70));
+            for places in ragged.into_iter().chain([Attend::row_run(31, 39)]) {
+                check(&mut device, &Attend { format, ..Attend::new(heads, 70, places) });
             }
         }
     }
@@ -167,16 +40,16 @@ fn head_widths_and_sharing() {
 #[test]
 fn every_reduction() {
     let mut device = Device::open();
-    let reductions: Vec<Reduce> = device.reductions();
-    for reduce in reductions {
+    for reduce in device.reductions() {
         device.choices.reduce = reduce;
         // Group sizes that fit one workgroup together, and one that does not.
         for heads in [[2, 2, 20], [6, 2, 20], [32, 1, 128]] {
             for chunk in [4, 64, 256] {
                 device.choices.chunk = chunk;
-                check(&mut device, &Case::new(heads, 130, run(124, 4)));
+                device.check(&Attend::new(heads, 130, Attend::row_run(124, 4)));
             }
         }
+        device.check(&Steps(Attend::new([6, 2, 20], 130, Attend::ragged(5, 130))));
     }
 }
 
@@ -186,15 +59,11 @@ fn windows_and_long_contexts() {
     for context in [1, 63, 64, 65, 300] {
         for window in [None, Some(1), Some(5), Some(64), Some(1000)] {
             let last = context as u32 - 1;
-            for places in
-                [vec![(last, 0)], vec![(last, 0), (0, 1), (last / 2, 2)], run(0, context as u32)]
-            {
-                for attention in FETCHES {
-                    device.choices.attention = attention;
-                    let case = Case::new([4, 2, 20], context, places.clone());
-                    check(&mut device, &Case { window, ..case });
-                }
+            let apart = vec![(last, 0), (0, 1), (last / 2, 2)];
+            for places in [vec![(last, 0)], apart.clone(), Attend::row_run(0, context as u32)] {
+                check(&mut device, &Attend { window, ..Attend::new([4, 2, 20], context, places) });
             }
+            device.check(&Steps(Attend { window, ..Attend::new([4, 2, 7], context, apart) }));
         }
     }
 }
@@ -203,12 +72,10 @@ fn windows_and_long_contexts() {
 fn hostile_queries() {
     let mut device = Device::open();
     for queries in Values::ALL {
-        for places in [run(99, 1), run(88, 12)] {
-            for attention in FETCHES {
-                device.choices.attention = attention;
-                let case = Case::new([4, 2, 64], 100, places.clone());
-                check(&mut device, &Case { queries, ..case });
-            }
+        for places in [Attend::row_run(99, 1), Attend::row_run(88, 12)] {
+            let case = Attend { queries, ..Attend::new([4, 2, 64], 100, places) };
+            check(&mut device, &case);
+            device.check(&Steps(Attend { format: CacheFormat::F16, ..case }));
         }
     }
 }
@@ -220,12 +87,11 @@ fn soft_caps_and_other_scales() {
     let (plain, large) = (Values::Plain, Values::Large);
     let bends = [(50.0, plain), (0.5, plain), (0.01, plain), (30.0, large)];
     for (softcap, queries) in bends {
-        for places in [run(99, 1), run(60, 20), ragged(9, 70)] {
-            for attention in FETCHES {
-                device.choices.attention = attention;
-                let case = Case::new([4, 2, 20], 100, places.clone());
-                check(&mut device, &Case { scale: 0.7, softcap: Some(softcap), queries, ..case });
-            }
+        for places in [Attend::row_run(99, 1), Attend::row_run(60, 20), Attend::ragged(9, 70)] {
+            let case = Attend::new([4, 2, 20], 100, places);
+            let case = Attend { scale: 0.7, softcap: Some(softcap), queries, ..case };
+            check(&mut device, &case);
+            device.check(&Steps(case));
         }
     }
 }
@@ -238,14 +104,14 @@ fn caches_in_parts() {
         for window in [None, Some(3), Some(50)] {
             for format in [CacheFormat::F32, CacheFormat::F16] {
                 let last = context as u32 - 1;
+                let ragged = |rows| Attend::ragged(rows, last);
                 for places in
-                    [vec![(last, 0)], ragged(3, last), ragged(40, last), run(last - 34, 34)]
+                    [vec![(last, 0)], ragged(3), ragged(40), Attend::row_run(last - 34, 34)]
                 {
-                    for attention in FETCHES {
-                        device.choices.attention = attention;
-                        let case = Case::new([6, 2, 10], context, places.clone());
-                        check(&mut device, &Case { part, window, format, ..case });
-                    }
+                    let case = Attend::new([6, 2, 10], context, places);
+                    let case = Attend { part, window, format, ..case };
+                    check(&mut device, &case);
+                    device.check(&Steps(case));
                 }
             }
         }
@@ -257,5 +123,21 @@ fn caches_in_parts() {
 fn batches_of_sequences() {
     let mut device = Device::open();
     let places: Vec<_> = (0..20).map(|i| (i * 7 % 30, i)).collect();
-    check(&mut device, &Case::new([4, 2, 20], 30, places));
+    device.check(&Attend::new([4, 2, 20], 30, places));
+}
+
+/// Heads whose columns begin and end within a word of the output map, and sums of them.
+#[test]
+fn what_heads_write() {
+    let mut device = Device::open();
+    for format in Format::ALL {
+        for (rows, shape) in [(1, [4, 64, 7]), (3, [8, 64, 70]), (5, [64, 12, 18])] {
+            for part in [None, Some(16)] {
+                device.check(&Heads { format, rows, shape, part });
+            }
+        }
+    }
+    for (rows, shape) in [(1, [1, 1, 1]), (2, [12, 4, 769]), (40, [3, 4, 1030])] {
+        device.check(&Heads { format: Format::F32, rows, shape, part: None });
+    }
 }

@@ -9,4 +9,4 @@ mod faults;
 mod linear;
 mod ops;
 mod sample;
-mod steps;
+mod self_test;

@@ -22,7 +22,7 @@ struct Step {
 
 /// In the order of running. Tests and the program share the dev profile, so that the
 /// dependencies are built once.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step {
         name: "fmt",
         about: "the formatting",
@@ -82,6 +82,7 @@ const STEPS: [Step; 15] = [
         about: "the conformance tests on SwiftShader",
         run: |tally| on(Software::SwiftShader, &["--test", "conformance"], tally),
     },
+    Step { name: "doctor", about: "the self-test on lavapipe and SwiftShader", run: doctor },
     Step { name: "gl", about: "one generation on OpenGL (llvmpipe)", run: gl },
     Step { name: "cli", about: "the program's own tests, on lavapipe", run: cli },
 ];
@@ -250,6 +251,30 @@ fn watched(tally: &mut Tally) -> Result<(), String> {
     environment.extend(watch.environment());
     tally.test(&["--test", "gpu"], environment)?;
     watch.silent()
+}
+
+/// Holds every kernel against its twin, as users do; it must find all of them right.
+fn doctor(_: &mut Tally) -> Result<(), String> {
+    for adapter in [Software::Lavapipe, Software::SwiftShader] {
+        let mut command = shell::cargo(&["run", "--quiet", "--bin", "pellucid", "--", "doctor"]);
+        match adapter.environment()? {
+            Some(environment) => _ = command.envs(environment),
+            None => {
+                let name = adapter.name();
+                eprintln!(
+                    "ci: {name} is not here and may not be installed: using this machine's own adapter"
+                );
+            }
+        }
+        let printed = shell::capture(command.arg("--json"))?;
+        let wrong = printed.matches("\"ok\":false").count();
+        let right = printed.matches("\"ok\":true").count();
+        if wrong > 0 || right < 100 {
+            return Err(format!("{wrong} variants are wrong and {right} right:\n{printed}"));
+        }
+        eprintln!("ci: {} variants are right on {}", right - 1, adapter.name());
+    }
+    Ok(())
 }
 
 /// Generates on OpenGL: the path of adapters without modern features.

@@ -3,6 +3,7 @@
 //! What is computed is checked by the reference, which runs anywhere; tests whose name says so use
 //! the machine's adapter.
 
+mod adapter;
 mod failures;
 mod hub;
 mod text;
@@ -27,6 +28,8 @@ fn golden(name: &str) -> Value {
 fn pellucid(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pellucid"));
     command.args(args).env_remove("RUST_LOG").env("HF_HUB_OFFLINE", "1").stdin(Stdio::null());
+    // What is found out about the adapter stays within the tests.
+    command.env("PELLUCID_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     command
 }
 

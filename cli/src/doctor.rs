@@ -1,0 +1,104 @@
+//! `pellucid doctor`: tells whether a GPU calculates rightly.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use pellucid::check::{self, Report, Share, Verdict};
+use pellucid::gpu::{Adapter, AdapterChoice, Engine, Gpu};
+use pellucid::{Error, Result};
+use serde::Serialize;
+
+use crate::options::DeviceOptions;
+use crate::output;
+
+/// Tells whether a GPU calculates rightly.
+///
+/// Every kernel, in every variant that the adapter offers, is held against a plain calculation on the
+/// CPU, over shapes and values that have broken kernels before. Loading a model tries those variants
+/// that it uses by itself, once for each adapter and driver; a wrong one is left out there.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Findings<'a> {
+    adapter: &'a Adapter,
+    kernels: Vec<&'a Verdict>,
+    ok: bool,
+}
+
+impl Doctor {
+    pub(crate) async fn run(&self) -> Result<()> {
+        let no_gpu = || Error::Input("--backend cpu has no kernels to try".to_owned());
+        let choice = self.device.choice()?.ok_or_else(no_gpu)?;
+        let adapter = Gpu::open(&choice).await?.adapter().clone();
+        let bar = output::progress_bar("trying {bar:30} {pos} of {len} cases");
+        let report = all(&choice, &bar);
+        bar.finish_and_clear();
+        let report = report?;
+        if self.json {
+            let kernels = report.verdicts.values().collect();
+            output::json(&Findings { adapter: &adapter, kernels, ok: report.ok() })?;
+        } else {
+            show(&adapter, &report)?;
+        }
+        report.check(&adapter.name)
+    }
+}
+
+/// All shares of the self-test, each in a thread and on a device of its own.
+fn all(choice: &AdapterChoice, bar: &ProgressBar) -> Result<Report> {
+    let lengths = [const { AtomicU64::new(0) }; Share::ALL.len()];
+    let counts = [const { AtomicU64::new(0) }; Share::ALL.len()];
+    let sum = |all: &[AtomicU64]| all.iter().map(|one| one.load(Relaxed)).sum();
+    let one = &|share: usize| {
+        let mut progress = |done: usize, total: usize| {
+            counts[share].store(done as u64, Relaxed);
+            lengths[share].store(total as u64, Relaxed);
+            bar.set_length(sum(&lengths));
+            bar.set_position(sum(&counts));
+        };
+        let engine = Engine::new(pollster::block_on(Gpu::open(choice))?);
+        pollster::block_on(check::doctor(engine, Share::ALL[share], &mut progress))
+    };
+    let mut report = Report::default();
+    thread::scope(|scope| {
+        let shares: Vec<_> = (0..Share::ALL.len()).map(|i| scope.spawn(move || one(i))).collect();
+        for share in shares {
+            report.join(share.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(report)
+    })
+}
+
+/// The table, failures first.
+fn show(adapter: &Adapter, report: &Report) -> Result<()> {
+    output::line(&format!("{}, {}", output::place(Some(adapter)), adapter.driver))?;
+    let mut verdicts: Vec<&Verdict> = report.verdicts.values().collect();
+    verdicts.sort_by_key(|verdict| verdict.ok);
+    for Verdict { kernel, variant, max_rel_err, ok, reason, .. } in &verdicts {
+        let error = max_rel_err.map_or("-".to_owned(), |error| format!("{error:.1e}"));
+        let word = if *ok { "ok" } else { "WRONG" };
+        output::line(&format!("{word:<6}{error:>8}  {kernel:<18}{variant}"))?;
+        if !ok {
+            output::line(&format!("      {reason}"))?;
+        }
+    }
+    let wrong = verdicts.iter().filter(|verdict| !verdict.ok).count();
+    let excluded: Vec<&str> = report.excluded.iter().map(String::as_str).collect();
+    let fate = match (wrong, report.ok()) {
+        (0, _) => "all are right".to_owned(),
+        (_, true) => format!("{wrong} wrong; not to be used: {}", excluded.join(", ")),
+        (_, false) => format!("{wrong} wrong; this adapter is of no use"),
+    };
+    output::line(&format!("{} variants: {fate}", verdicts.len()))
+}

@@ -1,0 +1,85 @@
+//! `pellucid tune`: finds the fastest variants for a GPU and a model.
+
+use std::time::Duration;
+
+use clap::Args;
+use pellucid::check::{self, Contest, Store, Workload};
+use pellucid::gpu::{Adapter, Engine, Gpu};
+use pellucid::model::{self, LoadOptions, Model, SessionOptions};
+use pellucid::weights::Checkpoint;
+use pellucid::{Error, Result};
+use serde::Serialize;
+
+use crate::options::ModelOptions;
+use crate::output;
+
+/// Finds the fastest variants for a GPU and a model.
+///
+/// The variants of each linear map take turns, and one takes the built-in default's place if it is
+/// faster by more than noise. What is found is kept in the cache folder, for this adapter, driver and
+/// version, and used by all commands from then on, unless they are given --no-tune. Without a model,
+/// some common shapes are measured.
+#[derive(Debug, Args)]
+pub(crate) struct Tune {
+    /// Stop measuring after so many seconds; what is left keeps its default
+    #[arg(long, value_name = "S", default_value = "30")]
+    seconds: u32,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Findings<'a> {
+    adapter: &'a Adapter,
+    contests: &'a [Contest],
+    file: Option<String>,
+}
+
+impl Tune {
+    pub(crate) async fn run(&self) -> Result<()> {
+        let no_gpu = || Error::Input("--backend cpu has no variants to tune".to_owned());
+        let choice = self.model.device.choice()?.ok_or_else(no_gpu)?;
+        let gpu = Gpu::open(&choice).await?;
+        let workload = if self.model.is_given() {
+            // Only the shapes are wanted, as they will be on the device.
+            let options = self.model.options()?;
+            let checkpoint = Checkpoint::open(self.model.path()?)?;
+            let load = LoadOptions { quantize: options.quantize };
+            let model = Model::named(&checkpoint, load, gpu.caps())?;
+            let context = options.context;
+            model::workload(&model, &SessionOptions { context, ..SessionOptions::default() })?
+        } else {
+            Workload::common()
+        };
+        let adapter = gpu.adapter().clone();
+        let store = Store::new(&adapter);
+        let mut record = store.load();
+        record.known.half = self.model.half();
+        let bar = output::progress_bar("tuning {bar:30} {pos} of {len} shapes");
+        let mut progress = |done: usize, total: usize| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        };
+        let limit = Duration::from_secs(self.seconds.into());
+        let mut engine = Engine::new(gpu);
+        let tuned = check::tune(&mut engine, &workload, &record.known, limit, &mut progress);
+        bar.finish_and_clear();
+        let (known, contests) = tuned?;
+        record.known.learn(&workload.shapes, known);
+        store.save(&record);
+        let file = store.path().map(|path| path.display().to_string());
+        if self.json {
+            return output::json(&Findings { adapter: &adapter, contests: &contests, file });
+        }
+        output::line(&output::place(Some(&adapter)))?;
+        for Contest { what, default, taken, gain } in &contests {
+            let change = if taken == default { "stays".to_owned() } else { format!("{gain:.2}x") };
+            output::line(&format!("{what:<24}{change:>7}  {taken}"))?;
+        }
+        file.map_or(Ok(()), |file| output::line(&format!("kept in {file}")))
+    }
+}

@@ -1,0 +1,156 @@
+//! Linear maps: few rows and many, every format, every store, whole and in parts.
+
+use crate::check::Device;
+use crate::check::device::{Values, wide};
+use crate::config::Nonlinearity;
+use crate::error::Result;
+use crate::names::Format;
+use crate::ops::{Cache, CacheFormat, CachePart, Linear, Store, Weight};
+use crate::reference as twin;
+
+use super::Case;
+
+/// One product: y = x Wᵀ.
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    /// How W is stored.
+    pub format: Format,
+    /// Rows of x.
+    pub rows: usize,
+    /// Outputs and inputs.
+    pub shape: [usize; 2],
+    /// What becomes of y.
+    pub store: Store<'static>,
+    /// Whether a bias is added.
+    pub biased: bool,
+    /// Rows of W that a part holds at most; all without.
+    pub part: Option<usize>,
+    /// What x holds.
+    pub values: Values,
+    /// The size of the weights: below 6.1e-5 halves, as values or as scales, are subnormal.
+    pub scale: f32,
+}
+
+/// What may become of products outside a cache, in all kinds.
+const STORES: [Store<'static>; 8] = [
+    Store::Write,
+    Store::Add,
+    Store::Apply(Nonlinearity::GeluTanh),
+    Store::Gated(Nonlinearity::Silu),
+    Store::SoftCap(1.5),
+    Store::Gated(Nonlinearity::GeluTanh),
+    Store::Apply(Nonlinearity::Gelu),
+    Store::Apply(Nonlinearity::Silu),
+];
+
+impl Product {
+    /// A product of plain values, written as it is.
+    pub fn plain(format: Format, rows: usize, shape: [usize; 2]) -> Self {
+        let (store, values) = (Store::Write, Values::Plain);
+        Self { format, rows, shape, store, biased: false, part: None, values, scale: 1.0 }
+    }
+
+    /// The same with the `i`-th combination of store and bias.
+    #[must_use]
+    pub fn stored(self, i: usize) -> Self {
+        Self { store: STORES[i % 8], biased: (i + i / 8) % 2 == 1, ..self }
+    }
+}
+
+impl Case for Product {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let [outputs, inputs] = self.shape;
+        let weights: Vec<f32> =
+            device.noise(outputs * inputs).iter().map(|x| x * self.scale).collect();
+        let row = Weight::plane_bytes(self.format, inputs)[0];
+        let bytes = self.part.map_or(u64::MAX, |rows| (rows * row) as u64);
+        let (weight, kept) = device.weight(self.format, self.shape, bytes, &weights)?;
+        let values = device.values(self.values, self.rows * inputs);
+        let biases = device.noise(outputs);
+        let columns = if matches!(self.store, Store::Gated(_)) { outputs / 2 } else { outputs };
+        let before = device.noise(self.rows * columns);
+        let x = device.tensor(self.rows, inputs, &values)?;
+        let bias = if self.biased { Some(device.tensor(1, outputs, &biases)?) } else { None };
+        let out = device.tensor(self.rows, columns, &before)?;
+        let store = self.store;
+        if !device.run(&Linear { x, weight: &weight, bias, store, out }, 0)? {
+            return Ok(());
+        }
+        if device.takes_halves() && self.scale < 1e-3 {
+            // What halves leave of such products is hardly a number.
+            return Ok(());
+        }
+        let size = twin::MatmulSize { inputs, outputs };
+        // Products in half floats are those of values that are halves.
+        let (values, kept) = (device.as_taken(values), device.as_taken(kept));
+        let y = twin::matmul(&wide(&values), &kept, self.biased.then_some(&biases[..]), size);
+        let expected = match store {
+            Store::Add => y.iter().zip(wide(&before)).map(|(y, before)| y + before).collect(),
+            Store::Apply(function) => twin::activate(&y, function),
+            Store::SoftCap(cap) => twin::softcap(&y, cap),
+            Store::Gated(function) => {
+                y.chunks(2).flat_map(|pair| twin::gated(&pair[..1], &pair[1..], function)).collect()
+            }
+            Store::Write | Store::Cache { .. } => y,
+        };
+        device.expect(&out, expected)
+    }
+}
+
+/// A product whose rows are queries, keys and values: queries come out; keys and values land in the
+/// cache at each row's place, and nowhere else.
+#[derive(Clone, Debug)]
+pub struct Straight {
+    /// How W is stored.
+    pub format: Format,
+    /// How keys and values are stored.
+    pub cache: CacheFormat,
+    /// Position and sequence of each row.
+    pub places: Vec<(u32, u32)>,
+}
+
+impl Case for Straight {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let (heads, kv_heads, width, context, sequences) = (3, 2, 12, 5, 2);
+        let (queries, keys, inputs) = (heads * width, kv_heads * width, 32);
+        let shape @ [outputs, _] = [queries + 2 * keys, inputs];
+        let noise = device.noise(outputs * inputs);
+        let (weight, kept) = device.weight(self.format, shape, u64::MAX, &noise)?;
+        let (values, biases) = (device.noise(self.places.len() * inputs), device.noise(outputs));
+        let x = device.tensor(self.places.len(), inputs, &values)?;
+        let bias = Some(device.tensor(1, outputs, &biases)?);
+        let rows = device.places(&self.places)?;
+        let before = vec![7.0_f32; sequences * context * keys];
+        let halves: Vec<half::f16> = before.iter().map(|&x| half::f16::from_f32(x)).collect();
+        let format = self.cache;
+        let bytes: &[u8] = match format {
+            CacheFormat::F32 => bytemuck::cast_slice(&before),
+            CacheFormat::F16 => bytemuck::cast_slice(&halves),
+        };
+        let cache = Cache::named(format, [sequences, context], [kv_heads, width], u64::MAX);
+        let CachePart { k, v, .. } = cache.parts[0];
+        device.fill(k, bytes)?;
+        device.fill(v, bytes)?;
+        let out = device.output(self.places.len(), queries)?;
+        let store = Store::Cache { rows, cache: &cache };
+        if !device.run(&Linear { x, weight: &weight, bias, store, out }, 0)? {
+            return Ok(());
+        }
+        let size = twin::MatmulSize { inputs, outputs };
+        let (values, kept) = (device.as_taken(values), device.as_taken(kept));
+        let all = twin::matmul(&wide(&values), &kept, Some(&biases), size);
+        let part = |from: usize, count: usize| -> Vec<f64> {
+            all.chunks(outputs).flat_map(|row| &row[from..from + count]).copied().collect()
+        };
+        device.expect(&out, part(0, queries))?;
+        for (buffer, from) in [(k, queries), (v, queries + keys)] {
+            let mut expected = wide(&before);
+            let place = |&(at, sequence): &(u32, u32)| sequence as usize * context + at as usize;
+            for (place, row) in self.places.iter().map(place).zip(part(from, keys).chunks(keys)) {
+                expected[place * keys..][..keys].copy_from_slice(row);
+            }
+            super::rope::expect_cache(device, buffer, format, expected)?;
+        }
+        Ok(())
+    }
+}

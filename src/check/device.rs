@@ -1,0 +1,394 @@
+//! What kernels are tried on: a device, values for it, and the comparison with the twins.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use half::f16;
+
+use crate::error::Result;
+use crate::gpu::{BufferId, Engine, Need, Program, Readback, Recording, Tensor, padded};
+use crate::names::Format;
+use crate::ops::{Choices, Op, Weight};
+use crate::reference::noise;
+use crate::weights::{dequantize, planes, quantize};
+
+use super::cases::Case;
+use super::judge::{Outcome, Wanted, compare};
+
+/// The relative L2 error that a kernel with f32 sums may have.
+pub const TOLERANCE: f64 = 1e-5;
+
+/// The same for one that calculates in half floats.
+pub const HALF_TOLERANCE: f64 = 2e-3;
+
+/// What lies wherever no value was written: finite, as in any padding, but of no meaning.
+pub const JUNK: f32 = -7.5;
+
+/// What kind of numbers an op is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Even in −1..1.
+    Plain,
+    /// Up to 10,000.
+    Large,
+    /// Around 10⁻³⁰: their squares are zero.
+    Tiny,
+    /// All the same.
+    Equal,
+}
+
+impl Values {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Large, Self::Tiny, Self::Equal];
+}
+
+/// From the bytes that came back to the error and, where it is no rounding, the reason.
+type Judge = Box<dyn FnOnce(&[u8], f64) -> (f64, String)>;
+
+struct Pending {
+    readback: Readback,
+    judge: Judge,
+    outcome: Outcome,
+}
+
+/// An open device, the variants in use, and how they came out so far.
+pub struct Device {
+    /// Runs the ops.
+    pub engine: Engine,
+    /// The variants in use.
+    pub choices: Choices,
+    seed: u64,
+    made: Vec<BufferId>,
+    last: Vec<Program>,
+    case: String,
+    pending: Vec<Pending>,
+    wanted: Wanted,
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device")
+            .field("engine", &self.engine)
+            .field("choices", &self.choices)
+            .field("pending", &self.pending.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Device {
+    /// Tries whatever it is given, with these variants.
+    pub fn new(engine: Engine, choices: Choices) -> Self {
+        Self {
+            engine,
+            choices,
+            seed: 0,
+            made: Vec::new(),
+            last: Vec::new(),
+            case: String::new(),
+            pending: Vec::new(),
+            wanted: Wanted { enough: usize::MAX, ..Wanted::default() },
+        }
+    }
+
+    /// The engine, without what the cases left in it.
+    pub fn into_engine(mut self) -> Engine {
+        self.made.drain(..).for_each(|id| self.engine.free(id));
+        self.engine.free_passing();
+        self.engine
+    }
+
+    /// Tries only the programs of these names, each about `enough` times.
+    pub fn only(&mut self, names: BTreeSet<String>, enough: usize) {
+        self.wanted = Wanted { only: Some(names), enough, ..Wanted::default() };
+    }
+
+    /// What has run so far need not run again.
+    pub fn no_more_of_these(&mut self) {
+        let names = std::mem::take(&mut self.wanted.runs).into_keys();
+        self.wanted.done.extend(names);
+    }
+
+    /// Runs a case and frees what it made. A device that refuses a program fails the case, and no
+    /// other.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) for a case that no op takes,
+    /// [`Error::Device`](crate::Error::Device) if the device is lost.
+    pub async fn attempt(&mut self, case: &dyn Case) -> Result<Vec<Outcome>> {
+        self.case = format!("{case:?}");
+        self.last.clear();
+        let ran = case.run(self);
+        if ran.is_err() {
+            // What ran before the program that failed is still to be judged.
+            self.engine.gpu().forget_fault();
+        }
+        let mut outcomes = Vec::new();
+        for Pending { readback, judge, mut outcome } in std::mem::take(&mut self.pending) {
+            match self.engine.finish(readback).await {
+                Ok(bytes) => (outcome.error, outcome.reason) = judge(&bytes, outcome.tolerance),
+                Err(error) => (outcome.error, outcome.reason) = (f64::NAN, error.to_string()),
+            }
+            outcomes.push(outcome);
+        }
+        for id in self.made.drain(..) {
+            self.engine.free(id);
+        }
+        match ran {
+            Err(error) if !self.last.is_empty() => {
+                // Compilers speak in many lines.
+                let words: Vec<String> =
+                    error.to_string().split_whitespace().map(str::to_owned).collect();
+                let mut outcome = self.outcome(TOLERANCE);
+                (outcome.error, outcome.reason) = (f64::NAN, words.join(" "));
+                outcomes.push(outcome);
+            }
+            ran => ran?,
+        }
+        Ok(outcomes)
+    }
+
+    /// Records an op and runs it, unless nobody wants to know; `extent` is what its grid may wait
+    /// for.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) for tensors that do not fit,
+    /// [`Error::Device`](crate::Error::Device) for a program that the device refuses.
+    pub fn run(&mut self, op: &dyn Op, extent: u32) -> Result<bool> {
+        self.run_all(&[op], extent, 1)
+    }
+
+    /// The same for ops one after another, all of them so many times.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn run_all(&mut self, ops: &[&dyn Op], extent: u32, times: usize) -> Result<bool> {
+        let mut recording = Recording::new();
+        for op in ops {
+            op.record(&mut recording, &self.choices)?;
+        }
+        let programs = recording.dispatches().iter().map(|dispatch| dispatch.program.clone());
+        let programs: Vec<Program> = programs.collect();
+        // All are counted, though one is enough.
+        if programs.iter().filter(|program| self.wanted.take(program)).count() == 0 {
+            return Ok(false);
+        }
+        self.last = programs;
+        let plan = self.engine.prepare(&recording)?;
+        for _ in 0..times {
+            self.engine.submit(&[(&plan, extent)], &[])?;
+        }
+        Ok(true)
+    }
+
+    /// Holds a matrix against the twin's values.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    pub fn expect(&mut self, found: &Tensor, twin: Vec<f64>) -> Result<()> {
+        self.expect_within(found, twin, TOLERANCE)
+    }
+
+    /// The same with another tolerance.
+    ///
+    /// # Errors
+    /// As [`Device::expect`].
+    pub fn expect_within(&mut self, found: &Tensor, twin: Vec<f64>, tolerance: f64) -> Result<()> {
+        let (stride, columns) = (found.stride(), found.columns);
+        self.judge(found.buffer, found.bytes(), tolerance, move |bytes, tolerance| {
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+            let rows = values.chunks_exact(stride).flat_map(|row| &row[..columns]);
+            compare(&rows.copied().collect::<Vec<_>>(), &twin, tolerance)
+        })
+    }
+
+    /// Holds the words of a buffer, as numbers of a kind, against what `judge` knows of them.
+    ///
+    /// # Errors
+    /// As [`Device::expect`].
+    pub fn judge(
+        &mut self,
+        buffer: BufferId,
+        bytes: u64,
+        tolerance: f64,
+        judge: impl FnOnce(&[u8], f64) -> (f64, String) + 'static,
+    ) -> Result<()> {
+        let Some(readback) = self.engine.submit(&[], &[(buffer, 0, bytes)])? else {
+            return Ok(());
+        };
+        let mut outcome = self.outcome(tolerance);
+        if self.takes_halves() {
+            outcome.tolerance = tolerance.max(HALF_TOLERANCE);
+        }
+        self.pending.push(Pending { readback, judge: Box::new(judge), outcome });
+        Ok(())
+    }
+
+    /// Whether what ran last calculates in half floats.
+    pub(super) fn takes_halves(&self) -> bool {
+        self.last.iter().any(|program| program.needs().any(|need| need == Need::F16))
+    }
+
+    /// Values as the program that ran last takes them: rounded to halves if it calculates in these.
+    pub fn as_taken(&self, values: Vec<f32>) -> Vec<f32> {
+        if !self.takes_halves() {
+            return values;
+        }
+        values.into_iter().map(|value| f16::from_f32(value).to_f32()).collect()
+    }
+
+    fn outcome(&self, tolerance: f64) -> Outcome {
+        let (case, reason) = (self.case.clone(), String::new());
+        Outcome { programs: self.last.clone(), case, error: 0.0, tolerance, reason }
+    }
+
+    /// Seeded numbers, even in −1..1, others with every call.
+    pub fn noise(&mut self, count: usize) -> Vec<f32> {
+        self.seed += 1;
+        let draw = |i| (noise(self.seed, 0, 0, i) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+        (0..count as u32).map(draw).collect()
+    }
+
+    /// Numbers of a kind.
+    pub fn values(&mut self, kind: Values, count: usize) -> Vec<f32> {
+        let noise = self.noise(count);
+        let scaled = |x| match kind {
+            Values::Plain => x,
+            Values::Large => 1e4 * x,
+            Values::Tiny => 1e-30 * x,
+            Values::Equal => 0.75,
+        };
+        noise.into_iter().map(scaled).collect()
+    }
+
+    /// A matrix of these values, its padding full of junk.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory) if it is over the limits.
+    pub fn tensor(&mut self, rows: usize, columns: usize, values: &[f32]) -> Result<Tensor> {
+        let mut stored = vec![JUNK; rows * padded(columns)];
+        for (row, from) in stored.chunks_mut(padded(columns)).zip(values.chunks(columns)) {
+            row[..columns].copy_from_slice(from);
+        }
+        Ok(Tensor { buffer: self.words(&stored)?, rows, columns })
+    }
+
+    /// A matrix that an op will fill.
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn output(&mut self, rows: usize, columns: usize) -> Result<Tensor> {
+        self.tensor(rows, columns, &vec![JUNK; rows * columns])
+    }
+
+    /// A buffer of these words.
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn words<T: bytemuck::Pod>(&mut self, words: &[T]) -> Result<BufferId> {
+        let id = BufferId::fresh();
+        self.fill(id, bytemuck::cast_slice(words))?;
+        Ok(id)
+    }
+
+    /// A buffer of zeros.
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn buffer(&mut self, bytes: u64) -> Result<BufferId> {
+        let id = BufferId::fresh();
+        self.make(id, bytes)?;
+        Ok(id)
+    }
+
+    /// Makes a buffer that has a name already, of zeros.
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn make(&mut self, id: BufferId, bytes: u64) -> Result<()> {
+        self.engine.create(id, bytes)?;
+        self.made.push(id);
+        Ok(())
+    }
+
+    /// The same, of these bytes.
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn fill(&mut self, id: BufferId, bytes: &[u8]) -> Result<()> {
+        self.make(id, bytes.len() as u64)?;
+        self.engine.write(id, 0, bytes)
+    }
+
+    /// The buffer of rows: position and sequence of each.
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn places(&mut self, places: &[(u32, u32)]) -> Result<BufferId> {
+        let rows: Vec<[u32; 4]> = places.iter().map(|&(p, s)| [0, p, s, 0]).collect();
+        self.words(&rows)
+    }
+
+    /// A weight matrix made from these values: in a format, in parts of at most `max_binding`
+    /// bytes. Gives it with the values that the format has left of them.
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn weight(
+        &mut self,
+        format: Format,
+        [rows, columns]: [usize; 2],
+        max_binding: u64,
+        values: &[f32],
+    ) -> Result<(Weight, Vec<f32>)> {
+        let bytes = encoded(format, values);
+        let weight = self.weight_of_bytes(format, [rows, columns], max_binding, &bytes)?;
+        Ok((weight, dequantize(format, &bytes)))
+    }
+
+    /// The same from the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn weight_of_bytes(
+        &mut self,
+        format: Format,
+        [rows, columns]: [usize; 2],
+        max_binding: u64,
+        bytes: &[u8],
+    ) -> Result<Weight> {
+        let weight = Weight::named("weight", format, rows, columns, max_binding);
+        for part in &weight.parts {
+            let row = format.row_bytes(columns);
+            let packed = planes(format, columns, &bytes[part.first * row..][..part.rows * row]);
+            for (&id, bytes) in part.planes.iter().zip(&packed) {
+                self.fill(id, bytes)?;
+            }
+        }
+        Ok(weight)
+    }
+}
+
+/// The bytes of values in a format. For a format that is only read: blocks of any bits, whose scale
+/// and minimum are their first two values, made smaller so that weights are a few units at most.
+fn encoded(format: Format, values: &[f32]) -> Vec<u8> {
+    if let Ok(bytes) = quantize(format, values) {
+        return bytes;
+    }
+    let size = format.block_bytes();
+    let mut bytes = vec![0; values.len() / format.block() * size];
+    let seed = values.first().map_or(0, |value| value.to_bits().into());
+    for (index, byte) in (0..).zip(&mut bytes) {
+        *byte = noise(seed, 0, 0, index).to_le_bytes()[0];
+    }
+    for (block, values) in bytes.chunks_exact_mut(size).zip(values.chunks(format.block())) {
+        for (half, value) in block[format.halves()].chunks_exact_mut(2).zip(values) {
+            half.copy_from_slice(&f16::from_f32(value / 1000.0).to_le_bytes());
+        }
+    }
+    bytes
+}
+
+/// The same numbers in f64, as the twins take them.
+pub fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}

@@ -1,0 +1,244 @@
+//! Whether an adapter calculates rightly: its kernels held against their twins.
+//!
+//! [`doctor`] tries every variant that the adapter offers. [`admit`] tries those that a model uses,
+//! and finds others where one is wrong; what passed is remembered, so that it costs time once.
+//!
+//! A variant that needs something special (see [`Need`](crate::gpu::Need)) and fails is excluded. One
+//! that every device should run has nothing to take its place: an adapter that fails it is of no use.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Engine, Need, Program};
+use crate::ops::{Choices, Known};
+
+use super::Device;
+use super::judge::{Outcome, variant};
+use super::tables::{self, Tables};
+
+/// How one variant of a kernel came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// The kernel's name.
+    pub kernel: String,
+    /// Its parts, and the numbers that are chosen for a device.
+    pub variant: String,
+    /// The largest error of all its cases; none where a value was no number or the device failed.
+    pub max_rel_err: Option<f64>,
+    /// Whether every case was within its tolerance.
+    pub ok: bool,
+    /// The first case that failed, and how; empty where all is well.
+    #[serde(skip)]
+    pub reason: String,
+    /// Whether nothing could take its place.
+    #[serde(skip)]
+    pub base: bool,
+}
+
+/// How an adapter came out.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// One a variant, by name.
+    pub verdicts: BTreeMap<String, Verdict>,
+    /// Kernels and parts that are wrong and can be done without.
+    pub excluded: BTreeSet<String>,
+}
+
+impl Report {
+    /// Whether the adapter is of use: no variant fails that every device should run.
+    pub fn ok(&self) -> bool {
+        self.verdicts.values().all(|verdict| verdict.ok || !verdict.base)
+    }
+
+    /// Notes an outcome. Of several programs that failed together those with special needs are to
+    /// blame, if there are any: were it another, it would fail without them too.
+    fn note(&mut self, outcome: &Outcome) {
+        let ok = outcome.ok();
+        let blamed = |program: &&Program| ok || special(program);
+        let mut programs: Vec<&Program> = outcome.programs.iter().filter(blamed).collect();
+        if programs.is_empty() {
+            programs = outcome.programs.iter().collect();
+        }
+        for program in programs {
+            let name = variant(program);
+            let kernel = program.kernel.name;
+            let verdict = self.verdicts.entry(name.clone()).or_insert_with(|| Verdict {
+                kernel: kernel.to_owned(),
+                variant: name[kernel.len()..].trim_start_matches(['+', ' ']).to_owned(),
+                max_rel_err: Some(0.0),
+                ok: true,
+                reason: String::new(),
+                base: !special(program),
+            });
+            let error = (!outcome.error.is_nan()).then_some(outcome.error);
+            verdict.max_rel_err =
+                verdict.max_rel_err.zip(error).map(|(a, b)| if a > b { a } else { b });
+            if !ok && verdict.ok {
+                verdict.ok = false;
+                verdict.reason = format!("{} in {}", outcome.reason, outcome.case);
+                self.excluded.extend(wrong(program).map(str::to_owned));
+            }
+        }
+    }
+
+    /// Takes in what came out of another share.
+    pub fn join(&mut self, other: Self) {
+        for (name, other) in other.verdicts {
+            match self.verdicts.entry(name) {
+                // Of two opinions the worse one counts.
+                Entry::Occupied(own) if !own.get().ok || other.ok => {}
+                Entry::Occupied(mut own) => _ = own.insert(other),
+                Entry::Vacant(place) => _ = place.insert(other),
+            }
+        }
+        self.excluded.extend(other.excluded);
+    }
+
+    /// Fails if the adapter is of no use.
+    ///
+    /// # Errors
+    /// [`Error::Device`], naming the kernels that are wrong and `--backend cpu`.
+    pub fn check(&self, adapter: &str) -> Result<()> {
+        let failed = self.verdicts.iter().filter(|(_, verdict)| !verdict.ok && verdict.base);
+        let (names, reasons): (Vec<&str>, Vec<&str>) =
+            failed.map(|(name, verdict)| (name.as_str(), verdict.reason.as_str())).unzip();
+        let Some(reason) = reasons.first() else { return Ok(()) };
+        Err(Error::Device(format!(
+            "{adapter} calculates wrongly in kernels that every device should run: {}; {reason}; update its driver, take another with --adapter, or use --backend cpu",
+            names.join(", ")
+        )))
+    }
+}
+
+/// Whether a program needs what some devices lack.
+fn special(program: &Program) -> bool {
+    program.needs().next().is_some()
+}
+
+/// The kernel, or the parts, without which a program needs nothing special.
+fn wrong(program: &Program) -> impl Iterator<Item = &'static str> {
+    let needs = |needs: &[Need]| !needs.is_empty();
+    let kernel = program.kernel;
+    let parts = program.parts.iter().filter(move |part| needs(part.needs)).map(|part| part.name);
+    needs(kernel.needs).then_some(kernel.name).into_iter().chain(parts)
+}
+
+/// A share of all that there is to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// The linear maps, in all formats.
+    Maps,
+    /// All else.
+    Rest,
+}
+
+impl Share {
+    /// Both; they take about as long.
+    pub const ALL: [Self; 2] = [Self::Maps, Self::Rest];
+}
+
+/// Tries every variant that the adapter offers of one share of the kernels; `progress` hears how many
+/// cases are done, and how many there are. Most of the time goes into compiling, so that two devices
+/// in two threads, each with its share, take little more than half of it.
+///
+/// # Errors
+/// [`Error::Device`] if the device is lost, [`Error::Memory`] if it has too little.
+pub async fn doctor(
+    engine: Engine,
+    share: Share,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Report> {
+    let caps = engine.gpu().caps().clone();
+    let mut device = Device::new(engine, Choices::defaults(&caps));
+    let mut report = Report::default();
+    let choices = Choices::all(&caps);
+    let Tables { once, variants } = match share {
+        Share::Maps => Tables::maps(),
+        Share::Rest => Tables::rest(),
+    };
+    let total = once.len() + choices.len() * variants.len();
+    let mut done = 0;
+    for (i, choices) in choices.into_iter().enumerate() {
+        device.choices = choices;
+        let first = once.iter().filter(|_| i == 0);
+        for case in first.chain(&variants) {
+            progress(done, total);
+            done += 1;
+            for outcome in device.attempt(case.as_ref()).await? {
+                report.note(&outcome);
+            }
+        }
+        // Only programs that no earlier choice had are left for the next.
+        device.no_more_of_these();
+    }
+    Ok(report)
+}
+
+/// What passed on an adapter before, and what is known of it.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Record {
+    /// Variants that came out right.
+    pub passed: BTreeSet<String>,
+    /// What was found out.
+    pub known: Known,
+}
+
+/// Runs of one program that are enough where time is short.
+const ENOUGH: usize = 2;
+
+/// Tries the programs that a model uses and that did not pass before; where one is wrong, excludes it
+/// and tries what takes its place. Gives the choices that came out right, with the engine; `record`
+/// holds what was learned.
+///
+/// `programs` tells what the model runs with some choices; `heads` are its query heads, key heads and
+/// their width.
+///
+/// # Errors
+/// [`Error::Device`] where nothing right is left, which names `--backend cpu`.
+pub async fn admit(
+    engine: Engine,
+    record: &mut Record,
+    heads: [usize; 3],
+    programs: &dyn Fn(&Choices) -> Result<Vec<Program>>,
+) -> Result<(Engine, Choices)> {
+    let caps = engine.gpu().caps().clone();
+    let adapter = engine.gpu().adapter().name.clone();
+    let mut choices = Choices::new(&caps, record.known.clone());
+    let mut device = Device::new(engine, choices.clone());
+    let table = tables::quick(heads);
+    loop {
+        let used: BTreeSet<String> = programs(&choices)?.iter().map(variant).collect();
+        let wanted: BTreeSet<String> = used.difference(&record.passed).cloned().collect();
+        if wanted.is_empty() {
+            return Ok((device.into_engine(), choices));
+        }
+        let mut report = Report::default();
+        device.only(wanted.clone(), ENOUGH);
+        for trial in choices.trials() {
+            device.choices = trial;
+            for case in &table {
+                for outcome in device.attempt(case.as_ref()).await? {
+                    report.note(&outcome);
+                }
+            }
+        }
+        report.check(&adapter)?;
+        let Report { verdicts, mut excluded } = report;
+        for name in wanted.iter().filter(|name| !verdicts.contains_key(*name)) {
+            log::warn!("{adapter}: {name} was not tried");
+        }
+        for Verdict { kernel, variant, reason, .. } in verdicts.values().filter(|v| !v.ok) {
+            log::warn!("{adapter}: {kernel} ({variant}) is wrong and not used: {reason}");
+        }
+        let right = verdicts.into_iter().filter(|(_, verdict)| verdict.ok);
+        record.passed.extend(right.map(|(name, _)| name));
+        if excluded.is_empty() {
+            return Ok((device.into_engine(), choices));
+        }
+        record.known.excluded.append(&mut excluded);
+        choices = Choices::new(&caps, record.known.clone());
+    }
+}

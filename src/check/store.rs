@@ -1,0 +1,192 @@
+//! What was found out about an adapter, kept from run to run in the system's cache folder.
+//!
+//! The folder is `PELLUCID_CACHE`, or `pellucid` in the system's own for caches. Where it cannot be
+//! read or written, everything goes on without.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::gpu::Adapter;
+use crate::ops::{KERNELS, PARTS, fingerprint};
+
+use super::Record;
+
+/// The place of one adapter's record.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    path: Option<PathBuf>,
+    title: Title,
+}
+
+/// Whose record it is: with another driver or other kernels nothing of it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Title {
+    adapter: String,
+    driver: String,
+    backend: String,
+    shaders: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Page {
+    #[serde(flatten)]
+    title: Title,
+    #[serde(flatten)]
+    record: Record,
+}
+
+/// The largest file that is read.
+const MOST_BYTES: u64 = 4 << 20;
+
+impl Store {
+    /// A store that remembers nothing.
+    pub fn nowhere() -> Self {
+        Self::default()
+    }
+
+    /// The store of an adapter in the cache folder; nowhere if there is no such folder.
+    pub fn new(adapter: &Adapter) -> Self {
+        folder().map_or_else(Self::nowhere, |folder| Self::within(&folder, adapter))
+    }
+
+    /// The store of an adapter in a folder, which is made if need be.
+    pub fn within(folder: &Path, adapter: &Adapter) -> Self {
+        let title = Title {
+            adapter: adapter.name.clone(),
+            driver: adapter.driver.clone(),
+            backend: adapter.backend.clone(),
+            shaders: shaders(),
+        };
+        let Title { adapter, driver, backend, shaders } = &title;
+        let parts = [adapter, driver, backend, shaders].map(String::as_str);
+        let name = fingerprint(parts.join("\n").bytes());
+        Self { path: Some(folder.join("adapters").join(name + ".json")), title }
+    }
+
+    /// The file, if there is a place for one.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What is kept of the adapter; an empty record where nothing is, or what is there makes no sense.
+    pub fn load(&self) -> Record {
+        let Some(path) = &self.path else { return Record::default() };
+        match read(path) {
+            Ok(page) if page.title == self.title => page.record,
+            Ok(_) => Record::default(),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    log::warn!("{}: {error}; going on without it", path.display());
+                }
+                Record::default()
+            }
+        }
+    }
+
+    /// Keeps a record; where that fails, says so and goes on.
+    pub fn save(&self, record: &Record) {
+        let Some(path) = &self.path else { return };
+        let page = Page { title: self.title.clone(), record: record.clone() };
+        if let Err(error) = write(path, &page) {
+            log::warn!("{}: {error}; the adapter will be tried again", path.display());
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<Page> {
+    let mut text = String::new();
+    File::open(path)?.take(MOST_BYTES).read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Writes beside the file first, so that nobody ever reads half of it.
+fn write(path: &Path, page: &Page) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&beside, serde_json::to_string_pretty(page)?)?;
+    fs::rename(&beside, path)
+}
+
+/// The cache folder: `PELLUCID_CACHE`, else `pellucid` in the system's.
+pub fn folder() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folder) = named("PELLUCID_CACHE") {
+        return Some(folder.into());
+    }
+    let home = || named("HOME").map(PathBuf::from);
+    let system = if cfg!(windows) {
+        named("LOCALAPPDATA").map(PathBuf::from)
+    } else if cfg!(target_vendor = "apple") {
+        home().map(|home| home.join("Library/Caches"))
+    } else {
+        named("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(home()?.join(".cache")))
+    };
+    system.map(|system| system.join("pellucid"))
+}
+
+/// One word for the texts of all kernels and parts, and for how they are compiled.
+fn shaders() -> String {
+    let kernels = KERNELS.iter().map(|kernel| (kernel.name, kernel.source));
+    let texts = kernels.chain(PARTS.iter().map(|part| (part.name, part.source)));
+    let bytes = texts.flat_map(|(name, source)| name.bytes().chain(source.bytes()));
+    let checked = u8::from(cfg!(debug_assertions));
+    fingerprint(bytes.chain(env!("CARGO_PKG_VERSION").bytes()).chain([checked]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Limits;
+
+    fn adapter(driver: &str) -> Adapter {
+        let limits = Limits {
+            max_storage_buffer_binding_size: 0,
+            max_buffer_size: 0,
+            max_compute_invocations_per_workgroup: 0,
+            max_compute_workgroup_storage_size: 0,
+            max_storage_buffers_per_shader_stage: 0,
+            subgroup_size: [0, 0],
+        };
+        let word = str::to_owned;
+        let (name, backend, kind) = (word("a card"), word("vulkan"), word("discrete"));
+        let (driver, features) = (word(driver), Vec::new());
+        Adapter { index: 0, name, backend, kind, driver, features, limits }
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_for_the_same_driver_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::default();
+        record.passed.insert("rms_norm WG=8".to_owned());
+        record.known.excluded.insert("reduce_subgroup".to_owned());
+        record.known.lanes.insert("q4_1 1x2x3".to_owned(), crate::ops::Lanes::One(8));
+        let store = Store::within(folder.path(), &adapter("1.0"));
+        assert_eq!(store.load(), Record::default());
+        store.save(&record);
+        assert_eq!(store.load(), record);
+        assert_eq!(Store::within(folder.path(), &adapter("1.1")).load(), Record::default());
+    }
+
+    #[test]
+    fn nonsense_and_places_that_are_none_are_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::within(folder.path(), &adapter("1.0"));
+        store.save(&Record::default());
+        for nonsense in ["", "{", "[1, 2]", "{\"adapter\": 7}"] {
+            fs::write(store.path().unwrap(), nonsense).unwrap();
+            assert_eq!(store.load(), Record::default(), "{nonsense}");
+        }
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let within_a_file = Store::within(&file, &adapter("1.0"));
+        within_a_file.save(&Record::default());
+        assert_eq!(within_a_file.load(), Record::default());
+        Store::nowhere().save(&Record::default());
+        assert_eq!(Store::nowhere().load(), Record::default());
+    }
+}

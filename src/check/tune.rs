@@ -1,0 +1,276 @@
+//! Which variants are fastest on an adapter: measured once, before the first token, and kept.
+//!
+//! A variant takes the default's place only where it wins by more than noise makes: all of them take
+//! turns, and it must be faster by [`MARGIN`], in the middle as in the best of its runs, and in nearly
+//! every turn; and then once more, alone against the default, since the best of many is lucky too.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::gpu::{BufferId, Caps, Engine, Plan, Recording, Tensor};
+use crate::names::Format;
+use crate::ops::{
+    Choices, Known, Lanes, Linear, Matmul, Op, Reduce, RmsNorm, Shape, Store, Weight,
+};
+
+/// What is to be tuned: the shapes of linear maps, and the width of a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// Linear maps, by rows of x and weights: format, outputs, inputs.
+    pub shapes: Vec<Shape>,
+    /// Values of a row that is normed; 0 for none.
+    pub width: usize,
+}
+
+/// What one contest came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Contest {
+    /// What was measured.
+    pub what: String,
+    /// The built-in variant, and the one taken: the same where none was faster beyond doubt.
+    pub default: String,
+    /// The variant taken.
+    pub taken: String,
+    /// The time of the built-in one over that of the one taken.
+    pub gain: f64,
+}
+
+/// How much faster a variant must be than the default.
+const MARGIN: f64 = 1.05;
+
+/// Rounds in which all variants take turns.
+const ROUNDS: usize = 9;
+
+/// The share of turns in which it must be the faster one.
+const MOST_TURNS: f64 = 0.75;
+
+/// A turn lasts about this long, in seconds, so that the time of submitting does not matter.
+const TURN: f64 = 4e-3;
+
+/// Variants this many times as slow as the default in their first turn are out.
+const HOPELESS: f64 = 1.5;
+
+/// The most runs in one submit.
+const MOST_RUNS: usize = 256;
+
+/// Measures the variants of every shape; `progress` hears how many contests are done, and how many
+/// there are. What is left when `limit` is over keeps its default.
+///
+/// `known` gives what is excluded; what was measured before does not matter. Gives what is known now,
+/// and each contest.
+///
+/// # Errors
+/// [`Error::Memory`](crate::Error::Memory) if the weights of a shape do not fit,
+/// [`Error::Device`](crate::Error::Device) if the device fails.
+pub fn tune(
+    engine: &mut Engine,
+    workload: &Workload,
+    known: &Known,
+    limit: Duration,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(Known, Vec<Contest>)> {
+    let start = Instant::now();
+    let caps = engine.gpu().caps().clone();
+    let mut found = known.unmeasured();
+    let mut contests = Vec::new();
+    let total = workload.shapes.len() + usize::from(workload.width > 0);
+    if workload.width > 0 {
+        progress(0, total);
+        let (choice, contest) = reduce(engine, &caps, &found, workload.width)?;
+        found.reduce = choice;
+        contests.push(contest);
+    }
+    for shape in &workload.shapes {
+        progress(contests.len(), total);
+        if start.elapsed() > limit {
+            log::warn!("no time left to tune {} of {total}", total - contests.len());
+            break;
+        }
+        contests.push(linear(engine, &caps, &mut found, shape)?);
+    }
+    progress(total, total);
+    Ok((found, contests))
+}
+
+/// One linear map: few rows or many.
+fn linear(engine: &mut Engine, caps: &Caps, found: &mut Known, shape: &Shape) -> Result<Contest> {
+    let &Shape { format, rows, outputs, inputs } = shape;
+    let (name, plain) = (shape.name(), Choices::new(caps, found.unmeasured()));
+    let weight = Weight::named("weight", format, outputs, inputs, caps.max_binding);
+    let mut made = Vec::new();
+    for piece in &weight.parts {
+        for (&plane, bytes) in piece.planes.iter().zip(Weight::plane_bytes(format, inputs)) {
+            made.push((plane, (bytes * piece.rows.next_multiple_of(4)) as u64));
+        }
+    }
+    let (x, out) = (Tensor::lasting(rows, inputs), Tensor::lasting(rows, outputs));
+    made.extend([x, out].map(|tensor| (tensor.buffer, tensor.bytes())));
+    let created = made.iter().try_for_each(|&(id, bytes)| filled(engine, id, bytes));
+    let mut variants: Vec<(String, Choices)> = Vec::new();
+    let few = Linear::is_few(rows);
+    let with = |lanes: Option<Lanes>, matmul: Option<Matmul>| {
+        let mut known = plain.known.clone();
+        known.lanes.extend(lanes.map(|lanes| (name.clone(), lanes)));
+        known.matmul.extend(matmul.map(|matmul| (name.clone(), matmul)));
+        Choices::new(caps, known)
+    };
+    if few {
+        let all = Lanes::candidates(caps).into_iter().filter(|lanes| plain.may_use(*lanes));
+        variants.push((format!("{:?}", plain.lanes_for(&weight, rows)), plain.clone()));
+        variants.extend(all.map(|lanes| (format!("{lanes:?}"), with(Some(lanes), None))));
+    } else {
+        variants.push((format!("{:?}", plain.matmul_for(&weight, rows)), plain.clone()));
+        let welcome = |matmul: &Matmul| found.half || *matmul != Matmul::TiledHalf;
+        let all = Matmul::candidates(caps).into_iter().filter(welcome);
+        variants.extend(all.map(|matmul| (format!("{matmul:?}"), with(None, Some(matmul)))));
+    }
+    let op = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
+    let won = created.and_then(|()| contest(engine, &name, variants, &op));
+    made.iter().for_each(|&(id, _)| engine.free(id));
+    let (contest, choices) = won?;
+    found.lanes.extend(choices.known.lanes);
+    found.matmul.extend(choices.known.matmul);
+    Ok(contest)
+}
+
+/// Sums over a row.
+fn reduce(
+    engine: &mut Engine,
+    caps: &Caps,
+    found: &Known,
+    width: usize,
+) -> Result<(Option<Reduce>, Contest)> {
+    let [x, out] = [(); 2].map(|()| Tensor::lasting(4, width));
+    let plain = Choices::new(caps, found.unmeasured());
+    let named = |choices: Choices| (format!("{:?}", choices.reduce), choices);
+    let with = |reduce| Choices::new(caps, Known { reduce: Some(reduce), ..plain.known.clone() });
+    // One that is excluded leaves the default, which then races against itself and does not win.
+    let all = Reduce::candidates(caps).into_iter().map(|reduce| named(with(reduce)));
+    let variants = std::iter::once(named(plain.clone())).chain(all).collect();
+    let made = [x, out].iter().try_for_each(|t| filled(engine, t.buffer, t.bytes()));
+    let op = RmsNorm { x, gain: None, eps: 1e-5, out };
+    let won = made.and_then(|()| contest(engine, &format!("norm 4x{width}"), variants, &op));
+    [x, out].iter().for_each(|tensor| engine.free(tensor.buffer));
+    let (contest, choices) = won?;
+    Ok((choices.known.reduce, contest))
+}
+
+/// A buffer of halves that are 1: no format makes a subnormal of them.
+fn filled(engine: &mut Engine, id: BufferId, bytes: u64) -> Result<()> {
+    engine.create(id, bytes)?;
+    let block = vec![0x3c00_3c00_u32; 1 << 20];
+    let block: &[u8] = bytemuck::cast_slice(&block);
+    for start in (0..bytes).step_by(block.len()) {
+        let length = (bytes - start).min(block.len() as u64) as usize;
+        engine.write(id, start, &block[..length])?;
+    }
+    engine.flush()
+}
+
+/// One variant in a contest.
+struct Runner {
+    name: String,
+    choices: Choices,
+    plan: Plan,
+    times: Vec<f64>,
+}
+
+/// Lets the variants take turns at an op, the default first among them; gives the winner.
+fn contest(
+    engine: &mut Engine,
+    what: &str,
+    variants: Vec<(String, Choices)>,
+    op: &dyn Op,
+) -> Result<(Contest, Choices)> {
+    let (mut runners, mut seen) = (Vec::new(), BTreeSet::new());
+    for (name, choices) in variants {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let mut recording = Recording::new();
+        op.record(&mut recording, &choices)?;
+        let plan = engine.prepare(&recording)?;
+        // The first run compiles.
+        time(engine, &plan, 1)?;
+        runners.push(Runner { name, choices, plan, times: Vec::new() });
+    }
+    let first = time(engine, &runners[0].plan, 1)?;
+    let repeat = ((TURN / first) as usize).clamp(1, MOST_RUNS);
+    let default = runners[0].name.clone();
+    let mut gain = 1.0;
+    for _ in 0..2 {
+        for round in 0..ROUNDS {
+            for runner in &mut runners {
+                let seconds = time(engine, &runner.plan, repeat)?;
+                runner.times.push(seconds);
+            }
+            if round == 1 {
+                let most = HOPELESS * best(&runners[0].times);
+                runners.retain(|runner| runner.name == default || best(&runner.times) < most);
+            }
+        }
+        let gains = runners.iter().map(|runner| runner.gain_over(&runners[0]));
+        let fastest = gains.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 1.0));
+        gain = fastest.1;
+        if gain <= MARGIN {
+            runners.truncate(1);
+            gain = 1.0;
+            break;
+        }
+        // The two alone, from the start.
+        runners.swap(1, fastest.0);
+        runners.truncate(2);
+        runners.iter_mut().for_each(|runner| runner.times.clear());
+    }
+    let Some(Runner { name: taken, choices, .. }) = runners.pop() else {
+        return Err(Error::Input(format!("{what} has no variants")));
+    };
+    Ok((Contest { what: what.to_owned(), default, taken, gain }, choices))
+}
+
+impl Runner {
+    /// How much faster it is beyond doubt: the least of what best and middle say; 0 where it did not
+    /// win most turns.
+    fn gain_over(&self, default: &Self) -> f64 {
+        let won = self.times.iter().zip(&default.times).filter(|(own, other)| own < other).count();
+        if (won as f64) < MOST_TURNS * self.times.len() as f64 {
+            return 0.0;
+        }
+        let best = best(&default.times) / best(&self.times);
+        best.min(middle(&default.times) / middle(&self.times))
+    }
+}
+
+/// Seconds of one run of a plan, of so many in one submit.
+fn time(engine: &mut Engine, plan: &Plan, repeat: usize) -> Result<f64> {
+    let steps = vec![(plan, 0); repeat];
+    let start = Instant::now();
+    engine.submit(&steps, &[])?;
+    engine.flush()?;
+    Ok(start.elapsed().as_secs_f64() / repeat as f64)
+}
+
+fn best(times: &[f64]) -> f64 {
+    times.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn middle(times: &[f64]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+impl Workload {
+    /// Where no model is given: the maps of a small and of a middling model, in common formats.
+    pub fn common() -> Self {
+        let maps = [(960, 576), (576, 1536), (3072, 1024), (1024, 3072)];
+        let formats = [Format::F16, Format::Q8_0, Format::Q4_0];
+        let shape = |rows, format, (outputs, inputs)| Shape { format, rows, outputs, inputs };
+        let of_rows =
+            |rows| formats.into_iter().flat_map(move |f| maps.map(move |map| shape(rows, f, map)));
+        Self { shapes: of_rows(1).chain(of_rows(128)).collect(), width: 1024 }
+    }
+}

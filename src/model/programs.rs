@@ -1,0 +1,64 @@
+//! What a session runs: for the self-test, which tries it, and for the tuner, which measures it.
+
+use crate::check::Workload;
+use crate::error::Result;
+use crate::gpu::{BufferId, Program};
+use crate::names::Sampling;
+use crate::ops::{Cache, Choices, LogProb, Penalties, Sample, Shape, TopK};
+
+use super::plan::chunk_rows;
+use super::{Model, SessionOptions, Tape, forward, logits};
+
+/// What a session does most: the linear maps of a step and of a whole chunk of a prompt.
+///
+/// # Errors
+/// [`Error::Input`](crate::Error::Input) for a context beyond the model's.
+pub fn workload(model: &Model, options: &SessionOptions) -> Result<Workload> {
+    let chunk = chunk_rows(&model.config, options)?;
+    let mut shapes: Vec<Shape> = Vec::new();
+    let maps = || model.maps().map(|map| &map.weight);
+    let of_step = maps().chain([model.head()]).map(|weight| Shape::new(weight, options.sequences));
+    for shape in of_step.chain(maps().map(|weight| Shape::new(weight, chunk))) {
+        if !shapes.contains(&shape) {
+            shapes.push(shape);
+        }
+    }
+    Ok(Workload { shapes, width: model.config.width })
+}
+
+/// The programs that a session runs to read, to score and to generate, as far as variants go.
+/// `cache` is one layer's, as [`layer_cache`](super::layer_cache) cuts it.
+///
+/// # Errors
+/// [`Error::Input`](crate::Error::Input) for a context beyond the model's,
+/// [`Error::Shape`](crate::Error::Shape) if the model's tensors do not fit together.
+pub fn programs(
+    model: &Model,
+    choices: &Choices,
+    cache: &Cache,
+    options: &SessionOptions,
+) -> Result<Vec<Program>> {
+    let config = &model.config;
+    let caches = vec![cache.clone(); config.layers];
+    let chunk = chunk_rows(config, options)?;
+    let mut programs = Vec::new();
+    // Which variant multiplies depends on the rows by powers of two.
+    let mut counts: Vec<usize> = (0..).map(|i| 1 << i).take_while(|rows| *rows < chunk).collect();
+    counts.push(chunk);
+    for count in counts {
+        let [rows, targets, out, ids] = [(); 4].map(|()| BufferId::fresh());
+        let mut tape = Tape::new(choices);
+        let x = forward(&mut tape, model, &caches, rows, count)?;
+        let raw = tape.tensor(count, config.vocab);
+        logits(&mut tape, model, x, None, raw)?;
+        tape.push(LogProb { logits: raw, targets, out })?;
+        tape.push(TopK { logits: raw, k: 1, chosen: None, out: ids })?;
+        let (counts, sampling) = (targets, Sampling::default());
+        let less = tape.tensor(count, config.vocab);
+        tape.push(Penalties { logits: raw, counts, sampling, out: less })?;
+        tape.push(Sample { logits: less, rows, counts: None, sampling, ids, ring: 1 })?;
+        let recording = tape.finish().0;
+        programs.extend(recording.dispatches().iter().map(|dispatch| dispatch.program.clone()));
+    }
+    Ok(programs)
+}

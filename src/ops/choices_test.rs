@@ -1,0 +1,143 @@
+//! Choices as a function: what a device, its faults and its measurements lead to.
+
+use std::collections::BTreeSet;
+
+use super::{Choices, Known, Lanes, Matmul, Reduce, Shape, Weight};
+use crate::gpu::{Caps, Need, Recording, Tensor};
+use crate::names::Format;
+use crate::ops::{Linear, Op, PARTS, Store};
+
+/// Devices that choose differently: without subgroups, with one size of them, and with several.
+fn devices() -> Vec<Caps> {
+    let subgroups = [None, Some((4, 4)), Some((32, 32)), Some((4, 64)), Some((8, 32))];
+    let software = |caps: Caps| [caps.clone(), Caps { software: true, ..caps }];
+    let of = |subgroups| software(Caps { subgroups, f16: true, ..Caps::default() });
+    subgroups.into_iter().flat_map(of).collect()
+}
+
+fn excluded(names: &[&str]) -> Known {
+    let excluded = names.iter().map(|name| (*name).to_owned()).collect();
+    Known { excluded, ..Known::default() }
+}
+
+/// The names of the kernels and parts that some products run.
+fn used(choices: &Choices) -> BTreeSet<&'static str> {
+    let mut recording = Recording::new();
+    for (rows, inputs) in [(1, 96), (1, 4096), (40, 96), (8, 576)] {
+        let weight = Weight::named("w", Format::Q4_0, 64, inputs, u64::MAX);
+        let (x, out) = (Tensor::lasting(rows, inputs), Tensor::lasting(rows, 64));
+        let product = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
+        product.record(&mut recording, choices).unwrap();
+    }
+    let parts = recording.dispatches().iter().flat_map(|dispatch| {
+        let program = &dispatch.program;
+        program.parts.iter().map(|part| part.name).chain([program.kernel.name])
+    });
+    parts.collect()
+}
+
+#[test]
+fn nothing_excluded_is_ever_chosen() {
+    let special: Vec<&str> =
+        PARTS.iter().filter(|part| !part.needs.is_empty()).map(|part| part.name).collect();
+    let special: Vec<&str> = special.into_iter().chain(["matvec_rows"]).collect();
+    for caps in devices() {
+        for name in &special {
+            let choices = Choices::new(&caps, excluded(&[name]));
+            assert!(!used(&choices).contains(name), "{name} on {caps:?}");
+        }
+        let plain = Choices::new(&caps, excluded(&special));
+        assert!(matches!(plain.reduce, Reduce::Workgroup(_)), "{plain:?}");
+        assert!(matches!(plain.lanes, Lanes::Workgroup { .. } | Lanes::One(_)), "{plain:?}");
+    }
+}
+
+#[test]
+fn what_a_device_lacks_is_not_offered() {
+    for caps in devices() {
+        for choices in Choices::all(&caps) {
+            for name in used(&choices) {
+                let part = PARTS.iter().find(|part| part.name == name);
+                let needs = part.map_or(&[][..], |part| part.needs);
+                assert!(caps.subgroups.is_some() || !needs.contains(&Need::Subgroups), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn narrow_rows_are_shared_by_fewer_lanes() {
+    let caps = Caps { subgroups: Some((32, 32)), ..Caps::default() };
+    let lanes = |choices: &Choices, inputs| {
+        choices.lanes_for(&Weight::named("w", Format::Q4_1, 64, inputs, u64::MAX), 1)
+    };
+    let choices = Choices::defaults(&caps);
+    // 18 and 48 words: three quarters of 32 lanes have work in the latter.
+    assert_eq!(lanes(&choices, 576), Lanes::Subgroups { size: 64, lanes: 8 });
+    assert_eq!(lanes(&choices, 1536), Lanes::Subgroup { size: 64, lanes: 32 });
+    assert_eq!(lanes(&choices, 32), Lanes::Subgroups { size: 64, lanes: 4 });
+    let choices = Choices::new(&caps, excluded(&["lanes_subgroups"]));
+    assert_eq!(lanes(&choices, 576), Lanes::Subgroup { size: 64, lanes: 32 });
+    let plain = Choices::defaults(&Caps::default());
+    assert_eq!(lanes(&plain, 576), Lanes::Workgroup { size: 64, lanes: 8 });
+}
+
+#[test]
+fn what_was_measured_counts_for_its_shape_and_changes_the_key() {
+    let caps = Caps { f16: true, ..Caps::default() };
+    let weight = Weight::named("w", Format::F16, 64, 512, u64::MAX);
+    let mut known = Known::default();
+    known.lanes.insert(Shape::new(&weight, 1).name(), Lanes::One(32));
+    known.lanes.insert("f16 2x64x512".to_owned(), Lanes::Subgroup { size: 64, lanes: 32 });
+    known.matmul.insert(Shape::new(&weight, 100).name(), Matmul::TiledHalf);
+    let choices = Choices::new(&caps, known.clone());
+    assert_eq!(choices.lanes_for(&weight, 1), Lanes::One(32));
+    let default = Choices::defaults(&caps);
+    // This device has no subgroups, and nobody asked for half floats.
+    assert_eq!(choices.lanes_for(&weight, 2), default.lanes_for(&weight, 2));
+    assert_eq!(choices.matmul_for(&weight, 128), Matmul::Tiled);
+    let half = Choices::new(&caps, Known { half: true, ..known });
+    assert_eq!(half.matmul_for(&weight, 128), Matmul::TiledHalf);
+    assert_eq!(half.matmul_for(&weight, 64), Matmul::Tiled);
+    let bad = Choices::new(&caps, excluded(&["reduce_subgroup"]));
+    let keys: BTreeSet<String> =
+        [&choices, &default, &half, &bad].map(|choices| choices.key()).into();
+    assert_eq!(keys.len(), 4, "each has a key of its own");
+    assert_eq!(default.key(), Choices::defaults(&caps).key());
+}
+
+/// The record is a file, which anybody may have written.
+#[test]
+fn what_no_device_can_run_is_not_believed() {
+    let weight = Weight::named("w", Format::F16, 64, 512, u64::MAX);
+    let (one, many) = (Shape::new(&weight, 1).name(), Shape::new(&weight, 64).name());
+    let (size, lanes) = (64, 0);
+    for caps in devices() {
+        let plain = Choices::defaults(&caps);
+        let with = |lanes: Lanes, matmul, reduce| {
+            let mut known = Known { reduce: Some(reduce), ..Known::default() };
+            known.lanes.insert(one.clone(), lanes);
+            known.matmul.insert(many.clone(), matmul);
+            Choices::new(&caps, known)
+        };
+        let nothing = Matmul::Direct { n: 0, t: 1 };
+        let huge = Matmul::Direct { n: 1 << 20, t: 1 << 20 };
+        for (lanes, matmul, reduce) in [
+            (Lanes::One(0), nothing, Reduce::Workgroup(0)),
+            (Lanes::One(1 << 20), huge, Reduce::Workgroup(1 << 20)),
+            (Lanes::Workgroup { size, lanes }, nothing, Reduce::Workgroup(3)),
+            (Lanes::Subgroups { size, lanes: 128 }, huge, Reduce::Subgroup(7)),
+            (Lanes::Rows { size, lanes: 2 }, huge, Reduce::Subgroups { size, least: 0 }),
+            (Lanes::Subgroup { size, lanes: 16 }, huge, Reduce::Subgroups { size, least: 128 }),
+        ] {
+            let choices = with(lanes, matmul, reduce);
+            assert_eq!(choices, plain, "{lanes:?}, {matmul:?}, {reduce:?} on {caps:?}");
+        }
+    }
+}
+
+#[test]
+fn few_rows_get_the_small_tile() {
+    let rows = |rows| Matmul::Tiled.program(rows).2;
+    assert_eq!([9, 26, 32, 33, 64, 128].map(rows), [32, 32, 32, 64, 64, 64]);
+}

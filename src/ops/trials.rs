@@ -1,0 +1,61 @@
+//! Choices made to be tried: every variant, on whatever shape.
+
+use crate::gpu::Caps;
+
+use super::choices::offers;
+use super::{Choices, Fetch, Lanes, Matmul, Reduce};
+
+impl Choices {
+    /// Every variant that a device offers, in as few choices as hold them all: what a self-test has
+    /// to try.
+    pub fn all(caps: &Caps) -> Vec<Self> {
+        let offered = |name: &str| offers(caps, name);
+        let mut reduces = Reduce::candidates(caps);
+        reduces.retain(|reduce| offered(reduce.part()));
+        let mut lanes = Lanes::candidates(caps);
+        lanes.retain(|lanes| offered(lanes.rests_on()));
+        let fetches = [Fetch::Direct, Fetch::Tiled];
+        Self::defaults(caps).over(&reduces, &lanes, &Matmul::candidates(caps), &fetches)
+    }
+
+    /// Every variant that these choices come to for some shape or other.
+    pub fn trials(&self) -> Vec<Self> {
+        let mut lanes: Vec<Lanes> = (1..=64).map(|words| self.narrowed(words)).collect();
+        lanes.extend(self.known.lanes.values());
+        let mut matmuls = vec![self.matmul];
+        matmuls.extend(self.known.matmul.values());
+        // Rows of many values may want wider sums: see `reduce_over`.
+        let reduces = [self.reduce, self.reduce_over(usize::MAX)];
+        self.over(&reduces, &distinct(lanes), &distinct(matmuls), &[self.attention])
+    }
+
+    /// These choices with each of the variants, in turn.
+    fn over(
+        &self,
+        reduces: &[Reduce],
+        lanes: &[Lanes],
+        matmuls: &[Matmul],
+        fetches: &[Fetch],
+    ) -> Vec<Self> {
+        let count = reduces.len().max(lanes.len()).max(matmuls.len()).max(fetches.len());
+        let choice = |i: usize| Self {
+            reduce: reduces[i % reduces.len()],
+            lanes: lanes[i % lanes.len()],
+            matmul: matmuls[i % matmuls.len()],
+            attention: fetches[i % fetches.len()],
+            exact: true,
+            ..self.clone()
+        };
+        (0..count).map(choice).collect()
+    }
+}
+
+fn distinct<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for one in all {
+        if !kept.contains(&one) {
+            kept.push(one);
+        }
+    }
+    kept
+}

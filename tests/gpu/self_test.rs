@@ -1,0 +1,204 @@
+//! The self-test: it tries everything, and a variant that calculates wrongly does no harm.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use pellucid::check::{self, Record, Report, Share};
+use pellucid::gpu::{Caps, Engine, Gpu, Need, Part, Program};
+use pellucid::model::{self, LoadOptions, Model, Row, Session, SessionOptions};
+use pellucid::ops::{Choices, KERNELS, Lanes, Matmul, PARTS, Reduce, Shape, part};
+use pellucid::weights::Checkpoint;
+
+use crate::common::gpu;
+
+fn able(caps: &Caps, needs: &[Need]) -> bool {
+    needs.iter().all(|need| match need {
+        Need::Subgroups => caps.subgroups.is_some(),
+        Need::F16 => caps.f16,
+    })
+}
+
+#[test]
+fn the_doctor_tries_every_kernel_and_part_and_finds_them_right() {
+    let caps = gpu().caps().clone();
+    let mut report = Report::default();
+    for share in Share::ALL {
+        let progress = &mut |_, _| {};
+        let tried = check::doctor(Engine::new(gpu()), share, progress);
+        report.join(pollster::block_on(tried).unwrap());
+    }
+    let wrong: Vec<_> = report.verdicts.values().filter(|verdict| !verdict.ok).collect();
+    assert!(report.ok() && wrong.is_empty() && report.excluded.is_empty(), "{wrong:#?}");
+    let label = |name: &String| name.split([' ', '+']).map(str::to_owned).collect::<Vec<_>>();
+    let tried: BTreeSet<String> = report.verdicts.keys().flat_map(label).collect();
+    // Ceilings are measured, and have no twin.
+    let kernels = KERNELS.iter().filter(|kernel| !kernel.name.starts_with("ceiling_"));
+    let kernels = kernels.filter(|kernel| able(&caps, kernel.needs)).map(|kernel| kernel.name);
+    let fixed = caps.subgroups.is_none_or(|(least, most)| least == most);
+    for name in kernels.chain(PARTS.iter().filter(|p| able(&caps, p.needs)).map(|p| p.name)) {
+        let one_size = ["matvec_rows", "reduce_subgroup", "lanes_subgroup"].contains(&name);
+        assert!(tried.contains(name) || (one_size && !fixed), "nobody tries {name}");
+    }
+}
+
+/// Every subgroup takes its own sum for that of all.
+static ONE_SUBGROUP: [Part; 1] = [Part {
+    name: "reduce_subgroups",
+    source: "override WG: u32 = 256u;
+        override LEAST: u32 = 4u;
+        fn sum_workgroup(value: f32, lane: u32) -> f32 { return subgroupAdd(value); }
+        fn max_workgroup(value: f32, lane: u32) -> f32 { return subgroupMax(value); }",
+    needs: &[Need::Subgroups],
+}];
+
+/// No compiler takes this.
+static NONSENSE: [Part; 1] = [Part {
+    name: "reduce_subgroups",
+    source: "override WG: u32 = 256u;
+        override LEAST: u32 = 4u;
+        fn sum_workgroup(value: f32, lane: u32) -> f32 { return subgroupAdd(valeu); }",
+    needs: &[Need::Subgroups],
+}];
+
+/// The plain sum is wrong too.
+static NOTHING_RIGHT: [Part; 1] = [Part {
+    name: "reduce_workgroup",
+    source: "override WG: u32 = 32u;
+        fn sum_workgroup(value: f32, lane: u32) -> f32 { return value; }
+        fn max_workgroup(value: f32, lane: u32) -> f32 { return value; }",
+    needs: &[],
+}];
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama");
+
+fn load(engine: &mut Engine) -> Model {
+    let checkpoint = Checkpoint::open(Path::new(GOLDEN)).unwrap();
+    Model::load(engine, &checkpoint, LoadOptions::default(), &mut |_, _| {}).unwrap()
+}
+
+/// How far a session is from the golden log-probabilities.
+fn error(engine: Engine, model: Model, choices: Choices) -> f64 {
+    let mut session = Session::new(engine, model, choices, SessionOptions::default()).unwrap();
+    let golden = std::fs::read_to_string(Path::new(GOLDEN).join("golden.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
+    let sequence = &golden["sequences"][0];
+    let numbers = |name: &str| sequence[name].as_array().unwrap().clone();
+    let tokens: Vec<u32> = numbers("tokens").iter().map(|id| id.as_u64().unwrap() as u32).collect();
+    let row = |(position, &token): (u32, &u32)| Row { token, position, sequence: 0, step: 0 };
+    let rows: Vec<Row> = (0..).zip(&tokens[..tokens.len() - 1]).map(row).collect();
+    let scored = pollster::block_on(session.score(&rows, &tokens[1..], None)).unwrap();
+    let gaps = scored.logprobs.iter().zip(numbers("logprobs"));
+    gaps.map(|(found, golden)| (f64::from(*found) - golden.as_f64().unwrap()).abs())
+        .fold(0.0, |a, b| if b.is_nan() { f64::INFINITY } else { a.max(b) })
+}
+
+fn admit(
+    engine: Engine,
+    model: &Model,
+    record: &mut Record,
+) -> pellucid::Result<(Engine, Choices)> {
+    let options = SessionOptions::default();
+    let config = &model.config;
+    let heads = [config.heads, config.kv_heads, config.head_width];
+    let cache = model::layer_cache(engine.gpu(), config, &options).unwrap();
+    let programs = |choices: &Choices| model::programs(model, choices, &cache, &options);
+    pollster::block_on(check::admit(engine, record, heads, &programs))
+}
+
+fn used(gpu: &Gpu, model: &Model, choices: &Choices) -> Vec<Program> {
+    let options = SessionOptions::default();
+    let cache = model::layer_cache(gpu, &model.config, &options).unwrap();
+    model::programs(model, choices, &cache, &options).unwrap()
+}
+
+#[test]
+fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
+    let Some((least, _)) = gpu().caps().subgroups else {
+        println!("an adapter without subgroups has no variant that can be left out");
+        return;
+    };
+    for broken in [&ONE_SUBGROUP, &NONSENSE] {
+        let mut record = Record::default();
+        record.known.reduce = Some(Reduce::Subgroups { size: 256, least });
+        let gpu = gpu();
+        let unchecked = Choices::new(gpu.caps(), record.known.clone());
+        let mut engine = Engine::with_parts(gpu, broken);
+        let model = load(&mut engine);
+        let (engine, choices) = admit(engine, &model, &mut record).unwrap();
+        let excluded: Vec<&str> = record.known.excluded.iter().map(String::as_str).collect();
+        assert_eq!(excluded, ["reduce_subgroups"]);
+        assert!(!record.passed.iter().any(|name| name.contains("reduce_subgroups")));
+        let error_with = error(engine, model, choices);
+        assert!(error_with < 1e-3, "with what is left: off by {error_with}");
+
+        // What would have come of it.
+        if std::ptr::eq(broken, &ONE_SUBGROUP) {
+            let mut engine = Engine::with_parts(self::gpu(), broken);
+            let model = load(&mut engine);
+            let error_without = error(engine, model, unchecked);
+            assert!(error_without > 1e-2, "the sabotage does no harm: {error_without}");
+        }
+    }
+}
+
+#[test]
+fn where_nothing_right_is_left_the_adapter_is_refused() {
+    let gpu = gpu();
+    let mut record = Record::default();
+    record.known.excluded.extend(["reduce_subgroup", "reduce_subgroups"].map(str::to_owned));
+    let mut engine = Engine::with_parts(gpu, &NOTHING_RIGHT);
+    let model = load(&mut engine);
+    let refused = admit(engine, &model, &mut record).unwrap_err().to_string();
+    assert!(refused.contains("--backend cpu") && refused.contains("reduce_workgroup"), "{refused}");
+}
+
+#[test]
+fn what_passed_is_not_tried_again() {
+    let mut engine = Engine::new(gpu());
+    let model = load(&mut engine);
+    let mut record = Record::default();
+    let (engine, first) = admit(engine, &model, &mut record).unwrap();
+    let used = used(engine.gpu(), &model, &first);
+    assert!(used.iter().all(|program| record.passed.contains(&check::variant(program))));
+    let (before, kept) = (engine.counters(), record.clone());
+    let (engine, second) = admit(engine, &model, &mut record).unwrap();
+    assert_eq!(engine.counters().since(before).dispatches, 0);
+    assert_eq!((first, kept), (second, record));
+}
+
+/// What was measured to be best for a shape is tried before it is used, like all else.
+#[test]
+fn measured_variants_are_tried_too() {
+    let mut engine = Engine::new(gpu());
+    let model = load(&mut engine);
+    let caps = engine.gpu().caps().clone();
+    let mut record = Record::default();
+    record.known.half = true;
+    let lanes = Lanes::candidates(&caps).into_iter().cycle();
+    let matmuls = Matmul::candidates(&caps).into_iter().cycle();
+    let weights = || model.maps().map(|map| &map.weight);
+    for (weight, (lanes, matmul)) in weights().zip(lanes.zip(matmuls)) {
+        for rows in [1, 2, 4, 8] {
+            record.known.lanes.insert(Shape::new(weight, rows).name(), lanes);
+        }
+        for rows in [16, 32, 64, 128] {
+            record.known.matmul.insert(Shape::new(weight, rows).name(), matmul);
+        }
+    }
+    assert!(record.known.lanes.len() > 4, "the model has several shapes");
+    let (engine, choices) = admit(engine, &model, &mut record).unwrap();
+    let used = used(engine.gpu(), &model, &choices);
+    let untried: BTreeSet<String> =
+        used.iter().map(check::variant).filter(|name| !record.passed.contains(name)).collect();
+    assert!(untried.is_empty(), "{untried:#?}");
+    let error = error(engine, model, choices);
+    // Some of the products are in halves, where the adapter has them.
+    assert!(error < if caps.f16 { 5e-2 } else { 1e-3 }, "off by {error}");
+}
+
+#[test]
+fn parts_that_stand_in_have_the_names_of_others() {
+    for broken in [&ONE_SUBGROUP, &NONSENSE, &NOTHING_RIGHT] {
+        assert_eq!(part(broken[0].name).needs, broken[0].needs);
+    }
+}
