@@ -6,6 +6,7 @@ use clap::Args;
 use pellucid::check::{self, Contest, Store, Workload};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{self, LoadOptions, Model, SessionOptions};
+use pellucid::ops::Choices;
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::Serialize;
@@ -50,8 +51,8 @@ impl Tune {
             let checkpoint = Checkpoint::open(self.model.path()?)?;
             let load = LoadOptions { quantize: options.quantize };
             let model = Model::named(&checkpoint, load, gpu.caps())?;
-            let context = options.context;
-            model::workload(&model, &SessionOptions { context, ..SessionOptions::default() })?
+            let session = SessionOptions { context: options.context, ..SessionOptions::default() };
+            model::workload(&model, &Choices::defaults(gpu.caps()), &session)?
         } else {
             Workload::common()
         };

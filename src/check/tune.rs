@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Caps, Engine, Plan, Recording, Tensor};
 use crate::names::Format;
 use crate::ops::{
-    Choices, Known, Lanes, Linear, Matmul, Op, Reduce, RmsNorm, Shape, Store, Weight,
+    Attention, Cache, CacheFormat, Choices, Fetch, Known, Lanes, Linear, Matmul, Op, Reduce,
+    RmsNorm, Shape, Store, Weight,
 };
 
 /// What is to be tuned: the shapes of linear maps, and the width of a row.
@@ -23,6 +24,10 @@ pub struct Workload {
     pub shapes: Vec<Shape>,
     /// Values of a row that is normed; 0 for none.
     pub width: usize,
+    /// Query heads, key heads and their width; no heads for none.
+    pub heads: [usize; 3],
+    /// Rows of a prompt that attend at once.
+    pub rows: usize,
 }
 
 /// What one contest came to.
@@ -76,12 +81,19 @@ pub fn tune(
     let caps = engine.gpu().caps().clone();
     let mut found = known.unmeasured();
     let mut contests = Vec::new();
-    let total = workload.shapes.len() + usize::from(workload.width > 0);
+    let attends = workload.heads[0] > 0;
+    let total = workload.shapes.len() + usize::from(workload.width > 0) + 2 * usize::from(attends);
     if workload.width > 0 {
         progress(0, total);
         let (choice, contest) = reduce(engine, &caps, &found, workload.width)?;
         found.reduce = choice;
         contests.push(contest);
+    }
+    if attends {
+        for rows in [1, workload.rows.max(16)] {
+            progress(contests.len(), total);
+            contests.push(attention(engine, &caps, &mut found, workload.heads, rows)?);
+        }
     }
     for shape in &workload.shapes {
         progress(contests.len(), total);
@@ -128,7 +140,7 @@ fn linear(engine: &mut Engine, caps: &Caps, found: &mut Known, shape: &Shape) ->
         variants.extend(all.map(|matmul| (format!("{matmul:?}"), with(None, Some(matmul)))));
     }
     let op = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
-    let won = created.and_then(|()| contest(engine, &name, variants, &op));
+    let won = created.and_then(|()| contest(engine, &name, variants, &op, 0));
     made.iter().for_each(|&(id, _)| engine.free(id));
     let (contest, choices) = won?;
     found.lanes.extend(choices.known.lanes);
@@ -152,10 +164,64 @@ fn reduce(
     let variants = std::iter::once(named(plain.clone())).chain(all).collect();
     let made = [x, out].iter().try_for_each(|t| filled(engine, t.buffer, t.bytes()));
     let op = RmsNorm { x, gain: None, eps: 1e-5, out };
-    let won = made.and_then(|()| contest(engine, &format!("norm 4x{width}"), variants, &op));
+    let won = made.and_then(|()| contest(engine, &format!("norm 4x{width}"), variants, &op, 0));
     [x, out].iter().for_each(|tensor| engine.free(tensor.buffer));
     let (contest, choices) = won?;
     Ok((choices.known.reduce, contest))
+}
+
+/// Positions that rows see at most in a contest of attention.
+const CONTEXT: usize = 1024;
+
+/// Attention over a cache: one row, whose keys are split, or many.
+fn attention(
+    engine: &mut Engine,
+    caps: &Caps,
+    found: &mut Known,
+    [heads, kv_heads, width]: [usize; 3],
+    rows: usize,
+) -> Result<Contest> {
+    let plain = Choices::new(caps, found.unmeasured());
+    let with =
+        |attention, chunk| Choices::new(caps, Known { attention, chunk, ..plain.known.clone() });
+    let name = |choices: &Choices| match rows {
+        1 => format!("{} keys", choices.chunk),
+        _ => format!("{:?}", choices.attention),
+    };
+    let variants: Vec<Choices> = match rows {
+        1 => Choices::chunks(caps).into_iter().map(|chunk| with(None, Some(chunk))).collect(),
+        _ => Fetch::candidates(caps).into_iter().map(|fetch| with(Some(fetch), None)).collect(),
+    };
+    let all = std::iter::once(plain.clone()).chain(variants);
+    let variants = all.map(|choices| (name(&choices), choices)).collect();
+    let shape = [1, CONTEXT.max(rows)];
+    let cache = &Cache::named(CacheFormat::F32, shape, [kv_heads, width], caps.max_buffer_bytes());
+    let [q, out] = [(); 2].map(|()| Tensor::lasting(rows, heads * width));
+    let places = BufferId::fresh();
+    let mut made: Vec<_> = [q, out].iter().map(|tensor| (tensor.buffer, tensor.bytes())).collect();
+    for part in &cache.parts {
+        made.extend([part.k, part.v].map(|id| (id, cache.part_bytes(part))));
+    }
+    let last: Vec<[u32; 4]> =
+        (0..rows).map(|row| [0, (cache.context - rows + row) as u32, 0, 0]).collect();
+    let filled = made
+        .iter()
+        .try_for_each(|&(id, bytes)| filled(engine, id, bytes))
+        .and_then(|()| engine.create(places, 16 * rows as u64))
+        .and_then(|()| engine.write(places, 0, bytemuck::cast_slice(&last)));
+    let scale = 1.0 / (width as f64).sqrt();
+    let op = Attention { rows: places, q, cache, window: None, scale, softcap: None, out };
+    let what = format!("attention {rows}x{heads}x{width}");
+    let extent = cache.context as u32;
+    let won = filled.and_then(|()| contest(engine, &what, variants, &op, extent));
+    made.iter().for_each(|&(id, _)| engine.free(id));
+    engine.free(places);
+    let (contest, Choices { known, .. }) = won?;
+    if contest.taken != contest.default {
+        found.attention = known.attention.or(found.attention);
+        found.chunk = known.chunk.or(found.chunk);
+    }
+    Ok(contest)
 }
 
 /// A buffer of halves that are 1: no format makes a subnormal of them.
@@ -175,6 +241,8 @@ struct Runner {
     name: String,
     choices: Choices,
     plan: Plan,
+    /// What the plan's grids may wait for.
+    extent: u32,
     times: Vec<f64>,
 }
 
@@ -184,6 +252,7 @@ fn contest(
     what: &str,
     variants: Vec<(String, Choices)>,
     op: &dyn Op,
+    extent: u32,
 ) -> Result<(Contest, Choices)> {
     let (mut runners, mut seen) = (Vec::new(), BTreeSet::new());
     for (name, choices) in variants {
@@ -194,17 +263,18 @@ fn contest(
         op.record(&mut recording, &choices)?;
         let plan = engine.prepare(&recording)?;
         // The first run compiles.
-        time(engine, &plan, 1)?;
-        runners.push(Runner { name, choices, plan, times: Vec::new() });
+        let runner = Runner { name, choices, plan, extent, times: Vec::new() };
+        time(engine, &runner, 1)?;
+        runners.push(runner);
     }
-    let first = time(engine, &runners[0].plan, 1)?;
+    let first = time(engine, &runners[0], 1)?;
     let repeat = ((TURN / first) as usize).clamp(1, MOST_RUNS);
     let default = runners[0].name.clone();
     let mut gain = 1.0;
     for _ in 0..2 {
         for round in 0..ROUNDS {
             for runner in &mut runners {
-                let seconds = time(engine, &runner.plan, repeat)?;
+                let seconds = time(engine, runner, repeat)?;
                 runner.times.push(seconds);
             }
             if round == 1 {
@@ -245,8 +315,8 @@ impl Runner {
 }
 
 /// Seconds of one run of a plan, of so many in one submit.
-fn time(engine: &mut Engine, plan: &Plan, repeat: usize) -> Result<f64> {
-    let steps = vec![(plan, 0); repeat];
+fn time(engine: &mut Engine, runner: &Runner, repeat: usize) -> Result<f64> {
+    let steps = vec![(&runner.plan, runner.extent); repeat];
     let start = Instant::now();
     engine.submit(&steps, &[])?;
     engine.flush()?;
@@ -271,6 +341,7 @@ impl Workload {
         let shape = |rows, format, (outputs, inputs)| Shape { format, rows, outputs, inputs };
         let of_rows =
             |rows| formats.into_iter().flat_map(move |f| maps.map(move |map| shape(rows, f, map)));
-        Self { shapes: of_rows(1).chain(of_rows(128)).collect(), width: 1024 }
+        let shapes = of_rows(1).chain(of_rows(128)).collect();
+        Self { shapes, width: 1024, heads: [16, 8, 64], rows: 128 }
     }
 }

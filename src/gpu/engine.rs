@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
 use super::counters::Counters;
 use super::device::Gpu;
-use super::pipeline::{Pipeline, Pipelines};
+use super::pipeline::Pipelines;
+use super::plan::{Plan, Step, begin};
 use super::readback::Readback;
-use super::recording::{Grid, Recording, share};
+use super::recording::{Recording, share};
 use super::shader::Part;
 use super::tensor::{BufferId, Tensor};
 
@@ -24,20 +24,6 @@ pub struct Engine {
     pipelines: Pipelines,
     staging: Vec<wgpu::Buffer>,
     counters: Counters,
-}
-
-/// A recording made ready: encoding it allocates nothing.
-#[derive(Debug)]
-pub struct Plan {
-    steps: Vec<Step>,
-    weight_bytes: u64,
-}
-
-#[derive(Debug)]
-struct Step {
-    pipeline: Arc<Pipeline>,
-    groups: Vec<(u32, wgpu::BindGroup)>,
-    grid: Grid,
 }
 
 /// Uniforms of one plan share a buffer; each starts at a multiple of this.
@@ -205,7 +191,7 @@ impl Engine {
             steps.push(Step { pipeline, groups, grid: dispatch.grid });
         }
         self.gpu.check()?;
-        Ok(Plan { steps, weight_bytes: recording.weight_bytes() })
+        Ok(Plan { steps, weight_bytes: recording.weight_bytes(), stretch: usize::MAX })
     }
 
     /// For each place of a recording, a shared buffer that is large enough.
@@ -236,8 +222,9 @@ impl Engine {
         buffer
     }
 
-    /// Runs plans one after another in one pass and one submit; each may know its extent only now.
-    /// Then copies the named ranges, in order, into one piece of memory for the host.
+    /// Runs plans one after another, in one pass and one submit unless a plan says otherwise; each may
+    /// know its extent only now. Then copies the named ranges, in order, into one piece of memory for
+    /// the host.
     ///
     /// # Errors
     /// [`Error::Device`] if the device has failed or a buffer was never created.
@@ -246,21 +233,21 @@ impl Engine {
         steps: &[(&Plan, u32)],
         reads: &[(BufferId, u64, u64)],
     ) -> Result<Option<Readback>> {
-        let device = self.gpu.device.clone();
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = self.encoder();
         if !steps.is_empty() {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            self.counters.passes += 1;
+            let mut pass = begin(&mut encoder, &mut self.counters);
             for (plan, extent) in steps {
                 self.counters.dispatches += plan.steps.len() as u64;
                 self.counters.weight_bytes += plan.weight_bytes;
-                for step in &plan.steps {
-                    pass.set_pipeline(&step.pipeline.pipeline);
-                    for (number, group) in &step.groups {
-                        pass.set_bind_group(*number, group, &[]);
+                for (number, stretch) in plan.steps.chunks(plan.stretch).enumerate() {
+                    if number > 0 {
+                        drop(pass);
+                        let next = self.encoder();
+                        self.gpu.queue.submit([std::mem::replace(&mut encoder, next).finish()]);
+                        self.counters.submits += 1;
+                        pass = begin(&mut encoder, &mut self.counters);
                     }
-                    let [x, y, z] = step.grid.at(*extent);
-                    pass.dispatch_workgroups(x, y, z);
+                    stretch.iter().for_each(|step| step.encode(&mut pass, *extent));
                 }
             }
         }
@@ -280,6 +267,10 @@ impl Engine {
         self.gpu.poller.submitted();
         self.gpu.check()?;
         Ok(readback)
+    }
+
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
     /// Makes sure that `count` reads of `bytes` can be under way without an allocation.

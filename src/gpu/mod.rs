@@ -6,6 +6,7 @@ mod counters;
 mod device;
 mod engine;
 mod pipeline;
+mod plan;
 mod readback;
 mod recording;
 mod shader;
@@ -13,7 +14,8 @@ mod tensor;
 
 pub use counters::Counters;
 pub use device::{Adapter, AdapterChoice, Caps, Gpu, Limits, adapters};
-pub use engine::{Engine, Plan};
+pub use engine::Engine;
+pub use plan::Plan;
 pub use readback::Readback;
 pub use recording::{Binding, Dispatch, Grid, Recording, shared_places};
 pub use shader::{Kernel, Need, Part, Program, Target, link};

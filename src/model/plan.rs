@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Gpu, shared_places};
+use crate::gpu::{BufferId, Gpu, padded, shared_places};
 use crate::names::Format;
 use crate::ops::{Cache, CacheFormat, Choices};
 use crate::weights::Checkpoint;
@@ -18,7 +18,7 @@ pub struct SessionOptions {
     pub sequences: usize,
     /// How keys and values are stored.
     pub cache: CacheFormat,
-    /// Rows that run at once while reading a prompt; without, what keeps a submit short.
+    /// Rows that run at once while reading a prompt; without, what memory and speed want.
     pub chunk: Option<usize>,
 }
 
@@ -31,14 +31,11 @@ impl Default for SessionOptions {
 /// The context if nobody asks for another: the model's own, up to this.
 const DEFAULT_CONTEXT: usize = 4096;
 
-/// The most rows that run at once.
-const MOST_ROWS: usize = 128;
-
-/// Operations in one submit: well under the 2 s after which watchdogs kill it on a slow GPU.
+/// Operations in about one submit: well under the 2 s after which watchdogs kill it on a slow GPU.
 const OPERATIONS: f64 = 4e11;
 
 /// The most bytes of logits that exist at once.
-const LOGIT_BYTES: usize = 64 << 20;
+const LOGIT_BYTES: u64 = 128 << 20;
 
 /// The positions of a sequence: what is asked for, else the smaller of the model's own and 4,096.
 ///
@@ -55,18 +52,27 @@ pub fn context(config: &Config, asked: Option<usize>) -> Result<usize> {
     Ok(context)
 }
 
-/// How many rows a chunk has: as many as stay within the budgets of operations and of logits, and no
-/// more than there are positions.
-pub(super) fn chunk_rows(config: &Config, options: &SessionOptions) -> Result<usize> {
+/// How many rows a chunk has: as many as the device likes, but no more than there are positions, nor
+/// than the budget of logits allows.
+pub(super) fn chunk_rows(
+    config: &Config,
+    options: &SessionOptions,
+    choices: &Choices,
+) -> Result<usize> {
     let positions = context(config, options.context)? * options.sequences;
     if let Some(rows) = options.chunk {
         return Ok(rows.clamp(1, positions));
     }
+    let bytes = LOGIT_BYTES.min(choices.max_binding) as usize;
+    Ok((bytes / (4 * padded(config.vocab))).min(positions).clamp(1, choices.rows))
+}
+
+/// In how many submits so many rows run, for each to stay within the budget of operations.
+pub(super) fn pieces(config: &Config, rows: usize) -> usize {
     let hidden = config.mlp.hidden() * if config.mlp.gated() { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
-    let operations = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
-    let rows = (OPERATIONS / operations) as usize;
-    Ok(rows.min(LOGIT_BYTES / (4 * config.vocab)).min(positions).clamp(1, MOST_ROWS))
+    let row = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
+    (rows as f64 * row / OPERATIONS).ceil() as usize
 }
 
 /// What a model, its caches and its activations will take on a device, checked against the device's
@@ -84,7 +90,8 @@ pub fn plan(
 ) -> Result<Fit> {
     let cache = layer_cache(gpu, checkpoint.config(), options)?;
     let model = Model::named(checkpoint, load, gpu.caps())?;
-    let places = activations(&model, &Choices::defaults(gpu.caps()), &cache, options)?;
+    let choices = Choices::defaults(gpu.caps());
+    let places = activations(&model, &choices, &cache, options)?;
     let limit = gpu.caps().max_buffer_bytes();
     if let Some(bytes) = places.iter().find(|bytes| **bytes > limit) {
         return Err(Error::Memory(format!(
@@ -152,7 +159,7 @@ fn activations(
     let config = &model.config;
     let (rows, caches) = (BufferId::fresh(), vec![cache.clone(); config.layers]);
     let mut reading = Tape::new(choices);
-    forward(&mut reading, model, &caches, rows, chunk_rows(config, options)?)?;
+    forward(&mut reading, model, &caches, rows, chunk_rows(config, options, choices)?)?;
     let mut drawing = Tape::new(choices);
     let x = forward(&mut drawing, model, &caches, rows, options.sequences)?;
     let raw = drawing.tensor(options.sequences, config.vocab);
@@ -183,7 +190,9 @@ pub fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use super::{Fit, free_memory, too_large};
+    use super::*;
+    use crate::config::{Mlp, Nonlinearity};
+    use crate::gpu::Caps;
 
     #[test]
     fn what_does_not_fit_is_told_with_what_helps() {
@@ -198,6 +207,28 @@ mod tests {
         let fit = Fit { weights: 100 << 20, cache: 1 << 20, activations: 0 };
         let told = too_large(&fit, 64 << 20, "llvmpipe", 100 << 20).to_string();
         assert!(told.ends_with("try a smaller model"), "{told}");
+    }
+
+    /// Chunks are as long on every model; what is cut is the submit.
+    #[test]
+    fn large_models_read_whole_chunks_in_several_submits() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama");
+        let mut config = Checkpoint::open(path.as_ref()).unwrap().config().clone();
+        assert_eq!(pieces(&config, 512), 1);
+        (config.layers, config.width, config.vocab, config.context) = (32, 4096, 128_256, 8192);
+        (config.heads, config.kv_heads, config.head_width) = (32, 8, 128);
+        config.mlp = Mlp::Gated { hidden: 14_336, function: Nonlinearity::Silu };
+        // 15 GFLOP a row.
+        assert_eq!([1, 8, 128].map(|rows| pieces(&config, rows)), [1, 1, 5]);
+        let gpu = Caps { max_binding: 1 << 30, ..Caps::default() };
+        let options = SessionOptions::default();
+        let rows = |caps: &Caps, options: &SessionOptions| {
+            chunk_rows(&config, options, &Choices::defaults(caps)).unwrap()
+        };
+        assert_eq!(rows(&Caps { software: true, ..gpu.clone() }, &options), 128);
+        assert_eq!(rows(&gpu, &options), 261);
+        assert_eq!(rows(&gpu, &SessionOptions { context: Some(20), ..options }), 20);
+        assert_eq!(rows(&gpu, &SessionOptions { chunk: Some(7), ..options }), 7);
     }
 
     #[test]

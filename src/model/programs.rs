@@ -1,6 +1,7 @@
 //! What a session runs: for the self-test, which tries it, and for the tuner, which measures it.
 
 use crate::check::Workload;
+use crate::config::Config;
 use crate::error::Result;
 use crate::gpu::{BufferId, Program};
 use crate::names::Sampling;
@@ -13,8 +14,8 @@ use super::{Model, SessionOptions, Tape, forward, logits};
 ///
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) for a context beyond the model's.
-pub fn workload(model: &Model, options: &SessionOptions) -> Result<Workload> {
-    let chunk = chunk_rows(&model.config, options)?;
+pub fn workload(model: &Model, choices: &Choices, options: &SessionOptions) -> Result<Workload> {
+    let chunk = chunk_rows(&model.config, options, choices)?;
     let mut shapes: Vec<Shape> = Vec::new();
     let maps = || model.maps().map(|map| &map.weight);
     let of_step = maps().chain([model.head()]).map(|weight| Shape::new(weight, options.sequences));
@@ -23,7 +24,8 @@ pub fn workload(model: &Model, options: &SessionOptions) -> Result<Workload> {
             shapes.push(shape);
         }
     }
-    Ok(Workload { shapes, width: model.config.width })
+    let Config { width, heads, kv_heads, head_width, .. } = model.config;
+    Ok(Workload { shapes, width, heads: [heads, kv_heads, head_width], rows: chunk })
 }
 
 /// The programs that a session runs to read, to score and to generate, as far as variants go.
@@ -40,7 +42,7 @@ pub fn programs(
 ) -> Result<Vec<Program>> {
     let config = &model.config;
     let caches = vec![cache.clone(); config.layers];
-    let chunk = chunk_rows(config, options)?;
+    let chunk = chunk_rows(config, options, choices)?;
     let mut programs = Vec::new();
     // Which variant multiplies depends on the rows by powers of two.
     let mut counts: Vec<usize> = (0..).map(|i| 1 << i).take_while(|rows| *rows < chunk).collect();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Plan};
 use crate::ops::{Cache, Choices, LogProb, TopK};
 
-use super::plan::{chunk_rows, context, layer_cache};
+use super::plan::{chunk_rows, context, layer_cache, pieces};
 use super::{Fit, Model, SessionOptions, Tape, forward, logits};
 
 /// One token of one sequence: the unit of work.
@@ -91,7 +91,7 @@ impl Session {
                 engine.create(part.v, cache.part_bytes(part))?;
             }
         }
-        let chunk = chunk_rows(config, &options)?;
+        let chunk = chunk_rows(config, &options, &choices)?;
         let (rows, targets, log_probs) = (BufferId::fresh(), BufferId::fresh(), BufferId::fresh());
         engine.create(rows, (chunk * size_of::<Row>()) as u64)?;
         engine.create(targets, chunk as u64 * 4)?;
@@ -263,7 +263,8 @@ impl Session {
             }
         }
         let (recording, _) = tape.finish();
-        let plan = self.engine.prepare(&recording)?;
+        let pieces = pieces(&self.model.config, count);
+        let plan = self.engine.prepare(&recording)?.in_pieces(pieces);
         // Whole chunks come again and again; of the odd remainders only the last is kept.
         let (chunk, engine) = (self.chunk, &mut self.engine);
         self.plans.retain(|(_, rows), planned| {

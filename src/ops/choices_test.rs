@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Choices, Known, Lanes, Matmul, Reduce, Shape, Weight};
+use super::{Choices, Fetch, Known, Lanes, Matmul, Reduce, Shape, Weight};
 use crate::gpu::{Caps, Need, Recording, Tensor};
 use crate::names::Format;
 use crate::ops::{Linear, Op, PARTS, Store};
@@ -104,6 +104,24 @@ fn what_was_measured_counts_for_its_shape_and_changes_the_key() {
         [&choices, &default, &half, &bad].map(|choices| choices.key()).into();
     assert_eq!(keys.len(), 4, "each has a key of its own");
     assert_eq!(default.key(), Choices::defaults(&caps).key());
+}
+
+#[test]
+fn attention_goes_as_was_measured() {
+    for caps in devices() {
+        let default = Choices::defaults(&caps);
+        let [first, second] = Fetch::candidates(&caps);
+        assert_eq!((default.attention, default.chunk), (first, Choices::chunks(&caps)[0]));
+        let known = Known { attention: Some(second), chunk: Some(128), ..Known::default() };
+        let choices = Choices::new(&caps, known.clone());
+        assert_eq!((choices.attention, choices.chunk), (second, 128));
+        assert_ne!(choices.key(), default.key());
+        assert_eq!(Choices::new(&caps, known.unmeasured()), default);
+        for chunk in [0, 3, 1 << 20] {
+            let choices = Choices::new(&caps, Known { chunk: Some(chunk), ..Known::default() });
+            assert_eq!(choices, default, "chunks of {chunk}");
+        }
+    }
 }
 
 /// The record is a file, which anybody may have written.

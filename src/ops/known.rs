@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::gpu::Caps;
 use crate::names::Format;
 
-use super::choices::fixed;
-use super::{Lanes, Matmul, Reduce, Weight};
+use super::variants::fixed;
+use super::{Fetch, Lanes, Matmul, Reduce, Weight};
 
 /// What was found out about a device, by trying: plain data, kept from run to run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub struct Known {
     pub matmul: BTreeMap<String, Matmul>,
     /// How norms and softmaxes sum best.
     pub reduce: Option<Reduce>,
+    /// How attention of many rows fetches best.
+    pub attention: Option<Fetch>,
+    /// The fewest keys that a workgroup best takes where those of few rows are split.
+    pub chunk: Option<usize>,
     /// Whether products in half floats are welcome where they are faster: a matter of taste, which is
     /// asked for anew each time.
     #[serde(skip)]
@@ -43,6 +47,8 @@ impl Known {
         self.lanes.extend(measured.lanes);
         self.matmul.extend(measured.matmul);
         self.reduce = measured.reduce;
+        self.attention = measured.attention;
+        self.chunk = measured.chunk;
     }
 
     /// What was measured, without what is excluded.

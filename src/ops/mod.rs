@@ -22,11 +22,12 @@ mod rows;
 mod sample;
 mod top_k;
 mod trials;
+mod variants;
 mod weight;
 
 pub use activation::{Activate, Gated};
 pub use attention::{Attention, MAX_HEAD_WIDTH};
-pub use choices::{Choices, Fetch, Lanes, Matmul, Reduce};
+pub use choices::Choices;
 pub use embed::{Embed, PosEmbed};
 pub use heads::{AttentionResult, SumHeads};
 pub use kernels::{KERNELS, PARTS, kernel, part};
@@ -40,6 +41,7 @@ pub use rope::{Cache, CacheFormat, CachePart, Columns, HeadNorm, Rope, rope_tabl
 pub use rows::{Add, CacheRows, Gather, LogProb, ScaleAdd};
 pub use sample::Sample;
 pub use top_k::{Chosen, MAX_TOP_K, TopK};
+pub use variants::{Fetch, Lanes, Matmul, Reduce};
 pub use weight::{Weight, WeightPart};
 pub(crate) use weight::{decode, word_values};
 

@@ -2,7 +2,7 @@
 
 use crate::gpu::Caps;
 
-use super::choices::offers;
+use super::variants::offers;
 use super::{Choices, Fetch, Lanes, Matmul, Reduce};
 
 impl Choices {
@@ -14,7 +14,7 @@ impl Choices {
         reduces.retain(|reduce| offered(reduce.part()));
         let mut lanes = Lanes::candidates(caps);
         lanes.retain(|lanes| offered(lanes.rests_on()));
-        let fetches = [Fetch::Direct, Fetch::Tiled];
+        let fetches = Fetch::candidates(caps);
         Self::defaults(caps).over(&reduces, &lanes, &Matmul::candidates(caps), &fetches)
     }
 

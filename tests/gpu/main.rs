@@ -5,6 +5,7 @@
 
 mod attention;
 mod common;
+mod engine;
 mod faults;
 mod linear;
 mod ops;

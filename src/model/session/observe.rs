@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Recording, Tensor};
 use crate::model::hooks::{offered, shape};
+use crate::model::plan::pieces;
 use crate::model::tape::Marks;
 use crate::model::{Action, Tape, forward, logits};
 use crate::names::Hook;
@@ -109,7 +110,8 @@ impl Session {
         for (_, tensor) in &marks.reads {
             self.engine.create_tensor(tensor)?;
         }
-        let plan = self.engine.prepare(recording)?;
+        let pieces = pieces(&self.model.config, rows.len());
+        let plan = self.engine.prepare(recording)?.in_pieces(pieces);
         self.engine.submit(&[(&plan, extent(rows))], &[])?;
         let config = &self.model.config;
         let mut activations = Vec::with_capacity(marks.reads.len());

@@ -1,0 +1,54 @@
+//! Recordings made ready to run.
+
+use std::sync::Arc;
+
+use super::counters::Counters;
+use super::pipeline::Pipeline;
+use super::recording::Grid;
+
+/// A recording made ready: encoding it allocates nothing.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) steps: Vec<Step>,
+    pub(super) weight_bytes: u64,
+    /// Dispatches of one submit.
+    pub(super) stretch: usize,
+}
+
+impl Plan {
+    /// Hands its dispatches to the device in so many submits, since those that take seconds are
+    /// killed by some systems.
+    #[must_use]
+    pub fn in_pieces(mut self, pieces: usize) -> Self {
+        self.stretch = self.steps.len().div_ceil(pieces.max(1)).max(1);
+        self
+    }
+}
+
+/// One dispatch.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) groups: Vec<(u32, wgpu::BindGroup)>,
+    pub(super) grid: Grid,
+}
+
+impl Step {
+    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, extent: u32) {
+        pass.set_pipeline(&self.pipeline.pipeline);
+        for (number, group) in &self.groups {
+            pass.set_bind_group(*number, group, &[]);
+        }
+        let [x, y, z] = self.grid.at(extent);
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// Begins a pass, and counts it.
+pub(super) fn begin<'a>(
+    encoder: &'a mut wgpu::CommandEncoder,
+    counters: &mut Counters,
+) -> wgpu::ComputePass<'a> {
+    counters.passes += 1;
+    encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())
+}
