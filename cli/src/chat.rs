@@ -15,7 +15,8 @@ use crate::output;
 /// A conversation: reads a line from standard input, answers it, and so on until the input ends.
 ///
 /// Turns are written by the model's own chat template. Special tokens in what is typed are text. What
-/// was read stays in the cache, so that each turn costs only what is new.
+/// was read stays in the cache, so that each turn costs only what is new. Ctrl-C ends an answer, and
+/// while none is drawn the conversation.
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
     /// What the model is told before the first turn
@@ -87,6 +88,9 @@ impl Chat {
         }
         match finish {
             Finish::Context => output::note(&full(limits)),
+            Finish::Interrupted if !self.json => {
+                output::note("(interrupted; Ctrl-C again ends the conversation)");
+            }
             Finish::Length if !self.json => {
                 output::note(&format!("(cut off after --max-new-tokens {})", self.max_new_tokens));
             }

@@ -10,6 +10,7 @@ use pellucid::model::Fit;
 use pellucid::names::Sampling;
 use serde::Serialize;
 
+use crate::interrupt::Stretch;
 use crate::options;
 use crate::output::{self, PerToken, rate};
 
@@ -137,7 +138,7 @@ impl Times {
     }
 }
 
-/// Draws to the end; `shown` hears each piece of text as it comes, and may end it by an error.
+/// Draws to the end, or to Ctrl-C; `shown` hears each piece of text as it comes, and may end it by an error.
 ///
 /// The loop stands here rather than in [`Llm::generate`], since a reader who has gone ends it.
 pub(crate) async fn draw(
@@ -147,10 +148,13 @@ pub(crate) async fn draw(
     load: Duration,
     mut shown: impl FnMut(&str) -> Result<()>,
 ) -> Result<Drawn> {
+    let stretch = Stretch::begin();
     let start = Instant::now();
     let (mut first, mut last) = (None, start);
     let mut stream = llm.stream(prompt, request)?;
-    while let Some(piece) = stream.next().await? {
+    while !stretch.is_over()
+        && let Some(piece) = stream.next().await?
+    {
         last = Instant::now();
         first.get_or_insert(last);
         shown(&piece.text)?;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pellucid::Result;
-use pellucid::generate::Generation;
+use pellucid::generate::{Finish, Generation, Llm, Request};
 
-use crate::drawing::{self, DrawOptions};
+use crate::drawing::{self, DrawOptions, Drawn};
 use crate::options::{self, ModelOptions, TextOptions, TokenList};
 use crate::output;
 
@@ -62,7 +62,8 @@ impl Prompt {
 }
 
 impl Generate {
-    pub(crate) async fn run(&self) -> Result<()> {
+    /// Says why it ended.
+    pub(crate) async fn run(&self) -> Result<Finish> {
         // What can be found wrong without the model is, before it is loaded.
         let mut request = self.drawing.request(self.max_new_tokens)?;
         request.reuse_prefix = self.load_cache.is_some();
@@ -79,11 +80,17 @@ impl Generate {
         };
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
         let drawn = drawing::draw(&mut llm, &prompt, &request, load, shown).await?;
+        self.show(&drawn, &llm, &prompt, &request)?;
         if let Some(file) = &self.save_cache {
             llm.save_cache(file).await?;
         }
+        Ok(drawn.generation.finish)
+    }
+
+    /// Shows what was not shown while it was drawn.
+    fn show(&self, drawn: &Drawn, llm: &Llm, prompt: &[u32], request: &Request) -> Result<()> {
         if self.json {
-            return drawn.json(&llm, &prompt, &request);
+            return drawn.json(llm, prompt, request);
         }
         let generation = &drawn.generation;
         show_end(generation)?;

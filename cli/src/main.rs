@@ -8,6 +8,7 @@ mod doctor;
 mod drawing;
 mod generate;
 mod hub;
+mod interrupt;
 mod options;
 mod output;
 mod score;
@@ -20,6 +21,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use log::{Level, LevelFilter};
+use pellucid::Result;
+use pellucid::generate::Finish;
 
 /// Runs and looks into language models on any GPU.
 #[derive(Debug, Parser)]
@@ -52,20 +55,8 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
-    let result = pollster::block_on(async {
-        match cli.command {
-            Command::Generate(command) => command.run().await,
-            Command::Chat(command) => command.run().await,
-            Command::Score(command) => command.run().await,
-            Command::Tokenize(command) => command.run(),
-            Command::Adapters(command) => command.run().await,
-            Command::Doctor(command) => command.run().await,
-            Command::Tune(command) => command.run().await,
-            Command::Bench(command) => command.run().await,
-        }
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match pollster::block_on(run(cli.command)) {
+        Ok(code) => code,
         // Whoever read our output has had enough of it.
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -73,6 +64,25 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    interrupt::listen()?;
+    match command {
+        Command::Generate(command) => {
+            if command.run().await? == Finish::Interrupted {
+                return Ok(ExitCode::from(interrupt::EXIT_CODE));
+            }
+        }
+        Command::Chat(command) => command.run().await?,
+        Command::Score(command) => command.run().await?,
+        Command::Tokenize(command) => command.run()?,
+        Command::Adapters(command) => command.run().await?,
+        Command::Doctor(command) => command.run().await?,
+        Command::Tune(command) => command.run().await?,
+        Command::Bench(command) => command.run().await?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Warnings go to standard error; `RUST_LOG` asks for more. The graphics stack speaks of its own

@@ -56,6 +56,8 @@ pub enum Finish {
     Stop,
     /// The context is full.
     Context,
+    /// Whoever had asked for it ended it before.
+    Interrupted,
 }
 
 /// A drawn token's ln p, and those of the most probable tokens at that place.
@@ -230,7 +232,7 @@ impl Tail {
             reused,
             tokens: self.tokens,
             text: self.decoder.map(|_| self.text),
-            finish: self.finish.unwrap_or(Finish::Length),
+            finish: self.finish.unwrap_or(Finish::Interrupted),
             logprobs: self.logprobs,
             counters,
         }

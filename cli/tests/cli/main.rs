@@ -6,6 +6,8 @@
 mod adapter;
 mod failures;
 mod hub;
+#[cfg(unix)]
+mod interrupt;
 mod text;
 
 use std::io::Write;
