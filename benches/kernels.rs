@@ -42,15 +42,18 @@ fn main() {
     println!("{} {}", gpu.adapter().name, gpu.adapter().driver);
     let caps = gpu.caps().clone();
     let mut engine = Engine::new(gpu);
-    let base = Choices::defaults(&caps);
+    let base = Choices { exact: true, ..Choices::defaults(&caps) };
     let lanes = caps.subgroups.filter(|(least, most)| least == most).map_or(0, |(size, _)| size);
-    let shapes: [(usize, usize, usize); 6] = [
+    let shapes: [(usize, usize, usize); 9] = [
         (1, 2304, 768),
         (1, 768, 3072),
         (1, 3072, 576),
         (1, 49152, 576),
         (4, 3072, 768),
+        (1, 3072, 768),
         (128, 3072, 768),
+        (128, 768, 3072),
+        (512, 1024, 1024),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let chosen = |line: &str| wanted.iter().all(|word| line.contains(word.as_str()));
