@@ -14,6 +14,7 @@ mod output;
 mod score;
 mod share;
 mod tokenize;
+mod tokenizer;
 mod tune;
 
 use std::io::Write;
@@ -42,6 +43,8 @@ enum Command {
     Score(score::Score),
     /// Shows the tokens of a text
     Tokenize(tokenize::Tokenize),
+    /// Makes tokenizers
+    Tokenizer(tokenizer::Command),
     /// Lists the GPUs of this machine
     Adapters(adapters::Adapters),
     /// Tells whether a GPU calculates rightly
@@ -77,6 +80,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Chat(command) => command.run().await?,
         Command::Score(command) => command.run().await?,
         Command::Tokenize(command) => command.run()?,
+        Command::Tokenizer(command) => command.run()?,
         Command::Adapters(command) => command.run().await?,
         Command::Doctor(command) => command.run().await?,
         Command::Tune(command) => command.run().await?,

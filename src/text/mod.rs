@@ -11,8 +11,10 @@ mod bpe;
 mod chat;
 mod decode;
 mod folder;
+mod pieces;
 mod sentencepiece;
 mod template;
+mod train;
 
 #[cfg(test)]
 mod smollm2_test;
@@ -35,6 +37,7 @@ pub use bpe::Bpe;
 pub use chat::{ChatTemplate, Message, Role};
 pub use decode::Stream;
 pub use sentencepiece::SentencePiece;
+pub use train::{Kind, Training, train};
 
 use decode::Decoding;
 use sentencepiece::{ByScore, SPACE};

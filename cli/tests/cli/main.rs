@@ -9,6 +9,7 @@ mod hub;
 #[cfg(unix)]
 mod interrupt;
 mod text;
+mod tokenizer;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,133 @@
+//! Large texts a piece at a time, for learning.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+
+/// A piece that nothing cuts, such as one long word, is cut anyway where it has so many bytes.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The texts of files in pieces, without special tokens. Pieces end where every pattern cuts: between a
+/// sign that is no white space and white space. The first failure ends them.
+pub(super) struct Pieces<'a> {
+    files: std::slice::Iter<'a, PathBuf>,
+    open: Option<(File, &'a PathBuf)>,
+    /// What was read and is not handed out yet.
+    rest: Vec<u8>,
+    /// Where in its file `rest` begins.
+    at: u64,
+    piece: usize,
+    special: &'a [String],
+    ready: Vec<String>,
+    failure: &'a mut Option<Error>,
+    progress: &'a mut (dyn FnMut(u64) + Send),
+    read: u64,
+}
+
+impl<'a> Pieces<'a> {
+    /// Of about `piece` bytes each; `progress` hears how many bytes were read.
+    pub(super) fn new(
+        files: &'a [PathBuf],
+        piece: usize,
+        special: &'a [String],
+        failure: &'a mut Option<Error>,
+        progress: &'a mut (dyn FnMut(u64) + Send),
+    ) -> Self {
+        let (open, rest, ready) = (None, Vec::new(), Vec::new());
+        let files = files.iter();
+        Self { files, open, rest, at: 0, piece, special, ready, failure, progress, read: 0 }
+    }
+
+    /// The next piece of a file, special tokens included; `None` at the end of all.
+    fn text(&mut self) -> Result<Option<String>> {
+        loop {
+            let Some((file, path)) = &mut self.open else {
+                let Some(path) = self.files.next() else { return Ok(None) };
+                let file = File::open(path).map_err(|error| Error::io(path, error))?;
+                (self.open, self.at) = (Some((file, path)), 0);
+                continue;
+            };
+            let path = *path;
+            let more = file.take(self.piece as u64).read_to_end(&mut self.rest);
+            let more = more.map_err(|error| Error::io(path, error))?;
+            self.read += more as u64;
+            (self.progress)(self.read);
+            let end = match (more, cut(&self.rest)) {
+                (0, _) => self.rest.len(),
+                (_, Some(end)) => end,
+                _ if self.rest.len() < MOST_BYTES => continue,
+                _ => whole(&self.rest),
+            };
+            if more == 0 {
+                self.open = None;
+            }
+            let rest = self.rest.split_off(end);
+            let bytes = std::mem::replace(&mut self.rest, rest);
+            let at = self.at;
+            self.at += end as u64;
+            if bytes.is_empty() {
+                continue;
+            }
+            let text = String::from_utf8(bytes).map_err(|error| {
+                let place = at + error.utf8_error().valid_up_to() as u64;
+                Error::file(path, format!("not UTF-8 at byte {place}"))
+            })?;
+            return Ok(Some(text));
+        }
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        while self.ready.is_empty() {
+            if self.failure.is_some() {
+                return None;
+            }
+            match self.text() {
+                Ok(text) => self.ready = without(text?, self.special),
+                Err(error) => *self.failure = Some(error),
+            }
+        }
+        self.ready.pop()
+    }
+}
+
+/// The last place at which every pattern cuts, if there is one after the start.
+fn cut(bytes: &[u8]) -> Option<usize> {
+    let cuts = |pair: &[u8]| pair[0].is_ascii_graphic() && matches!(pair[1], b' ' | b'\n');
+    bytes.windows(2).rposition(cuts).map(|at| at + 1)
+}
+
+/// The bytes up to the end of the last character that is whole.
+fn whole(bytes: &[u8]) -> usize {
+    let tail = bytes.iter().rev().take(4).position(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
+    bytes.len() - 1 - tail
+}
+
+/// What lies between special tokens.
+fn without(text: String, special: &[String]) -> Vec<String> {
+    special.iter().fold(vec![text], |texts, name| {
+        let parts = texts.iter().flat_map(|text| text.split(name.as_str()));
+        parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing but one long word: it is cut, but not within a character.
+    #[test]
+    fn characters_stay_whole_where_nothing_cuts() {
+        for text in ["aé", "a日", "🤗", "é"] {
+            assert!(text.is_char_boundary(whole(text.as_bytes())), "{text}");
+        }
+        assert_eq!(cut("één woord".as_bytes()), Some(5));
+        assert_eq!(cut(b"oneword"), None);
+        assert_eq!(cut("\u{a0} a".as_bytes()), None);
+    }
+}
