@@ -12,6 +12,7 @@
 
 mod activation;
 mod attention;
+pub mod backward;
 mod cache;
 mod embed;
 mod forward;

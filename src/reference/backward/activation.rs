@@ -1,0 +1,81 @@
+//! Twins of `activate_backward` and `gated_backward`.
+
+use crate::config::Nonlinearity;
+use crate::reference::activate;
+
+/// ∂x of y = f(x): dy ⊙ f′(x).
+pub fn activate_backward(x: &[f64], dy: &[f64], function: Nonlinearity) -> Vec<f64> {
+    debug_assert_eq!(x.len(), dy.len());
+    x.iter().zip(dy).map(|(&x, dy)| dy * slope(x, function)).collect()
+}
+
+/// ∂gate and ∂up of y = f(gate) ⊙ up: dy ⊙ up ⊙ f′(gate), and dy ⊙ f(gate).
+pub fn gated_backward(
+    gate: &[f64],
+    up: &[f64],
+    dy: &[f64],
+    function: Nonlinearity,
+) -> (Vec<f64>, Vec<f64>) {
+    debug_assert_eq!((gate.len(), up.len()), (dy.len(), dy.len()));
+    let by_up: Vec<f64> = dy.iter().zip(up).map(|(dy, up)| dy * up).collect();
+    let opened = activate(gate, function);
+    let for_up = dy.iter().zip(opened).map(|(dy, open)| dy * open).collect();
+    (activate_backward(gate, &by_up, function), for_up)
+}
+
+/// f′(x).
+fn slope(x: f64, function: Nonlinearity) -> f64 {
+    match function {
+        Nonlinearity::GeluTanh => {
+            let root = (2.0 / std::f64::consts::PI).sqrt();
+            let t = (root * (x + 0.044_715 * x * x * x)).tanh();
+            // 1 − t² rather than 1 / cosh², which overflows.
+            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * root * (1.0 + 0.134_145 * x * x)
+        }
+        Nonlinearity::Gelu => {
+            let bell = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            // gelu(x) / x is the normal distribution's share below x, half at 0.
+            let below = if x == 0.0 { 0.5 } else { activate(&[x], function)[0] / x };
+            below + x * bell
+        }
+        Nonlinearity::Silu => {
+            let s = 1.0 / (1.0 + (-x).exp());
+            s * (1.0 + x * (1.0 - s))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::backward::tests::{assert_gradient, weighed};
+    use crate::reference::gated;
+    use crate::reference::tests::Noise;
+
+    const ALL: [Nonlinearity; 3] = [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu];
+
+    #[test]
+    fn slopes_are_those_of_differences() {
+        let mut x = Noise::new(1).values(40);
+        x.iter_mut().for_each(|x| *x *= 6.0);
+        x.extend([0.0, 1e-9, -1e-9]);
+        let dy = Noise::new(2).values(x.len());
+        for function in ALL {
+            let dx = activate_backward(&x, &dy, function);
+            assert_gradient(&x, &dx, |x| weighed(&activate(x, function), &dy));
+            let far = activate_backward(&[1e4, -1e4], &[1.0, 1.0], function);
+            assert_eq!(far, [1.0, 0.0], "{function:?}");
+        }
+    }
+
+    #[test]
+    fn gates_and_what_they_let_through() {
+        let mut noise = Noise::new(3);
+        let (gate, up, dy) = (noise.values(20), noise.values(20), noise.values(20));
+        for function in ALL {
+            let (for_gate, for_up) = gated_backward(&gate, &up, &dy, function);
+            assert_gradient(&gate, &for_gate, |gate| weighed(&gated(gate, &up, function), &dy));
+            assert_gradient(&up, &for_up, |up| weighed(&gated(&gate, up, function), &dy));
+        }
+    }
+}
