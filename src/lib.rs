@@ -11,5 +11,6 @@ pub mod names;
 pub mod ops;
 pub mod reference;
 pub mod text;
+pub mod unfinished;
 pub mod weights;
 pub use error::{Error, Result};

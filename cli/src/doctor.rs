@@ -7,7 +7,7 @@ use std::thread;
 use clap::Args;
 use indicatif::ProgressBar;
 use pellucid::check::{self, Report, Share, Verdict};
-use pellucid::gpu::{Adapter, AdapterChoice, Engine, Gpu};
+use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::{Error, Result};
 use serde::Serialize;
 
@@ -40,9 +40,13 @@ impl Doctor {
     pub(crate) async fn run(&self) -> Result<()> {
         let no_gpu = || Error::Input("--backend cpu has no kernels to try".to_owned());
         let choice = self.device.choice()?.ok_or_else(no_gpu)?;
-        let adapter = Gpu::open(&choice).await?.adapter().clone();
+        let mut gpus = Vec::new();
+        for share in Share::ALL {
+            gpus.push((share, Gpu::open(&choice).await?));
+        }
+        let adapter = gpus[0].1.adapter().clone();
         let bar = output::progress_bar("trying {bar:30} {pos} of {len} cases");
-        let report = all(&choice, &bar);
+        let report = all(gpus, &bar);
         bar.finish_and_clear();
         let report = report?;
         if self.json {
@@ -56,23 +60,24 @@ impl Doctor {
 }
 
 /// All shares of the self-test, each in a thread and on a device of its own.
-fn all(choice: &AdapterChoice, bar: &ProgressBar) -> Result<Report> {
+fn all(gpus: Vec<(Share, Gpu)>, bar: &ProgressBar) -> Result<Report> {
     let lengths = [const { AtomicU64::new(0) }; Share::ALL.len()];
     let counts = [const { AtomicU64::new(0) }; Share::ALL.len()];
     let sum = |all: &[AtomicU64]| all.iter().map(|one| one.load(Relaxed)).sum();
-    let one = &|share: usize| {
+    let one = &|i: usize, share: Share, gpu: Gpu| {
         let mut progress = |done: usize, total: usize| {
-            counts[share].store(done as u64, Relaxed);
-            lengths[share].store(total as u64, Relaxed);
+            counts[i].store(done as u64, Relaxed);
+            lengths[i].store(total as u64, Relaxed);
             bar.set_length(sum(&lengths));
             bar.set_position(sum(&counts));
         };
-        let engine = Engine::new(pollster::block_on(Gpu::open(choice))?);
-        pollster::block_on(check::doctor(engine, Share::ALL[share], &mut progress))
+        pollster::block_on(check::doctor(Engine::new(gpu), share, &mut progress))
     };
     let mut report = Report::default();
     thread::scope(|scope| {
-        let shares: Vec<_> = (0..Share::ALL.len()).map(|i| scope.spawn(move || one(i))).collect();
+        let shares = gpus.into_iter().enumerate();
+        let shares: Vec<_> =
+            shares.map(|(i, (share, gpu))| scope.spawn(move || one(i, share, gpu))).collect();
         for share in shares {
             report.join(share.join().unwrap_or_else(|panic| resume_unwind(panic))?);
         }

@@ -76,10 +76,8 @@ pub(crate) fn progress_bar(template: &str) -> ProgressBar {
 /// A bar for a file that is fetched; where standard error is no terminal, large ones get a line.
 pub(crate) fn download_bar(name: &str, size: Option<u64>) -> ProgressBar {
     let template = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-    let style = ProgressStyle::with_template(template);
-    let bar = ProgressBar::new(size.unwrap_or(0))
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        .with_message(name.to_owned());
+    let bar = progress_bar(template).with_message(name.to_owned());
+    bar.set_length(size.unwrap_or(0));
     if let Some(size) = size.filter(|size| *size > 1 << 20)
         && bar.is_hidden()
     {

@@ -1,12 +1,11 @@
 //! `pellucid tokenizer`: makes tokenizers.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use pellucid::text::{self, Kind, Tokenizer, Training};
-use pellucid::{Error, Result};
+use pellucid::{Error, Result, unfinished};
 use serde::Serialize;
 
 use crate::output;
@@ -105,7 +104,8 @@ impl Train {
         };
         let learned = text::train(&self.files, &training, &mut progress);
         bar.finish_and_clear();
-        write(&self.output, &learned?)?;
+        unfinished::write(&self.output, learned?.as_bytes())
+            .map_err(|error| Error::io(&self.output, error))?;
         let vocab_size = Tokenizer::from_json(&self.output)?.vocab_size();
         let report = Report { file: &self.output, vocab_size, bytes };
         if self.json {
@@ -118,23 +118,4 @@ impl Train {
         }
         output::line(&format!("{vocab_size} tokens in {}", self.output.display()))
     }
-}
-
-/// Writes beside the file first, so that nobody ever reads half of it and a full disk costs nothing.
-fn write(path: &Path, text: &str) -> Result<()> {
-    let io = |error| Error::io(path, error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    if let Some(folder) = folder {
-        fs::create_dir_all(folder).map_err(io)?;
-    }
-    let written = fs::File::create(&name)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&name, path));
-    written.map_err(|error| {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&name);
-        io(error)
-    })
 }

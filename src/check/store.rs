@@ -3,7 +3,7 @@
 //! The folder is `PELLUCID_CACHE`, or `pellucid` in the system's own for caches. Where it cannot be
 //! read or written, everything goes on without.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gpu::Adapter;
 use crate::ops::{KERNELS, PARTS, fingerprint};
+use crate::unfinished;
 
 use super::Record;
 
@@ -90,7 +91,10 @@ impl Store {
     pub fn save(&self, record: &Record) {
         let Some(path) = &self.path else { return };
         let page = Page { title: self.title.clone(), record: record.clone() };
-        if let Err(error) = write(path, &page) {
+        let written = serde_json::to_vec_pretty(&page)
+            .map_err(io::Error::from)
+            .and_then(|text| unfinished::write(path, &text));
+        if let Err(error) = written {
             log::warn!("{}: {error}; the adapter will be tried again", path.display());
         }
     }
@@ -100,16 +104,6 @@ fn read(path: &Path) -> io::Result<Page> {
     let mut text = String::new();
     File::open(path)?.take(MOST_BYTES).read_to_string(&mut text)?;
     Ok(serde_json::from_str(&text)?)
-}
-
-/// Writes beside the file first, so that nobody ever reads half of it.
-fn write(path: &Path, page: &Page) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    fs::write(&beside, serde_json::to_string_pretty(page)?)?;
-    fs::rename(&beside, path)
 }
 
 /// The cache folder: `PELLUCID_CACHE`, else `pellucid` in the system's.
@@ -140,6 +134,8 @@ fn shaders() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::gpu::Limits;
 

@@ -5,11 +5,12 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::unfinished::Unfinished;
 use crate::weights::Hash;
 
 use super::llm::Llm;
@@ -45,9 +46,9 @@ impl Llm {
     /// [`Error::Io`] for the file, [`Error::Device`] if the device fails.
     pub async fn save_cache(&mut self, path: impl AsRef<Path>) -> Result<usize> {
         let path = path.as_ref();
-        let unfinished = Unfinished::new(path);
         let header = self.header(self.known().tokens().to_vec());
-        let file = File::create(&unfinished.0).map_err(|error| Error::io(path, error))?;
+        let (unfinished, file) =
+            Unfinished::create(path).map_err(|error| Error::io(path, error))?;
         let mut to = Hashed { inner: BufWriter::new(file), hash: Hash::default() };
         let text = serde_json::to_vec(&header)
             .map_err(|error| Error::file(path, format!("cannot be written: {error}")))?;
@@ -63,8 +64,7 @@ impl Llm {
         let hash = to.hash.value();
         to.inner.write_all(&hash.to_le_bytes()).map_err(io)?;
         let file = to.inner.into_inner().map_err(|error| io(error.into_error()))?;
-        file.sync_all().map_err(io)?;
-        std::fs::rename(&unfinished.0, path).map_err(io)?;
+        unfinished.finish(&file).map_err(io)?;
         Ok(header.tokens.len())
     }
 
@@ -126,24 +126,6 @@ impl Header {
     fn file_bytes(&self, header: u64) -> Option<u64> {
         let layer = self.position_bytes.checked_mul(2)?.checked_mul(self.tokens.len() as u64)?;
         layer.checked_mul(self.layers as u64)?.checked_add(SIGN.len() as u64 + 16 + header)
-    }
-}
-
-/// A file under the name that it has until it is whole; gone if it never becomes so.
-struct Unfinished(PathBuf);
-
-impl Unfinished {
-    fn new(path: &Path) -> Self {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        Self(name.into())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Once it has been renamed there is nothing left to remove.
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -120,12 +120,17 @@ impl AttentionSize {
 
     /// The key or value that query head `head` reads at one position: from (S, K, D), (D).
     fn head_of<'a>(&self, cached: &'a [f64], key: usize, head: usize) -> &'a [f64] {
-        let kv_head = head / (self.heads / self.kv_heads);
-        &cached[(key * self.kv_heads + kv_head) * self.head_width..][..self.head_width]
+        &cached[self.place_of(key, head)]
+    }
+
+    /// Where in (S, K, D) that key or value lies.
+    pub(super) fn place_of(&self, key: usize, head: usize) -> std::ops::Range<usize> {
+        let start = (key * self.kv_heads + head / (self.heads / self.kv_heads)) * self.head_width;
+        start..start + self.head_width
     }
 }
 
-fn add_scaled(sum: &mut [f64], values: &[f64], weight: f64) {
+pub(super) fn add_scaled(sum: &mut [f64], values: &[f64], weight: f64) {
     sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
 }
 

@@ -1,5 +1,7 @@
 //! Twin of `attention_backward`.
 
+use crate::reference::attention::add_scaled;
+use crate::reference::matmul::dot;
 use crate::reference::{AttentionSize, attention_mix, attention_pattern};
 
 /// What queries, keys and values get.
@@ -35,10 +37,6 @@ pub fn attention_backward(
         keys: vec![0.0; keys.len()],
         values: vec![0.0; values.len()],
     };
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let add = |sum: &mut [f64], values: &[f64], factor: f64| {
-        sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
-    };
     for run in 0..rows * heads {
         let (row, head) = (run / heads, run % heads);
         let own = run * width..(run + 1) * width;
@@ -49,13 +47,12 @@ pub fn attention_backward(
             if share == 0.0 {
                 continue;
             }
-            let start = (key * kv_heads + head / (heads / kv_heads)) * width;
-            let there = start..start + width;
-            add(&mut out.values[there.clone()], &dz[own.clone()], share);
+            let there = size.place_of(key, head);
+            add_scaled(&mut out.values[there.clone()], &dz[own.clone()], share);
             let mut ds = share * (dot(&dz[own.clone()], &values[there.clone()]) - through);
             ds *= softcap.map_or(1.0, |cap| 1.0 - (score / cap).powi(2));
-            add(&mut out.q[own.clone()], &keys[there.clone()], scale * ds);
-            add(&mut out.keys[there], &q[own.clone()], scale * ds);
+            add_scaled(&mut out.q[own.clone()], &keys[there.clone()], scale * ds);
+            add_scaled(&mut out.keys[there], &q[own.clone()], scale * ds);
         }
     }
     out
