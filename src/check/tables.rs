@@ -3,6 +3,7 @@
 use crate::names::{Format, Sampling};
 use crate::ops::CacheFormat;
 
+use super::backward;
 use super::cases::{
     Attend, Best, Case, Draws, Functions, HeadNorms, Heads, Move, Norms, Product, Steps, Straight,
     Targets, Tokens, Turn,
@@ -60,6 +61,7 @@ impl Tables {
         tables(&mut all.once);
         widths(&mut all.once);
         rows(&mut all.once);
+        backward::add(&mut all);
         all
     }
 }

@@ -3,13 +3,13 @@
 use crate::gpu::{Kernel, Need, Part};
 
 macro_rules! kernels {
-    ($($name:literal $(needs $need:ident)?),* $(,)?) => {
+    ($($folder:literal: [$($name:literal $(needs $need:ident)?),* $(,)?])*) => {
         /// Every kernel, by name.
-        pub static KERNELS: &[Kernel] = &[$(Kernel {
+        pub static KERNELS: &[Kernel] = &[$($(Kernel {
             name: $name,
-            source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            source: include_str!(concat!("../../shaders/", $folder, $name, ".wgsl")),
             needs: &[$(Need::$need)?],
-        }),*];
+        }),*),*];
     };
 }
 
@@ -24,44 +24,48 @@ macro_rules! parts {
     };
 }
 
-kernels![
-    "embed",
-    "layer_norm",
-    "rms_norm",
-    "matvec",
-    "matvec_rows" needs Subgroups,
-    "matmul",
-    "matmul_tiled",
-    "head_norm",
-    "rope",
-    "attention",
-    "attention_tiled",
-    "attention_split",
-    "attention_merge",
-    "activate",
-    "gated",
-    "gather",
-    "add",
-    "log_prob",
-    "penalties",
-    "sample",
-    "top_k",
-    "pos_embed",
-    "layer_norm_center",
-    "rms_scale",
-    "divide_rows",
-    "gain_bias",
-    "cache_rows",
-    "attention_scores",
-    "softmax",
-    "attention_mix",
-    "attention_result",
-    "sum_heads",
-    "scale_add",
-    "ceiling_read",
-    "ceiling_unpack",
-    "ceiling_fma",
-];
+kernels! {
+    "": [
+        "embed",
+        "layer_norm",
+        "rms_norm",
+        "matvec",
+        "matvec_rows" needs Subgroups,
+        "matmul",
+        "matmul_tiled",
+        "head_norm",
+        "rope",
+        "attention",
+        "attention_tiled",
+        "attention_split",
+        "attention_merge",
+        "activate",
+        "gated",
+        "gather",
+        "add",
+        "log_prob",
+        "penalties",
+        "sample",
+        "top_k",
+        "pos_embed",
+        "layer_norm_center",
+        "rms_scale",
+        "divide_rows",
+        "gain_bias",
+        "cache_rows",
+        "attention_scores",
+        "softmax",
+        "attention_mix",
+        "attention_result",
+        "sum_heads",
+        "scale_add",
+        "ceiling_read",
+        "ceiling_unpack",
+        "ceiling_fma",
+    ]
+    "backward/": [
+    ]
+}
 
 parts![
     "weight_f32",

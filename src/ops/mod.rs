@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod backward;
 mod choices;
 #[cfg(test)]
 mod choices_test;

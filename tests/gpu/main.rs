@@ -4,6 +4,7 @@
 //! software adapter the caller has chosen, `lavapipe` or `swiftshader`; the tests make sure of it.
 
 mod attention;
+mod backward;
 mod common;
 mod engine;
 mod faults;

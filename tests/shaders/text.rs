@@ -35,10 +35,11 @@ fn files(folder: &Path) -> BTreeSet<String> {
 fn every_file_is_registered_once() {
     let kernels: Vec<String> = KERNELS.iter().map(|kernel| kernel.name.to_owned()).collect();
     let parts: Vec<String> = PARTS.iter().map(|part| part.name.to_owned()).collect();
-    for (names, folder) in [(kernels, folder().to_owned()), (parts, folder().join("parts"))] {
+    for (names, folders) in [(kernels, &["", "backward"][..]), (parts, &["parts"])] {
         let set: BTreeSet<String> = names.iter().cloned().collect();
         assert_eq!(set.len(), names.len(), "a name is registered twice");
-        assert_eq!(set, files(&folder), "registered, and in {}", folder.display());
+        let files = folders.iter().flat_map(|name| files(&folder().join(name))).collect();
+        assert_eq!(set, files, "registered, and in shaders/ {folders:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! The self-test and the tests of this repository run the same cases over tables of their own.
 
 mod attention;
+mod backward;
 mod draw;
 mod linear;
 mod norm;

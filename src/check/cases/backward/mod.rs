@@ -1,0 +1,1 @@
+//! The derivatives on the device against those of the twins.

@@ -1,0 +1,1 @@
+//! The derivatives, each over a table of shapes, kinds of values and variants.
