@@ -1,4 +1,4 @@
-// Slot `noise`: Gumbel noise that depends on nothing but (seed, sequence, step, id).
+// Slot `noise`: random bits and Gumbel noise that depend on nothing but (seed, sequence, step, id).
 
 // A bijection of u32 in which every input bit flips every output bit about half the time.
 // Source: the constants are Chris Wellons's `lowbias32` (public domain).
@@ -20,6 +20,11 @@ fn draw_keys(words: vec4<u32>) -> vec2<u32> {
     return keys.xy;
 }
 
+// 32 random bits for each id.
+fn noise4(ids: vec4<u32>, keys: vec2<u32>) -> vec4<u32> {
+    return scramble(scramble(ids ^ vec4(keys.x)) ^ vec4(keys.y));
+}
+
 // -ln x of x = m 2^e, 1/2 <= m < 1:  2 artanh((1 - m) / (1 + m)) - e ln 2.
 // WGSL lets `log` be off by 2^-21 near 1, which is where u decides who wins; 1 - m is exact, and no
 // term cancels for x < 1.
@@ -37,7 +42,6 @@ fn minus_ln(x: vec4<f32>) -> vec4<f32> {
 
 // g = -ln(-ln u), u = an odd number of 24 bits over 2^24: exact, and never 0 or 1.
 fn gumbel(ids: vec4<u32>, keys: vec2<u32>) -> vec4<f32> {
-    let bits = scramble(scramble(ids ^ vec4(keys.x)) ^ vec4(keys.y));
-    let u = vec4<f32>((bits >> vec4(8u)) | vec4(1u)) / 16777216.0;
+    let u = vec4<f32>((noise4(ids, keys) >> vec4(8u)) | vec4(1u)) / 16777216.0;
     return minus_ln(minus_ln(u));
 }

@@ -15,3 +15,12 @@ fn softcap4(scores: vec4<f32>) -> vec4<f32> {
     let far = sign(u) * (1.0 - e) / (1.0 + e);
     return SOFTCAP * select(far, u + u * tail, abs(u) < vec4(0.3));
 }
+
+// The derivative, by what it gave: 1 - (s / SOFTCAP)^2.
+fn softcap_slope4(capped: vec4<f32>) -> vec4<f32> {
+    if SOFTCAP == 0.0 {
+        return vec4(1.0);
+    }
+    let u = capped / SOFTCAP;
+    return (1.0 - u) * (1.0 + u);
+}

@@ -1,6 +1,53 @@
 //! What the self-test tries of training: hostile shapes and values for every derivative.
 
-use super::tables::Tables;
+use crate::ops::CacheFormat;
+
+use super::cases::{
+    AttendBack, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack, TokensBack,
+    TurnBack,
+};
+use super::device::Values;
+use super::tables::{Tables, boxed};
 
 /// Derivatives, and what a step does with them.
-pub(super) fn add(_tables: &mut Tables) {}
+pub(super) fn add(tables: &mut Tables) {
+    let Tables { variants, once } = tables;
+    for (rows, columns) in [(1, 1), (3, 7), (2, 257)] {
+        for values in Values::ALL {
+            variants.push(boxed(NormsBack { rows, columns, values }));
+            variants.push(boxed(TargetsBack { rows, vocab: columns, values }));
+        }
+    }
+    for (scale, broken) in [(1.0, false), (1.0, true), (1e-6, false)] {
+        variants.push(boxed(Moves { count: 1000, scale, broken }));
+    }
+    variants.push(boxed(Moves { count: 300_000, scale: 1.0, broken: false }));
+
+    for (rows, shape, part) in
+        [(1, [1, 1], None), (9, [7, 30], None), (33, [70, 20], Some(16)), (65, [34, 257], None)]
+    {
+        once.push(boxed(ProductBack { rows, shape, part }));
+        once.push(boxed(TokensBack { rows, shape, part }));
+    }
+    for (rows, columns) in [(1, 1), (3, 7), (2, 257)] {
+        for scale in [5.0, 1e4, 1e-30] {
+            once.push(boxed(FunctionsBack { rows, columns, scale }));
+        }
+        once.push(boxed(Drops { rows, columns, probability: 0.3 }));
+    }
+    for format in [CacheFormat::F32, CacheFormat::F16] {
+        for (heads, shape, window, softcap) in [
+            ([1, 1, 7], [1, 5], None, None),
+            ([4, 2, 20], [2, 40], Some(6), None),
+            ([3, 1, 64], [1, 70], None, Some(0.5)),
+            ([2, 2, 10], [3, 1], None, None),
+        ] {
+            once.push(boxed(AttendBack { heads, shape, window, softcap, format }));
+        }
+    }
+    let (heads, format) = ([2, 1, 128], CacheFormat::F32);
+    once.push(boxed(AttendBack { heads, shape: [1, 9], window: None, softcap: None, format }));
+    for (heads, rotated) in [([4, 2, 20], 20), ([3, 1, 7], 4), ([2, 1, 6], 0)] {
+        once.push(boxed(TurnBack { heads, rotated, amplitude: 1.1 }));
+    }
+}

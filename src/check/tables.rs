@@ -105,7 +105,7 @@ pub(super) fn quick(heads: [usize; 3]) -> Table {
     table
 }
 
-fn boxed(case: impl Case + 'static) -> Box<dyn Case> {
+pub(super) fn boxed(case: impl Case + 'static) -> Box<dyn Case> {
     Box::new(case)
 }
 

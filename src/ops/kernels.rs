@@ -64,6 +64,24 @@ kernels! {
         "ceiling_fma",
     ]
     "backward/": [
+        "embed_backward",
+        "layer_norm_backward",
+        "rms_norm_backward",
+        "gain_backward",
+        "matmul_backward_x",
+        "matmul_backward_w",
+        "bias_backward",
+        "rope_backward",
+        "attention_backward_q",
+        "attention_backward_kv",
+        "activate_backward",
+        "gated_backward",
+        "cross_entropy",
+        "dropout",
+        "square_sum",
+        "clip",
+        "adam_w",
+        "sgd",
     ]
 }
 
@@ -100,6 +118,11 @@ parts![
     "cache_f16",
     "cached_f32",
     "cached_f16",
+    "heads_fours",
+    "heads_values",
+    "room_8",
+    "room_16",
+    "room_32",
     "ranking",
     "walk",
     "wide",

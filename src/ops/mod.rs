@@ -28,6 +28,11 @@ mod weight;
 
 pub use activation::{Activate, Gated};
 pub use attention::{Attention, MAX_HEAD_WIDTH};
+pub use backward::{
+    ActivateBackward, AdamW, AttentionBackward, BiasBackward, Clip, CrossEntropy, Dropout,
+    EmbedBackward, GainBackward, GatedBackward, LayerNormBackward, MAX_TRAINED_HEAD_WIDTH,
+    MatmulBackwardW, MatmulBackwardX, RmsNormBackward, RopeBackward, Sgd, SquareSum, runs_of,
+};
 pub use choices::Choices;
 pub use embed::{Embed, PosEmbed};
 pub use heads::{AttentionResult, SumHeads};

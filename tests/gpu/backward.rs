@@ -1,1 +1,113 @@
 //! The derivatives, each over a table of shapes, kinds of values and variants.
+
+use pellucid::check::Values;
+use pellucid::check::cases::{
+    AttendBack, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack, TokensBack,
+    TurnBack,
+};
+use pellucid::ops::{CacheFormat, Matmul};
+
+use crate::common::Device;
+
+const SHAPES: [(usize, usize); 5] = [(1, 1), (3, 7), (5, 256), (2, 257), (40, 100)];
+
+#[test]
+fn products() {
+    let mut device = Device::open();
+    for (n, t) in [(8, 1), (8, 8), (2, 16)] {
+        device.choices.matmul = Matmul::Direct { n, t };
+        for rows in [1, 7, 33, 65] {
+            for shape in [[1, 1], [7, 30], [130, 12], [8, 257]] {
+                device.check(&ProductBack { rows, shape, part: None });
+            }
+            device.check(&ProductBack { rows, shape: [70, 20], part: Some(16) });
+        }
+    }
+}
+
+#[test]
+fn norms() {
+    let mut device = Device::open();
+    for reduce in device.reductions() {
+        device.choices.reduce = reduce;
+        for (rows, columns) in SHAPES {
+            for values in Values::ALL {
+                device.check(&NormsBack { rows, columns, values });
+            }
+        }
+    }
+}
+
+#[test]
+fn losses() {
+    let mut device = Device::open();
+    for reduce in device.reductions() {
+        device.choices.reduce = reduce;
+        for (rows, vocab) in SHAPES.into_iter().chain([(3, 50_257)]) {
+            for values in Values::ALL {
+                device.check(&TargetsBack { rows, vocab, values });
+            }
+        }
+    }
+}
+
+#[test]
+fn steps() {
+    let mut device = Device::open();
+    for reduce in device.reductions() {
+        device.choices.reduce = reduce;
+        for count in [4, 1000, 200_000] {
+            for (scale, broken) in [(1.0, false), (1e-6, false), (1.0, true)] {
+                device.check(&Moves { count, scale, broken });
+            }
+        }
+    }
+}
+
+#[test]
+fn tables() {
+    let mut device = Device::open();
+    for (rows, shape) in [(1, [1, 1]), (40, [9, 30]), (100, [70, 20]), (3, [500, 513])] {
+        for part in [None, Some(16)] {
+            device.check(&TokensBack { rows, shape, part });
+        }
+    }
+}
+
+#[test]
+fn functions_and_dropout() {
+    let mut device = Device::open();
+    for (rows, columns) in SHAPES {
+        for scale in [1.0, 5.0, 1e4, 1e-30] {
+            device.check(&FunctionsBack { rows, columns, scale });
+        }
+        for probability in [0.0, 0.1, 0.9] {
+            device.check(&Drops { rows, columns, probability });
+        }
+    }
+}
+
+#[test]
+fn attention() {
+    let mut device = Device::open();
+    let (format, plain) = (CacheFormat::F32, (None, None));
+    for heads in [[1, 1, 7], [4, 2, 20], [3, 1, 32], [2, 2, 64], [2, 1, 128]] {
+        for shape in [[1, 1], [2, 5], [3, 40], [1, 130]] {
+            let others = [(Some(1), None), (Some(7), None), (None, Some(0.7))];
+            let more = if heads[2] == 20 { &others[..] } else { &[] };
+            for &(window, softcap) in [plain].iter().chain(more) {
+                device.check(&AttendBack { heads, shape, window, softcap, format });
+            }
+        }
+    }
+}
+
+#[test]
+fn rotation() {
+    let mut device = Device::open();
+    for (heads, rotated) in [([4, 2, 20], 20), ([3, 1, 7], 4), ([2, 1, 64], 64), ([2, 1, 6], 0)] {
+        for amplitude in [1.0, 1.1] {
+            device.check(&TurnBack { heads, rotated, amplitude });
+        }
+    }
+}

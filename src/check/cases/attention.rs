@@ -211,7 +211,7 @@ fn expect_scores(
 }
 
 /// Fills a cache with numbers: gives its keys and its values, without the padding of its heads.
-fn filled(device: &mut Device, cache: &Cache) -> Result<[Vec<f64>; 2]> {
+pub(super) fn filled(device: &mut Device, cache: &Cache) -> Result<[Vec<f64>; 2]> {
     let slot = cache.heads * cache.width;
     let zeros = cache.width.next_multiple_of(4) - cache.width;
     let padding = || std::iter::repeat_n(f16::ZERO, zeros);

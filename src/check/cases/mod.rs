@@ -17,6 +17,10 @@ use crate::error::Result;
 use super::Device;
 
 pub use attention::{Attend, Heads, Steps};
+pub use backward::{
+    AttendBack, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack, TokensBack,
+    TurnBack,
+};
 pub use draw::{Best, Drawn, Draws};
 pub use linear::{Product, Straight};
 pub use norm::{HeadNorms, Norms, Targets};

@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod dropout;
 mod embed;
 mod linear;
 mod loss;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use activation::{activate_backward, gated_backward};
 pub use attention::{AttentionGradient, attention_backward};
+pub use dropout::{dropout, dropout_threshold};
 pub use embed::embed_backward;
 pub use linear::{MatmulGradient, matmul_backward};
 pub use loss::{IGNORED, Loss, cross_entropy};

@@ -1,0 +1,23 @@
+// activate_backward: dx = dy f'(x), of y = f(x).
+//
+//   x, dy, dx  (T, F)
+//
+// One invocation makes four values. Grid: (T F / 4 / 64).
+// parts: activation
+struct Params { fours: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn activate_backward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.x + group.y * 65535u) * 64u + lane;
+    if i < params.fours {
+        dx[i] = dy[i] * slope4(x[i]);
+    }
+}

@@ -1,0 +1,46 @@
+// gain_backward: dgain = dgain + sum over the rows of dy (x - mean) scale, of y = n gain + bias,
+// n = (x - mean) scale. The bias is bias_backward's.
+//
+//   x, dy     (T, C)
+//   stats     (T, 2)  mean and scale of each row, as the norm's own derivative leaves them
+//   gradient  (C)     its padding stays 0
+//
+// WG_T invocations share the rows of four columns, and one of them sums what they found.
+// Grid: (C / 4 / WG_N).
+struct Params { rows: u32, stride: u32, columns: u32, stats_stride: u32 }
+
+override WG_N: u32 = 8u;
+override WG_T: u32 = 8u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> stats: array<f32>;
+@group(0) @binding(4) var<storage, read_write> gradient: array<vec4<f32>>;
+
+var<workgroup> sums: array<vec4<f32>, WG_N * WG_T>;
+
+@compute @workgroup_size(WG_N, WG_T)
+fn gain_backward(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let four = min(id.x, (params.columns - 1u) / 4u);
+    var sum = vec4(0.0);
+    for (var t = id.y; t < params.rows; t += WG_T) {
+        let at = t * params.stride + four;
+        let row = t * params.stats_stride;
+        sum += dy[at] * ((x[at] - stats[row]) * stats[row + 1u]);
+    }
+    if WG_T > 1u {
+        sums[lane] = sum;
+        workgroupBarrier();
+        for (var other = 1u; other < WG_T && lane < WG_N; other++) {
+            sum += sums[other * WG_N + lane];
+        }
+    }
+    if lane < WG_N && id.x * 4u < params.columns {
+        let columns = vec4(four * 4u) + vec4(0u, 1u, 2u, 3u);
+        gradient[four] += select(vec4(0.0), sum, columns < vec4(params.columns));
+    }
+}

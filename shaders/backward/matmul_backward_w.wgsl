@@ -1,0 +1,78 @@
+// matmul_backward_w: dW = dW + dy^T x, of y = x W^T.
+//
+//   dy        (T, N)
+//   x         (T, C)
+//   gradient  (N, C)  rows `first` .. of the matrix, as many as this part holds; padding stays 0
+//
+// An invocation makes 8 x 8 values straight from storage, as a sum of outer products over the rows:
+// four loads for 64 multiply-adds. Grid: (C / 8 / WG_N, N / 8 / WG_T).
+struct Params {
+    words: u32,
+    dy_stride: u32,
+    x_stride: u32,
+    rows: u32,
+    count: u32,
+    first: u32,
+    columns: u32,
+}
+
+override WG_N: u32 = 8u;
+override WG_T: u32 = 4u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> gradient: array<vec4<f32>>;
+
+@compute @workgroup_size(WG_N, WG_T)
+fn matmul_backward_w(@builtin(global_invocation_id) id: vec3<u32>) {
+    let c = id.x * 2u;
+    let n = id.y * 8u;
+    if c * 4u >= params.columns || n >= params.count {
+        return;
+    }
+    var a0 = vec4(0.0); var a1 = vec4(0.0); var a2 = vec4(0.0); var a3 = vec4(0.0);
+    var a4 = vec4(0.0); var a5 = vec4(0.0); var a6 = vec4(0.0); var a7 = vec4(0.0);
+    var b0 = vec4(0.0); var b1 = vec4(0.0); var b2 = vec4(0.0); var b3 = vec4(0.0);
+    var b4 = vec4(0.0); var b5 = vec4(0.0); var b6 = vec4(0.0); var b7 = vec4(0.0);
+    var above = (params.first + n) / 4u;
+    var at = c;
+    for (var t = 0u; t < params.rows; t++) {
+        let u = dy[above];
+        let v = dy[above + 1u];
+        let a = x[at];
+        let b = x[at + 1u];
+        above += params.dy_stride;
+        at += params.x_stride;
+        a0 += a * u.x; b0 += b * u.x;
+        a1 += a * u.y; b1 += b * u.y;
+        a2 += a * u.z; b2 += b * u.z;
+        a3 += a * u.w; b3 += b * u.w;
+        a4 += a * v.x; b4 += b * v.x;
+        a5 += a * v.y; b5 += b * v.y;
+        a6 += a * v.z; b6 += b * v.z;
+        a7 += a * v.w; b7 += b * v.w;
+    }
+    add_row(n, c, a0, b0);
+    add_row(n + 1u, c, a1, b1);
+    add_row(n + 2u, c, a2, b2);
+    add_row(n + 3u, c, a3, b3);
+    add_row(n + 4u, c, a4, b4);
+    add_row(n + 5u, c, a5, b5);
+    add_row(n + 6u, c, a6, b6);
+    add_row(n + 7u, c, a7, b7);
+}
+
+// Ones for the values that mean something, zeros for the padding.
+fn inside(c: u32) -> vec4<f32> {
+    let columns = vec4(c * 4u) + vec4(0u, 1u, 2u, 3u);
+    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
+}
+
+fn add_row(n: u32, c: u32, a: vec4<f32>, b: vec4<f32>) {
+    if n < params.count {
+        let at = n * params.words + c;
+        gradient[at] += a * inside(c);
+        gradient[at + 1u] += b * inside(c + 1u);
+    }
+}

@@ -1,0 +1,71 @@
+// rms_norm_backward: of y = n gain, n = x / sqrt(mean(x^2) + eps), with g = dy gain,
+//   dx = (g - n mean(g n)) / sqrt(mean(x^2) + eps).
+//
+//   x, dy  (T, C)
+//   gain   (C)     anything where GAIN is false: then g is dy
+//   dx     (T, C)  added to where ADD is true
+//   stats  (T, 2)  0 and 1 / sqrt(mean(x^2) + eps) of each row
+//
+// One workgroup a row. Grid: (T).
+// parts: reduce
+struct Params { columns: u32, stride: u32, stats_stride: u32, eps: f32 }
+
+override GAIN: bool = true;
+override ADD: bool = false;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> stats: array<f32>;
+
+// Ones for the values that mean something, zeros for the padding of the row's last four.
+fn inside(column: u32) -> vec4<f32> {
+    let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
+    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
+}
+
+// What comes back to n, without the padding.
+fn back(base: u32, i: u32) -> vec4<f32> {
+    var g = dy[base + i] * inside(i);
+    if GAIN {
+        g *= gain[i];
+    }
+    return g;
+}
+
+@compute @workgroup_size(WG)
+fn rms_norm_backward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = group.x + group.y * 65535u;
+    let base = row * params.stride;
+    let fours = (params.columns + 3u) / 4u;
+    let count = f32(params.columns);
+    var squares = 0.0;
+    for (var i = lane; i < fours; i += WG) {
+        let value = x[base + i] * inside(i);
+        squares += dot(value, value);
+    }
+    let scale = 1.0 / sqrt(sum_workgroup(squares, lane) / count + params.eps);
+    var gn_sum = 0.0;
+    for (var i = lane; i < fours; i += WG) {
+        gn_sum += dot(back(base, i), x[base + i] * scale);
+    }
+    let gn_mean = sum_workgroup(gn_sum, lane) / count;
+    for (var i = lane; i < fours; i += WG) {
+        let n = x[base + i] * scale;
+        let value = (back(base, i) - n * gn_mean) * scale * inside(i);
+        if ADD {
+            dx[base + i] += value;
+        } else {
+            dx[base + i] = value;
+        }
+    }
+    if lane == 0u {
+        stats[row * params.stats_stride] = 0.0;
+        stats[row * params.stats_stride + 1u] = scale;
+    }
+}

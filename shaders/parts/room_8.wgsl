@@ -1,0 +1,6 @@
+// Slot `room`: a head of up to 8 fours in an invocation's own memory.
+alias Head = array<vec4<f32>, 8>;
+
+fn no_head() -> Head {
+    return Head();
+}

@@ -1,0 +1,85 @@
+//! The derivatives of activation functions, alone and behind a gate.
+
+use crate::config::Nonlinearity;
+use crate::error::Result;
+use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::ops::activation::number;
+use crate::ops::{Choices, Op, ensure, kernel, part, spread, word};
+
+/// dx = dy ⊙ f′(x).
+#[derive(Clone, Copy, Debug)]
+pub struct ActivateBackward {
+    /// (T, F).
+    pub x: Tensor,
+    /// (T, F).
+    pub dy: Tensor,
+    /// f.
+    pub function: Nonlinearity,
+    /// dx, (T, F).
+    pub out: Tensor,
+}
+
+/// Of y = f(gate) ⊙ up: dgate = dy ⊙ up ⊙ f′(gate), dup = dy ⊙ f(gate).
+#[derive(Clone, Copy, Debug)]
+pub struct GatedBackward {
+    /// Gate and up, alternating, (T, 2F).
+    pub both: Tensor,
+    /// (T, F).
+    pub dy: Tensor,
+    /// f.
+    pub function: Nonlinearity,
+    /// What comes back to both, alternating, (T, 2F).
+    pub out: Tensor,
+}
+
+impl Op for ActivateBackward {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, dy, function, out } = self;
+        let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
+        ensure(shape(x) == shape(dy) && shape(x) == shape(out), "activate_backward", || {
+            format!("x is {:?}, dy {:?}, out {:?}", shape(x), shape(dy), shape(out))
+        })?;
+        let fours = x.rows * x.stride() / 4;
+        recording.push(Dispatch {
+            program: Program::new(kernel("activate_backward"))
+                .part(part("activation"))
+                .constant("ACTIVATION", number(*function)),
+            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
+            groups: vec![vec![
+                Binding::Read(x.buffer),
+                Binding::Read(dy.buffer),
+                Binding::Write(out.buffer),
+            ]],
+            grid: Grid::Fixed(spread(fours.div_ceil(64))),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}
+
+impl Op for GatedBackward {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { both, dy, function, out } = self;
+        let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
+        let fits = shape(both) == shape(out) && shape(both) == (dy.rows, 2 * dy.columns);
+        ensure(fits, "gated_backward", || {
+            format!("both are {:?}, dy {:?}, out {:?}", shape(both), shape(dy), shape(out))
+        })?;
+        let fours = both.columns.div_ceil(4);
+        let params = [word(fours), word(both.stride() / 4), word(dy.stride() / 2), 0];
+        recording.push(Dispatch {
+            program: Program::new(kernel("gated_backward"))
+                .part(part("activation"))
+                .constant("ACTIVATION", number(*function)),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![
+                Binding::Read(both.buffer),
+                Binding::Read(dy.buffer),
+                Binding::Write(out.buffer),
+            ]],
+            grid: Grid::Fixed([word(fours.div_ceil(64)), word(both.rows), 1]),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The derivative of attention, by queries, keys and values.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, Dispatch, Grid, Part, Program, Recording, Tensor};
+use crate::ops::attention::capped;
+use crate::ops::{Cache, CachePart, Choices, Op, ensure, kernel, part, word};
+
+/// What comes back to queries, keys and values of z = softmax(softcap(scale · q kᵀ)) v, over whole
+/// sequences of equal length.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionBackward<'a> {
+    /// Queries as attention took them, (T, H·D).
+    pub q: Tensor,
+    /// The keys and values that it took, in one part.
+    pub cache: &'a Cache,
+    /// How many latest positions a row sees, its own included; all without.
+    pub window: Option<usize>,
+    /// What q kᵀ is multiplied by.
+    pub scale: f64,
+    /// What bounds scores softly.
+    pub softcap: Option<f64>,
+    /// What attention gave, (T, H·D).
+    pub z: Tensor,
+    /// (T, H·D).
+    pub dz: Tensor,
+    /// Rows of a sequence: row t is position t mod length of sequence t div length.
+    pub length: usize,
+    /// Room for two numbers a row and head, (T, 2·H).
+    pub stats: Tensor,
+    /// (T, H·D).
+    pub dq: Tensor,
+    /// (T, K·D).
+    pub dk: Tensor,
+    /// (T, K·D).
+    pub dv: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    length: u32,
+    heads: u32,
+    kv_heads: u32,
+    width: u32,
+    stride: u32,
+    stats_stride: u32,
+    context: u32,
+    window: u32,
+    scale: f32,
+    out_stride: u32,
+    padding: u32,
+}
+
+/// Rows or keys that a workgroup takes.
+const ROWS: usize = 32;
+
+/// The widest head whose derivative is there: the largest array that is tried on every device.
+pub const MAX_TRAINED_HEAD_WIDTH: usize = 128;
+
+const OP: &str = "attention_backward";
+
+impl AttentionBackward<'_> {
+    fn check(&self) -> Result<()> {
+        let Self { q, cache, z, dz, length, stats, dq, dk, dv, .. } = self;
+        let width = cache.width;
+        let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
+        ensure([z, dz, dq].iter().all(|tensor| shape(tensor) == shape(q)), OP, || {
+            format!("q is {:?}, z {:?}, dz {:?}, dq {:?}", shape(q), shape(z), shape(dz), shape(dq))
+        })?;
+        let keys = (q.rows, cache.heads * width);
+        ensure(shape(dk) == keys && shape(dv) == keys, OP, || {
+            format!("dk is {:?} and dv {:?}, not {keys:?}", shape(dk), shape(dv))
+        })?;
+        ensure(q.columns.is_multiple_of(keys.1) && width <= MAX_TRAINED_HEAD_WIDTH, OP, || {
+            format!("{} queries for {} key heads of {width}", q.columns, cache.heads)
+        })?;
+        ensure(shape(stats) == (q.rows, 2 * q.columns / width), OP, || {
+            format!("the statistics are {:?}", shape(stats))
+        })?;
+        let sequences = q.rows.checked_div(*length).unwrap_or(0);
+        let whole = sequences * length == q.rows;
+        ensure(whole && sequences <= cache.sequences && *length <= cache.context, OP, || {
+            format!(
+                "{} rows as sequences of {length}, a cache for {} of {}",
+                q.rows, cache.sequences, cache.context
+            )
+        })?;
+        ensure(cache.parts.len() == 1, OP, || {
+            format!("the cache has {} parts, not one", cache.parts.len())
+        })
+    }
+
+    /// One of the two kernels, over the rows of queries or of keys.
+    fn over(
+        &self,
+        name: &str,
+        cached: &CachePart,
+        own: Vec<Binding>,
+        heads: usize,
+        out: &Tensor,
+    ) -> Dispatch {
+        let Self { q, cache, window, scale, softcap, dz, length, stats, .. } = self;
+        let params = Params {
+            rows: word(q.rows),
+            length: word(*length),
+            heads: word(q.columns / cache.width),
+            kv_heads: word(cache.heads),
+            width: word(cache.width),
+            stride: word(q.stride()),
+            stats_stride: word(stats.stride()),
+            context: word(cached.count),
+            window: word(window.unwrap_or(0)),
+            scale: *scale as f32,
+            out_stride: word(out.stride()),
+            padding: 0,
+        };
+        let whole = cache.width.is_multiple_of(4);
+        let program = Program::new(kernel(name))
+            .constant("WG", ROWS as f64)
+            .constant("FOURS", cache.fours() as f64)
+            .part(cache.reader())
+            .part(part(if whole { "heads_fours" } else { "heads_values" }))
+            .part(room(cache.fours()));
+        let taken = vec![Binding::Read(q.buffer), Binding::Read(dz.buffer)];
+        Dispatch {
+            program: capped(program, *softcap),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![own, Vec::new(), taken, cached.reads()],
+            grid: Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]),
+            weight_bytes: 0,
+        }
+    }
+}
+
+/// The smallest array that holds a head of so many fours.
+fn room(fours: usize) -> &'static Part {
+    part(match fours {
+        0..=8 => "room_8",
+        9..=16 => "room_16",
+        _ => "room_32",
+    })
+}
+
+impl Op for AttentionBackward<'_> {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        self.check()?;
+        let Self { q, cache, z, stats, dq, dk, dv, .. } = self;
+        let (read, write) = (Binding::Read, Binding::Write);
+        for cached in &cache.parts {
+            let own = vec![read(z.buffer), write(stats.buffer), write(dq.buffer)];
+            let heads = q.columns / cache.width;
+            recording.push(self.over("attention_backward_q", cached, own, heads, dq));
+            let own = vec![read(stats.buffer), write(dk.buffer), write(dv.buffer)];
+            recording.push(self.over("attention_backward_kv", cached, own, cache.heads, dk));
+        }
+        Ok(())
+    }
+}

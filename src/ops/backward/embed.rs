@@ -1,0 +1,105 @@
+//! The derivative of a table that was looked up: of the embedding, and of learned positions.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::names::Format;
+use crate::ops::{Choices, Op, Weight, ensure, kernel, word};
+
+/// `dE_id` += scale · Σ dy over the rows that hold the id.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbedBackward<'a> {
+    /// (T): what [`runs_of`] gives first.
+    pub runs: BufferId,
+    /// (T): what it gives second.
+    pub order: BufferId,
+    /// (T, C).
+    pub dy: Tensor,
+    /// What the vectors were multiplied by.
+    pub scale: f64,
+    /// (V, C), f32.
+    pub table: &'a Weight,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    words: u32,
+    stride: u32,
+    first: u32,
+    count: u32,
+    columns: u32,
+    scale: f32,
+    padding: [u32; 2],
+}
+
+/// Rows in the order of their ids: for each id (id, first, end, 0), empty ones to as many as there are
+/// rows, and the numbers of the rows that `first` and `end` count.
+pub fn runs_of(ids: &[u32]) -> (Vec<[u32; 4]>, Vec<u32>) {
+    let mut order: Vec<u32> = (0..word(ids.len())).collect();
+    order.sort_by_key(|row| ids[*row as usize]);
+    let mut runs: Vec<[u32; 4]> = Vec::with_capacity(ids.len());
+    for (row, place) in order.iter().zip(0..) {
+        let id = ids[*row as usize];
+        match runs.last_mut() {
+            Some([last, _, end, _]) if *last == id => *end = place + 1,
+            _ => runs.push([id, place, place + 1, 0]),
+        }
+    }
+    runs.resize(ids.len(), [0; 4]);
+    (runs, order)
+}
+
+impl Op for EmbedBackward<'_> {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        const OP: &str = "embed_backward";
+        let Self { runs, order, dy, scale, table } = self;
+        ensure(table.format == Format::F32, OP, || {
+            format!("{} is {}, and only f32 has derivatives", table.name, table.format)
+        })?;
+        ensure(dy.columns == table.columns, OP, || {
+            format!("dy has {} columns, {} has {}", dy.columns, table.name, table.columns)
+        })?;
+        for piece in &table.parts {
+            let params = Params {
+                words: table.words(),
+                stride: word(dy.stride() / 4),
+                first: word(piece.first),
+                count: word(piece.rows),
+                columns: word(dy.columns),
+                scale: *scale as f32,
+                padding: [0; 2],
+            };
+            let written = piece.planes.iter().map(|&plane| Binding::Write(plane));
+            recording.push(Dispatch {
+                program: Program::new(kernel(OP)),
+                params: bytemuck::bytes_of(&params).to_vec(),
+                groups: vec![
+                    [*runs, *order, dy.buffer]
+                        .map(Binding::Read)
+                        .into_iter()
+                        .chain(written)
+                        .collect(),
+                ],
+                grid: Grid::Fixed([word(dy.columns.div_ceil(4 * 64)), word(dy.rows), 1]),
+                weight_bytes: 0,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_by_their_ids() {
+        let (runs, order) = runs_of(&[7, 3, 7, 0, 3, 7]);
+        assert_eq!(runs[..3], [[0, 0, 1, 0], [3, 1, 3, 0], [7, 3, 6, 0]]);
+        assert_eq!(runs[3..], [[0; 4]; 3]);
+        assert_eq!(order, [3, 1, 4, 0, 2, 5]);
+        assert_eq!(runs_of(&[]), (Vec::new(), Vec::new()));
+    }
+}

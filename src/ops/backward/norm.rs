@@ -1,0 +1,169 @@
+//! The derivatives of norms, by their input and by their gain; that by their bias is `bias_backward`.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::ops::{Choices, Op, ensure, kernel, spread, word};
+
+use super::linear::shares;
+
+/// dx of y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNormBackward {
+    /// (T, C).
+    pub x: Tensor,
+    /// (1, C); ones without.
+    pub gain: Option<Tensor>,
+    /// (T, C).
+    pub dy: Tensor,
+    /// ε.
+    pub eps: f64,
+    /// Whether dx is added to.
+    pub add: bool,
+    /// (T, C).
+    pub dx: Tensor,
+    /// Mean and 1 / √(var + ε) of each row, (T, 2), for [`GainBackward`].
+    pub stats: Tensor,
+}
+
+/// dx of y = x / √(mean(x²) + ε) ⊙ gain, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct RmsNormBackward {
+    /// (T, C).
+    pub x: Tensor,
+    /// (1, C); ones without.
+    pub gain: Option<Tensor>,
+    /// (T, C).
+    pub dy: Tensor,
+    /// ε.
+    pub eps: f64,
+    /// Whether dx is added to.
+    pub add: bool,
+    /// (T, C).
+    pub dx: Tensor,
+    /// 0 and 1 / √(mean(x²) + ε) of each row, (T, 2), for [`GainBackward`].
+    pub stats: Tensor,
+}
+
+/// dgain += Σ dy ⊙ n over the rows, n being what the gain was multiplied with.
+#[derive(Clone, Copy, Debug)]
+pub struct GainBackward {
+    /// (T, C).
+    pub x: Tensor,
+    /// (T, C).
+    pub dy: Tensor,
+    /// As the norm's derivative leaves them, (T, 2).
+    pub stats: Tensor,
+    /// (1, C).
+    pub out: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    columns: u32,
+    stride: u32,
+    stats_stride: u32,
+    eps: f32,
+}
+
+/// What both norms are given.
+struct Norm<'a> {
+    op: &'static str,
+    x: &'a Tensor,
+    gain: Option<&'a Tensor>,
+    dy: &'a Tensor,
+    eps: f64,
+    add: bool,
+    dx: &'a Tensor,
+    stats: &'a Tensor,
+}
+
+impl Norm<'_> {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let &Self { op, x, gain, dy, eps, add, dx, stats } = self;
+        let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
+        ensure(shape(x) == shape(dy) && shape(x) == shape(dx), op, || {
+            format!("x is {:?}, dy {:?}, dx {:?}", shape(x), shape(dy), shape(dx))
+        })?;
+        ensure(shape(stats) == (x.rows, 2), op, || {
+            format!("the statistics of {} rows are {:?}", x.rows, shape(stats))
+        })?;
+        ensure(gain.is_none_or(|gain| gain.columns == x.columns), op, || {
+            format!("x has {} columns, the gain others", x.columns)
+        })?;
+        let params = Params {
+            columns: word(x.columns),
+            stride: word(x.stride() / 4),
+            stats_stride: word(stats.stride()),
+            eps: eps as f32,
+        };
+        let flag = |on: bool| f64::from(u8::from(on));
+        let reduce = choices.reduce_over(4 * x.stride() / 4);
+        recording.push(Dispatch {
+            program: reduce
+                .apply(Program::new(kernel(op)))
+                .constant("GAIN", flag(gain.is_some()))
+                .constant("ADD", flag(add)),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![
+                Binding::Read(x.buffer),
+                // Without a gain its slot holds x, which the kernel then does not take for one.
+                Binding::Read(gain.unwrap_or(x).buffer),
+                Binding::Read(dy.buffer),
+                Binding::Write(dx.buffer),
+                Binding::Write(stats.buffer),
+            ]],
+            grid: Grid::Fixed(spread(x.rows)),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}
+
+impl Op for LayerNormBackward {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { x, gain, dy, eps, add, dx, stats } = self;
+        let (op, gain, eps, add) = ("layer_norm_backward", gain.as_ref(), *eps, *add);
+        Norm { op, x, gain, dy, eps, add, dx, stats }.record(recording, choices)
+    }
+}
+
+impl Op for RmsNormBackward {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { x, gain, dy, eps, add, dx, stats } = self;
+        let (op, gain, eps, add) = ("rms_norm_backward", gain.as_ref(), *eps, *add);
+        Norm { op, x, gain, dy, eps, add, dx, stats }.record(recording, choices)
+    }
+}
+
+impl Op for GainBackward {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { x, dy, stats, out } = self;
+        let fits = (x.rows, x.columns) == (dy.rows, dy.columns) && out.columns == x.columns;
+        ensure(fits && (stats.rows, stats.columns) == (x.rows, 2), "gain_backward", || {
+            format!(
+                "x is {} x {}, dy {} x {}, the gain {}, the statistics {} x {}",
+                x.rows, x.columns, dy.rows, dy.columns, out.columns, stats.rows, stats.columns
+            )
+        })?;
+        let [wide, high] = shares(choices, x.rows);
+        let params = [word(x.rows), word(x.stride() / 4), word(x.columns), word(stats.stride())];
+        recording.push(Dispatch {
+            program: Program::new(kernel("gain_backward"))
+                .constant("WG_N", wide)
+                .constant("WG_T", high),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![
+                Binding::Read(x.buffer),
+                Binding::Read(dy.buffer),
+                Binding::Read(stats.buffer),
+                Binding::Write(out.buffer),
+            ]],
+            grid: Grid::Fixed([word(x.columns.div_ceil(4)).div_ceil(wide), 1, 1]),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}

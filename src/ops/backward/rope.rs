@@ -1,0 +1,82 @@
+//! The derivative of the rotation, which turns the other way, and joins what was parted.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::ops::{Choices, Op, ensure, kernel, word};
+
+/// What comes back to queries, keys and values before they turned, side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct RopeBackward {
+    /// (T): token, position, sequence and step of each row.
+    pub rows: BufferId,
+    /// (T, H·D).
+    pub dq: Tensor,
+    /// (T, K·D).
+    pub dk: Tensor,
+    /// (T, K·D).
+    pub dv: Tensor,
+    /// The table of [`rope_table`](crate::ops::rope_table), and how many values of each head it
+    /// turns; nothing turns without.
+    pub table: Option<(BufferId, usize)>,
+    /// D: width of a head.
+    pub width: usize,
+    /// (T, (H + 2K)·D).
+    pub out: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    queries: u32,
+    keys: u32,
+    width: u32,
+    rotated: u32,
+    q_stride: u32,
+    k_stride: u32,
+    out_stride: u32,
+    padding: u32,
+}
+
+impl Op for RopeBackward {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { rows, dq, dk, dv, table, width, out } = self;
+        let all = dq.columns + dk.columns + dv.columns;
+        let heads = [dq, dk].iter().all(|tensor| tensor.columns.is_multiple_of(*width));
+        ensure(out.columns == all && dk.columns == dv.columns && heads, "rope_backward", || {
+            format!(
+                "{} queries, {} keys and {} values in heads of {width}, {} together",
+                dq.columns, dk.columns, dv.columns, out.columns
+            )
+        })?;
+        let equal = [dk, dv, out].iter().all(|tensor| tensor.rows == dq.rows);
+        ensure(equal, "rope_backward", || format!("not all have {} rows", dq.rows))?;
+        let params = Params {
+            queries: word(dq.columns),
+            keys: word(dk.columns),
+            width: word(*width),
+            rotated: word(table.map_or(0, |(_, rotated)| rotated)),
+            q_stride: word(dq.stride()),
+            k_stride: word(dk.stride()),
+            out_stride: word(out.stride()),
+            padding: 0,
+        };
+        recording.push(Dispatch {
+            program: Program::new(kernel("rope_backward")),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            groups: vec![vec![
+                Binding::Read(*rows),
+                Binding::Read(dq.buffer),
+                Binding::Read(dk.buffer),
+                Binding::Read(dv.buffer),
+                // Where nothing turns, the slot holds the queries, which serve as no table.
+                Binding::Read(table.map_or(dq.buffer, |(buffer, _)| buffer)),
+                Binding::Write(out.buffer),
+            ]],
+            grid: Grid::Fixed([word(all.div_ceil(64)), word(out.rows), 1]),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}
