@@ -64,6 +64,15 @@ pub enum Error {
     Device(String),
     /// The device has gone: reset by a watchdog, unplugged, or given up. Another may be opened.
     Lost(String),
+    /// A loss or a gradient is infinite or not a number.
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+        /// The loss before it.
+        loss: f64,
+        /// The first parameter whose gradient is at fault, if any is.
+        tensor: Option<String>,
+    },
     /// The plan does not fit into the memory or the limits of the adapter.
     Memory(String),
 }
@@ -110,6 +119,14 @@ impl fmt::Display for Error {
                 write!(f, "{reason}")
             }
             Self::Memory(reason) => write!(f, "{reason}"),
+            Self::Diverged { step, loss, tensor } => {
+                write!(f, "step {step} diverged, with a loss of {loss}: ")?;
+                match tensor {
+                    Some(tensor) => write!(f, "the gradient of {tensor} is not finite")?,
+                    None => write!(f, "the length of all gradients is not finite")?,
+                }
+                write!(f, "; try a smaller --rate, a longer --warmup or --clip 1")
+            }
             Self::Lost(reason) => {
                 write!(f, "the device was lost: {reason}; run again, or use --backend cpu")
             }

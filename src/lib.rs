@@ -11,6 +11,7 @@ pub mod names;
 pub mod ops;
 pub mod reference;
 pub mod text;
+pub mod train;
 pub mod unfinished;
 pub mod weights;
 pub use error::{Error, Result};

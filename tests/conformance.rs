@@ -8,6 +8,8 @@ mod generate;
 mod hooks;
 #[path = "conformance/saved.rs"]
 mod saved;
+#[path = "conformance/train.rs"]
+mod train;
 
 use std::path::{Path, PathBuf};
 

@@ -30,6 +30,21 @@ pub fn forward(
     rows: BufferId,
     count: usize,
 ) -> Result<Tensor> {
+    let x = layers(tape, model, caches, rows, count)?;
+    norm(tape, model, &model.final_norm, x, (Hook::LnFinalScale, Hook::LnFinalNormalized))
+}
+
+/// The same as the last layer leaves it, before the final norm.
+///
+/// # Errors
+/// As [`forward`].
+pub fn layers(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    caches: &[Cache],
+    rows: BufferId,
+    count: usize,
+) -> Result<Tensor> {
     let x = embed(tape, model, rows, count)?;
     for (layer, block) in model.blocks.iter().enumerate() {
         tape.mark(Hook::ResidPre(layer), Columns::all(x))?;
@@ -70,7 +85,7 @@ pub fn forward(
         }
         tape.mark(Hook::ResidPost(layer), Columns::all(x))?;
     }
-    norm(tape, model, &model.final_norm, x, (Hook::LnFinalScale, Hook::LnFinalNormalized))
+    Ok(x)
 }
 
 /// Records logits, (N, V), of the rows of `x` that `index` names, or of all of them.
@@ -106,7 +121,7 @@ fn embed(tape: &mut Tape<'_>, model: &Model, rows: BufferId, count: usize) -> Re
 }
 
 /// The model's kind of norm; the names are those of its divisor and of x before gain and bias.
-fn norm(
+pub(crate) fn norm(
     tape: &mut Tape<'_>,
     model: &Model,
     weights: &NormWeights,

@@ -63,7 +63,7 @@ impl Model {
     }
 
     /// Makes the tables of rotations for a context in use.
-    pub(super) fn turn(&self, engine: &mut Engine, context: usize) -> Result<()> {
+    pub(crate) fn turn(&self, engine: &mut Engine, context: usize) -> Result<()> {
         for (id, rope) in &self.ropes {
             let table = rope_table(&rope.rotation(context), context);
             engine.create(*id, table.len() as u64 * 4)?;

@@ -3,6 +3,7 @@
 mod dry;
 mod forward;
 mod hooks;
+mod leaves;
 mod load;
 mod loader;
 mod plan;
@@ -11,13 +12,16 @@ mod session;
 mod tape;
 mod unfused;
 
-pub use forward::{forward, logits};
+pub(crate) use forward::norm;
+pub use forward::{forward, layers, logits};
 pub use hooks::{Action, Change, Edit, copied, hooks, offered};
+pub use leaves::{Leaf, Values};
 pub use load::{Fit, LoadOptions};
+pub(crate) use plan::pieces;
 pub use plan::{SessionOptions, context, layer_cache, plan};
 pub use programs::{programs, workload};
 pub use session::{Activation, Observed, Row, Scored, Session};
-pub use tape::{Marks, Tape};
+pub use tape::{Drop, Marks, Tape};
 
 use crate::config::{Config, Nonlinearity, Rope};
 use crate::gpu::{BufferId, Tensor};
@@ -132,32 +136,14 @@ pub enum MlpWeights {
 impl Model {
     /// The bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
-        let vector = |tensor: &Option<Tensor>| tensor.map_or(0, |tensor| tensor.bytes());
-        let norm = |norm: &NormWeights| norm.gain.bytes() + vector(&norm.bias);
-        let map = |map: &Map| map.weight.bytes() + vector(&map.bias);
-        let mlp = |mlp: &MlpWeights| match mlp {
-            MlpWeights::Plain { up, down, .. } => map(up) + map(down),
-            MlpWeights::Gated { gate_up, down, .. } => map(gate_up) + map(down),
-            MlpWeights::GatedApart { gate, up, down, .. } => map(gate) + map(up) + map(down),
-        };
-        let block = |block: &Block| {
-            norm(&block.norm1)
-                + block.qkv.iter().map(|joined| map(&joined.map)).sum::<u64>()
-                + vector(&block.qk_norm)
-                + map(&block.out)
-                + [block.post_norm1, block.norm2, block.post_norm2]
-                    .iter()
-                    .flatten()
-                    .map(norm)
-                    .sum::<u64>()
-                + block.mlp.as_ref().map_or(0, mlp)
-        };
-        self.embed.bytes()
-            + vector(&self.positions)
-            + self.blocks.iter().map(block).sum::<u64>()
-            + norm(&self.final_norm)
-            + self.head.as_ref().map_or(0, Weight::bytes)
-            + vector(&self.head_bias)
+        let mut bytes = 0;
+        self.clone().walk(&mut |leaf| {
+            bytes += match leaf.values {
+                Values::Matrix(weight) => weight.bytes(),
+                Values::Table(tensor) => tensor.bytes(),
+            }
+        });
+        bytes
     }
 
     /// The linear maps of all layers, in the order of the forward pass.

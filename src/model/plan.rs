@@ -68,7 +68,7 @@ pub(super) fn chunk_rows(
 }
 
 /// In how many submits so many rows run, for each to stay within the budget of operations.
-pub(super) fn pieces(config: &Config, rows: usize) -> usize {
+pub(crate) fn pieces(config: &Config, rows: usize) -> usize {
     let hidden = config.mlp.hidden() * if config.mlp.gated() { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
     let row = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;

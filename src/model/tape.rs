@@ -1,11 +1,11 @@
 //! A recording in the making: ops are pushed, and values are marked with their names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
-use crate::gpu::{Recording, Tensor};
+use crate::gpu::{BufferId, Recording, Tensor};
 use crate::names::Hook;
-use crate::ops::{Choices, Columns, Gather, Op, ScaleAdd};
+use crate::ops::{Choices, Columns, Dropout, Gather, Op, ScaleAdd};
 
 use super::hooks::{Action, Affine, Edit};
 
@@ -16,8 +16,21 @@ pub struct Tape<'a> {
     choices: &'a Choices,
     read: HashSet<Hook>,
     edits: Vec<(Hook, Edit)>,
+    drops: Vec<(Hook, Drop)>,
+    kept: HashMap<Hook, Option<Columns>>,
     keys: usize,
     marks: Marks,
+}
+
+/// Values that are set to zero by chance while a model learns, and the others made as much larger.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drop {
+    /// How likely a value is to become zero.
+    pub probability: f64,
+    /// The words of the draw: seed, low half first, step, and 0.
+    pub draw: BufferId,
+    /// Tells the places of one model apart, which draw from the same words.
+    pub site: u32,
 }
 
 /// Tensors that the marks of a recording need beside it; the engine must create all of them.
@@ -55,9 +68,26 @@ impl<'a> Tape<'a> {
             choices,
             read: read.map(|(hook, _)| *hook).collect(),
             edits: actions.iter().filter_map(edit).collect(),
+            drops: Vec::new(),
+            kept: HashMap::new(),
             keys,
             marks: Marks::default(),
         }
+    }
+
+    /// Keeps a value for what is recorded later, to be asked for with [`Tape::kept`].
+    pub fn keep(&mut self, hook: Hook) {
+        self.kept.insert(hook, None);
+    }
+
+    /// A value that was kept and has been marked by now.
+    pub fn kept(&self, hook: Hook) -> Option<Columns> {
+        self.kept.get(&hook).copied().flatten()
+    }
+
+    /// Drops some of a value's numbers by chance, before it is kept or read.
+    pub fn drop_some(&mut self, hook: Hook, drop: Drop) {
+        self.drops.push((hook, drop));
     }
 
     /// A matrix that lives within the recording.
@@ -75,12 +105,13 @@ impl<'a> Tape<'a> {
 
     /// Whether somebody asked to read or to edit this value.
     pub fn wants(&self, hook: Hook) -> bool {
-        self.read.contains(&hook) || self.edits(hook)
+        self.read.contains(&hook) || self.kept.contains_key(&hook) || self.edits(hook)
     }
 
-    /// Whether somebody asked to edit this value.
+    /// Whether somebody asked to edit this value, or to drop some of it.
     pub fn edits(&self, hook: Hook) -> bool {
         self.edits.iter().any(|(edited, _)| *edited == hook)
+            || self.drops.iter().any(|(dropped, _)| *dropped == hook)
     }
 
     /// The most columns of scores and patterns.
@@ -100,6 +131,20 @@ impl<'a> Tape<'a> {
         for Affine { x, rows, scale, add, values } in edits? {
             self.marks.inputs.push((add, values));
             self.push(ScaleAdd { x, rows, scale, add })?;
+        }
+        let drops = self.drops.iter().filter(|(dropped, _)| *dropped == hook);
+        for (_, Drop { probability, draw, site }) in drops.copied().collect::<Vec<_>>() {
+            self.push(Dropout { x: value.of, probability, draw, site })?;
+        }
+        if self.kept.contains_key(&hook) {
+            // The residual stream goes on to change in place; other values stay as they are.
+            let mut kept = value;
+            if matches!(hook, Hook::ResidPre(_) | Hook::ResidMid(_)) {
+                let out = self.tensor(value.of.rows, value.count);
+                self.push(Gather { x: value, index: None, out })?;
+                kept = Columns::all(out);
+            }
+            self.kept.insert(hook, Some(kept));
         }
         if self.read.contains(&hook) {
             let out = Tensor::lasting(value.of.rows, value.count);

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 /// The longest JSON file read whole: an index of the largest models has some tens of megabytes.
 const LONGEST_JSON: u64 = 64 << 20;
 
+/// The most tensors of a model without a file that says how many there are.
+const MOST_TENSORS: usize = 10_000;
+
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -45,6 +48,12 @@ pub(super) fn open(folder: &Path) -> Result<Folder> {
     let generation = generation.map(|map| Fields { path: &generation_path, prefix: "", map });
     let (config, names) = hf_config::read(fields, generation, entries.len())?;
     Ok(Folder { config, names, entries, chat_template: chat_template(folder)? })
+}
+
+/// The kind of model that a config.json describes, of which no tensors are there yet.
+pub(super) fn config(path: &Path) -> Result<(Config, &'static Names)> {
+    let map = json(path)?;
+    hf_config::read(Fields { path, prefix: "", map: &map }, None, MOST_TENSORS)
 }
 
 fn json(path: &Path) -> Result<Map<String, Value>> {

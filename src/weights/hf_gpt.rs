@@ -164,7 +164,8 @@ fn attention_layers(fields: Fields<'_>, layers: usize) -> Result<Vec<bool>> {
 fn plain(fields: Fields<'_>, family: &Family, tensors: usize) -> Result<Config> {
     let count = |(name, default)| Ok(fields.count(name)?.unwrap_or(default));
     let (width, heads, layers) =
-        (count(family.width)?, count(family.heads)?, count(family.layers)?);
+        (count(family.width)?, count(family.heads)?, fields.size(family.layers.0, 0)?);
+    let layers = layers.unwrap_or(family.layers.1);
     check_layers(fields, family.layers.0, layers, tensors)?;
     let vocab = count(("vocab_size", family.vocab))?;
     let function = function(fields, family.function.0, family.function.1)?;

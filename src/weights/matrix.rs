@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::blocks::{dequantize, finite};
-use super::parts::{Cut, Part, Shape};
+use super::layout::{Layout, Order, paired};
+use super::parts::{Cut, Part};
 use super::source::{Entry, Source, room};
-use crate::config::{Config, Position};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::names::Format;
 
@@ -26,25 +27,7 @@ pub struct Matrix {
     source: Arc<Source>,
     /// Of the file's whole tensor.
     offset: u64,
-    /// Values that stay together: a row, or one value of a vector.
-    unit: usize,
-    order: Order,
-    /// What the file has left out of each value.
-    missing: f32,
-}
-
-/// Where unit r lies in the file's tensor.
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    /// At unit `first + r`.
-    Rows { first: usize },
-    /// At column `first + r` of rows of `stride` values.
-    Columns { first: usize, stride: usize },
-    /// Heads whose rotated pairs lie side by side: unit (j, i) of a head's first `rotated` is at
-    /// (i, j), with j in 0..2.
-    Pairs { head: usize, rotated: usize },
-    /// Heads of three such parts in turn: unit r of a head is at `first + r` of three heads.
-    Heads { head: usize, first: usize },
+    layout: Layout,
 }
 
 impl Matrix {
@@ -57,25 +40,8 @@ impl Matrix {
         config: &Config,
     ) -> Result<Self> {
         let bad = |reason| Error::tensor(entry.source.path(), name.as_str(), reason);
-        let shape = part.shape(config);
-        let (queries, keys, hidden) = (config.q_width(), config.kv_width(), config.mlp.hidden());
-        let (joined, first) = match part {
-            Part::Gate | Part::GateBias => (2 * hidden, 0),
-            Part::Up | Part::UpBias => (2 * hidden, hidden),
-            Part::K | Part::KBias => (queries + 2 * keys, queries),
-            Part::V | Part::VBias => (queries + 2 * keys, queries + keys),
-            _ => (queries + 2 * keys, 0),
-        };
-        let in_file: Vec<usize> = match (shape, cut) {
-            (Shape::Vector(_), Cut::Joined | Cut::JoinedTransposed | Cut::ByHead) => vec![joined],
-            (Shape::Vector(n), _) => vec![n],
-            (Shape::Map(rows, columns), Cut::Whole | Cut::Paired | Cut::LessOne) => {
-                vec![rows, columns]
-            }
-            (Shape::Map(rows, columns), Cut::Transposed) => vec![columns, rows],
-            (Shape::Map(_, columns), Cut::Joined | Cut::ByHead) => vec![joined, columns],
-            (Shape::Map(_, columns), Cut::JoinedTransposed) => vec![columns, joined],
-        };
+        let layout = Layout::of(part, cut, config);
+        let in_file = &layout.in_file;
         if !entry.shape.iter().copied().eq(in_file.iter().map(|&n| n as u64)) {
             return Err(bad(format!(
                 "its shape is {:?}, but the configuration asks for {in_file:?}",
@@ -89,31 +55,12 @@ impl Matrix {
                 entry.kind
             ))
         })?;
-        let (rows, columns, unit) = match shape {
-            Shape::Map(rows, columns) => (rows, columns, columns),
-            Shape::Vector(columns) => (1, columns, 1),
-        };
-        let whole_values = matches!(shape, Shape::Vector(_))
-            || matches!(cut, Cut::Transposed | Cut::JoinedTransposed);
-        if whole_values && format.block() != 1 {
+        if layout.takes_values_apart(cut) && format.block() != 1 {
             return Err(bad(format!("its type is {}, but only floats serve here", entry.kind)));
         }
-        let order = match (cut, shape, &config.position) {
-            (Cut::Transposed, Shape::Map(..), _) => Order::Columns { first: 0, stride: rows },
-            (Cut::JoinedTransposed, Shape::Map(..), _) => Order::Columns { first, stride: joined },
-            (Cut::Joined | Cut::JoinedTransposed, ..) => Order::Rows { first },
-            (Cut::Paired, _, Position::Rope(rope)) => {
-                Order::Pairs { head: config.head_width, rotated: rope.rotated }
-            }
-            // As many heads of keys as of queries: what comes first of the joined, over all heads.
-            (Cut::ByHead, ..) => {
-                Order::Heads { head: config.head_width, first: first / config.heads }
-            }
-            _ => Order::Rows { first: 0 },
-        };
-        let missing = if cut == Cut::LessOne { 1.0 } else { 0.0 };
+        let (rows, columns) = (layout.rows, layout.columns);
         let (source, offset) = (Arc::clone(&entry.source), entry.offset);
-        Ok(Self { name, format, rows, columns, source, offset, unit, order, missing })
+        Ok(Self { name, format, rows, columns, source, offset, layout })
     }
 
     /// The bytes of one row.
@@ -130,7 +77,7 @@ impl Matrix {
         if rows.start > rows.end || rows.end > self.rows {
             return Err(self.bad(format!("has {} rows, but {rows:?} were asked for", self.rows)));
         }
-        let per_row = self.columns / self.unit;
+        let per_row = self.columns / self.layout.unit;
         let bytes = self.read_units(rows.start * per_row..rows.end * per_row)?;
         if finite(self.format, &bytes) {
             return Ok(bytes);
@@ -143,7 +90,7 @@ impl Matrix {
     /// Fails as [`read`](Self::read) does.
     pub fn values(&self, rows: Range<usize>) -> Result<Vec<f32>> {
         let mut values = dequantize(self.format, &self.read(rows)?);
-        values.iter_mut().for_each(|value| *value += self.missing);
+        values.iter_mut().for_each(|value| *value += self.layout.missing);
         Ok(values)
     }
 
@@ -158,9 +105,9 @@ impl Matrix {
     }
 
     fn read_units(&self, units: Range<usize>) -> Result<Vec<u8>> {
-        let unit = self.format.row_bytes(self.unit);
+        let unit = self.format.row_bytes(self.layout.unit);
         let mut out = room(units.len(), unit, self.source.path(), &self.name)?;
-        match self.order {
+        match self.layout.order {
             Order::Rows { first } => self.read_at(first + units.start, unit, &mut out)?,
             Order::Columns { first, stride } => {
                 // One row of the file gives one value to each row of ours.
@@ -191,12 +138,7 @@ impl Matrix {
                         self.read_at(row / head * head, unit, &mut whole_head)?;
                         held = Some(row / head);
                     }
-                    let within = row % head;
-                    let from = if within < rotated {
-                        2 * (within % (rotated / 2)) + within / (rotated / 2)
-                    } else {
-                        within
-                    };
+                    let from = paired(row % head, rotated);
                     to.copy_from_slice(&whole_head[from * unit..][..unit]);
                 }
             }

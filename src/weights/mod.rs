@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::text::{Bpe, ChatTemplate, SentencePiece, Tokenizer};
 
 mod blocks;
+mod blueprint;
 mod fields;
 mod fingerprint;
 mod folder;
@@ -23,6 +24,7 @@ mod gguf_tokenizer;
 mod hf_config;
 mod hf_gpt;
 mod hf_llama;
+mod layout;
 mod matrix;
 mod names;
 mod parts;
@@ -32,12 +34,16 @@ mod safetensors;
 mod source;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use blocks::{dequantize, quantize};
+pub use blueprint::Blueprint;
 pub(crate) use fingerprint::Hash;
 pub use matrix::Matrix;
 pub use parts::Part;
 pub use planes::planes;
+pub use safetensors::read_safetensors;
+pub use write::{NewTensor, write_safetensors};
 
 use gguf::Gguf;
 use names::Names;

@@ -127,6 +127,20 @@ impl Part {
         }
     }
 
+    /// Whether the part is a matrix: a linear map or a table of vectors.
+    pub fn is_matrix(self) -> bool {
+        use Part::{Down, Embed, Gate, Head, K, Out, Positions, Q, Up, V};
+        matches!(self, Embed | Positions | Q | K | V | Out | Gate | Up | Down | Head)
+    }
+
+    /// How many values the part has in a model of this kind.
+    pub fn values(self, config: &Config) -> usize {
+        match self.shape(config) {
+            Shape::Map(rows, columns) => rows * columns,
+            Shape::Vector(count) => count,
+        }
+    }
+
     pub(super) fn shape(self, config: &Config) -> Shape {
         let (queries, keys) = (config.q_width(), config.kv_width());
         let (width, hidden) = (config.width, config.mlp.hidden());

@@ -1,5 +1,6 @@
 //! The header of a safetensors file: eight bytes of length, then JSON, then the tensors' bytes.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 
-use super::source::{Entries, Entry, Reader, Source, check_places, size};
+use super::blocks::dequantize;
+use super::source::{Entries, Entry, Reader, Source, check_places, room, size};
 use crate::error::{Error, Result};
 use crate::names::Format;
 
@@ -44,6 +46,24 @@ pub(super) fn open(path: &Path) -> Result<Entries> {
     }
     check_places(&source, &entries)?;
     Ok(entries)
+}
+
+/// All floats of a file, by the names of its tensors.
+///
+/// # Errors
+/// Those of a damaged file, and of tensors that are no floats.
+pub fn read_safetensors(path: &Path) -> Result<HashMap<String, Vec<f32>>> {
+    let mut all = HashMap::new();
+    for (name, entry) in open(path)? {
+        let format = entry.format.ok_or_else(|| {
+            Error::tensor(path, name.as_str(), format!("its type {} is no float", entry.kind))
+        })?;
+        let values = entry.shape.iter().product::<u64>() as usize;
+        let mut bytes = room(values, format.block_bytes(), path, &name)?;
+        entry.source.read_at(entry.offset, &mut bytes)?;
+        all.insert(name, dequantize(format, &bytes));
+    }
+    Ok(all)
 }
 
 fn place(source: &Arc<Source>, start: u64, tensor: Tensor) -> Result<Entry, String> {

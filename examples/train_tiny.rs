@@ -1,0 +1,51 @@
+//! Trains a small model from nothing, and lets it speak: `cargo run --release --example train_tiny`.
+//!
+//! The text is one sentence, again and again, by characters; a model of two layers has it by heart
+//! after some hundred steps.
+
+use pellucid::gpu::{AdapterChoice, Engine, Gpu};
+use pellucid::model::{LoadOptions, Model};
+use pellucid::ops::Choices;
+use pellucid::train::{Data, Schedule, Sizes, TrainOptions, Trainer, new_model};
+use pellucid::weights::Checkpoint;
+
+const TEXT: &str = "the quick brown fox jumps over the lazy dog. ";
+
+fn main() -> pellucid::Result<()> {
+    // Tokens are the letters' places in the alphabet of the text.
+    let mut alphabet: Vec<char> = TEXT.chars().collect();
+    alphabet.sort_unstable();
+    alphabet.dedup();
+    let id = |letter| alphabet.binary_search(&letter).unwrap_or_default() as u32;
+    let data = Data { train: TEXT.repeat(50).chars().map(id).collect(), valid: Vec::new() };
+
+    // A folder with config.json and random weights, as any other model's.
+    let folder = std::env::temp_dir().join("pellucid-train-tiny");
+    let sizes = Sizes {
+        layers: 2,
+        heads: 2,
+        width: 64,
+        context: 32,
+        vocab: alphabet.len(),
+        ..Sizes::default()
+    };
+    new_model(&folder, &sizes.config(None), 1)?;
+    let checkpoint = Checkpoint::open(&folder)?;
+
+    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
+    let choices = Choices::defaults(gpu.caps());
+    let mut engine = Engine::new(gpu);
+    let model = Model::load(&mut engine, &checkpoint, LoadOptions::default(), &mut |_, _| {})?;
+    let options = TrainOptions { batch: 4, context: 32, ..TrainOptions::default() };
+    let mut trainer = Trainer::new(engine, model, &choices, options, &checkpoint)?;
+
+    let schedule = Schedule { steps: 200, warmup: 20, peak: 3e-3, ..Schedule::default() };
+    for step in 0..schedule.steps {
+        let batches = data.batches(&options, step, 1);
+        let found = pollster::block_on(trainer.step(&batches, schedule.rate(step)))?;
+        if found.step % 20 == 0 {
+            println!("step {:3}  loss {:.3}", found.step, found.loss);
+        }
+    }
+    Ok(())
+}

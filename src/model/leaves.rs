@@ -1,0 +1,144 @@
+//! Every tensor of a model, one after another: what there is to weigh, to learn and to save.
+
+use crate::gpu::{BufferId, Tensor};
+use crate::ops::Weight;
+use crate::weights::Part;
+
+use super::{Map, MlpWeights, Model, NormWeights};
+
+/// One tensor of a model on the device, and which parts of the function lie in its rows.
+#[derive(Debug)]
+pub struct Leaf<'a> {
+    /// The parts: one, or several that were joined.
+    pub parts: &'static [Part],
+    /// Their layer; 0 outside the layers.
+    pub layer: usize,
+    /// Whether the rows of the parts alternate; else they follow one another.
+    pub alternate: bool,
+    /// The tensor.
+    pub values: Values<'a>,
+}
+
+/// A tensor as the model holds it.
+#[derive(Debug)]
+pub enum Values<'a> {
+    /// A matrix.
+    Matrix(&'a mut Weight),
+    /// Vectors side by side, or one below the other; learned positions too.
+    Table(&'a mut Tensor),
+}
+
+/// What the rows of a leaf are.
+type Rows = (&'static [Part], bool);
+
+const QKV: Rows = (&[Part::Q, Part::K, Part::V], false);
+const QKV_BIAS: Rows = (&[Part::QBias, Part::KBias, Part::VBias], false);
+const GATE_UP: Rows = (&[Part::Gate, Part::Up], true);
+const GATE_UP_BIAS: Rows = (&[Part::GateBias, Part::UpBias], true);
+
+/// Hands out the leaves of one layer, or of what lies outside the layers.
+struct Walk<'f> {
+    layer: usize,
+    visit: &'f mut dyn FnMut(Leaf<'_>),
+}
+
+impl Walk<'_> {
+    fn leaf(&mut self, (parts, alternate): Rows, values: Values<'_>) {
+        (self.visit)(Leaf { parts, layer: self.layer, alternate, values });
+    }
+
+    fn matrix(&mut self, rows: Rows, weight: &mut Weight) {
+        self.leaf(rows, Values::Matrix(weight));
+    }
+
+    fn table<'t>(&mut self, rows: Rows, tensor: impl IntoIterator<Item = &'t mut Tensor>) {
+        for tensor in tensor {
+            self.leaf(rows, Values::Table(tensor));
+        }
+    }
+
+    fn map(&mut self, weight: Rows, bias: Rows, map: &mut Map) {
+        self.matrix(weight, &mut map.weight);
+        self.table(bias, &mut map.bias);
+    }
+
+    fn norm(&mut self, gain: &'static [Part], bias: &'static [Part], norm: &mut NormWeights) {
+        self.table((gain, false), [&mut norm.gain]);
+        self.table((bias, false), &mut norm.bias);
+    }
+}
+
+impl Model {
+    /// Visits every tensor, in the order of the forward pass.
+    pub fn walk(&mut self, visit: &mut dyn FnMut(Leaf<'_>)) {
+        let mut walk = Walk { layer: 0, visit };
+        let one = |part: &'static [Part]| (part, false);
+        walk.matrix(one(&[Part::Embed]), &mut self.embed);
+        walk.table(one(&[Part::Positions]), &mut self.positions);
+        for (layer, block) in self.blocks.iter_mut().enumerate() {
+            walk.layer = layer;
+            walk.norm(&[Part::Norm1], &[Part::Norm1Bias], &mut block.norm1);
+            for joined in &mut block.qkv {
+                let (weight, bias): (Rows, Rows) = match joined.holds.as_slice() {
+                    [0] => (one(&[Part::Q]), one(&[Part::QBias])),
+                    [1] => (one(&[Part::K]), one(&[Part::KBias])),
+                    [2] => (one(&[Part::V]), one(&[Part::VBias])),
+                    [0, 1] => (one(&[Part::Q, Part::K]), one(&[Part::QBias, Part::KBias])),
+                    [0, 2] => (one(&[Part::Q, Part::V]), one(&[Part::QBias, Part::VBias])),
+                    [1, 2] => (one(&[Part::K, Part::V]), one(&[Part::KBias, Part::VBias])),
+                    _ => (QKV, QKV_BIAS),
+                };
+                walk.map(weight, bias, &mut joined.map);
+            }
+            walk.table(one(&[Part::QNorm, Part::KNorm]), &mut block.qk_norm);
+            walk.map(one(&[Part::Out]), one(&[Part::OutBias]), &mut block.out);
+            if let Some(norm) = &mut block.post_norm1 {
+                walk.norm(&[Part::PostNorm1], &[], norm);
+            }
+            if let Some(norm) = &mut block.norm2 {
+                walk.norm(&[Part::Norm2], &[Part::Norm2Bias], norm);
+            }
+            let (up, down) = ((one(&[Part::Up]), one(&[Part::UpBias])), one(&[Part::Down]));
+            match &mut block.mlp {
+                None => {}
+                Some(MlpWeights::Plain { up: map, down: last, .. }) => {
+                    walk.map(up.0, up.1, map);
+                    walk.map(down, one(&[Part::DownBias]), last);
+                }
+                Some(MlpWeights::Gated { gate_up, down: last, .. }) => {
+                    walk.map(GATE_UP, GATE_UP_BIAS, gate_up);
+                    walk.map(down, one(&[Part::DownBias]), last);
+                }
+                Some(MlpWeights::GatedApart { gate, up: map, down: last, .. }) => {
+                    walk.map(one(&[Part::Gate]), one(&[Part::GateBias]), gate);
+                    walk.map(up.0, up.1, map);
+                    walk.map(down, one(&[Part::DownBias]), last);
+                }
+            }
+            if let Some(norm) = &mut block.post_norm2 {
+                walk.norm(&[Part::PostNorm2], &[], norm);
+            }
+        }
+        walk.layer = 0;
+        walk.norm(&[Part::FinalNorm], &[Part::FinalNormBias], &mut self.final_norm);
+        if let Some(head) = &mut self.head {
+            walk.matrix(one(&[Part::Head]), head);
+        }
+        walk.table(one(&[Part::HeadBias]), &mut self.head_bias);
+    }
+
+    /// A model of the same shapes under names of its own: gradients, say. Its buffers are yet to be
+    /// made; the tables of rotations are this model's.
+    #[must_use]
+    pub fn shadow(&self) -> Self {
+        let mut shadow = self.clone();
+        shadow.walk(&mut |leaf| match leaf.values {
+            Values::Matrix(weight) => {
+                let planes = weight.parts.iter_mut().flat_map(|part| &mut part.planes);
+                planes.for_each(|plane| *plane = BufferId::fresh());
+            }
+            Values::Table(tensor) => tensor.buffer = BufferId::fresh(),
+        });
+        shadow
+    }
+}

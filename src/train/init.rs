@@ -1,0 +1,198 @@
+//! New models: their shapes, and the numbers that they begin with.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::names::Format;
+use crate::reference::noise;
+use crate::unfinished;
+use crate::weights::{Blueprint, Part};
+
+/// A family that new models can be made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Layer norms, learned positions, biases, GELU.
+    #[default]
+    Gpt2,
+    /// The same without perceptrons.
+    Gpt2AttnOnly,
+    /// RMS norms, rotation, a gate.
+    Llama,
+}
+
+/// The sizes of a new model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// Its family.
+    pub family: Family,
+    /// L: layers.
+    pub layers: usize,
+    /// H: query heads.
+    pub heads: usize,
+    /// K: key/value heads, for [`Family::Llama`]; as many as there are query heads without.
+    pub kv_heads: Option<usize>,
+    /// C: width of the residual stream.
+    pub width: usize,
+    /// F: hidden width of the perceptron; 4 C without, or 8/3 C in eights behind a gate.
+    pub hidden: Option<usize>,
+    /// Positions.
+    pub context: usize,
+    /// V: tokens.
+    pub vocab: usize,
+    /// Whether the head is a matrix of its own, not the transposed embedding.
+    pub untied: bool,
+}
+
+impl Sizes {
+    /// config.json, as Hugging Face's library reads it; `end` is the token that ends a text.
+    pub fn config(&self, end: Option<u32>) -> Value {
+        let &Self { family, layers, heads, width, context, vocab, untied, .. } = self;
+        match family {
+            Family::Gpt2 | Family::Gpt2AttnOnly => {
+                let mut config = json!({
+                    "architectures": ["GPT2LMHeadModel"],
+                    "model_type": "gpt2",
+                    "vocab_size": vocab,
+                    "n_positions": context,
+                    "n_embd": width,
+                    "n_layer": layers,
+                    "n_head": heads,
+                    "n_inner": self.hidden.unwrap_or(4 * width),
+                    "activation_function": "gelu_new",
+                    "layer_norm_epsilon": 1e-5,
+                    "initializer_range": DEVIATION,
+                    "tie_word_embeddings": !untied,
+                    "bos_token_id": end,
+                    "eos_token_id": end,
+                    "torch_dtype": "float32",
+                });
+                if family == Family::Gpt2AttnOnly {
+                    config["attn_only"] = Value::from(true);
+                }
+                config
+            }
+            Family::Llama => json!({
+                "architectures": ["LlamaForCausalLM"],
+                "model_type": "llama",
+                "vocab_size": vocab,
+                "max_position_embeddings": context,
+                "hidden_size": width,
+                "intermediate_size": self.hidden.unwrap_or((8 * width).div_ceil(3).next_multiple_of(8)),
+                "num_hidden_layers": layers,
+                "num_attention_heads": heads,
+                "num_key_value_heads": self.kv_heads.unwrap_or(heads),
+                "hidden_act": "silu",
+                "rms_norm_eps": 1e-5,
+                "rope_theta": 10_000.0,
+                "attention_bias": false,
+                "mlp_bias": false,
+                "initializer_range": DEVIATION,
+                "tie_word_embeddings": !untied,
+                "bos_token_id": end,
+                "eos_token_id": end,
+                "torch_dtype": "float32",
+            }),
+        }
+    }
+}
+
+/// The standard deviation that matrices begin with. Radford et al. 2019.
+const DEVIATION: f64 = 0.02;
+
+/// Makes a folder with a new model in Hugging Face's layout: `config.json` and `model.safetensors`.
+/// What the model begins with depends on nothing but its sizes and the seed.
+///
+/// # Errors
+/// Those of the system, and of sizes that do not fit together.
+pub fn new_model(folder: &Path, config: &Value, seed: u64) -> Result<Blueprint> {
+    let path = folder.join("config.json");
+    let text = serde_json::to_string_pretty(config)
+        .map_err(|error| Error::file(&path, error.to_string()))?;
+    unfinished::write(&path, format!("{text}\n").as_bytes()).map_err(|e| Error::io(&path, e))?;
+    let blueprint = Blueprint::from_config(&path)?;
+    let config = blueprint.config();
+    blueprint.write(&folder.join("model.safetensors"), Format::F32, &mut |part, layer| {
+        let count = part.values(config);
+        Ok(match part {
+            Part::Norm1 | Part::Norm2 | Part::FinalNorm | Part::PostNorm1 | Part::PostNorm2 => {
+                vec![1.0; count]
+            }
+            Part::QNorm | Part::KNorm => vec![1.0; count],
+            _ if !part.is_matrix() => vec![0.0; count],
+            // What is added to the residual stream 2 L times begins smaller, lest the stream grow.
+            Part::Out | Part::Down => {
+                let deviation = DEVIATION / (2.0 * config.layers as f64).sqrt();
+                normal(seed, part, layer, count, deviation)
+            }
+            _ => normal(seed, part, layer, count, DEVIATION),
+        })
+    })?;
+    Ok(blueprint)
+}
+
+/// Normal numbers that depend on nothing but seed, part, layer and place.
+///
+/// Source: Box & Muller 1958.
+fn normal(seed: u64, part: Part, layer: usize, count: usize, deviation: f64) -> Vec<f32> {
+    let part = Part::ALL.iter().position(|other| *other == part).unwrap_or(0) as u32;
+    let unit = |id: u32| (f64::from(noise(seed, part, layer as u32, id)) + 0.5) / 2_f64.powi(32);
+    let pair = |i: u32| {
+        let length = (-2.0 * unit(2 * i).ln()).sqrt() * deviation;
+        let angle = std::f64::consts::TAU * unit(2 * i + 1);
+        [length * angle.cos(), length * angle.sin()].map(|value| value as f32)
+    };
+    (0..count.div_ceil(2) as u32).flat_map(pair).take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Checkpoint;
+
+    #[test]
+    fn new_models_open_and_begin_as_they_should() {
+        let root = std::env::temp_dir().join(format!("pellucid-init-{}", std::process::id()));
+        let sizes =
+            Sizes { layers: 2, heads: 2, width: 48, context: 16, vocab: 100, ..Sizes::default() };
+        let all = [
+            sizes,
+            Sizes { family: Family::Gpt2AttnOnly, ..sizes },
+            Sizes { family: Family::Llama, kv_heads: Some(1), untied: true, ..sizes },
+            Sizes { layers: 0, ..sizes },
+        ];
+        for (index, sizes) in all.into_iter().enumerate() {
+            let folder = root.join(index.to_string());
+            let config = sizes.config(Some(99));
+            new_model(&folder, &config, 7).unwrap();
+            let checkpoint = Checkpoint::open(&folder).unwrap();
+            assert_eq!(checkpoint.config().layers, sizes.layers);
+            assert_eq!(checkpoint.config().eos, [99]);
+            let values = |part, layer| {
+                let matrix = checkpoint.matrix(part, layer).unwrap();
+                matrix.values(0..matrix.rows).unwrap()
+            };
+            let deviation = |values: &[f32]| {
+                let squares: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
+                (squares / values.len() as f64).sqrt()
+            };
+            assert!((deviation(&values(Part::Embed, 0)) - 0.02).abs() < 1e-3);
+            assert!(values(Part::FinalNorm, 0).iter().all(|gain| *gain == 1.0));
+            if sizes.layers > 0 {
+                assert!((deviation(&values(Part::Out, 1)) - 0.01).abs() < 1e-3);
+                assert_ne!(values(Part::Q, 0), values(Part::Q, 1));
+                assert_ne!(values(Part::Q, 0)[..9], values(Part::K, 0)[..9]);
+            }
+            let again = root.join("again");
+            new_model(&again, &config, 7).unwrap();
+            let read = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+            assert!(read(&folder) == read(&again));
+            new_model(&again, &config, 8).unwrap();
+            assert!(read(&folder) != read(&again));
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}

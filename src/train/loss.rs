@@ -1,0 +1,84 @@
+//! The loss over the vocabulary, some rows at a time: the logits of a micro-batch never exist whole.
+
+use crate::error::Result;
+use crate::gpu::{BufferId, Tensor, padded};
+use crate::model::{Model, Tape};
+use crate::ops::{
+    BiasBackward, Columns, CrossEntropy, Gather, Linear, MatmulBackwardW, MatmulBackwardX, Store,
+};
+
+/// The most bytes of logits that exist at once.
+const LOGIT_BYTES: usize = 64 << 20;
+
+/// Rows whose logits exist together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk {
+    pub(super) first: usize,
+    pub(super) rows: usize,
+    /// Their numbers; not needed where the chunk is all rows.
+    pub(super) index: Option<BufferId>,
+}
+
+/// Where targets come from and losses go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Targets {
+    /// (T): what should come next.
+    pub(super) targets: BufferId,
+    /// (T): −ln P of it.
+    pub(super) losses: BufferId,
+    /// 1 / M over the M targets of a step.
+    pub(super) share: BufferId,
+}
+
+/// The rows of each chunk, by first and count.
+pub(super) fn chunks(count: usize, vocab: usize, max_binding: u64) -> Vec<(usize, usize)> {
+    let most = usize::try_from(max_binding).unwrap_or(usize::MAX).min(LOGIT_BYTES);
+    let rows = (most / (4 * padded(vocab))).max(1);
+    (0..count).step_by(rows).map(|first| (first, rows.min(count - first))).collect()
+}
+
+/// Records the losses of the rows of `x`, (T, C), the stream after the final norm; with `gradients`
+/// those of the head too, and gives the derivative of x.
+pub(super) fn loss(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    gradients: Option<&Model>,
+    x: Tensor,
+    chunks: &[Chunk],
+    Targets { targets, losses, share }: Targets,
+) -> Result<Option<Tensor>> {
+    let dx = gradients.map(|_| tape.tensor(x.rows, x.columns));
+    for &Chunk { first, rows, index } in chunks {
+        let mut chosen = x;
+        if index.is_some() {
+            chosen = tape.tensor(rows, x.columns);
+            tape.push(Gather { x: Columns::all(x), index, out: chosen })?;
+        }
+        let logits = tape.tensor(rows, model.config.vocab);
+        let (weight, bias) = (model.head(), model.head_bias);
+        tape.push(Linear { x: chosen, weight, bias, store: Store::Write, out: logits })?;
+        tape.push(CrossEntropy { logits, targets, first, losses, share })?;
+        let (Some(gradients), Some(out)) = (gradients, dx) else { continue };
+        let dy = logits;
+        tape.push(MatmulBackwardW { dy, x: chosen, gradient: gradients.head() })?;
+        if let Some(out) = gradients.head_bias {
+            tape.push(BiasBackward { dy, out })?;
+        }
+        tape.push(MatmulBackwardX { dy, weight, out, first, add: false })?;
+    }
+    Ok(dx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_cover_all_rows_within_the_limits() {
+        assert_eq!(chunks(768, 65, u64::MAX), [(0, 768)]);
+        let all = chunks(2048, 50_257, 128 << 20);
+        assert!(all.iter().all(|(_, rows)| rows * padded(50_257) * 4 <= LOGIT_BYTES));
+        assert_eq!(all.iter().map(|(_, rows)| rows).sum::<usize>(), 2048);
+        assert_eq!(chunks(3, 1 << 20, 1 << 20).len(), 3);
+    }
+}

@@ -1,0 +1,267 @@
+//! What is learned: every tensor of a model, with its gradient and its moments beside it.
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::gpu::{BufferId, Engine, padded};
+use crate::model::Tape;
+use crate::model::{Model, Values};
+use crate::names::Format;
+use crate::ops::{AdamW, Clip, Sgd, SquareSum};
+use crate::weights::Part;
+
+use super::Optimizer;
+
+/// What is held of each parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// The parameter itself.
+    Value,
+    /// ∂loss/∂parameter, as far as it has been added up.
+    Gradient,
+    /// The moving mean of gradients.
+    Mean,
+    /// The moving mean of their squares.
+    Square,
+}
+
+/// One tensor, in one or more buffers split by rows.
+#[derive(Debug)]
+pub(super) struct Parameter {
+    /// The parts that lie in it.
+    pub(super) parts: &'static [Part],
+    pub(super) layer: usize,
+    /// Whether their rows alternate.
+    alternate: bool,
+    columns: usize,
+    /// Whether weight decay pulls at it: at matrices and positions, not at gains and biases.
+    decays: bool,
+    pieces: Vec<Piece>,
+}
+
+/// Some rows of a parameter.
+#[derive(Debug)]
+struct Piece {
+    rows: usize,
+    /// Rows that its buffers have room for.
+    room: usize,
+    /// By [`Held`].
+    buffers: [BufferId; 4],
+}
+
+impl Piece {
+    fn bytes(&self, columns: usize) -> u64 {
+        (self.room * padded(columns) * 4) as u64
+    }
+}
+
+/// Where the parameters and all that belongs to them lie.
+#[derive(Debug)]
+pub(super) struct Parameters {
+    pub(super) all: Vec<Parameter>,
+    /// A model with gradients in place of weights.
+    pub(super) gradients: Model,
+}
+
+impl Parameters {
+    /// Names buffers for what belongs to each parameter of a model. Its matrices must be f32.
+    pub(super) fn of(model: &Model) -> Result<Self> {
+        let gradients = model.shadow();
+        let models = [model.clone(), gradients.clone(), model.shadow(), model.shadow()];
+        let mut all: Vec<Parameter> = Vec::new();
+        let mut wrong = None;
+        for (held, mut model) in models.into_iter().enumerate() {
+            let mut index = 0;
+            model.walk(&mut |leaf| {
+                let (columns, pieces): (usize, Vec<(usize, usize, BufferId)>) = match leaf.values {
+                    Values::Matrix(weight) => {
+                        if weight.format != Format::F32 {
+                            wrong = Some(format!("{} in {}", weight.name, weight.format));
+                        }
+                        let part = |part: &crate::ops::WeightPart| {
+                            (part.rows, part.rows.next_multiple_of(4), part.planes[0])
+                        };
+                        (weight.columns, weight.parts.iter().map(part).collect())
+                    }
+                    Values::Table(table) => {
+                        (table.columns, vec![(table.rows, table.rows, table.buffer)])
+                    }
+                };
+                if held == 0 {
+                    all.push(Parameter {
+                        parts: leaf.parts,
+                        layer: leaf.layer,
+                        alternate: leaf.alternate,
+                        columns,
+                        decays: leaf.parts.iter().all(|part| part.is_matrix()),
+                        pieces: pieces
+                            .iter()
+                            .map(|&(rows, room, id)| Piece { rows, room, buffers: [id; 4] })
+                            .collect(),
+                    });
+                }
+                for (piece, (.., id)) in all[index].pieces.iter_mut().zip(pieces) {
+                    piece.buffers[held] = id;
+                }
+                index += 1;
+            });
+        }
+        match wrong {
+            None => Ok(Self { all, gradients }),
+            Some(what) => Err(Error::unsupported(
+                format!("training {what}"),
+                "models loaded with every matrix in f32",
+            )),
+        }
+    }
+
+    /// Makes the memory behind gradients and moments, zeros.
+    pub(super) fn create(&self, engine: &mut Engine, moments: bool) -> Result<()> {
+        let last = if moments { 4 } else { 2 };
+        for parameter in &self.all {
+            for piece in &parameter.pieces {
+                for &buffer in &piece.buffers[1..last] {
+                    engine.create(buffer, piece.bytes(parameter.columns))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Values, the padding of rows included.
+    pub(super) fn bytes(&self) -> u64 {
+        let pieces = |parameter: &Parameter| -> u64 {
+            parameter.pieces.iter().map(|piece| piece.bytes(parameter.columns)).sum()
+        };
+        self.all.iter().map(pieces).sum()
+    }
+
+    /// How many partial sums of squares there are.
+    pub(super) fn partials(&self) -> usize {
+        let pieces = self.pieces();
+        pieces.map(|(_, _, words)| SquareSum::slots(words)).sum()
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = (&Parameter, &Piece, usize)> {
+        self.all.iter().flat_map(|parameter| {
+            let words = |piece: &Piece| (piece.bytes(parameter.columns) / 4) as usize;
+            parameter.pieces.iter().map(move |piece| (parameter, piece, words(piece)))
+        })
+    }
+
+    /// Records the norm of all gradients, what it is cut to, and the move of every parameter.
+    pub(super) fn update(
+        &self,
+        tape: &mut Tape<'_>,
+        optimizer: Optimizer,
+        partials: BufferId,
+        settings: BufferId,
+        clip: BufferId,
+    ) -> Result<()> {
+        let mut slot = 0;
+        for (_, piece, count) in self.pieces() {
+            tape.push(SquareSum { values: piece.buffers[1], count, out: partials, slot })?;
+            slot += SquareSum::slots(count);
+        }
+        tape.push(Clip { partials, count: slot, settings, out: clip })?;
+        for (parameter, piece, count) in self.pieces() {
+            let [parameters, gradient, mean, square] = piece.buffers;
+            match optimizer {
+                Optimizer::AdamW { .. } => {
+                    let decays = parameter.decays;
+                    tape.push(AdamW {
+                        parameters,
+                        gradient,
+                        mean,
+                        square,
+                        count,
+                        settings,
+                        clip,
+                        decays,
+                    })?;
+                }
+                Optimizer::Sgd => {
+                    tape.push(Sgd { parameters, gradient, count, settings, clip })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is held of one part of the function: its values, row after row as the model's files have
+    /// them, [out, in].
+    pub(super) async fn read(
+        &self,
+        engine: &mut Engine,
+        held: Held,
+        part: Part,
+        layer: usize,
+        config: &Config,
+    ) -> Result<Vec<f32>> {
+        let parameter = self.find(part, layer)?;
+        let all = parameter.read(engine, held).await?;
+        Ok(parameter
+            .places(part, config)
+            .map(|place| all[place].to_vec())
+            .collect::<Vec<_>>()
+            .concat())
+    }
+
+    /// The parameter that a part of the function lies in.
+    fn find(&self, part: Part, layer: usize) -> Result<&Parameter> {
+        let found = self.all.iter().find(|p| p.layer == layer && p.parts.contains(&part));
+        found.ok_or_else(|| Error::Input(format!("this model has no {part:?} in layer {layer}")))
+    }
+}
+
+impl Parameter {
+    /// All values, without padding.
+    pub(super) async fn read(&self, engine: &mut Engine, held: Held) -> Result<Vec<f32>> {
+        let (columns, mut all) = (self.columns, Vec::new());
+        for piece in &self.pieces {
+            let bytes = (piece.rows * padded(columns) * 4) as u64;
+            let readback = engine.submit(&[], &[(piece.buffers[held as usize], 0, bytes)])?;
+            let Some(readback) = readback else { continue };
+            let bytes = engine.finish(readback).await?;
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            all.extend(values.chunks_exact(padded(columns)).flat_map(|row| &row[..columns]));
+        }
+        Ok(all)
+    }
+
+    /// The other way round.
+    pub(super) fn write(&self, engine: &Engine, held: Held, values: &[f32]) -> Result<()> {
+        let mut rest = values;
+        for piece in &self.pieces {
+            let (own, after) =
+                rest.split_at_checked(piece.rows * self.columns).ok_or_else(|| Error::Shape {
+                    op: "write",
+                    reason: format!("{} values are too few", values.len()),
+                })?;
+            rest = after;
+            let mut padded_rows = vec![0.0; piece.rows * padded(self.columns)];
+            let rows = padded_rows.chunks_exact_mut(padded(self.columns));
+            for (row, from) in rows.zip(own.chunks(self.columns)) {
+                row[..self.columns].copy_from_slice(from);
+            }
+            engine.write(piece.buffers[held as usize], 0, bytemuck::cast_slice(&padded_rows))?;
+        }
+        Ok(())
+    }
+
+    /// How many values it has.
+    pub(super) fn count(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.rows).sum::<usize>() * self.columns
+    }
+
+    /// Where the values of one of its parts lie among all.
+    fn places(&self, part: Part, config: &Config) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let which = self.parts.iter().position(|own| *own == part).unwrap_or(0);
+        let size = part.values(config);
+        // A vector beside another is one row with it; its unit is a value.
+        let unit = if self.alternate { if self.decays { self.columns } else { 1 } } else { size };
+        let before: usize = self.parts[..which].iter().map(|part| part.values(config)).sum();
+        let (start, stride) =
+            if self.alternate { (which * unit, self.parts.len() * unit) } else { (before, unit) };
+        (0..size / unit.max(1)).map(move |i| start + i * stride..start + i * stride + unit)
+    }
+}

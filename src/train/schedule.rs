@@ -1,0 +1,90 @@
+//! How fast a model learns as the steps go by.
+
+use serde::{Deserialize, Serialize};
+
+/// What becomes of the learning rate once it has warmed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// It stays.
+    Constant,
+    /// It falls in a straight line.
+    Linear,
+    /// It falls as half a cosine does.
+    #[default]
+    Cosine,
+    /// It stays, and falls in a straight line over the last steps: warm-up, stable, decay.
+    Wsd,
+}
+
+/// The learning rate of every step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Steps in all; from then on the rate is the lowest.
+    pub steps: u64,
+    /// Steps in which the rate rises in a straight line, from one such part of the peak.
+    pub warmup: u64,
+    /// The highest rate.
+    pub peak: f64,
+    /// The lowest after it.
+    pub floor: f64,
+    /// How it falls.
+    pub decay: Decay,
+    /// The last steps, over which [`Decay::Wsd`] falls.
+    pub last: u64,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { steps: 1000, warmup: 100, peak: 1e-3, floor: 0.0, decay: Decay::Cosine, last: 0 }
+    }
+}
+
+impl Schedule {
+    /// The rate of a step, counted from 0.
+    pub fn rate(&self, step: u64) -> f64 {
+        let &Self { steps, warmup, peak, floor, decay, last } = self;
+        if step < warmup {
+            return peak * (step + 1) as f64 / warmup as f64;
+        }
+        let start =
+            if decay == Decay::Wsd { steps.saturating_sub(last).max(warmup) } else { warmup };
+        // How much of the fall is over.
+        let over = match step {
+            step if step >= steps => 1.0,
+            step => step.saturating_sub(start) as f64 / steps.saturating_sub(start).max(1) as f64,
+        };
+        let left = match decay {
+            Decay::Constant => 1.0,
+            Decay::Linear | Decay::Wsd => 1.0 - over,
+            Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * over).cos()),
+        };
+        floor + (peak - floor) * left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COSINE: Schedule =
+        Schedule { steps: 110, warmup: 10, peak: 1.0, floor: 0.1, decay: Decay::Cosine, last: 0 };
+
+    #[test]
+    fn rates_rise_and_fall() {
+        let rates = |schedule: Schedule, steps: [u64; 5]| steps.map(|step| schedule.rate(step));
+        let close = |found: [f64; 5], expected: [f64; 5]| {
+            let same = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12);
+            assert!(same, "{found:?}");
+        };
+        close(rates(COSINE, [0, 9, 10, 60, 110]), [0.1, 1.0, 1.0, 0.55, 0.1]);
+        let linear = Schedule { decay: Decay::Linear, ..COSINE };
+        close(rates(linear, [4, 10, 35, 60, 200]), [0.5, 1.0, 0.775, 0.55, 0.1]);
+        let constant = Schedule { decay: Decay::Constant, ..COSINE };
+        close(rates(constant, [0, 10, 60, 110, 500]), [0.1, 1.0, 1.0, 1.0, 1.0]);
+        let wsd = Schedule { decay: Decay::Wsd, last: 20, ..COSINE };
+        close(rates(wsd, [0, 10, 90, 100, 110]), [0.1, 1.0, 1.0, 0.55, 0.1]);
+        let none = Schedule { warmup: 0, steps: 0, ..COSINE };
+        close(rates(none, [0, 1, 2, 3, 4]), [0.1; 5]);
+    }
+}

@@ -1,0 +1,322 @@
+//! Where a run stands, on disk: a folder for each step that was saved, in Hugging Face's layout, so that
+//! it can be run as any other model, with what else it takes to go on from there.
+//!
+//! A folder is there whole or not at all, and says what its files must hash to, so that one that was
+//! damaged later is not taken for sound.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::names::Format;
+use crate::ops::Known;
+use crate::unfinished;
+use crate::weights::{Blueprint, Checkpoint, Hash, NewTensor, read_safetensors, write_safetensors};
+
+use super::parameters::Held;
+use super::{TrainOptions, Trainer};
+
+/// What is needed of a step, beside its tensors, to go on from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Steps so far.
+    pub step: u64,
+    /// What the run is like.
+    pub options: TrainOptions,
+    /// What was known of the device, which decides which variant of each kernel runs.
+    pub known: Known,
+    /// The name of all those choices; where it is another, sums come out in another order.
+    pub plan_key: String,
+    /// What the caller wants to know again.
+    pub run: Value,
+    /// Bytes and hash of each file.
+    files: BTreeMap<String, Sum>,
+}
+
+/// What a file must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Sum {
+    bytes: u64,
+    fnv1a: String,
+}
+
+/// A saved step that was found sound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// Its folder, which is a model's.
+    pub folder: PathBuf,
+    /// All but its tensors.
+    pub state: State,
+}
+
+const STATE: &str = "state.json";
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// The longest state that is read.
+const LONGEST_STATE: u64 = 16 << 20;
+
+/// What belongs to a model beside its tensors; those that are there are copied.
+const COMPANIONS: [&str; 9] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "added_tokens.json",
+];
+
+impl Trainer {
+    /// Saves the model by itself, in Hugging Face's layout, with the configuration and tokenizer of the
+    /// checkpoint that it began with. The folder is there whole or not at all.
+    ///
+    /// # Errors
+    /// Those of the system, and of the device.
+    pub async fn export(
+        &mut self,
+        folder: &Path,
+        began: &Checkpoint,
+        format: Format,
+    ) -> Result<()> {
+        let beside = beside(folder)?;
+        self.write_model(&beside, began, format).await?;
+        into_place(&beside, folder)
+    }
+
+    /// Saves the step in a folder of its own within `run`, and gives that folder.
+    ///
+    /// # Errors
+    /// As [`Trainer::export`].
+    pub async fn save(&mut self, run: &Path, began: &Checkpoint, own: Value) -> Result<PathBuf> {
+        let folder = run.join(format!("step-{:08}", self.steps()));
+        let beside = beside(&folder)?;
+        self.write_model(&beside, began, Format::F32).await?;
+        self.write_moments(&beside.join(OPTIMIZER)).await?;
+        let mut files = BTreeMap::new();
+        for name in [MODEL, OPTIMIZER] {
+            files.insert(name.to_owned(), sum(&beside.join(name))?);
+        }
+        let state = State {
+            step: self.steps(),
+            options: *self.options(),
+            known: self.choices().known.clone(),
+            plan_key: self.choices().key(),
+            run: own,
+            files,
+        };
+        let path = beside.join(STATE);
+        let text =
+            serde_json::to_vec_pretty(&state).map_err(|e| Error::file(&path, e.to_string()))?;
+        unfinished::write(&path, &text).map_err(|e| Error::io(&path, e))?;
+        into_place(&beside, &folder)?;
+        Ok(folder)
+    }
+
+    /// Takes over the moments and the number of a saved step, whose folder the model was loaded from.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the saved step is of another kind of run.
+    pub fn resume(&mut self, saved: &Saved) -> Result<()> {
+        let path = saved.folder.join(OPTIMIZER);
+        let mut tensors = read_safetensors(&path)?;
+        let (moments, engine) = self.moments();
+        for (name, parameter, held) in moments {
+            let wrong = || Error::tensor(&path, name.as_str(), "is not that of this model");
+            let values = tensors.remove(&name).ok_or_else(wrong)?;
+            if values.len() != parameter.count() {
+                return Err(wrong());
+            }
+            parameter.write(engine, held, &values)?;
+        }
+        self.set_step(saved.state.step);
+        Ok(())
+    }
+
+    async fn write_model(
+        &mut self,
+        folder: &Path,
+        began: &Checkpoint,
+        format: Format,
+    ) -> Result<()> {
+        let blueprint = Blueprint::of(began)?;
+        let mut all = HashMap::new();
+        for (part, layer) in self.parts() {
+            all.insert((part, layer), self.read(Held::Value, part, layer).await?);
+        }
+        blueprint.write(&folder.join(MODEL), format, &mut |part, layer| {
+            all.remove(&(part, layer)).ok_or_else(|| {
+                Error::tensor(folder, format!("{part:?}, layer {layer}"), "is not in the model")
+            })
+        })?;
+        let path = began.path().join("config.json");
+        let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        let mut config: Value =
+            serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;
+        for name in ["torch_dtype", "dtype"] {
+            if let Some(word) = config.get_mut(name) {
+                let word_of = if format == Format::F16 { "float16" } else { "float32" };
+                *word = Value::from(word_of);
+            }
+        }
+        let path = folder.join("config.json");
+        let text =
+            serde_json::to_string_pretty(&config).map_err(|e| Error::file(&path, e.to_string()))?;
+        unfinished::write(&path, format!("{text}\n").as_bytes())
+            .map_err(|e| Error::io(&path, e))?;
+        for name in COMPANIONS {
+            let (from, to) = (began.path().join(name), folder.join(name));
+            if from.is_file() {
+                fs::copy(&from, &to).map_err(|e| Error::io(&to, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_moments(&mut self, path: &Path) -> Result<()> {
+        let (mut new, mut values) = (Vec::new(), Vec::new());
+        let (moments, engine) = self.moments();
+        for (name, parameter, held) in moments {
+            let read = parameter.read(engine, held).await?;
+            new.push(NewTensor { name, format: Format::F32, shape: vec![read.len()] });
+            values.push(read);
+        }
+        write_safetensors(path, &new, &[], &mut |index| Ok(std::mem::take(&mut values[index])))
+    }
+}
+
+impl Saved {
+    /// Opens a saved step, and makes sure that its files are what they were when it was saved.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Io`], naming the file at fault.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(STATE);
+        let file = fs::File::open(&path).map_err(|e| Error::io(&path, e))?;
+        let mut text = String::new();
+        file.take(LONGEST_STATE).read_to_string(&mut text).map_err(|e| Error::io(&path, e))?;
+        let state: State = serde_json::from_str(&text)
+            .map_err(|e| Error::file(&path, format!("is no state of a run: {e}")))?;
+        for (name, expected) in &state.files {
+            let path = folder.join(name);
+            if name.contains(['/', '\\']) || sum(&path)? != *expected {
+                return Err(Error::file(path, "is not what was saved: damaged or changed since"));
+            }
+        }
+        Ok(Self { folder: folder.to_owned(), state })
+    }
+
+    /// The last saved step of a run that is sound. Those after it that are not are handed to `damaged`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the run's folder cannot be read.
+    pub fn latest(run: &Path, damaged: &mut dyn FnMut(&Path, Error)) -> Result<Option<Self>> {
+        for folder in steps(run)?.into_iter().rev() {
+            match Self::open(&folder) {
+                Ok(saved) => return Ok(Some(saved)),
+                Err(error) => damaged(&folder, error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes all saved steps of a run but the last `keep`, and what a stopped run left half-written.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn keep_last(run: &Path, keep: usize) -> Result<()> {
+        let steps = steps(run)?;
+        let old = &steps[..steps.len().saturating_sub(keep)];
+        let halves = entries(run)?.into_iter().filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.starts_with("step-") && (name.ends_with(HALF) || name.ends_with(OLD))
+        });
+        for folder in old.iter().cloned().chain(halves) {
+            fs::remove_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a folder's name ends with until it is whole.
+const HALF: &str = ".part";
+
+/// What the name of a folder ends with that is about to be replaced.
+const OLD: &str = ".old";
+
+/// An empty folder beside the place where it will go.
+fn beside(place: &Path) -> Result<PathBuf> {
+    let beside = with_end(place, HALF);
+    if beside.exists() {
+        fs::remove_dir_all(&beside).map_err(|e| Error::io(&beside, e))?;
+    }
+    fs::create_dir_all(&beside).map_err(|e| Error::io(&beside, e))?;
+    Ok(beside)
+}
+
+/// Puts a whole folder in its place. What was there goes only then.
+fn into_place(beside: &Path, place: &Path) -> Result<()> {
+    let old = with_end(place, OLD);
+    if old.exists() {
+        fs::remove_dir_all(&old).map_err(|e| Error::io(&old, e))?;
+    }
+    if place.exists() {
+        fs::rename(place, &old).map_err(|e| Error::io(place, e))?;
+    }
+    fs::rename(beside, place).map_err(|e| Error::io(place, e))?;
+    if old.exists() {
+        fs::remove_dir_all(&old).map_err(|e| Error::io(&old, e))?;
+    }
+    Ok(())
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// The saved steps of a run, in order.
+fn steps(run: &Path) -> Result<Vec<PathBuf>> {
+    let step = |path: &Path| {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix("step-")?.parse::<u64>().ok()
+    };
+    let all = entries(run)?;
+    let mut all: Vec<(u64, PathBuf)> =
+        all.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();
+    all.sort();
+    Ok(all.into_iter().map(|(_, path)| path).collect())
+}
+
+/// What is in a folder; nothing where there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let all = match fs::read_dir(folder) {
+        Ok(all) => all,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io(folder, error)),
+    };
+    all.map(|entry| entry.map(|entry| entry.path()).map_err(|e| Error::io(folder, e))).collect()
+}
+
+/// Bytes and hash of a file.
+fn sum(path: &Path) -> Result<Sum> {
+    let io = |error| Error::io(path, error);
+    let mut file = fs::File::open(path).map_err(io)?;
+    let (mut hash, mut bytes, mut buffer) = (Hash::default(), 0, vec![0; 1 << 20]);
+    loop {
+        let count = file.read(&mut buffer).map_err(io)?;
+        if count == 0 {
+            return Ok(Sum { bytes, fnv1a: format!("{:016x}", hash.value()) });
+        }
+        hash.add(&buffer[..count]);
+        bytes += count as u64;
+    }
+}

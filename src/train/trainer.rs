@@ -1,0 +1,363 @@
+//! A model that learns, a step at a time.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Engine, Plan, shared_places};
+use crate::model::{self, Model, Row, Tape, pieces};
+use crate::ops::Choices;
+use crate::reference::backward::IGNORED;
+use crate::weights::{Checkpoint, Part};
+
+use super::backward::{self, Dropping, Pass};
+use super::loss::{self, Targets};
+use super::options::check;
+use super::parameters::{Held, Parameter, Parameters};
+use super::plan::{Buffers, caches, chunks, record};
+use super::{Optimizer, TrainOptions};
+
+/// Sequences to learn from, one after another: `batch · context` tokens, and what should follow each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Token ids.
+    pub tokens: Vec<u32>,
+    /// The ids of the tokens after them; [`IGNORED`] for those that teach nothing.
+    pub targets: Vec<u32>,
+}
+
+/// What a step found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// How many steps there have been, this one included.
+    pub step: u64,
+    /// The mean of −ln P over the targets, before the step.
+    pub loss: f64,
+    /// The length of all gradients taken together, before it was cut.
+    pub gradient_norm: f64,
+}
+
+/// A model that learns.
+#[derive(Debug)]
+pub struct Trainer {
+    engine: Engine,
+    model: Model,
+    choices: Choices,
+    options: TrainOptions,
+    parameters: Parameters,
+    names: HashMap<(Part, usize), String>,
+    buffers: Buffers,
+    learn: Plan,
+    evaluate: Plan,
+    update: Plan,
+    activations: u64,
+    step: u64,
+}
+
+impl Trainer {
+    /// Makes a loaded model ready to learn: gradients, moments, caches and plans. Its matrices must
+    /// have been loaded as f32; `checkpoint` is where it came from, whose names stand in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for options that cannot be, [`Error::Unsupported`] for a kind of model whose
+    /// derivative is not there, [`Error::Memory`] where the device has no room.
+    pub fn new(
+        mut engine: Engine,
+        model: Model,
+        choices: &Choices,
+        options: TrainOptions,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self> {
+        check(&options, &model.config)?;
+        backward::check(&model.config)?;
+        let TrainOptions { batch, context, .. } = options;
+        let parameters = Parameters::of(&model)?;
+        let moments = matches!(options.optimizer, Optimizer::AdamW { .. });
+        parameters.create(&mut engine, moments)?;
+        let buffers = Buffers::named();
+        buffers.create(&mut engine, batch * context, parameters.partials())?;
+        let positions: Vec<u32> = (0..batch).flat_map(|_| 0..context as u32).collect();
+        Buffers::order(&engine, buffers.positions, &positions)?;
+        let caches = caches(&mut engine, &model, &options)?;
+        model.turn(&mut engine, context)?;
+        let chunks = chunks(&mut engine, &model, batch * context)?;
+
+        let dropping = Dropping { probability: options.dropout, draw: buffers.draw };
+        let pass = Pass {
+            model: &model,
+            gradients: &parameters.gradients,
+            caches: &caches,
+            rows: buffers.rows,
+            tokens: buffers.tokens,
+            positions: buffers.positions,
+            length: context,
+            dropout: (options.dropout > 0.0).then_some(dropping),
+        };
+        let learn = record(choices, &pass, &chunks, buffers.targets, batch * context)?;
+        let mut tape = Tape::new(choices);
+        let x = model::forward(&mut tape, &model, &caches, buffers.rows, batch * context)?;
+        loss::loss(&mut tape, &model, None, x, &chunks, buffers.targets)?;
+        let evaluate = tape.finish().0;
+        let mut tape = Tape::new(choices);
+        let (partials, settings, clip) = (buffers.partials, buffers.settings, buffers.clip);
+        parameters.update(&mut tape, options.optimizer, partials, settings, clip)?;
+        let update = tape.finish().0;
+
+        let activations = shared_places(&[&learn, &evaluate, &update]).iter().sum();
+        // Backwards it is twice the work of forwards.
+        let forward = pieces(&model.config, batch * context);
+        let learn = engine.prepare(&learn)?.in_pieces(3 * forward);
+        let evaluate = engine.prepare(&evaluate)?.in_pieces(forward);
+        let update = engine.prepare(&update)?;
+        let names = names(&parameters, checkpoint)?;
+        Ok(Self {
+            engine,
+            model,
+            choices: choices.clone(),
+            options,
+            parameters,
+            names,
+            buffers,
+            learn,
+            evaluate,
+            update,
+            activations,
+            step: 0,
+        })
+    }
+
+    /// Learns from some batches as from one: adds up their gradients, then moves every parameter, at
+    /// this learning rate.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for batches of another size or with tokens that the model does not have,
+    /// [`Error::Diverged`] where the loss or a gradient is no number any more (nothing has moved
+    /// then), [`Error::Device`] if the device fails.
+    pub async fn step(&mut self, batches: &[Batch], rate: f64) -> Result<Step> {
+        let loss = self.add_gradients(batches).await?;
+        let gradient_norm = self.update(rate, loss).await?;
+        Ok(Step { step: self.step, loss, gradient_norm })
+    }
+
+    /// The second half of a step: moves every parameter, at this learning rate, by the gradients that
+    /// were added up, and forgets these. Gives their length before it was cut.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`]; `loss` is told where it diverged.
+    pub async fn update(&mut self, rate: f64, loss: f64) -> Result<f64> {
+        self.write_settings(rate)?;
+        let clip = (self.buffers.clip, 0, 16);
+        let readback = self.engine.submit(&[(&self.update, 0)], &[clip])?;
+        let mut found = [0.0_f32; 4];
+        if let Some(readback) = readback {
+            let bytes = self.engine.finish(readback).await?;
+            bytemuck::cast_slice_mut(&mut found).copy_from_slice(&bytes);
+        }
+        let [_, gradient_norm, fine, _] = found;
+        if fine != 1.0 || !loss.is_finite() {
+            return Err(self.diverged(loss).await);
+        }
+        self.step += 1;
+        Ok(f64::from(gradient_norm))
+    }
+
+    /// The first half of a step: adds the gradients of the mean loss over all targets of some batches
+    /// to what is there, and gives that loss.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn add_gradients(&mut self, batches: &[Batch]) -> Result<f64> {
+        let counts = batches.iter().map(|batch| self.counted(batch));
+        let counted: usize = counts.sum::<Result<usize>>()?;
+        if counted == 0 {
+            return Err(Error::Input("a step without a single target".to_owned()));
+        }
+        let (mut sum, count) = (0.0, batches.len() as u64);
+        for (batch, index) in batches.iter().zip(0..) {
+            let draw = (self.step * count + index) as u32;
+            let seed = self.options.seed;
+            let draw = [seed as u32, (seed >> 32) as u32, draw, 0];
+            self.engine.write(self.buffers.draw, 0, bytemuck::cast_slice(&draw))?;
+            Buffers::order(&self.engine, self.buffers.tokens, &batch.tokens)?;
+            sum += self.run(batch, counted, true).await?;
+        }
+        Ok(sum / counted as f64)
+    }
+
+    /// The mean of −ln P over the targets of some batches, without learning anything.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn evaluate(&mut self, batches: &[Batch]) -> Result<f64> {
+        let (mut sum, mut counted) = (0.0, 0);
+        for batch in batches {
+            let count = self.counted(batch)?;
+            sum += self.run(batch, count.max(1), false).await?;
+            counted += count;
+        }
+        Ok(sum / counted as f64)
+    }
+
+    /// The sum of the losses of a batch.
+    async fn run(&mut self, batch: &Batch, counted: usize, learn: bool) -> Result<f64> {
+        let context = self.options.context;
+        let row = |(i, &token): (usize, &u32)| Row {
+            token,
+            position: (i % context) as u32,
+            sequence: (i / context) as u32,
+            step: 0,
+        };
+        let rows: Vec<Row> = batch.tokens.iter().enumerate().map(row).collect();
+        let Targets { targets, losses, share } = self.buffers.targets;
+        self.engine.write(self.buffers.rows, 0, bytemuck::cast_slice(&rows))?;
+        self.engine.write(targets, 0, bytemuck::cast_slice(&batch.targets))?;
+        self.engine.write(share, 0, bytemuck::bytes_of(&(1.0 / counted as f32)))?;
+        let plan = if learn { &self.learn } else { &self.evaluate };
+        let read = (losses, 0, rows.len() as u64 * 4);
+        let readback = self.engine.submit(&[(plan, context as u32)], &[read])?;
+        let Some(readback) = readback else { return Ok(0.0) };
+        let bytes = self.engine.finish(readback).await?;
+        let losses: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        Ok(losses.into_iter().map(f64::from).sum())
+    }
+
+    /// How many targets of a batch count.
+    fn counted(&self, batch: &Batch) -> Result<usize> {
+        let TrainOptions { batch: sequences, context, .. } = self.options;
+        let wanted = sequences * context;
+        if batch.tokens.len() != wanted || batch.targets.len() != wanted {
+            return Err(Error::Input(format!(
+                "a batch of {} tokens and {} targets, not {sequences} sequences of {context}",
+                batch.tokens.len(),
+                batch.targets.len()
+            )));
+        }
+        let vocab = self.model.config.vocab;
+        let counts = batch.targets.iter().filter(|target| **target != IGNORED);
+        let mut ids = batch.tokens.iter().chain(counts.clone());
+        match ids.find(|id| **id as usize >= vocab) {
+            Some(id) => {
+                Err(Error::Input(format!("token {id} is outside the vocabulary of {vocab}")))
+            }
+            None => Ok(counts.count()),
+        }
+    }
+
+    fn write_settings(&self, rate: f64) -> Result<()> {
+        let TrainOptions { optimizer, clip, .. } = self.options;
+        let (betas, eps, decay) = match optimizer {
+            Optimizer::AdamW { betas, eps, decay } => (betas, eps, decay),
+            Optimizer::Sgd => ([0.0; 2], 0.0, 0.0),
+        };
+        // Powers in f64: from an exponent of its own on, the correction is 1 in any case.
+        let power = i32::try_from(self.step + 1).unwrap_or(i32::MAX);
+        let corrected = betas.map(|beta| 1.0 - beta.powi(power));
+        let all = [rate, betas[0], betas[1], eps, decay, corrected[0], corrected[1], clip];
+        let all = all.map(|value| value as f32);
+        self.engine.write(self.buffers.settings, 0, bytemuck::cast_slice(&all))
+    }
+
+    /// What is said where numbers are no numbers any more: the first tensor at fault.
+    async fn diverged(&mut self, loss: f64) -> Error {
+        let step = self.step + 1;
+        for parameter in &self.parameters.all {
+            match parameter.read(&mut self.engine, Held::Gradient).await {
+                Err(error) => return error,
+                Ok(values) if values.iter().all(|value| value.is_finite()) => {}
+                Ok(_) => {
+                    let name = self.names.get(&(parameter.parts[0], parameter.layer));
+                    let tensor = name.cloned().unwrap_or_default();
+                    return Error::Diverged { step, loss, tensor: Some(tensor) };
+                }
+            }
+        }
+        Error::Diverged { step, loss, tensor: None }
+    }
+
+    /// What is held of one part of the function, row after row as [`Checkpoint::matrix`] gives it;
+    /// `layer` is ignored for the parts outside the layers.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the model has no such part, [`Error::Device`] if the device fails.
+    pub async fn read(&mut self, held: Held, part: Part, layer: usize) -> Result<Vec<f32>> {
+        let layer = if part.in_layer() { layer } else { 0 };
+        self.parameters.read(&mut self.engine, held, part, layer, &self.model.config).await
+    }
+
+    /// The parts of the function that are learned, with their layers.
+    pub fn parts(&self) -> Vec<(Part, usize)> {
+        let parts = |p: &Parameter| p.parts.iter().map(|part| (*part, p.layer)).collect::<Vec<_>>();
+        self.parameters.all.iter().flat_map(parts).collect()
+    }
+
+    /// The moments of each parameter, by the names under which they are saved, and what holds them.
+    pub(super) fn moments(&mut self) -> (Vec<(String, &Parameter, Held)>, &mut Engine) {
+        let Self { parameters, names, options, engine, .. } = self;
+        let kinds: &[(&str, Held)] = match options.optimizer {
+            Optimizer::AdamW { .. } => &[("mean", Held::Mean), ("square", Held::Square)],
+            Optimizer::Sgd => &[],
+        };
+        let mut all = Vec::new();
+        for parameter in &parameters.all {
+            let name = names.get(&(parameter.parts[0], parameter.layer));
+            for (kind, held) in kinds {
+                all.push((format!("{kind}.{}", name.map_or("", |name| name)), parameter, *held));
+            }
+        }
+        (all, engine)
+    }
+
+    pub(super) fn set_step(&mut self, step: u64) {
+        self.step = step;
+    }
+
+    /// Steps so far.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// The model as it is by now.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The variants that run.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// What the run is like.
+    pub fn options(&self) -> &TrainOptions {
+        &self.options
+    }
+
+    /// The engine, for its device and counters.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Bytes on the device: of parameters with their gradients and moments, and of activations.
+    pub fn bytes(&self) -> [u64; 2] {
+        let moments = matches!(self.options.optimizer, Optimizer::AdamW { .. });
+        let copies = if moments { 4 } else { 2 };
+        [copies * self.parameters.bytes(), self.activations]
+    }
+}
+
+/// What the files call each parameter.
+fn names(
+    parameters: &Parameters,
+    checkpoint: &Checkpoint,
+) -> Result<HashMap<(Part, usize), String>> {
+    let mut names = HashMap::new();
+    for parameter in &parameters.all {
+        let mut all: Vec<String> = Vec::new();
+        for &part in parameter.parts {
+            let name = checkpoint.matrix(part, parameter.layer)?.name;
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        names.insert((parameter.parts[0], parameter.layer), all.join(", "));
+    }
+    Ok(names)
+}

@@ -1,0 +1,131 @@
+//! A model to be written: what its files are called and how they lie, without any numbers.
+
+use std::path::Path;
+
+use super::layout::Layout;
+use super::names::Names;
+use super::parts::{Cut, Part};
+use super::write::{NewTensor, write_safetensors};
+use super::{Checkpoint, folder};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::names::Format;
+
+/// The tensors that a model's file has in Hugging Face's layout.
+#[derive(Debug)]
+pub struct Blueprint {
+    config: Config,
+    tensors: Vec<Planned>,
+}
+
+/// One tensor of the file, and the parts that lie in it.
+#[derive(Debug)]
+struct Planned {
+    name: String,
+    shape: Vec<usize>,
+    parts: Vec<(Part, usize, Layout)>,
+}
+
+impl Blueprint {
+    /// The model that a config.json describes.
+    ///
+    /// # Errors
+    /// Those of reading the file, and of a kind of model that is not supported.
+    pub fn from_config(path: &Path) -> Result<Self> {
+        let (config, names) = folder::config(path)?;
+        let prefix = names.prefixes.first().copied().unwrap_or_default();
+        let chosen = |part, layer| names.find(part, layer, prefix).next();
+        Self::new(config, chosen, path)
+    }
+
+    /// The same model as a checkpoint, with its names.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a GGUF file, which is another layout.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
+        if checkpoint.gguf.is_some() {
+            return Err(Error::unsupported(
+                format!("writing {} as Hugging Face's layout", checkpoint.path.display()),
+                "folders with config.json and safetensors",
+            ));
+        }
+        let names: &Names = checkpoint.names;
+        let chosen = |part, layer| {
+            let mut known = names.find(part, layer, checkpoint.prefix);
+            known.find(|(name, _)| checkpoint.entries.contains_key(name))
+        };
+        Self::new(checkpoint.config.clone(), chosen, &checkpoint.path)
+    }
+
+    fn new(
+        config: Config,
+        chosen: impl Fn(Part, usize) -> Option<(String, Cut)>,
+        path: &Path,
+    ) -> Result<Self> {
+        let mut tensors: Vec<Planned> = Vec::new();
+        for part in Part::ALL.into_iter().filter(|part| part.belongs_to(&config)) {
+            for layer in 0..if part.in_layer() { config.layers } else { 1 } {
+                let (name, cut) = chosen(part, layer).ok_or_else(|| {
+                    Error::tensor(path, format!("{part:?}, layer {layer}"), "has no name")
+                })?;
+                let layout = Layout::of(part, cut, &config);
+                match tensors.iter_mut().find(|tensor| tensor.name == name) {
+                    Some(tensor) => tensor.parts.push((part, layer, layout)),
+                    None => tensors.push(Planned {
+                        name,
+                        shape: layout.in_file.clone(),
+                        parts: vec![(part, layer, layout)],
+                    }),
+                }
+            }
+        }
+        Ok(Self { config, tensors })
+    }
+
+    /// The model's sizes and kinds.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How many values the model has.
+    pub fn values(&self) -> usize {
+        self.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Writes the model's file, in f32 or f16: it is there whole or not at all. `values` gives each part
+    /// of the function as [`Matrix::values`](super::Matrix::values) would.
+    ///
+    /// # Errors
+    /// Those of `values`, of the system, and [`Error::Unsupported`] for another format.
+    pub fn write(
+        &self,
+        path: &Path,
+        format: Format,
+        values: &mut dyn FnMut(Part, usize) -> Result<Vec<f32>>,
+    ) -> Result<()> {
+        let new = |tensor: &Planned| NewTensor {
+            name: tensor.name.clone(),
+            format,
+            shape: tensor.shape.clone(),
+        };
+        let all: Vec<NewTensor> = self.tensors.iter().map(new).collect();
+        // Readers of other programs ask for this word.
+        let metadata = [("format".to_owned(), "pt".to_owned())];
+        write_safetensors(path, &all, &metadata, &mut |index| {
+            let tensor = &self.tensors[index];
+            let mut all = vec![0.0; tensor.shape.iter().product()];
+            for (part, layer, layout) in &tensor.parts {
+                let values = values(*part, *layer)?;
+                if values.len() != layout.rows * layout.columns {
+                    return Err(Error::tensor(
+                        path,
+                        tensor.name.as_str(),
+                        format!("{} values for its {part:?}", values.len()),
+                    ));
+                }
+                layout.scatter(&values, &mut all);
+            }
+            Ok(all)
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! Whole models that learn, against what `PyTorch` says of the same steps.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use pellucid::gpu::{AdapterChoice, Engine, Gpu};
+use pellucid::model::{LoadOptions, Model};
+use pellucid::names::Format;
+use pellucid::ops::Choices;
+use pellucid::train::{Batch, Held, Optimizer, TrainOptions, Trainer};
+use pellucid::weights::{Blueprint, Checkpoint, read_safetensors};
+use serde_json::Value;
+
+use super::{folder, ids};
+
+/// Relative errors that sums in f32 may leave.
+const LOSS: f64 = 1e-4;
+const GRADIENT: f64 = 1e-3;
+
+pub(super) fn trainer(checkpoint: &Checkpoint, options: TrainOptions) -> Trainer {
+    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
+    let choices = Choices::defaults(gpu.caps());
+    let mut engine = Engine::new(gpu);
+    let load = LoadOptions { quantize: Some(Format::F32) };
+    let model = Model::load(&mut engine, checkpoint, load, &mut |_, _| {}).unwrap();
+    Trainer::new(engine, model, &choices, options, checkpoint).unwrap()
+}
+
+fn goldens() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/training");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+    paths.sort();
+    assert!(paths.len() >= 7, "the goldens of training are missing");
+    let read = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        (name, serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn options(golden: &Value) -> TrainOptions {
+    let number = |name: &str| golden[name].as_f64().unwrap();
+    let betas = [0, 1].map(|i| golden["betas"][i].as_f64().unwrap());
+    TrainOptions {
+        batch: golden["batch"].as_u64().unwrap() as usize,
+        context: golden["context"].as_u64().unwrap() as usize,
+        optimizer: Optimizer::AdamW { betas, eps: number("eps"), decay: number("decay") },
+        clip: number("clip"),
+        dropout: 0.0,
+        seed: 0,
+    }
+}
+
+fn batches(step: &Value) -> Vec<Batch> {
+    let batch = |b: &Value| Batch { tokens: ids(&b["tokens"]), targets: ids(&b["targets"]) };
+    step.as_array().unwrap().iter().map(batch).collect()
+}
+
+/// What is held of every tensor, by the name that the model's file has for it.
+fn by_name(
+    trainer: &mut Trainer,
+    checkpoint: &Checkpoint,
+    held: Held,
+) -> HashMap<String, Vec<f32>> {
+    let file = tempfile();
+    Blueprint::of(checkpoint)
+        .unwrap()
+        .write(&file, Format::F32, &mut |part, layer| {
+            pollster::block_on(trainer.read(held, part, layer))
+        })
+        .unwrap();
+    let all = read_safetensors(&file).unwrap();
+    std::fs::remove_file(file).unwrap();
+    all
+}
+
+fn tempfile() -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("pellucid-{}-{number}.safetensors", std::process::id()))
+}
+
+/// The tensors whose gradients are not `PyTorch`'s.
+fn unlike(found: &HashMap<String, Vec<f32>>, golden: &Value) -> Vec<String> {
+    let golden = golden.as_object().unwrap();
+    assert_eq!(found.len(), golden.len(), "other tensors");
+    let mut wrong = Vec::new();
+    for (tensor, golden) in golden {
+        let gradient = &found[tensor];
+        let number = |value: &Value| value.as_f64().unwrap();
+        let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let expected = number(&golden["norm"]);
+        let mut worst = (norm - expected).abs();
+        for pair in golden["values"].as_array().unwrap() {
+            let at = pair[0].as_u64().unwrap() as usize;
+            worst = worst.max((f64::from(gradient[at]) - number(&pair[1])).abs());
+        }
+        // A bias of keys gets nothing, but for rounding.
+        if worst.is_nan() || worst > GRADIENT * expected + 1e-6 {
+            wrong.push(format!("the gradient of {tensor} by {worst:.1e} of {expected:.1e}"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn gradients_and_ten_steps_are_pytorchs() {
+    let mut failed = Vec::new();
+    for (name, golden) in goldens() {
+        let checkpoint = Checkpoint::open(&folder().join(&name)).unwrap();
+        let mut trainer = trainer(&checkpoint, options(&golden));
+        let rate = golden["rate"].as_f64().unwrap();
+        let mut worst = [0.0_f64; 2];
+        for (index, step) in golden["batches"].as_array().unwrap().iter().enumerate() {
+            let loss = pollster::block_on(trainer.add_gradients(&batches(step))).unwrap();
+            if index == 0 {
+                let gradients = by_name(&mut trainer, &checkpoint, Held::Gradient);
+                let wrong = unlike(&gradients, &golden["gradients"]);
+                failed.extend(wrong.into_iter().map(|wrong| format!("{name}: {wrong}")));
+            }
+            let norm = pollster::block_on(trainer.update(rate, loss)).unwrap();
+            let golden = ["losses", "norms"].map(|key| golden[key][index].as_f64().unwrap());
+            for ((worst, golden), found) in worst.iter_mut().zip(golden).zip([loss, norm]) {
+                *worst = worst.max((found - golden).abs() / golden);
+            }
+        }
+        println!("{name}: losses off by {:.1e}, norms by {:.1e}", worst[0], worst[1]);
+        // A loss that is no number has stopped the run before.
+        if worst[0] > LOSS || worst[1] > GRADIENT {
+            failed.push(format!("{name}: losses and norms by {worst:?}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
