@@ -15,6 +15,7 @@ mod score;
 mod share;
 mod tokenize;
 mod tokenizer;
+mod train;
 mod tune;
 
 use std::io::Write;
@@ -49,6 +50,8 @@ enum Command {
     Adapters(adapters::Adapters),
     /// Tells whether a GPU calculates rightly
     Doctor(doctor::Doctor),
+    /// Trains a model on text
+    Train(Box<train::Train>),
     /// Finds the fastest variants for a GPU and a model
     Tune(tune::Tune),
     /// Measures the speed of a model, and of the GPU it runs on
@@ -83,6 +86,11 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Tokenizer(command) => command.run()?,
         Command::Adapters(command) => command.run().await?,
         Command::Doctor(command) => command.run().await?,
+        Command::Train(command) => {
+            if !command.run().await? {
+                return Ok(ExitCode::from(interrupt::EXIT_CODE));
+            }
+        }
         Command::Tune(command) => command.run().await?,
         Command::Bench(command) => command.run().await?,
     }

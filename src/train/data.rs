@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::reference::backward::IGNORED;
 use crate::reference::noise;
+use crate::weights::Hash;
 
 use super::{Batch, TrainOptions};
 
@@ -35,6 +36,16 @@ impl Data {
         let first = tokens.len() - (tokens.len() as f64 * share).round() as usize;
         let valid = tokens.split_off(first);
         Ok(Self { train: tokens, valid })
+    }
+
+    /// A name for the tokens, in hexadecimal: a run that goes on must go on with the same.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Hash::default();
+        for tokens in [&self.train, &self.valid] {
+            hash.add(&(tokens.len() as u64).to_le_bytes());
+            hash.add(bytemuck::cast_slice(tokens));
+        }
+        format!("{:016x}", hash.value())
     }
 
     /// Fails for fewer tokens than one sequence needs, and for those that a model does not have.

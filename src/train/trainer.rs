@@ -50,6 +50,7 @@ pub struct Trainer {
     evaluate: Plan,
     update: Plan,
     activations: u64,
+    largest: u64,
     step: u64,
 }
 
@@ -102,7 +103,7 @@ impl Trainer {
         parameters.update(&mut tape, options.optimizer, partials, settings, clip)?;
         let update = tape.finish().0;
 
-        let activations = shared_places(&[&learn, &evaluate, &update]).iter().sum();
+        let places = shared_places(&[&learn, &evaluate, &update]);
         // Backwards it is twice the work of forwards.
         let forward = pieces(&model.config, batch * context);
         let learn = engine.prepare(&learn)?.in_pieces(3 * forward);
@@ -120,7 +121,8 @@ impl Trainer {
             learn,
             evaluate,
             update,
-            activations,
+            activations: places.iter().sum(),
+            largest: places.iter().copied().max().unwrap_or(0),
             step: 0,
         })
     }
@@ -333,6 +335,16 @@ impl Trainer {
     /// The engine, for its device and counters.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// How many values are learned.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.all.iter().map(Parameter::count).sum()
+    }
+
+    /// The bytes of the largest buffer that holds activations.
+    pub fn largest_buffer(&self) -> u64 {
+        self.largest
     }
 
     /// Bytes on the device: of parameters with their gradients and moments, and of activations.

@@ -1,0 +1,99 @@
+//! What a run begins with: a model, and the tokens that it learns from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pellucid::text::{self, Encode, Kind, Tokenizer, Training};
+use pellucid::train::{Data, Saved, new_model, read_tokens};
+use pellucid::weights::Checkpoint;
+use pellucid::{Error, Result, unfinished};
+
+use super::settings::Settings;
+use crate::hub::{self, Wanted};
+use crate::output;
+
+/// A model and its data.
+pub(super) struct Material {
+    /// The model that the run begins, or began, with.
+    pub(super) began: Checkpoint,
+    pub(super) data: Data,
+    /// The hash of all tokens.
+    pub(super) hash: String,
+}
+
+/// The name of the token that most tokenizers end a text with.
+const END: &str = "<|endoftext|>";
+
+impl Material {
+    /// Finds or makes the model, and reads the data.
+    pub(super) fn prepare(
+        settings: &Settings,
+        output: &Path,
+        saved: Option<&Saved>,
+    ) -> Result<Self> {
+        if settings.data.is_empty() {
+            return Err(Error::Input("which FILEs to learn from?".to_owned()));
+        }
+        let began = match (saved, &settings.from) {
+            (Some(saved), _) => Checkpoint::open(&saved.folder)?,
+            (None, Some(from)) => Checkpoint::open(&hub::resolve(from, Wanted::Model)?)?,
+            (None, None) => new(settings, &output.join("new"))?,
+        };
+        let tokenizer = began.tokenizer()?;
+        let tokens = |path: &PathBuf| read(path, tokenizer.as_ref());
+        let all = settings.data.iter().map(tokens).collect::<Result<Vec<_>>>()?.concat();
+        let data = match &settings.valid {
+            Some(path) => Data { train: all, valid: tokens(path)? },
+            None => Data::split(all, settings.valid_share.unwrap_or(0.1))?,
+        };
+        output::note(&format!(
+            "{} tokens to learn from, {} to judge by",
+            indicatif::HumanCount(data.train.len() as u64),
+            indicatif::HumanCount(data.valid.len() as u64)
+        ));
+        let hash = data.fingerprint();
+        Ok(Self { began, data, hash })
+    }
+}
+
+/// Makes a new model in a folder, with its tokenizer.
+fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
+    let path = folder.join("tokenizer.json");
+    let text = match &settings.tokenizer {
+        Some(path) => fs::read_to_string(path).map_err(|error| Error::io(path, error))?,
+        None => {
+            let files: Vec<PathBuf> =
+                settings.data.iter().chain(&settings.valid).cloned().collect();
+            if let Some(path) = files.iter().find(|path| is_tokens(path)) {
+                return Err(Error::Input(format!(
+                    "{} holds tokens: which --tokenizer made them?",
+                    path.display()
+                )));
+            }
+            let training = Training { kind: Kind::Characters, special: Vec::new() };
+            text::train(&files, &training, &mut |_| {})?
+        }
+    };
+    unfinished::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))?;
+    let tokenizer = Tokenizer::from_json(&path)?;
+    let sizes = settings.sizes(tokenizer.vocab_size())?;
+    new_model(folder, &sizes.config(tokenizer.id(END)), settings.seed.unwrap_or(0))?;
+    Checkpoint::open(folder)
+}
+
+fn is_tokens(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "bin")
+}
+
+/// The tokens of a file of text or of tokens.
+fn read(path: &Path, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
+    if is_tokens(path) {
+        return read_tokens(path);
+    }
+    let tokenizer = tokenizer.ok_or_else(|| {
+        Error::file(path, "is text, and the model has no tokenizer; give tokens in a .bin file")
+    })?;
+    let text = crate::options::file(path)?;
+    let options = Encode { bos: text::Bos::Never, ..Encode::default() };
+    tokenizer.encode(&text, options).map_err(|error| Error::file(path, error.to_string()))
+}
