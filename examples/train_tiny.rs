@@ -43,7 +43,7 @@ fn main() -> pellucid::Result<()> {
     for step in 0..schedule.steps {
         let batches = data.batches(&options, step, 1);
         let found = pollster::block_on(trainer.step(&batches, schedule.rate(step)))?;
-        if found.step % 20 == 0 {
+        if found.step.is_multiple_of(20) {
             println!("step {:3}  loss {:.3}", found.step, found.loss);
         }
     }

@@ -6,6 +6,8 @@ mod edits;
 mod generate;
 #[path = "conformance/hooks.rs"]
 mod hooks;
+#[path = "conformance/learn.rs"]
+mod learn;
 #[path = "conformance/saved.rs"]
 mod saved;
 #[path = "conformance/train.rs"]

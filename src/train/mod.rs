@@ -7,6 +7,7 @@
 
 mod backward;
 mod data;
+mod frame;
 mod init;
 mod loss;
 mod options;
@@ -17,6 +18,7 @@ mod state;
 mod trainer;
 
 pub use data::{Data, read_tokens};
+pub use frame::Frame;
 pub use init::{Family, Sizes, new_model};
 pub use options::{Optimizer, TrainOptions};
 pub use parameters::Held;

@@ -16,8 +16,9 @@ use crate::error::{Error, Result};
 use crate::names::Format;
 use crate::ops::Known;
 use crate::unfinished;
-use crate::weights::{Blueprint, Checkpoint, Hash, NewTensor, read_safetensors, write_safetensors};
+use crate::weights::{Hash, NewTensor, read_safetensors, write_safetensors};
 
+use super::frame::Frame;
 use super::parameters::Held;
 use super::{TrainOptions, Trainer};
 
@@ -61,33 +62,15 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 /// The longest state that is read.
 const LONGEST_STATE: u64 = 16 << 20;
 
-/// What belongs to a model beside its tensors; those that are there are copied.
-const COMPANIONS: [&str; 9] = [
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "chat_template.jinja",
-    "added_tokens.json",
-];
-
 impl Trainer {
-    /// Saves the model by itself, in Hugging Face's layout, with the configuration and tokenizer of the
-    /// checkpoint that it began with. The folder is there whole or not at all.
+    /// Saves the model by itself, in Hugging Face's layout, in the frame of the one that it began with.
+    /// The folder is there whole or not at all.
     ///
     /// # Errors
     /// Those of the system, and of the device.
-    pub async fn export(
-        &mut self,
-        folder: &Path,
-        began: &Checkpoint,
-        format: Format,
-    ) -> Result<()> {
+    pub async fn export(&mut self, folder: &Path, frame: &Frame, format: Format) -> Result<()> {
         let beside = beside(folder)?;
-        self.write_model(&beside, began, format).await?;
+        self.write_model(&beside, frame, format).await?;
         into_place(&beside, folder)
     }
 
@@ -95,10 +78,10 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::export`].
-    pub async fn save(&mut self, run: &Path, began: &Checkpoint, own: Value) -> Result<PathBuf> {
+    pub async fn save(&mut self, run: &Path, frame: &Frame, own: Value) -> Result<PathBuf> {
         let folder = run.join(format!("step-{:08}", self.steps()));
         let beside = beside(&folder)?;
-        self.write_model(&beside, began, Format::F32).await?;
+        self.write_model(&beside, frame, Format::F32).await?;
         self.write_moments(&beside.join(OPTIMIZER)).await?;
         let mut files = BTreeMap::new();
         for name in [MODEL, OPTIMIZER] {
@@ -140,44 +123,17 @@ impl Trainer {
         Ok(())
     }
 
-    async fn write_model(
-        &mut self,
-        folder: &Path,
-        began: &Checkpoint,
-        format: Format,
-    ) -> Result<()> {
-        let blueprint = Blueprint::of(began)?;
+    async fn write_model(&mut self, folder: &Path, frame: &Frame, format: Format) -> Result<()> {
         let mut all = HashMap::new();
         for (part, layer) in self.parts() {
             all.insert((part, layer), self.read(Held::Value, part, layer).await?);
         }
-        blueprint.write(&folder.join(MODEL), format, &mut |part, layer| {
+        frame.blueprint.write(&folder.join(MODEL), format, &mut |part, layer| {
             all.remove(&(part, layer)).ok_or_else(|| {
                 Error::tensor(folder, format!("{part:?}, layer {layer}"), "is not in the model")
             })
         })?;
-        let path = began.path().join("config.json");
-        let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-        let mut config: Value =
-            serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;
-        for name in ["torch_dtype", "dtype"] {
-            if let Some(word) = config.get_mut(name) {
-                let word_of = if format == Format::F16 { "float16" } else { "float32" };
-                *word = Value::from(word_of);
-            }
-        }
-        let path = folder.join("config.json");
-        let text =
-            serde_json::to_string_pretty(&config).map_err(|e| Error::file(&path, e.to_string()))?;
-        unfinished::write(&path, format!("{text}\n").as_bytes())
-            .map_err(|e| Error::io(&path, e))?;
-        for name in COMPANIONS {
-            let (from, to) = (began.path().join(name), folder.join(name));
-            if from.is_file() {
-                fs::copy(&from, &to).map_err(|e| Error::io(&to, e))?;
-            }
-        }
-        Ok(())
+        frame.write(folder, format)
     }
 
     async fn write_moments(&mut self, path: &Path) -> Result<()> {

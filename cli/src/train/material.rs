@@ -76,6 +76,9 @@ fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
     };
     unfinished::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))?;
     let tokenizer = Tokenizer::from_json(&path)?;
+    if tokenizer.vocab_size() == 0 {
+        return Err(Error::Input("the data holds no text to learn from".to_owned()));
+    }
     let sizes = settings.sizes(tokenizer.vocab_size())?;
     new_model(folder, &sizes.config(tokenizer.id(END)), settings.seed.unwrap_or(0))?;
     Checkpoint::open(folder)

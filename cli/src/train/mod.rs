@@ -16,7 +16,7 @@ use pellucid::model::{LoadOptions, Model};
 use pellucid::names::{Format, Sampling};
 use pellucid::ops::{Choices, Known};
 use pellucid::text::Encode;
-use pellucid::train::{Batch, Data, Saved, Schedule, Step, TrainOptions, Trainer};
+use pellucid::train::{Batch, Data, Frame, Saved, Schedule, Step, TrainOptions, Trainer};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -86,8 +86,10 @@ struct Run<'a> {
     settings: Settings,
     schedule: Schedule,
     options: TrainOptions,
-    /// The model that the run began with.
-    began: Checkpoint,
+    /// What stands around the model's tensors.
+    frame: Frame,
+    /// The model's own context.
+    context: usize,
     data: Data,
     hash: String,
     trainer: Trainer,
@@ -145,7 +147,8 @@ impl Train {
             settings,
             schedule,
             options,
-            began,
+            frame: Frame::of(&began)?,
+            context: own_context,
             data,
             hash,
             trainer,
@@ -244,11 +247,11 @@ impl Run<'_> {
         let mut away = 0.0;
         while self.trainer.steps() < self.schedule.steps && !stretch.is_over() {
             let step = self.trainer.steps();
-            let began = Instant::now();
+            let begun = Instant::now();
             let rate = self.schedule.rate(step);
             let batches = self.data.batches(&self.options, step, accumulate);
             let found = self.trainer.step(&batches, rate).await?;
-            let seconds = began.elapsed().as_secs_f64();
+            let seconds = begun.elapsed().as_secs_f64();
             last = Some(found);
             self.record.add(Line {
                 step: found.step,
@@ -281,7 +284,7 @@ impl Run<'_> {
         drop(stretch);
         let folder = self.train.output.join("model");
         if judges.is_empty() && !interrupted {
-            self.trainer.export(&folder, &self.began, Format::F32).await?;
+            self.trainer.export(&folder, &self.frame, Format::F32).await?;
         }
         self.record.draw()?;
         let done = last.map_or(0.0, |last| (last.step - first) as f64);
@@ -318,7 +321,7 @@ impl Run<'_> {
         })?;
         if self.best.is_none_or(|(_, best)| loss < best) {
             let folder = self.train.output.join("model");
-            self.trainer.export(&folder, &self.began, Format::F32).await?;
+            self.trainer.export(&folder, &self.frame, Format::F32).await?;
             self.best = Some((step, loss));
         }
         self.record.draw()?;
@@ -334,7 +337,7 @@ impl Run<'_> {
         let own = Own { settings: self.settings.clone(), data: self.hash.clone() };
         let own = serde_json::to_value(own)
             .map_err(|error| Error::file(&self.train.output, error.to_string()))?;
-        let folder = self.trainer.save(&self.train.output, &self.began, own).await?;
+        let folder = self.trainer.save(&self.train.output, &self.frame, own).await?;
         Saved::keep_last(&self.train.output, self.train.keep.max(1))?;
         if let Some(prompt) = &self.settings.sample {
             let text = self.speak(&folder, prompt).await?;
@@ -358,7 +361,7 @@ impl Run<'_> {
         let ids = llm.encode(prompt, Encode::default())?;
         let sampling =
             Sampling { temperature: 0.8, seed: self.options.seed, ..Sampling::default() };
-        let room = self.began.config().context.saturating_sub(ids.len());
+        let room = self.context.saturating_sub(ids.len());
         let request = Request { max_new_tokens: room.min(120), sampling, ..Request::default() };
         let (generation, _) = llm.generate(&ids, &request, &mut |_| {}).await?;
         Ok(generation.text.unwrap_or_else(|| format!("{:?}", generation.tokens)))

@@ -10,6 +10,7 @@ mod hub;
 mod interrupt;
 mod text;
 mod tokenizer;
+mod train;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

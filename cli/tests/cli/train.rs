@@ -1,0 +1,144 @@
+//! Training as users do it, on the machine's adapter: runs that end, that are killed, that go on.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{failure, json, model, pellucid, stderr};
+
+const TEXT: &str =
+    "to be, or not to be, that is the question: whether 'tis nobler in the mind to suffer\n";
+
+/// A small run on a text, in folders of its own.
+struct Run(tempfile::TempDir);
+
+impl Run {
+    fn new() -> Self {
+        let run = Self(tempfile::tempdir().unwrap());
+        std::fs::write(run.place("text"), TEXT.repeat(12)).unwrap();
+        run
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, output: &str, options: &[&str]) -> std::process::Command {
+        let mut command = pellucid(&["train", "--json"]);
+        command.arg(self.place("text")).arg("--output").arg(self.place(output)).args(options);
+        command
+    }
+}
+
+const SMALL: [&str; 14] = [
+    "--layers",
+    "1",
+    "--heads",
+    "2",
+    "--width",
+    "16",
+    "--context",
+    "16",
+    "--batch",
+    "2",
+    "--rate",
+    "1e-2",
+    "--dropout",
+    "0.1",
+];
+
+fn losses(run: &Path) -> Vec<(u64, Value, Value)> {
+    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let line = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        (line["step"].as_u64().unwrap(), line["loss"].clone(), line["valid_loss"].clone())
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
+    let run = Run::new();
+    let steps = ["--steps", "40", "--eval-every", "10", "--save-every", "5"];
+    let options = [&SMALL[..], &steps].concat();
+    let report = json(&run.command("whole", &options).output().unwrap());
+    assert_eq!((&report["steps"], &report["interrupted"]), (&40.into(), &false.into()));
+    assert!(report["valid_loss"].as_f64().unwrap() < 3.0, "{report}");
+    // Killed, whatever it was doing, when it has learned for a while.
+    let stopped = run.place("stopped");
+    let mut child = run.command("stopped", &options).spawn().unwrap();
+    let start = Instant::now();
+    let log = stopped.join("log.jsonl");
+    let count = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
+    while count() < 17 && start.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = run.command("stopped", &["--resume"]).output().unwrap();
+    let resumed = json(&output);
+    assert!(stderr(&output).contains("going on after step"), "{}", stderr(&output));
+    assert_eq!(resumed["valid_loss"], report["valid_loss"]);
+    assert_eq!(losses(&stopped), losses(&run.place("whole")));
+    for file in ["model/model.safetensors", "step-00000040/optimizer.safetensors", "loss.svg"] {
+        assert!(stopped.join(file).exists(), "{file}");
+    }
+    let read =
+        |folder: &str| std::fs::read(run.place(folder).join("model/model.safetensors")).unwrap();
+    assert!(read("whole") == read("stopped"), "the same model");
+
+    // The model is one as any other.
+    let mut generate = pellucid(&["generate", "--json", "--max-new-tokens", "3", "to be"]);
+    let said = json(&generate.arg("--model").arg(run.place("whole/model")).output().unwrap());
+    assert_eq!(said["tokens"].as_array().unwrap().len(), 3);
+    // And can be gone on with, on other text.
+    let from = run.place("whole/model").display().to_string();
+    let tuned = run.command("tuned", &["--from", &from, "--steps", "2", "--batch", "2"]);
+    let mut tuned = tuned;
+    assert_eq!(json(&tuned.output().unwrap())["steps"], 2);
+
+    // A run is not begun over another, nor gone on with as if it were another.
+    let error = failure(&run.command("whole", &options).output().unwrap());
+    assert!(error.contains("--resume"), "{error}");
+    let other = run.command("whole", &["--resume", "--rate", "5"]).output().unwrap();
+    let error = failure(&other);
+    assert!(error.contains("other settings of: rate"), "{error}");
+    std::fs::write(
+        run.place("text"),
+        "or to suffer in the mind: that is the question\n".repeat(20),
+    )
+    .unwrap();
+    let error = failure(&run.command("whole", &["--resume"]).output().unwrap());
+    assert!(error.contains("the data is not what"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
+    let run = Run::new();
+    let told = |text: &[u8], options: &[&str]| {
+        std::fs::write(run.place("text"), text).unwrap();
+        let _ = std::fs::remove_dir_all(run.place("out"));
+        failure(&run.command("out", options).output().unwrap())
+    };
+    let small = [&SMALL[..], &["--steps", "2"]].concat();
+    let text = TEXT.as_bytes();
+    let gpt2 = model("gpt2").display().to_string();
+    for (text, options, words) in [
+        (&b""[..], &small[..], "text"),
+        (b"tiny", &small, "too few for a context of 16"),
+        (b"\xff\xfe\xfd", &small, "UTF-8"),
+        (text, &["--steps", "2"], "--layers"),
+        (text, &["--preset", "char", "--steps", "0"], "--steps"),
+        (text, &["--preset", "char", "--rate", "0"], "--rate"),
+        (text, &["--preset", "char", "--valid-share", "2"], "share"),
+        (text, &["--preset", "char", "--valid-share", "0", "--dropout", "1"], "dropout"),
+        (text, &["--from", &gpt2, "--steps", "2"], "no tokenizer"),
+        (text, &["--from", &gpt2, "--steps", "2", "--width", "4"], "--width"),
+        (text, &["--preset", "char", "--valid-share", "0", "--backend", "cpu"], "cannot learn"),
+        (text, &["--preset", "char", "--config", "nowhere.toml"], "nowhere.toml"),
+    ] {
+        let error = told(text, options);
+        assert!(error.contains(words), "{error}, not {words}");
+    }
+}

@@ -1,0 +1,72 @@
+//! What stands around a model's tensors.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::names::Format;
+use crate::unfinished;
+use crate::weights::{Blueprint, Checkpoint};
+
+/// A model's configuration, tokenizer and names, in memory, whatever becomes of the folder that they
+/// came from.
+#[derive(Debug)]
+pub struct Frame {
+    pub(super) blueprint: Blueprint,
+    config: Value,
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// What belongs to a model beside its tensors; those that are there are copied.
+const COMPANIONS: [&str; 9] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "added_tokens.json",
+];
+
+impl Frame {
+    /// The frame of a model in Hugging Face's layout.
+    ///
+    /// # Errors
+    /// Those of reading its files; [`Error::Unsupported`] for a GGUF file.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
+        let blueprint = Blueprint::of(checkpoint)?;
+        let read = |name: &str| {
+            let path = checkpoint.path().join(name);
+            fs::read(&path).map_err(|error| Error::io(&path, error))
+        };
+        let config = serde_json::from_slice(&read("config.json")?)
+            .map_err(|e| Error::file(checkpoint.path().join("config.json"), e.to_string()))?;
+        let there = COMPANIONS.into_iter().filter(|name| checkpoint.path().join(name).is_file());
+        let files = there.map(|name| Ok((name, read(name)?))).collect::<Result<_>>()?;
+        Ok(Self { blueprint, config, files })
+    }
+
+    /// Writes all but the tensors into a folder, for a model in this format.
+    pub(super) fn write(&self, folder: &Path, format: Format) -> Result<()> {
+        let mut config = self.config.clone();
+        for name in ["torch_dtype", "dtype"] {
+            if let Some(word) = config.get_mut(name) {
+                *word = Value::from(if format == Format::F16 { "float16" } else { "float32" });
+            }
+        }
+        let path = folder.join("config.json");
+        let text =
+            serde_json::to_string_pretty(&config).map_err(|e| Error::file(&path, e.to_string()))?;
+        let text = format!("{text}\n").into_bytes();
+        let files = self.files.iter().map(|(name, bytes)| (*name, bytes));
+        for (name, bytes) in files.chain([("config.json", &text)]) {
+            let path = folder.join(name);
+            unfinished::write(&path, bytes).map_err(|e| Error::io(&path, e))?;
+        }
+        Ok(())
+    }
+}

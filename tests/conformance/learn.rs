@@ -1,0 +1,301 @@
+//! Runs of training: that models learn what they can, that what was stopped goes on with the same
+//! bits, and that what is damaged is told.
+
+use std::path::{Path, PathBuf};
+
+use pellucid::config::Config;
+use pellucid::model::{LoadOptions, Model};
+use pellucid::reference::backward::IGNORED;
+use pellucid::reference::noise;
+use pellucid::train::{
+    Batch, Data, Family, Frame, Held, Optimizer, Saved, Schedule, Sizes, TrainOptions, Trainer,
+    new_model,
+};
+use pellucid::weights::{Checkpoint, Part};
+use pellucid::{Error, names::Format};
+use pollster::block_on;
+use serde_json::Value;
+
+use super::train::trainer;
+
+/// A folder of its own, gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("pellucid-learn-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn begin(folder: &Path, sizes: &Sizes, seed: u64) -> Checkpoint {
+    new_model(folder, &sizes.config(None), seed).unwrap();
+    Checkpoint::open(folder).unwrap()
+}
+
+fn uniform(seed: u64, id: u32) -> f64 {
+    f64::from(noise(seed, 1, 2, id)) / 2_f64.powi(32)
+}
+
+const SMALL: Sizes = Sizes {
+    family: Family::Gpt2,
+    layers: 2,
+    heads: 2,
+    kv_heads: None,
+    width: 32,
+    hidden: None,
+    context: 16,
+    vocab: 30,
+    untied: false,
+};
+
+const OPTIONS: TrainOptions = TrainOptions {
+    batch: 3,
+    context: 16,
+    optimizer: Optimizer::AdamW { betas: [0.9, 0.95], eps: 1e-8, decay: 0.1 },
+    clip: 1.0,
+    dropout: 0.1,
+    seed: 11,
+};
+
+fn small_data() -> Data {
+    let token = |i: u32| (i * i + noise(3, 0, 0, i) % 4) % 30;
+    Data::split((0..600).map(token).collect(), 0.1).unwrap()
+}
+
+fn steps(trainer: &mut Trainer, data: &Data, last: u64) -> Vec<u64> {
+    let mut losses = Vec::new();
+    while trainer.steps() < last {
+        let batches = data.batches(trainer.options(), trainer.steps(), 2);
+        losses.push(block_on(trainer.step(&batches, 1e-3)).unwrap().loss.to_bits());
+    }
+    losses
+}
+
+#[test]
+fn what_was_stopped_goes_on_with_the_same_bits() {
+    for family in [Family::Gpt2, Family::Llama] {
+        let folder = Folder::new(&format!("stopped-{family:?}"));
+        let began = begin(&folder.0.join("new"), &Sizes { family, ..SMALL }, 5);
+        let data = small_data();
+        let mut whole = trainer(&began, OPTIONS);
+        let without = steps(&mut whole, &data, 8);
+        let mut first = trainer(&began, OPTIONS);
+        let mut with = steps(&mut first, &data, 4);
+        let saved =
+            block_on(first.save(&folder.0, &Frame::of(&began).unwrap(), Value::from("mine")))
+                .unwrap();
+        let saved = Saved::open(&saved).unwrap();
+        assert_eq!((saved.state.step, &saved.state.run), (4, &Value::from("mine")));
+        let mut second = trainer(&Checkpoint::open(&saved.folder).unwrap(), OPTIONS);
+        second.resume(&saved).unwrap();
+        with.extend(steps(&mut second, &data, 8));
+        assert_eq!(with, without);
+        let weights =
+            |trainer: &mut Trainer| block_on(trainer.read(Held::Value, Part::Q, 1)).unwrap();
+        assert_eq!(weights(&mut second), weights(&mut whole));
+        let judges = data.validation(&OPTIONS, usize::MAX);
+        let judged = block_on(second.evaluate(&judges)).unwrap();
+        assert_eq!(judged.to_bits(), block_on(whole.evaluate(&judges)).unwrap().to_bits());
+    }
+}
+
+#[test]
+fn the_step_before_stands_in_for_a_damaged_one() {
+    let folder = Folder::new("damaged");
+    let began = begin(&folder.0.join("new"), &SMALL, 5);
+    let data = small_data();
+    let mut trainer = trainer(&began, OPTIONS);
+    let mut saved = Vec::new();
+    for last in 1..=3 {
+        steps(&mut trainer, &data, last);
+        saved.push(
+            block_on(trainer.save(&folder.0, &Frame::of(&began).unwrap(), Value::Null)).unwrap(),
+        );
+    }
+    // One value differs; and a file is cut short.
+    let path = saved[2].join("optimizer.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let path = saved[1].join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    // Half a step, as a program leaves it that was killed.
+    std::fs::create_dir(folder.0.join("step-00000009.part")).unwrap();
+    let mut told = Vec::new();
+    let mut damaged =
+        |folder: &Path, error: Error| told.push((folder.to_owned(), error.to_string()));
+    let found = Saved::latest(&folder.0, &mut damaged).unwrap().unwrap();
+    assert_eq!(found.folder, saved[0]);
+    assert_eq!(told.len(), 2);
+    assert!(told[0].0 == saved[2] && told[0].1.contains("optimizer.safetensors"), "{told:?}");
+    assert!(told[1].1.contains("damaged"), "{told:?}");
+    Saved::keep_last(&folder.0, 1).unwrap();
+    assert_eq!([0, 1, 2].map(|i| saved[i].exists()), [false, false, true]);
+    assert!(!folder.0.join("step-00000009.part").exists());
+}
+
+/// What another optimiser or another model saved is refused.
+#[test]
+fn a_step_of_another_run_is_refused() {
+    let folder = Folder::new("other");
+    let began = begin(&folder.0.join("new"), &SMALL, 5);
+    let frame = Frame::of(&began).unwrap();
+    let saved = block_on(trainer(&began, OPTIONS).save(&folder.0, &frame, Value::Null)).unwrap();
+    let saved = Saved::open(&saved).unwrap();
+    let other = begin(&folder.0.join("other"), &Sizes { width: 16, ..SMALL }, 5);
+    let error = trainer(&other, OPTIONS).resume(&saved).unwrap_err().to_string();
+    assert!(error.contains("is not that of this model"), "{error}");
+}
+
+#[test]
+fn numbers_that_are_none_stop_the_run_and_are_named() {
+    let folder = Folder::new("diverged");
+    let began = begin(&folder.0, &SMALL, 5);
+    let data = small_data();
+    let mut trainer = trainer(&began, TrainOptions { clip: 0.0, ..OPTIONS });
+    let batches = data.batches(&OPTIONS, 0, 1);
+    // A step so long that nothing is left of the weights.
+    let long = block_on(trainer.step(&batches, 1e30));
+    let error = long.and_then(|_| block_on(trainer.step(&batches, 1e30))).unwrap_err();
+    assert!(
+        matches!(&error, Error::Diverged { tensor: Some(name), .. } if !name.is_empty()),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("step "), "{error}");
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_told() {
+    let folder = Folder::new("input");
+    let began = begin(&folder.0, &SMALL, 5);
+    let mut trainer = trainer(&began, OPTIONS);
+    let fine = small_data().batches(&OPTIONS, 0, 1).remove(0);
+    let mut high = fine.clone();
+    high.tokens[0] = 30;
+    let short = Batch { tokens: vec![1; 3], targets: vec![1; 3] };
+    let nothing = Batch { targets: vec![IGNORED; fine.targets.len()], ..fine };
+    for (batch, word) in [(high, "vocabulary"), (short, "3 sequences of 16"), (nothing, "target")] {
+        let error = block_on(trainer.step(&[batch], 1e-3)).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    assert_eq!(trainer.steps(), 0);
+}
+
+/// A model without layers knows of the last token alone: the best that it can be is the table of which
+/// token follows which.
+#[test]
+fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
+    let vocab = 8_usize;
+    // Each token has favourites of its own.
+    let weight = |from: usize, to: usize| (3.0 * uniform(21, (from * vocab + to) as u32)).exp();
+    let total = |from: usize| (0..vocab).map(|to| weight(from, to)).sum::<f64>();
+    let chance = |from: usize, to: usize| weight(from, to) / total(from);
+    let mut tokens = vec![0_u32];
+    for i in 0..20_000 {
+        let (from, mut left) = (tokens[i] as usize, uniform(22, i as u32));
+        let drawn = (0..vocab - 1).find(|to| {
+            left -= chance(from, *to);
+            left < 0.0
+        });
+        tokens.push(drawn.unwrap_or(vocab - 1) as u32);
+    }
+    let folder = Folder::new("bigrams");
+    let sizes = Sizes { layers: 0, width: 32, heads: 1, vocab, context: 32, untied: true, ..SMALL };
+    let began = begin(&folder.0, &sizes, 1);
+    let optimizer = Optimizer::AdamW { betas: [0.9, 0.95], eps: 1e-8, decay: 0.0 };
+    let options = TrainOptions { batch: 8, context: 32, optimizer, dropout: 0.0, ..OPTIONS };
+    let mut trainer = trainer(&began, options);
+    let data = Data::split(tokens.clone(), 0.1).unwrap();
+    let schedule = Schedule { steps: 400, warmup: 20, peak: 1e-2, ..Schedule::default() };
+    for step in 0..schedule.steps {
+        let batches = data.batches(&options, step, 1);
+        block_on(trainer.step(&batches, schedule.rate(step))).unwrap();
+    }
+    // The validation loss is that of the source itself.
+    let judged: Vec<(usize, usize)> =
+        data.valid.windows(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect();
+    let own = judged.iter().map(|(from, to)| -chance(*from, *to).ln()).sum::<f64>();
+    let own = own / judged.len() as f64;
+    let loss = block_on(trainer.evaluate(&data.validation(&options, usize::MAX))).unwrap();
+    println!("validation loss {loss:.4}, of the source {own:.4}");
+    assert!((loss - own).abs() < 0.02, "{loss}, and the source has {own}");
+}
+
+/// Random tokens again and again, after as many of them in each sequence as nobody knows before; what
+/// can be known teaches.
+fn repeated(step: u64, options: &TrainOptions, vocab: u32) -> Batch {
+    let mut batch = Batch::default();
+    for row in 0..options.batch {
+        let draw = |i: usize| noise(31, row as u32, step as u32, i as u32);
+        let period = 5 + draw(1000) as usize % (options.context / 2 - 5);
+        let token = |i: usize| draw(i % period) % vocab;
+        batch.tokens.extend((0..options.context).map(token));
+        let target = |i: usize| if i >= period { token(i + 1) } else { IGNORED };
+        batch.targets.extend((0..options.context).map(target));
+    }
+    batch
+}
+
+/// The loss of an attention-only model on tokens that came before, after so many steps.
+fn induction(layers: usize, count: u64) -> f64 {
+    let folder = Folder::new(&format!("induction-{layers}"));
+    let family = Family::Gpt2AttnOnly;
+    let sizes = Sizes { family, layers, heads: 2, width: 64, vocab: 32, context: 32, ..SMALL };
+    let began = begin(&folder.0, &Sizes { untied: true, ..sizes }, 2);
+    let optimizer = Optimizer::AdamW { betas: [0.9, 0.98], eps: 1e-8, decay: 0.0 };
+    let options = TrainOptions { batch: 16, context: 32, optimizer, dropout: 0.0, ..OPTIONS };
+    let mut trainer = trainer(&began, options);
+    let schedule = Schedule { steps: count, warmup: 50, peak: 3e-3, ..Schedule::default() };
+    for step in 0..count {
+        let batch = repeated(step, &options, 32);
+        let found = block_on(trainer.step(&[batch], schedule.rate(step))).unwrap();
+        if found.step.is_multiple_of(100) {
+            println!("{layers} layers, step {}: loss {:.3}", found.step, found.loss);
+        }
+    }
+    block_on(trainer.evaluate(&[repeated(1 << 31, &options, 32)])).unwrap()
+}
+
+/// To say what followed a token before, a head must look at who was behind it: one layer's heads look
+/// for tokens, two layers' for tokens after tokens. Elhage et al. 2021; Olsson et al. 2022.
+#[test]
+fn two_layers_of_attention_learn_to_repeat_and_one_does_not() {
+    let [one, two] = [1, 2].map(|layers| induction(layers, 300));
+    println!("one layer {one:.3}, two layers {two:.3}, chance {:.3}", 32_f64.ln());
+    assert!(two < 1.0, "two layers: {two}");
+    assert!(one > 1.5, "one layer: {one}");
+}
+
+/// What is exported is the model, in Hugging Face's layout.
+#[test]
+fn what_is_exported_opens_as_any_other_model() {
+    let folder = Folder::new("export");
+    let began = begin(&folder.0.join("new"), &Sizes { family: Family::Llama, ..SMALL }, 5);
+    let mut trainer = trainer(&began, OPTIONS);
+    steps(&mut trainer, &small_data(), 2);
+    for format in [Format::F32, Format::F16] {
+        let place = folder.0.join(format.to_string());
+        block_on(trainer.export(&place, &Frame::of(&began).unwrap(), format)).unwrap();
+        let opened = Checkpoint::open(&place).unwrap();
+        assert_eq!(opened.config(), &Config { ..began.config().clone() });
+        let matrix = opened.matrix(Part::Gate, 1).unwrap();
+        assert_eq!(matrix.format, format);
+        let own = block_on(trainer.read(Held::Value, Part::Gate, 1)).unwrap();
+        let found = matrix.values(0..matrix.rows).unwrap();
+        let furthest = own.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(furthest <= if format == Format::F32 { 0.0 } else { 1e-4 }, "{furthest}");
+        let caps = trainer.engine().gpu().caps();
+        assert!(Model::named(&opened, LoadOptions::default(), caps).is_ok());
+    }
+}
