@@ -39,7 +39,9 @@ fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     var a4 = vec4(0.0); var a5 = vec4(0.0); var a6 = vec4(0.0); var a7 = vec4(0.0);
     var b0 = vec4(0.0); var b1 = vec4(0.0); var b2 = vec4(0.0); var b3 = vec4(0.0);
     var b4 = vec4(0.0); var b5 = vec4(0.0); var b6 = vec4(0.0); var b7 = vec4(0.0);
-    for (var word = 0u; word < params.words; word++) {
+    // The grid is one deep, so that id.z is 0. From a plain 0 on, lavapipe would compile the kernel
+    // anew for the bounds of every dispatch, and keep every copy.
+    for (var word = id.z; word < params.words; word++) {
         let v = load_words(n, last_n, word);
         let w = load_words(high, last_n, word);
         for (var four = 0u; four < WORD / 4u; four++) {

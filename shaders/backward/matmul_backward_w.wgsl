@@ -39,7 +39,8 @@ fn matmul_backward_w(@builtin(global_invocation_id) id: vec3<u32>) {
     var at = c;
     // Four rows at a time, since a round of the loop costs a move of every sum on some adapters.
     // Rows past the end repeat the last one, and count for nothing.
-    for (var t = 0u; t < params.rows; t += 4u) {
+    // The grid is one deep, so that id.z is 0: see matmul.
+    for (var t = id.z; t < params.rows; t += 4u) {
         let left = min(vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u - t));
         let counts = vec4<f32>(vec4(t) + vec4(0u, 1u, 2u, 3u) < vec4(params.rows));
         let i = vec4(above) + left * params.dy_stride;

@@ -50,7 +50,8 @@ fn matmul_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
     var b0 = vec4(0.0); var b1 = vec4(0.0); var b2 = vec4(0.0); var b3 = vec4(0.0);
     var b4 = vec4(0.0); var b5 = vec4(0.0); var b6 = vec4(0.0); var b7 = vec4(0.0);
     var w = c;
-    for (var n = 0u; n < params.count / 4u; n++) {
+    // The grid is one deep, so that id.z is 0: see matmul.
+    for (var n = id.z; n < params.count / 4u; n++) {
         let w1 = w + params.words;
         let w2 = w1 + params.words;
         let w3 = w2 + params.words;
@@ -66,21 +67,22 @@ fn matmul_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
         u = dy[y6 + n]; a6 += a * u; b6 += b * u;
         u = dy[y7 + n]; a7 += a * u; b7 += b * u;
     }
-    // Outputs beyond the last whole four: what lies beside them in their four is not to be touched.
-    for (var n = params.count / 4u * 4u; n < params.count; n++) {
+    // Outputs beyond the last whole four, one at a time: what lies beside one in its four counts
+    // for nothing.
+    for (var n = params.count / 4u * 4u + id.z; n < params.count; n++) {
         let a = weights[w];
         let b = weights[w + 1u];
         w += params.words;
         let i = n / 4u;
-        let j = n % 4u;
-        var u = dy[y0 + i][j]; a0 += a * u; b0 += b * u;
-        u = dy[y1 + i][j]; a1 += a * u; b1 += b * u;
-        u = dy[y2 + i][j]; a2 += a * u; b2 += b * u;
-        u = dy[y3 + i][j]; a3 += a * u; b3 += b * u;
-        u = dy[y4 + i][j]; a4 += a * u; b4 += b * u;
-        u = dy[y5 + i][j]; a5 += a * u; b5 += b * u;
-        u = dy[y6 + i][j]; a6 += a * u; b6 += b * u;
-        u = dy[y7 + i][j]; a7 += a * u; b7 += b * u;
+        let pick = select(vec4(0.0), vec4(1.0), vec4(0u, 1u, 2u, 3u) == vec4(n % 4u));
+        var u = dot(dy[y0 + i], pick); a0 += a * u; b0 += b * u;
+        u = dot(dy[y1 + i], pick); a1 += a * u; b1 += b * u;
+        u = dot(dy[y2 + i], pick); a2 += a * u; b2 += b * u;
+        u = dot(dy[y3 + i], pick); a3 += a * u; b3 += b * u;
+        u = dot(dy[y4 + i], pick); a4 += a * u; b4 += b * u;
+        u = dot(dy[y5 + i], pick); a5 += a * u; b5 += b * u;
+        u = dot(dy[y6 + i], pick); a6 += a * u; b6 += b * u;
+        u = dot(dy[y7 + i], pick); a7 += a * u; b7 += b * u;
     }
     store_row(t, c, a0, b0);
     store_row(t + 1u, c, a1, b1);

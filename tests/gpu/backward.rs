@@ -2,9 +2,10 @@
 
 use pellucid::check::Values;
 use pellucid::check::cases::{
-    AttendBack, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack, TokensBack,
-    TurnBack,
+    AttendBack, Drops, FunctionsBack, Moves, NormsBack, Product, ProductBack, TargetsBack,
+    TokensBack, TurnBack,
 };
+use pellucid::names::Format;
 use pellucid::ops::{CacheFormat, Matmul};
 
 use crate::common::Device;
@@ -110,4 +111,34 @@ fn rotation() {
             device.check(&TurnBack { heads, rotated, amplitude });
         }
     }
+}
+
+/// The bytes that this program has in memory.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// A driver may compile a kernel anew for the bounds of every dispatch and keep every copy, some
+/// 300 kB each: a run of some hours would not end well.
+#[test]
+#[cfg(target_os = "linux")]
+fn products_again_and_again_take_no_more_memory() {
+    let mut device = Device::open();
+    let case = ProductBack { rows: 64, shape: [64, 32], part: None };
+    let forward = Product::plain(Format::F32, 64, [64, 32]);
+    let mut run = |times| {
+        for _ in 0..times {
+            device.check(&case);
+            device.check(&forward);
+        }
+    };
+    run(20);
+    let before = resident();
+    run(60);
+    let grown = resident().saturating_sub(before);
+    // Other tests run beside this one; the copies came to 100 MB.
+    assert!(grown < 50 << 20, "{} kB more", grown >> 10);
 }

@@ -76,6 +76,10 @@ fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
     };
     unfinished::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))?;
     let tokenizer = Tokenizer::from_json(&path)?;
+    // Else other programs would take the tokenizer for that of the model's family.
+    let path = folder.join("tokenizer_config.json");
+    let text = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
+    unfinished::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))?;
     if tokenizer.vocab_size() == 0 {
         return Err(Error::Input("the data holds no text to learn from".to_owned()));
     }

@@ -123,7 +123,8 @@ fn picture(
             .y_desc("loss, nats a token")
             .x_label_formatter(&|step| format!("{step:.0}"))
             .y_label_formatter(&|loss| format!("{loss:.2}"))
-            .light_line_style(RGBColor(240, 240, 240))
+            .max_light_lines(1)
+            .bold_line_style(RGBColor(230, 230, 230))
             .draw()?;
         let curves = [
             ("training", learned, RGBColor(70, 120, 200)),
