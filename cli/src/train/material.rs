@@ -40,6 +40,11 @@ impl Material {
             (None, None) => new(settings, &output.join("new"))?,
         };
         let tokenizer = began.tokenizer()?;
+        if let (Some(text), Some(tokenizer)) = (&settings.sample, &tokenizer) {
+            // Better now than after the first steps.
+            let told = |error| Error::Input(format!("--sample {text:?}: {error}"));
+            tokenizer.encode(text, Encode::default()).map_err(told)?;
+        }
         let tokens = |path: &PathBuf| read(path, tokenizer.as_ref());
         let all = settings.data.iter().map(tokens).collect::<Result<Vec<_>>>()?.concat();
         let data = match &settings.valid {

@@ -340,9 +340,12 @@ impl Run<'_> {
         let folder = self.trainer.save(&self.train.output, &self.frame, own).await?;
         Saved::keep_last(&self.train.output, self.train.keep.max(1))?;
         if let Some(prompt) = &self.settings.sample {
-            let text = self.speak(&folder, prompt).await?;
-            let step = self.trainer.steps();
-            bar.suspend(|| output::note(&format!("step {step} says: {prompt}{text}")));
+            let (text, step) = (self.speak(&folder, prompt).await, self.trainer.steps());
+            bar.suspend(|| match text {
+                Ok(text) => output::note(&format!("step {step} says: {prompt}{text}")),
+                // Nothing is wrong with the run.
+                Err(error) => log::warn!("step {step} says nothing: {}", output::one_line(&error)),
+            });
         }
         self.saved = Some(folder);
         Ok(())

@@ -124,7 +124,7 @@ pub(crate) enum Preset {
     CharLarge,
     /// GPT-2's smallest, 124 M parameters
     Gpt2,
-    /// A small Llama, 15 M parameters and more with the vocabulary
+    /// A small Llama, 9 M parameters and those of the vocabulary: for a GPU
     LlamaSmall,
 }
 
