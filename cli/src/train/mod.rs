@@ -311,14 +311,7 @@ impl Run<'_> {
     async fn judge(&mut self, judges: &[Batch], found: &Step, bar: &ProgressBar) -> Result<()> {
         let loss = self.trainer.evaluate(judges).await?;
         let step = found.step;
-        self.record.add(Line {
-            step,
-            loss: None,
-            gradient_norm: None,
-            rate: None,
-            tokens_per_s: None,
-            valid_loss: Some(loss),
-        })?;
+        self.record.add(Line::judged(step, loss))?;
         if self.best.is_none_or(|(_, best)| loss < best) {
             let folder = self.train.output.join("model");
             self.trainer.export(&folder, &self.frame, Format::F32).await?;

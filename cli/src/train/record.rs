@@ -27,6 +27,14 @@ pub(crate) struct Line {
     pub(crate) valid_loss: Option<f64>,
 }
 
+impl Line {
+    /// A judgement after a step.
+    pub(crate) fn judged(step: u64, loss: f64) -> Self {
+        let (gradient_norm, rate, tokens_per_s) = (None, None, None);
+        Self { step, loss: None, gradient_norm, rate, tokens_per_s, valid_loss: Some(loss) }
+    }
+}
+
 /// The log of a run, and the curves that it makes.
 #[derive(Debug)]
 pub(crate) struct Record {

@@ -170,7 +170,10 @@ impl Preset {
             }
         };
         match self {
-            Self::Char => Settings { beta2: Some(0.99), ..of([4, 4, 128, 64, 12], 2000) },
+            Self::Char => {
+                let rate = Some(2e-3);
+                Settings { rate, beta2: Some(0.99), ..of([4, 4, 128, 64, 12], 2000) }
+            }
             Self::CharLarge => {
                 let dropout = Some(0.2);
                 Settings { dropout, beta2: Some(0.99), ..of([6, 6, 384, 256, 64], 5000) }
@@ -359,12 +362,12 @@ mod tests {
     fn flags_come_before_the_file_and_that_before_the_preset() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("run.toml");
-        std::fs::write(&file, "preset = \"char\"\nlayers = 3\nsteps = 50\nrate = 2e-3\n").unwrap();
+        std::fs::write(&file, "preset = \"char\"\nlayers = 3\nsteps = 50\nrate = 3e-3\n").unwrap();
         let flags = Settings { steps: Some(7), ..Settings::default() };
         let all = flags.complete(Some(&file)).unwrap();
         assert_eq!((all.steps, all.layers, all.heads), (Some(7), Some(3), Some(4)));
         let schedule = all.schedule().unwrap();
-        assert_eq!((schedule.peak, schedule.floor, schedule.warmup), (2e-3, 2e-4, 0));
+        assert_eq!((schedule.peak, schedule.floor, schedule.warmup), (3e-3, 3e-3 / 10.0, 0));
         std::fs::write(&file, "layer = 3\n").unwrap();
         let error = Settings::default().complete(Some(&file)).unwrap_err().to_string();
         assert!(error.contains("unknown field `layer`"), "{error}");
