@@ -122,10 +122,20 @@ fn resident() -> u64 {
 }
 
 /// A driver may compile a kernel anew for the bounds of every dispatch and keep every copy, some
-/// 300 kB each: a run of some hours would not end well.
+/// 300 kB each: a run of some hours would not end well. Measured in a process of its own, since
+/// other tests take memory too.
 #[test]
 #[cfg(target_os = "linux")]
 fn products_again_and_again_take_no_more_memory() {
+    const ALONE: &str = "PELLUCID_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let name = "backward::products_again_and_again_take_no_more_memory";
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = alone.args(["--exact", name]).env(ALONE, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
     let mut device = Device::open();
     let case = ProductBack { rows: 64, shape: [64, 32], part: None };
     let forward = Product::plain(Format::F32, 64, [64, 32]);
@@ -139,6 +149,6 @@ fn products_again_and_again_take_no_more_memory() {
     let before = resident();
     run(60);
     let grown = resident().saturating_sub(before);
-    // Other tests run beside this one; the copies came to 100 MB.
-    assert!(grown < 50 << 20, "{} kB more", grown >> 10);
+    // The copies came to 100 MB.
+    assert!(grown < 20 << 20, "{} kB more", grown >> 10);
 }
