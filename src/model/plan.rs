@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Gpu, padded, shared_places};
+use crate::gpu::{BufferId, Engine, Gpu, padded, shared_places};
 use crate::names::Format;
 use crate::ops::{Cache, CacheFormat, Choices};
 use crate::weights::Checkpoint;
@@ -165,6 +165,18 @@ fn activations(
     let raw = drawing.tensor(options.sequences, config.vocab);
     logits(&mut drawing, model, x, None, raw)?;
     Ok(shared_places(&[&reading.finish().0, &drawing.finish().0]))
+}
+
+/// Makes the memory behind a cache.
+///
+/// # Errors
+/// [`Error::Memory`] if the adapter's limits forbid it.
+pub(crate) fn create_cache(engine: &mut Engine, cache: &Cache) -> Result<()> {
+    for part in &cache.parts {
+        engine.create(part.k, cache.part_bytes(part))?;
+        engine.create(part.v, cache.part_bytes(part))?;
+    }
+    Ok(())
 }
 
 /// One layer's cache; its buffers are named but not made.

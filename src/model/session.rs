@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Plan};
 use crate::ops::{Cache, Choices, LogProb, TopK};
 
-use super::plan::{chunk_rows, context, layer_cache, pieces};
+use super::plan::{chunk_rows, context, create_cache, layer_cache, pieces};
 use super::{Fit, Model, SessionOptions, Tape, forward, logits};
 
 /// One token of one sequence: the unit of work.
@@ -86,10 +86,7 @@ impl Session {
         let caches = caches.collect::<Result<Vec<Cache>>>()?;
         model.turn(&mut engine, context)?;
         for cache in &caches {
-            for part in &cache.parts {
-                engine.create(part.k, cache.part_bytes(part))?;
-                engine.create(part.v, cache.part_bytes(part))?;
-            }
+            create_cache(&mut engine, cache)?;
         }
         let chunk = chunk_rows(config, &options, &choices)?;
         let (rows, targets, log_probs) = (BufferId::fresh(), BufferId::fresh(), BufferId::fresh());

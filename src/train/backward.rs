@@ -89,15 +89,14 @@ impl Pass<'_> {
             }
         }
         for hook in self.dropped() {
-            tape.drop_some(hook, self.drop(hook));
+            if let Some(drop) = self.drop(hook) {
+                tape.drop_some(hook, drop);
+            }
         }
     }
 
     /// Where values are dropped: the embedding, and what each sub-layer adds to the stream.
     fn dropped(&self) -> Vec<Hook> {
-        if self.dropout.is_none() {
-            return Vec::new();
-        }
         let layers = 0..self.model.blocks.len();
         let sums = layers.flat_map(|layer| {
             let mlp = self.model.blocks[layer].mlp.is_some().then_some(Hook::MlpOut(layer));
@@ -108,26 +107,23 @@ impl Pass<'_> {
         first.into_iter().chain(sums).collect()
     }
 
-    fn drop(&self, hook: Hook) -> Drop {
-        let Dropping { probability, draw } =
-            self.dropout.unwrap_or(Dropping { probability: 0.0, draw: self.rows });
+    /// What of a value is dropped, if anything is.
+    fn drop(&self, hook: Hook) -> Option<Drop> {
+        let Dropping { probability, draw } = self.dropout?;
         let site = match hook {
             Hook::AttnOut(layer) => 2 * layer as u32 + 1,
             Hook::MlpOut(layer) => 2 * layer as u32 + 2,
             _ => 0,
         };
-        Drop { probability, draw, site }
+        Some(Drop { probability, draw, site })
     }
 
     /// The derivative of what a sub-layer added, by that of the stream: the same, but for what was
     /// dropped.
     fn summand(&self, tape: &mut Tape<'_>, hook: Hook, dx: Tensor) -> Result<Tensor> {
-        if self.dropout.is_none() {
-            return Ok(dx);
-        }
+        let Some(Drop { probability, draw, site }) = self.drop(hook) else { return Ok(dx) };
         let out = tape.tensor(dx.rows, dx.columns);
         tape.push(Gather { x: Columns::all(dx), index: None, out })?;
-        let Drop { probability, draw, site } = self.drop(hook);
         tape.push(Dropout { x: out, probability, draw, site })?;
         Ok(out)
     }
@@ -140,8 +136,9 @@ impl Pass<'_> {
             self.perceptron(tape, layer, block, gradient, dx)?;
             self.attention(tape, layer, block, gradient, dx)?;
         }
-        if !self.model.blocks.is_empty() && self.dropout.is_some() {
-            let Drop { probability, draw, site } = self.drop(Hook::ResidPre(0));
+        if let Some(Drop { probability, draw, site }) = self.drop(Hook::ResidPre(0))
+            && !self.model.blocks.is_empty()
+        {
             tape.push(Dropout { x: dx, probability, draw, site })?;
         }
         self.embedding(tape, dx)

@@ -40,6 +40,13 @@ pub enum Optimizer {
     Sgd,
 }
 
+impl Optimizer {
+    /// How often the device holds every parameter: itself, its gradient, and moments.
+    pub(super) fn copies(self) -> usize {
+        if matches!(self, Self::AdamW { .. }) { 4 } else { 2 }
+    }
+}
+
 impl Default for TrainOptions {
     fn default() -> Self {
         let optimizer = Optimizer::AdamW { betas: [0.9, 0.95], eps: 1e-8, decay: 0.1 };

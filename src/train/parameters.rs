@@ -1,12 +1,13 @@
 //! What is learned: every tensor of a model, with its gradient and its moments beside it.
 
+use std::collections::HashMap;
+
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Engine, padded};
-use crate::model::Tape;
-use crate::model::{Model, Values};
+use crate::gpu::{BufferId, Engine, Tensor, padded};
+use crate::model::{Model, Tape, Values};
 use crate::names::Format;
-use crate::ops::{AdamW, Clip, Sgd, SquareSum};
+use crate::ops::{AdamW, Clip, Sgd, SquareSum, WeightPart};
 use crate::weights::Part;
 
 use super::Optimizer;
@@ -49,6 +50,11 @@ struct Piece {
 }
 
 impl Piece {
+    /// What is held of these rows.
+    fn tensor(&self, held: Held, columns: usize) -> Tensor {
+        Tensor { buffer: self.buffers[held as usize], rows: self.rows, columns }
+    }
+
     fn bytes(&self, columns: usize) -> u64 {
         (self.room * padded(columns) * 4) as u64
     }
@@ -77,7 +83,7 @@ impl Parameters {
                         if weight.format != Format::F32 {
                             wrong = Some(format!("{} in {}", weight.name, weight.format));
                         }
-                        let part = |part: &crate::ops::WeightPart| {
+                        let part = |part: &WeightPart| {
                             (part.rows, part.rows.next_multiple_of(4), part.planes[0])
                         };
                         (weight.columns, weight.parts.iter().map(part).collect())
@@ -115,8 +121,8 @@ impl Parameters {
     }
 
     /// Makes the memory behind gradients and moments, zeros.
-    pub(super) fn create(&self, engine: &mut Engine, moments: bool) -> Result<()> {
-        let last = if moments { 4 } else { 2 };
+    pub(super) fn create(&self, engine: &mut Engine, optimizer: Optimizer) -> Result<()> {
+        let last = optimizer.copies();
         for parameter in &self.all {
             for piece in &parameter.pieces {
                 for &buffer in &piece.buffers[1..last] {
@@ -198,12 +204,23 @@ impl Parameters {
         config: &Config,
     ) -> Result<Vec<f32>> {
         let parameter = self.find(part, layer)?;
-        let all = parameter.read(engine, held).await?;
-        Ok(parameter
-            .places(part, config)
-            .map(|place| all[place].to_vec())
-            .collect::<Vec<_>>()
-            .concat())
+        Ok(parameter.cut(&parameter.read(engine, held).await?, part, config))
+    }
+
+    /// The same of all parts, each with its layer. Every buffer is read once.
+    pub(super) async fn read_all(
+        &self,
+        engine: &mut Engine,
+        held: Held,
+        config: &Config,
+    ) -> Result<HashMap<(Part, usize), Vec<f32>>> {
+        let mut parts = HashMap::new();
+        for parameter in &self.all {
+            let all = parameter.read(engine, held).await?;
+            let cut = |part: &Part| ((*part, parameter.layer), parameter.cut(&all, *part, config));
+            parts.extend(parameter.parts.iter().map(cut));
+        }
+        Ok(parts)
     }
 
     /// The parameter that a part of the function lies in.
@@ -216,14 +233,9 @@ impl Parameters {
 impl Parameter {
     /// All values, without padding.
     pub(super) async fn read(&self, engine: &mut Engine, held: Held) -> Result<Vec<f32>> {
-        let (columns, mut all) = (self.columns, Vec::new());
+        let mut all = Vec::new();
         for piece in &self.pieces {
-            let bytes = (piece.rows * padded(columns) * 4) as u64;
-            let readback = engine.submit(&[], &[(piece.buffers[held as usize], 0, bytes)])?;
-            let Some(readback) = readback else { continue };
-            let bytes = engine.finish(readback).await?;
-            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-            all.extend(values.chunks_exact(padded(columns)).flat_map(|row| &row[..columns]));
+            all.extend(engine.read(&piece.tensor(held, self.columns)).await?);
         }
         Ok(all)
     }
@@ -232,18 +244,9 @@ impl Parameter {
     pub(super) fn write(&self, engine: &Engine, held: Held, values: &[f32]) -> Result<()> {
         let mut rest = values;
         for piece in &self.pieces {
-            let (own, after) =
-                rest.split_at_checked(piece.rows * self.columns).ok_or_else(|| Error::Shape {
-                    op: "write",
-                    reason: format!("{} values are too few", values.len()),
-                })?;
+            let (own, after) = rest.split_at(rest.len().min(piece.rows * self.columns));
+            engine.write_tensor(&piece.tensor(held, self.columns), own)?;
             rest = after;
-            let mut padded_rows = vec![0.0; piece.rows * padded(self.columns)];
-            let rows = padded_rows.chunks_exact_mut(padded(self.columns));
-            for (row, from) in rows.zip(own.chunks(self.columns)) {
-                row[..self.columns].copy_from_slice(from);
-            }
-            engine.write(piece.buffers[held as usize], 0, bytemuck::cast_slice(&padded_rows))?;
         }
         Ok(())
     }
@@ -253,15 +256,16 @@ impl Parameter {
         self.pieces.iter().map(|piece| piece.rows).sum::<usize>() * self.columns
     }
 
-    /// Where the values of one of its parts lie among all.
-    fn places(&self, part: Part, config: &Config) -> impl Iterator<Item = std::ops::Range<usize>> {
+    /// The values of one of its parts, out of all.
+    fn cut(&self, all: &[f32], part: Part, config: &Config) -> Vec<f32> {
         let which = self.parts.iter().position(|own| *own == part).unwrap_or(0);
-        let size = part.values(config);
-        // A vector beside another is one row with it; its unit is a value.
-        let unit = if self.alternate { if self.decays { self.columns } else { 1 } } else { size };
+        if self.alternate {
+            // A vector beside another is one row with it; its unit is a value.
+            let unit = if part.is_matrix() { self.columns } else { 1 };
+            let units = all.chunks_exact(unit).skip(which).step_by(self.parts.len());
+            return units.flatten().copied().collect();
+        }
         let before: usize = self.parts[..which].iter().map(|part| part.values(config)).sum();
-        let (start, stride) =
-            if self.alternate { (which * unit, self.parts.len() * unit) } else { (before, unit) };
-        (0..size / unit.max(1)).map(move |i| start + i * stride..start + i * stride + unit)
+        all[before..][..part.values(config)].to_vec()
     }
 }

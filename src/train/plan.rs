@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Recording};
-use crate::model::{Model, SessionOptions, Tape, layer_cache, layers, norm};
+use crate::model::{Model, SessionOptions, Tape, create_cache, layer_cache, layers, norm};
 use crate::names::Hook;
 use crate::ops::{Cache, CacheFormat, Choices, runs_of};
 
@@ -85,10 +85,7 @@ pub(super) fn caches(
                 engine.gpu().adapter().name
             )));
         }
-        for part in &cache.parts {
-            engine.create(part.k, cache.part_bytes(part))?;
-            engine.create(part.v, cache.part_bytes(part))?;
-        }
+        create_cache(engine, &cache)?;
         caches.push(cache);
     }
     Ok(caches)

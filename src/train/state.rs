@@ -4,7 +4,7 @@
 //! A folder is there whole or not at all, and says what its files must hash to, so that one that was
 //! damaged later is not taken for sound.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,6 @@ use crate::unfinished;
 use crate::weights::{Hash, NewTensor, read_safetensors, write_safetensors};
 
 use super::frame::Frame;
-use super::parameters::Held;
 use super::{TrainOptions, Trainer};
 
 /// What is needed of a step, beside its tensors, to go on from it.
@@ -124,10 +123,7 @@ impl Trainer {
     }
 
     async fn write_model(&mut self, folder: &Path, frame: &Frame, format: Format) -> Result<()> {
-        let mut all = HashMap::new();
-        for (part, layer) in self.parts() {
-            all.insert((part, layer), self.read(Held::Value, part, layer).await?);
-        }
+        let mut all = self.values().await?;
         frame.blueprint.write(&folder.join(MODEL), format, &mut |part, layer| {
             all.remove(&(part, layer)).ok_or_else(|| {
                 Error::tensor(folder, format!("{part:?}, layer {layer}"), "is not in the model")

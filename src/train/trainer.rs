@@ -72,8 +72,7 @@ impl Trainer {
         backward::check(&model.config)?;
         let TrainOptions { batch, context, .. } = options;
         let parameters = Parameters::of(&model)?;
-        let moments = matches!(options.optimizer, Optimizer::AdamW { .. });
-        parameters.create(&mut engine, moments)?;
+        parameters.create(&mut engine, options.optimizer)?;
         let buffers = Buffers::named();
         buffers.create(&mut engine, batch * context, parameters.partials())?;
         let positions: Vec<u32> = (0..batch).flat_map(|_| 0..context as u32).collect();
@@ -285,10 +284,9 @@ impl Trainer {
         self.parameters.read(&mut self.engine, held, part, layer, &self.model.config).await
     }
 
-    /// The parts of the function that are learned, with their layers.
-    pub fn parts(&self) -> Vec<(Part, usize)> {
-        let parts = |p: &Parameter| p.parts.iter().map(|part| (*part, p.layer)).collect::<Vec<_>>();
-        self.parameters.all.iter().flat_map(parts).collect()
+    /// The values of all parts of the function, each with its layer.
+    pub(super) async fn values(&mut self) -> Result<HashMap<(Part, usize), Vec<f32>>> {
+        self.parameters.read_all(&mut self.engine, Held::Value, &self.model.config).await
     }
 
     /// The moments of each parameter, by the names under which they are saved, and what holds them.
@@ -349,9 +347,7 @@ impl Trainer {
 
     /// Bytes on the device: of parameters with their gradients and moments, and of activations.
     pub fn bytes(&self) -> [u64; 2] {
-        let moments = matches!(self.options.optimizer, Optimizer::AdamW { .. });
-        let copies = if moments { 4 } else { 2 };
-        [copies * self.parameters.bytes(), self.activations]
+        [self.options.optimizer.copies() as u64 * self.parameters.bytes(), self.activations]
     }
 }
 

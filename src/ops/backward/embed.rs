@@ -4,8 +4,9 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
-use crate::names::Format;
 use crate::ops::{Choices, Op, Weight, ensure, kernel, word};
+
+use super::linear::plain;
 
 /// `dE_id` += scale · Σ dy over the rows that hold the id.
 #[derive(Clone, Copy, Debug)]
@@ -55,9 +56,7 @@ impl Op for EmbedBackward<'_> {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         const OP: &str = "embed_backward";
         let Self { runs, order, dy, scale, table } = self;
-        ensure(table.format == Format::F32, OP, || {
-            format!("{} is {}, and only f32 has derivatives", table.name, table.format)
-        })?;
+        plain(OP, table)?;
         ensure(dy.columns == table.columns, OP, || {
             format!("dy has {} columns, {} has {}", dy.columns, table.name, table.columns)
         })?;
