@@ -14,7 +14,7 @@ use crate::output;
 
 /// A model and its data.
 pub(super) struct Material {
-    /// The model that the run begins, or began, with.
+    /// The model that the run begins with, or goes on with.
     pub(super) began: Checkpoint,
     pub(super) data: Data,
     /// The hash of all tokens.

@@ -204,13 +204,12 @@ impl Train {
         }
         let mut engine = Engine::new(gpu);
         let load = LoadOptions { quantize: Some(Format::F32) };
-        let opened = saved.map(|saved| Checkpoint::open(&saved.folder)).transpose()?;
         let bar = output::loading_bar();
         let mut progress = |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         };
-        let model = Model::load(&mut engine, opened.as_ref().unwrap_or(began), load, &mut progress);
+        let model = Model::load(&mut engine, began, load, &mut progress);
         bar.finish_and_clear();
         let mut trainer = Trainer::new(engine, model?, &choices, options, began)?;
         if let Some(saved) = saved {
@@ -284,7 +283,7 @@ impl Run<'_> {
         drop(stretch);
         let folder = self.train.output.join("model");
         if judges.is_empty() && !interrupted {
-            self.trainer.export(&folder, &self.frame, Format::F32).await?;
+            self.trainer.export(&folder, &self.frame, self.settings.format()).await?;
         }
         self.record.draw()?;
         let done = last.map_or(0.0, |last| (last.step - first) as f64);
@@ -314,7 +313,7 @@ impl Run<'_> {
         self.record.add(Line::judged(step, loss))?;
         if self.best.is_none_or(|(_, best)| loss < best) {
             let folder = self.train.output.join("model");
-            self.trainer.export(&folder, &self.frame, Format::F32).await?;
+            self.trainer.export(&folder, &self.frame, self.settings.format()).await?;
             self.best = Some((step, loss));
         }
         self.record.draw()?;

@@ -157,7 +157,7 @@ fn picture(
     Ok(text)
 }
 
-/// Fails where a run's folder holds a run already, or half of one.
+/// Whether there is nothing in a run's folder, or no such folder.
 pub(crate) fn is_empty(run: &Path) -> Result<bool> {
     match fs::read_dir(run) {
         Ok(mut entries) => Ok(entries.next().is_none()),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use pellucid::names::Format;
 use pellucid::train::{Decay, Family, Optimizer, Schedule, Sizes, TrainOptions};
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,10 @@ pub(crate) struct Settings {
     /// A text that every saved step continues, to show how it speaks
     #[arg(long, value_name = "TEXT")]
     pub(crate) sample: Option<String>,
+    /// Write model/ in half floats, which take half the room
+    #[arg(long = "f16", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[serde(rename = "f16")]
+    pub(crate) half: Option<bool>,
 }
 
 /// The names of `--preset`.
@@ -206,7 +211,7 @@ impl Settings {
         first!(self, other; valid, valid_share, tokenizer, from, preset, family, layers, heads, kv_heads,
             width, hidden, untied, context, batch, accumulate, steps, rate, floor, warmup, decay, last,
             optimizer, beta1, beta2, weight_decay, clip, dropout, seed, eval_every, eval_batches,
-            save_every, sample)
+            save_every, sample, half)
     }
 
     /// Reads a TOML file whose names are those of the flags.
@@ -340,6 +345,11 @@ impl Settings {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// How the values of the model are written.
+    pub(crate) fn format(&self) -> Format {
+        if self.half == Some(true) { Format::F16 } else { Format::F32 }
     }
 
     /// Batches that a judgement takes, at most.
