@@ -27,11 +27,14 @@ fn inside(column: u32) -> vec4<f32> {
 fn layer_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let base = (group.x + group.y * 65535u) * params.stride;
     let fours = (params.columns + 3u) / 4u;
+    // Counted from the first value, equal values have just that mean: else the scale, large where
+    // nothing varies, would make something of what was rounded.
+    let origin = x[base].x;
     var sum = 0.0;
     for (var i = lane; i < fours; i += WG) {
-        sum += dot(x[base + i], inside(i));
+        sum += dot(x[base + i] - origin, inside(i));
     }
-    let mean = sum_workgroup(sum, lane) / f32(params.columns);
+    let mean = origin + sum_workgroup(sum, lane) / f32(params.columns);
     var squares = 0.0;
     for (var i = lane; i < fours; i += WG) {
         let centred = (x[base + i] - mean) * inside(i);

@@ -44,11 +44,14 @@ fn layer_norm_backward(
     let base = row * params.stride;
     let fours = (params.columns + 3u) / 4u;
     let count = f32(params.columns);
+    // Counted from the first value, equal values have just that mean: else the scale, large where
+    // nothing varies, would make something of what was rounded.
+    let origin = x[base].x;
     var sum = 0.0;
     for (var i = lane; i < fours; i += WG) {
-        sum += dot(x[base + i], inside(i));
+        sum += dot(x[base + i] - origin, inside(i));
     }
-    let mean = sum_workgroup(sum, lane) / count;
+    let mean = origin + sum_workgroup(sum, lane) / count;
     var squares = 0.0;
     for (var i = lane; i < fours; i += WG) {
         let centred = (x[base + i] - mean) * inside(i);
