@@ -7,9 +7,24 @@ use super::cases::{
     TurnBack,
 };
 use super::device::Values;
-use super::tables::{Tables, boxed};
+use super::tables::{Table, Tables, boxed};
 
-/// Derivatives, and what a step does with them.
+/// Derivatives of linear maps.
+pub(super) fn products(table: &mut Table) {
+    for (rows, shape, part) in [
+        (1, [1, 1], None),
+        (9, [7, 30], None),
+        (33, [70, 20], Some(16)),
+        (65, [34, 257], None),
+        // So many rows that they are shared, and so many values that tiles are high.
+        (700, [70, 130], None),
+        (300, [9, 4097], None),
+    ] {
+        table.push(boxed(ProductBack { rows, shape, part }));
+    }
+}
+
+/// All other derivatives, and what a step does with them.
 pub(super) fn add(tables: &mut Tables) {
     let Tables { variants, once } = tables;
     for (rows, columns) in [(1, 1), (3, 7), (2, 257)] {
@@ -26,7 +41,6 @@ pub(super) fn add(tables: &mut Tables) {
     for (rows, shape, part) in
         [(1, [1, 1], None), (9, [7, 30], None), (33, [70, 20], Some(16)), (65, [34, 257], None)]
     {
-        once.push(boxed(ProductBack { rows, shape, part }));
         once.push(boxed(TokensBack { rows, shape, part }));
     }
     for (rows, columns) in [(1, 1), (3, 7), (2, 257)] {

@@ -48,6 +48,7 @@ impl Tables {
     pub(super) fn maps() -> Self {
         let mut all = Self::default();
         linear(&mut all.variants);
+        backward::products(&mut all.variants);
         stores(&mut all.once);
         all
     }

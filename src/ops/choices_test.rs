@@ -155,7 +155,12 @@ fn what_no_device_can_run_is_not_believed() {
 }
 
 #[test]
-fn few_rows_get_the_small_tile() {
-    let rows = |rows| Matmul::Tiled.program(rows).2;
-    assert_eq!([9, 26, 32, 33, 64, 128].map(rows), [32, 32, 32, 64, 64, 64]);
+fn few_rows_and_few_outputs_get_small_tiles() {
+    let tile = |rows, outputs| Matmul::Tiled.program(rows, outputs).2;
+    assert_eq!([9, 32, 33, 64, 128].map(|rows| tile(rows, 1 << 16)), [32, 32, 64, 64, 64]);
+    assert_eq!(
+        [64, 384, 768, 3072, 50_257].map(|outputs| tile(512, outputs)),
+        [16, 16, 16, 64, 64]
+    );
+    assert_eq!([64, 128, 1024].map(|outputs| tile(4096, outputs)), [16, 32, 64]);
 }
