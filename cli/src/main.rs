@@ -2,7 +2,6 @@
 
 mod adapters;
 mod bench;
-mod case;
 mod chat;
 mod doctor;
 mod drawing;
@@ -12,7 +11,6 @@ mod interrupt;
 mod options;
 mod output;
 mod score;
-mod share;
 mod tokenize;
 mod tokenizer;
 mod train;

@@ -225,7 +225,7 @@ fn attention(
 }
 
 /// A buffer of halves that are 1: no format makes a subnormal of them.
-fn filled(engine: &mut Engine, id: BufferId, bytes: u64) -> Result<()> {
+pub(super) fn filled(engine: &mut Engine, id: BufferId, bytes: u64) -> Result<()> {
     engine.create(id, bytes)?;
     let block = vec![0x3c00_3c00_u32; 1 << 20];
     let block: &[u8] = bytemuck::cast_slice(&block);

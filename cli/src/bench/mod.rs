@@ -1,21 +1,24 @@
 //! `pellucid bench`: measures the speed of a model, and of the GPU it runs on.
 
+mod case;
+mod share;
+mod train;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use pellucid::Result;
 use pellucid::check::{self, Ceilings};
 use pellucid::generate::Llm;
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::Fit;
-use pellucid::weights::Checkpoint;
 use serde::Serialize;
 
-use crate::case::{self, Case};
 use crate::options::ModelOptions;
 use crate::output::{self, PerToken};
-use crate::share::{Shares, Work};
+use case::Case;
+use share::{Shares, Work};
 
 /// Measures the speed of a model, and of the GPU it runs on.
 ///
@@ -24,7 +27,10 @@ use crate::share::{Shares, Work};
 /// over the rate at which this adapter reads and unpacks the weights' formats. Reading a prompt: twice
 /// the layers' parameters times the tokens a second, over its multiplications and additions a second.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Counted runs of each case; at most 3 where one takes over 10 s
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -36,6 +42,12 @@ pub(crate) struct Bench {
     json: bool,
     #[command(flatten)]
     model: ModelOptions,
+}
+
+/// What is measured instead.
+#[derive(Debug, Subcommand)]
+enum Other {
+    Train(train::Train),
 }
 
 /// A run that takes longer is slow, and few of it must do.
@@ -77,12 +89,15 @@ struct Rates {
 
 impl Bench {
     pub(crate) async fn run(&self) -> Result<()> {
+        if let Some(Other::Train(train)) = &self.other {
+            return train.run().await;
+        }
         let mut report = Report::default();
         let mut ceilings = None;
         let cases = self.only.iter().any(|case| *case != Case::Ceilings) || self.only.is_empty();
         if cases {
             // A wrong path should not be found only after the ceilings.
-            Checkpoint::open(self.model.path()?)?;
+            self.model.checkpoint()?;
         }
         if self.wants(Case::Ceilings) {
             ceilings = self.ceilings(&mut report).await?;

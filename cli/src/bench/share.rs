@@ -6,8 +6,8 @@ use pellucid::names::Format;
 use pellucid::ops::Weight;
 use serde::Serialize;
 
-use crate::bench::{Report, Speed};
-use crate::case::BATCH;
+use super::case::BATCH;
+use super::{Report, Speed};
 
 /// The share of its ceiling that each case has reached; null without a GPU.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -1,0 +1,222 @@
+//! `pellucid bench train`: how fast models learn, and how near that is to what the kernels can do.
+
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use pellucid::check::{Store, products};
+use pellucid::gpu::{Adapter, Engine, Gpu};
+use pellucid::model::{LoadOptions, Model};
+use pellucid::names::Format;
+use pellucid::ops::{Choices, Shape};
+use pellucid::train::{Batch, Family, Sizes, TrainOptions, Trainer, new_model};
+use pellucid::{Error, Result};
+use serde::Serialize;
+
+use crate::options::DeviceOptions;
+use crate::output;
+
+/// Measures how fast models learn.
+///
+/// A step is forwards, backwards and `AdamW` on random tokens, in f32. Its operations are counted as
+/// 6 N + 12 L H d T for each token: N parameters that are multiplied by, L layers of H heads of width d,
+/// T tokens in a sequence. The share is that of the fastest matrix product of this adapter's own
+/// kernels, measured in the same run over the model's shapes and a large one.
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// The model [default: each of them, one after another]
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Subject>,
+    /// Sequences that run at once [default: 12 for char, 4 for wide]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    batch: Option<u16>,
+    /// Counted steps, of which the median counts
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Use the built-in variants, not those that `tune` found to be faster
+    #[arg(long)]
+    no_tune: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
+}
+
+/// A model to be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// 4 layers of 4 heads, width 128, context 64, 65 tokens
+    Char,
+    /// 6 layers of 6 heads, width 384, context 256, 1,024 tokens
+    Wide,
+}
+
+/// What was measured of a model.
+#[derive(Serialize)]
+struct Measured {
+    model: &'static str,
+    parameters: usize,
+    batch: usize,
+    context: usize,
+    step_ms: f64,
+    tok_s: f64,
+    gflop_s: f64,
+    /// The fastest product, and the share of it.
+    product_gflop_s: f64,
+    share: f64,
+    parameter_bytes: u64,
+    activation_bytes: u64,
+    largest_buffer: u64,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    adapter: &'a Adapter,
+    models: &'a [Measured],
+}
+
+impl Subject {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Char => "char",
+            Self::Wide => "wide",
+        }
+    }
+
+    fn sizes(self) -> Sizes {
+        let [layers, heads, width, context, vocab] = match self {
+            Self::Char => [4, 4, 128, 64, 65],
+            Self::Wide => [6, 6, 384, 256, 1024],
+        };
+        Sizes { family: Family::Gpt2, layers, heads, width, context, vocab, ..Sizes::default() }
+    }
+
+    fn batch(self) -> usize {
+        match self {
+            Self::Char => 12,
+            Self::Wide => 4,
+        }
+    }
+}
+
+/// The fastest product must not be missed for want of work: a square one of this size is measured too.
+const SQUARE: usize = 1024;
+const SQUARE_ON_A_GPU: usize = 4096;
+
+/// Steps run for at least so long before any counts.
+const WARM: Duration = Duration::from_secs(2);
+
+impl Train {
+    pub(crate) async fn run(&self) -> Result<()> {
+        let no_gpu = || Error::Input("--backend cpu cannot learn; it only runs models".to_owned());
+        let choice = self.device.choice()?.ok_or_else(no_gpu)?;
+        let adapter = Gpu::open(&choice).await?.adapter().clone();
+        let mut models = Vec::new();
+        for subject in [Subject::Char, Subject::Wide] {
+            if self.only.is_empty() || self.only.contains(&subject) {
+                models.push(self.measure(subject, Gpu::open(&choice).await?).await?);
+            }
+        }
+        if self.json {
+            return output::json(&Report { adapter: &adapter, models: &models });
+        }
+        output::line(&output::place(Some(&adapter)))?;
+        models.iter().try_for_each(Measured::show)
+    }
+
+    async fn measure(&self, subject: Subject, gpu: Gpu) -> Result<Measured> {
+        let (name, sizes) = (subject.name(), subject.sizes());
+        let batch = self.batch.map_or(subject.batch(), usize::from);
+        let context = sizes.context;
+        let known = Store::new(gpu.adapter()).load().known;
+        let known = if self.no_tune { known.unmeasured() } else { known };
+        let choices = Choices::new(gpu.caps(), known.clone());
+        let square = if gpu.caps().software { SQUARE } else { SQUARE_ON_A_GPU };
+        let folder = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), error))?;
+        new_model(folder.path(), &sizes.config(None), 0)?;
+        let checkpoint = pellucid::weights::Checkpoint::open(folder.path())?;
+        let mut engine = Engine::new(gpu);
+        let load = LoadOptions { quantize: Some(Format::F32) };
+        let model = Model::load(&mut engine, &checkpoint, load, &mut |_, _| {})?;
+
+        output::note(&format!("{name}: measuring products"));
+        let maps = || model.maps().map(|map| &map.weight).chain([model.head()]);
+        let mut shapes: Vec<Shape> = Vec::new();
+        let big = Shape { format: Format::F32, rows: square, outputs: square, inputs: square };
+        for shape in maps().map(|weight| Shape::new(weight, batch * context)).chain([big]) {
+            if !shapes.contains(&shape) {
+                shapes.push(shape);
+            }
+        }
+        let product_gflop_s = products(&mut engine, &known, &shapes)?;
+        let multiplied: usize = maps().map(|weight| weight.rows * weight.columns).sum();
+        let attention = 12 * sizes.layers * sizes.width * context;
+        let operations = (6 * multiplied + attention) as f64;
+
+        let options = TrainOptions { batch, context, ..TrainOptions::default() };
+        let mut trainer = Trainer::new(engine, model, &choices, options, &checkpoint)?;
+        let tokens = |step: u32| {
+            let id = |i: usize| (i as u32 ^ step).wrapping_mul(2_654_435_761) >> 8;
+            let ids: Vec<u32> = (0..=batch * context).map(|i| id(i) % sizes.vocab as u32).collect();
+            Batch { tokens: ids[..batch * context].to_vec(), targets: ids[1..].to_vec() }
+        };
+        output::note(&format!("{name}: warming up"));
+        // The first run compiles, and a GPU that has idled takes a while to reach its pace.
+        let (start, mut step) = (Instant::now(), 0);
+        while step < 2 || start.elapsed() < WARM {
+            trainer.step(&[tokens(step)], 1e-4).await?;
+            step += 1;
+        }
+        let mut times = Vec::new();
+        for _ in 0..self.steps {
+            step += 1;
+            let batch = [tokens(step)];
+            let start = Instant::now();
+            trainer.step(&batch, 1e-4).await?;
+            times.push(start.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        let seconds = times[times.len() / 2];
+        let tok_s = (batch * context) as f64 / seconds;
+        let gflop_s = tok_s * operations / 1e9;
+        let [parameter_bytes, activation_bytes] = trainer.bytes();
+        Ok(Measured {
+            model: name,
+            parameters: trainer.parameter_count(),
+            batch,
+            context,
+            step_ms: seconds * 1e3,
+            tok_s,
+            gflop_s,
+            product_gflop_s,
+            share: gflop_s / product_gflop_s,
+            parameter_bytes,
+            activation_bytes,
+            largest_buffer: trainer.largest_buffer(),
+        })
+    }
+}
+
+impl Measured {
+    fn show(&self) -> Result<()> {
+        let bytes = indicatif::HumanBytes;
+        output::line(&format!(
+            "{:<5}{:>8.0} tok/s  {:.1} GFLOP/s, {:.2} of the fastest product's {:.1}; {} x {} tokens in \
+             {:.1} ms; {} parameters, {} with gradients and moments, {} of activations, the largest \
+             buffer {}",
+            self.model,
+            self.tok_s,
+            self.gflop_s,
+            self.share,
+            self.product_gflop_s,
+            self.batch,
+            self.context,
+            self.step_ms,
+            indicatif::HumanCount(self.parameters as u64),
+            bytes(self.parameter_bytes),
+            bytes(self.activation_bytes),
+            bytes(self.largest_buffer)
+        ))
+    }
+}
