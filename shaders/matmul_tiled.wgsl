@@ -37,7 +37,8 @@ fn matmul_tiled(
     var a: array<vec4<f32>, 8>;
     var b: array<vec4<f32>, 8>;
     let words = 32u / WORD;
-    for (var first = 0u; first < params.words; first += words) {
+    // The grid is one deep, so that group.z is 0: see matmul.
+    for (var first = group.z; first < params.words; first += words) {
         for (var i = lane; i < 64u * words; i += 64u) {
             let row = i / words;
             let word = first + i % words;

@@ -44,7 +44,8 @@ fn matmul_backward_x_tiled(
     let t = (group.y * 8u + lane / 8u) * TILE;
     var a: array<vec4<f32>, 8>;
     var b: array<vec4<f32>, 8>;
-    for (var n = 0u; n < params.count; n += 32u) {
+    // The grid is one deep, so that group.z is 0: see matmul.
+    for (var n = group.z; n < params.count; n += 32u) {
         for (var i = lane; i < 512u; i += 64u) {
             let row = n + i / 16u;
             let four = min(group.x * 16u + i % 16u, params.words - 1u);

@@ -30,8 +30,8 @@ fn noise4(ids: vec4<u32>, keys: vec2<u32>) -> vec4<u32> {
 // term cancels for x < 1.
 fn minus_ln(x: vec4<f32>) -> vec4<f32> {
     let bits = bitcast<vec4<u32>>(x);
-    // Subtracted as whole numbers: some drivers make (b - 126) ln 2 a difference of two products, and
-    // leave little of it.
+    // Subtracted as whole numbers: some drivers make (b - 126) ln 2 a difference of two products,
+    // and leave little of it.
     let e = vec4<f32>(vec4<i32>(bits >> vec4(23u)) - vec4(126));
     let m = bitcast<vec4<f32>>((bits & vec4(0x007fffffu)) | vec4(0x3f000000u));
     let z = (1.0 - m) / (1.0 + m);

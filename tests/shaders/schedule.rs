@@ -126,19 +126,19 @@ fn gpt2_prefill() {
             3x16x1         24576 B  embed+weight_f32 LEARNED=1
             3x16x1         24576 B  embed+weight_f32 LEARNED=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=4 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
+            36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=2 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
             1x12x1             0 B  attention_tiled+softcap+cached_f32 FOURS=16
-            12x1x1       2362368 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=4 ADD=1 ACTIVATION=0 BIAS=1
+            12x1x1       2362368 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            48x1x1       9449472 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=4 ADD=0 ACTIVATION=1 BIAS=1
-            12x1x1       9440256 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=4 ADD=1 ACTIVATION=0 BIAS=1
+            48x1x1       9449472 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=1 BIAS=1
+            12x1x1       9440256 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=4 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
+            36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=2 QUERY_FOURS=192 KEY_FOURS=192 CONTEXT=1024 BIAS=1
             1x12x1             0 B  attention_tiled+softcap+cached_f32 FOURS=16
-            12x1x1       2362368 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=4 ADD=1 ACTIVATION=0 BIAS=1
+            12x1x1       2362368 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            48x1x1       9449472 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=4 ADD=0 ACTIVATION=1 BIAS=1
-            12x1x1       9440256 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=4 ADD=1 ACTIVATION=0 BIAS=1
+            48x1x1       9449472 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=1 BIAS=1
+            12x1x1       9440256 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             12x1x1             0 B  gather INDEXED=1
             5461x1x1   134209536 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
@@ -188,21 +188,21 @@ fn llama_prefill() {
         &expect![[r#"
             1x16x1          9792 B  embed+weight_q8_0 LEARNED=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            15x1x1        345600 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=4 ADD=0 ACTIVATION=0 BIAS=0
+            15x1x1        345600 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
             1x9x1              0 B  attention_tiled+softcap+cached_f32 FOURS=16
-            9x1x1         207360 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=4 ADD=1 ACTIVATION=0 BIAS=0
+            9x1x1         207360 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            48x1x1       1105920 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_gated TILE=4 ACTIVATION=3 BIAS=0
-            9x1x1         552960 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=4 ADD=1 ACTIVATION=0 BIAS=0
+            48x1x1       1105920 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_gated TILE=2 ACTIVATION=3 BIAS=0
+            9x1x1         552960 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            15x1x1        345600 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=4 ADD=0 ACTIVATION=0 BIAS=0
+            15x1x1        345600 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
             1x9x1              0 B  attention_tiled+softcap+cached_f32 FOURS=16
-            9x1x1         207360 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=4 ADD=1 ACTIVATION=0 BIAS=0
+            9x1x1         207360 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
-            48x1x1       1105920 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_gated TILE=4 ACTIVATION=3 BIAS=0
-            9x1x1         552960 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=4 ADD=1 ACTIVATION=0 BIAS=0
+            48x1x1       1105920 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_gated TILE=2 ACTIVATION=3 BIAS=0
+            9x1x1         552960 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             9x1x1              0 B  gather INDEXED=1
             3072x1x1    30081024 B  matvec+lanes_workgroup+weight_q8_0+activation+store_plain+softcap WG=64 LANES=16 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
