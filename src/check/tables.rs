@@ -83,7 +83,9 @@ pub(super) fn quick(heads: [usize; 3]) -> Table {
         table.push(boxed(Tokens { format, vocab: 9, columns: small[1], max_binding: u64::MAX }));
     }
     for cache in [CacheFormat::F32, CacheFormat::F16] {
-        straight(&mut table, Format::F32, cache);
+        for format in Format::ALL {
+            straight(&mut table, format, cache);
+        }
         let attend = |places| Attend { format: cache, ..Attend::new(heads, 130, places) };
         for places in [Attend::row_run(127, 1), Attend::ragged(5, 130), Attend::ragged(40, 130)] {
             table.push(boxed(attend(places)));

@@ -112,7 +112,8 @@ pub struct Straight {
 impl Case for Straight {
     fn run(&self, device: &mut Device) -> Result<()> {
         let (heads, kv_heads, width, context, sequences) = (3, 2, 12, 5, 2);
-        let (queries, keys, inputs) = (heads * width, kv_heads * width, 32);
+        let (queries, keys) = (heads * width, kv_heads * width);
+        let inputs = 32_usize.next_multiple_of(self.format.block());
         let shape @ [outputs, _] = [queries + 2 * keys, inputs];
         let noise = device.noise(outputs * inputs);
         let (weight, kept) = device.weight(self.format, shape, u64::MAX, &noise)?;
