@@ -1,5 +1,7 @@
 //! Small models of every family against log-probabilities of an independent engine.
 
+#[path = "conformance/built_in.rs"]
+mod built_in;
 #[path = "conformance/edits.rs"]
 mod edits;
 #[path = "conformance/generate.rs"]

@@ -112,7 +112,18 @@ impl Llm {
         options: &Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        let checkpoint = Checkpoint::open(path.as_ref())?;
+        Self::from_checkpoint(Checkpoint::open(path.as_ref())?, options, progress).await
+    }
+
+    /// The same of an opened model, such as [`Checkpoint::built_in`].
+    ///
+    /// # Errors
+    /// As [`Llm::load`].
+    pub async fn from_checkpoint(
+        checkpoint: Checkpoint,
+        options: &Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
         let tokenizer = checkpoint.tokenizer()?;
         let config = checkpoint.config().clone();
         let fingerprint = match options.quantize {

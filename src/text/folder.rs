@@ -41,8 +41,14 @@ impl Tokenizer {
     /// Fails with [`Error::File`] where the file is damaged and with [`Error::Unsupported`] where its
     /// decoder, normaliser or post-processor is none that Pellucid knows.
     pub fn from_json(path: &Path) -> Result<Self> {
-        let text = read_text(path)?;
-        let mut json: Value = serde_json::from_str(&text)
+        Self::from_json_text(path, &read_text(path)?)
+    }
+
+    /// Reads the text of a tokenizer.json; the path is what errors call it.
+    ///
+    /// Fails as [`Tokenizer::from_json`].
+    pub fn from_json_text(path: &Path, text: &str) -> Result<Self> {
+        let mut json: Value = serde_json::from_str(text)
             .map_err(|error| Error::file(path, format!("not valid JSON: {error}")))?;
         let Some(fields) = json.as_object_mut() else {
             return Err(Error::file(path, "not a JSON object"));

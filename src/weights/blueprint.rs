@@ -43,7 +43,7 @@ impl Blueprint {
     /// # Errors
     /// [`Error::Unsupported`] for a GGUF file, which is another layout.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        if checkpoint.gguf.is_some() {
+        if checkpoint.gguf().is_some() {
             return Err(Error::unsupported(
                 format!("writing {} as Hugging Face's layout", checkpoint.path.display()),
                 "folders with config.json and safetensors",
@@ -85,11 +85,6 @@ impl Blueprint {
     /// The model's sizes and kinds.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// How many values the model has.
-    pub fn values(&self) -> usize {
-        self.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum()
     }
 
     /// Writes the model's file, in f32 or f16: it is there whole or not at all. `values` gives each part

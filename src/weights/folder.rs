@@ -57,8 +57,12 @@ pub(super) fn config(path: &Path) -> Result<(Config, &'static Names)> {
 }
 
 fn json(path: &Path) -> Result<Map<String, Value>> {
-    let text = read_text(path, LONGEST_JSON)?;
-    serde_json::from_str(&text).map_err(|e| Error::file(path, format!("is no valid JSON: {e}")))
+    parse(path, &read_text(path, LONGEST_JSON)?)
+}
+
+/// The fields of a JSON file; the path is what errors call it.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Map<String, Value>> {
+    serde_json::from_str(text).map_err(|e| Error::file(path, format!("is no valid JSON: {e}")))
 }
 
 fn optional_json(path: &Path) -> Result<Option<Map<String, Value>>> {

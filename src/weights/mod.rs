@@ -14,6 +14,7 @@ use crate::text::{Bpe, ChatTemplate, SentencePiece, Tokenizer};
 
 mod blocks;
 mod blueprint;
+mod built_in;
 mod fields;
 mod fingerprint;
 mod folder;
@@ -63,9 +64,19 @@ pub struct Checkpoint {
     /// The family's prefix, or nothing where this file's names do without it.
     prefix: &'static str,
     entries: Entries,
-    /// A GGUF file's metadata; a folder has files for all that.
-    gguf: Option<Gguf>,
+    origin: Origin,
     chat_template: Option<String>,
+}
+
+/// Where else a checkpoint looks.
+#[derive(Debug)]
+enum Origin {
+    /// In the files of its folder.
+    Folder,
+    /// In its metadata.
+    Gguf(Box<Gguf>),
+    /// In the program, which holds the text of its tokenizer.json.
+    BuiltIn(&'static str),
 }
 
 impl Checkpoint {
@@ -82,24 +93,26 @@ impl Checkpoint {
         } else {
             return Err(Error::file(path, "no such file or folder"));
         };
-        // Every tensor is checked now, so that what has been opened can be relied on.
+        checkpoint.checked()
+    }
+
+    /// Checks every tensor, so that what has been opened can be relied on.
+    fn checked(self) -> Result<Self> {
         for part in Part::ALL {
-            let times = if part.in_layer() { checkpoint.config.layers } else { 1 };
+            let times = if part.in_layer() { self.config.layers } else { 1 };
             for layer in 0..times {
-                if checkpoint.has(part, layer) {
-                    checkpoint.matrix(part, layer)?;
+                if self.has(part, layer) {
+                    self.matrix(part, layer)?;
                 }
             }
         }
-        Ok(checkpoint)
+        Ok(self)
     }
 
     fn open_folder(path: &Path) -> Result<Self> {
         let folder::Folder { config, names, entries, chat_template } = folder::open(path)?;
-        let used = |prefix: &&&str| entries.keys().any(|name| name.starts_with(**prefix));
-        let prefix = names.prefixes.iter().find(used).copied().unwrap_or_default();
-        let path = path.into();
-        Ok(Self { path, config, names, prefix, entries, gguf: None, chat_template })
+        let (path, prefix, origin) = (path.into(), names.prefix_of(&entries), Origin::Folder);
+        Ok(Self { path, config, names, prefix, entries, origin, chat_template })
     }
 
     fn open_gguf(path: &Path) -> Result<Self> {
@@ -107,8 +120,16 @@ impl Checkpoint {
         let (config, names) = gguf_config::read(&mut gguf, &entries)?;
         let template = gguf.fields.get("tokenizer.chat_template");
         let chat_template = template.and_then(|value| value.as_str()).map(str::to_owned);
-        let (path, gguf) = (path.into(), Some(gguf));
-        Ok(Self { path, config, names, prefix: "", entries, gguf, chat_template })
+        let (path, origin) = (path.into(), Origin::Gguf(Box::new(gguf)));
+        Ok(Self { path, config, names, prefix: "", entries, origin, chat_template })
+    }
+
+    /// A GGUF file's metadata.
+    fn gguf(&self) -> Option<&Gguf> {
+        match &self.origin {
+            Origin::Gguf(gguf) => Some(gguf),
+            Origin::Folder | Origin::BuiltIn(_) => None,
+        }
     }
 
     /// The model's sizes and kinds.
@@ -146,7 +167,7 @@ impl Checkpoint {
             return Err(Error::tensor(&self.path, name, "is missing"));
         };
         // Llama's converter lays the two values of each rotated pair side by side.
-        let paired = self.gguf.is_some()
+        let paired = self.gguf().is_some()
             && self.config.architecture == "llama"
             && matches!(part, Part::Q | Part::K | Part::QBias | Part::KBias);
         let cut = if paired { Cut::Paired } else { cut };
@@ -158,18 +179,20 @@ impl Checkpoint {
     /// Fails where its lists are missing or absurd, and where the file's tokenizer is of no known
     /// kind.
     pub fn bpe(&self) -> Result<Option<Bpe>> {
-        self.gguf.as_ref().map_or(Ok(None), gguf_tokenizer::bpe)
+        self.gguf().map_or(Ok(None), gguf_tokenizer::bpe)
     }
 
     /// The SentencePiece tokenizer of a GGUF file; as [`Checkpoint::bpe`].
     pub fn sentence_piece(&self) -> Result<Option<SentencePiece>> {
-        self.gguf.as_ref().map_or(Ok(None), gguf_tokenizer::sentence_piece)
+        self.gguf().map_or(Ok(None), gguf_tokenizer::sentence_piece)
     }
 
     /// The model's tokenizer, where it has one.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
-        if self.gguf.is_none() {
-            return Tokenizer::from_folder(&self.path);
+        match self.origin {
+            Origin::Folder => return Tokenizer::from_folder(&self.path),
+            Origin::BuiltIn(text) => return Tokenizer::from_json_text(&self.path, text).map(Some),
+            Origin::Gguf(_) => {}
         }
         if let Some(bpe) = self.bpe()? {
             return Tokenizer::from_bpe(&self.path, bpe).map(Some);
@@ -185,7 +208,7 @@ impl Checkpoint {
     pub fn chat(&self, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
         let Some(source) = self.chat_template.clone() else { return Ok(None) };
         let name = |id: Option<u32>| id.and_then(|id| tokenizer.token(id));
-        let (bos, eos) = match &self.gguf {
+        let (bos, eos) = match self.gguf() {
             Some(gguf) => (name(self.config.bos), name(gguf_tokenizer::eos(gguf)?)),
             None => folder::special_names(&self.path)?,
         };

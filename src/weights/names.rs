@@ -2,6 +2,7 @@
 
 use super::parts::Cut::{ByHead, Joined, JoinedTransposed, LessOne, Paired, Transposed, Whole};
 use super::parts::{Cut, Part};
+use super::source::Entries;
 
 /// What a family's files call the parts.
 #[derive(Debug)]
@@ -13,6 +14,12 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// The prefix that these names have in a file, or nothing.
+    pub(super) fn prefix_of(&self, entries: &Entries) -> &'static str {
+        let used = |prefix: &&&str| entries.keys().any(|name| name.starts_with(**prefix));
+        self.prefixes.iter().find(used).copied().unwrap_or_default()
+    }
+
     /// The names and cuts that the part may have in files whose names start with `prefix`.
     pub(super) fn find(
         &self,

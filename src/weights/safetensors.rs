@@ -16,10 +16,15 @@ use crate::names::Format;
 /// The longest header read; the format's own reference implementation draws the line here too.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Reads where a file's tensors lie.
+/// Opens a file and reads where its tensors lie.
 pub(super) fn open(path: &Path) -> Result<Entries> {
-    let source = Source::open(path)?;
-    let mut reader = Reader::new(&source, 0);
+    entries(&Source::open(path)?)
+}
+
+/// Reads where an open file's tensors lie.
+pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
+    let path = source.path();
+    let mut reader = Reader::new(source, 0);
     let length = reader.u64()?;
     if length > reader.left() || length > LONGEST_HEADER {
         return Err(Error::file(
@@ -38,13 +43,13 @@ pub(super) fn open(path: &Path) -> Result<Entries> {
     let start = reader.at();
     let mut entries = Entries::with_capacity(header.0.len());
     for (name, tensor) in header.0 {
-        let entry = place(&source, start, tensor)
+        let entry = place(source, start, tensor)
             .map_err(|reason| Error::tensor(path, name.as_str(), reason))?;
         if entries.insert(name.clone(), entry).is_some() {
             return Err(Error::tensor(path, name, "is listed twice"));
         }
     }
-    check_places(&source, &entries)?;
+    check_places(source, &entries)?;
     Ok(entries)
 }
 

@@ -1,11 +1,11 @@
 //! Files read by position, and where each tensor lies in them.
 //!
-//! Nothing is mapped into memory: a file that is cut short while it is read ends in an error,
+//! A file lies on disk or is part of the program. Nothing is mapped into memory: a file that is cut short while it is read ends in an error,
 //! and no buffer is larger than what was checked against the file's length before.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,13 @@ use crate::names::Format;
 pub(super) struct Source {
     path: PathBuf,
     length: u64,
-    file: Mutex<File>,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    OnDisk(Mutex<File>),
+    BuiltIn(&'static [u8]),
 }
 
 impl Source {
@@ -25,7 +31,13 @@ impl Source {
     pub(super) fn open(path: &Path) -> Result<Arc<Self>> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
-        Ok(Arc::new(Self { path: path.into(), length, file: Mutex::new(file) }))
+        Ok(Arc::new(Self { path: path.into(), length, content: Content::OnDisk(Mutex::new(file)) }))
+    }
+
+    /// A file that is part of the program; the path is what errors call it.
+    pub(super) fn built_in(path: &Path, bytes: &'static [u8]) -> Arc<Self> {
+        let (length, content) = (bytes.len() as u64, Content::BuiltIn(bytes));
+        Arc::new(Self { path: path.into(), length, content })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -39,9 +51,19 @@ impl Source {
 
     /// Fills `buffer` from `offset` on.
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        // A panic elsewhere cannot leave the file half changed, so a poisoned lock is still good.
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer));
+        let read = match &self.content {
+            Content::OnDisk(file) => {
+                // A panic elsewhere cannot leave the file half changed, so a poisoned lock is still
+                // good.
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer))
+            }
+            Content::BuiltIn(bytes) => {
+                let mut rest = Cursor::new(bytes);
+                rest.set_position(offset);
+                rest.read_exact(buffer)
+            }
+        };
         read.map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof => {
                 Error::file(&self.path, format!("ends while {} bytes are read", buffer.len()))

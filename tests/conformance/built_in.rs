@@ -1,0 +1,48 @@
+//! The model that is part of the program: what is said of it holds.
+
+use std::path::Path;
+
+use pellucid::generate::{Llm, Options, Request};
+use pellucid::text::{Bos, Encode};
+use pellucid::train::{Data, TrainOptions};
+use pellucid::weights::Checkpoint;
+
+use super::train::trainer;
+
+/// Nats a token over the last tenth of the plays, which it did not learn from; and over its first two
+/// batches, where the whole would take too long.
+const LOSS: f64 = 3.3518;
+const LOSS_OF_TWO: f64 = 3.0004;
+
+#[test]
+fn the_built_in_model_has_the_loss_that_is_stated() {
+    let short = std::env::var("PELLUCID_TEST_ADAPTER").is_ok_and(|name| name == "swiftshader");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/text/plays.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(text.len(), 111_540, "the last tenth of the text");
+    let checkpoint = Checkpoint::built_in().unwrap();
+    let tokenizer = checkpoint.tokenizer().unwrap().unwrap();
+    let plain = Encode { bos: Bos::Never, ..Encode::default() };
+    let valid = tokenizer.encode(&text, plain).unwrap();
+    assert_eq!(tokenizer.decode(&valid), text);
+    let options = TrainOptions { batch: 16, context: 256, ..TrainOptions::default() };
+    let most = if short { 2 } else { usize::MAX };
+    let judges = Data { train: Vec::new(), valid }.validation(&options, most);
+    let loss = pollster::block_on(trainer(&checkpoint, options).evaluate(&judges)).unwrap();
+    let stated = if short { LOSS_OF_TWO } else { LOSS };
+    assert!((loss - stated).abs() < 2e-4, "{loss}, not {stated}");
+}
+
+#[test]
+fn the_built_in_model_writes_a_scene() {
+    let checkpoint = Checkpoint::built_in().unwrap();
+    assert!(checkpoint.config().layers == 6 && checkpoint.config().vocab == 1024);
+    let (options, progress) = (Options::default(), &mut |_, _| {});
+    let loaded = pollster::block_on(Llm::from_checkpoint(checkpoint, &options, progress));
+    let mut llm = loaded.unwrap();
+    let prompt = llm.encode("ROMEO:", Encode::default()).unwrap();
+    let request = Request { max_new_tokens: 19, ..Request::default() };
+    let (written, _) = pollster::block_on(llm.generate(&prompt, &request, &mut |_| {})).unwrap();
+    let text = written.text.unwrap();
+    assert!(text.starts_with("\nI'll not believe me, and I'll believe me."), "{text:?}");
+}
