@@ -36,7 +36,7 @@ pub(crate) struct Chat {
 
 impl Chat {
     pub(crate) async fn run(&self) -> Result<()> {
-        let mut request = self.drawing.request(self.max_new_tokens)?;
+        let mut request = self.drawing.request(&self.model, self.max_new_tokens)?;
         request.reuse_prefix = true;
         let (mut llm, load) = self.model.load().await?;
         self.drawing.check(&llm)?;

@@ -11,7 +11,7 @@ use pellucid::names::Sampling;
 use serde::Serialize;
 
 use crate::interrupt::Stretch;
-use crate::options;
+use crate::options::{self, ModelOptions};
 use crate::output::{self, PerToken, rate};
 
 /// How tokens are drawn, and where that ends.
@@ -33,9 +33,10 @@ pub(crate) struct DrawOptions {
 /// How each token is drawn.
 #[derive(Debug, Args)]
 struct SamplingOptions {
-    /// Divides the logits; 0 takes the most probable token
-    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
-    temperature: f32,
+    /// Divides the logits; 0 takes the most probable token [default: 0, and 0.8 for the model that is
+    /// built in]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    temperature: Option<f32>,
     /// Draw from the K most probable tokens only; 0 is off
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: u32,
@@ -93,17 +94,20 @@ pub(crate) struct Times {
 }
 
 impl DrawOptions {
-    /// What the command line says, in the library's words; draws a seed where none is given.
+    /// What the command line says of drawing from this model, in the library's words; draws a seed where
+    /// none is given.
     ///
     /// # Errors
     /// Those of [`Sampling::check`].
-    pub(crate) fn request(&self, max_new_tokens: usize) -> Result<Request> {
+    pub(crate) fn request(&self, model: &ModelOptions, max_new_tokens: usize) -> Result<Request> {
         let options = &self.sampling;
+        // The most probable words of so small a model go round in circles.
+        let usual = if model.is_given() { 0.0 } else { 0.8 };
         let sampling = Sampling {
             repetition_penalty: options.repetition_penalty,
             presence_penalty: options.presence_penalty,
             frequency_penalty: options.frequency_penalty,
-            temperature: options.temperature,
+            temperature: options.temperature.unwrap_or(usual),
             top_k: options.top_k,
             top_p: options.top_p,
             min_p: options.min_p,

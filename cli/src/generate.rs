@@ -65,7 +65,7 @@ impl Generate {
     /// Says why it ended.
     pub(crate) async fn run(&self) -> Result<Finish> {
         // What can be found wrong without the model is, before it is loaded.
-        let mut request = self.drawing.request(self.max_new_tokens)?;
+        let mut request = self.drawing.request(&self.model, self.max_new_tokens)?;
         request.reuse_prefix = self.load_cache.is_some();
         let text = self.prompt.text()?;
         let ids = self.prompt.tokens.as_ref().map(TokenList::ids).transpose()?;

@@ -13,6 +13,7 @@ use pellucid::gpu::AdapterChoice;
 use pellucid::names::Format;
 use pellucid::ops::CacheFormat;
 use pellucid::text::{Bos, Encode, Special};
+use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 
 use crate::hub::{self, Wanted};
@@ -21,7 +22,7 @@ use crate::hub::{self, Wanted};
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ModelOptions {
     /// A GGUF file, a folder in Hugging Face's layout, or a model of the hub: owner/name, with
-    /// :file.gguf or :revision where one must be named
+    /// :file.gguf or :revision where one must be named [default: the small model that is built in]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// The model's file or folder, once it is known.
@@ -152,22 +153,23 @@ impl ModelOptions {
         self.model.is_some()
     }
 
-    /// The model's file or folder, fetched from the hub if need be.
+    /// Opens the model, fetched from the hub if need be; without one, that which is built in.
     ///
     /// # Errors
-    /// [`Error::Input`] where none is given, else those of [`hub::resolve`].
-    pub(crate) fn path(&self) -> Result<&Path> {
+    /// Those of [`hub::resolve`] and of the file.
+    pub(crate) fn checkpoint(&self) -> Result<Checkpoint> {
+        let Some(model) = &self.model else { return Checkpoint::built_in() };
         if let Some(path) = self.path.get() {
-            return Ok(path);
+            return Checkpoint::open(path);
         }
-        let path = hub::resolve(model(self.model.as_deref())?, Wanted::Model)?;
-        Ok(self.path.get_or_init(|| path))
+        let path = hub::resolve(model, Wanted::Model)?;
+        Checkpoint::open(self.path.get_or_init(|| path))
     }
 
     /// Loads the model; also says how long that took.
     ///
     /// # Errors
-    /// Those of [`Llm::load`] and [`ModelOptions::path`].
+    /// Those of [`Llm::load`] and [`ModelOptions::checkpoint`].
     pub(crate) async fn load(&self) -> Result<(Llm, Duration)> {
         self.load_with(&self.options()?).await
     }
@@ -177,14 +179,14 @@ impl ModelOptions {
     /// # Errors
     /// As [`ModelOptions::load`].
     pub(crate) async fn load_with(&self, options: &generate::Options) -> Result<(Llm, Duration)> {
-        let path = self.path()?;
+        let checkpoint = self.checkpoint()?;
         let start = Instant::now();
         let bar = crate::output::loading_bar();
         let mut progress = |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         };
-        let loaded = Llm::load(path, options, &mut progress).await;
+        let loaded = Llm::from_checkpoint(checkpoint, options, &mut progress).await;
         bar.finish_and_clear();
         let llm = loaded?;
         if llm.adapter().is_none() && (self.quantize.is_some() || self.cache_type != CacheType::F32)
@@ -264,17 +266,6 @@ impl TokenList {
             },
         }
     }
-}
-
-/// What `--model` names.
-///
-/// # Errors
-/// [`Error::Input`] where it is not given.
-pub(crate) fn model(given: Option<&Path>) -> Result<&Path> {
-    given.ok_or_else(|| {
-        let way = "give a model with --model: a GGUF file, a folder, or owner/name on the hub";
-        Error::Input(way.to_owned())
-    })
 }
 
 /// How standard input is called in errors.

@@ -24,7 +24,8 @@ pub(crate) struct Tokenize {
     #[command(flatten)]
     text: TextOptions,
     /// A GGUF file, a tokenizer.json, a folder with a tokenizer's files, or a model of the hub:
-    /// owner/name, with :file.gguf or :revision where one must be named
+    /// owner/name, with :file.gguf or :revision where one must be named [default: that of the small
+    /// model that is built in]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
 }
@@ -39,8 +40,10 @@ struct Report {
 impl Tokenize {
     pub(crate) fn run(&self) -> Result<()> {
         let text = options::text(&self.input)?;
-        let path = hub::resolve(options::model(self.model.as_deref())?, Wanted::Tokenizer)?;
-        let tokenizer = tokenizer(&path)?;
+        let tokenizer = match &self.model {
+            Some(model) => tokenizer(&hub::resolve(model, Wanted::Tokenizer)?)?,
+            None => built_in()?,
+        };
         let ids = tokenizer.encode(&text, self.text.encode())?;
         let tokens = ids.iter().map(|&id| tokenizer.token(id)).collect();
         let report = Report { ids, tokens };
@@ -52,6 +55,11 @@ impl Tokenize {
         }
         Ok(())
     }
+}
+
+fn built_in() -> Result<Tokenizer> {
+    let model = Checkpoint::built_in()?;
+    model.tokenizer()?.ok_or_else(|| Error::file(model.path(), "has no tokenizer"))
 }
 
 /// The tokenizer of a model, or one on its own; no weights are read.

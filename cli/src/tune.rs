@@ -7,7 +7,6 @@ use pellucid::check::{self, Contest, Store, Workload};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{self, LoadOptions, Model, SessionOptions};
 use pellucid::ops::Choices;
-use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::Serialize;
 
@@ -48,7 +47,7 @@ impl Tune {
         let workload = if self.model.is_given() {
             // Only the shapes are wanted, as they will be on the device.
             let options = self.model.options()?;
-            let checkpoint = Checkpoint::open(self.model.path()?)?;
+            let checkpoint = self.model.checkpoint()?;
             let load = LoadOptions { quantize: options.quantize };
             let model = Model::named(&checkpoint, load, gpu.caps())?;
             let session = SessionOptions { context: options.context, ..SessionOptions::default() };

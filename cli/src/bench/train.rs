@@ -101,7 +101,7 @@ impl Subject {
 }
 
 /// The fastest product must not be missed for want of work: a square one of this size is measured too.
-const SQUARE: usize = 1024;
+const SQUARE: usize = 512;
 const SQUARE_ON_A_GPU: usize = 4096;
 
 /// Steps run for at least so long before any counts.

@@ -22,8 +22,8 @@ fn failures_are_one_sentence_that_names_what_is_at_fault() {
         assert!(found.contains(names), "{args:?}: {found}");
     }
     let output = |args: &[&str]| failure(&pellucid(args).output().unwrap());
-    let found = output(&["generate", "--tokens", "1"]);
-    assert!(found.contains("give a model with --model: "), "{found}");
+    let found = output(&["generate", "--tokens", "1024", "--backend", "cpu"]);
+    assert!(found.contains("token 1024 is outside the vocabulary of 1024"), "{found}");
     let found = output(&["generate", "--tokens", "1", "--model", "no/such/folder/model.gguf"]);
     assert!(found.starts_with("no/such/folder/model.gguf: "), "{found}");
     let found = output(&["score", "--tokens", "1,2", "--model", "an-owner/a-model"]);

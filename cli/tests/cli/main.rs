@@ -4,6 +4,7 @@
 //! the machine's adapter.
 
 mod adapter;
+mod built_in;
 mod failures;
 mod hub;
 #[cfg(unix)]

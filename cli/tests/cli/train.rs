@@ -31,7 +31,8 @@ impl Run {
     }
 }
 
-const SMALL: [&str; 14] = [
+const SMALL: [&str; 15] = [
+    "--f16",
     "--layers",
     "1",
     "--heads",
@@ -86,7 +87,10 @@ fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
     }
     let read =
         |folder: &str| std::fs::read(run.place(folder).join("model/model.safetensors")).unwrap();
-    assert!(read("whole") == read("stopped"), "the same model");
+    let whole = read("whole");
+    assert!(whole == read("stopped"), "the same model");
+    let header = String::from_utf8_lossy(&whole[..200]);
+    assert!(header.contains("\"F16\"") && !header.contains("\"F32\""), "{header}");
 
     // The model is one as any other.
     let mut generate = pellucid(&["generate", "--json", "--max-new-tokens", "3", "to be"]);
