@@ -72,7 +72,8 @@ pub(super) fn quick(heads: [usize; 3]) -> Table {
     let mut table = Table::new();
     for format in Format::ALL {
         let [small, middle, _] = shapes(format);
-        for rows in [1, 9, 40] {
+        // Tiles of every height.
+        for rows in [1, 9, 20, 40] {
             for shape in [middle, small] {
                 // Added to the residual stream, and gated; both with a bias.
                 let product = Product::plain(format, rows, shape);
@@ -105,6 +106,7 @@ pub(super) fn quick(heads: [usize; 3]) -> Table {
         table.push(boxed(Draws { rows: 2, vocab: 501, steps: 6, sampling, tied: false }));
     }
     table.push(boxed(Best { rows: 2, vocab: 501, k: 5, tied: true }));
+    backward::quick(&mut table, heads);
     table
 }
 
@@ -133,7 +135,7 @@ fn linear(table: &mut Table) {
         let [small, middle, large] = shapes(format);
         let plain = |rows, shape| Product::plain(format, rows, shape);
         // One row, and many: less than a tile, a whole one, and a few rows past it.
-        let all = [(1, small), (1, large), (9, small), (65, middle), (33, large)];
+        let all = [(1, small), (1, large), (9, small), (20, middle), (65, middle), (33, large)];
         table.extend(all.map(|(rows, shape)| boxed(plain(rows, shape))));
         let shape = [50, 4 * format.block().max(32)];
         let (part, scale) = (Some(16), 5e-5);

@@ -114,6 +114,17 @@ impl Choices {
         self.known.matmul.get(&Shape::new(weight, rows).name()).copied().unwrap_or(self.matmul)
     }
 
+    /// The rows that an invocation of a tiled kernel takes of so many, whose workgroups of 64 make 64
+    /// columns of eight times as many. The more it takes, the more often each value is used; but where
+    /// there are too few workgroups, most of a large device has nothing to do.
+    pub(super) fn tile(&self, rows: usize, columns: usize) -> usize {
+        const BUSY: usize = 256;
+        let groups = |tile: usize| rows.div_ceil(8 * tile) * columns.div_ceil(64);
+        let busy = |tile: &usize| self.exact || groups(*tile) >= BUSY;
+        let fits = |tile: &usize| *tile == 8 && rows > 32 || *tile == 4 && rows > 16;
+        [8, 4].into_iter().filter(fits).find(busy).unwrap_or(2)
+    }
+
     /// The lanes, but no more than have work in three rounds of four: a row of 18 words keeps 8 lanes
     /// busier than 32.
     pub(super) fn narrowed(&self, words: u32) -> Lanes {

@@ -155,12 +155,15 @@ fn what_no_device_can_run_is_not_believed() {
 }
 
 #[test]
-fn few_rows_and_few_outputs_get_small_tiles() {
-    let tile = |rows, outputs| Matmul::Tiled.program(rows, outputs).2;
-    assert_eq!([9, 32, 33, 64, 128].map(|rows| tile(rows, 1 << 16)), [32, 32, 64, 64, 64]);
-    assert_eq!(
-        [64, 384, 768, 3072, 50_257].map(|outputs| tile(512, outputs)),
-        [16, 16, 16, 64, 64]
-    );
-    assert_eq!([64, 128, 1024].map(|outputs| tile(4096, outputs)), [16, 32, 64]);
+fn few_rows_and_few_columns_get_small_tiles() {
+    let choices = Choices::defaults(&Caps::default());
+    let of = |rows: &[usize], columns| {
+        rows.iter().map(|rows| choices.tile(*rows, columns)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&[9, 16, 17, 32, 33, 128], 1 << 16), [2, 2, 4, 4, 8, 8]);
+    assert_eq!(of(&[128, 512, 4096], 768), [2, 2, 8]);
+    assert_eq!(of(&[512, 4096, 16_384], 128), [2, 4, 8]);
+    // What is tried is as high as its rows, however few its columns.
+    let exact = Choices { exact: true, ..choices };
+    assert_eq!([9, 20, 40].map(|rows| exact.tile(rows, 7)), [2, 4, 8]);
 }

@@ -118,8 +118,8 @@ impl Op for Linear<'_> {
                 let groups = piece.rows.div_ceil(4).div_ceil(lanes.groups());
                 (program.constant("COLS", word(x.rows)), spread(groups))
             } else {
-                let (program, n, t) =
-                    choices.matmul_for(weight, x.rows).program(x.rows, piece.rows);
+                let tile = choices.tile(x.rows, piece.rows);
+                let (program, n, t) = choices.matmul_for(weight, x.rows).program(tile);
                 (program, [word(piece.rows.div_ceil(n)), word(x.rows.div_ceil(t)), 1])
             };
             let flag = |on: bool| f64::from(u8::from(on));

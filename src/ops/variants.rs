@@ -113,20 +113,9 @@ impl Matmul {
         all
     }
 
-    /// The rows that an invocation of a tiled kernel takes, whose workgroups of 64 make 64 outputs of eight
-    /// times as many: of so many rows, and for so many workgroups side by side. The fewer there are, the
-    /// more often each value is used; but where they are too many, most of a large device has nothing
-    /// to do.
-    pub(super) fn tile(rows: usize, across: usize) -> usize {
-        const BUSY: usize = 256;
-        let busy = |tile: &usize| rows.div_ceil(8 * tile) * across >= BUSY;
-        let most = if rows <= 32 { 4 } else { 8 };
-        [8, 4].into_iter().filter(|tile| *tile <= most).find(busy).unwrap_or(2)
-    }
-
-    /// The kernel, its numbers, and the outputs and rows (n, t) of one workgroup, for so many rows and
-    /// outputs.
-    pub(super) fn program(self, rows: usize, outputs: usize) -> (Program, usize, usize) {
+    /// The kernel, its numbers, and the outputs and rows (n, t) of one workgroup; `tile` is what
+    /// [`Choices::tile`](super::Choices::tile) gives.
+    pub(super) fn program(self, tile: usize) -> (Program, usize, usize) {
         match self {
             Self::Direct { n, t } => {
                 let program =
@@ -134,7 +123,6 @@ impl Matmul {
                 (program, 8 * n as usize, 8 * t as usize)
             }
             Self::Tiled | Self::TiledHalf => {
-                let tile = Self::tile(rows, outputs.div_ceil(64));
                 let values = part(if self == Self::Tiled { "tile_f32" } else { "tile_f16" });
                 let program = Program::new(kernel("matmul_tiled")).part(values);
                 (program.constant("TILE", tile as f64), 64, 8 * tile)

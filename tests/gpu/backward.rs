@@ -10,7 +10,7 @@ use pellucid::ops::{CacheFormat, Matmul};
 
 use crate::common::Device;
 
-const SHAPES: [(usize, usize); 5] = [(1, 1), (3, 7), (5, 256), (2, 257), (40, 100)];
+const SHAPES: [(usize, usize); 6] = [(1, 1), (3, 7), (5, 256), (2, 257), (40, 100), (600, 9)];
 
 #[test]
 fn products() {
@@ -18,15 +18,14 @@ fn products() {
     let direct = [(8, 1), (8, 8), (2, 16)].map(|(n, t)| Matmul::Direct { n, t });
     for matmul in direct.into_iter().chain([Matmul::Tiled]) {
         device.choices.matmul = matmul;
-        for rows in [1, 7, 33, 65] {
+        for rows in [1, 7, 20, 65] {
             for shape in [[1, 1], [7, 30], [130, 12], [8, 257]] {
                 device.check(&ProductBack { rows, shape, part: None });
             }
             device.check(&ProductBack { rows, shape: [70, 20], part: Some(16) });
         }
-        // So many rows are shared, and so large a matrix has tiles of every height.
+        // So many rows are shared.
         device.check(&ProductBack { rows: 700, shape: [70, 130], part: None });
-        device.check(&ProductBack { rows: 300, shape: [9, 4097], part: None });
     }
 }
 

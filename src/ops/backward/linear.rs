@@ -144,7 +144,7 @@ impl Op for MatmulBackwardX<'_> {
                 Matmul::Direct { n, t } => by_eights(OP, [n, t], weight.columns, dy.rows),
                 Matmul::Tiled | Matmul::TiledHalf => {
                     let columns = weight.columns.div_ceil(SQUARE);
-                    let tile = Matmul::tile(dy.rows, columns);
+                    let tile = choices.tile(dy.rows, weight.columns);
                     let program = Program::new(kernel("matmul_backward_x_tiled"));
                     let rows = word(dy.rows.div_ceil(8 * tile));
                     let program = program.constant("TILE", tile as f64);
