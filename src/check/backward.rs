@@ -1,6 +1,6 @@
 //! What the self-test tries of training: hostile shapes and values for every derivative.
 
-use crate::ops::CacheFormat;
+use crate::ops::{CacheFormat, MAX_TRAINED_HEAD_WIDTH};
 
 use super::cases::{
     AttendBack, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack, TokensBack,
@@ -15,12 +15,40 @@ pub(super) fn products(table: &mut Table) {
         (1, [1, 1], None),
         (9, [7, 30], None),
         (33, [70, 20], Some(16)),
+        (20, [7, 30], None),
         (65, [34, 257], None),
-        // So many rows that they are shared, and so many values that tiles are high.
+        // So many rows that they are shared.
         (700, [70, 130], None),
-        (300, [9, 4097], None),
     ] {
         table.push(boxed(ProductBack { rows, shape, part }));
+    }
+}
+
+/// A few small shapes of each derivative; attention with the model's own heads.
+pub(super) fn quick(table: &mut Table, heads: [usize; 3]) {
+    products(table);
+    for values in [Values::Plain, Values::Large] {
+        table.push(boxed(NormsBack { rows: 3, columns: 257, values }));
+        table.push(boxed(TargetsBack { rows: 3, vocab: 1003, values }));
+    }
+    // As many rows as make some lanes, and all, share them.
+    for rows in [40, 600] {
+        table.push(boxed(NormsBack { rows, columns: 7, values: Values::Plain }));
+    }
+    for broken in [false, true] {
+        table.push(boxed(Moves { count: 1000, scale: 1.0, broken }));
+    }
+    table.push(boxed(TokensBack { rows: 33, shape: [70, 20], part: None }));
+    for (rows, columns) in [(3, 7), (2, 257)] {
+        table.push(boxed(FunctionsBack { rows, columns, scale: 5.0 }));
+        table.push(boxed(Drops { rows, columns, probability: 0.3 }));
+    }
+    if heads[2] <= MAX_TRAINED_HEAD_WIDTH {
+        let format = CacheFormat::F32;
+        for (window, softcap) in [(None, None), (Some(6), Some(0.5))] {
+            table.push(boxed(AttendBack { heads, shape: [2, 40], window, softcap, format }));
+        }
+        table.push(boxed(TurnBack { heads, rotated: heads[2] / 2 * 2, amplitude: 1.1 }));
     }
 }
 
@@ -33,6 +61,8 @@ pub(super) fn add(tables: &mut Tables) {
             variants.push(boxed(TargetsBack { rows, vocab: columns, values }));
         }
     }
+    // As many rows as make all lanes share them.
+    once.push(boxed(NormsBack { rows: 600, columns: 7, values: Values::Plain }));
     for (scale, broken) in [(1.0, false), (1.0, true), (1e-6, false)] {
         variants.push(boxed(Moves { count: 1000, scale, broken }));
     }

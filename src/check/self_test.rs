@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::gpu::{Engine, Need, Program};
 use crate::ops::{Choices, Known};
 
-use super::Device;
 use super::judge::{Outcome, variant};
 use super::tables::{self, Tables};
+use super::{Device, Store};
 
 /// How one variant of a kernel came out.
 #[derive(Clone, Debug, Serialize)]
@@ -243,4 +243,27 @@ pub async fn admit(
         record.known.excluded.append(&mut excluded);
         choices = Choices::new(&caps, record.known.clone());
     }
+}
+
+/// [`admit`] with what a store keeps of the adapter: what passed before is not tried again, and what was
+/// learned is kept. `known` is what the store knows, or as much of it as is to be used.
+///
+/// # Errors
+/// As [`admit`].
+pub async fn admit_and_keep(
+    engine: Engine,
+    store: &Store,
+    known: &Known,
+    heads: [usize; 3],
+    programs: &dyn Fn(&Choices) -> Result<Vec<Program>>,
+) -> Result<(Engine, Choices)> {
+    let before = store.load();
+    let mut record = Record { passed: before.passed.clone(), known: known.clone() };
+    let admitted = admit(engine, &mut record, heads, programs).await?;
+    let known = Known { excluded: record.known.excluded, ..before.known.clone() };
+    let after = Record { passed: record.passed, known };
+    if after != before {
+        store.save(&after);
+    }
+    Ok(admitted)
 }

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Gpu, Program};
 use crate::model::{self, LoadOptions, Model, Session, SessionOptions};
-use crate::ops::{Choices, Known};
+use crate::ops::Choices;
 use crate::reference;
 use crate::weights::Checkpoint;
 
@@ -92,23 +92,14 @@ async fn choose(
     programs: &dyn Fn(&Choices) -> Result<Vec<Program>>,
 ) -> Result<(Engine, Choices)> {
     let store = Store::new(gpu.adapter());
-    let before = store.load();
-    let mut record = before.clone();
-    record.known.half = options.half;
-    if !options.tuned {
-        record.known = record.known.unmeasured();
-    }
+    let kept = store.load();
+    let mut known = if options.tuned { kept.known.clone() } else { kept.known.unmeasured() };
+    known.half = options.half;
     if !options.check {
-        let choices = Choices::new(gpu.caps(), record.known.unchecked());
+        let choices = Choices::new(gpu.caps(), known.unchecked());
         return Ok((Engine::new(gpu), choices));
     }
     let &Config { heads, kv_heads, head_width, .. } = config;
     let heads = [heads, kv_heads, head_width];
-    let (engine, choices) = check::admit(Engine::new(gpu), &mut record, heads, programs).await?;
-    let known = Known { excluded: record.known.excluded, ..before.known.clone() };
-    let after = check::Record { passed: record.passed, known };
-    if after != before {
-        store.save(&after);
-    }
-    Ok((engine, choices))
+    check::admit_and_keep(Engine::new(gpu), &store, &known, heads, programs).await
 }

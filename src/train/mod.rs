@@ -22,6 +22,7 @@ pub use frame::Frame;
 pub use init::{Family, Sizes, new_model};
 pub use options::{Optimizer, TrainOptions};
 pub use parameters::Held;
+pub use plan::Rehearsal;
 pub use schedule::{Decay, Schedule};
 pub use state::{Saved, State};
 pub use trainer::{Batch, Step, Trainer};

@@ -1,14 +1,16 @@
 //! What a step runs, and the buffers between it and the host.
 
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Engine, Recording};
-use crate::model::{Model, SessionOptions, Tape, create_cache, layer_cache, layers, norm};
+use crate::gpu::{BufferId, Engine, Gpu, Program, Recording};
+use crate::model::{Model, SessionOptions, Tape, forward, layer_cache, layers, norm};
 use crate::names::Hook;
 use crate::ops::{Cache, CacheFormat, Choices, runs_of};
 
 use super::TrainOptions;
-use super::backward::{Pass, Runs, norm_backward};
+use super::backward::{self, Dropping, Pass, Runs, norm_backward};
 use super::loss::{self, Chunk, Targets};
+use super::options::check;
+use super::parameters::Parameters;
 
 /// What goes to the device and comes back in a step.
 #[derive(Debug)]
@@ -62,12 +64,8 @@ impl Buffers {
     }
 }
 
-/// One cache a layer, for all sequences of a batch.
-pub(super) fn caches(
-    engine: &mut Engine,
-    model: &Model,
-    options: &TrainOptions,
-) -> Result<Vec<Cache>> {
+/// One cache a layer, for all sequences of a batch; named, not made.
+pub(super) fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>> {
     let session = SessionOptions {
         context: Some(options.context),
         sequences: options.batch,
@@ -76,42 +74,121 @@ pub(super) fn caches(
     };
     let mut caches = Vec::new();
     for _ in &model.blocks {
-        let cache = layer_cache(engine.gpu(), &model.config, &session)?;
+        let cache = layer_cache(gpu, &model.config, &session)?;
         if cache.parts.len() > 1 {
             return Err(Error::Memory(format!(
                 "the keys of {} sequences of {} tokens are over what {} binds; try a smaller batch",
                 options.batch,
                 options.context,
-                engine.gpu().adapter().name
+                gpu.adapter().name
             )));
         }
-        create_cache(engine, &cache)?;
         caches.push(cache);
     }
     Ok(caches)
 }
 
-/// The chunks of rows whose logits exist together, with the numbers of their rows.
-pub(super) fn chunks(engine: &mut Engine, model: &Model, count: usize) -> Result<Vec<Chunk>> {
-    let limit = engine.gpu().caps().max_buffer_bytes();
-    let all = loss::chunks(count, model.config.vocab, limit);
-    let mut chunks = Vec::new();
-    for &(first, rows) in &all {
-        let mut index = None;
-        if all.len() > 1 {
-            let numbers: Vec<u32> = (first as u32..(first + rows) as u32).collect();
-            let id = BufferId::fresh();
-            engine.create(id, rows as u64 * 4)?;
-            engine.write(id, 0, bytemuck::cast_slice(&numbers))?;
-            index = Some(id);
-        }
-        chunks.push(Chunk { first, rows, index });
+/// The chunks of rows whose logits exist together; named, not made.
+pub(super) fn chunks(gpu: &Gpu, model: &Model, count: usize) -> Vec<Chunk> {
+    let all = loss::chunks(count, model.config.vocab, gpu.caps().max_buffer_bytes());
+    let several = all.len() > 1;
+    let chunk = |(first, rows)| Chunk { first, rows, index: several.then(BufferId::fresh) };
+    all.into_iter().map(chunk).collect()
+}
+
+/// Makes the numbers of the rows of each chunk.
+pub(super) fn create_chunks(engine: &mut Engine, chunks: &[Chunk]) -> Result<()> {
+    for &Chunk { first, rows, index } in chunks {
+        let Some(id) = index else { continue };
+        let numbers: Vec<u32> = (first as u32..(first + rows) as u32).collect();
+        engine.create(id, rows as u64 * 4)?;
+        engine.write(id, 0, bytemuck::cast_slice(&numbers))?;
     }
-    Ok(chunks)
+    Ok(())
+}
+
+/// What a trainer runs.
+pub(super) struct Recordings {
+    /// Forwards, the loss, and backwards.
+    pub(super) learn: Recording,
+    /// Forwards, and the loss.
+    pub(super) evaluate: Recording,
+    /// The optimiser.
+    pub(super) update: Recording,
+}
+
+/// Records all that a trainer runs, over buffers that need not be there yet.
+pub(super) fn record(
+    choices: &Choices,
+    options: &TrainOptions,
+    (model, parameters): (&Model, &Parameters),
+    (caches, chunks): (&[Cache], &[Chunk]),
+    buffers: &Buffers,
+) -> Result<Recordings> {
+    let TrainOptions { batch, context, optimizer, .. } = *options;
+    let dropping = Dropping { probability: options.dropout, draw: buffers.draw };
+    let pass = Pass {
+        model,
+        gradients: &parameters.gradients,
+        caches,
+        rows: buffers.rows,
+        tokens: buffers.tokens,
+        positions: buffers.positions,
+        length: context,
+        dropout: (options.dropout > 0.0).then_some(dropping),
+    };
+    let learn = learn(choices, &pass, chunks, buffers.targets, batch * context)?;
+    let mut tape = Tape::new(choices);
+    let x = forward(&mut tape, model, caches, buffers.rows, batch * context)?;
+    loss::loss(&mut tape, model, None, x, chunks, buffers.targets)?;
+    let evaluate = tape.finish().0;
+    let mut tape = Tape::new(choices);
+    let Buffers { partials, settings, clip, .. } = *buffers;
+    parameters.update(&mut tape, optimizer, partials, settings, clip)?;
+    Ok(Recordings { learn, evaluate, update: tape.finish().0 })
+}
+
+/// What a [`Trainer`](super::Trainer) would run on a device: for the self-test, before there is one.
+#[derive(Debug)]
+pub struct Rehearsal<'a> {
+    model: &'a Model,
+    options: &'a TrainOptions,
+    parameters: Parameters,
+    caches: Vec<Cache>,
+    chunks: Vec<Chunk>,
+}
+
+impl<'a> Rehearsal<'a> {
+    /// Of a model that may be only [named](Model::named).
+    ///
+    /// # Errors
+    /// As [`Trainer::new`](super::Trainer::new).
+    pub fn new(gpu: &Gpu, model: &'a Model, options: &'a TrainOptions) -> Result<Self> {
+        check(options, &model.config)?;
+        backward::check(&model.config)?;
+        let parameters = Parameters::of(model)?;
+        let caches = caches(gpu, model, options)?;
+        let chunks = chunks(gpu, model, options.batch * options.context);
+        Ok(Self { model, options, parameters, caches, chunks })
+    }
+
+    /// Its programs with some choices, as far as variants go.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the model's tensors do not fit together.
+    pub fn programs(&self, choices: &Choices) -> Result<Vec<Program>> {
+        let Self { model, options, parameters, caches, chunks } = self;
+        let (own, named) = ((*model, parameters), (&caches[..], &chunks[..]));
+        let Recordings { learn, evaluate, update } =
+            record(choices, options, own, named, &Buffers::named())?;
+        let all = [learn, evaluate, update];
+        let dispatches = all.iter().flat_map(Recording::dispatches);
+        Ok(dispatches.map(|dispatch| dispatch.program.clone()).collect())
+    }
 }
 
 /// Forwards, the loss, and backwards.
-pub(super) fn record(
+fn learn(
     choices: &Choices,
     pass: &Pass<'_>,
     chunks: &[Chunk],

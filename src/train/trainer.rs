@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Plan, shared_places};
-use crate::model::{self, Model, Row, Tape, pieces};
+use crate::model::{Model, Row, create_cache, pieces};
 use crate::ops::Choices;
 use crate::reference::backward::IGNORED;
 use crate::weights::{Checkpoint, Part};
 
-use super::backward::{self, Dropping, Pass};
-use super::loss::{self, Targets};
+use super::backward;
+use super::loss::Targets;
 use super::options::check;
 use super::parameters::{Held, Parameter, Parameters};
-use super::plan::{Buffers, caches, chunks, record};
+use super::plan::{Buffers, Recordings, caches, chunks, create_chunks, record};
 use super::{Optimizer, TrainOptions};
 
 /// Sequences to learn from, one after another: `batch · context` tokens, and what should follow each.
@@ -77,31 +77,14 @@ impl Trainer {
         buffers.create(&mut engine, batch * context, parameters.partials())?;
         let positions: Vec<u32> = (0..batch).flat_map(|_| 0..context as u32).collect();
         Buffers::order(&engine, buffers.positions, &positions)?;
-        let caches = caches(&mut engine, &model, &options)?;
+        let caches = caches(engine.gpu(), &model, &options)?;
+        caches.iter().try_for_each(|cache| create_cache(&mut engine, cache))?;
         model.turn(&mut engine, context)?;
-        let chunks = chunks(&mut engine, &model, batch * context)?;
-
-        let dropping = Dropping { probability: options.dropout, draw: buffers.draw };
-        let pass = Pass {
-            model: &model,
-            gradients: &parameters.gradients,
-            caches: &caches,
-            rows: buffers.rows,
-            tokens: buffers.tokens,
-            positions: buffers.positions,
-            length: context,
-            dropout: (options.dropout > 0.0).then_some(dropping),
-        };
-        let learn = record(choices, &pass, &chunks, buffers.targets, batch * context)?;
-        let mut tape = Tape::new(choices);
-        let x = model::forward(&mut tape, &model, &caches, buffers.rows, batch * context)?;
-        loss::loss(&mut tape, &model, None, x, &chunks, buffers.targets)?;
-        let evaluate = tape.finish().0;
-        let mut tape = Tape::new(choices);
-        let (partials, settings, clip) = (buffers.partials, buffers.settings, buffers.clip);
-        parameters.update(&mut tape, options.optimizer, partials, settings, clip)?;
-        let update = tape.finish().0;
-
+        let chunks = chunks(engine.gpu(), &model, batch * context);
+        create_chunks(&mut engine, &chunks)?;
+        let (own, named) = ((&model, &parameters), (&caches[..], &chunks[..]));
+        let Recordings { learn, evaluate, update } =
+            record(choices, &options, own, named, &buffers)?;
         let places = shared_places(&[&learn, &evaluate, &update]);
         // Backwards it is twice the work of forwards.
         let forward = pieces(&model.config, batch * context);

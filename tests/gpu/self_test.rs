@@ -6,7 +6,9 @@ use std::path::Path;
 use pellucid::check::{self, Record, Report, Share};
 use pellucid::gpu::{Caps, Engine, Gpu, Need, Part, Program};
 use pellucid::model::{self, LoadOptions, Model, Row, Session, SessionOptions};
+use pellucid::names::Format;
 use pellucid::ops::{Choices, KERNELS, Lanes, Matmul, PARTS, Reduce, Shape, part};
+use pellucid::train::{Rehearsal, TrainOptions};
 use pellucid::weights::Checkpoint;
 
 use crate::common::gpu;
@@ -200,5 +202,38 @@ fn measured_variants_are_tried_too() {
 fn parts_that_stand_in_have_the_names_of_others() {
     for broken in [&ONE_SUBGROUP, &NONSENSE, &NOTHING_RIGHT] {
         assert_eq!(part(broken[0].name).needs, broken[0].needs);
+    }
+}
+
+/// Every program of a model, whether it writes or learns, is held against its twin at first use.
+#[test]
+fn what_models_run_and_training_runs_is_tried() {
+    let golden = |name: &str| {
+        let folder = Path::new(GOLDEN).with_file_name(name);
+        Checkpoint::open(&folder).unwrap()
+    };
+    let load = LoadOptions { quantize: Some(Format::F32) };
+    let options = TrainOptions { batch: 2, context: 16, dropout: 0.1, ..TrainOptions::default() };
+    for checkpoint in [golden("gpt2"), golden("llama")] {
+        let gpu = gpu();
+        let model = Model::named(&checkpoint, load, gpu.caps()).unwrap();
+        let rehearsal = Rehearsal::new(&gpu, &model, &options).unwrap();
+        tried(gpu, &model, &|choices| rehearsal.programs(choices));
+    }
+    let checkpoint = Checkpoint::built_in().unwrap();
+    let (gpu, options) = (gpu(), SessionOptions::default());
+    let model = Model::named(&checkpoint, LoadOptions::default(), gpu.caps()).unwrap();
+    let cache = model::layer_cache(&gpu, &model.config, &options).unwrap();
+    tried(gpu, &model, &|choices| model::programs(&model, choices, &cache, &options));
+}
+
+fn tried(gpu: Gpu, model: &Model, programs: &dyn Fn(&Choices) -> pellucid::Result<Vec<Program>>) {
+    let mut record = Record::default();
+    let heads = [model.config.heads, model.config.kv_heads, model.config.head_width];
+    let admitted = check::admit(Engine::new(gpu), &mut record, heads, programs);
+    let (_, choices) = pollster::block_on(admitted).unwrap();
+    for program in programs(&choices).unwrap() {
+        let variant = check::variant(&program);
+        assert!(record.passed.contains(&variant), "{variant} was not tried");
     }
 }
