@@ -8,14 +8,14 @@
 //! A share near 1 means that a kernel leaves nothing on the table; one above 1, that it fetches less
 //! than it says, or that the caches hold the model.
 
-use std::time::Instant;
-
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Engine, Grid, Plan, Program, Recording};
 use crate::names::Format;
 use crate::ops::{Weight, decode, kernel, word_values};
+
+use super::timing::{filled, time};
 
 /// What an adapter can do at best, in 10⁹ a second.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,10 +65,6 @@ const MULTIPLIERS: u32 = 64;
 
 /// Operations of one step of one invocation: 16 accumulators of four values, two operations each.
 const STEP_OPERATIONS: f64 = 128.0;
-
-/// What fills the buffers: a pair of halves, or four bytes, or eight nibbles, none of them zero, and
-/// no format makes a subnormal of it.
-const FILL: u32 = 0x3c00_3c00;
 
 /// A submit that is timed takes this long or longer, in seconds, so that the time of submitting
 /// itself does not matter.
@@ -141,19 +137,6 @@ fn pieces(engine: &mut Engine) -> Result<Vec<Piece>> {
         left -= groups;
     }
     Ok(pieces)
-}
-
-/// A buffer full of [`FILL`].
-fn filled(engine: &mut Engine, id: BufferId, bytes: u64) -> Result<()> {
-    engine.create(id, bytes)?;
-    let block = vec![FILL; 1 << 22];
-    let block: &[u8] = bytemuck::cast_slice(&block);
-    for start in (0..bytes).step_by(block.len()) {
-        let length = (bytes - start).min(block.len() as u64) as usize;
-        engine.write(id, start, &block[..length])?;
-        engine.flush()?;
-    }
-    Ok(())
 }
 
 /// The values in a row that one workgroup unpacks.
@@ -234,8 +217,8 @@ fn multiply(engine: &mut Engine) -> Result<f64> {
     let mut steps = 16;
     let plan = loop {
         let plan = engine.prepare(&multiplication(out, steps))?;
-        run(engine, &plan, 1)?;
-        if run(engine, &plan, 1)? > LEAST_TIME / 4.0 || steps >= 1 << 16 {
+        time(engine, &plan, 0, 1)?;
+        if time(engine, &plan, 0, 1)? > LEAST_TIME / 4.0 || steps >= 1 << 16 {
             break plan;
         }
         steps *= 4;
@@ -248,28 +231,19 @@ fn multiply(engine: &mut Engine) -> Result<f64> {
 
 /// The median time of a plan's run, from submits that hold as many runs as make them long enough.
 fn seconds(engine: &mut Engine, plan: &Plan) -> Result<f64> {
-    run(engine, plan, 1)?;
+    time(engine, plan, 0, 1)?;
     let mut repeats = 1;
-    let mut times = vec![run(engine, plan, repeats)?];
-    while times[0] < LEAST_TIME && repeats < 4096 {
+    let mut times = vec![time(engine, plan, 0, repeats)?];
+    while times[0] * (repeats as f64) < LEAST_TIME && repeats < 4096 {
         repeats *= 2;
-        times[0] = run(engine, plan, repeats)?;
+        times[0] = time(engine, plan, 0, repeats)?;
     }
-    let wanted = if times[0] < SLOW { RUNS } else { SLOW_RUNS };
+    let wanted = if times[0] * (repeats as f64) < SLOW { RUNS } else { SLOW_RUNS };
     while times.len() < wanted {
-        times.push(run(engine, plan, repeats)?);
+        times.push(time(engine, plan, 0, repeats)?);
     }
     times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2] / repeats as f64)
-}
-
-/// The wall clock's time, in seconds, of one submit with so many runs.
-fn run(engine: &mut Engine, plan: &Plan, repeats: usize) -> Result<f64> {
-    let steps = vec![(plan, 0); repeats];
-    let start = Instant::now();
-    engine.submit(&steps, &[])?;
-    engine.flush()?;
-    Ok(start.elapsed().as_secs_f64())
+    Ok(times[times.len() / 2])
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@ mod products;
 mod self_test;
 mod store;
 mod tables;
+mod timing;
 mod tune;
 
 pub use ceilings::{Ceilings, measure};
 pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};
 pub use judge::{Outcome, variant};
 pub use products::products;
-pub use self_test::{Record, Report, Share, Verdict, admit, admit_and_keep, doctor};
+pub use self_test::{Record, Report, Share, Verdict, Wishes, admit, choose, doctor};
 pub use store::{Store, folder};
 pub use tune::{Contest, Workload, tune};

@@ -1,13 +1,10 @@
 //! How fast an adapter multiplies matrices by our own kernels: what training is held against.
 
-use std::time::Instant;
-
 use crate::error::Result;
-use crate::gpu::{Engine, Recording, Tensor};
-use crate::names::Format;
-use crate::ops::{Choices, Known, Linear, Matmul, Op, Shape, Store, Weight};
+use crate::gpu::{Engine, Recording};
+use crate::ops::{Choices, Known, Linear, Matmul, Op, Shape};
 
-use super::tune::filled;
+use super::timing::{time, with_linear};
 
 /// Timed runs of which the best counts.
 const RUNS: usize = 5;
@@ -37,33 +34,16 @@ pub fn products(engine: &mut Engine, known: &Known, shapes: &[Shape]) -> Result<
                 variants.push(Choices::new(&caps, known));
             }
         }
-        best = best.max(shape_rate(engine, shape, &variants)?);
+        best = best.max(with_linear(engine, shape, |engine, op| rate(engine, op, &variants))?);
     }
     Ok(best)
 }
 
-/// The best rate over one shape.
-fn shape_rate(engine: &mut Engine, shape: &Shape, variants: &[Choices]) -> Result<f64> {
-    let &Shape { rows, outputs, inputs, .. } = shape;
-    let limit = engine.gpu().caps().max_binding;
-    let weight = Weight::named("weight", Format::F32, outputs, inputs, limit);
-    let (x, out) = (Tensor::lasting(rows, inputs), Tensor::lasting(rows, outputs));
-    let bytes = Weight::plane_bytes(Format::F32, inputs)[0];
-    let planes = weight
-        .parts
-        .iter()
-        .map(|piece| (piece.planes[0], (bytes * piece.rows.next_multiple_of(4)) as u64));
-    let made: Vec<_> =
-        planes.chain([x, out].map(|tensor| (tensor.buffer, tensor.bytes()))).collect();
-    let created = made.iter().try_for_each(|&(id, bytes)| filled(engine, id, bytes));
-    let timed = created.and_then(|()| {
-        let op = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
-        let times = variants.iter().map(|choices| seconds(engine, &op, choices));
-        times.collect::<Result<Vec<f64>>>()
-    });
-    made.iter().for_each(|&(id, _)| engine.free(id));
-    let best = timed?.into_iter().fold(f64::INFINITY, f64::min);
-    Ok(2.0 * (rows * outputs * inputs) as f64 / best / 1e9)
+/// The best rate of a map over all variants.
+fn rate(engine: &mut Engine, op: &Linear<'_>, variants: &[Choices]) -> Result<f64> {
+    let times = variants.iter().map(|choices| seconds(engine, op, choices));
+    let best = times.collect::<Result<Vec<f64>>>()?.into_iter().fold(f64::INFINITY, f64::min);
+    Ok(2.0 * (op.x.rows * op.weight.rows * op.weight.columns) as f64 / best / 1e9)
 }
 
 /// The best time of an op in one variant.
@@ -71,14 +51,8 @@ fn seconds(engine: &mut Engine, op: &dyn Op, choices: &Choices) -> Result<f64> {
     let mut recording = Recording::new();
     op.record(&mut recording, choices)?;
     let plan = engine.prepare(&recording)?;
-    let mut time = |repeat: usize| -> Result<f64> {
-        let start = Instant::now();
-        engine.submit(&vec![(&plan, 0); repeat], &[])?;
-        engine.flush()?;
-        Ok(start.elapsed().as_secs_f64() / repeat as f64)
-    };
     // The first run compiles.
-    time(1)?;
-    let repeat = ((TURN / time(1)?) as usize).clamp(1, MOST);
-    (0..RUNS).try_fold(f64::INFINITY, |best, _| Ok(best.min(time(repeat)?)))
+    time(engine, &plan, 0, 1)?;
+    let repeat = ((TURN / time(engine, &plan, 0, 1)?) as usize).clamp(1, MOST);
+    (0..RUNS).try_fold(f64::INFINITY, |best, _| Ok(best.min(time(engine, &plan, 0, repeat)?)))
 }

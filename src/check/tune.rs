@@ -14,8 +14,10 @@ use crate::gpu::{BufferId, Caps, Engine, Plan, Recording, Tensor};
 use crate::names::Format;
 use crate::ops::{
     Attention, Cache, CacheFormat, Choices, Fetch, Known, Lanes, Linear, Matmul, Op, Reduce,
-    RmsNorm, Shape, Store, Weight,
+    RmsNorm, Shape,
 };
+
+use super::timing::{filled, time, with_linear};
 
 /// What is to be tuned: the shapes of linear maps, and the width of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,40 +111,28 @@ pub fn tune(
 
 /// One linear map: few rows or many.
 fn linear(engine: &mut Engine, caps: &Caps, found: &mut Known, shape: &Shape) -> Result<Contest> {
-    let &Shape { format, rows, outputs, inputs } = shape;
     let (name, plain) = (shape.name(), Choices::new(caps, found.unmeasured()));
-    let weight = Weight::named("weight", format, outputs, inputs, caps.max_binding);
-    let mut made = Vec::new();
-    for piece in &weight.parts {
-        for (&plane, bytes) in piece.planes.iter().zip(Weight::plane_bytes(format, inputs)) {
-            made.push((plane, (bytes * piece.rows.next_multiple_of(4)) as u64));
-        }
-    }
-    let (x, out) = (Tensor::lasting(rows, inputs), Tensor::lasting(rows, outputs));
-    made.extend([x, out].map(|tensor| (tensor.buffer, tensor.bytes())));
-    let created = made.iter().try_for_each(|&(id, bytes)| filled(engine, id, bytes));
-    let mut variants: Vec<(String, Choices)> = Vec::new();
-    let few = Linear::is_few(rows);
     let with = |lanes: Option<Lanes>, matmul: Option<Matmul>| {
         let mut known = plain.known.clone();
         known.lanes.extend(lanes.map(|lanes| (name.clone(), lanes)));
         known.matmul.extend(matmul.map(|matmul| (name.clone(), matmul)));
         Choices::new(caps, known)
     };
-    if few {
-        let all = Lanes::candidates(caps).into_iter().filter(|lanes| plain.may_use(*lanes));
-        variants.push((format!("{:?}", plain.lanes_for(&weight, rows)), plain.clone()));
-        variants.extend(all.map(|lanes| (format!("{lanes:?}"), with(Some(lanes), None))));
-    } else {
-        variants.push((format!("{:?}", plain.matmul_for(&weight, rows)), plain.clone()));
-        let welcome = |matmul: &Matmul| found.half || *matmul != Matmul::TiledHalf;
-        let all = Matmul::candidates(caps).into_iter().filter(welcome);
-        variants.extend(all.map(|matmul| (format!("{matmul:?}"), with(None, Some(matmul)))));
-    }
-    let op = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
-    let won = created.and_then(|()| contest(engine, &name, variants, &op, 0));
-    made.iter().for_each(|&(id, _)| engine.free(id));
-    let (contest, choices) = won?;
+    let (contest, choices) = with_linear(engine, shape, |engine, op| {
+        let (weight, rows) = (op.weight, op.x.rows);
+        let mut variants: Vec<(String, Choices)> = Vec::new();
+        if Linear::is_few(rows) {
+            let all = Lanes::candidates(caps).into_iter().filter(|lanes| plain.may_use(*lanes));
+            variants.push((format!("{:?}", plain.lanes_for(weight, rows)), plain.clone()));
+            variants.extend(all.map(|lanes| (format!("{lanes:?}"), with(Some(lanes), None))));
+        } else {
+            variants.push((format!("{:?}", plain.matmul_for(weight, rows)), plain.clone()));
+            let welcome = |matmul: &Matmul| found.half || *matmul != Matmul::TiledHalf;
+            let all = Matmul::candidates(caps).into_iter().filter(welcome);
+            variants.extend(all.map(|matmul| (format!("{matmul:?}"), with(None, Some(matmul)))));
+        }
+        contest(engine, &name, variants, op, 0)
+    })?;
     found.lanes.extend(choices.known.lanes);
     found.matmul.extend(choices.known.matmul);
     Ok(contest)
@@ -224,29 +214,16 @@ fn attention(
     Ok(contest)
 }
 
-/// A buffer of halves that are 1: no format makes a subnormal of them.
-pub(super) fn filled(engine: &mut Engine, id: BufferId, bytes: u64) -> Result<()> {
-    engine.create(id, bytes)?;
-    let block = vec![0x3c00_3c00_u32; 1 << 20];
-    let block: &[u8] = bytemuck::cast_slice(&block);
-    for start in (0..bytes).step_by(block.len()) {
-        let length = (bytes - start).min(block.len() as u64) as usize;
-        engine.write(id, start, &block[..length])?;
-    }
-    engine.flush()
-}
-
 /// One variant in a contest.
 struct Runner {
     name: String,
     choices: Choices,
     plan: Plan,
-    /// What the plan's grids may wait for.
-    extent: u32,
     times: Vec<f64>,
 }
 
-/// Lets the variants take turns at an op, the default first among them; gives the winner.
+/// Lets the variants take turns at an op, the default first among them; gives the winner. `extent` is
+/// what the op's grids may wait for.
 fn contest(
     engine: &mut Engine,
     what: &str,
@@ -263,18 +240,18 @@ fn contest(
         op.record(&mut recording, &choices)?;
         let plan = engine.prepare(&recording)?;
         // The first run compiles.
-        let runner = Runner { name, choices, plan, extent, times: Vec::new() };
-        time(engine, &runner, 1)?;
+        let runner = Runner { name, choices, plan, times: Vec::new() };
+        time(engine, &runner.plan, extent, 1)?;
         runners.push(runner);
     }
-    let first = time(engine, &runners[0], 1)?;
+    let first = time(engine, &runners[0].plan, extent, 1)?;
     let repeat = ((TURN / first) as usize).clamp(1, MOST_RUNS);
     let default = runners[0].name.clone();
     let mut gain = 1.0;
     for _ in 0..2 {
         for round in 0..ROUNDS {
             for runner in &mut runners {
-                let seconds = time(engine, runner, repeat)?;
+                let seconds = time(engine, &runner.plan, extent, repeat)?;
                 runner.times.push(seconds);
             }
             if round == 1 {
@@ -312,15 +289,6 @@ impl Runner {
         let best = best(&default.times) / best(&self.times);
         best.min(middle(&default.times) / middle(&self.times))
     }
-}
-
-/// Seconds of one run of a plan, of so many in one submit.
-fn time(engine: &mut Engine, runner: &Runner, repeat: usize) -> Result<f64> {
-    let steps = vec![(&runner.plan, runner.extent); repeat];
-    let start = Instant::now();
-    engine.submit(&steps, &[])?;
-    engine.flush()?;
-    Ok(start.elapsed().as_secs_f64() / repeat as f64)
 }
 
 fn best(times: &[f64]) -> f64 {
