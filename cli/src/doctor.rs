@@ -6,9 +6,9 @@ use std::thread;
 
 use clap::Args;
 use indicatif::ProgressBar;
+use pellucid::Result;
 use pellucid::check::{self, Report, Share, Verdict};
 use pellucid::gpu::{Adapter, Engine, Gpu};
-use pellucid::{Error, Result};
 use serde::Serialize;
 
 use crate::options::DeviceOptions;
@@ -38,8 +38,7 @@ struct Findings<'a> {
 
 impl Doctor {
     pub(crate) async fn run(&self) -> Result<()> {
-        let no_gpu = || Error::Input("--backend cpu has no kernels to try".to_owned());
-        let choice = self.device.choice()?.ok_or_else(no_gpu)?;
+        let choice = self.device.gpu("has no kernels to try")?;
         let mut gpus = Vec::new();
         for share in Share::ALL {
             gpus.push((share, Gpu::open(&choice).await?));

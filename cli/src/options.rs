@@ -140,6 +140,15 @@ impl DeviceOptions {
         let adapter = self.adapter.clone();
         Ok(Some(AdapterChoice { backend: interface, adapter, ..AdapterChoice::default() }))
     }
+
+    /// The adapter that is asked for, where nothing else will do; `why` ends the sentence "--backend
+    /// cpu ..".
+    ///
+    /// # Errors
+    /// As [`DeviceOptions::choice`], and for the reference.
+    pub(crate) fn gpu(&self, why: &str) -> Result<AdapterChoice> {
+        self.choice()?.ok_or_else(|| Error::Input(format!("--backend cpu {why}")))
+    }
 }
 
 impl ModelOptions {

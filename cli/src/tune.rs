@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use pellucid::Result;
 use pellucid::check::{self, Contest, Store, Workload};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{self, LoadOptions, Model, SessionOptions};
 use pellucid::ops::Choices;
-use pellucid::{Error, Result};
 use serde::Serialize;
 
 use crate::options::ModelOptions;
@@ -41,8 +41,7 @@ struct Findings<'a> {
 
 impl Tune {
     pub(crate) async fn run(&self) -> Result<()> {
-        let no_gpu = || Error::Input("--backend cpu has no variants to tune".to_owned());
-        let choice = self.model.device.choice()?.ok_or_else(no_gpu)?;
+        let choice = self.model.device.gpu("has no variants to tune")?;
         let gpu = Gpu::open(&choice).await?;
         let workload = if self.model.is_given() {
             // Only the shapes are wanted, as they will be on the device.

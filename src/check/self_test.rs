@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{Engine, Need, Program};
+use crate::gpu::{Engine, Gpu, Need, Program};
 use crate::ops::{Choices, Known};
 
 use super::judge::{Outcome, variant};
 use super::tables::{self, Tables};
-use super::{Device, Store};
+use super::{Device, Store, backward};
 
 /// How one variant of a kernel came out.
 #[derive(Clone, Debug, Serialize)]
@@ -208,7 +209,11 @@ pub async fn admit(
     let adapter = engine.gpu().adapter().name.clone();
     let mut choices = Choices::new(&caps, record.known.clone());
     let mut device = Device::new(engine, choices.clone());
-    let table = tables::quick(heads);
+    let mut table = tables::quick(heads);
+    // What learns has a loss.
+    if programs(&choices)?.iter().any(|program| program.kernel.name == "cross_entropy") {
+        backward::quick(&mut table, heads);
+    }
     loop {
         let used: BTreeSet<String> = programs(&choices)?.iter().map(variant).collect();
         let wanted: BTreeSet<String> = used.difference(&record.passed).cloned().collect();
@@ -234,7 +239,7 @@ pub async fn admit(
             log::warn!("{adapter}: {kernel} ({variant}) is wrong and not used: {reason}");
         }
         // A part that is wrong somewhere has passed nowhere: it may only have been lucky.
-        let lucky = |name: &str| excluded.iter().any(|part| name.contains(part.as_str()));
+        let lucky = |name: &str| name.split(['+', ' ']).any(|word| excluded.contains(word));
         let right = verdicts.into_iter().filter(|(name, verdict)| verdict.ok && !lucky(name));
         record.passed.extend(right.map(|(name, _)| name));
         if excluded.is_empty() {
@@ -245,21 +250,43 @@ pub async fn admit(
     }
 }
 
-/// [`admit`] with what a store keeps of the adapter: what passed before is not tried again, and what was
-/// learned is kept. `known` is what the store knows, or as much of it as is to be used.
+/// What is wished of the variants that a model runs with.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// Whether those that did not pass before are tried, and the wrong ones left out.
+    pub check: bool,
+    /// Whether those that were measured to be faster are used.
+    pub tuned: bool,
+    /// Whether products in half floats are welcome where they are faster.
+    pub half: bool,
+}
+
+/// The variants to use for a model on a device: those that come out right ([`admit`]), and of these the
+/// ones measured to be fastest. What is known of the adapter is read from its [`Store`], and what is
+/// learned is kept there.
 ///
 /// # Errors
 /// As [`admit`].
-pub async fn admit_and_keep(
-    engine: Engine,
-    store: &Store,
-    known: &Known,
-    heads: [usize; 3],
+pub async fn choose(
+    gpu: Gpu,
+    config: &Config,
+    wishes: Wishes,
     programs: &dyn Fn(&Choices) -> Result<Vec<Program>>,
 ) -> Result<(Engine, Choices)> {
+    let store = Store::new(gpu.adapter());
     let before = store.load();
-    let mut record = Record { passed: before.passed.clone(), known: known.clone() };
-    let admitted = admit(engine, &mut record, heads, programs).await?;
+    let mut record = before.clone();
+    record.known.half = wishes.half;
+    if !wishes.tuned {
+        record.known = record.known.unmeasured();
+    }
+    if !wishes.check {
+        let choices = Choices::new(gpu.caps(), record.known.unchecked());
+        return Ok((Engine::new(gpu), choices));
+    }
+    let &Config { heads, kv_heads, head_width, .. } = config;
+    let heads = [heads, kv_heads, head_width];
+    let admitted = admit(Engine::new(gpu), &mut record, heads, programs).await?;
     let known = Known { excluded: record.known.excluded, ..before.known.clone() };
     let after = Record { passed: record.passed, known };
     if after != before {

@@ -1,9 +1,8 @@
 //! Where a model runs: on a device, or by the reference.
 
-use crate::check::{self, Store};
-use crate::config::Config;
+use crate::check::{self, Wishes};
 use crate::error::{Error, Result};
-use crate::gpu::{Engine, Gpu, Program};
+use crate::gpu::Gpu;
 use crate::model::{self, LoadOptions, Model, Session, SessionOptions};
 use crate::ops::Choices;
 use crate::reference;
@@ -78,28 +77,10 @@ impl Runner {
         let cache = model::layer_cache(&gpu, checkpoint.config(), &session)?;
         let named = Model::named(checkpoint, load, gpu.caps())?;
         let programs = |choices: &Choices| model::programs(&named, choices, &cache, &session);
-        let (mut engine, choices) = choose(gpu, &named.config, options, &programs).await?;
+        let &Options { check, tuned, half, .. } = options;
+        let wishes = Wishes { check, tuned, half };
+        let (mut engine, choices) = check::choose(gpu, &named.config, wishes, &programs).await?;
         let model = Model::load(&mut engine, checkpoint, load, progress)?;
         Ok(Self::Gpu(Box::new(Session::new(engine, model, choices, session)?)))
     }
-}
-
-/// The variants to use: those that come out right, and of these the ones measured to be fastest.
-async fn choose(
-    gpu: Gpu,
-    config: &Config,
-    options: &Options,
-    programs: &dyn Fn(&Choices) -> Result<Vec<Program>>,
-) -> Result<(Engine, Choices)> {
-    let store = Store::new(gpu.adapter());
-    let kept = store.load();
-    let mut known = if options.tuned { kept.known.clone() } else { kept.known.unmeasured() };
-    known.half = options.half;
-    if !options.check {
-        let choices = Choices::new(gpu.caps(), known.unchecked());
-        return Ok((Engine::new(gpu), choices));
-    }
-    let &Config { heads, kv_heads, head_width, .. } = config;
-    let heads = [heads, kv_heads, head_width];
-    check::admit_and_keep(Engine::new(gpu), &store, &known, heads, programs).await
 }

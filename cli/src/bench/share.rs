@@ -1,7 +1,7 @@
 //! How much of its ceilings a benchmark has reached.
 
 use pellucid::check::Ceilings;
-use pellucid::model::{Map, MlpWeights, Model};
+use pellucid::model::Model;
 use pellucid::names::Format;
 use pellucid::ops::Weight;
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn new(model: &Model) -> Self {
-        let matrices: Vec<&Weight> = model.blocks.iter().flat_map(block).collect();
+        let matrices: Vec<&Weight> = model.maps().map(|map| &map.weight).collect();
         let parameters = matrices.iter().map(|weight| (weight.rows * weight.columns) as f64).sum();
         let all = matrices.into_iter().chain([model.head()]);
         let mix = all.map(|weight| (weight.format, weight.bytes())).collect();
@@ -64,17 +64,4 @@ impl Work {
     pub(crate) fn prefill(&self, tok_s: f64, ceilings: &Ceilings) -> f64 {
         2.0 * self.parameters * tok_s / (ceilings.gflop_s * 1e9)
     }
-}
-
-/// The matrices of one layer.
-fn block(block: &pellucid::model::Block) -> Vec<&Weight> {
-    let mut maps: Vec<&Map> = block.qkv.iter().map(|joined| &joined.map).collect();
-    maps.push(&block.out);
-    match &block.mlp {
-        None => {}
-        Some(MlpWeights::Plain { up, down, .. }) => maps.extend([up, down]),
-        Some(MlpWeights::Gated { gate_up, down, .. }) => maps.extend([gate_up, down]),
-        Some(MlpWeights::GatedApart { gate, up, down, .. }) => maps.extend([gate, up, down]),
-    }
-    maps.into_iter().map(|map| &map.weight).collect()
 }

@@ -9,9 +9,11 @@ use pellucid::model::{LoadOptions, Model};
 use pellucid::names::Format;
 use pellucid::ops::{Choices, Shape};
 use pellucid::train::{Batch, Family, Sizes, TrainOptions, Trainer, new_model};
+use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::Serialize;
 
+use super::Speed;
 use crate::options::DeviceOptions;
 use crate::output;
 
@@ -72,7 +74,7 @@ struct Measured {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
-    adapter: &'a Adapter,
+    adapter: Option<&'a Adapter>,
     models: &'a [Measured],
 }
 
@@ -109,19 +111,19 @@ const WARM: Duration = Duration::from_secs(2);
 
 impl Train {
     pub(crate) async fn run(&self) -> Result<()> {
-        let no_gpu = || Error::Input("--backend cpu cannot learn; it only runs models".to_owned());
-        let choice = self.device.choice()?.ok_or_else(no_gpu)?;
-        let adapter = Gpu::open(&choice).await?.adapter().clone();
-        let mut models = Vec::new();
+        let choice = self.device.gpu("cannot learn; it only runs models")?;
+        let (mut adapter, mut models) = (None, Vec::new());
         for subject in [Subject::Char, Subject::Wide] {
             if self.only.is_empty() || self.only.contains(&subject) {
-                models.push(self.measure(subject, Gpu::open(&choice).await?).await?);
+                let gpu = Gpu::open(&choice).await?;
+                adapter = Some(gpu.adapter().clone());
+                models.push(self.measure(subject, gpu).await?);
             }
         }
         if self.json {
-            return output::json(&Report { adapter: &adapter, models: &models });
+            return output::json(&Report { adapter: adapter.as_ref(), models: &models });
         }
-        output::line(&output::place(Some(&adapter)))?;
+        output::line(&output::place(adapter.as_ref()))?;
         models.iter().try_for_each(Measured::show)
     }
 
@@ -129,13 +131,14 @@ impl Train {
         let (name, sizes) = (subject.name(), subject.sizes());
         let batch = self.batch.map_or(subject.batch(), usize::from);
         let context = sizes.context;
+        let rows = (batch * context) as f64;
         let known = Store::new(gpu.adapter()).load().known;
         let known = if self.no_tune { known.unmeasured() } else { known };
         let choices = Choices::new(gpu.caps(), known.clone());
         let square = if gpu.caps().software { SQUARE } else { SQUARE_ON_A_GPU };
         let folder = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), error))?;
         new_model(folder.path(), &sizes.config(None), 0)?;
-        let checkpoint = pellucid::weights::Checkpoint::open(folder.path())?;
+        let checkpoint = Checkpoint::open(folder.path())?;
         let mut engine = Engine::new(gpu);
         let load = LoadOptions { quantize: Some(Format::F32) };
         let model = Model::load(&mut engine, &checkpoint, load, &mut |_, _| {})?;
@@ -168,17 +171,15 @@ impl Train {
             trainer.step(&[tokens(step)], 1e-4).await?;
             step += 1;
         }
-        let mut times = Vec::new();
+        let mut speeds = Vec::new();
         for _ in 0..self.steps {
             step += 1;
             let batch = [tokens(step)];
             let start = Instant::now();
             trainer.step(&batch, 1e-4).await?;
-            times.push(start.elapsed().as_secs_f64());
+            speeds.push(rows / start.elapsed().as_secs_f64());
         }
-        times.sort_by(f64::total_cmp);
-        let seconds = times[times.len() / 2];
-        let tok_s = (batch * context) as f64 / seconds;
+        let tok_s = Speed::new(speeds).median_tok_s;
         let gflop_s = tok_s * operations / 1e9;
         let [parameter_bytes, activation_bytes] = trainer.bytes();
         Ok(Measured {
@@ -186,7 +187,7 @@ impl Train {
             parameters: trainer.parameter_count(),
             batch,
             context,
-            step_ms: seconds * 1e3,
+            step_ms: rows / tok_s * 1e3,
             tok_s,
             gflop_s,
             product_gflop_s,

@@ -8,7 +8,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pellucid::check::{self, Store};
+use pellucid::check::{self, Wishes};
 use pellucid::gpu::{Engine, Gpu};
 use pellucid::model::{LoadOptions, Model};
 use pellucid::names::Format;
@@ -155,8 +155,7 @@ impl Train {
         options: TrainOptions,
         saved: Option<&Saved>,
     ) -> Result<Trainer> {
-        let no_gpu = || Error::Input("--backend cpu cannot learn; it only runs models".to_owned());
-        let choice = self.device.choice()?.ok_or_else(no_gpu)?;
+        let choice = self.device.gpu("cannot learn; it only runs models")?;
         let gpu = Gpu::open(&choice).await?;
         let load = LoadOptions { quantize: Some(Format::F32) };
         let (mut engine, choices) = match saved {
@@ -173,7 +172,10 @@ impl Train {
             }
             None => {
                 let named = Model::named(began, load, gpu.caps())?;
-                self.choose(gpu, &named, &options).await?
+                let rehearsal = Rehearsal::new(&gpu, &named, &options)?;
+                let programs = |choices: &Choices| rehearsal.programs(choices);
+                let wishes = Wishes { check: !self.no_check, tuned: !self.no_tune, half: false };
+                check::choose(gpu, &named.config, wishes, &programs).await?
             }
         };
         let bar = output::loading_bar();
@@ -196,26 +198,5 @@ impl Train {
             output::place(Some(trainer.engine().gpu().adapter()))
         ));
         Ok(trainer)
-    }
-
-    /// The variants to use, of which those that did not pass before are tried.
-    async fn choose(
-        &self,
-        gpu: Gpu,
-        model: &Model,
-        options: &TrainOptions,
-    ) -> Result<(Engine, Choices)> {
-        let store = Store::new(gpu.adapter());
-        let known = store.load().known;
-        let known = if self.no_tune { known.unmeasured() } else { known };
-        if self.no_check {
-            let choices = Choices::new(gpu.caps(), known.unchecked());
-            return Ok((Engine::new(gpu), choices));
-        }
-        let config = &model.config;
-        let heads = [config.heads, config.kv_heads, config.head_width];
-        let rehearsal = Rehearsal::new(&gpu, model, options)?;
-        let programs = |choices: &Choices| rehearsal.programs(choices);
-        check::admit_and_keep(Engine::new(gpu), &store, &known, heads, &programs).await
     }
 }
