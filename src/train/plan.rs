@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Gpu, Program, Recording};
-use crate::model::{Model, SessionOptions, Tape, forward, layer_cache, layers, norm};
+use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers, norm};
 use crate::names::Hook;
 use crate::ops::{Cache, CacheFormat, Choices, runs_of};
 
@@ -26,7 +26,7 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    pub(super) fn named() -> Self {
+    fn named() -> Self {
         let runs = || Runs { runs: BufferId::fresh(), order: BufferId::fresh() };
         let fresh = BufferId::fresh;
         Self {
@@ -42,7 +42,7 @@ impl Buffers {
     }
 
     /// Makes them, for `rows` rows whose positions are known.
-    pub(super) fn create(&self, engine: &mut Engine, rows: usize, partials: usize) -> Result<()> {
+    fn create(&self, engine: &mut Engine, rows: usize, partials: usize) -> Result<()> {
         let rows = rows as u64;
         for id in [self.rows, self.tokens.runs, self.positions.runs] {
             engine.create(id, rows * 16)?;
@@ -65,7 +65,7 @@ impl Buffers {
 }
 
 /// One cache a layer, for all sequences of a batch; named, not made.
-pub(super) fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>> {
+fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>> {
     let session = SessionOptions {
         context: Some(options.context),
         sequences: options.batch,
@@ -89,22 +89,11 @@ pub(super) fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result
 }
 
 /// The chunks of rows whose logits exist together; named, not made.
-pub(super) fn chunks(gpu: &Gpu, model: &Model, count: usize) -> Vec<Chunk> {
+fn chunks(gpu: &Gpu, model: &Model, count: usize) -> Vec<Chunk> {
     let all = loss::chunks(count, model.config.vocab, gpu.caps().max_buffer_bytes());
     let several = all.len() > 1;
     let chunk = |(first, rows)| Chunk { first, rows, index: several.then(BufferId::fresh) };
     all.into_iter().map(chunk).collect()
-}
-
-/// Makes the numbers of the rows of each chunk.
-pub(super) fn create_chunks(engine: &mut Engine, chunks: &[Chunk]) -> Result<()> {
-    for &Chunk { first, rows, index } in chunks {
-        let Some(id) = index else { continue };
-        let numbers: Vec<u32> = (first as u32..(first + rows) as u32).collect();
-        engine.create(id, rows as u64 * 4)?;
-        engine.write(id, 0, bytemuck::cast_slice(&numbers))?;
-    }
-    Ok(())
 }
 
 /// What a trainer runs.
@@ -117,35 +106,75 @@ pub(super) struct Recordings {
     pub(super) update: Recording,
 }
 
-/// Records all that a trainer runs, over buffers that need not be there yet.
-pub(super) fn record(
-    choices: &Choices,
-    options: &TrainOptions,
-    (model, parameters): (&Model, &Parameters),
-    (caches, chunks): (&[Cache], &[Chunk]),
-    buffers: &Buffers,
-) -> Result<Recordings> {
-    let TrainOptions { batch, context, optimizer, .. } = *options;
-    let dropping = Dropping { probability: options.dropout, draw: buffers.draw };
-    let pass = Pass {
-        model,
-        gradients: &parameters.gradients,
-        caches,
-        rows: buffers.rows,
-        tokens: buffers.tokens,
-        positions: buffers.positions,
-        length: context,
-        dropout: (options.dropout > 0.0).then_some(dropping),
-    };
-    let learn = learn(choices, &pass, chunks, buffers.targets, batch * context)?;
-    let mut tape = Tape::new(choices);
-    let x = forward(&mut tape, model, caches, buffers.rows, batch * context)?;
-    loss::loss(&mut tape, model, None, x, chunks, buffers.targets)?;
-    let evaluate = tape.finish().0;
-    let mut tape = Tape::new(choices);
-    let Buffers { partials, settings, clip, .. } = *buffers;
-    parameters.update(&mut tape, optimizer, partials, settings, clip)?;
-    Ok(Recordings { learn, evaluate, update: tape.finish().0 })
+/// What stands around a model that learns: named, and then made.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) parameters: Parameters,
+    pub(super) buffers: Buffers,
+    caches: Vec<Cache>,
+    chunks: Vec<Chunk>,
+}
+
+impl Surroundings {
+    pub(super) fn named(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Self> {
+        check(options, &model.config)?;
+        backward::check(&model.config)?;
+        Ok(Self {
+            parameters: Parameters::of(model)?,
+            buffers: Buffers::named(),
+            caches: caches(gpu, model, options)?,
+            chunks: chunks(gpu, model, options.batch * options.context),
+        })
+    }
+
+    /// Makes the memory behind all of it, and writes what never changes.
+    pub(super) fn create(&self, engine: &mut Engine, options: &TrainOptions) -> Result<()> {
+        let Self { parameters, buffers, caches, chunks } = self;
+        let &TrainOptions { batch, context, optimizer, .. } = options;
+        parameters.create(engine, optimizer)?;
+        buffers.create(engine, batch * context, parameters.partials())?;
+        let positions: Vec<u32> = (0..batch).flat_map(|_| 0..context as u32).collect();
+        Buffers::order(engine, buffers.positions, &positions)?;
+        caches.iter().try_for_each(|cache| create_cache(engine, cache))?;
+        for &Chunk { first, rows, index } in chunks {
+            let Some(id) = index else { continue };
+            let numbers: Vec<u32> = (first as u32..(first + rows) as u32).collect();
+            engine.create(id, rows as u64 * 4)?;
+            engine.write(id, 0, bytemuck::cast_slice(&numbers))?;
+        }
+        Ok(())
+    }
+
+    /// Records all that a trainer runs; nothing of it need be there yet.
+    pub(super) fn record(
+        &self,
+        choices: &Choices,
+        model: &Model,
+        options: &TrainOptions,
+    ) -> Result<Recordings> {
+        let Self { parameters, buffers, caches, chunks } = self;
+        let TrainOptions { batch, context, optimizer, .. } = *options;
+        let dropping = Dropping { probability: options.dropout, draw: buffers.draw };
+        let pass = Pass {
+            model,
+            gradients: &parameters.gradients,
+            caches,
+            rows: buffers.rows,
+            tokens: buffers.tokens,
+            positions: buffers.positions,
+            length: context,
+            dropout: (options.dropout > 0.0).then_some(dropping),
+        };
+        let learn = learn(choices, &pass, chunks, buffers.targets, batch * context)?;
+        let mut tape = Tape::new(choices);
+        let x = forward(&mut tape, model, caches, buffers.rows, batch * context)?;
+        loss::loss(&mut tape, model, None, x, chunks, buffers.targets)?;
+        let evaluate = tape.finish().0;
+        let mut tape = Tape::new(choices);
+        let Buffers { partials, settings, clip, .. } = *buffers;
+        parameters.update(&mut tape, optimizer, partials, settings, clip)?;
+        Ok(Recordings { learn, evaluate, update: tape.finish().0 })
+    }
 }
 
 /// What a [`Trainer`](super::Trainer) would run on a device: for the self-test, before there is one.
@@ -153,9 +182,7 @@ pub(super) fn record(
 pub struct Rehearsal<'a> {
     model: &'a Model,
     options: &'a TrainOptions,
-    parameters: Parameters,
-    caches: Vec<Cache>,
-    chunks: Vec<Chunk>,
+    surroundings: Surroundings,
 }
 
 impl<'a> Rehearsal<'a> {
@@ -164,12 +191,7 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// As [`Trainer::new`](super::Trainer::new).
     pub fn new(gpu: &Gpu, model: &'a Model, options: &'a TrainOptions) -> Result<Self> {
-        check(options, &model.config)?;
-        backward::check(&model.config)?;
-        let parameters = Parameters::of(model)?;
-        let caches = caches(gpu, model, options)?;
-        let chunks = chunks(gpu, model, options.batch * options.context);
-        Ok(Self { model, options, parameters, caches, chunks })
+        Ok(Self { model, options, surroundings: Surroundings::named(gpu, model, options)? })
     }
 
     /// Its programs with some choices, as far as variants go.
@@ -177,10 +199,8 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// [`Error::Shape`] if the model's tensors do not fit together.
     pub fn programs(&self, choices: &Choices) -> Result<Vec<Program>> {
-        let Self { model, options, parameters, caches, chunks } = self;
-        let (own, named) = ((*model, parameters), (&caches[..], &chunks[..]));
         let Recordings { learn, evaluate, update } =
-            record(choices, options, own, named, &Buffers::named())?;
+            self.surroundings.record(choices, self.model, self.options)?;
         let all = [learn, evaluate, update];
         let dispatches = all.iter().flat_map(Recording::dispatches);
         Ok(dispatches.map(|dispatch| dispatch.program.clone()).collect())

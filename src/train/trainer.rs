@@ -4,16 +4,14 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Plan, shared_places};
-use crate::model::{Model, Row, create_cache, pieces};
+use crate::model::{Model, Row, pieces};
 use crate::ops::Choices;
 use crate::reference::backward::IGNORED;
 use crate::weights::{Checkpoint, Part};
 
-use super::backward;
 use super::loss::Targets;
-use super::options::check;
 use super::parameters::{Held, Parameter, Parameters};
-use super::plan::{Buffers, Recordings, caches, chunks, create_chunks, record};
+use super::plan::{Buffers, Recordings, Surroundings};
 use super::{Optimizer, TrainOptions};
 
 /// Sequences to learn from, one after another: `batch · context` tokens, and what should follow each.
@@ -68,26 +66,15 @@ impl Trainer {
         options: TrainOptions,
         checkpoint: &Checkpoint,
     ) -> Result<Self> {
-        check(&options, &model.config)?;
-        backward::check(&model.config)?;
-        let TrainOptions { batch, context, .. } = options;
-        let parameters = Parameters::of(&model)?;
-        parameters.create(&mut engine, options.optimizer)?;
-        let buffers = Buffers::named();
-        buffers.create(&mut engine, batch * context, parameters.partials())?;
-        let positions: Vec<u32> = (0..batch).flat_map(|_| 0..context as u32).collect();
-        Buffers::order(&engine, buffers.positions, &positions)?;
-        let caches = caches(engine.gpu(), &model, &options)?;
-        caches.iter().try_for_each(|cache| create_cache(&mut engine, cache))?;
-        model.turn(&mut engine, context)?;
-        let chunks = chunks(engine.gpu(), &model, batch * context);
-        create_chunks(&mut engine, &chunks)?;
-        let (own, named) = ((&model, &parameters), (&caches[..], &chunks[..]));
+        let surroundings = Surroundings::named(engine.gpu(), &model, &options)?;
+        surroundings.create(&mut engine, &options)?;
+        model.turn(&mut engine, options.context)?;
         let Recordings { learn, evaluate, update } =
-            record(choices, &options, own, named, &buffers)?;
+            surroundings.record(choices, &model, &options)?;
+        let Surroundings { parameters, buffers, .. } = surroundings;
         let places = shared_places(&[&learn, &evaluate, &update]);
         // Backwards it is twice the work of forwards.
-        let forward = pieces(&model.config, batch * context);
+        let forward = pieces(&model.config, options.batch * options.context);
         let learn = engine.prepare(&learn)?.in_pieces(3 * forward);
         let evaluate = engine.prepare(&evaluate)?.in_pieces(forward);
         let update = engine.prepare(&update)?;
