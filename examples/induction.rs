@@ -4,6 +4,8 @@
 //! a token before, a head must look at who was behind it: one layer's heads look for tokens, two
 //! layers' for tokens after tokens. Elhage et al. 2021; Olsson et al. 2022.
 
+use std::path::Path;
+
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
 use pellucid::model::{LoadOptions, Model};
 use pellucid::ops::Choices;
@@ -15,13 +17,11 @@ use pellucid::weights::Checkpoint;
 
 const VOCAB: usize = 32;
 const CONTEXT: usize = 32;
-const BATCH: usize = 32;
-const STEPS: u64 = 600;
 
 /// Sequences of random tokens that repeat; only what came before is asked for.
-fn repeated(step: u64) -> Batch {
+fn repeated(step: u64, sequences: usize) -> Batch {
     let mut batch = Batch::default();
-    for row in 0..BATCH {
+    for row in 0..sequences {
         let draw = |i: usize| noise(31, row as u32, step as u32, i as u32);
         let period = 5 + draw(1000) as usize % (CONTEXT / 2 - 5);
         let token = |i: usize| draw(i % period) % VOCAB as u32;
@@ -32,35 +32,42 @@ fn repeated(step: u64) -> Batch {
     batch
 }
 
-/// The loss of an attention-only model of so many layers on sequences that it has not seen.
-fn learn(layers: usize) -> pellucid::Result<f64> {
-    let folder = std::env::temp_dir().join(format!("pellucid-induction-{layers}"));
+/// The loss of an attention-only model of so many layers, which begins in a folder, on sequences that it has
+/// not seen, after so many steps.
+pub(crate) fn learn(
+    folder: &Path,
+    layers: usize,
+    batch: usize,
+    steps: u64,
+) -> pellucid::Result<f64> {
     let family = Family::Gpt2AttnOnly;
     let (heads, width, context, vocab, untied) = (2, 64, CONTEXT, VOCAB, true);
     let sizes = Sizes { family, layers, heads, width, context, vocab, untied, ..Sizes::default() };
-    new_model(&folder, &sizes.config(None), 2)?;
-    let checkpoint = Checkpoint::open(&folder)?;
+    new_model(folder, &sizes.config(None), 2)?;
+    let checkpoint = Checkpoint::open(folder)?;
 
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
     let choices = Choices::defaults(gpu.caps());
     let mut engine = Engine::new(gpu);
     let model = Model::load(&mut engine, &checkpoint, LoadOptions::default(), &mut |_, _| {})?;
     let optimizer = Optimizer::AdamW { betas: [0.9, 0.98], eps: 1e-8, decay: 0.0 };
-    let options = TrainOptions { batch: BATCH, context, optimizer, ..TrainOptions::default() };
+    let options = TrainOptions { batch, context, optimizer, ..TrainOptions::default() };
     let mut trainer = Trainer::new(engine, model, &choices, options, &checkpoint)?;
 
-    let schedule = Schedule { steps: STEPS, warmup: 50, peak: 3e-3, ..Schedule::default() };
-    for step in 0..STEPS {
-        let found = pollster::block_on(trainer.step(&[repeated(step)], schedule.rate(step)))?;
+    let schedule = Schedule { steps, warmup: 50, peak: 3e-3, ..Schedule::default() };
+    for step in 0..steps {
+        let found =
+            pollster::block_on(trainer.step(&[repeated(step, batch)], schedule.rate(step)))?;
         if found.step.is_multiple_of(100) {
             println!("{layers} layers, step {:3}: loss {:.3}", found.step, found.loss);
         }
     }
-    pollster::block_on(trainer.evaluate(&[repeated(1 << 31)]))
+    pollster::block_on(trainer.evaluate(&[repeated(1 << 31, batch)]))
 }
 
 fn main() -> pellucid::Result<()> {
-    let (one, two) = (learn(1)?, learn(2)?);
+    let folder = |layers: usize| std::env::temp_dir().join(format!("pellucid-induction-{layers}"));
+    let (one, two) = (learn(&folder(1), 1, 32, 600)?, learn(&folder(2), 2, 32, 600)?);
     println!("one layer {one:.2}, two layers {two:.2}, chance {:.2}", (VOCAB as f64).ln());
     assert!(two < 0.3 && one > 1.5, "an induction head needs two layers");
     Ok(())

@@ -232,46 +232,19 @@ fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
     assert!((loss - own).abs() < 0.02, "{loss}, and the source has {own}");
 }
 
-/// Random tokens again and again, after as many of them in each sequence as nobody knows before; what
-/// can be known teaches.
-fn repeated(step: u64, options: &TrainOptions, vocab: u32) -> Batch {
-    let mut batch = Batch::default();
-    for row in 0..options.batch {
-        let draw = |i: usize| noise(31, row as u32, step as u32, i as u32);
-        let period = 5 + draw(1000) as usize % (options.context / 2 - 5);
-        let token = |i: usize| draw(i % period) % vocab;
-        batch.tokens.extend((0..options.context).map(token));
-        let target = |i: usize| if i >= period { token(i + 1) } else { IGNORED };
-        batch.targets.extend((0..options.context).map(target));
-    }
-    batch
-}
-
-/// The loss of an attention-only model on tokens that came before, after so many steps.
-fn induction(layers: usize, count: u64) -> f64 {
-    let folder = Folder::new(&format!("induction-{layers}"));
-    let family = Family::Gpt2AttnOnly;
-    let sizes = Sizes { family, layers, heads: 2, width: 64, vocab: 32, context: 32, ..SMALL };
-    let began = begin(&folder.0, &Sizes { untied: true, ..sizes }, 2);
-    let optimizer = Optimizer::AdamW { betas: [0.9, 0.98], eps: 1e-8, decay: 0.0 };
-    let options = TrainOptions { batch: 16, context: 32, optimizer, dropout: 0.0, ..OPTIONS };
-    let mut trainer = trainer(&began, options);
-    let schedule = Schedule { steps: count, warmup: 50, peak: 3e-3, ..Schedule::default() };
-    for step in 0..count {
-        let batch = repeated(step, &options, 32);
-        let found = block_on(trainer.step(&[batch], schedule.rate(step))).unwrap();
-        if found.step.is_multiple_of(100) {
-            println!("{layers} layers, step {}: loss {:.3}", found.step, found.loss);
-        }
-    }
-    block_on(trainer.evaluate(&[repeated(1 << 31, &options, 32)])).unwrap()
-}
+#[path = "../../examples/induction.rs"]
+#[allow(dead_code, reason = "the example begins with a main of its own")]
+mod induction;
 
 /// To say what followed a token before, a head must look at who was behind it: one layer's heads look
 /// for tokens, two layers' for tokens after tokens. Elhage et al. 2021; Olsson et al. 2022.
 #[test]
 fn two_layers_of_attention_learn_to_repeat_and_one_does_not() {
-    let [one, two] = [1, 2].map(|layers| induction(layers, 300));
+    let learn = |layers: usize| {
+        let folder = Folder::new(&format!("induction-{layers}"));
+        induction::learn(&folder.0, layers, 16, 300).unwrap()
+    };
+    let [one, two] = [1, 2].map(learn);
     println!("one layer {one:.3}, two layers {two:.3}, chance {:.3}", 32_f64.ln());
     assert!(two < 1.0, "two layers: {two}");
     assert!(one > 1.5, "one layer: {one}");
