@@ -1,7 +1,8 @@
 //! Files read by position, and where each tensor lies in them.
 //!
-//! A file lies on disk or is part of the program. Nothing is mapped into memory: a file that is cut short while it is read ends in an error,
-//! and no buffer is larger than what was checked against the file's length before.
+//! A file lies on disk or is part of the program. Nothing is mapped into memory: a file that is cut
+//! short while it is read ends in an error, and no buffer is larger than what was checked against the
+//! file's length before.
 
 use std::collections::HashMap;
 use std::fs::File;
