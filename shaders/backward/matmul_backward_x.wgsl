@@ -7,6 +7,7 @@
 // An invocation makes 8 x 8 outputs straight from storage: per four of N it does 16 products of a
 // 4 x 4 matrix with a column, so that each loaded value is used eight times.
 // Grid: (C / 8 / WG_N, T / 8 / WG_T).
+// parts: weight
 struct Params {
     words: u32,
     dy_stride: u32,
@@ -25,7 +26,17 @@ override ADD: bool = false;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
-@group(1) @binding(0) var<storage, read> weights: array<vec4<f32>>;
+
+// The fours of a word. c is even: its four and the next lie in one word, or each in its own.
+const FOURS: u32 = WORD / 4u;
+
+fn low(row: u32, c: u32) -> vec4<f32> {
+    return word4(load_word(row, c / FOURS), 0u);
+}
+
+fn high(row: u32, c: u32) -> vec4<f32> {
+    return word4(load_word(row, (c + 1u) / FOURS), 1u % FOURS);
+}
 
 @compute @workgroup_size(WG_N, WG_T)
 fn matmul_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -49,15 +60,11 @@ fn matmul_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
     var a4 = vec4(0.0); var a5 = vec4(0.0); var a6 = vec4(0.0); var a7 = vec4(0.0);
     var b0 = vec4(0.0); var b1 = vec4(0.0); var b2 = vec4(0.0); var b3 = vec4(0.0);
     var b4 = vec4(0.0); var b5 = vec4(0.0); var b6 = vec4(0.0); var b7 = vec4(0.0);
-    var w = c;
     // The grid is one deep, so that id.z is 0: see matmul.
     for (var n = id.z; n < params.count / 4u; n++) {
-        let w1 = w + params.words;
-        let w2 = w1 + params.words;
-        let w3 = w2 + params.words;
-        let a = mat4x4(weights[w], weights[w1], weights[w2], weights[w3]);
-        let b = mat4x4(weights[w + 1u], weights[w1 + 1u], weights[w2 + 1u], weights[w3 + 1u]);
-        w = w3 + params.words;
+        let r = n * 4u;
+        let a = mat4x4(low(r, c), low(r + 1u, c), low(r + 2u, c), low(r + 3u, c));
+        let b = mat4x4(high(r, c), high(r + 1u, c), high(r + 2u, c), high(r + 3u, c));
         var u = dy[y0 + n]; a0 += a * u; b0 += b * u;
         u = dy[y1 + n]; a1 += a * u; b1 += b * u;
         u = dy[y2 + n]; a2 += a * u; b2 += b * u;
@@ -70,9 +77,8 @@ fn matmul_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
     // Outputs beyond the last whole four, one at a time: what lies beside one in its four counts
     // for nothing.
     for (var n = params.count / 4u * 4u + id.z; n < params.count; n++) {
-        let a = weights[w];
-        let b = weights[w + 1u];
-        w += params.words;
+        let a = low(n, c);
+        let b = high(n, c);
         let i = n / 4u;
         let pick = select(vec4(0.0), vec4(1.0), vec4(0u, 1u, 2u, 3u) == vec4(n % 4u));
         var u = dot(dy[y0 + i], pick); a0 += a * u; b0 += b * u;

@@ -7,6 +7,7 @@
 // A workgroup makes 64 columns of 8 TILE rows, an invocation 8 of TILE rows. Step by step it
 // fetches 64 columns of 32 rows of W and 32 columns of 8 TILE rows of dy, neighbours fetching
 // neighbouring words, and uses each weight 8 TILE times. Grid: (C / 64, T / 8 / TILE).
+// parts: weight
 struct Params {
     words: u32,
     dy_stride: u32,
@@ -27,7 +28,6 @@ override DY_FOURS: u32 = 64u * TILE;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
-@group(1) @binding(0) var<storage, read> weights: array<vec4<f32>>;
 
 // (32 rows, 16 fours of columns).
 var<workgroup> w_tile: array<vec4<f32>, 512>;
@@ -44,13 +44,18 @@ fn matmul_backward_x_tiled(
     let t = (group.y * 8u + lane / 8u) * TILE;
     var a: array<vec4<f32>, 8>;
     var b: array<vec4<f32>, 8>;
+    // Words of the 64 columns.
+    let words = 64u / WORD;
     // The grid is one deep, so that group.z is 0: see matmul.
     for (var n = group.z; n < params.count; n += 32u) {
-        for (var i = lane; i < 512u; i += 64u) {
-            let row = n + i / 16u;
-            let four = min(group.x * 16u + i % 16u, params.words - 1u);
-            let value = weights[min(row, params.count - 1u) * params.words + four];
-            w_tile[i] = select(vec4(0.0), value, row < params.count);
+        for (var i = lane; i < 32u * words; i += 64u) {
+            let row = n + i / words;
+            let word = min(group.x * words + i % words, params.words - 1u);
+            let values = load_word(min(row, params.count - 1u), word);
+            for (var four = 0u; four < WORD / 4u; four++) {
+                let value = word4(values, four);
+                w_tile[i * (WORD / 4u) + four] = select(vec4(0.0), value, row < params.count);
+            }
         }
         for (var i = lane; i < DY_FOURS; i += 64u) {
             let row = min(group.y * 8u * TILE + i / 8u, params.rows - 1u);
@@ -84,7 +89,7 @@ fn matmul_backward_x_tiled(
 
 // Four values of one row, which has room for its last four.
 fn put(t: u32, c: u32, value: vec4<f32>) {
-    if t >= params.rows || c >= params.words {
+    if t >= params.rows || c >= params.dx_stride {
         return;
     }
     let at = (params.row + t) * params.dx_stride + c;

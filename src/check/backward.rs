@@ -1,26 +1,31 @@
 //! What the self-test tries of training: hostile shapes and values for every derivative.
 
+use crate::names::Format;
 use crate::ops::{CacheFormat, MAX_TRAINED_HEAD_WIDTH};
 
 use super::cases::{
-    AttendBack, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack, TokensBack,
-    TurnBack,
+    AttendBack, Casts, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack,
+    TokensBack, TurnBack,
 };
 use super::device::Values;
 use super::tables::{Table, Tables, boxed};
 
 /// Derivatives of linear maps.
 pub(super) fn products(table: &mut Table) {
-    for (rows, shape, part) in [
-        (1, [1, 1], None),
-        (9, [7, 30], None),
-        (33, [70, 20], Some(16)),
-        (20, [7, 30], None),
-        (65, [34, 257], None),
+    let (full, half) = (Format::F32, Format::F16);
+    for (format, rows, shape, part) in [
+        (full, 1, [1, 1], None),
+        (full, 9, [7, 30], None),
+        (full, 33, [70, 20], Some(16)),
+        (full, 20, [7, 30], None),
+        (full, 65, [34, 257], None),
         // So many rows that they are shared.
-        (700, [70, 130], None),
+        (full, 700, [70, 130], None),
+        (half, 9, [7, 30], None),
+        (half, 33, [70, 20], Some(16)),
+        (half, 65, [34, 257], None),
     ] {
-        table.push(boxed(ProductBack { rows, shape, part }));
+        table.push(boxed(ProductBack { format, rows, shape, part }));
     }
 }
 
@@ -35,9 +40,10 @@ pub(super) fn quick(table: &mut Table, heads: [usize; 3]) {
     for rows in [40, 600] {
         table.push(boxed(NormsBack { rows, columns: 7, values: Values::Plain }));
     }
-    for broken in [false, true] {
+    for broken in [None, Some(f32::NAN)] {
         table.push(boxed(Moves { count: 1000, scale: 1.0, broken }));
     }
+    table.push(boxed(Casts { count: 1000 }));
     table.push(boxed(TokensBack { rows: 33, shape: [70, 20], part: None }));
     for (rows, columns) in [(3, 7), (2, 257)] {
         table.push(boxed(FunctionsBack { rows, columns, scale: 5.0 }));
@@ -63,10 +69,13 @@ pub(super) fn add(tables: &mut Tables) {
     }
     // As many rows as make all lanes share them.
     once.push(boxed(NormsBack { rows: 600, columns: 7, values: Values::Plain }));
-    for (scale, broken) in [(1.0, false), (1.0, true), (1e-6, false)] {
+    for (scale, broken) in
+        [(1.0, None), (1.0, Some(f32::NAN)), (1.0, Some(f32::NEG_INFINITY)), (1e-6, None)]
+    {
         variants.push(boxed(Moves { count: 1000, scale, broken }));
     }
-    variants.push(boxed(Moves { count: 300_000, scale: 1.0, broken: false }));
+    variants.push(boxed(Moves { count: 300_000, scale: 1.0, broken: None }));
+    once.push(boxed(Casts { count: 100_000 }));
 
     for (rows, shape, part) in
         [(1, [1, 1], None), (9, [7, 30], None), (33, [70, 20], Some(16)), (65, [34, 257], None)]

@@ -85,6 +85,7 @@ kernels! {
         "clip",
         "adam_w",
         "sgd",
+        "cast_f16",
     ]
 }
 

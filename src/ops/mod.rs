@@ -29,7 +29,7 @@ mod weight;
 pub use activation::{Activate, Gated};
 pub use attention::{Attention, MAX_HEAD_WIDTH};
 pub use backward::{
-    ActivateBackward, AdamW, AttentionBackward, BiasBackward, Clip, CrossEntropy, Dropout,
+    ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,
     EmbedBackward, GainBackward, GatedBackward, LayerNormBackward, MAX_TRAINED_HEAD_WIDTH,
     MatmulBackwardW, MatmulBackwardX, RmsNormBackward, RopeBackward, Sgd, SquareSum, runs_of,
 };

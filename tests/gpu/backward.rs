@@ -2,7 +2,7 @@
 
 use pellucid::check::Values;
 use pellucid::check::cases::{
-    AttendBack, Drops, FunctionsBack, Moves, NormsBack, Product, ProductBack, TargetsBack,
+    AttendBack, Casts, Drops, FunctionsBack, Moves, NormsBack, Product, ProductBack, TargetsBack,
     TokensBack, TurnBack,
 };
 use pellucid::names::Format;
@@ -18,14 +18,18 @@ fn products() {
     let direct = [(8, 1), (8, 8), (2, 16)].map(|(n, t)| Matmul::Direct { n, t });
     for matmul in direct.into_iter().chain([Matmul::Tiled]) {
         device.choices.matmul = matmul;
-        for rows in [1, 7, 20, 65] {
+        for (format, rows) in [Format::F32, Format::F16]
+            .into_iter()
+            .flat_map(|format| [1, 7, 20, 65].map(|rows| (format, rows)))
+        {
             for shape in [[1, 1], [7, 30], [130, 12], [8, 257]] {
-                device.check(&ProductBack { rows, shape, part: None });
+                device.check(&ProductBack { format, rows, shape, part: None });
             }
-            device.check(&ProductBack { rows, shape: [70, 20], part: Some(16) });
+            device.check(&ProductBack { format, rows, shape: [70, 20], part: Some(16) });
         }
         // So many rows are shared.
-        device.check(&ProductBack { rows: 700, shape: [70, 130], part: None });
+        let format = Format::F32;
+        device.check(&ProductBack { format, rows: 700, shape: [70, 130], part: None });
     }
 }
 
@@ -61,9 +65,11 @@ fn steps() {
     for reduce in device.reductions() {
         device.choices.reduce = reduce;
         for count in [4, 1000, 200_000] {
-            for (scale, broken) in [(1.0, false), (1e-6, false), (1.0, true)] {
+            let (nan, infinity) = (Some(f32::NAN), Some(f32::INFINITY));
+            for (scale, broken) in [(1.0, None), (1e-6, None), (1.0, nan), (1.0, infinity)] {
                 device.check(&Moves { count, scale, broken });
             }
+            device.check(&Casts { count: count.next_multiple_of(8) });
         }
     }
 }
@@ -140,7 +146,8 @@ fn products_again_and_again_take_no_more_memory() {
         return;
     }
     let mut device = Device::open();
-    let case = ProductBack { rows: 64, shape: [64, 32], part: None };
+    let format = Format::F32;
+    let case = ProductBack { format, rows: 64, shape: [64, 32], part: None };
     let forward = Product::plain(Format::F32, 64, [64, 32]);
     let mut run = |times| {
         for _ in 0..times {

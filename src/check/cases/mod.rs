@@ -18,8 +18,8 @@ use super::Device;
 
 pub use attention::{Attend, Heads, Steps};
 pub use backward::{
-    AttendBack, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack, TokensBack,
-    TurnBack,
+    AttendBack, Casts, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack,
+    TokensBack, TurnBack,
 };
 pub use draw::{Best, Drawn, Draws};
 pub use linear::{Product, Straight};

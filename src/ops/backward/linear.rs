@@ -12,7 +12,7 @@ use crate::ops::{Choices, Matmul, Op, Weight, ensure, kernel, spread, word};
 pub struct MatmulBackwardX<'a> {
     /// (T, N).
     pub dy: Tensor,
-    /// (N, C), f32.
+    /// (N, C), f32 or f16.
     pub weight: &'a Weight,
     /// (R, C), of which T rows are written.
     pub out: Tensor,
@@ -119,7 +119,9 @@ impl Op for MatmulBackwardX<'_> {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         const OP: &str = "matmul_backward_x";
         let Self { dy, weight, out, first, add } = self;
-        plain(OP, weight)?;
+        ensure(matches!(weight.format, Format::F32 | Format::F16), OP, || {
+            format!("{} is {}, not f32 or f16", weight.name, weight.format)
+        })?;
         ensure(dy.columns == weight.rows && out.columns == weight.columns, OP, || {
             format!(
                 "dy has {} columns, out {}, {} is {} x {}",
@@ -153,7 +155,7 @@ impl Op for MatmulBackwardX<'_> {
             };
             let add = f64::from(u8::from(*add || index > 0));
             recording.push(Dispatch {
-                program: program.constant("ADD", add),
+                program: weight.decode(program.constant("ADD", add)),
                 params: bytemuck::bytes_of(&params).to_vec(),
                 groups: vec![
                     vec![Binding::Read(dy.buffer), Binding::Write(out.buffer)],

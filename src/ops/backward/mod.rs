@@ -21,5 +21,5 @@ pub use embed::{EmbedBackward, runs_of};
 pub use linear::{BiasBackward, MatmulBackwardW, MatmulBackwardX};
 pub use loss::CrossEntropy;
 pub use norm::{GainBackward, LayerNormBackward, RmsNormBackward};
-pub use optimizer::{AdamW, Clip, Sgd, SquareSum};
+pub use optimizer::{AdamW, CastF16, Clip, Sgd, SquareSum};
 pub use rope::RopeBackward;

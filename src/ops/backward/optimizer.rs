@@ -67,6 +67,17 @@ pub struct Sgd {
     pub clip: BufferId,
 }
 
+/// Rounds values to IEEE halves, as a matrix of that format has them.
+#[derive(Clone, Copy, Debug)]
+pub struct CastF16 {
+    /// The values.
+    pub values: BufferId,
+    /// How many; a multiple of eight.
+    pub count: usize,
+    /// Where they go.
+    pub out: BufferId,
+}
+
 /// Fours that a workgroup of `square_sum` takes.
 const PER: usize = 16_384;
 
@@ -147,6 +158,22 @@ impl Op for Sgd {
             params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
             groups: vec![moved.into_iter().chain(read).collect()],
             grid: Grid::Fixed(spread(fours.div_ceil(64))),
+            weight_bytes: 0,
+        });
+        Ok(())
+    }
+}
+
+impl Op for CastF16 {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        const OP: &str = "cast_f16";
+        let Self { values, count, out } = self;
+        ensure(count.is_multiple_of(8), OP, || format!("{count} values are no whole eights"))?;
+        recording.push(Dispatch {
+            program: Program::new(kernel(OP)),
+            params: bytemuck::bytes_of(&[word(count / 8), 0, 0, 0]).to_vec(),
+            groups: vec![vec![Binding::Read(*values), Binding::Write(*out)]],
+            grid: Grid::Fixed(spread((count / 8).div_ceil(64))),
             weight_bytes: 0,
         });
         Ok(())

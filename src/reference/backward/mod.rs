@@ -23,5 +23,5 @@ pub use embed::embed_backward;
 pub use linear::{MatmulGradient, matmul_backward};
 pub use loss::{IGNORED, Loss, cross_entropy};
 pub use norm::{NormGradient, layer_norm_backward, rms_norm_backward};
-pub use optimizer::{AdamW, Moments, adam_w, clip_scale, sgd};
+pub use optimizer::{AdamW, Moments, adam_w, cast_f16, clip_scale, sgd};
 pub use rope::rope_backward;

@@ -1,4 +1,6 @@
-//! Twins of `adam_w`, `sgd`, and of the norm that clips.
+//! Twins of `adam_w`, `sgd`, `cast_f16`, and of the norm that clips.
+
+use half::f16;
 
 /// How [`adam_w`] moves parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,6 +56,11 @@ pub fn adam_w(
 /// θ −= rate · g.
 pub fn sgd(parameters: &mut [f64], gradient: &[f64], rate: f64) {
     parameters.iter_mut().zip(gradient).for_each(|(theta, g)| *theta -= rate * g);
+}
+
+/// The nearest halves, of two as near the even one; beyond 65504 infinity.
+pub fn cast_f16(values: &[f32]) -> Vec<f16> {
+    values.iter().map(|value| f16::from_f32(*value)).collect()
 }
 
 /// What all gradients are multiplied by so that their norm, taken over all of them, is at most `most`.

@@ -4,7 +4,7 @@ use crate::check::Device;
 use crate::check::device::wide;
 use crate::error::Result;
 use crate::names::Format;
-use crate::ops::{BiasBackward, MatmulBackwardW, MatmulBackwardX};
+use crate::ops::{BiasBackward, MatmulBackwardW, MatmulBackwardX, Weight};
 use crate::reference::MatmulSize;
 use crate::reference::backward as twin;
 
@@ -14,6 +14,8 @@ use super::{begun, expect_padding, expect_weight, sum};
 /// What comes back through a linear map: to its input, its weights and its bias.
 #[derive(Clone, Copy, Debug)]
 pub struct ProductBack {
+    /// How the weights are stored.
+    pub format: Format,
     /// Rows.
     pub rows: usize,
     /// Outputs and inputs.
@@ -24,11 +26,14 @@ pub struct ProductBack {
 
 impl Case for ProductBack {
     fn run(&self, device: &mut Device) -> Result<()> {
-        let &Self { rows, shape: [outputs, inputs], part } = self;
-        let row_bytes = crate::ops::Weight::plane_bytes(Format::F32, inputs)[0] as u64;
-        let limit = part.map_or(u64::MAX, |rows| rows as u64 * row_bytes);
+        let &Self { format, rows, shape: [outputs, inputs], part } = self;
+        let limit = |format: Format| {
+            let row_bytes = Weight::plane_bytes(format, inputs)[0] as u64;
+            part.map_or(u64::MAX, |rows| rows as u64 * row_bytes)
+        };
         let weights = device.noise(outputs * inputs);
-        let (weight, _) = device.weight(Format::F32, [outputs, inputs], limit, &weights)?;
+        let (weight, weights) =
+            device.weight(format, [outputs, inputs], limit(format), &weights)?;
         let (x, dy) = (device.noise(rows * inputs), device.noise(rows * outputs));
         let size = MatmulSize { inputs, outputs };
         let expected = twin::matmul_backward(&wide(&x), &weights, &wide(&dy), size);
@@ -48,6 +53,7 @@ impl Case for ProductBack {
             }
         }
         let before = device.noise(outputs * inputs);
+        let limit = limit(Format::F32);
         let (gradient, _) = device.weight(Format::F32, [outputs, inputs], limit, &before)?;
         if device.run(&MatmulBackwardW { dy, x, gradient: &gradient }, 0)? {
             expect_weight(device, &gradient, &sum(&wide(&before), &expected.weight))?;

@@ -8,7 +8,7 @@ mod step;
 pub use attention::{AttendBack, TurnBack};
 pub use linear::ProductBack;
 pub use rows::{Drops, FunctionsBack, NormsBack, TargetsBack, TokensBack};
-pub use step::Moves;
+pub use step::{Casts, Moves};
 
 use crate::check::Device;
 use crate::error::Result;
