@@ -1,6 +1,7 @@
 //! Every tensor of a model, one after another: what there is to weigh, to learn and to save.
 
 use crate::gpu::{BufferId, Tensor};
+use crate::names::Format;
 use crate::ops::Weight;
 use crate::weights::Part;
 
@@ -125,6 +126,22 @@ impl Model {
             walk.matrix(one(&[Part::Head]), head);
         }
         walk.table(one(&[Part::HeadBias]), &mut self.head_bias);
+    }
+
+    /// The same model with its matrices in another format, in as many parts, under names of their own:
+    /// their buffers are yet to be made. All else is this model's.
+    #[must_use]
+    pub fn recast(&self, format: Format) -> Self {
+        let mut recast = self.clone();
+        recast.walk(&mut |leaf| {
+            let Values::Matrix(weight) = leaf.values else { return };
+            weight.format = format;
+            let planes = Weight::plane_bytes(format, weight.columns).len();
+            for part in &mut weight.parts {
+                part.planes = (0..planes).map(|_| BufferId::fresh()).collect();
+            }
+        });
+        recast
     }
 
     /// A model of the same shapes under names of its own: gradients, say. Its buffers are yet to be

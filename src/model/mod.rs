@@ -18,7 +18,7 @@ pub use hooks::{Action, Change, Edit, copied, hooks, offered};
 pub use leaves::{Leaf, Values};
 pub use load::{Fit, LoadOptions};
 pub use plan::{SessionOptions, context, layer_cache, plan};
-pub(crate) use plan::{create_cache, pieces};
+pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
 pub use session::{Activation, Observed, Row, Scored, Session};
 pub use tape::{Drop, Marks, Tape};

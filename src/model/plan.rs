@@ -118,7 +118,7 @@ pub fn plan(
 
 /// The bytes that programs may still take, with what can be swapped out; `None` where the system
 /// does not say so in Linux's way.
-fn free_memory() -> Option<u64> {
+pub(crate) fn free_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;

@@ -173,6 +173,7 @@ mod tests {
         clip: 0.0,
         dropout: 0.0,
         seed: 5,
+        mixed: false,
     };
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod backward;
 mod data;
+mod fit;
 mod frame;
 mod init;
 mod loss;
@@ -18,6 +19,7 @@ mod state;
 mod trainer;
 
 pub use data::{Data, read_tokens};
+pub use fit::Fit;
 pub use frame::Frame;
 pub use init::{Family, Sizes, new_model};
 pub use options::{Optimizer, TrainOptions};

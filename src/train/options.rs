@@ -20,6 +20,10 @@ pub struct TrainOptions {
     pub dropout: f64,
     /// Decides what is dropped.
     pub seed: u64,
+    /// Whether products take matrices as half floats, made from those in f32 that move: Micikevicius
+    /// et al. 2018.
+    #[serde(default)]
+    pub mixed: bool,
 }
 
 /// How parameters move.
@@ -50,7 +54,7 @@ impl Optimizer {
 impl Default for TrainOptions {
     fn default() -> Self {
         let optimizer = Optimizer::AdamW { betas: [0.9, 0.95], eps: 1e-8, decay: 0.1 };
-        Self { batch: 8, context: 256, optimizer, clip: 1.0, dropout: 0.0, seed: 0 }
+        Self { batch: 8, context: 256, optimizer, clip: 1.0, dropout: 0.0, seed: 0, mixed: false }
     }
 }
 

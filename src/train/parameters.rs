@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Tensor, padded};
 use crate::model::{Model, Tape, Values};
 use crate::names::Format;
-use crate::ops::{AdamW, Clip, Sgd, SquareSum, WeightPart};
+use crate::ops::{AdamW, CastF16, Clip, Sgd, SquareSum, WeightPart};
 use crate::weights::Part;
 
 use super::Optimizer;
@@ -47,6 +47,8 @@ struct Piece {
     room: usize,
     /// By [`Held`].
     buffers: [BufferId; 4],
+    /// Its values as half floats, where products take those.
+    halves: Option<BufferId>,
 }
 
 impl Piece {
@@ -64,13 +66,16 @@ impl Piece {
 #[derive(Debug)]
 pub(super) struct Parameters {
     pub(super) all: Vec<Parameter>,
+    /// The model that runs: of the parameters themselves, or of their halves.
+    pub(super) model: Model,
     /// A model with gradients in place of weights.
     pub(super) gradients: Model,
 }
 
 impl Parameters {
-    /// Names buffers for what belongs to each parameter of a model. Its matrices must be f32.
-    pub(super) fn of(model: &Model) -> Result<Self> {
+    /// Names buffers for what belongs to each parameter of a model, whose matrices must be f32; with
+    /// `mixed` for their halves too.
+    pub(super) fn of(model: &Model, mixed: bool) -> Result<Self> {
         let gradients = model.shadow();
         let models = [model.clone(), gradients.clone(), model.shadow(), model.shadow()];
         let mut all: Vec<Parameter> = Vec::new();
@@ -101,7 +106,12 @@ impl Parameters {
                         decays: leaf.parts.iter().all(|part| part.is_matrix()),
                         pieces: pieces
                             .iter()
-                            .map(|&(rows, room, id)| Piece { rows, room, buffers: [id; 4] })
+                            .map(|&(rows, room, id)| Piece {
+                                rows,
+                                room,
+                                buffers: [id; 4],
+                                halves: None,
+                            })
                             .collect(),
                     });
                 }
@@ -111,34 +121,51 @@ impl Parameters {
                 index += 1;
             });
         }
-        match wrong {
-            None => Ok(Self { all, gradients }),
-            Some(what) => Err(Error::unsupported(
+        if let Some(what) = wrong {
+            return Err(Error::unsupported(
                 format!("training {what}"),
                 "models loaded with every matrix in f32",
-            )),
+            ));
         }
+        let mut running = model.clone();
+        if mixed {
+            running = model.recast(Format::F16);
+            let mut parameters = all.iter_mut();
+            running.walk(&mut |leaf| {
+                let pieces = parameters.next().map(|parameter| &mut parameter.pieces);
+                let Values::Matrix(weight) = leaf.values else { return };
+                for (piece, part) in pieces.into_iter().flatten().zip(&weight.parts) {
+                    piece.halves = Some(part.planes[0]);
+                }
+            });
+        }
+        Ok(Self { all, model: running, gradients })
     }
 
-    /// Makes the memory behind gradients and moments, zeros.
+    /// Makes the memory behind gradients, moments and halves, zeros.
     pub(super) fn create(&self, engine: &mut Engine, optimizer: Optimizer) -> Result<()> {
         let last = optimizer.copies();
         for parameter in &self.all {
             for piece in &parameter.pieces {
+                let bytes = piece.bytes(parameter.columns);
                 for &buffer in &piece.buffers[1..last] {
-                    engine.create(buffer, piece.bytes(parameter.columns))?;
+                    engine.create(buffer, bytes)?;
+                }
+                if let Some(halves) = piece.halves {
+                    engine.create(halves, bytes / 2)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Values, the padding of rows included.
-    pub(super) fn bytes(&self) -> u64 {
-        let pieces = |parameter: &Parameter| -> u64 {
-            parameter.pieces.iter().map(|piece| piece.bytes(parameter.columns)).sum()
-        };
-        self.all.iter().map(pieces).sum()
+    /// Of values, gradients, moments and halves, the padding of rows included.
+    pub(super) fn bytes(&self, optimizer: Optimizer) -> u64 {
+        let copies = optimizer.copies() as u64;
+        let pieces = self.all.iter().flat_map(|parameter| {
+            parameter.pieces.iter().map(|piece| (piece.bytes(parameter.columns), piece.halves))
+        });
+        pieces.map(|(bytes, halves)| copies * bytes + halves.map_or(0, |_| bytes / 2)).sum()
     }
 
     /// How many partial sums of squares there are.
@@ -188,6 +215,16 @@ impl Parameters {
                 Optimizer::Sgd => {
                     tape.push(Sgd { parameters, gradient, count, settings, clip })?;
                 }
+            }
+        }
+        self.halve(tape)
+    }
+
+    /// Records the making of halves from what they are halves of, where there are any.
+    pub(super) fn halve(&self, tape: &mut Tape<'_>) -> Result<()> {
+        for (_, piece, count) in self.pieces() {
+            if let Some(out) = piece.halves {
+                tape.push(CastF16 { values: piece.buffers[0], count, out })?;
             }
         }
         Ok(())

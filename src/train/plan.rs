@@ -1,16 +1,16 @@
 //! What a step runs, and the buffers between it and the host.
 
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Engine, Gpu, Program, Recording};
+use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_places};
 use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers, norm};
 use crate::names::Hook;
 use crate::ops::{Cache, CacheFormat, Choices, runs_of};
 
-use super::TrainOptions;
 use super::backward::{self, Dropping, Pass, Runs, norm_backward};
 use super::loss::{self, Chunk, Targets};
 use super::options::check;
 use super::parameters::Parameters;
+use super::{Fit, Optimizer, TrainOptions};
 
 /// What goes to the device and comes back in a step.
 #[derive(Debug)]
@@ -104,6 +104,8 @@ pub(super) struct Recordings {
     pub(super) evaluate: Recording,
     /// The optimiser.
     pub(super) update: Recording,
+    /// The making of halves, which is the end of the optimiser too.
+    pub(super) halve: Recording,
 }
 
 /// What stands around a model that learns: named, and then made.
@@ -120,7 +122,7 @@ impl Surroundings {
         check(options, &model.config)?;
         backward::check(&model.config)?;
         Ok(Self {
-            parameters: Parameters::of(model)?,
+            parameters: Parameters::of(model, options.mixed)?,
             buffers: Buffers::named(),
             caches: caches(gpu, model, options)?,
             chunks: chunks(gpu, model, options.batch * options.context),
@@ -146,13 +148,9 @@ impl Surroundings {
     }
 
     /// Records all that a trainer runs; nothing of it need be there yet.
-    pub(super) fn record(
-        &self,
-        choices: &Choices,
-        model: &Model,
-        options: &TrainOptions,
-    ) -> Result<Recordings> {
+    pub(super) fn record(&self, choices: &Choices, options: &TrainOptions) -> Result<Recordings> {
         let Self { parameters, buffers, caches, chunks } = self;
+        let model = &parameters.model;
         let TrainOptions { batch, context, optimizer, .. } = *options;
         let dropping = Dropping { probability: options.dropout, draw: buffers.draw };
         let pass = Pass {
@@ -173,25 +171,39 @@ impl Surroundings {
         let mut tape = Tape::new(choices);
         let Buffers { partials, settings, clip, .. } = *buffers;
         parameters.update(&mut tape, optimizer, partials, settings, clip)?;
-        Ok(Recordings { learn, evaluate, update: tape.finish().0 })
+        let update = tape.finish().0;
+        let mut tape = Tape::new(choices);
+        parameters.halve(&mut tape)?;
+        Ok(Recordings { learn, evaluate, update, halve: tape.finish().0 })
+    }
+
+    /// What all of it takes.
+    pub(super) fn fit(&self, recordings: &Recordings, optimizer: Optimizer) -> Fit {
+        let Recordings { learn, evaluate, update, .. } = recordings;
+        let places = shared_places(&[learn, evaluate, update]);
+        Fit {
+            parameters: self.parameters.bytes(optimizer),
+            cache: self.caches.iter().map(|cache| 2 * cache.bytes()).sum(),
+            activations: places.iter().sum(),
+            largest_buffer: places.iter().copied().max().unwrap_or(0),
+        }
     }
 }
 
 /// What a [`Trainer`](super::Trainer) would run on a device: for the self-test, before there is one.
 #[derive(Debug)]
-pub struct Rehearsal<'a> {
-    model: &'a Model,
-    options: &'a TrainOptions,
+pub struct Rehearsal {
+    options: TrainOptions,
     surroundings: Surroundings,
 }
 
-impl<'a> Rehearsal<'a> {
+impl Rehearsal {
     /// Of a model that may be only [named](Model::named).
     ///
     /// # Errors
     /// As [`Trainer::new`](super::Trainer::new).
-    pub fn new(gpu: &Gpu, model: &'a Model, options: &'a TrainOptions) -> Result<Self> {
-        Ok(Self { model, options, surroundings: Surroundings::named(gpu, model, options)? })
+    pub fn new(gpu: &Gpu, model: &Model, options: TrainOptions) -> Result<Self> {
+        Ok(Self { options, surroundings: Surroundings::named(gpu, model, &options)? })
     }
 
     /// Its programs with some choices, as far as variants go.
@@ -199,11 +211,23 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// [`Error::Shape`] if the model's tensors do not fit together.
     pub fn programs(&self, choices: &Choices) -> Result<Vec<Program>> {
-        let Recordings { learn, evaluate, update } =
-            self.surroundings.record(choices, self.model, self.options)?;
+        let Recordings { learn, evaluate, update, .. } =
+            self.surroundings.record(choices, &self.options)?;
         let all = [learn, evaluate, update];
         let dispatches = all.iter().flat_map(Recording::dispatches);
         Ok(dispatches.map(|dispatch| dispatch.program.clone()).collect())
+    }
+
+    /// What it would take, checked against the device's limits, and against the memory that is free where
+    /// that is known, before anything is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Memory`], naming the options that help.
+    pub fn fit(&self, gpu: &Gpu, choices: &Choices) -> Result<Fit> {
+        let recordings = self.surroundings.record(choices, &self.options)?;
+        let fit = self.surroundings.fit(&recordings, self.options.optimizer);
+        fit.check(gpu, &self.options)?;
+        Ok(fit)
     }
 }
 

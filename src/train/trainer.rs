@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Engine, Plan, shared_places};
+use crate::gpu::{Engine, Plan};
 use crate::model::{Model, Row, pieces};
 use crate::ops::Choices;
 use crate::reference::backward::IGNORED;
@@ -12,7 +12,7 @@ use crate::weights::{Checkpoint, Part};
 use super::loss::Targets;
 use super::parameters::{Held, Parameter, Parameters};
 use super::plan::{Buffers, Recordings, Surroundings};
-use super::{Optimizer, TrainOptions};
+use super::{Fit, Optimizer, TrainOptions};
 
 /// Sequences to learn from, one after another: `batch · context` tokens, and what should follow each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,6 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Trainer {
     engine: Engine,
-    model: Model,
     choices: Choices,
     options: TrainOptions,
     parameters: Parameters,
@@ -47,8 +46,7 @@ pub struct Trainer {
     learn: Plan,
     evaluate: Plan,
     update: Plan,
-    activations: u64,
-    largest: u64,
+    fit: Fit,
     step: u64,
 }
 
@@ -69,19 +67,22 @@ impl Trainer {
         let surroundings = Surroundings::named(engine.gpu(), &model, &options)?;
         surroundings.create(&mut engine, &options)?;
         model.turn(&mut engine, options.context)?;
-        let Recordings { learn, evaluate, update } =
-            surroundings.record(choices, &model, &options)?;
+        let recordings = surroundings.record(choices, &options)?;
+        let fit = surroundings.fit(&recordings, options.optimizer);
         let Surroundings { parameters, buffers, .. } = surroundings;
-        let places = shared_places(&[&learn, &evaluate, &update]);
+        let Recordings { learn, evaluate, update, halve } = recordings;
         // Backwards it is twice the work of forwards.
         let forward = pieces(&model.config, options.batch * options.context);
         let learn = engine.prepare(&learn)?.in_pieces(3 * forward);
         let evaluate = engine.prepare(&evaluate)?.in_pieces(forward);
         let update = engine.prepare(&update)?;
+        if options.mixed {
+            let halve = engine.prepare(&halve)?;
+            engine.submit(&[(&halve, 0)], &[])?;
+        }
         let names = names(&parameters, checkpoint)?;
         Ok(Self {
             engine,
-            model,
             choices: choices.clone(),
             options,
             parameters,
@@ -90,8 +91,7 @@ impl Trainer {
             learn,
             evaluate,
             update,
-            activations: places.iter().sum(),
-            largest: places.iter().copied().max().unwrap_or(0),
+            fit,
             step: 0,
         })
     }
@@ -202,7 +202,7 @@ impl Trainer {
                 batch.targets.len()
             )));
         }
-        let vocab = self.model.config.vocab;
+        let vocab = self.model().config.vocab;
         let counts = batch.targets.iter().filter(|target| **target != IGNORED);
         let mut ids = batch.tokens.iter().chain(counts.clone());
         match ids.find(|id| **id as usize >= vocab) {
@@ -251,12 +251,14 @@ impl Trainer {
     /// [`Error::Input`] where the model has no such part, [`Error::Device`] if the device fails.
     pub async fn read(&mut self, held: Held, part: Part, layer: usize) -> Result<Vec<f32>> {
         let layer = if part.in_layer() { layer } else { 0 };
-        self.parameters.read(&mut self.engine, held, part, layer, &self.model.config).await
+        let config = &self.parameters.model.config;
+        self.parameters.read(&mut self.engine, held, part, layer, config).await
     }
 
     /// The values of all parts of the function, each with its layer.
     pub(super) async fn values(&mut self) -> Result<HashMap<(Part, usize), Vec<f32>>> {
-        self.parameters.read_all(&mut self.engine, Held::Value, &self.model.config).await
+        let config = &self.parameters.model.config;
+        self.parameters.read_all(&mut self.engine, Held::Value, config).await
     }
 
     /// The moments of each parameter, by the names under which they are saved, and what holds them.
@@ -285,9 +287,9 @@ impl Trainer {
         self.step
     }
 
-    /// The model as it is by now.
+    /// The model as it is by now; with [`TrainOptions::mixed`] its matrices are half floats.
     pub fn model(&self) -> &Model {
-        &self.model
+        &self.parameters.model
     }
 
     /// The variants that run.
@@ -310,14 +312,9 @@ impl Trainer {
         self.parameters.all.iter().map(Parameter::count).sum()
     }
 
-    /// The bytes of the largest buffer that holds activations.
-    pub fn largest_buffer(&self) -> u64 {
-        self.largest
-    }
-
-    /// Bytes on the device: of parameters with their gradients and moments, and of activations.
-    pub fn bytes(&self) -> [u64; 2] {
-        [self.options.optimizer.copies() as u64 * self.parameters.bytes(), self.activations]
+    /// The bytes that all of it takes on the device.
+    pub fn fit(&self) -> Fit {
+        self.fit
     }
 }
 

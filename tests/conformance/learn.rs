@@ -65,6 +65,7 @@ const OPTIONS: TrainOptions = TrainOptions {
     clip: 1.0,
     dropout: 0.1,
     seed: 11,
+    mixed: false,
 };
 
 fn small_data() -> Data {
@@ -83,30 +84,73 @@ fn steps(trainer: &mut Trainer, data: &Data, last: u64) -> Vec<u64> {
 
 #[test]
 fn what_was_stopped_goes_on_with_the_same_bits() {
-    for family in [Family::Gpt2, Family::Llama] {
-        let folder = Folder::new(&format!("stopped-{family:?}"));
+    for (family, mixed) in [(Family::Gpt2, false), (Family::Llama, false), (Family::Gpt2, true)] {
+        let options = TrainOptions { mixed, ..OPTIONS };
+        let folder = Folder::new(&format!("stopped-{family:?}-{mixed}"));
         let began = begin(&folder.0.join("new"), &Sizes { family, ..SMALL }, 5);
         let data = small_data();
-        let mut whole = trainer(&began, OPTIONS);
+        let mut whole = trainer(&began, options);
         let without = steps(&mut whole, &data, 8);
-        let mut first = trainer(&began, OPTIONS);
+        let mut first = trainer(&began, options);
         let mut with = steps(&mut first, &data, 4);
         let saved =
             block_on(first.save(&folder.0, &Frame::of(&began).unwrap(), Value::from("mine")))
                 .unwrap();
         let saved = Saved::open(&saved).unwrap();
         assert_eq!((saved.state.step, &saved.state.run), (4, &Value::from("mine")));
-        let mut second = trainer(&Checkpoint::open(&saved.folder).unwrap(), OPTIONS);
+        let mut second = trainer(&Checkpoint::open(&saved.folder).unwrap(), options);
         second.resume(&saved).unwrap();
         with.extend(steps(&mut second, &data, 8));
         assert_eq!(with, without);
         let weights =
             |trainer: &mut Trainer| block_on(trainer.read(Held::Value, Part::Q, 1)).unwrap();
         assert_eq!(weights(&mut second), weights(&mut whole));
-        let judges = data.validation(&OPTIONS, usize::MAX);
+        let judges = data.validation(&options, usize::MAX);
         let judged = block_on(second.evaluate(&judges)).unwrap();
         assert_eq!(judged.to_bits(), block_on(whole.evaluate(&judges)).unwrap().to_bits());
     }
+}
+
+/// With halves a step is that of the model whose matrices are rounded; what moves is not rounded.
+#[test]
+fn halves_are_multiplied_by_and_f32_moves() {
+    let folder = Folder::new("mixed");
+    let sizes = Sizes { family: Family::Llama, kv_heads: Some(1), width: 36, ..SMALL };
+    let began = begin(&folder.0.join("new"), &Sizes { heads: 6, ..sizes }, 5);
+    let options = TrainOptions { dropout: 0.0, ..OPTIONS };
+    let mut full = trainer(&began, options);
+    let frame = Frame::of(&began).unwrap();
+    block_on(full.export(&folder.0.join("rounded"), &frame, Format::F16)).unwrap();
+    let mut rounded = trainer(&Checkpoint::open(&folder.0.join("rounded")).unwrap(), options);
+    let mut mixed = trainer(&began, TrainOptions { mixed: true, ..options });
+    let data = small_data();
+    let batches = data.batches(&options, 0, 2);
+    let losses = [&mut rounded, &mut mixed, &mut full]
+        .map(|trainer| block_on(trainer.add_gradients(&batches)).unwrap());
+    assert!((losses[0] - losses[1]).abs() < 1e-6, "{losses:?}");
+    let distance = |a: &[f32], b: &[f32]| {
+        let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
+        (squares(&mut a.iter().zip(b).map(|(a, b)| a - b)) / squares(&mut a.iter().copied())).sqrt()
+    };
+    for part in [Part::Embed, Part::Q, Part::V, Part::Out, Part::Gate, Part::Down, Part::Norm2] {
+        let [own, expected, other] = [&mut mixed, &mut rounded, &mut full]
+            .map(|trainer| block_on(trainer.read(Held::Gradient, part, 1)).unwrap());
+        assert!(distance(&expected, &own) < 1e-5, "{part:?}: {}", distance(&expected, &own));
+        assert!(distance(&other, &own) > 1e-5, "{part:?} does not know of halves");
+    }
+    let values =
+        |trainer: &mut Trainer| block_on(trainer.read(Held::Value, Part::Down, 0)).unwrap();
+    let begun = values(&mut mixed);
+    assert_eq!(begun, values(&mut full));
+    // Steps that would be lost: a half near 0.01 has neighbours 8e-6 away.
+    for _ in 0..4 {
+        for trainer in [&mut mixed, &mut full] {
+            block_on(trainer.step(&batches, 1e-6)).unwrap();
+        }
+    }
+    let (own, expected) = (values(&mut mixed), values(&mut full));
+    assert!(distance(&begun, &own) > 1e-4, "{}", distance(&begun, &own));
+    assert!(distance(&expected, &own) < 2e-5, "{}", distance(&expected, &own));
 }
 
 #[test]

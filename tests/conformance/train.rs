@@ -56,6 +56,7 @@ fn options(golden: &Value) -> TrainOptions {
         clip: number("clip"),
         dropout: 0.0,
         seed: 0,
+        mixed: false,
     }
 }
 

@@ -214,10 +214,11 @@ fn what_models_run_and_training_runs_is_tried() {
     };
     let load = LoadOptions { quantize: Some(Format::F32) };
     let options = TrainOptions { batch: 2, context: 16, dropout: 0.1, ..TrainOptions::default() };
-    for checkpoint in [golden("gpt2"), golden("llama")] {
+    for (checkpoint, mixed) in [(golden("gpt2"), false), (golden("llama"), true)] {
+        let options = TrainOptions { mixed, ..options };
         let gpu = gpu();
         let model = Model::named(&checkpoint, load, gpu.caps()).unwrap();
-        let rehearsal = Rehearsal::new(&gpu, &model, &options).unwrap();
+        let rehearsal = Rehearsal::new(&gpu, &model, options).unwrap();
         tried(gpu, &model, &|choices| rehearsal.programs(choices));
     }
     let checkpoint = Checkpoint::built_in().unwrap();

@@ -8,7 +8,7 @@ use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{LoadOptions, Model};
 use pellucid::names::Format;
 use pellucid::ops::{Choices, Shape};
-use pellucid::train::{Batch, Family, Sizes, TrainOptions, Trainer, new_model};
+use pellucid::train::{Batch, Family, Fit, Sizes, TrainOptions, Trainer, new_model};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::Serialize;
@@ -34,6 +34,9 @@ pub(crate) struct Train {
     /// Counted steps, of which the median counts
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
+    /// Multiply by matrices in half floats, as `train --mixed` does
+    #[arg(long)]
+    mixed: bool,
     /// Use the built-in variants, not those that `tune` found to be faster
     #[arg(long)]
     no_tune: bool,
@@ -66,9 +69,8 @@ struct Measured {
     /// The fastest product, and the share of it.
     product_gflop_s: f64,
     share: f64,
-    parameter_bytes: u64,
-    activation_bytes: u64,
-    largest_buffer: u64,
+    mixed: bool,
+    memory: Fit,
 }
 
 /// What `--json` prints.
@@ -157,7 +159,7 @@ impl Train {
         let attention = 12 * sizes.layers * sizes.width * context;
         let operations = (6 * multiplied + attention) as f64;
 
-        let options = TrainOptions { batch, context, ..TrainOptions::default() };
+        let options = TrainOptions { batch, context, mixed: self.mixed, ..TrainOptions::default() };
         let mut trainer = Trainer::new(engine, model, &choices, options, &checkpoint)?;
         let tokens = |step: u32| {
             let id = |i: usize| (i as u32 ^ step).wrapping_mul(2_654_435_761) >> 8;
@@ -181,7 +183,6 @@ impl Train {
         }
         let tok_s = Speed::new(speeds).median_tok_s;
         let gflop_s = tok_s * operations / 1e9;
-        let [parameter_bytes, activation_bytes] = trainer.bytes();
         Ok(Measured {
             model: name,
             parameters: trainer.parameter_count(),
@@ -192,20 +193,20 @@ impl Train {
             gflop_s,
             product_gflop_s,
             share: gflop_s / product_gflop_s,
-            parameter_bytes,
-            activation_bytes,
-            largest_buffer: trainer.largest_buffer(),
+            mixed: self.mixed,
+            memory: trainer.fit(),
         })
     }
 }
 
 impl Measured {
     fn show(&self) -> Result<()> {
+        let Fit { parameters, cache, activations, largest_buffer } = self.memory;
         let bytes = indicatif::HumanBytes;
         output::line(&format!(
             "{:<5}{:>8.0} tok/s  {:.1} GFLOP/s, {:.2} of the fastest product's {:.1}; {} x {} tokens in \
-             {:.1} ms; {} parameters, {} with gradients and moments, {} of activations, the largest \
-             buffer {}",
+             {:.1} ms; {} parameters, {} with gradients and moments, {} of keys and values, {} of \
+             activations, the largest buffer {}",
             self.model,
             self.tok_s,
             self.gflop_s,
@@ -215,9 +216,10 @@ impl Measured {
             self.context,
             self.step_ms,
             indicatif::HumanCount(self.parameters as u64),
-            bytes(self.parameter_bytes),
-            bytes(self.activation_bytes),
-            bytes(self.largest_buffer)
+            bytes(parameters),
+            bytes(cache),
+            bytes(activations),
+            bytes(largest_buffer)
         ))
     }
 }

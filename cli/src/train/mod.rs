@@ -158,6 +158,8 @@ impl Train {
         let choice = self.device.gpu("cannot learn; it only runs models")?;
         let gpu = Gpu::open(&choice).await?;
         let load = LoadOptions { quantize: Some(Format::F32) };
+        let named = Model::named(began, load, gpu.caps())?;
+        let rehearsal = Rehearsal::new(&gpu, &named, options)?;
         let (mut engine, choices) = match saved {
             Some(saved) => {
                 // Other variants would sum in another order.
@@ -171,13 +173,20 @@ impl Train {
                 (Engine::new(gpu), choices)
             }
             None => {
-                let named = Model::named(began, load, gpu.caps())?;
-                let rehearsal = Rehearsal::new(&gpu, &named, &options)?;
                 let programs = |choices: &Choices| rehearsal.programs(choices);
                 let wishes = Wishes { check: !self.no_check, tuned: !self.no_tune, half: false };
                 check::choose(gpu, &named.config, wishes, &programs).await?
             }
         };
+        let fit = rehearsal.fit(engine.gpu(), &choices)?;
+        let [parameters, cache, activations, largest] =
+            [fit.parameters, fit.cache, fit.activations, fit.largest_buffer]
+                .map(indicatif::HumanBytes);
+        output::note(&format!(
+            "learning takes {parameters} for parameters, gradients and moments, {cache} for keys and \
+             values, {activations} for activations, the largest buffer {largest}, on {}",
+            output::place(Some(engine.gpu().adapter()))
+        ));
         let bar = output::loading_bar();
         let mut progress = |done, total| {
             bar.set_length(total);
@@ -189,14 +198,6 @@ impl Train {
         if let Some(saved) = saved {
             trainer.resume(saved)?;
         }
-        let [parameters, activations] = trainer.bytes().map(indicatif::HumanBytes);
-        output::note(&format!(
-            "{} parameters; {parameters} with gradients and moments, {activations} of activations, \
-             the largest buffer {}, on {}",
-            indicatif::HumanCount(trainer.parameter_count() as u64),
-            indicatif::HumanBytes(trainer.largest_buffer()),
-            output::place(Some(trainer.engine().gpu().adapter()))
-        ));
         Ok(trainer)
     }
 }

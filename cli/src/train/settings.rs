@@ -98,6 +98,10 @@ pub(crate) struct Settings {
     /// How likely values are dropped [default: 0]
     #[arg(long, value_name = "P")]
     pub(crate) dropout: Option<f64>,
+    /// Multiply by matrices in half floats, made from those in f32 that move; less is read, a little
+    /// more is kept
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) mixed: Option<bool>,
     /// Decides on the first weights, on the data of each step, and on what is dropped [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -210,7 +214,7 @@ impl Settings {
     fn or(self, other: Self) -> Self {
         first!(self, other; valid, valid_share, tokenizer, from, preset, family, layers, heads, kv_heads,
             width, hidden, untied, context, batch, accumulate, steps, rate, floor, warmup, decay, last,
-            optimizer, beta1, beta2, weight_decay, clip, dropout, seed, eval_every, eval_batches,
+            optimizer, beta1, beta2, weight_decay, clip, dropout, mixed, seed, eval_every, eval_batches,
             save_every, sample, half)
     }
 
@@ -262,6 +266,7 @@ impl Settings {
             clip: self.clip.unwrap_or(1.0),
             dropout: self.dropout.unwrap_or(0.0),
             seed: self.seed.unwrap_or(0),
+            mixed: self.mixed.unwrap_or(false),
         }
     }
 

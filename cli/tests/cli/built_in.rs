@@ -37,8 +37,13 @@ fn bench_train_measures_on_the_adapter() {
     let args = ["bench", "train", "--only", "char", "--batch", "1", "--steps", "1", "--json"];
     let found = json(&pellucid(&args).output().unwrap());
     let model = &found["models"][0];
-    for name in ["step_ms", "tok_s", "gflop_s", "product_gflop_s", "share", "largest_buffer"] {
-        let value = model[name].as_f64().unwrap();
+    let names = ["step_ms", "tok_s", "gflop_s", "product_gflop_s", "share"];
+    for (name, of) in names
+        .map(|name| (name, model))
+        .into_iter()
+        .chain(["activations", "largest_buffer"].map(|name| (name, &model["memory"])))
+    {
+        let value = of[name].as_f64().unwrap();
         assert!(value.is_finite() && value > 0.0, "{name}: {model}");
     }
     let share = model["gflop_s"].as_f64().unwrap() / model["product_gflop_s"].as_f64().unwrap();

@@ -98,9 +98,10 @@ fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
     assert_eq!(said["tokens"].as_array().unwrap().len(), 3);
     // And can be gone on with, on other text.
     let from = run.place("whole/model").display().to_string();
-    let tuned = run.command("tuned", &["--from", &from, "--steps", "2", "--batch", "2"]);
-    let mut tuned = tuned;
-    assert_eq!(json(&tuned.output().unwrap())["steps"], 2);
+    let options = ["--from", &from, "--steps", "2", "--batch", "2", "--mixed"];
+    let output = run.command("tuned", &options).output().unwrap();
+    assert_eq!(json(&output)["steps"], 2);
+    assert!(stderr(&output).contains("learning takes"), "{}", stderr(&output));
 
     // A run is not begun over another, nor gone on with as if it were another.
     let error = failure(&run.command("whole", &options).output().unwrap());
@@ -126,6 +127,7 @@ fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
         failure(&run.command("out", options).output().unwrap())
     };
     let small = [&SMALL[..], &["--steps", "2"]].concat();
+    let large = ["--preset", "char", "--valid-share", "0", "--batch", "500000"];
     let text = TEXT.as_bytes();
     let gpt2 = model("gpt2").display().to_string();
     for (text, options, words) in [
@@ -141,6 +143,7 @@ fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
         (text, &["--from", &gpt2, "--steps", "2", "--width", "4"], "--width"),
         (text, &["--preset", "char", "--valid-share", "0", "--backend", "cpu"], "cannot learn"),
         (text, &["--preset", "char", "--config", "nowhere.toml"], "nowhere.toml"),
+        (text, &large, "smaller"),
         (text, &["--preset", "char", "--sample", "XYZ"], "--sample"),
     ] {
         let error = told(text, options);

@@ -1,0 +1,91 @@
+//! What a run of training takes of a device's memory.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::model::free_memory;
+
+use super::{Optimizer, TrainOptions};
+
+/// The bytes that a run of training takes on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Fit {
+    /// Parameters with their gradients and moments, and their halves where there are any.
+    pub parameters: u64,
+    /// Keys and values.
+    pub cache: u64,
+    /// What lives within one step.
+    pub activations: u64,
+    /// The largest buffer of these.
+    pub largest_buffer: u64,
+}
+
+impl Fit {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.parameters + self.cache + self.activations
+    }
+
+    /// Fails for what is over the device's limits, or over the memory that is free where that is known.
+    pub(super) fn check(&self, gpu: &Gpu, options: &TrainOptions) -> Result<()> {
+        let (limit, adapter) = (gpu.caps().max_buffer_bytes(), &gpu.adapter().name);
+        if self.largest_buffer > limit {
+            return Err(Error::Memory(format!(
+                "a step needs a buffer of {} bytes, and {adapter} binds {limit}: try a smaller --batch",
+                self.largest_buffer
+            )));
+        }
+        // A software adapter keeps all in the machine's own memory; what others have free is not told.
+        match free_memory().filter(|free| gpu.caps().software && self.total() > *free) {
+            None => Ok(()),
+            Some(free) => Err(self.too_large(free, adapter, options)),
+        }
+    }
+
+    /// What is said of a run over the free memory.
+    fn too_large(&self, free: u64, adapter: &str, options: &TrainOptions) -> Error {
+        let mb = |bytes: u64| bytes.div_ceil(1 << 20);
+        let mut ways = Vec::new();
+        if self.parameters < free {
+            if options.batch > 1 {
+                ways.push("a smaller --batch with more to --accumulate");
+            }
+            ways.push("a smaller --context");
+        }
+        if options.optimizer != Optimizer::Sgd && self.total() - self.parameters / 2 < free {
+            ways.push("--optimizer sgd, which has no moments");
+        }
+        let ways = if ways.is_empty() { vec!["a smaller model"] } else { ways };
+        Error::Memory(format!(
+            "a step needs {} MiB for parameters with gradients and moments, {} for keys and values and {} \
+             for activations, but {adapter} has {} MiB of memory free: try {}",
+            mb(self.parameters),
+            mb(self.cache),
+            mb(self.activations),
+            free >> 20,
+            ways.join(", or ")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_names_what_helps() {
+        let (options, mb) = (TrainOptions::default(), 1 << 20);
+        let fit =
+            Fit { parameters: 400 * mb, cache: 50 * mb, activations: 300 * mb, largest_buffer: 0 };
+        let told = fit.too_large(600 * mb, "llvmpipe", &options).to_string();
+        assert_eq!(
+            told,
+            "a step needs 400 MiB for parameters with gradients and moments, 50 for keys and values and \
+             300 for activations, but llvmpipe has 600 MiB of memory free: try a smaller --batch with \
+             more to --accumulate, or a smaller --context, or --optimizer sgd, which has no moments"
+        );
+        let told = fit.too_large(100 * mb, "llvmpipe", &options).to_string();
+        assert!(told.ends_with("try a smaller model"), "{told}");
+    }
+}
