@@ -78,7 +78,7 @@ fn attention_split(
 
     for (var item = lane; item < quads * SLICES; item += WG) {
         let at = places(keys, item / SLICES * 4u, count);
-        var dots: array<vec4<f32>, 8>;
+        var dots = array<vec4<f32>, 8>();
         for (var i = item % SLICES; i < FOURS; i += SLICES) {
             let k = mat4x4(read_k(at.x + i), read_k(at.y + i), read_k(at.z + i), read_k(at.w + i));
             for (var h = 0u; h < SHARE; h++) {
@@ -120,7 +120,7 @@ fn attention_split(
 
     for (var item = lane; item < FOURS * GROUPS; item += WG) {
         let i = item % FOURS;
-        var own: array<vec4<f32>, 8>;
+        var own = array<vec4<f32>, 8>();
         for (var quad = item / FOURS; quad < quads; quad += GROUPS) {
             let at = places(keys, quad * 4u, count) + i;
             let v = mat4x4(read_v(at.x), read_v(at.y), read_v(at.z), read_v(at.w));

@@ -93,7 +93,7 @@ fn attention_tiled(
         }
         for (var key = first; key < end; key += 32u) {
             let start = sequence * params.context + key - params.first;
-            var dots: array<vec4<f32>, 4>;
+            var dots = array<vec4<f32>, 4>();
             for (var slice = 0u; slice < FOURS; slice += 8u) {
                 for (var i = lane; i < 256u; i += 64u) {
                     let place = i % 8u * 32u + i / 8u % 4u * 8u + i / 32u;
@@ -117,7 +117,7 @@ fn attention_tiled(
             for (var j = 0u; j < 4u; j++) {
                 let row = rows[min(group.x * 32u + r * 4u + j, params.rows - 1u)];
                 let last = min(row.y, end - 1u);
-                let seen = keys >= vec4(first_key(row)) & keys <= vec4(last);
+                let seen = (keys >= vec4(first_key(row))) & (keys <= vec4(last));
                 let shown = seen & vec4(row.z == sequence);
                 weights[c * 32u + j * 8u + r] = select(vec4(-1e30), softcap4(dots[j]), shown);
             }

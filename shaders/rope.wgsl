@@ -82,8 +82,8 @@ fn rope(@builtin(global_invocation_id) id: vec3<u32>) {
             value[j] = v[at + (head - params.heads - params.kv_heads) * params.width + e];
             continue;
         }
-        var own: f32;
-        var other: f32;
+        var own = 0.0;
+        var other = 0.0;
         if head < params.heads {
             let at = id.y * params.q_stride + params.q_start + head * params.width;
             own = q[at + e];

@@ -76,6 +76,63 @@ fn only_link_writes_enable_lines() {
     }
 }
 
+/// A line without its comment.
+fn code(line: &str) -> &str {
+    line.split("//").next().unwrap_or_default()
+}
+
+/// What lies in no parentheses.
+fn bare(code: &str) -> String {
+    let mut depth = 0;
+    let outside = code.chars().filter(|letter| {
+        depth += i32::from(*letter == '(');
+        let out = depth == 0;
+        depth -= i32::from(*letter == ')');
+        out
+    });
+    outside.collect()
+}
+
+/// WGSL wants parentheses round a comparison beside & or |. Browsers insist, naga does not.
+#[test]
+fn comparisons_beside_and_stand_in_parentheses() {
+    let mixes = |code: &str| {
+        let has = |words: &[&str]| words.iter().any(|word| code.contains(&format!(" {word} ")));
+        has(&["&", "|"]) && has(&["<", "<=", ">", ">=", "==", "!="])
+    };
+    // Each parenthesis with what it holds, from the inside out, and the line without any.
+    let wrong = |line: &str| {
+        let inside = line.match_indices('(').map(|(at, _)| {
+            let mut depth = 0;
+            let end = line[at..].find(|letter| {
+                depth += i32::from(letter == '(') - i32::from(letter == ')');
+                depth == 0
+            });
+            bare(&line[at + 1..end.map_or(line.len(), |end| at + end)])
+        });
+        // Arguments stand apart.
+        inside.chain([bare(line)]).any(|text| text.split(',').any(mixes))
+    };
+    assert!(wrong("let own = select(a, b, column >= start & column < end);"));
+    assert!(!wrong("let own = select(a, b, (column >= start) & (column < end));"));
+    for source in KERNELS.iter().map(|k| k.source).chain(PARTS.iter().map(|p| p.source)) {
+        let name = source.lines().next().unwrap_or_default();
+        let line = source.lines().map(code).find(|line| wrong(line));
+        assert!(line.is_none(), "{name}: {}", line.unwrap_or_default());
+    }
+}
+
+/// A variable without a value is 0 whenever it is declared, but Chromium 156 keeps what the round
+/// before left in an array.
+#[test]
+fn what_a_loop_declares_has_a_value() {
+    for source in KERNELS.iter().map(|k| k.source).chain(PARTS.iter().map(|p| p.source)) {
+        let nested = source.lines().filter(|line| line.starts_with("        var "));
+        let line = nested.map(code).find(|line| !line.contains('='));
+        assert!(line.is_none(), "{}", line.unwrap_or_default());
+    }
+}
+
 #[test]
 fn the_readme_has_a_row_for_every_kernel_and_part() {
     let readme = readme();
