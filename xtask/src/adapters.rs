@@ -46,7 +46,8 @@ impl Software {
         files.into_iter().map(PathBuf::from).find(|file| file.is_file())
     }
 
-    /// The environment that makes this the only adapter in sight.
+    /// The environment that makes this the only adapter in sight, with nobody watching: the validation
+    /// layers, which debug builds load where they are, cost time and once took a test down with them.
     ///
     /// Installs the adapter where that is allowed. Nothing where it is neither here nor allowed.
     pub(crate) fn environment(self) -> Result<Option<Vec<(&'static str, PathBuf)>>, String> {
@@ -56,12 +57,14 @@ impl Software {
                 return Err(format!("{}: its driver file is not where it should be", self.name()));
             }
         }
+        let unwatched = ("WGPU_VALIDATION", "0".into());
         Ok(self.driver().map(|driver| match self {
-            Self::Lavapipe | Self::SwiftShader => vec![("VK_DRIVER_FILES", driver)],
+            Self::Lavapipe | Self::SwiftShader => vec![("VK_DRIVER_FILES", driver), unwatched],
             Self::Llvmpipe => vec![
                 ("__EGL_VENDOR_LIBRARY_FILENAMES", driver),
                 ("LIBGL_ALWAYS_SOFTWARE", "1".into()),
                 ("WGPU_BACKEND", "gl".into()),
+                unwatched,
             ],
         }))
     }

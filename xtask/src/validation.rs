@@ -41,6 +41,7 @@ impl Watch {
     /// What a program needs to be watched.
     pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         vec![
+            ("WGPU_VALIDATION", "1".into()),
             ("VK_INSTANCE_LAYERS", "VK_LAYER_KHRONOS_validation".into()),
             ("VK_LAYER_SETTINGS_PATH", self.folder.clone()),
             // Debug names tell the layers a source language, WGSL, that older ones do not know.
