@@ -1,6 +1,6 @@
 //! What measurements share: buffers with numbers in them, and the clock.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Engine, Plan, Tensor};

@@ -5,9 +5,10 @@
 //! every turn; and then once more, alone against the default, since the best of many is lucky too.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
+use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Caps, Engine, Plan, Recording, Tensor};

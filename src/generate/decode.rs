@@ -1,7 +1,9 @@
 //! The resident decode loop: the token never leaves the device on its way to the next step.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Counters, Plan, Readback};

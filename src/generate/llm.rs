@@ -1,7 +1,9 @@
 //! A loaded model with its tokenizer, on a device or by the reference.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use crate::config::Config;
 use crate::error::{Error, Result};

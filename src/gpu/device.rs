@@ -129,6 +129,9 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
 }
 
 fn backends(choice: Option<&str>) -> Result<wgpu::Backends> {
+    if cfg!(target_arch = "wasm32") {
+        return Ok(wgpu::Backends::BROWSER_WEBGPU);
+    }
     Ok(match choice {
         None => wgpu::Backends::from_env()
             .unwrap_or(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12),

@@ -115,7 +115,7 @@ fn module(device: &wgpu::Device, program: &Program) -> wgpu::ShaderModule {
     checks.bounds_checks = cfg!(debug_assertions);
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(program.kernel.name),
-        source: wgpu::ShaderSource::Wgsl(link(program, Target::Naga).into()),
+        source: wgpu::ShaderSource::Wgsl(link(program, Target::HERE).into()),
     };
     // SAFETY: every loop of our kernels ends by a bound that the op's shape check has verified,
     // and every index is within the buffers whose sizes that check compared; debug builds and

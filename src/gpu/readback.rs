@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(not(target_arch = "wasm32"))]
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
 
-/// Polls the device on a thread of its own, so that nobody who awaits a read has to.
+/// Polls the device on a thread of its own, so that nobody who awaits a read has to. A browser does so
+/// itself.
 #[derive(Debug)]
 pub(super) struct Poller {
     #[cfg(not(target_arch = "wasm32"))]

@@ -55,6 +55,12 @@ pub enum Target {
     Browser,
 }
 
+impl Target {
+    /// Who compiles it where this program runs.
+    pub(super) const HERE: Self =
+        if cfg!(target_arch = "wasm32") { Self::Browser } else { Self::Naga };
+}
+
 /// A kernel with all its slots filled and all its numbers chosen: what becomes one pipeline.
 #[derive(Clone, Debug)]
 pub struct Program {
