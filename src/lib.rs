@@ -3,6 +3,7 @@
 pub mod check;
 pub mod config;
 pub mod error;
+pub mod files;
 pub mod generate;
 pub mod gpu;
 pub mod inspect;

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors of the library from the bottom up: a module may use those of lower numbers only.
-const FLOORS: [(&str, u32); 14] = [
+const FLOORS: [(&str, u32); 15] = [
     ("error", 0),
+    ("files", 1),
     ("unfinished", 0),
     ("config", 1),
     ("names", 1),

@@ -1,7 +1,7 @@
 //! Tokenizers from files in Hugging Face's layout.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -9,9 +9,15 @@ use super::bpe::{self, Entry, Pattern};
 use super::decode::Decoding;
 use super::{Tokenizer, kind, read_text, template, vocab_size};
 use crate::error::{Error, Result};
+use crate::files::Files;
 
 /// The two-file layouts: vocabulary and merges, in Hugging Face's names and in GPT-2's own.
 const PAIRS: [(&str, &str); 2] = [("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")];
+
+const JSON: &str = "tokenizer.json";
+
+/// The longest file read: several times what the largest vocabularies take.
+const LONGEST: u64 = 256 << 20;
 
 /// GPT-2's only special token, which its two files do not mark as one.
 const END_OF_TEXT: &str = "<|endoftext|>";
@@ -22,14 +28,22 @@ impl Tokenizer {
     ///
     /// Fails with [`Error::Io`], [`Error::File`] or [`Error::Unsupported`], as the file is at fault.
     pub fn from_folder(folder: &Path) -> Result<Option<Self>> {
-        let json = folder.join("tokenizer.json");
-        if json.is_file() {
-            return Self::from_json(&json).map(Some);
+        Self::from_files(&Files::on_disk(folder))
+    }
+
+    /// The same of files wherever they come from.
+    ///
+    /// Fails as [`Tokenizer::from_folder`].
+    pub fn from_files(files: &Files) -> Result<Option<Self>> {
+        let path = |name: &str| files.path().join(name);
+        let text = |name: &str| files.text(name, LONGEST);
+        if files.has(JSON) {
+            return Self::from_json_text(&path(JSON), &text(JSON)?).map(Some);
         }
         for (vocab, merges) in PAIRS {
-            let (vocab, merges) = (folder.join(vocab), folder.join(merges));
-            if vocab.is_file() || merges.is_file() {
-                return Self::from_vocab_and_merges(&vocab, &merges).map(Some);
+            if files.has(vocab) || files.has(merges) {
+                let [vocab, merges] = [vocab, merges].map(|name| Ok((path(name), text(name)?)));
+                return Self::from_pair(&vocab?, &merges?).map(Some);
             }
         }
         Ok(None)
@@ -74,7 +88,14 @@ impl Tokenizer {
     ///
     /// Fails with [`Error::Io`] or [`Error::File`], naming the file and the line at fault.
     pub fn from_vocab_and_merges(vocab: &Path, merges: &Path) -> Result<Self> {
-        let ids: HashMap<String, u32> = serde_json::from_str(&read_text(vocab)?)
+        let [vocab, merges] = [vocab, merges].map(|path| Ok((path.to_owned(), read_text(path)?)));
+        Self::from_pair(&vocab?, &merges?)
+    }
+
+    /// The two files by their names for errors and their texts.
+    fn from_pair(vocab: &(PathBuf, String), merges: &(PathBuf, String)) -> Result<Self> {
+        let ((vocab, ids), (merges, text)) = (vocab, merges);
+        let ids: HashMap<String, u32> = serde_json::from_str(ids)
             .map_err(|error| Error::file(vocab, format!("not a map from token to id: {error}")))?;
         let mut tokens = HashMap::with_capacity(ids.len());
         for (token, id) in &ids {
@@ -83,7 +104,6 @@ impl Tokenizer {
                 return Err(Error::file(vocab, reason));
             }
         }
-        let text = read_text(merges)?;
         // Only the first line may be a comment: `# #` is a merge like any other.
         let lines = text
             .lines()

@@ -1,6 +1,5 @@
 //! What stands around a model's tensors.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -32,6 +31,9 @@ const COMPANIONS: [&str; 9] = [
     "added_tokens.json",
 ];
 
+/// The longest companion read.
+const LONGEST: u64 = 256 << 20;
+
 impl Frame {
     /// The frame of a model in Hugging Face's layout.
     ///
@@ -39,13 +41,13 @@ impl Frame {
     /// Those of reading its files; [`Error::Unsupported`] for a GGUF file.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let blueprint = Blueprint::of(checkpoint)?;
-        let read = |name: &str| {
-            let path = checkpoint.path().join(name);
-            fs::read(&path).map_err(|error| Error::io(&path, error))
-        };
+        let files = checkpoint.files().ok_or_else(|| {
+            Error::unsupported("training on from a GGUF file", "folders in Hugging Face's layout")
+        })?;
+        let read = |name: &str| files.bytes(name, LONGEST);
         let config = serde_json::from_slice(&read("config.json")?)
             .map_err(|e| Error::file(checkpoint.path().join("config.json"), e.to_string()))?;
-        let there = COMPANIONS.into_iter().filter(|name| checkpoint.path().join(name).is_file());
+        let there = COMPANIONS.into_iter().filter(|name| files.has(name));
         let files = there.map(|name| Ok((name, read(name)?))).collect::<Result<_>>()?;
         Ok(Self { blueprint, config, files })
     }

@@ -1,7 +1,7 @@
 //! A folder in Hugging Face's layout: which files it has, and which tensor lies in which.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -9,9 +9,10 @@ use super::fields::Fields;
 use super::hf_config;
 use super::names::Names;
 use super::safetensors;
-use super::source::{Entries, read_text};
+use super::source::Entries;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::files::Files;
 
 /// The longest JSON file read whole: an index of the largest models has some tens of megabytes.
 const LONGEST_JSON: u64 = 64 << 20;
@@ -19,6 +20,10 @@ const LONGEST_JSON: u64 = 64 << 20;
 /// The most tensors of a model without a file that says how many there are.
 const MOST_TENSORS: usize = 10_000;
 
+const CONFIG: &str = "config.json";
+const GENERATION: &str = "generation_config.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const TEMPLATE: &str = "chat_template.jinja";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -31,80 +36,66 @@ pub(super) struct Folder {
 }
 
 /// Reads a folder.
-pub(super) fn open(folder: &Path) -> Result<Folder> {
-    let path = folder.join("config.json");
-    if !path.is_file() {
+pub(super) fn open(files: &Files) -> Result<Folder> {
+    if !files.has(CONFIG) {
         return Err(Error::file(
-            folder,
+            files.path(),
             "has no config.json; give a folder in Hugging Face's layout, or a GGUF file",
         ));
     }
-    let map = json(&path)?;
-    let generation_path = folder.join("generation_config.json");
-    let generation = optional_json(&generation_path)?;
-    let entries = tensors(folder)?;
+    let map = json(files, CONFIG)?;
+    let generation = optional_json(files, GENERATION)?;
+    let entries = tensors(files)?;
+    let (path, generation_path) = (files.path().join(CONFIG), files.path().join(GENERATION));
     let fields = Fields { path: &path, prefix: "", map: &map };
     let generation = generation.as_ref();
     let generation = generation.map(|map| Fields { path: &generation_path, prefix: "", map });
     let (config, names) = hf_config::read(fields, generation, entries.len())?;
-    Ok(Folder { config, names, entries, chat_template: chat_template(folder)? })
+    Ok(Folder { config, names, entries, chat_template: chat_template(files)? })
 }
 
 /// The kind of model that a config.json describes, of which no tensors are there yet.
 pub(super) fn config(path: &Path) -> Result<(Config, &'static Names)> {
-    let map = json(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let map = json(&Files::on_disk(path.parent().unwrap_or(path)), &name)?;
     hf_config::read(Fields { path, prefix: "", map: &map }, None, MOST_TENSORS)
 }
 
-fn json(path: &Path) -> Result<Map<String, Value>> {
-    parse(path, &read_text(path, LONGEST_JSON)?)
+fn json(files: &Files, name: &str) -> Result<Map<String, Value>> {
+    let text = files.text(name, LONGEST_JSON)?;
+    let bad = |e| Error::file(files.path().join(name), format!("is no valid JSON: {e}"));
+    serde_json::from_str(&text).map_err(bad)
 }
 
-/// The fields of a JSON file; the path is what errors call it.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Map<String, Value>> {
-    serde_json::from_str(text).map_err(|e| Error::file(path, format!("is no valid JSON: {e}")))
-}
-
-fn optional_json(path: &Path) -> Result<Option<Map<String, Value>>> {
-    if path.is_file() { json(path).map(Some) } else { Ok(None) }
+fn optional_json(files: &Files, name: &str) -> Result<Option<Map<String, Value>>> {
+    if files.has(name) { json(files, name).map(Some) } else { Ok(None) }
 }
 
 /// Every tensor of the folder's safetensors files.
-fn tensors(folder: &Path) -> Result<Entries> {
-    let single = folder.join(SINGLE);
-    if single.is_file() {
-        return safetensors::open(&single);
+fn tensors(files: &Files) -> Result<Entries> {
+    if files.has(SINGLE) {
+        return safetensors::entries(&files.open(SINGLE)?);
     }
-    let index = folder.join(INDEX);
-    if index.is_file() {
-        return sharded(folder, &index);
+    if files.has(INDEX) {
+        return sharded(files);
     }
-    let files = safetensors_files(folder)?;
-    match files.as_slice() {
-        [one] => safetensors::open(one),
-        [] if folder.join("pytorch_model.bin").is_file() => Err(Error::unsupported(
-            format!("{}: pytorch_model.bin", folder.display()),
+    let mut names = files.names()?;
+    names.retain(|name| name.ends_with(".safetensors"));
+    match names.as_slice() {
+        [one] => safetensors::entries(&files.open(one)?),
+        [] if files.has("pytorch_model.bin") => Err(Error::unsupported(
+            format!("{}: pytorch_model.bin", files.path().display()),
             "*.safetensors, which transformers' save_pretrained writes, or GGUF",
         )),
-        [] => Err(Error::file(folder, "has no *.safetensors")),
-        _ => Err(Error::file(folder, format!("has several *.safetensors, but no {INDEX}"))),
+        [] => Err(Error::file(files.path(), "has no *.safetensors")),
+        _ => Err(Error::file(files.path(), format!("has several *.safetensors, but no {INDEX}"))),
     }
-}
-
-fn safetensors_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for item in folder.read_dir().map_err(|e| Error::io(folder, e))? {
-        let path = item.map_err(|e| Error::io(folder, e))?.path();
-        if path.extension().is_some_and(|extension| extension == "safetensors") {
-            files.push(path);
-        }
-    }
-    Ok(files)
 }
 
 /// The tensors that an index spreads over several files.
-fn sharded(folder: &Path, index: &Path) -> Result<Entries> {
-    let map = json(index)?;
+fn sharded(files: &Files) -> Result<Entries> {
+    let map = json(files, INDEX)?;
+    let index = &files.path().join(INDEX);
     let fields = Fields { path: index, prefix: "", map: &map };
     let listed = fields.object("weight_map")?;
     let listed = listed.ok_or_else(|| fields.bad("weight_map", "is missing"))?;
@@ -121,11 +112,15 @@ fn sharded(folder: &Path, index: &Path) -> Result<Entries> {
     }
     let mut entries = Entries::new();
     for (file, names) in by_file {
-        let path = folder.join(file);
-        let mut shard = safetensors::open(&path)?;
+        let source = files.open(file)?;
+        let mut shard = safetensors::entries(&source)?;
         for name in names {
             let entry = shard.remove(name).ok_or_else(|| {
-                Error::tensor(&path, name, format!("is missing, though {INDEX} puts it here"))
+                Error::tensor(
+                    source.path(),
+                    name,
+                    format!("is missing, though {INDEX} puts it here"),
+                )
             })?;
             entries.insert(name.clone(), entry);
         }
@@ -135,12 +130,11 @@ fn sharded(folder: &Path, index: &Path) -> Result<Entries> {
 
 /// The chat template: a file of its own, or a field of `tokenizer_config.json`, which holds one
 /// template or a list of named ones.
-fn chat_template(folder: &Path) -> Result<Option<String>> {
-    let own = folder.join("chat_template.jinja");
-    if own.is_file() {
-        return read_text(&own, LONGEST_JSON).map(Some);
+fn chat_template(files: &Files) -> Result<Option<String>> {
+    if files.has(TEMPLATE) {
+        return files.text(TEMPLATE, LONGEST_JSON).map(Some);
     }
-    let Some(map) = optional_json(&folder.join("tokenizer_config.json"))? else { return Ok(None) };
+    let Some(map) = optional_json(files, TOKENIZER_CONFIG)? else { return Ok(None) };
     let template = match map.get("chat_template") {
         Some(Value::Array(named)) => named
             .iter()
@@ -153,8 +147,8 @@ fn chat_template(folder: &Path) -> Result<Option<String>> {
 
 /// The tokens that begin and end a text, by name, as `tokenizer_config.json` has them: a name, or
 /// an object that holds it.
-pub(super) fn special_names(folder: &Path) -> Result<(Option<String>, Option<String>)> {
-    let map = optional_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+pub(super) fn special_names(files: &Files) -> Result<(Option<String>, Option<String>)> {
+    let map = optional_json(files, TOKENIZER_CONFIG)?.unwrap_or_default();
     let name = |field: &str| {
         let value = map.get(field)?;
         Some(value.get("content").unwrap_or(value).as_str()?.to_owned())

@@ -41,8 +41,8 @@ struct Array {
 }
 
 /// Reads a file's header.
-pub(super) fn open(path: &Path) -> Result<(Gguf, Entries)> {
-    let source = Source::open(path)?;
+pub(super) fn open(source: Arc<Source>) -> Result<(Gguf, Entries)> {
+    let path = source.path();
     let mut reader = Reader::new(&source, 0);
     if source.length() < 4 || reader.bytes(4)? != b"GGUF" {
         return Err(Error::file(

@@ -7,9 +7,11 @@
 //! [`Part`] and gets a [`Matrix`] of plain [out, in] rows.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::files::{Files, Source};
 use crate::text::{Bpe, ChatTemplate, SentencePiece, Tokenizer};
 
 mod blocks;
@@ -71,12 +73,10 @@ pub struct Checkpoint {
 /// Where else a checkpoint looks.
 #[derive(Debug)]
 enum Origin {
-    /// In the files of its folder.
-    Folder,
+    /// In the files beside it.
+    Files(Files),
     /// In its metadata.
     Gguf(Box<Gguf>),
-    /// In the program, which holds the text of its tokenizer.json.
-    BuiltIn(&'static str),
 }
 
 impl Checkpoint {
@@ -86,14 +86,29 @@ impl Checkpoint {
     /// Fails where there is no such file, where the model is of an unsupported kind, and where
     /// anything in it cannot be true; the error names file, field and tensor.
     pub fn open(path: &Path) -> Result<Self> {
-        let checkpoint = if path.is_dir() {
-            Self::open_folder(path)?
+        if path.is_dir() {
+            Self::open_files(Files::on_disk(path))
         } else if path.exists() {
-            Self::open_gguf(path)?
+            Self::open_gguf(Source::open(path)?)
         } else {
-            return Err(Error::file(path, "no such file or folder"));
-        };
-        checkpoint.checked()
+            Err(Error::file(path, "no such file or folder"))
+        }
+    }
+
+    /// The same of files wherever they come from: those of a folder in Hugging Face's layout, or a single
+    /// GGUF file.
+    ///
+    /// Fails as [`Checkpoint::open`].
+    pub fn open_files(files: Files) -> Result<Self> {
+        if let ([name], false) = (files.names()?.as_slice(), files.has("config.json"))
+            && name.ends_with(".gguf")
+        {
+            return Self::open_gguf(files.open(name)?);
+        }
+        let folder::Folder { config, names, entries, chat_template } = folder::open(&files)?;
+        let (path, prefix) = (files.path().into(), names.prefix_of(&entries));
+        let origin = Origin::Files(files);
+        Self { path, config, names, prefix, entries, origin, chat_template }.checked()
     }
 
     /// Checks every tensor, so that what has been opened can be relied on.
@@ -109,26 +124,29 @@ impl Checkpoint {
         Ok(self)
     }
 
-    fn open_folder(path: &Path) -> Result<Self> {
-        let folder::Folder { config, names, entries, chat_template } = folder::open(path)?;
-        let (path, prefix, origin) = (path.into(), names.prefix_of(&entries), Origin::Folder);
-        Ok(Self { path, config, names, prefix, entries, origin, chat_template })
-    }
-
-    fn open_gguf(path: &Path) -> Result<Self> {
-        let (mut gguf, entries) = gguf::open(path)?;
+    fn open_gguf(source: Arc<Source>) -> Result<Self> {
+        let path = source.path().into();
+        let (mut gguf, entries) = gguf::open(source)?;
         let (config, names) = gguf_config::read(&mut gguf, &entries)?;
         let template = gguf.fields.get("tokenizer.chat_template");
         let chat_template = template.and_then(|value| value.as_str()).map(str::to_owned);
-        let (path, origin) = (path.into(), Origin::Gguf(Box::new(gguf)));
-        Ok(Self { path, config, names, prefix: "", entries, origin, chat_template })
+        let origin = Origin::Gguf(Box::new(gguf));
+        Self { path, config, names, prefix: "", entries, origin, chat_template }.checked()
     }
 
     /// A GGUF file's metadata.
     fn gguf(&self) -> Option<&Gguf> {
         match &self.origin {
             Origin::Gguf(gguf) => Some(gguf),
-            Origin::Folder | Origin::BuiltIn(_) => None,
+            Origin::Files(_) => None,
+        }
+    }
+
+    /// The files of a model in Hugging Face's layout.
+    pub fn files(&self) -> Option<&Files> {
+        match &self.origin {
+            Origin::Files(files) => Some(files),
+            Origin::Gguf(_) => None,
         }
     }
 
@@ -189,10 +207,8 @@ impl Checkpoint {
 
     /// The model's tokenizer, where it has one.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
-        match self.origin {
-            Origin::Folder => return Tokenizer::from_folder(&self.path),
-            Origin::BuiltIn(text) => return Tokenizer::from_json_text(&self.path, text).map(Some),
-            Origin::Gguf(_) => {}
+        if let Some(files) = self.files() {
+            return Tokenizer::from_files(files);
         }
         if let Some(bpe) = self.bpe()? {
             return Tokenizer::from_bpe(&self.path, bpe).map(Some);
@@ -208,9 +224,9 @@ impl Checkpoint {
     pub fn chat(&self, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
         let Some(source) = self.chat_template.clone() else { return Ok(None) };
         let name = |id: Option<u32>| id.and_then(|id| tokenizer.token(id));
-        let (bos, eos) = match self.gguf() {
-            Some(gguf) => (name(self.config.bos), name(gguf_tokenizer::eos(gguf)?)),
-            None => folder::special_names(&self.path)?,
+        let (bos, eos) = match &self.origin {
+            Origin::Gguf(gguf) => (name(self.config.bos), name(gguf_tokenizer::eos(gguf)?)),
+            Origin::Files(files) => folder::special_names(files)?,
         };
         Ok(Some(ChatTemplate { path: self.path.clone(), source, bos, eos }))
     }

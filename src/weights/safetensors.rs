@@ -16,11 +16,6 @@ use crate::names::Format;
 /// The longest header read; the format's own reference implementation draws the line here too.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Opens a file and reads where its tensors lie.
-pub(super) fn open(path: &Path) -> Result<Entries> {
-    entries(&Source::open(path)?)
-}
-
 /// Reads where an open file's tensors lie.
 pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
     let path = source.path();
@@ -59,7 +54,7 @@ pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
 /// Those of a damaged file, and of tensors that are no floats.
 pub fn read_safetensors(path: &Path) -> Result<HashMap<String, Vec<f32>>> {
     let mut all = HashMap::new();
-    for (name, entry) in open(path)? {
+    for (name, entry) in entries(&Source::open(path)?)? {
         let format = entry.format.ok_or_else(|| {
             Error::tensor(path, name.as_str(), format!("its type {} is no float", entry.kind))
         })?;

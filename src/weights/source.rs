@@ -1,78 +1,13 @@
-//! Files read by position, and where each tensor lies in them.
-//!
-//! A file lies on disk or is part of the program. Nothing is mapped into memory: a file that is cut
-//! short while it is read ends in an error, and no buffer is larger than what was checked against the
-//! file's length before.
+//! Headers read by position, and where each tensor lies in its file. No buffer is larger than what was
+//! checked against the file's length before.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
+pub(super) use crate::files::Source;
 use crate::names::Format;
-
-/// An open file, readable at any position from any thread.
-#[derive(Debug)]
-pub(super) struct Source {
-    path: PathBuf,
-    length: u64,
-    content: Content,
-}
-
-#[derive(Debug)]
-enum Content {
-    OnDisk(Mutex<File>),
-    BuiltIn(&'static [u8]),
-}
-
-impl Source {
-    /// Opens a file.
-    pub(super) fn open(path: &Path) -> Result<Arc<Self>> {
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
-        Ok(Arc::new(Self { path: path.into(), length, content: Content::OnDisk(Mutex::new(file)) }))
-    }
-
-    /// A file that is part of the program; the path is what errors call it.
-    pub(super) fn built_in(path: &Path, bytes: &'static [u8]) -> Arc<Self> {
-        let (length, content) = (bytes.len() as u64, Content::BuiltIn(bytes));
-        Arc::new(Self { path: path.into(), length, content })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Bytes in the file when it was opened.
-    pub(super) fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// Fills `buffer` from `offset` on.
-    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        let read = match &self.content {
-            Content::OnDisk(file) => {
-                // A panic elsewhere cannot leave the file half changed, so a poisoned lock is still
-                // good.
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer))
-            }
-            Content::BuiltIn(bytes) => {
-                let mut rest = Cursor::new(bytes);
-                rest.set_position(offset);
-                rest.read_exact(buffer)
-            }
-        };
-        read.map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                Error::file(&self.path, format!("ends while {} bytes are read", buffer.len()))
-            }
-            _ => Error::io(&self.path, e),
-        })
-    }
-}
 
 /// `count` pieces of `size` zeroed bytes, or an error where the machine has no room for them.
 pub(super) fn room(count: usize, size: usize, path: &Path, tensor: &str) -> Result<Vec<u8>> {
@@ -86,17 +21,6 @@ pub(super) fn room(count: usize, size: usize, path: &Path, tensor: &str) -> Resu
         }
     }
     Ok(buffer)
-}
-
-/// A small file as text; `limit` bounds what a hostile one may cost.
-pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let mut text = String::new();
-    let read = file.take(limit + 1).read_to_string(&mut text).map_err(|e| Error::io(path, e))?;
-    if read as u64 > limit {
-        return Err(Error::file(path, format!("is longer than {limit} bytes")));
-    }
-    Ok(text)
 }
 
 /// Walks through a file's header in little-endian steps.
@@ -122,12 +46,13 @@ impl<'a> Reader<'a> {
 
     /// Bytes from here to the end of the file.
     pub(super) fn left(&self) -> u64 {
-        self.source.length.saturating_sub(self.at)
+        self.source.length().saturating_sub(self.at)
     }
 
     fn truncated(&self) -> Error {
-        let reason = format!("is truncated: the header goes on after byte {}", self.source.length);
-        Error::file(&self.source.path, reason)
+        let reason =
+            format!("is truncated: the header goes on after byte {}", self.source.length());
+        Error::file(self.source.path(), reason)
     }
 
     /// Passes over `count` bytes.

@@ -94,6 +94,7 @@ fn header(tensors: &[NewTensor], metadata: &[(String, String)]) -> Result<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Source;
     use crate::weights::safetensors;
 
     fn folder() -> std::path::PathBuf {
@@ -115,7 +116,7 @@ mod tests {
         let metadata = [("format".to_owned(), "pt".to_owned())];
         let values = [vec![1.0, -2.5], vec![0.5, 0.0, 65_504.0]];
         write_safetensors(&path, &tensors, &metadata, &mut |i| Ok(values[i].clone())).unwrap();
-        let entries = safetensors::open(&path).unwrap();
+        let entries = safetensors::entries(&Source::open(&path).unwrap()).unwrap();
         assert_eq!((entries.len(), &entries["b"].shape[..]), (2, &[2, 1][..]));
         let bytes = std::fs::read(&path).unwrap();
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;

@@ -1,10 +1,15 @@
 //! Folders in Hugging Face's layout.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::super::{Checkpoint, Part};
 use super::{Tensor, as_kind, counting, folder, refusal, safetensors, write};
+use crate::files::{Files, ReadAt};
 use crate::names::Format;
+use crate::text::Encode;
 
 /// A Llama of two layers: C 8, H 2, K 1, D 4, F 12, V 6.
 pub(super) fn llama_config() -> Value {
@@ -212,4 +217,37 @@ fn what_is_not_there_is_named() {
     }
     let empty = tempfile::TempDir::new().unwrap();
     assert!(refusal(empty.path()).contains("config.json"));
+}
+
+/// Files that come from elsewhere than a disk make the same model, tokenizer included.
+#[test]
+fn a_model_of_given_files_is_that_of_the_folder() {
+    let ids = |checkpoint: &Checkpoint| {
+        let tokenizer = checkpoint.tokenizer().unwrap();
+        tokenizer.map(|tokenizer| tokenizer.encode("to be", Encode::default()).ok())
+    };
+    for (folder, only) in [
+        ("src/built_in", None),
+        ("tests/golden/models/llama", None),
+        ("tests/golden/models/gguf-llama", Some("model.gguf")),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let paths = folder.read_dir().unwrap().map(|item| item.unwrap().path());
+        let file = |path: std::path::PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let bytes: Arc<dyn ReadAt> = Arc::new(std::fs::read(path).unwrap());
+            (name, bytes)
+        };
+        let files = paths.filter(|path| only.is_none_or(|only| path.ends_with(only))).map(file);
+        let given = Checkpoint::open_files(Files::given("elsewhere", files)).unwrap();
+        let own = only.map_or(folder.clone(), |only| folder.join(only));
+        let own = Checkpoint::open(&own).unwrap();
+        assert_eq!(given.config(), own.config());
+        assert_eq!(given.fingerprint().unwrap(), own.fingerprint().unwrap());
+        assert_eq!(ids(&given), ids(&own));
+    }
+    let built_in = ids(&Checkpoint::built_in().unwrap());
+    assert!(built_in.flatten().is_some_and(|ids| ids.len() > 1));
+    let nothing = Checkpoint::open_files(Files::given("elsewhere", [])).unwrap_err().to_string();
+    assert!(nothing.contains("elsewhere") && nothing.contains("config.json"), "{nothing}");
 }

@@ -1,0 +1,206 @@
+//! Where a model's files come from: a folder on disk, or whatever can be read by position.
+//!
+//! Nothing is mapped into memory: a file that is cut short while it is read ends in an error.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+
+/// Bytes that can be read at any position, from any thread.
+pub trait ReadAt: Debug + Send + Sync {
+    /// How many there are.
+    fn length(&self) -> u64;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where there are fewer, and those of whatever is read.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+impl<B: AsRef<[u8]> + Debug + Send + Sync> ReadAt for B {
+    fn length(&self) -> u64 {
+        self.as_ref().len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut rest = Cursor::new(self.as_ref());
+        rest.set_position(offset);
+        rest.read_exact(buffer)
+    }
+}
+
+#[derive(Debug)]
+struct OnDisk {
+    file: Mutex<File>,
+    length: u64,
+}
+
+impl ReadAt for OnDisk {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        // A panic elsewhere cannot leave the file half changed, so a poisoned lock is still good.
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer))
+    }
+}
+
+/// An open file with the name that errors call it.
+#[derive(Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    content: Arc<dyn ReadAt>,
+}
+
+impl Source {
+    /// Opens a file on disk.
+    pub(crate) fn open(path: &Path) -> Result<Arc<Self>> {
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
+        let content = Arc::new(OnDisk { file: Mutex::new(file), length });
+        Ok(Arc::new(Self { path: path.into(), content }))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes in the file when it was opened.
+    pub(crate) fn length(&self) -> u64 {
+        self.content.length()
+    }
+
+    /// Fills `buffer` from `offset` on.
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.content.read_at(offset, buffer).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                Error::file(&self.path, format!("ends while {} bytes are read", buffer.len()))
+            }
+            _ => Error::io(&self.path, e),
+        })
+    }
+}
+
+/// The files of a model by their names: those of a folder on disk, or what stands in for one.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The folder, or what errors call it.
+    path: PathBuf,
+    given: Option<BTreeMap<String, Arc<dyn ReadAt>>>,
+}
+
+impl Files {
+    /// Those of a folder.
+    pub fn on_disk(folder: impl Into<PathBuf>) -> Self {
+        Self { path: folder.into(), given: None }
+    }
+
+    /// These, under a name for errors.
+    pub fn given(
+        name: impl Into<PathBuf>,
+        files: impl IntoIterator<Item = (String, Arc<dyn ReadAt>)>,
+    ) -> Self {
+        Self { path: name.into(), given: Some(files.into_iter().collect()) }
+    }
+
+    /// The folder, or the name for errors.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is such a file.
+    pub fn has(&self, name: &str) -> bool {
+        match &self.given {
+            Some(files) => files.contains_key(name),
+            None => self.path.join(name).is_file(),
+        }
+    }
+
+    /// The names of all of them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>> {
+        if let Some(files) = &self.given {
+            return Ok(files.keys().cloned().collect());
+        }
+        let io = |error| Error::io(&self.path, error);
+        let items = self.path.read_dir().map_err(io)?;
+        items.map(|item| Ok(item.map_err(io)?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    /// Opens one.
+    pub(crate) fn open(&self, name: &str) -> Result<Arc<Source>> {
+        let path = self.path.join(name);
+        let Some(files) = &self.given else { return Source::open(&path) };
+        let missing = || Error::io(&path, io::Error::from(io::ErrorKind::NotFound));
+        let content = Arc::clone(files.get(name).ok_or_else(missing)?);
+        Ok(Arc::new(Source { path, content }))
+    }
+
+    /// A whole file; `limit` bounds what a hostile one may cost.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`Error::File`] for one that is longer.
+    pub fn bytes(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        let source = self.open(name)?;
+        if source.length() > limit {
+            let reason = format!("is longer than {limit} bytes");
+            return Err(Error::file(source.path(), reason));
+        }
+        let mut bytes = vec![0; source.length() as usize];
+        source.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// As [`Files::bytes`], and [`Error::File`] with the place where it is not UTF-8.
+    pub fn text(&self, name: &str, limit: u64) -> Result<String> {
+        String::from_utf8(self.bytes(name, limit)?).map_err(|error| {
+            let place = error.utf8_error().valid_up_to();
+            Error::file(self.path.join(name), format!("not UTF-8 at byte {place}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_files_are_read_as_those_of_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = [("a", &b"first"[..]), ("b", b"\xff")];
+        for (name, bytes) in all {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let bytes = |bytes: &'static [u8]| Arc::new(bytes) as Arc<dyn ReadAt>;
+        let given = Files::given("given", all.map(|(name, b)| (name.to_owned(), bytes(b))));
+        for files in [Files::on_disk(folder.path()), given] {
+            let mut names = files.names().unwrap();
+            names.sort();
+            assert_eq!(names, ["a", "b"]);
+            assert_eq!((files.has("a"), files.has("c")), (true, false));
+            assert_eq!(files.text("a", 5).unwrap(), "first");
+            let error = |name, limit| files.text(name, limit).unwrap_err().to_string();
+            assert!(error("a", 4).contains("longer than 4 bytes"));
+            assert!(error("b", 9).contains("not UTF-8 at byte 0"));
+            assert!(matches!(files.bytes("c", 9).unwrap_err(), Error::Io { .. }));
+            let mut buffer = [0; 3];
+            files.open("a").unwrap().read_at(2, &mut buffer).unwrap();
+            assert_eq!(&buffer, b"rst");
+            let end = files.open("a").unwrap().read_at(3, &mut buffer).unwrap_err().to_string();
+            assert!(end.contains("ends while 3 bytes are read"), "{end}");
+        }
+    }
+}
