@@ -72,20 +72,20 @@ fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>
         cache: CacheFormat::F32,
         chunk: None,
     };
-    let mut caches = Vec::new();
-    for _ in &model.blocks {
-        let cache = layer_cache(gpu, &model.config, &session)?;
-        if cache.parts.len() > 1 {
-            return Err(Error::Memory(format!(
-                "the keys of {} sequences of {} tokens are over what {} binds; try a smaller batch",
-                options.batch,
-                options.context,
-                gpu.adapter().name
-            )));
-        }
-        caches.push(cache);
-    }
-    Ok(caches)
+    let over = || {
+        Error::Memory(format!(
+            "the keys of {} sequences of {} tokens are over what {} binds: try a smaller --batch",
+            options.batch,
+            options.context,
+            gpu.adapter().name
+        ))
+    };
+    let cache = || match layer_cache(gpu, &model.config, &session) {
+        Ok(cache) if cache.parts.len() == 1 => Ok(cache),
+        Ok(_) | Err(Error::Memory(_)) => Err(over()),
+        Err(other) => Err(other),
+    };
+    model.blocks.iter().map(|_| cache()).collect()
 }
 
 /// The chunks of rows whose logits exist together; named, not made.

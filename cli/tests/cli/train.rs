@@ -143,7 +143,7 @@ fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
         (text, &["--from", &gpt2, "--steps", "2", "--width", "4"], "--width"),
         (text, &["--preset", "char", "--valid-share", "0", "--backend", "cpu"], "cannot learn"),
         (text, &["--preset", "char", "--config", "nowhere.toml"], "nowhere.toml"),
-        (text, &large, "smaller"),
+        (text, &large, "a smaller --batch"),
         (text, &["--preset", "char", "--sample", "XYZ"], "--sample"),
     ] {
         let error = told(text, options);
