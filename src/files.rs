@@ -3,7 +3,7 @@
 //! Nothing is mapped into memory: a file that is cut short while it is read ends in an error.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,6 @@ impl ReadAt for OnDisk {
 }
 
 /// An open file with the name that errors call it.
-#[derive(Debug)]
 pub(crate) struct Source {
     path: PathBuf,
     content: Arc<dyn ReadAt>,
@@ -89,12 +88,26 @@ impl Source {
     }
 }
 
+/// Without what is in it, which may be long.
+impl Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).field("length", &self.length()).finish()
+    }
+}
+
 /// The files of a model by their names: those of a folder on disk, or what stands in for one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Files {
     /// The folder, or what errors call it.
     path: PathBuf,
     given: Option<BTreeMap<String, Arc<dyn ReadAt>>>,
+}
+
+impl Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.given.as_ref().map(|files| files.keys().collect::<Vec<_>>());
+        f.debug_struct("Files").field("path", &self.path).field("given", &names).finish()
+    }
 }
 
 impl Files {

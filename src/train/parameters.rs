@@ -168,6 +168,11 @@ impl Parameters {
         pieces.map(|(bytes, halves)| copies * bytes + halves.map_or(0, |_| bytes / 2)).sum()
     }
 
+    /// How many values are learned.
+    pub(super) fn count(&self) -> usize {
+        self.all.iter().map(Parameter::count).sum()
+    }
+
     /// How many partial sums of squares there are.
     pub(super) fn partials(&self) -> usize {
         let pieces = self.pieces();

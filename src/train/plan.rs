@@ -218,6 +218,11 @@ impl Rehearsal {
         Ok(dispatches.map(|dispatch| dispatch.program.clone()).collect())
     }
 
+    /// How many values would be learned.
+    pub fn parameter_count(&self) -> usize {
+        self.surroundings.parameters.count()
+    }
+
     /// What it would take, checked against the device's limits, and against the memory that is free where
     /// that is known, before anything is allocated.
     ///

@@ -309,7 +309,7 @@ impl Trainer {
 
     /// How many values are learned.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.all.iter().map(Parameter::count).sum()
+        self.parameters.count()
     }
 
     /// The bytes that all of it takes on the device.

@@ -183,8 +183,9 @@ impl Train {
             [fit.parameters, fit.cache, fit.activations, fit.largest_buffer]
                 .map(indicatif::HumanBytes);
         output::note(&format!(
-            "learning takes {parameters} for parameters, gradients and moments, {cache} for keys and \
-             values, {activations} for activations, the largest buffer {largest}, on {}",
+            "{} parameters; learning takes {parameters} with gradients and moments, {cache} for keys \
+             and values, {activations} for activations, the largest buffer {largest}, on {}",
+            indicatif::HumanCount(rehearsal.parameter_count() as u64),
             output::place(Some(engine.gpu().adapter()))
         ));
         let bar = output::loading_bar();
