@@ -98,8 +98,8 @@ fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
     assert_eq!(said["tokens"].as_array().unwrap().len(), 3);
     // And can be gone on with, on other text.
     let from = run.place("whole/model").display().to_string();
-    let options = ["--from", &from, "--steps", "2", "--batch", "2", "--mixed"];
-    let output = run.command("tuned", &options).output().unwrap();
+    let onward = ["--from", &from, "--steps", "2", "--batch", "2", "--mixed"];
+    let output = run.command("tuned", &onward).output().unwrap();
     assert_eq!(json(&output)["steps"], 2);
     assert!(stderr(&output).contains("learning takes"), "{}", stderr(&output));
 
