@@ -10,6 +10,7 @@
 mod bpe;
 mod chat;
 mod decode;
+mod explain;
 mod folder;
 mod pieces;
 mod sentencepiece;
@@ -23,7 +24,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tokenizers::{
@@ -36,8 +37,9 @@ use crate::error::{Error, Result};
 pub use bpe::Bpe;
 pub use chat::{ChatTemplate, Message, Role};
 pub use decode::Stream;
+pub use explain::{Merge, Piece};
 pub use sentencepiece::SentencePiece;
-pub use train::{Kind, Training, train};
+pub use train::{Kind, Training, train, train_text};
 
 use decode::Decoding;
 use sentencepiece::{ByScore, SPACE};
@@ -59,6 +61,8 @@ struct Inner {
     /// The tokens that belong before every text.
     opening: Vec<u32>,
     vocab_size: usize,
+    /// The merges by their pairs, once they were asked for.
+    ranks: OnceLock<explain::Ranks>,
 }
 
 /// How a text is encoded; the default opens it as the tokenizer says and takes specials as text.
@@ -104,7 +108,16 @@ impl Tokenizer {
     ) -> Self {
         let mut without_special = chain.get_added_vocabulary().clone();
         without_special.set_encode_special_tokens(true);
-        Self(Arc::new(Inner { chain, without_special, by_score, decoding, opening, vocab_size }))
+        let ranks = OnceLock::new();
+        Self(Arc::new(Inner {
+            chain,
+            without_special,
+            by_score,
+            decoding,
+            opening,
+            vocab_size,
+            ranks,
+        }))
     }
 
     /// The token ids of `text`, (T).

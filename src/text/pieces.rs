@@ -109,7 +109,7 @@ fn whole(bytes: &[u8]) -> usize {
 }
 
 /// What lies between special tokens.
-fn without(text: String, special: &[String]) -> Vec<String> {
+pub(super) fn without(text: String, special: &[String]) -> Vec<String> {
     special.iter().fold(vec![text], |texts, name| {
         let parts = texts.iter().flat_map(|text| text.split(name.as_str()));
         parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()

@@ -19,7 +19,7 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::pieces::Pieces;
+use super::pieces::{Pieces, without};
 use crate::error::{Error, Result};
 
 /// What is to be learned.
@@ -66,16 +66,29 @@ pub fn train(
     check(training)?;
     let mut failure = None;
     let pieces = Pieces::new(files, PIECE, &training.special, &mut failure, progress);
-    let learned = match training.kind {
-        Kind::Characters => characters(pieces, &training.special),
-        Kind::Bytes => merges(std::iter::empty(), training, 0, 0)?,
-        Kind::Merges { vocab_size, min_frequency } => {
-            merges(pieces, training, vocab_size, min_frequency)?
-        }
-    };
+    let learned = learn(pieces, training)?;
     match failure {
         Some(error) => Err(error),
         None => Ok(learned),
+    }
+}
+
+/// Learns a tokenizer from a text that is in memory; gives the text of its tokenizer.json.
+///
+/// # Errors
+/// [`Error::Input`] as [`train`].
+pub fn train_text(text: &str, training: &Training) -> Result<String> {
+    check(training)?;
+    learn(without(text.to_owned(), &training.special).into_iter(), training)
+}
+
+fn learn(texts: impl Iterator<Item = String> + Send, training: &Training) -> Result<String> {
+    match training.kind {
+        Kind::Characters => Ok(characters(texts, &training.special)),
+        Kind::Bytes => merges(std::iter::empty(), training, 0, 0),
+        Kind::Merges { vocab_size, min_frequency } => {
+            merges(texts, training, vocab_size, min_frequency)
+        }
     }
 }
 
@@ -228,6 +241,8 @@ mod tests {
         let training = Training { kind: all(600), special: vec!["<|end|>".to_owned()] };
         let whole = train(&paths, &training, &mut |_| {}).unwrap();
         assert_eq!(merges_of(&whole).len(), 600 - 257);
+        let joined = format!("{text}<|end|>other words, other words");
+        assert_eq!(train_text(&joined, &training).unwrap(), whole);
         let reversed: Vec<PathBuf> = paths.iter().rev().cloned().collect();
         for (paths, piece) in [(&paths, 1), (&paths, 1000), (&reversed, 77)] {
             let mut failure = None;
