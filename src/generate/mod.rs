@@ -2,6 +2,7 @@
 
 mod cpu;
 mod decode;
+mod distribution;
 mod llm;
 mod prefix;
 mod runner;
@@ -10,6 +11,7 @@ mod score;
 mod stop;
 mod stream;
 
+pub use distribution::Chance;
 pub use llm::{Backend, Llm, Options, Timings};
 pub use score::Score;
 pub use stream::{Finish, Generation, Piece, Request, Stream, TokenTop};
