@@ -1,11 +1,14 @@
 //! What was found out about an adapter, kept from run to run in the system's cache folder.
 //!
 //! The folder is `PELLUCID_CACHE`, or `pellucid` in the system's own for caches. Where it cannot be
-//! read or written, everything goes on without.
+//! read or written, everything goes on without. A program on a system without files brings its own
+//! [`Shelf`].
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +21,28 @@ use super::Record;
 /// The place of one adapter's record.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
-    path: Option<PathBuf>,
+    place: Place,
     title: Title,
 }
+
+#[derive(Clone, Debug, Default)]
+enum Place {
+    #[default]
+    Nowhere,
+    File(PathBuf),
+    Shelf(&'static dyn Shelf, String),
+}
+
+/// Where texts are kept by their names, on a system without files.
+pub trait Shelf: Debug + Send + Sync {
+    /// The text of that name, if there is one.
+    fn load(&self, name: &str) -> Option<String>;
+
+    /// Keeps a text in place of any of that name.
+    fn save(&self, name: &str, text: &str);
+}
+
+static SHELF: OnceLock<Box<dyn Shelf>> = OnceLock::new();
 
 /// Whose record it is: with another driver or other kernels nothing of it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,40 +70,57 @@ impl Store {
         Self::default()
     }
 
-    /// The store of an adapter in the cache folder; nowhere if there is no such folder.
+    /// The store of an adapter on the program's own shelf, else in the cache folder; nowhere if there is
+    /// neither.
     pub fn new(adapter: &Adapter) -> Self {
+        if let Some(shelf) = SHELF.get() {
+            let title = Title::of(adapter);
+            return Self { place: Place::Shelf(shelf.as_ref(), title.name()), title };
+        }
         folder().map_or_else(Self::nowhere, |folder| Self::within(&folder, adapter))
+    }
+
+    /// Keeps all records of this program there from now on; the first shelf stays.
+    pub fn shelve(shelf: Box<dyn Shelf>) {
+        let _ = SHELF.set(shelf);
     }
 
     /// The store of an adapter in a folder, which is made if need be.
     pub fn within(folder: &Path, adapter: &Adapter) -> Self {
-        let title = Title {
-            adapter: adapter.name.clone(),
-            driver: adapter.driver.clone(),
-            backend: adapter.backend.clone(),
-            shaders: shaders(),
-        };
-        let Title { adapter, driver, backend, shaders } = &title;
-        let parts = [adapter, driver, backend, shaders].map(String::as_str);
-        let name = fingerprint(parts.join("\n").bytes());
-        Self { path: Some(folder.join("adapters").join(name + ".json")), title }
+        let title = Title::of(adapter);
+        let path = folder.join("adapters").join(title.name() + ".json");
+        Self { place: Place::File(path), title }
     }
 
     /// The file, if there is a place for one.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Nowhere | Place::Shelf(..) => None,
+        }
     }
 
     /// What is kept of the adapter; an empty record where nothing is, or what is there makes no sense.
     pub fn load(&self) -> Record {
-        let Some(path) = &self.path else { return Record::default() };
-        match read(path) {
+        let text = match &self.place {
+            Place::Nowhere => None,
+            Place::Shelf(shelf, name) => shelf.load(name),
+            Place::File(path) => match read(path) {
+                Ok(text) => Some(text),
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::NotFound {
+                        log::warn!("{}: {error}; going on without it", path.display());
+                    }
+                    None
+                }
+            },
+        };
+        let Some(text) = text else { return Record::default() };
+        match serde_json::from_str::<Page>(&text) {
             Ok(page) if page.title == self.title => page.record,
             Ok(_) => Record::default(),
             Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    log::warn!("{}: {error}; going on without it", path.display());
-                }
+                log::warn!("what is kept of {}: {error}; going on without it", self.title.adapter);
                 Record::default()
             }
         }
@@ -89,21 +128,42 @@ impl Store {
 
     /// Keeps a record; where that fails, says so and goes on.
     pub fn save(&self, record: &Record) {
-        let Some(path) = &self.path else { return };
         let page = Page { title: self.title.clone(), record: record.clone() };
-        let written = serde_json::to_vec_pretty(&page)
-            .map_err(io::Error::from)
-            .and_then(|text| unfinished::write(path, &text));
-        if let Err(error) = written {
-            log::warn!("{}: {error}; the adapter will be tried again", path.display());
+        // Names and numbers can always be written.
+        let text = serde_json::to_string_pretty(&page).unwrap_or_default();
+        match &self.place {
+            Place::Nowhere => {}
+            Place::Shelf(shelf, name) => shelf.save(name, &text),
+            Place::File(path) => {
+                if let Err(error) = unfinished::write(path, text.as_bytes()) {
+                    log::warn!("{}: {error}; the adapter will be tried again", path.display());
+                }
+            }
         }
     }
 }
 
-fn read(path: &Path) -> io::Result<Page> {
+impl Title {
+    fn of(adapter: &Adapter) -> Self {
+        Self {
+            adapter: adapter.name.clone(),
+            driver: adapter.driver.clone(),
+            backend: adapter.backend.clone(),
+            shaders: shaders(),
+        }
+    }
+
+    /// One word for it.
+    fn name(&self) -> String {
+        let Self { adapter, driver, backend, shaders } = self;
+        fingerprint([adapter, driver, backend, shaders].map(String::as_str).join("\n").bytes())
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MOST_BYTES).read_to_string(&mut text)?;
-    Ok(serde_json::from_str(&text)?)
+    Ok(text)
 }
 
 /// The cache folder: `PELLUCID_CACHE`, else `pellucid` in the system's.
@@ -134,7 +194,9 @@ fn shaders() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::fs;
+    use std::sync::Mutex;
 
     use super::*;
     use crate::gpu::Limits;
@@ -166,6 +228,33 @@ mod tests {
         store.save(&record);
         assert_eq!(store.load(), record);
         assert_eq!(Store::within(folder.path(), &adapter("1.1")).load(), Record::default());
+    }
+
+    #[derive(Debug, Default)]
+    struct Memory(Mutex<HashMap<String, String>>);
+
+    impl Shelf for Memory {
+        fn load(&self, name: &str) -> Option<String> {
+            self.0.lock().unwrap().get(name).cloned()
+        }
+
+        fn save(&self, name: &str, text: &str) {
+            self.0.lock().unwrap().insert(name.to_owned(), text.to_owned());
+        }
+    }
+
+    #[test]
+    fn a_shelf_keeps_as_a_folder_does() {
+        let shelf: &'static Memory = Box::leak(Box::default());
+        let on = |driver| {
+            let title = Title::of(&adapter(driver));
+            Store { place: Place::Shelf(shelf, title.name()), title }
+        };
+        let mut record = Record::default();
+        record.passed.insert("rms_norm WG=8".to_owned());
+        on("1.0").save(&record);
+        assert_eq!((on("1.0").load(), on("1.1").load()), (record, Record::default()));
+        assert_eq!(shelf.0.lock().unwrap().len(), 1);
     }
 
     #[test]
