@@ -1,5 +1,6 @@
 //! What stands around a model's tensors.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::Value;
@@ -18,6 +19,8 @@ pub struct Frame {
     files: Vec<(&'static str, Vec<u8>)>,
 }
 
+const CONFIG: &str = "config.json";
+
 /// What belongs to a model beside its tensors; those that are there are copied.
 const COMPANIONS: [&str; 9] = [
     "generation_config.json",
@@ -34,6 +37,9 @@ const COMPANIONS: [&str; 9] = [
 /// The longest companion read.
 const LONGEST: u64 = 256 << 20;
 
+/// A file's name and content.
+type Named<'a> = (&'static str, Cow<'a, [u8]>);
+
 impl Frame {
     /// The frame of a model in Hugging Face's layout.
     ///
@@ -45,8 +51,8 @@ impl Frame {
             Error::unsupported("training on from a GGUF file", "folders in Hugging Face's layout")
         })?;
         let read = |name: &str| files.bytes(name, LONGEST);
-        let config = serde_json::from_slice(&read("config.json")?)
-            .map_err(|e| Error::file(checkpoint.path().join("config.json"), e.to_string()))?;
+        let config = serde_json::from_slice(&read(CONFIG)?)
+            .map_err(|e| Error::file(checkpoint.path().join(CONFIG), e.to_string()))?;
         let there = COMPANIONS.into_iter().filter(|name| files.has(name));
         let files = there.map(|name| Ok((name, read(name)?))).collect::<Result<_>>()?;
         Ok(Self { blueprint, config, files })
@@ -54,21 +60,25 @@ impl Frame {
 
     /// Writes all but the tensors into a folder, for a model in this format.
     pub(super) fn write(&self, folder: &Path, format: Format) -> Result<()> {
+        for (name, bytes) in self.files(format)? {
+            let path = folder.join(name);
+            unfinished::write(&path, &bytes).map_err(|e| Error::io(&path, e))?;
+        }
+        Ok(())
+    }
+
+    /// All but the tensors, by their names, for a model in this format.
+    pub(super) fn files(&self, format: Format) -> Result<Vec<Named<'_>>> {
         let mut config = self.config.clone();
         for name in ["torch_dtype", "dtype"] {
             if let Some(word) = config.get_mut(name) {
                 *word = Value::from(if format == Format::F16 { "float16" } else { "float32" });
             }
         }
-        let path = folder.join("config.json");
-        let text =
-            serde_json::to_string_pretty(&config).map_err(|e| Error::file(&path, e.to_string()))?;
-        let text = format!("{text}\n").into_bytes();
-        let files = self.files.iter().map(|(name, bytes)| (*name, bytes));
-        for (name, bytes) in files.chain([("config.json", &text)]) {
-            let path = folder.join(name);
-            unfinished::write(&path, bytes).map_err(|e| Error::io(&path, e))?;
-        }
-        Ok(())
+        let text = serde_json::to_string_pretty(&config)
+            .map_err(|error| Error::file(CONFIG, error.to_string()))?;
+        let files = self.files.iter().map(|(name, bytes)| (*name, Cow::from(bytes)));
+        let config = (CONFIG, Cow::from(format!("{text}\n").into_bytes()));
+        Ok(files.chain([config]).collect())
     }
 }

@@ -1,11 +1,14 @@
 //! New models: their shapes, and the numbers that they begin with.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::files::{Files, ReadAt};
 use crate::names::Format;
 use crate::reference::noise;
 use crate::unfinished;
@@ -103,35 +106,64 @@ impl Sizes {
 /// The standard deviation that matrices begin with. Radford et al. 2019.
 const DEVIATION: f64 = 0.02;
 
+const CONFIG: &str = "config.json";
+const MODEL: &str = "model.safetensors";
+
 /// Makes a folder with a new model in Hugging Face's layout: `config.json` and `model.safetensors`.
 /// What the model begins with depends on nothing but its sizes and the seed.
 ///
 /// # Errors
 /// Those of the system, and of sizes that do not fit together.
 pub fn new_model(folder: &Path, config: &Value, seed: u64) -> Result<Blueprint> {
-    let path = folder.join("config.json");
+    let path = folder.join(CONFIG);
     let text = serde_json::to_string_pretty(config)
         .map_err(|error| Error::file(&path, error.to_string()))?;
     unfinished::write(&path, format!("{text}\n").as_bytes()).map_err(|e| Error::io(&path, e))?;
     let blueprint = Blueprint::from_config(&path)?;
     let config = blueprint.config();
-    blueprint.write(&folder.join("model.safetensors"), Format::F32, &mut |part, layer| {
-        let count = part.values(config);
-        Ok(match part {
-            Part::Norm1 | Part::Norm2 | Part::FinalNorm | Part::PostNorm1 | Part::PostNorm2 => {
-                vec![1.0; count]
-            }
-            Part::QNorm | Part::KNorm => vec![1.0; count],
-            _ if !part.is_matrix() => vec![0.0; count],
-            // What is added to the residual stream 2 L times begins smaller, lest the stream grow.
-            Part::Out | Part::Down => {
-                let deviation = DEVIATION / (2.0 * config.layers as f64).sqrt();
-                normal(seed, part, layer, count, deviation)
-            }
-            _ => normal(seed, part, layer, count, DEVIATION),
-        })
-    })?;
+    let mut values = |part, layer| Ok(first_values(config, seed, part, layer));
+    blueprint.write(&folder.join(MODEL), Format::F32, &mut values)?;
     Ok(blueprint)
+}
+
+/// The same in memory; what else belongs to the model, such as `tokenizer.json`, may be `beside` it.
+///
+/// # Errors
+/// Those of sizes that do not fit together.
+pub fn new_model_in_memory(
+    config: &Value,
+    seed: u64,
+    beside: impl IntoIterator<Item = (String, Vec<u8>)>,
+) -> Result<Files> {
+    let path = Path::new("a new model");
+    let text = config.to_string().into_bytes();
+    let file = |(name, bytes): (String, Vec<u8>)| (name, Arc::new(bytes) as Arc<dyn ReadAt>);
+    let mut files: Vec<_> = beside.into_iter().map(file).collect();
+    files.push(file((CONFIG.to_owned(), text)));
+    let blueprint = Blueprint::from_files(&Files::given(path, files.clone()), CONFIG)?;
+    let mut values = |part, layer| Ok(first_values(blueprint.config(), seed, part, layer));
+    let mut bytes = Vec::new();
+    blueprint.write_to(&mut bytes, &path.join(MODEL), Format::F32, &mut values)?;
+    files.push(file((MODEL.to_owned(), bytes)));
+    Ok(Files::given(path, files))
+}
+
+/// What a part begins with.
+fn first_values(config: &Config, seed: u64, part: Part, layer: usize) -> Vec<f32> {
+    let count = part.values(config);
+    match part {
+        Part::Norm1 | Part::Norm2 | Part::FinalNorm | Part::PostNorm1 | Part::PostNorm2 => {
+            vec![1.0; count]
+        }
+        Part::QNorm | Part::KNorm => vec![1.0; count],
+        _ if !part.is_matrix() => vec![0.0; count],
+        // What is added to the residual stream 2 L times begins smaller, lest the stream grow.
+        Part::Out | Part::Down => {
+            let deviation = DEVIATION / (2.0 * config.layers as f64).sqrt();
+            normal(seed, part, layer, count, deviation)
+        }
+        _ => normal(seed, part, layer, count, DEVIATION),
+    }
 }
 
 /// Normal numbers that depend on nothing but seed, part, layer and place.
@@ -171,6 +203,10 @@ mod tests {
             let checkpoint = Checkpoint::open(&folder).unwrap();
             assert_eq!(checkpoint.config().layers, sizes.layers);
             assert_eq!(checkpoint.config().eos, [99]);
+            let files = new_model_in_memory(&config, 7, []).unwrap();
+            let on_disk = std::fs::read(folder.join(MODEL)).unwrap();
+            assert!(files.bytes(MODEL, u64::MAX).unwrap() == on_disk);
+            assert_eq!(Checkpoint::open_files(files).unwrap().config(), checkpoint.config());
             let values = |part, layer| {
                 let matrix = checkpoint.matrix(part, layer).unwrap();
                 matrix.values(0..matrix.rows).unwrap()

@@ -21,7 +21,7 @@ mod trainer;
 pub use data::{Data, read_tokens};
 pub use fit::Fit;
 pub use frame::Frame;
-pub use init::{Family, Sizes, new_model};
+pub use init::{Family, Sizes, new_model, new_model_in_memory};
 pub use options::{Optimizer, TrainOptions};
 pub use parameters::Held;
 pub use plan::Rehearsal;

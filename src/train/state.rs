@@ -4,7 +4,7 @@
 //! A folder is there whole or not at all, and says what its files must hash to, so that one that was
 //! damaged later is not taken for sound.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::names::Format;
 use crate::ops::Known;
 use crate::unfinished;
-use crate::weights::{Hash, NewTensor, read_safetensors, write_safetensors};
+use crate::weights::{Hash, NewTensor, Part, read_safetensors, write_safetensors};
 
 use super::frame::Frame;
 use super::{TrainOptions, Trainer};
@@ -73,6 +73,20 @@ impl Trainer {
         into_place(&beside, folder)
     }
 
+    /// The files of the model by itself, as [`Trainer::export`] would save them, in memory.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub async fn files(&mut self, frame: &Frame, format: Format) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut all = self.values().await?;
+        let mut bytes = Vec::new();
+        frame.blueprint.write_to(&mut bytes, MODEL.as_ref(), format, &mut taken(&mut all))?;
+        let beside = frame.files(format)?.into_iter();
+        let mut files: Vec<_> = beside.map(|(name, b)| (name.to_owned(), b.into_owned())).collect();
+        files.push((MODEL.to_owned(), bytes));
+        Ok(files)
+    }
+
     /// Saves the step in a folder of its own within `run`, and gives that folder.
     ///
     /// # Errors
@@ -124,11 +138,7 @@ impl Trainer {
 
     async fn write_model(&mut self, folder: &Path, frame: &Frame, format: Format) -> Result<()> {
         let mut all = self.values().await?;
-        frame.blueprint.write(&folder.join(MODEL), format, &mut |part, layer| {
-            all.remove(&(part, layer)).ok_or_else(|| {
-                Error::tensor(folder, format!("{part:?}, layer {layer}"), "is not in the model")
-            })
-        })?;
+        frame.blueprint.write(&folder.join(MODEL), format, &mut taken(&mut all))?;
         frame.write(folder, format)
     }
 
@@ -141,6 +151,17 @@ impl Trainer {
             values.push(read);
         }
         write_safetensors(path, &new, &[], &mut |index| Ok(std::mem::take(&mut values[index])))
+    }
+}
+
+/// Hands out the values of each part once.
+fn taken(
+    all: &mut HashMap<(Part, usize), Vec<f32>>,
+) -> impl FnMut(Part, usize) -> Result<Vec<f32>> {
+    |part, layer| {
+        all.remove(&(part, layer)).ok_or_else(|| {
+            Error::tensor(MODEL, format!("{part:?}, layer {layer}"), "is not in the model")
+        })
     }
 }
 

@@ -1,14 +1,16 @@
 //! A model to be written: what its files are called and how they lie, without any numbers.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::layout::Layout;
 use super::names::Names;
 use super::parts::{Cut, Part};
-use super::write::{NewTensor, write_safetensors};
+use super::write::{NewTensor, write_safetensors, write_safetensors_to};
 use super::{Checkpoint, folder};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::names::Format;
 
 /// The tensors that a model's file has in Hugging Face's layout.
@@ -26,13 +28,34 @@ struct Planned {
     parts: Vec<(Part, usize, Layout)>,
 }
 
+/// Gives the values of a part in a layer.
+type Values<'a> = &'a mut dyn FnMut(Part, usize) -> Result<Vec<f32>>;
+
+/// Writes tensors with their metadata, whose values it asks for by their index.
+type Writer<'a> = dyn FnMut(
+        &[NewTensor],
+        &[(String, String)],
+        &mut dyn FnMut(usize) -> Result<Vec<f32>>,
+    ) -> Result<()>
+    + 'a;
+
 impl Blueprint {
     /// The model that a config.json describes.
     ///
     /// # Errors
     /// Those of reading the file, and of a kind of model that is not supported.
     pub fn from_config(path: &Path) -> Result<Self> {
-        let (config, names) = folder::config(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self::from_files(&Files::on_disk(path.parent().unwrap_or(path)), &name)
+    }
+
+    /// The same of a file wherever it comes from.
+    ///
+    /// # Errors
+    /// As [`Blueprint::from_config`].
+    pub fn from_files(files: &Files, name: &str) -> Result<Self> {
+        let path = &files.path().join(name);
+        let (config, names) = folder::config(files, name)?;
         let prefix = names.prefixes.first().copied().unwrap_or_default();
         let chosen = |part, layer| names.find(part, layer, prefix).next();
         Self::new(config, chosen, path)
@@ -98,6 +121,35 @@ impl Blueprint {
         format: Format,
         values: &mut dyn FnMut(Part, usize) -> Result<Vec<f32>>,
     ) -> Result<()> {
+        self.each(path, format, values, &mut |tensors, metadata, values| {
+            write_safetensors(path, tensors, metadata, values)
+        })
+    }
+
+    /// The same wherever the bytes go; the path is what errors call that.
+    ///
+    /// # Errors
+    /// As [`Blueprint::write`].
+    pub fn write_to(
+        &self,
+        out: &mut dyn Write,
+        path: &Path,
+        format: Format,
+        values: &mut dyn FnMut(Part, usize) -> Result<Vec<f32>>,
+    ) -> Result<()> {
+        self.each(path, format, values, &mut |tensors, metadata, values| {
+            write_safetensors_to(out, path, tensors, metadata, values)
+        })
+    }
+
+    /// Hands the tensors to a writer of files, with what gives their values.
+    fn each(
+        &self,
+        path: &Path,
+        format: Format,
+        values: Values<'_>,
+        write: &mut Writer<'_>,
+    ) -> Result<()> {
         let new = |tensor: &Planned| NewTensor {
             name: tensor.name.clone(),
             format,
@@ -106,7 +158,7 @@ impl Blueprint {
         let all: Vec<NewTensor> = self.tensors.iter().map(new).collect();
         // Readers of other programs ask for this word.
         let metadata = [("format".to_owned(), "pt".to_owned())];
-        write_safetensors(path, &all, &metadata, &mut |index| {
+        write(&all, &metadata, &mut |index| {
             let tensor = &self.tensors[index];
             let mut all = vec![0.0; tensor.shape.iter().product()];
             for (part, layer, layout) in &tensor.parts {

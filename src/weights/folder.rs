@@ -1,7 +1,6 @@
 //! A folder in Hugging Face's layout: which files it has, and which tensor lies in which.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -55,10 +54,9 @@ pub(super) fn open(files: &Files) -> Result<Folder> {
 }
 
 /// The kind of model that a config.json describes, of which no tensors are there yet.
-pub(super) fn config(path: &Path) -> Result<(Config, &'static Names)> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let map = json(&Files::on_disk(path.parent().unwrap_or(path)), &name)?;
-    hf_config::read(Fields { path, prefix: "", map: &map }, None, MOST_TENSORS)
+pub(super) fn config(files: &Files, name: &str) -> Result<(Config, &'static Names)> {
+    let (map, path) = (json(files, name)?, files.path().join(name));
+    hf_config::read(Fields { path: &path, prefix: "", map: &map }, None, MOST_TENSORS)
 }
 
 fn json(files: &Files, name: &str) -> Result<Map<String, Value>> {

@@ -46,7 +46,7 @@ pub use matrix::Matrix;
 pub use parts::Part;
 pub use planes::planes;
 pub use safetensors::read_safetensors;
-pub use write::{NewTensor, write_safetensors};
+pub use write::{NewTensor, write_safetensors, write_safetensors_to};
 
 use gguf::Gguf;
 use names::Names;

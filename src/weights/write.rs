@@ -40,9 +40,26 @@ pub fn write_safetensors(
     values: &mut dyn FnMut(usize) -> Result<Vec<f32>>,
 ) -> Result<()> {
     let io = |error| Error::io(path, error);
-    let header = header(tensors, metadata)?;
     let (unfinished, file) = Unfinished::create(path).map_err(io)?;
     let mut out = BufWriter::new(file);
+    write_safetensors_to(&mut out, path, tensors, metadata, values)?;
+    let file = out.into_inner().map_err(|error| io(error.into_error()))?;
+    unfinished.finish(&file).map_err(io)
+}
+
+/// The same wherever the bytes go; the path is what errors call that.
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub fn write_safetensors_to(
+    out: &mut dyn Write,
+    path: &Path,
+    tensors: &[NewTensor],
+    metadata: &[(String, String)],
+    values: &mut dyn FnMut(usize) -> Result<Vec<f32>>,
+) -> Result<()> {
+    let io = |error| Error::io(path, error);
+    let header = header(tensors, metadata)?;
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
     out.write_all(header.as_bytes()).map_err(io)?;
     for (index, tensor) in tensors.iter().enumerate() {
@@ -63,8 +80,7 @@ pub fn write_safetensors(
             }
         }
     }
-    let file = out.into_inner().map_err(|error| io(error.into_error()))?;
-    unfinished.finish(&file).map_err(io)
+    Ok(())
 }
 
 /// The JSON, padded with blanks so that the tensors begin at a multiple of eight.
