@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pellucid::generate::{Backend, Finish, Generation, Llm, Options, Request};
+use pellucid::generate::{Backend, Chance, Finish, Generation, Llm, Options, Request};
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::model::{LoadOptions, SessionOptions, plan};
 use pellucid::names::Sampling;
@@ -292,4 +292,34 @@ fn a_shared_beginning_is_not_read_again() {
             assert_eq!(again.tokens, generate(&mut fresh, &other, &whole).tokens, "{name}");
         }
     }
+}
+
+#[test]
+fn a_distribution_is_that_of_the_score_and_of_the_reference() {
+    let prompt = [5, 9, 200, 31, 7];
+    let on = |backend| {
+        let options = Options { backend, check: false, ..Options::default() };
+        let checkpoint = Checkpoint::built_in().unwrap();
+        block_on(Llm::from_checkpoint(checkpoint, &options, &mut |_, _| {})).unwrap()
+    };
+    let mut llm = on(Backend::Gpu(AdapterChoice::default()));
+    let sampling = Sampling { temperature: 0.7, top_p: 0.8, ..Sampling::default() };
+    let found = block_on(llm.distribution(&prompt, &sampling)).unwrap();
+    let top = block_on(llm.score(&prompt, Some(20))).unwrap().top.unwrap();
+    for (chance, (id, logprob)) in found.iter().zip(top.last().unwrap()) {
+        assert_eq!(chance.token, *id);
+        assert!((chance.probability.ln() - f64::from(*logprob)).abs() < 1e-4);
+    }
+    // What is in the caches is used, and does not change anything.
+    let again = block_on(llm.distribution(&prompt, &sampling)).unwrap();
+    let reference = block_on(on(Backend::Cpu).distribution(&prompt, &sampling)).unwrap();
+    for (own, other) in [(&again, &found), (&reference, &found)] {
+        let pairs = own.iter().zip(other);
+        let far = |(a, b): (&Chance, &Chance)| {
+            (a.probability - b.probability).abs().max((a.drawn - b.drawn).abs())
+        };
+        assert!(pairs.map(far).fold(0.0, f64::max) < 1e-5);
+    }
+    assert!(block_on(llm.distribution(&[], &sampling)).is_err());
+    assert!(block_on(llm.distribution(&[1 << 20], &sampling)).is_err());
 }

@@ -9,6 +9,7 @@ mod models;
 mod packages;
 mod shell;
 mod validation;
+mod web;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,8 @@ Tasks:
                     `ci --only STEP` runs one of them (may be repeated)
   models            fetch the models that the tests and the demo use into target/models
   adapters          install software graphics adapters for the tests, say where they are
+  web [--serve [PORT]]
+                    make the page for browsers in target/page, and serve it on this machine
   golden            make tests/golden anew with PyTorch (not needed to test)
 ";
 
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
             eprintln!("xtask: all models are in {}", models::folder().display());
         }),
         ["adapters"] => adapters::install(),
+        ["web", options @ ..] => web::main(options),
         ["golden"] => golden::make(),
         other => Err(format!("`{}` is no task; see `cargo xtask help`", other.join(" "))),
     };

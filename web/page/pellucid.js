@@ -1,0 +1,308 @@
+// Pellucid for scripts: language models in the browser, on WebGPU. `pellucid.d.ts` tells the types.
+//
+// The work is done in a worker; everything here only sends it messages, so the page stays smooth.
+
+/** What went wrong; `kind` tells it from other things. */
+export class PellucidError extends Error {
+  constructor(message, kind) {
+    super(message);
+    this.name = 'PellucidError';
+    this.kind = kind;
+  }
+}
+
+const stop = () => new PellucidError('stopped', 'stopped');
+
+/** The worker, its pending calls, and the way to it. */
+class Link {
+  #worker;
+  #pending = new Map();
+  #last = 0;
+
+  constructor() {
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    this.#worker.addEventListener('message', ({ data }) => this.#hear(data));
+    this.#worker.addEventListener('error', (error) => {
+      this.#end(new PellucidError(`the worker failed: ${error.message || 'it cannot be loaded'}`, 'broken'));
+    });
+  }
+
+  /** Calls something in the worker; `event` hears what comes before the result. */
+  call(name, args, { event, signal } = {}) {
+    if (signal?.aborted) return Promise.reject(stop());
+    if (!this.#worker) return Promise.reject(new PellucidError('it was closed', 'broken'));
+    const id = (this.#last += 1);
+    const aborted = () => this.#worker?.postMessage({ stop: id });
+    signal?.addEventListener('abort', aborted, { once: true });
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject, event });
+      this.#worker.postMessage({ id, name, args });
+    }).finally(() => signal?.removeEventListener('abort', aborted));
+  }
+
+  #hear({ id, event, result, error, failed }) {
+    if (failed) return this.#end(new PellucidError(failed, 'broken'));
+    const pending = this.#pending.get(id);
+    if (!pending) return undefined;
+    if (event !== undefined) return pending.event?.(event);
+    this.#pending.delete(id);
+    return error ? pending.reject(new PellucidError(error.message, error.kind)) : pending.resolve(result);
+  }
+
+  #end(error) {
+    this.#pending.forEach(({ reject }) => reject(error));
+    this.#pending.clear();
+  }
+
+  close() {
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#end(new PellucidError('it was closed', 'broken'));
+  }
+}
+
+let shared = null;
+const link = () => (shared ??= new Link());
+
+/** Events of a call as something to iterate over; leaving the loop stops the call. */
+class Events {
+  #ready = [];
+  #wake = null;
+  #over = false;
+  #failure = null;
+  #abort = new AbortController();
+
+  /** `begin` gets the function that takes events, and a signal; gives a promise of the end. */
+  constructor(begin, signal) {
+    signal?.addEventListener('abort', () => this.stop(), { once: true });
+    if (signal?.aborted) this.stop();
+    /** What the call gives at its end. */
+    this.result = begin((event) => this.#push(event), this.#abort.signal);
+    this.result.then(
+      () => this.#finish(null),
+      (error) => this.#finish(error.kind === 'stopped' ? null : error),
+    );
+  }
+
+  #push(event) {
+    this.#ready.push(event);
+    this.#wake?.();
+  }
+
+  #finish(error) {
+    this.#over = true;
+    this.#failure = error;
+    this.#wake?.();
+  }
+
+  /** Ends it at the next token or step. */
+  stop() {
+    this.#abort.abort();
+  }
+
+  async *[Symbol.asyncIterator]() {
+    try {
+      for (;;) {
+        while (this.#ready.length > 0) yield this.#ready.shift();
+        if (this.#failure) throw this.#failure;
+        if (this.#over) return;
+        await new Promise((wake) => (this.#wake = wake));
+      }
+    } finally {
+      this.stop();
+    }
+  }
+}
+
+/** The browser's GPU. */
+export class Gpu {
+  constructor(adapter) {
+    this.adapter = adapter;
+  }
+
+  /** Starts the worker and looks for an adapter; `adapter` is null where there is none. */
+  static async request() {
+    return new Gpu((await link().call('request')).adapter);
+  }
+
+  /** Holds every kernel against plain Rust; `onProgress` hears cases done and cases in all. */
+  doctor(onProgress, { signal } = {}) {
+    return link().call('doctor', {}, { event: ({ done, total }) => onProgress?.(done, total), signal });
+  }
+
+  /** Bytes of WebAssembly's memory. */
+  memory() {
+    return link().call('memory');
+  }
+
+  /** Ends the worker and all that it holds. */
+  close() {
+    shared?.close();
+    shared = null;
+  }
+}
+
+/** Text to tokens and back. */
+export class Tokenizer {
+  constructor({ handle, vocabSize }) {
+    this.handle = handle;
+    this.vocabSize = vocabSize;
+  }
+
+  /** Reads the text of a tokenizer.json. */
+  static async load(json) {
+    return new Tokenizer(await link().call('readTokenizer', { json }));
+  }
+
+  /** Learns one from a text; gives the text of its tokenizer.json. */
+  static learn(text, options = {}) {
+    return link().call('learnTokenizer', { text, options });
+  }
+
+  encode(text, options = {}) {
+    return link().call('encode', { handle: this.handle, text, options });
+  }
+
+  decode(ids) {
+    return link().call('decode', { handle: this.handle, ids });
+  }
+
+  /** Pieces, symbols and merges, in their order. */
+  explain(text, options = {}) {
+    return link().call('explain', { handle: this.handle, text, options });
+  }
+
+  /** The text of each token by itself. */
+  texts(ids) {
+    return link().call('texts', { handle: this.handle, ids });
+  }
+
+  free() {
+    return link().call('free', { handle: this.handle });
+  }
+}
+
+/** A model that continues and scores texts. */
+export class Model {
+  constructor({ handle, info, tokenizer, checked }) {
+    this.handle = handle;
+    this.info = info;
+    this.checked = checked ?? null;
+    this.tokenizer = tokenizer ? new Tokenizer(tokenizer) : null;
+  }
+
+  /**
+   * Loads a model: 'built-in', an address, a File, several Files of one folder, or {kept: name}.
+   * `onProgress` hears {phase, done, total}.
+   */
+  static async load(source, onProgress, { signal, ...options } = {}) {
+    const event = (progress) => onProgress?.(progress);
+    const files = (list) => ({ files: [...list] });
+    let wanted = source;
+    if (source instanceof File) wanted = files([source]);
+    else if (source instanceof FileList || Array.isArray(source)) wanted = files(source);
+    else if (source instanceof URL) wanted = source.href;
+    return new Model(await link().call('load', { source: wanted, options }, { event, signal }));
+  }
+
+  /** Continues a prompt, a text or token ids: iterate over the tokens; `result` is the whole. */
+  generate(prompt, { signal, ...request } = {}) {
+    const begin = (push, own) => {
+      const event = ({ token, prompt: ids }) => {
+        if (ids) tokens.promptTokens = ids;
+        else push(token);
+      };
+      const args = { handle: this.handle, prompt, request };
+      return link().call('generate', args, { event, signal: own });
+    };
+    let tokens = { promptTokens: null };
+    tokens = Object.assign(new Events(begin, signal), tokens);
+    return tokens;
+  }
+
+  /** ln p of each token after the first, and the `top` most probable ones after each. */
+  score(tokens, top) {
+    return link().call('score', { handle: this.handle, tokens, top });
+  }
+
+  /** The most probable next tokens, by the model and as they would be drawn. */
+  distribution(tokens, sampling = {}, most = 20) {
+    return link().call('distribution', { handle: this.handle, tokens, sampling, most });
+  }
+
+  /** The tokens of a text as a prompt begins. */
+  encode(text) {
+    return link().call('encodePrompt', { handle: this.handle, text });
+  }
+
+  /** The tokens of a conversation, by the model's own template. */
+  encodeChat(messages) {
+    return link().call('encodeChat', { handle: this.handle, messages });
+  }
+
+  /** Gives the device up, for those who test what then happens. */
+  loseDevice() {
+    return link().call('loseDevice', { handle: this.handle });
+  }
+
+  /** Frees the model, its memory on the device, and its tokenizer. */
+  free() {
+    const also = this.tokenizer ? [this.tokenizer.handle] : [];
+    return link().call('free', { handle: this.handle, also });
+  }
+
+  /** Models that this browser keeps: name, bytes, address, complete. */
+  static kept() {
+    return link().call('kept');
+  }
+
+  /** Keeps files for later visits; gives the name. */
+  static keep(files, onProgress, { signal } = {}) {
+    const event = ({ done, total }) => onProgress?.({ phase: 'keep', done, total });
+    return link().call('keep', { source: { files: [...files] } }, { event, signal });
+  }
+
+  /** Deletes a kept model. */
+  static forget(name) {
+    return link().call('forget', { name });
+  }
+}
+
+/** A new model that learns from a text. */
+export class Trainer {
+  constructor({ handle, info }) {
+    this.handle = handle;
+    this.info = info;
+  }
+
+  /** Makes a new model; `tokenizer` is the text of a tokenizer.json. */
+  static async create(text, tokenizer, settings = {}) {
+    return new Trainer(await link().call('train', { text, tokenizer, settings }));
+  }
+
+  /** Learns so many steps: iterate over what each found. */
+  run(steps, { signal, evaluateEvery = 0, evaluateBatches = 8 } = {}) {
+    const args = { handle: this.handle, steps, evaluateEvery, evaluateBatches };
+    return new Events((event, own) => link().call('steps', args, { event, signal: own }), signal);
+  }
+
+  /** The loss over the text that is kept to judge by. */
+  evaluate(batches = 8) {
+    return link().call('evaluate', { handle: this.handle, batches });
+  }
+
+  /** The model by now as a ZIP archive of a folder in Hugging Face's layout. */
+  async save({ half = false } = {}) {
+    const bytes = await link().call('save', { handle: this.handle, half });
+    return new Blob([bytes], { type: 'application/zip' });
+  }
+
+  /** The model by now, to generate with. */
+  async model(name = 'trained here') {
+    return new Model(await link().call('trained', { handle: this.handle, name }));
+  }
+
+  free() {
+    return link().call('free', { handle: this.handle });
+  }
+}

@@ -1,0 +1,293 @@
+// Where a model's files come from: an address, files that were dropped, or what was kept before.
+//
+// Whatever is fetched goes to the browser's own file system first, in pieces, and is read from there
+// by position: no file is ever in memory as a whole, and a fetch that was cut short goes on later.
+
+const FOLDER = 'models';
+const ABOUT = 'about.json';
+const TENSORS = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+/** Files of a folder in Hugging Face's layout that a model can do without. */
+const OPTIONAL = [
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'vocab.json',
+  'merges.txt',
+  'chat_template.jinja',
+];
+
+const fault = (kind, message) => Object.assign(new Error(message), { kind });
+
+/** Every read of the browser takes a third of a millisecond, however short: so many bytes at once. */
+const WINDOW = 1 << 20;
+/** Tensors that are joined are read side by side, so several windows stay open. */
+const MOST_WINDOWS = 8;
+
+/** A file of the page or of the disk, read in place. */
+class BlobReader {
+  #blob;
+  #reader = new FileReaderSync();
+  #windows = new Map();
+
+  constructor(name, blob) {
+    this.name = name;
+    this.#blob = blob;
+    this.length = blob.size;
+  }
+
+  read(offset, length) {
+    const index = Math.floor(offset / WINDOW);
+    const from = offset - index * WINDOW;
+    if (from + length > WINDOW) return this.#bytes(offset, offset + length);
+    return this.#window(index).subarray(from, from + length);
+  }
+
+  /** One of the last windows; the longest unused one makes room for another. */
+  #window(index) {
+    const known = this.#windows.get(index) ?? this.#bytes(index * WINDOW, (index + 1) * WINDOW);
+    this.#windows.delete(index);
+    this.#windows.set(index, known);
+    if (this.#windows.size > MOST_WINDOWS) this.#windows.delete(this.#windows.keys().next().value);
+    return known;
+  }
+
+  #bytes(from, to) {
+    return new Uint8Array(this.#reader.readAsArrayBuffer(this.#blob.slice(from, to)));
+  }
+}
+
+/** The readers of a model's files, and its name. */
+export async function gather(source, options) {
+  if (source?.base) return fetchPlain(source, options);
+  if (source?.kept) return readKept(source.kept);
+  if (source?.files) return { name: nameOf(source.files), readers: source.files.map(reader) };
+  return fetchKept(String(source), options);
+}
+
+const reader = (file) => new BlobReader(file.name, file);
+
+/** A single file's own name, or the folder's that several lie in. */
+function nameOf(files) {
+  if (files.length === 0) throw fault('input', 'no file was given');
+  const folder = files[0].webkitRelativePath?.split('/')[0];
+  return files.length === 1 ? files[0].name : folder || 'a folder';
+}
+
+/** Small files that belong to the page. */
+async function fetchPlain({ base, names }, { progress, isStopped }) {
+  let done = 0;
+  const readers = await Promise.all(
+    names.map(async (name) => {
+      const response = await ask(new URL(name, base), {});
+      const blob = await response.blob();
+      if (isStopped()) throw fault('stopped', 'stopped');
+      progress((done += blob.size), 0);
+      return new BlobReader(name, blob);
+    }),
+  );
+  return { name: base, readers };
+}
+
+/** What can be asked of a server, with its refusals as sentences. */
+async function ask(url, { headers, optional }) {
+  let response;
+  try {
+    response = await fetch(url, { headers });
+  } catch {
+    throw fault('file', `${url} cannot be reached: is the address right, and does its server allow other pages to read it?`);
+  }
+  if (response.ok || (optional && [401, 403, 404].includes(response.status))) return response;
+  throw fault('file', `${url}: the server answers ${response.status} ${response.statusText}`);
+}
+
+/** Fetches all that belongs to an address into the kept files, and reads it from there. */
+async function fetchKept(address, options) {
+  const url = new URL(address, self.location.href);
+  const single = /\.(gguf|zip)$/i.test(url.pathname);
+  const name = decodeURIComponent(url.pathname.replace(/\/(resolve\/[^/]+\/?)?$/, '').split('/').pop()) || url.host;
+  let folder = await folderOf(name, true);
+  const about = (await readAbout(folder)) ?? {};
+  if (about.complete && about.address === url.href) return readKept(name);
+  if (about.address !== url.href) {
+    // Another model's beginning is of no use to this one.
+    await forget(safe(name));
+    folder = await folderOf(name, true);
+  }
+  await writeAbout(folder, { address: url.href, complete: false });
+  const base = single ? url : new URL(url.href.endsWith('/') ? url : `${url}/`);
+  const names = single ? [url.pathname.split('/').pop()] : await listed(base, folder, options);
+  const from = (file) => (single ? url : new URL(file, base));
+  for (const file of names) await fetchInto(folder, file, from(file), options);
+  await writeAbout(folder, { address: url.href, complete: true });
+  return readKept(name);
+}
+
+/** The names of a folder's files: those without which there is no model, and others that are there. */
+async function listed(base, folder, options) {
+  const names = ['config.json'];
+  for (const name of OPTIONAL) {
+    if (await fetchInto(folder, name, new URL(name, base), { ...options, optional: true })) names.push(name);
+  }
+  if (!(await fetchInto(folder, INDEX, new URL(INDEX, base), { ...options, optional: true }))) {
+    return [...names, TENSORS];
+  }
+  const index = JSON.parse(await (await (await folder.getFileHandle(INDEX)).getFile()).text());
+  return [...names, INDEX, ...new Set(Object.values(index.weight_map ?? {}))];
+}
+
+/** Fetches one file, from where an earlier try ended; false where an optional one is not there. */
+async function fetchInto(folder, name, url, { progress, isStopped, optional }) {
+  const handle = await folder.getFileHandle(name, { create: true });
+  const file = await writable(handle, name);
+  try {
+    let at = file.getSize();
+    const response = await ask(url, { optional, headers: at > 0 ? { Range: `bytes=${at}-` } : {} }).catch((error) => {
+      // A server that has no bytes after these says 416: all of it is here already.
+      if (at > 0 && /416/.test(error.message)) return null;
+      throw error;
+    });
+    if (!response) return true;
+    if (!response.ok) {
+      file.close();
+      await folder.removeEntry(name);
+      return false;
+    }
+    if (response.status !== 206) at = 0;
+    const total = at + Number(response.headers.get('content-length') ?? 0);
+    const stream = response.body.getReader();
+    for (;;) {
+      const { done, value } = await stream.read();
+      if (done) break;
+      write(file, value, at, name);
+      at += value.length;
+      progress(at, total);
+      if (isStopped()) {
+        await stream.cancel();
+        throw fault('stopped', 'stopped; it goes on from there next time');
+      }
+    }
+    file.truncate(at);
+    if (total > at && !response.headers.get('content-encoding')) {
+      throw fault('file', `${url} ended after ${at} of ${total} bytes; try again, and it goes on from there`);
+    }
+    return true;
+  } finally {
+    file.close();
+  }
+}
+
+function write(file, bytes, at, name) {
+  try {
+    if (file.write(bytes, { at }) === bytes.length) return;
+  } catch (error) {
+    if (error.name !== 'QuotaExceededError') throw error;
+  }
+  throw fault('memory', `${name} does not fit into what this browser keeps for pages; delete other models first`);
+}
+
+/** A file to write to, which one tab may do at a time. */
+async function writable(handle, name) {
+  try {
+    return await handle.createSyncAccessHandle();
+  } catch {
+    throw fault('file', `${name} is being written by another tab; wait for it, or close that tab`);
+  }
+}
+
+async function root() {
+  try {
+    return await (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
+  } catch {
+    throw fault('file', 'this browser keeps no files for this page (a private window?); drop the file itself instead');
+  }
+}
+
+const safe = (name) => name.replace(/[^\w.-]+/g, '_').slice(0, 100) || 'model';
+
+async function folderOf(name, create) {
+  return (await root()).getDirectoryHandle(safe(name), { create });
+}
+
+async function readAbout(folder) {
+  try {
+    return JSON.parse(await (await (await folder.getFileHandle(ABOUT)).getFile()).text());
+  } catch {
+    return null;
+  }
+}
+
+async function writeAbout(folder, about) {
+  const file = await writable(await folder.getFileHandle(ABOUT, { create: true }), ABOUT);
+  try {
+    file.truncate(0);
+    file.write(new TextEncoder().encode(JSON.stringify(about)), { at: 0 });
+  } finally {
+    file.close();
+  }
+}
+
+async function readKept(name) {
+  const folder = await folderOf(name, false).catch(() => {
+    throw fault('file', `${name} is not kept any more; load it again`);
+  });
+  const readers = [];
+  for await (const [file, handle] of folder.entries()) {
+    if (file !== ABOUT) readers.push(new BlobReader(file, await handle.getFile()));
+  }
+  return { name, readers };
+}
+
+/** What is kept: names, bytes, and whether they are whole. */
+export async function kept() {
+  const all = [];
+  let models;
+  try {
+    models = await root();
+  } catch {
+    return all;
+  }
+  for await (const [name, folder] of models.entries()) {
+    if (folder.kind !== 'directory') continue;
+    let bytes = 0;
+    for await (const [, handle] of folder.entries()) bytes += (await handle.getFile()).size;
+    const about = await readAbout(folder);
+    all.push({ name, bytes, address: about?.address ?? null, complete: about?.complete ?? false });
+  }
+  return all;
+}
+
+/** Copies files that were dropped to the kept ones. */
+export async function keep({ files }, { progress, isStopped }) {
+  const name = safe(nameOf(files));
+  const folder = await folderOf(name, true);
+  await writeAbout(folder, { address: null, complete: false });
+  const total = files.reduce((sum, file) => sum + file.size, 0);
+  let before = 0;
+  for (const one of files) {
+    const file = await writable(await folder.getFileHandle(one.name, { create: true }), one.name);
+    try {
+      file.truncate(0);
+      let at = 0;
+      const stream = one.stream().getReader();
+      for (;;) {
+        const { done, value } = await stream.read();
+        if (done) break;
+        write(file, value, at, one.name);
+        at += value.length;
+        progress(before + at, total);
+        if (isStopped()) throw fault('stopped', 'stopped');
+      }
+      before += at;
+    } finally {
+      file.close();
+    }
+  }
+  await writeAbout(folder, { address: null, complete: true });
+  return name;
+}
+
+/** Deletes a kept model. */
+export async function forget(name) {
+  await (await root()).removeEntry(name, { recursive: true });
+}

@@ -1,0 +1,36 @@
+//! Pellucid in a browser: what a worker's JavaScript calls.
+//!
+//! Everything here runs in a worker, where files can be read without waiting. `page/pellucid.js` is
+//! what other scripts see of it; `page/pellucid.d.ts` tells its types. Settings and results are plain
+//! objects, by way of JSON.
+#![cfg(target_arch = "wasm32")]
+
+mod archive;
+mod doctor;
+mod files;
+mod model;
+mod request;
+mod tokenizer;
+mod trainer;
+mod value;
+
+pub use doctor::{doctor, shelve};
+pub use model::Model;
+pub use tokenizer::{Tokenizer, learn_tokenizer};
+pub use trainer::Trainer;
+
+use wasm_bindgen::prelude::*;
+
+/// Runs once, when the module is there: panics and warnings go to the console.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+    // A second module in one worker would have to share the first one's logger.
+    let _ = console_log::init_with_level(log::Level::Warn);
+}
+
+/// Bytes of this module's memory, which grows and never shrinks.
+#[wasm_bindgen(js_name = memoryBytes)]
+pub fn memory_bytes() -> f64 {
+    core::arch::wasm32::memory_size::<0>() as f64 * 65_536.0
+}

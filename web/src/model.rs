@@ -1,0 +1,268 @@
+//! A model that continues and scores texts.
+
+use js_sys::{Function, Promise};
+use pellucid::generate::{Chance, Finish, Llm, Options, Request, TokenTop};
+use pellucid::gpu::Adapter;
+use pellucid::model::Fit;
+use pellucid::text::{Encode, Message, Role};
+use pellucid::weights::Checkpoint;
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::files::{Given, files};
+use crate::request::{Asked, Loading, Settings};
+use crate::tokenizer::{self, Tokenizer};
+use crate::value::{Result, fault, plain, read, told};
+
+/// A loaded model.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) llm: Llm,
+    name: String,
+}
+
+/// What there is to tell of a model.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Info<'a> {
+    name: &'a str,
+    architecture: &'a str,
+    layers: usize,
+    heads: usize,
+    kv_heads: usize,
+    width: usize,
+    vocab: usize,
+    context: usize,
+    own_context: usize,
+    adapter: Option<&'a Adapter>,
+    memory: Option<Memory>,
+    plan: Option<String>,
+    tokenizer: bool,
+    chat: bool,
+    eos: &'a [u32],
+}
+
+/// Bytes on the device.
+#[derive(Serialize)]
+struct Memory {
+    weights: u64,
+    cache: u64,
+    activations: u64,
+}
+
+impl From<Fit> for Memory {
+    fn from(Fit { weights, cache, activations }: Fit) -> Self {
+        Self { weights, cache, activations }
+    }
+}
+
+/// A token with its probability and its text.
+#[derive(Serialize)]
+struct Likely {
+    id: u32,
+    text: String,
+    logprob: f32,
+}
+
+/// A drawn token.
+#[derive(Serialize)]
+struct Drawn {
+    id: u32,
+    /// What may be shown now: whole characters.
+    text: String,
+    logprob: Option<f32>,
+    top: Option<Vec<Likely>>,
+}
+
+/// How a generation ended.
+#[derive(Serialize)]
+struct Ended {
+    tokens: Vec<u32>,
+    text: Option<String>,
+    finish: Finish,
+    reused: usize,
+}
+
+/// A turn of a conversation.
+#[derive(Deserialize)]
+struct Turn {
+    role: String,
+    content: String,
+}
+
+#[wasm_bindgen]
+impl Model {
+    /// Loads a model from its files; `progress` hears bytes done and bytes in all.
+    pub async fn load(
+        name: String,
+        given: Vec<Given>,
+        options: JsValue,
+        progress: Function,
+    ) -> Result<Self> {
+        let options = read::<Loading>("the options of a model", &options)?.options()?;
+        let checkpoint = Checkpoint::open_files(files(&name, given)?).map_err(told)?;
+        let mut heard = |done: u64, all: u64| {
+            let _ = progress.call2(&JsValue::NULL, &(done as f64).into(), &(all as f64).into());
+        };
+        let llm = Llm::from_checkpoint(checkpoint, &options, &mut heard).await.map_err(told)?;
+        Ok(Self { llm, name })
+    }
+
+    /// Of a model that is open already.
+    pub(crate) async fn of(name: String, checkpoint: Checkpoint) -> Result<Self> {
+        let options = Options::default();
+        let llm = Llm::from_checkpoint(checkpoint, &options, &mut |_, _| {}).await.map_err(told)?;
+        Ok(Self { llm, name })
+    }
+
+    /// Its sizes, where it runs, and what it takes there.
+    pub fn info(&self) -> Result<JsValue> {
+        let (llm, config) = (&self.llm, self.llm.config());
+        plain(&Info {
+            name: &self.name,
+            architecture: &config.architecture,
+            layers: config.layers,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            width: config.width,
+            vocab: config.vocab,
+            context: llm.context(),
+            own_context: config.context,
+            adapter: llm.adapter(),
+            memory: llm.fit().map(Memory::from),
+            plan: llm.session().map(|session| session.choices().key()),
+            tokenizer: llm.tokenizer().is_some(),
+            chat: llm.chat_template().is_some(),
+            eos: &config.eos,
+        })
+    }
+
+    /// Its tokenizer; undefined where it has none.
+    pub fn tokenizer(&self) -> Option<Tokenizer> {
+        self.llm.tokenizer().cloned().map(Tokenizer)
+    }
+
+    /// The tokens of a text, as a prompt begins.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        self.llm.encode(text, Encode::default()).map_err(told)
+    }
+
+    /// The tokens of a conversation, by the model's own template.
+    #[wasm_bindgen(js_name = encodeChat)]
+    pub fn encode_chat(&self, turns: JsValue) -> Result<Vec<u32>> {
+        let turns: Vec<Turn> = read("the messages", &turns)?;
+        let message = |turn: Turn| {
+            let role = match turn.role.as_str() {
+                "system" => Role::System,
+                "user" => Role::User,
+                "assistant" => Role::Assistant,
+                other => return Err(fault("input", &format!("there is no role {other}"))),
+            };
+            Ok(Message { role, content: turn.content })
+        };
+        let messages = turns.into_iter().map(message).collect::<Result<Vec<_>>>()?;
+        self.llm.encode_chat(&messages).map_err(told)
+    }
+
+    /// Continues a prompt; `heard` is called for each token, and ends the generation by giving false, or
+    /// a promise of it.
+    pub async fn generate(
+        &mut self,
+        prompt: Vec<u32>,
+        request: JsValue,
+        heard: Function,
+    ) -> Result<JsValue> {
+        let request: Request = read::<Asked>("the options of generate", &request)?.into();
+        let tokenizer = self.llm.tokenizer().cloned();
+        let spelt = |id| tokenizer.as_ref().map(|tokenizer| tokenizer::text(tokenizer, id));
+        let likely = |(id, logprob)| Likely { id, text: spelt(id).unwrap_or_default(), logprob };
+        let mut stream = self.llm.stream(&prompt, &request).map_err(told)?;
+        while let Some(piece) = stream.next().await.map_err(told)? {
+            let logprob = piece.top.as_ref().map(|top| top.logprob);
+            let top = piece.top.map(|TokenTop { top, .. }| top.into_iter().map(likely).collect());
+            let drawn = Drawn { id: piece.token, text: piece.text, logprob, top };
+            let mut on = heard.call1(&JsValue::NULL, &plain(&drawn)?)?;
+            if let Some(promise) = on.dyn_ref::<Promise>() {
+                on = JsFuture::from(promise.clone()).await?;
+            }
+            if on == JsValue::FALSE {
+                break;
+            }
+        }
+        let generation = stream.finish().await.map_err(told)?;
+        plain(&Ended {
+            tokens: generation.tokens,
+            text: generation.text,
+            finish: generation.finish,
+            reused: generation.reused,
+        })
+    }
+
+    /// ln p of each token after the first, and of the `top` most probable ones after each.
+    pub async fn score(&mut self, tokens: Vec<u32>, top: Option<usize>) -> Result<JsValue> {
+        plain(&self.llm.score(&tokens, top).await.map_err(told)?)
+    }
+
+    /// The `most` most probable next tokens, by the model alone and as they are drawn; and how much
+    /// the rest have together.
+    pub async fn distribution(
+        &mut self,
+        tokens: Vec<u32>,
+        sampling: JsValue,
+        most: usize,
+    ) -> Result<JsValue> {
+        let sampling = read::<Settings>("the settings of sampling", &sampling)?.into();
+        let all = self.llm.distribution(&tokens, &sampling).await.map_err(told)?;
+        let (shown, rest) = all.split_at(most.min(all.len()));
+        let chance = |chance: &Chance| Shown {
+            id: chance.token,
+            text: self.spelt(chance.token),
+            probability: chance.probability,
+            drawn: chance.drawn,
+        };
+        plain(&Distribution {
+            tokens: shown.iter().map(chance).collect(),
+            rest: rest.iter().map(|chance| chance.probability).sum(),
+            rest_drawn: rest.iter().map(|chance| chance.drawn).sum(),
+            survivors: all.iter().filter(|chance| chance.drawn > 0.0).count(),
+        })
+    }
+
+    fn spelt(&self, id: u32) -> String {
+        self.llm.tokenizer().map(|own| tokenizer::text(own, id)).unwrap_or_default()
+    }
+
+    /// Gives the device up, as a driver's reset would, for those who test what then happens.
+    #[wasm_bindgen(js_name = loseDevice)]
+    pub fn lose_device(&self) {
+        if let Some(session) = self.llm.session() {
+            session.engine().gpu().destroy();
+        }
+    }
+
+    /// Opens a device anew after a loss.
+    pub async fn revive(&mut self) -> Result<()> {
+        self.llm.revive().await.map_err(told)
+    }
+}
+
+/// A token and how probable it is.
+#[derive(Serialize)]
+struct Shown {
+    id: u32,
+    text: String,
+    probability: f64,
+    drawn: f64,
+}
+
+/// The head of a distribution.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Distribution {
+    tokens: Vec<Shown>,
+    rest: f64,
+    rest_drawn: f64,
+    survivors: usize,
+}

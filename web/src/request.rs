@@ -1,0 +1,142 @@
+//! What scripts ask of a model, by their names for it.
+
+use pellucid::generate::{Backend, Options, Request};
+use pellucid::gpu::AdapterChoice;
+use pellucid::names::{Format, Sampling};
+use pellucid::ops::CacheFormat;
+use serde::Deserialize;
+
+use crate::value::{Result, fault};
+
+/// How a model is loaded.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Loading {
+    /// Positions; without, the smaller of the model's own and 4,096.
+    context: Option<usize>,
+    /// `gpu`, `cpu`, or without: a GPU if there is one.
+    backend: Option<String>,
+    /// `f16` halves what keys and values take.
+    cache_type: Option<String>,
+    /// `q8_0` or `q4_0`.
+    quantize: Option<String>,
+    /// The most that may be bound at once, for those who test what then happens.
+    max_binding: Option<u64>,
+}
+
+impl Loading {
+    pub(crate) fn options(self) -> Result<Options> {
+        let unknown = |name: &str, value: &str, known: &str| {
+            Err(fault("input", &format!("{name} must be {known}, not {value}")))
+        };
+        let choice = AdapterChoice { max_binding: self.max_binding, ..AdapterChoice::default() };
+        let backend = match self.backend.as_deref() {
+            None | Some("auto") => Backend::Auto(choice),
+            Some("gpu") => Backend::Gpu(choice),
+            Some("cpu") => Backend::Cpu,
+            Some(other) => return unknown("the backend", other, "gpu, cpu or auto"),
+        };
+        let cache = match self.cache_type.as_deref() {
+            None | Some("f32") => CacheFormat::F32,
+            Some("f16") => CacheFormat::F16,
+            Some(other) => return unknown("the cache type", other, "f32 or f16"),
+        };
+        let quantize = match self.quantize.as_deref() {
+            None => None,
+            Some("q8_0") => Some(Format::Q8_0),
+            Some("q4_0") => Some(Format::Q4_0),
+            Some(other) => return unknown("quantize", other, "q8_0 or q4_0"),
+        };
+        Ok(Options { backend, cache, quantize, context: self.context, ..Options::default() })
+    }
+}
+
+/// What is to be generated.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Asked {
+    max_new_tokens: Option<usize>,
+    stop: Vec<String>,
+    ignore_eos: bool,
+    logprobs: Option<usize>,
+    reuse_prefix: bool,
+    sampling: Settings,
+}
+
+/// [`Sampling`], by the names of scripts.
+#[derive(Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Settings {
+    repetition_penalty: f32,
+    presence_penalty: f32,
+    frequency_penalty: f32,
+    temperature: f32,
+    top_k: u32,
+    top_p: f32,
+    min_p: f32,
+    seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let Sampling {
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            temperature,
+            top_k,
+            top_p,
+            min_p,
+            seed,
+        } = Sampling::default();
+        Self {
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            temperature,
+            top_k,
+            top_p,
+            min_p,
+            seed,
+        }
+    }
+}
+
+impl From<Settings> for Sampling {
+    fn from(settings: Settings) -> Self {
+        let Settings {
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            temperature,
+            top_k,
+            top_p,
+            min_p,
+            seed,
+        } = settings;
+        Self {
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            temperature,
+            top_k,
+            top_p,
+            min_p,
+            seed,
+        }
+    }
+}
+
+impl From<Asked> for Request {
+    fn from(asked: Asked) -> Self {
+        let default = Self::default();
+        Self {
+            max_new_tokens: asked.max_new_tokens.unwrap_or(default.max_new_tokens),
+            sampling: asked.sampling.into(),
+            stop: asked.stop,
+            ignore_eos: asked.ignore_eos,
+            logprobs: asked.logprobs,
+            reuse_prefix: asked.reuse_prefix,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Text to tokens and back.
+
+use pellucid::text::{self, Bos, Encode, Kind, Special, Training};
+use serde::Deserialize;
+use wasm_bindgen::prelude::*;
+
+use crate::value::{Result, plain, read, told};
+
+/// Turns text into token ids and back.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Tokenizer(pub(crate) text::Tokenizer);
+
+/// How a text is encoded.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct Encoding {
+    /// Whether a beginning-of-text token may come first.
+    bos: Option<bool>,
+    /// Whether names of special tokens mean these.
+    special: bool,
+}
+
+impl Encoding {
+    fn read(value: &JsValue) -> Result<Encode> {
+        let Self { bos, special } = read("the options of encode", value)?;
+        Ok(Encode {
+            bos: if bos == Some(false) { Bos::Never } else { Bos::Auto },
+            special: if special { Special::Recognise } else { Special::AsText },
+        })
+    }
+}
+
+/// What is learned of a text.
+#[derive(Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct Learning {
+    /// Tokens in all; characters without.
+    vocab_size: Option<usize>,
+    min_frequency: u64,
+    special: Vec<String>,
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self { vocab_size: None, min_frequency: 2, special: Vec::new() }
+    }
+}
+
+/// Learns a tokenizer from a text; gives the text of its tokenizer.json.
+#[wasm_bindgen(js_name = learnTokenizer)]
+pub fn learn_tokenizer(text: &str, options: JsValue) -> Result<String> {
+    let Learning { vocab_size, min_frequency, special } =
+        read("the options of a tokenizer", &options)?;
+    let kind = match vocab_size {
+        Some(vocab_size) => Kind::Merges { vocab_size, min_frequency },
+        None => Kind::Characters,
+    };
+    text::train_text(text, &Training { kind, special }).map_err(told)
+}
+
+#[wasm_bindgen]
+impl Tokenizer {
+    /// Reads the text of a tokenizer.json.
+    #[wasm_bindgen(constructor)]
+    pub fn new(json: &str) -> Result<Self> {
+        let path = std::path::Path::new("tokenizer.json");
+        text::Tokenizer::from_json_text(path, json).map(Self).map_err(told)
+    }
+
+    /// How many ids there are.
+    #[wasm_bindgen(getter, js_name = vocabSize)]
+    pub fn vocab_size(&self) -> usize {
+        self.0.vocab_size()
+    }
+
+    /// The tokens of a text.
+    pub fn encode(&self, text: &str, options: JsValue) -> Result<Vec<u32>> {
+        self.0.encode(text, Encoding::read(&options)?).map_err(told)
+    }
+
+    /// How the tokens of a text come about, piece by piece and merge by merge.
+    pub fn explain(&self, text: &str, options: JsValue) -> Result<JsValue> {
+        plain(&self.0.explain(text, Encoding::read(&options)?).map_err(told)?)
+    }
+
+    /// The text of tokens.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.0.decode(ids)
+    }
+
+    /// The text of each token by itself, for those that are shown one by one.
+    pub fn texts(&self, ids: &[u32]) -> Vec<String> {
+        ids.iter().map(|&id| text(&self.0, id)).collect()
+    }
+}
+
+/// The text of one token; bytes that are no whole character are named by their numbers.
+pub(crate) fn text(tokenizer: &text::Tokenizer, id: u32) -> String {
+    let bytes = tokenizer.token_bytes(id).unwrap_or_default();
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    text
+}

@@ -1,0 +1,79 @@
+//! The browser's module and page.
+//!
+//! rustup's wasm target builds it where it is there. Else Debian's own compiler does, which builds the
+//! standard library from source.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{packages, shell};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Debian's compiler for the web and what it needs.
+const DEBIAN: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
+
+/// The static folder.
+pub(crate) fn folder() -> PathBuf {
+    shell::root().join("target/page")
+}
+
+/// `cargo xtask web [--serve [PORT]]`.
+pub(crate) fn main(options: &[&str]) -> Result<(), String> {
+    match options {
+        [] => {
+            make()?;
+            eprintln!("xtask: the page is in {}; any file server can serve it", folder().display());
+            Ok(())
+        }
+        ["--serve"] => serve("8080"),
+        ["--serve", port] => serve(port),
+        _ => Err("web has no option but --serve [PORT]".to_owned()),
+    }
+}
+
+fn serve(port: &str) -> Result<(), String> {
+    make()?;
+    shell::run(tool(&["serve"]).arg(folder()).arg(port))
+}
+
+/// Makes the folder.
+pub(crate) fn make() -> Result<(), String> {
+    let module = compile()?;
+    shell::run(tool(&["make"]).arg(module).arg(folder()))
+}
+
+/// The program that makes the page, in the profile that is built anyway.
+pub(crate) fn tool(args: &[&str]) -> Command {
+    let mut command = shell::cargo(&["run", "--quiet", "--package", "pellucid-web-build", "--"]);
+    command.args(args);
+    command
+}
+
+/// Compiles the module and gives its path.
+fn compile() -> Result<PathBuf, String> {
+    // Two compilers would take turns at throwing away what the other has built.
+    let target = shell::root().join("target/web");
+    let mut command = if has_target() {
+        shell::cargo(&["build"])
+    } else {
+        packages::install(&DEBIAN).map_err(|error| {
+            format!("`rustup target add {TARGET}` is what the page needs; without rustup, {error}")
+        })?;
+        let mut cargo = shell::program("/usr/bin/cargo");
+        cargo.args(["build", "-Zbuild-std=std,panic_abort"]);
+        cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc");
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "/usr/bin/rust-lld");
+        cargo
+    };
+    command.args(["--package", "pellucid-web", "--profile", "web", "--target", TARGET]);
+    shell::run(command.env("CARGO_TARGET_DIR", &target))?;
+    Ok(target.join(TARGET).join("web/pellucid_web.wasm"))
+}
+
+/// Whether the compiler in use has the target's standard library.
+fn has_target() -> bool {
+    let mut ask = shell::program("rustc");
+    ask.args(["--print", "target-libdir", "--target", TARGET]);
+    shell::capture(&mut ask).is_ok_and(|path| Path::new(path.trim()).is_dir())
+}
