@@ -77,6 +77,11 @@ impl CpuDecoder {
         self.most_steps
     }
 
+    /// Tokens of the prompt, before its last one, that were not read.
+    pub(super) fn unread(&self) -> usize {
+        self.next.len().saturating_sub(1)
+    }
+
     pub(super) fn next(&mut self, model: &Model) -> Result<Step> {
         let raw = model.forward_last(&mut self.cache, &self.next, &mut ())?;
         let draw = Draw { sequence: self.sequence, step: self.step };

@@ -20,10 +20,19 @@ const MOST_IN_FLIGHT: usize = 8;
 /// The most work in flight, for the same reason.
 const TIME_IN_FLIGHT: Duration = Duration::from_millis(50);
 
+/// A chunk of a prompt that takes less is followed at once by another, for the device to go on with; where
+/// it takes more, waiting costs little, and a stop wastes one chunk only.
+const TIME_OF_QUICK_CHUNKS: Duration = Duration::from_millis(100);
+
 /// Several sequences being continued side by side.
 #[derive(Debug)]
 pub(super) struct Decoder {
     plan: Plan,
+    /// Rows of the prompts that are still to be read.
+    unread: VecDeque<Row>,
+    chunks: VecDeque<Readback>,
+    /// Whether the last chunk was.
+    quick: bool,
     rows: BufferId,
     ids: BufferId,
     counts: Option<BufferId>,
@@ -52,7 +61,7 @@ pub(super) struct Step {
 }
 
 impl Decoder {
-    /// Reads the prompts but for their last tokens and for the first `kept` of each, which the
+    /// Is to read the prompts but for their last tokens and for the first `kept` of each, which the
     /// caches hold already, and makes the plan of a step. The last `drawn` tokens of each are the
     /// work of an earlier decoder, which this one goes on with.
     ///
@@ -69,7 +78,7 @@ impl Decoder {
         sampling.check()?;
         let sequences = prompts.len();
         let vocab = session.model().config.vocab;
-        let (mut fill, mut next) = (Vec::new(), Vec::new());
+        let (mut unread, mut next) = (VecDeque::new(), Vec::new());
         for (sequence, prompt) in (0..).zip(prompts) {
             if prompt.len() > session.context() {
                 return Err(Error::Context { asked: prompt.len(), limit: session.context() });
@@ -78,10 +87,12 @@ impl Decoder {
             let row = |(position, &token)| Row { token, position, sequence, step: drawn as u32 };
             let mut rows: Vec<Row> = rows.map(row).collect();
             next.push(rows.pop().ok_or_else(|| Error::Input("the prompt is empty".to_owned()))?);
-            fill.extend(rows.into_iter().skip(kept));
+            unread.extend(rows.into_iter().skip(kept));
         }
-        session.fill(&fill)?;
+        session.check(unread.make_contiguous())?;
         session.check(&next)?;
+        // The larger plan first: what it lays out has room for that of a step.
+        session.prepare_fill(unread.len())?;
         let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
 
         let engine = session.engine_mut();
@@ -131,6 +142,9 @@ impl Decoder {
         let plan = engine.prepare(&recording)?;
         let decoder = Self {
             plan,
+            unread,
+            chunks: VecDeque::new(),
+            quick: false,
             rows,
             ids,
             counts,
@@ -155,6 +169,34 @@ impl Decoder {
         self.most_steps
     }
 
+    /// How many tokens of the prompts are still to be read.
+    pub(super) fn unread(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// Reads on where more of the prompts is unread than one chunk, and comes back when the device has
+    /// come so far; false where it is less, which [`Decoder::next`] reads with the first step.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub(super) async fn read(&mut self, session: &mut Session) -> Result<bool> {
+        let chunk = session.chunk();
+        if self.unread.len() <= chunk {
+            return Ok(false);
+        }
+        let start = Instant::now();
+        let in_flight = if self.quick { 2 } else { 1 };
+        while self.unread.len() > chunk && self.chunks.len() < in_flight {
+            let rows: Vec<Row> = self.unread.drain(..chunk).collect();
+            self.chunks.extend(session.fill_heard(&rows)?);
+        }
+        if let Some(first) = self.chunks.pop_front() {
+            session.engine_mut().finish(first).await?;
+        }
+        self.quick = start.elapsed() < TIME_OF_QUICK_CHUNKS;
+        Ok(true)
+    }
+
     /// The next step's draws; launches later ones meanwhile, at most `wanted` in all.
     ///
     /// # Errors
@@ -164,10 +206,13 @@ impl Decoder {
         session: &mut Session,
         wanted: usize,
     ) -> Result<Option<Step>> {
+        while self.read(session).await? {}
+        session.fill(&Vec::from(std::mem::take(&mut self.unread)))?;
         let wanted = wanted.min(self.most_steps);
         while self.launched < wanted && self.flights.len() < self.allowed() {
             self.launch(session)?;
         }
+        self.hear_chunks(session).await?;
         let Some(flight) = self.flights.pop_front() else { return Ok(None) };
         let bytes = session.engine_mut().finish(flight).await?;
         let now = Instant::now();
@@ -192,12 +237,21 @@ impl Decoder {
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub(super) async fn close(mut self, session: &mut Session) -> Result<()> {
+        self.hear_chunks(session).await?;
         while let Some(flight) = self.flights.pop_front() {
             session.engine_mut().finish(flight).await?;
         }
         let own = [Some(self.rows), Some(self.ids), self.counts, self.top];
         for buffer in own.into_iter().flatten() {
             session.engine_mut().free(buffer);
+        }
+        Ok(())
+    }
+
+    /// Waits for the chunks of the prompts that are in flight.
+    async fn hear_chunks(&mut self, session: &mut Session) -> Result<()> {
+        while let Some(chunk) = self.chunks.pop_front() {
+            session.engine_mut().finish(chunk).await?;
         }
         Ok(())
     }

@@ -125,6 +125,23 @@ impl AnyDecoder {
         }
     }
 
+    /// Reads on in a long prompt; false where there is nothing to wait for before the first token.
+    pub(super) async fn read(&mut self, runner: &mut Runner) -> Result<bool> {
+        match (self, runner) {
+            (Self::Gpu(decoder), Runner::Gpu(session)) => decoder.read(session).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Tokens of the prompt, before its last one, that were not read.
+    fn unread(&self) -> usize {
+        match self {
+            Self::Gpu(decoder) => decoder.unread(),
+            // The reference reads all of it with the first token.
+            Self::Cpu(decoder) => decoder.unread(),
+        }
+    }
+
     pub(super) async fn close(self, runner: &mut Runner) -> Result<()> {
         match (self, runner) {
             (Self::Gpu(decoder), Runner::Gpu(session)) => decoder.close(session).await,
@@ -265,6 +282,23 @@ impl<'a> Stream<'a> {
         Self { llm, decoder, tail, prompt, request, reused, revived: false }
     }
 
+    /// Reads on in a long prompt, a chunk at a time; gives how many of its tokens have been read, or
+    /// `None` where no more is to be waited for before the first token. [`Stream::next`] does so by
+    /// itself; this is for those who show how far it is, or may want to stop.
+    ///
+    /// # Errors
+    /// As [`Stream::next`].
+    pub async fn read_prompt(&mut self) -> Result<Option<usize>> {
+        let read = match self.decoder.read(self.llm.runner_mut()).await {
+            Err(Error::Lost(reason)) if !self.revived => {
+                self.revive(&reason).await?;
+                true
+            }
+            read => read?,
+        };
+        Ok(read.then(|| self.prompt.len().saturating_sub(1 + self.decoder.unread())))
+    }
+
     /// The next token, or `None` when the generation has ended.
     ///
     /// # Errors
@@ -277,8 +311,7 @@ impl<'a> Stream<'a> {
         let wanted = self.tail.limit();
         let step = match self.decoder.next(self.llm.runner_mut(), wanted).await {
             Err(Error::Lost(reason)) if !self.revived => {
-                log::warn!("the device was lost: {reason}; opening it again");
-                self.revive().await?;
+                self.revive(&reason).await?;
                 self.decoder.next(self.llm.runner_mut(), wanted).await?
             }
             step => step?,
@@ -297,7 +330,8 @@ impl<'a> Stream<'a> {
 
     /// Goes on after the loss of the device: on a new one, prompt and text so far are read again.
     /// The noise of a draw depends on its step, so that the text is the one it would have been.
-    async fn revive(&mut self) -> Result<()> {
+    async fn revive(&mut self, reason: &str) -> Result<()> {
+        log::warn!("the device was lost: {reason}; opening it again");
         self.revived = true;
         self.llm.revive().await?;
         let drawn = self.tail.tokens.len();
@@ -317,6 +351,7 @@ impl<'a> Stream<'a> {
     /// [`Error::Device`] if the device fails.
     pub async fn finish(self) -> Result<Generation> {
         let counters = self.decoder.counters(self.llm.runner());
+        let unread = self.decoder.unread();
         match self.decoder.close(self.llm.runner_mut()).await {
             // What there is was drawn before.
             Err(Error::Lost(_)) => {}
@@ -326,7 +361,7 @@ impl<'a> Stream<'a> {
         // The last drawn token was read by nobody, nor was a prompt's last one if none was drawn.
         let mut known = self.prompt;
         known.extend(&generation.tokens);
-        known.pop();
+        known.truncate(known.len().saturating_sub(1 + unread));
         self.llm.remember(known);
         Ok(generation)
     }

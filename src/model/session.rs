@@ -8,7 +8,7 @@ pub use observe::{Activation, Observed};
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Engine, Plan};
+use crate::gpu::{BufferId, Engine, Plan, Readback};
 use crate::ops::{Cache, Choices, LogProb, TopK};
 
 use super::plan::{chunk_rows, context, create_cache, layer_cache, pieces};
@@ -163,15 +163,40 @@ impl Session {
     /// context, [`Error::Device`] if the device fails.
     pub fn fill(&mut self, rows: &[Row]) -> Result<()> {
         self.check(rows)?;
-        for rows in rows.chunks(self.chunk) {
-            self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
-            let extent = extent(rows);
-            self.prepare(Task::Fill, rows.len())?;
-            let planned = &self.plans[&(Task::Fill, rows.len())];
-            self.engine.submit(&[(&planned.plan, extent)], &[])?;
-            self.filled += rows.len() as u64;
+        rows.chunks(self.chunk).try_for_each(|rows| self.fill_chunk(rows, &[]).map(|_| ()))
+    }
+
+    /// Reads a chunk of rows into the caches; what comes back is heard when the device has done so.
+    pub(crate) fn fill_heard(&mut self, rows: &[Row]) -> Result<Option<Readback>> {
+        self.check(rows)?;
+        let heard = (self.rows, 0, 4);
+        self.fill_chunk(rows, &[heard])
+    }
+
+    fn fill_chunk(
+        &mut self,
+        rows: &[Row],
+        reads: &[(BufferId, u64, u64)],
+    ) -> Result<Option<Readback>> {
+        self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
+        self.prepare(Task::Fill, rows.len())?;
+        let planned = &self.plans[&(Task::Fill, rows.len())];
+        let readback = self.engine.submit(&[(&planned.plan, extent(rows))], reads)?;
+        self.filled += rows.len() as u64;
+        Ok(readback)
+    }
+
+    /// Makes ready to read so many rows, or as many as are read at once.
+    pub(crate) fn prepare_fill(&mut self, rows: usize) -> Result<()> {
+        match rows.min(self.chunk) {
+            0 => Ok(()),
+            rows => self.prepare(Task::Fill, rows),
         }
-        Ok(())
+    }
+
+    /// Rows that are read at once.
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk
     }
 
     /// Reads rows into the caches; gives ln P(target | everything before and in the row) for each,

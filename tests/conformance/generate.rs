@@ -290,6 +290,13 @@ fn a_shared_beginning_is_not_read_again() {
             let again = generate(&mut kept, &other, &reuse);
             assert_eq!(again.reused, 0, "{name}");
             assert_eq!(again.tokens, generate(&mut fresh, &other, &whole).tokens, "{name}");
+            // Of one that was stopped before its first token, only what was read is known.
+            let unlike = [&[3, 4], &prompt[..]].concat();
+            let stopped = block_on(kept.stream(&unlike, &reuse).unwrap().finish()).unwrap();
+            assert_eq!(stopped.tokens, [0; 0]);
+            let after = generate(&mut kept, &unlike, &reuse);
+            assert_eq!(after.reused, 0, "{name}");
+            assert_eq!(after.tokens, generate(&mut fresh, &unlike, &whole).tokens, "{name}");
         }
     }
 }

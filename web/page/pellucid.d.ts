@@ -97,6 +97,8 @@ export interface Request {
   /** Do not read again what the prompt's beginning shares with the text before. */
   reusePrefix?: boolean;
   sampling?: Sampling;
+  /** Hears how many tokens of a long prompt, of how many, have been read. */
+  onPrompt?: (read: number, of: number) => void;
   signal?: AbortSignal;
 }
 

@@ -206,10 +206,11 @@ export class Model {
   }
 
   /** Continues a prompt, a text or token ids: iterate over the tokens; `result` is the whole. */
-  generate(prompt, { signal, ...request } = {}) {
+  generate(prompt, { signal, onPrompt, ...request } = {}) {
     const begin = (push, own) => {
-      const event = ({ token, prompt: ids }) => {
+      const event = ({ token, prompt: ids, progress }) => {
         if (ids) tokens.promptTokens = ids;
+        else if (progress) onPrompt?.(progress.read, progress.of);
         else push(token);
       };
       const args = { handle: this.handle, prompt, request };

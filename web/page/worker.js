@@ -12,6 +12,11 @@ const BUILT_IN = ['config.json', 'tokenizer.json', 'model.safetensors'];
 const objects = new Map();
 const queues = new Map();
 const stopped = new Set();
+/** Models that are writing, and those of them whose device is to be given up. */
+const writing = new Set();
+const losing = new Set();
+/** Calls that do not wait for others on their object. */
+const AT_ONCE = ['steps', 'loseDevice'];
 let lastHandle = 0;
 let adapter = null;
 let shelf = null;
@@ -100,24 +105,33 @@ const calls = {
     const ids = typeof prompt === 'string' ? model.encode(prompt) : Uint32Array.from(prompt);
     event({ prompt: [...ids] });
     let last = 0;
-    const heard = (token) => {
-      event({ token });
+    const heard = (told) => {
+      event('read' in told ? { progress: told } : { token: told });
       if (isStopped()) return false;
+      if (losing.delete(handle)) return 'lose';
       // Where no GPU is waited for, nothing else would let messages in.
       const now = performance.now();
       if (now - last < 15) return true;
       last = now;
       return breath().then(() => !isStopped());
     };
-    const begin = () => model.generate(ids, request, heard);
-    return reviving(model, begin);
+    writing.add(handle);
+    try {
+      return await reviving(model, () => model.generate(ids, request, heard));
+    } finally {
+      writing.delete(handle);
+    }
   },
   score: ({ handle, tokens, top }) => reviving(get(handle), () => get(handle).score(Uint32Array.from(tokens), top)),
   distribution: ({ handle, tokens, sampling, most }) =>
     reviving(get(handle), () => get(handle).distribution(Uint32Array.from(tokens), sampling, most)),
   encodePrompt: async ({ handle, text }) => [...get(handle).encode(text)],
   encodeChat: async ({ handle, messages }) => [...get(handle).encodeChat(messages)],
-  loseDevice: async ({ handle }) => get(handle).loseDevice(),
+  async loseDevice({ handle }) {
+    if (!writing.has(handle)) return queued(handle, () => get(handle).loseDevice());
+    losing.add(handle);
+    return undefined;
+  },
   readTokenizer: async ({ json }) => {
     const tokenizer = new wasm.Tokenizer(json);
     return { handle: add(tokenizer), vocabSize: tokenizer.vocabSize };
@@ -134,6 +148,7 @@ const calls = {
   async steps({ handle, steps, evaluateEvery, evaluateBatches }, event, isStopped) {
     const trainer = get(handle);
     let step = null;
+    // Between steps there is room for other calls.
     for (let done = 0; done < steps && !isStopped(); done += 1) {
       step = await queued(handle, () => trainer.step());
       const judged = evaluateEvery && step.step % evaluateEvery === 0;
@@ -182,9 +197,7 @@ addEventListener('message', async ({ data }) => {
   try {
     await ready;
     const work = () => calls[name](args ?? {}, event, isStopped);
-    // Between steps of training there is room for other calls.
-    const result = name === 'steps' ? await work() : await queued(args?.handle, work);
-    postMessage({ id, result });
+    postMessage({ id, result: await (AT_ONCE.includes(name) ? work() : queued(args?.handle, work)) });
   } catch (error) {
     const { message = String(error), kind = 'input', name: type } = error ?? {};
     const broken = type === 'RuntimeError' ? 'broken' : kind;

@@ -1,7 +1,7 @@
 //! A model that continues and scores texts.
 
 use js_sys::{Function, Promise};
-use pellucid::generate::{Chance, Finish, Llm, Options, Request, TokenTop};
+use pellucid::generate::{Chance, Finish, Generation, Llm, Options, Request, TokenTop};
 use pellucid::gpu::Adapter;
 use pellucid::model::Fit;
 use pellucid::text::{Encode, Message, Role};
@@ -74,6 +74,27 @@ struct Drawn {
     text: String,
     logprob: Option<f32>,
     top: Option<Vec<Likely>>,
+}
+
+/// How much of a prompt has been read.
+#[derive(Serialize)]
+struct Progress {
+    read: usize,
+    of: usize,
+}
+
+/// Calls a script's function, and waits for what it promises.
+async fn hear(heard: &Function, value: &impl Serialize) -> Result<JsValue> {
+    let on = heard.call1(&JsValue::NULL, &plain(value)?)?;
+    match on.dyn_ref::<Promise>() {
+        Some(promise) => JsFuture::from(promise.clone()).await,
+        None => Ok(on),
+    }
+}
+
+fn ended(generation: Generation) -> Result<JsValue> {
+    let Generation { tokens, text, finish, reused, .. } = generation;
+    plain(&Ended { tokens, text, finish, reused })
 }
 
 /// How a generation ended.
@@ -166,8 +187,9 @@ impl Model {
         self.llm.encode_chat(&messages).map_err(told)
     }
 
-    /// Continues a prompt; `heard` is called for each token, and ends the generation by giving false, or
-    /// a promise of it.
+    /// Continues a prompt. `heard` is called for each token, and before that for each part of a long
+    /// prompt. It gives, or promises, what is to happen then: false ends the generation, and `lose`
+    /// gives the device up, for those who test what then happens.
     pub async fn generate(
         &mut self,
         prompt: Vec<u32>,
@@ -179,25 +201,25 @@ impl Model {
         let spelt = |id| tokenizer.as_ref().map(|tokenizer| tokenizer::text(tokenizer, id));
         let likely = |(id, logprob)| Likely { id, text: spelt(id).unwrap_or_default(), logprob };
         let mut stream = self.llm.stream(&prompt, &request).map_err(told)?;
+        while let Some(read) = stream.read_prompt().await.map_err(told)? {
+            let progress = Progress { read, of: prompt.len() };
+            if hear(&heard, &progress).await? == JsValue::FALSE {
+                return ended(stream.finish().await.map_err(told)?);
+            }
+        }
         while let Some(piece) = stream.next().await.map_err(told)? {
             let logprob = piece.top.as_ref().map(|top| top.logprob);
             let top = piece.top.map(|TokenTop { top, .. }| top.into_iter().map(likely).collect());
             let drawn = Drawn { id: piece.token, text: piece.text, logprob, top };
-            let mut on = heard.call1(&JsValue::NULL, &plain(&drawn)?)?;
-            if let Some(promise) = on.dyn_ref::<Promise>() {
-                on = JsFuture::from(promise.clone()).await?;
-            }
+            let on = hear(&heard, &drawn).await?;
             if on == JsValue::FALSE {
                 break;
             }
+            if on == "lose" {
+                stream.lose_device();
+            }
         }
-        let generation = stream.finish().await.map_err(told)?;
-        plain(&Ended {
-            tokens: generation.tokens,
-            text: generation.text,
-            finish: generation.finish,
-            reused: generation.reused,
-        })
+        ended(stream.finish().await.map_err(told)?)
     }
 
     /// ln p of each token after the first, and of the `top` most probable ones after each.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::adapters::{self, Software};
 use crate::validation::Watch;
-use crate::{models, packages, shell};
+use crate::{browser, models, packages, shell};
 
 /// One named part of the run.
 struct Step {
@@ -22,7 +22,7 @@ struct Step {
 
 /// In the order of running. Tests and the program share the dev profile, so that the
 /// dependencies are built once.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step {
         name: "fmt",
         about: "the formatting",
@@ -94,6 +94,11 @@ const STEPS: [Step; 16] = [
     },
     Step { name: "gl", about: "one generation on OpenGL (llvmpipe)", run: gl },
     Step { name: "cli", about: "the program's own tests, on lavapipe", run: cli },
+    Step {
+        name: "browser",
+        about: "the page in Chromium, on its software WebGPU",
+        run: |tally| browser::test(&mut |line| tally.count_node(line)),
+    },
 ];
 
 /// What the tests said, over all steps.
@@ -187,6 +192,15 @@ impl Tally {
     ) -> Result<(), String> {
         let mut command: Command = shell::cargo(&["test"]);
         shell::tee(command.args(args).envs(environment), |line| self.count(line))
+    }
+
+    /// Adds a line of Node's test runner.
+    fn count_node(&mut self, line: &str) {
+        match browser::counted(line) {
+            Some((true, number)) => self.passed += number,
+            Some((false, number)) => self.failed += number,
+            None => {}
+        }
     }
 
     /// Adds a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; ...`.

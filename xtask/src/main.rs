@@ -3,6 +3,7 @@
 //! Without dependencies: a new user's first command builds this program.
 
 mod adapters;
+mod browser;
 mod ci;
 mod golden;
 mod models;

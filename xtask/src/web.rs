@@ -14,7 +14,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 
 /// The static folder.
-pub(crate) fn folder() -> PathBuf {
+fn folder() -> PathBuf {
     shell::root().join("target/page")
 }
 
@@ -37,14 +37,19 @@ fn serve(port: &str) -> Result<(), String> {
     shell::run(tool(&["serve"]).arg(folder()).arg(port))
 }
 
-/// Makes the folder.
-pub(crate) fn make() -> Result<(), String> {
+/// Makes the static folder.
+fn make() -> Result<(), String> {
+    make_into(&folder())
+}
+
+/// Makes the page in another folder.
+pub(crate) fn make_into(folder: &Path) -> Result<(), String> {
     let module = compile()?;
-    shell::run(tool(&["make"]).arg(module).arg(folder()))
+    shell::run(tool(&["make"]).arg(module).arg(folder))
 }
 
 /// The program that makes the page, in the profile that is built anyway.
-pub(crate) fn tool(args: &[&str]) -> Command {
+fn tool(args: &[&str]) -> Command {
     let mut command = shell::cargo(&["run", "--quiet", "--package", "pellucid-web-build", "--"]);
     command.args(args);
     command

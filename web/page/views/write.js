@@ -67,6 +67,7 @@ export function writeView(app) {
     let first = null;
     running = model.generate(ids, {
       maxNewTokens, sampling: sampling(), logprobs: Math.min(ALTERNATIVES, model.info.vocab), reusePrefix: true,
+      onPrompt: (read, of) => ($('pace').textContent = `Reading the text: ${number(read)} of ${number(of)} tokens`),
     });
     busy(true);
     try {
@@ -146,7 +147,8 @@ export function writeView(app) {
     $('alternatives').replaceChildren(
       el('p', {}, el('code', {}, visible(token.text)), ` was drawn with a probability of ${percent(Math.exp(token.logprob))}: ${rank}. Choose another to go on from there.`),
       el('table.bars', {}, el('caption', { hidden: true }, 'The likeliest tokens here'), el('tbody', {}, rows)));
-    if (andGo) $('alternatives').querySelector('button:not(:disabled)')?.focus({ preventScroll: true });
+    // On a phone they are below the text.
+    if (andGo) $('alternatives').querySelector('button:not(:disabled)')?.focus();
   }
 
   /** Takes another token in place of one, and goes on from there. */
@@ -195,7 +197,10 @@ export function writeView(app) {
   }
 
   $('go').addEventListener('click', write);
-  $('stop').addEventListener('click', () => running?.stop());
+  $('stop').addEventListener('click', () => {
+    running?.stop();
+    $('pace').textContent = 'Stopping …';
+  });
   $('clear').addEventListener('click', () => {
     if (running) stale = true;
     clear();

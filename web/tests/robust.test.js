@@ -1,0 +1,183 @@
+// What goes wrong is told, and there is a way on.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { launch, native, open, serve } from './browser.js';
+
+let server, browser, page;
+
+before(async () => {
+  server = await serve();
+  browser = await launch();
+  page = await open(browser, server.address);
+});
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+const greedy = (page, count, lose) => page.evaluate(async ({ prompt, count, lose }) => {
+  const run = pellucid.model.generate(prompt, { maxNewTokens: count, ignoreEos: true });
+  const tokens = [];
+  for await (const { id } of run) {
+    tokens.push(id);
+    if (tokens.length === lose) pellucid.model.loseDevice();
+  }
+  return tokens;
+}, { prompt: native.builtIn.prompt, count, lose });
+
+test('a device that is lost before a text costs nothing', async () => {
+  await page.evaluate(() => pellucid.model.loseDevice());
+  assert.deepEqual(await greedy(page, 8), native.builtIn.tokens.slice(0, 8));
+});
+
+test('a damaged file is named, and the model in use stays', async () => {
+  const whole = readFileSync(process.env.PELLUCID_SMOLLM2).subarray(0, 3_000_000);
+  await page.click('#model-chip');
+  await page.setInputFiles('#file-input', [{ name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: whole }]);
+  await page.waitForFunction(() => document.getElementById('load-error').textContent !== '');
+  assert.match(await page.textContent('#load-error'), /broken\.gguf/);
+  await page.setInputFiles('#file-input', [{ name: 'notes.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('no model at all') }]);
+  await page.waitForFunction(() => document.getElementById('load-error').textContent.includes('notes.gguf'));
+  await page.keyboard.press('Escape');
+  assert.deepEqual(await greedy(page, 4), native.builtIn.tokens.slice(0, 4));
+});
+
+test('an address that leads nowhere is told', async () => {
+  const told = await page.evaluate(async (address) => {
+    const { Model } = await import('./pellucid.js');
+    const kinds = [];
+    for (const wrong of [`${address}nothing.gguf`, `${address}nothing/`, 'http://127.0.0.1:9/x.gguf']) {
+      await Model.load(wrong).catch(({ kind, message }) => kinds.push([kind, message]));
+    }
+    for (const { name } of await Model.kept()) await Model.forget(name);
+    return kinds;
+  }, server.address);
+  assert.deepEqual(told.map(([kind]) => kind), ['file', 'file', 'file']);
+  assert.match(told[0][1], /nothing\.gguf.*404/);
+});
+
+test('a fetch that is stopped goes on from there', async () => {
+  const found = await page.evaluate(async (address) => {
+    const { Model } = await import('./pellucid.js');
+    const stopping = new AbortController();
+    let stopped;
+    await Model.load(address, ({ done }) => done > 2e7 && stopping.abort(), { signal: stopping.signal })
+      .catch(({ kind }) => (stopped = kind));
+    const [half] = await Model.kept();
+    const from = [];
+    const model = await Model.load(address, ({ phase, done }) => phase === 'fetch' && from.push(done));
+    const written = await model.generate([1, 2, 3], { maxNewTokens: 2 }).result;
+    await model.free();
+    await Model.forget(half.name);
+    return { stopped, half, from: from[0], tokens: written.tokens.length };
+  }, `${server.address}smollm2.gguf`);
+  assert.equal(found.stopped, 'stopped');
+  assert.ok(!found.half.complete && found.half.bytes > 2e7 && found.half.bytes < 9e7);
+  assert.ok(found.from > found.half.bytes - 1000, `it began at ${found.from} again`);
+  assert.equal(found.tokens, 2);
+});
+
+test('stopping is immediate', async () => {
+  const found = await page.evaluate(async () => {
+    const run = pellucid.model.generate('ROMEO:', { maxNewTokens: 500, ignoreEos: true });
+    let count = 0, at = 0;
+    for await (const _ of run) {
+      count += 1;
+      if (count === 5) [at] = [performance.now(), run.stop()];
+    }
+    const { finish, tokens } = await run.result;
+    return { finish, count: tokens.length, waited: performance.now() - at };
+  });
+  assert.equal(found.finish, 'interrupted');
+  assert.ok(found.count < 25 && found.waited < 500, JSON.stringify(found));
+});
+
+test('wrong settings are refused by name', async () => {
+  const told = await page.evaluate(async () => {
+    const { Model, Trainer, Tokenizer } = await import('./pellucid.js');
+    const failures = [
+      () => pellucid.model.generate('a', { sampling: { temperature: -1 } }).result,
+      () => pellucid.model.generate('a', { sampling: { temprature: 1 } }).result,
+      () => Model.load('built-in', undefined, { context: 1_000_000 }),
+      async () => Trainer.create('too short', await Tokenizer.learn('too short'), {}),
+      async () => Trainer.create('', '{}', {}),
+    ];
+    return Promise.all(failures.map((fail) => fail().then(() => 'no failure', ({ message }) => message)));
+  });
+  for (const [at, words] of [/temperature/, /temprature/, /context/, /context|text/, /tokenizer|text/].entries()) {
+    assert.match(told[at], words);
+  }
+});
+
+test('a small binding limit is no obstacle', async () => {
+  const tokens = await page.evaluate(async (prompt) => {
+    const { Model } = await import('./pellucid.js');
+    const model = await Model.load('built-in', undefined, { maxBinding: 131_072 });
+    const { tokens } = await model.generate(prompt, { maxNewTokens: 8, ignoreEos: true }).result;
+    await model.free();
+    return tokens;
+  }, native.builtIn.prompt);
+  assert.deepEqual(tokens, native.builtIn.tokens.slice(0, 8));
+});
+
+test('two tabs at once', async () => {
+  const context = await browser.newContext();
+  const [first, second] = [await open(context, server.address), await open(context, server.address)];
+  const [one, two] = await Promise.all([greedy(first, 16), greedy(second, 16)]);
+  assert.deepEqual([one, two], [native.builtIn.tokens.slice(0, 16), native.builtIn.tokens.slice(0, 16)]);
+  await context.close();
+});
+
+test('a device that is lost within a text costs no token', async () => {
+  const warned = [];
+  page.on('console', (message) => warned.push(message.text()));
+  assert.deepEqual(await greedy(page, 48, 6), native.builtIn.tokens.slice(0, 48));
+  assert.ok(warned.some((text) => text.includes('the device was lost')), `${warned}`);
+});
+
+test('a long prompt can be stopped, and what was read of it is not read again', async () => {
+  const found = await page.evaluate(async (address) => {
+    const { Model } = await import('./pellucid.js');
+    const model = await Model.load(address, undefined, { context: 2048 });
+    const prompt = Array.from({ length: 1500 }, (_, at) => 100 + (at % 700));
+    const stopping = new AbortController();
+    const heard = [];
+    let at = 0;
+    const run = model.generate(prompt, {
+      maxNewTokens: 2, reusePrefix: true, signal: stopping.signal,
+      onPrompt: (read) => heard.push(read) === 2 && ([at] = [performance.now(), stopping.abort()]),
+    });
+    const { finish } = await run.result;
+    const waited = performance.now() - at;
+    const short = prompt.slice(0, heard.at(-1) + 2);
+    const after = await model.generate(short, { maxNewTokens: 3, reusePrefix: true }).result;
+    const fresh = await model.generate(short, { maxNewTokens: 3 }).result;
+    await model.free();
+    for (const { name } of await Model.kept()) await Model.forget(name);
+    return { finish, heard, waited, after, fresh };
+  }, `${server.address}smollm2.gguf`);
+  assert.equal(found.finish, 'interrupted');
+  assert.ok(found.heard.length < 6 && found.heard[0] > 0, `${found.heard}`);
+  assert.ok(found.after.reused >= found.heard[0], `${found.after.reused} of ${found.heard}`);
+  assert.deepEqual(found.after.tokens, found.fresh.tokens);
+  console.log(`stopped after ${found.heard} tokens, in ${Math.round(found.waited)} ms`);
+});
+
+test('without WebGPU the reference runs, and says so', async () => {
+  const without = await launch({ webgpu: false });
+  try {
+    const own = await open(without, server.address);
+    assert.match(await own.textContent('#notices'), /reference/);
+    assert.match(await own.textContent('#device-name'), /CPU/);
+    assert.deepEqual(await greedy(own, 8), native.builtIn.tokens.slice(0, 8));
+    await own.click('#go');
+    await own.waitForSelector('.token');
+    await own.click('#stop');
+    await own.goto(`${server.address}page/#train`);
+    assert.ok(await own.isDisabled('#train-go'));
+  } finally {
+    await without.close();
+  }
+});

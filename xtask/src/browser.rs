@@ -1,0 +1,178 @@
+//! The page in Chromium, on its software WebGPU, against what the native program says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::adapters::Software;
+use crate::{models, packages, shell, web};
+
+/// The text that both learn from.
+const TEXT: &str = "docs/the-function.md";
+
+/// What both are asked to continue.
+const PROMPT: &str = "ROMEO:";
+const QUESTION: &str = "The capital of France is";
+
+/// Runs the tests, and shows each line that they print.
+pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
+    let folder = shell::root().join("target/browser");
+    let (site, tests) = (folder.join("site"), folder.join("tests"));
+    need_browser()?;
+    web::make_into(&site.join("page"))?;
+    models::fetch()?;
+    let model = models::folder().join(models::SMOL_LM2);
+    link(&model, &site.join("smollm2.gguf"))?;
+    let native = folder.join("native.json");
+    write(&native, &answers(&model, &folder)?)?;
+    copy(&shell::root().join("web/tests"), &tests)?;
+    let mut install = shell::program("npm");
+    install.args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]);
+    shell::quiet(install.current_dir(&tests))?;
+    let server = shell::root().join("target/debug/pellucid-web-build");
+    let environment = [
+        ("PELLUCID_NATIVE", native),
+        ("PELLUCID_SCREENS", folder.join("screens")),
+        ("PELLUCID_SERVER", server),
+        ("PELLUCID_SITE", site),
+        ("PELLUCID_SMOLLM2", model),
+    ];
+    for file in files(&tests)? {
+        let mut node = shell::program("node");
+        node.arg("--test-reporter=tap").arg(&file).envs(environment.clone());
+        shell::tee(&mut node, &mut *see)?;
+    }
+    Ok(())
+}
+
+/// Whether a line of a test runner counts those that passed or failed.
+pub(crate) fn counted(line: &str) -> Option<(bool, u64)> {
+    let (word, number) = line.trim().strip_prefix("# ")?.split_once(' ')?;
+    let passed = match word {
+        "pass" => true,
+        "fail" => false,
+        _ => return None,
+    };
+    Some((passed, number.parse().ok()?))
+}
+
+/// Node and Chromium, installed where they may be.
+fn need_browser() -> Result<(), String> {
+    packages::need("node", "nodejs")?;
+    packages::need("npm", "npm")?;
+    let other = std::env::var_os("PELLUCID_CHROMIUM").map(PathBuf::from);
+    if Path::new("/usr/bin/chromium").exists() || other.is_some_and(|path| path.exists()) {
+        return Ok(());
+    }
+    packages::install(&["chromium"]).map_err(|error| {
+        format!("{error}; PELLUCID_CHROMIUM may name a Chromium that is elsewhere")
+    })
+}
+
+/// What the native program says to all that the page is asked.
+fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
+    let environment = Software::Lavapipe.environment()?.unwrap_or_default();
+    let pellucid = |args: &[&str]| {
+        let mut command = shell::cargo(&["run", "--quiet", "--bin", "pellucid", "--"]);
+        command.args(args).envs(environment.clone());
+        command
+    };
+    let smollm2 = smollm2.to_string_lossy();
+    let generate = |more: &[&str]| {
+        let mut command = pellucid(&["generate", "--json"]);
+        shell::capture(command.args(more))
+    };
+    let score = |generated: &str, more: &[&str]| {
+        let [prompt, tokens] = ["prompt_tokens", "tokens"].map(|key| list(generated, key));
+        let (Some(prompt), Some(tokens)) = (prompt, tokens) else {
+            return Err(format!("no tokens in {generated}"));
+        };
+        let mut command = pellucid(&["score", "--json", "--tokens"]);
+        shell::capture(command.arg(format!("{prompt},{tokens}")).args(more))
+    };
+    let greedy = ["--temperature", "0", "--ignore-eos", "--max-new-tokens", "64"];
+    let written = generate(&[&greedy[..], &[PROMPT]].concat())?;
+    let scored = score(&written, &["--top", "5"])?;
+    let drawn = ["--max-new-tokens", "32", "--ignore-eos", "--temperature", "0.8"];
+    let drawn = generate(&[&drawn[..], &["--top-p", "0.9", "--seed", "7", PROMPT]].concat())?;
+    let real = ["--temperature", "0", "--max-new-tokens", "16", QUESTION];
+    let real = generate(&[&["--model", &smollm2], &real[..]].concat())?;
+    let real_scored = score(&real, &["--model", &smollm2])?;
+
+    let run = folder.join("run");
+    shell::remove_folder(&run)?;
+    let sizes = ["--layers", "2", "--heads", "2", "--width", "32", "--context", "32"];
+    let pace = ["--batch", "4", "--steps", "10", "--rate", "1e-3", "--beta2", "0.99"];
+    let mut train = pellucid(&["train", TEXT, "--no-check", "-o"]);
+    shell::quiet(train.arg(&run).args(sizes).args(pace))?;
+    let log = run.join("log.jsonl");
+    let log = fs::read_to_string(&log).map_err(|error| shell::at(&log, &error))?;
+    let lines = log.lines().collect::<Vec<_>>().join(",");
+    Ok(format!(
+        "{{\"prompt\":{PROMPT:?},\"written\":{written},\"scored\":{scored},\"drawn\":{drawn},\
+         \"question\":{QUESTION:?},\"real\":{real},\"realScored\":{real_scored},\
+         \"trained\":[{lines}]}}"
+    ))
+}
+
+/// The numbers of a list in a JSON object, without its brackets.
+fn list<'a>(json: &'a str, key: &str) -> Option<&'a str> {
+    let (_, after) = json.split_once(&format!("\"{key}\":["))?;
+    after.split(']').next()
+}
+
+/// The test files, by name.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = folder.read_dir().map_err(|error| shell::at(folder, &error))?;
+    let named = |path: &PathBuf| path.to_string_lossy().ends_with(".test.js");
+    let mut files: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(named).collect();
+    files.sort();
+    if files.is_empty() { Err(format!("{} holds no test", folder.display())) } else { Ok(files) }
+}
+
+/// The same file under another name, or a copy where the system has no such names.
+fn link(from: &Path, to: &Path) -> Result<(), String> {
+    if to.exists() {
+        fs::remove_file(to).map_err(|error| shell::at(to, &error))?;
+    }
+    fs::hard_link(from, to)
+        .or_else(|_| fs::copy(from, to).map(|_| ()))
+        .map_err(|error| shell::at(to, &error))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| shell::at(path, &error))
+}
+
+/// Copies the files of a folder.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    fs::create_dir_all(to).map_err(|error| shell::at(to, &error))?;
+    for entry in from.read_dir().map_err(|error| shell::at(from, &error))?.flatten() {
+        let path = entry.path();
+        if path.is_file() {
+            let place = to.join(entry.file_name());
+            fs::copy(&path, &place).map_err(|error| shell::at(&path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runners_are_counted() {
+        assert_eq!(counted("# pass 12"), Some((true, 12)));
+        assert_eq!(counted("# fail 0\n"), Some((false, 0)));
+        assert_eq!(counted("# Subtest: pass 3"), None);
+        assert_eq!(counted("ok 1 - pass"), None);
+    }
+
+    #[test]
+    fn lists_are_found() {
+        let json = r#"{"prompt_tokens":[1,2],"tokens":[3,4,5],"text":"x"}"#;
+        assert_eq!(list(json, "tokens"), Some("3,4,5"));
+        assert_eq!(list(json, "other"), None);
+    }
+}
