@@ -1,6 +1,7 @@
 // The page: one model at a time, and views upon it.
 
-import { Gpu, Model } from './pellucid.js';
+import { builtIn, gpu } from './begin.js';
+import { Model } from './pellucid.js';
 import { $, el } from './dom.js';
 import { deviceView } from './views/device.js';
 import { functionView } from './views/function.js';
@@ -19,6 +20,11 @@ class App {
   onModel(hearer) {
     this.#hearers.push(hearer);
     if (this.model) hearer(this.model);
+  }
+
+  /** The model there is, or the first that there will be. */
+  anyModel() {
+    return this.model ?? new Promise((taken) => this.onModel(taken));
   }
 
   /** Takes another model in place of the one there is. */
@@ -95,14 +101,14 @@ async function start() {
   addEventListener('hashchange', route);
   route();
   try {
-    app.gpu = await Gpu.request();
+    app.gpu = await gpu;
     dispatchEvent(new CustomEvent('gpu'));
     if (!app.gpu.adapter) {
       app.notice(navigator.gpu
         ? 'This browser offers no GPU to pages at the moment. The model runs by the reference instead, in plain Rust on the CPU: slower, but the same function. Training needs a GPU.'
         : 'This browser has no WebGPU. The model runs by the reference instead, in plain Rust on the CPU: slower, but the same function. Chrome and Edge 113, Safari 26 and Firefox 141 or later have it.');
     }
-    app.use(await Model.load('built-in'));
+    app.use(await builtIn);
   } catch (error) {
     if (error.kind === 'device' || error.kind === 'adapter' || error.kind === 'memory') {
       app.notice(`${error.message} The reference runs instead, in plain Rust on the CPU.`);

@@ -96,6 +96,7 @@ const calls = {
       progress: (done, total) => event({ phase: 'fetch', done, total }),
       isStopped,
     });
+    await ready;
     const name = builtIn ? 'built-in' : files.name;
     const progress = (done, total) => event({ phase: 'load', done, total });
     return modelResult(await wasm.Model.load(name, files.readers, options, progress));
@@ -195,7 +196,8 @@ addEventListener('message', async ({ data }) => {
   const event = (value) => postMessage({ id, event: value });
   const isStopped = () => stopped.has(id);
   try {
-    await ready;
+    // Files can be fetched meanwhile.
+    if (name !== 'load') await ready;
     const work = () => calls[name](args ?? {}, event, isStopped);
     postMessage({ id, result: await (AT_ONCE.includes(name) ? work() : queued(args?.handle, work)) });
   } catch (error) {

@@ -46,8 +46,9 @@ export function writeView(app) {
 
   /** Goes on from where the text is. */
   async function write() {
-    const model = app.model;
-    if (!model || running) return;
+    if (running) return;
+    if (!app.model) $('pace').textContent = 'In a moment: the kernels are being checked on this device';
+    const model = await app.anyModel();
     const text = $('prompt').value;
     if (text !== promptText) {
       if (drawn.length) clear();
@@ -223,10 +224,7 @@ export function writeView(app) {
   $('alternatives').addEventListener('keydown', (event) => {
     if (event.key === 'Escape') story.querySelectorAll('.token')[current]?.focus();
   });
-  app.onModel(() => {
-    clear();
-    $('go').disabled = false;
-  });
+  app.onModel(clear);
 }
 
 function makeSliders(settings, changed) {
