@@ -132,7 +132,7 @@ impl Trainer {
             }
             parameter.write(engine, held, &values)?;
         }
-        self.set_step(saved.state.step);
+        self.set_steps(saved.state.step);
         Ok(())
     }
 

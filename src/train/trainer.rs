@@ -278,8 +278,10 @@ impl Trainer {
         (all, engine)
     }
 
-    pub(super) fn set_step(&mut self, step: u64) {
-        self.step = step;
+    /// Counts on from so many steps, as the schedule and the data of a run that was cut short want it.
+    /// The moments stay what they are.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.step = steps;
     }
 
     /// Steps so far.

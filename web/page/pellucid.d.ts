@@ -269,8 +269,16 @@ export declare class Trainer {
   };
   run(
     steps: number,
-    options?: { signal?: AbortSignal; evaluateEvery?: number; evaluateBatches?: number },
+    options?: {
+      signal?: AbortSignal;
+      evaluateEvery?: number;
+      evaluateBatches?: number;
+      /** Hears from which step the run goes on after its device was lost: that of the last `model()`. */
+      onRevived?: (step: number) => void;
+    },
   ): Events<Step, Step | null>;
+  /** For tests of what then happens. */
+  loseDevice(): Promise<void>;
   evaluate(batches?: number): Promise<number | undefined>;
   /** A ZIP archive of a folder in Hugging Face's layout. */
   save(options?: { half?: boolean }): Promise<Blob>;

@@ -281,10 +281,22 @@ export class Trainer {
     return new Trainer(await link().call('train', { text, tokenizer, settings }));
   }
 
-  /** Learns so many steps: iterate over what each found. */
-  run(steps, { signal, evaluateEvery = 0, evaluateBatches = 8 } = {}) {
+  /**
+   * Learns so many steps: iterate over what each found. Where the device is lost, it goes on with the
+   * model that `model()` gave last; `onRevived` hears after how many steps that was.
+   */
+  run(steps, { signal, evaluateEvery = 0, evaluateBatches = 8, onRevived } = {}) {
     const args = { handle: this.handle, steps, evaluateEvery, evaluateBatches };
-    return new Events((event, own) => link().call('steps', args, { event, signal: own }), signal);
+    const begin = (push, own) => {
+      const event = (told) => ('revived' in told ? onRevived?.(told.revived) : push(told));
+      return link().call('steps', args, { event, signal: own });
+    };
+    return new Events(begin, signal);
+  }
+
+  /** Gives the device up, for those who test what then happens. */
+  loseDevice() {
+    return link().call('loseTrainer', { handle: this.handle });
   }
 
   /** The loss over the text that is kept to judge by. */

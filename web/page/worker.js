@@ -148,16 +148,27 @@ const calls = {
   },
   async steps({ handle, steps, evaluateEvery, evaluateBatches }, event, isStopped) {
     const trainer = get(handle);
+    const judged = (step) => evaluateEvery && step % evaluateEvery === 0;
     let step = null;
+    let revived = false;
     // Between steps there is room for other calls.
     for (let done = 0; done < steps && !isStopped(); done += 1) {
-      step = await queued(handle, () => trainer.step());
-      const judged = evaluateEvery && step.step % evaluateEvery === 0;
-      const judge = () => trainer.evaluate(evaluateBatches ?? 8);
-      event({ ...step, validLoss: judged ? await queued(handle, judge) : undefined });
+      try {
+        step = await queued(handle, () => trainer.step());
+        const judge = () => trainer.evaluate(evaluateBatches ?? 8);
+        event({ ...step, validLoss: judged(step.step) ? await queued(handle, judge) : undefined });
+      } catch (error) {
+        // A device that is lost twice in one run is not worth a third try.
+        if (error.kind !== 'lost' || revived) throw error;
+        revived = true;
+        const from = await queued(handle, () => trainer.revive());
+        done = Math.max(-1, done - 1 - ((step?.step ?? from) - from));
+        event({ revived: from });
+      }
     }
     return step;
   },
+  loseTrainer: async ({ handle }) => get(handle).loseDevice(),
   evaluate: ({ handle, batches }) => get(handle).evaluate(batches),
   save: ({ handle, half }) => get(handle).save(half),
   async trained({ handle, name }) {

@@ -35,6 +35,8 @@ pub struct Trainer {
     frame: Frame,
     data: Data,
     schedule: Schedule,
+    /// The model as it was when it was last read from the device, and after how many steps.
+    known: (Files, u64),
 }
 
 /// What a run is like. The defaults are those of the program's `--preset char`.
@@ -163,7 +165,7 @@ impl Trainer {
         let beside = [("tokenizer.json", tokenizer.as_str()), ("tokenizer_config.json", class)];
         let beside = beside.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
         let files = new_model_in_memory(&config, settings.seed, beside).map_err(told)?;
-        Self::begin(&Checkpoint::open_files(files).map_err(told)?, &text, &settings).await
+        Self::begin(files, &text, &settings).await
     }
 
     /// Makes a model of these files ready to learn on, from a text.
@@ -174,11 +176,11 @@ impl Trainer {
         settings: JsValue,
     ) -> Result<Self> {
         let settings: Settings = read("the settings of training", &settings)?;
-        let checkpoint = Checkpoint::open_files(files(&name, given)?).map_err(told)?;
-        Self::begin(&checkpoint, &text, &settings).await
+        Self::begin(files(&name, given)?, &text, &settings).await
     }
 
-    async fn begin(checkpoint: &Checkpoint, text: &str, settings: &Settings) -> Result<Self> {
+    async fn begin(files: Files, text: &str, settings: &Settings) -> Result<Self> {
+        let checkpoint = &Checkpoint::open_files(files.clone()).map_err(told)?;
         let missing = || fault("input", "the model has no tokenizer");
         let tokenizer = checkpoint.tokenizer().map_err(told)?.ok_or_else(missing)?;
         let encode = Encode { bos: Bos::Never, ..Encode::default() };
@@ -187,7 +189,7 @@ impl Trainer {
         data.check(settings.context, checkpoint.config().vocab).map_err(told)?;
         let frame = Frame::of(checkpoint).map_err(told)?;
         let trainer = trainer(checkpoint, settings.options()).await.map_err(told)?;
-        Ok(Self { trainer, frame, data, schedule: settings.schedule() })
+        Ok(Self { trainer, frame, data, schedule: settings.schedule(), known: (files, 0) })
     }
 
     /// What there is to tell of the run.
@@ -231,12 +233,30 @@ impl Trainer {
         Ok(Uint8Array::from(archive::pack(&files).map_err(told)?.as_slice()))
     }
 
-    /// The model as it is by now, on a device of its own, to generate with.
+    /// The model as it is by now, on a device of its own, to generate with. From here a run goes on
+    /// whose device is lost later.
     pub async fn model(&mut self, name: String) -> Result<Model> {
         let files = self.trainer.files(&self.frame, Format::F32).await.map_err(told)?;
         let file = |(name, bytes): (String, Vec<u8>)| (name, Arc::new(bytes) as Arc<dyn ReadAt>);
         let files = Files::given(&name, files.into_iter().map(file));
+        self.known = (files.clone(), self.trainer.steps());
         Model::of(name, Checkpoint::open_files(files).map_err(told)?).await
+    }
+
+    /// Opens a device anew after a loss, with the model as it was last read; gives after how many steps
+    /// that was. The moments of its gradients begin anew.
+    pub async fn revive(&mut self) -> Result<f64> {
+        let (files, steps) = &self.known;
+        let checkpoint = Checkpoint::open_files(files.clone()).map_err(told)?;
+        self.trainer = trainer(&checkpoint, *self.trainer.options()).await.map_err(told)?;
+        self.trainer.set_steps(*steps);
+        Ok(*steps as f64)
+    }
+
+    /// Gives the device up, as a driver's reset would, for those who test what then happens.
+    #[wasm_bindgen(js_name = loseDevice)]
+    pub fn lose_device(&self) {
+        self.trainer.engine().gpu().destroy();
     }
 }
 

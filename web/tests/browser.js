@@ -17,6 +17,7 @@ export const native = {
   builtIn: { prompt: printed.prompt, tokens: printed.written.tokens, score: printed.scored },
   drawn: printed.drawn,
   smollm2: { prompt: printed.question, tokens: printed.real.tokens, score: printed.realScored },
+  answer: printed.answer.text,
   losses: printed.trained.map(({ loss }) => loss).filter((loss) => loss !== undefined),
 };
 

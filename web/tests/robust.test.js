@@ -38,7 +38,11 @@ test('a damaged file is named, and the model in use stays', async () => {
   await page.setInputFiles('#file-input', [{ name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: whole }]);
   await page.waitForFunction(() => document.getElementById('load-error').textContent !== '');
   assert.match(await page.textContent('#load-error'), /broken\.gguf/);
-  await page.setInputFiles('#file-input', [{ name: 'notes.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('no model at all') }]);
+  await page.evaluate(() => {
+    const dropped = new DataTransfer();
+    dropped.items.add(new File(['no model at all'], 'notes.gguf'));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: dropped, bubbles: true, cancelable: true }));
+  });
   await page.waitForFunction(() => document.getElementById('load-error').textContent.includes('notes.gguf'));
   await page.keyboard.press('Escape');
   assert.deepEqual(await greedy(page, 4), native.builtIn.tokens.slice(0, 4));
@@ -135,6 +139,31 @@ test('a device that is lost within a text costs no token', async () => {
   page.on('console', (message) => warned.push(message.text()));
   assert.deepEqual(await greedy(page, 48, 6), native.builtIn.tokens.slice(0, 48));
   assert.ok(warned.some((text) => text.includes('the device was lost')), `${warned}`);
+});
+
+test('a run of training whose device is lost goes on from where its model was last read', async () => {
+  const found = await page.evaluate(async () => {
+    const { Tokenizer, Trainer } = await import('./pellucid.js');
+    const text = (await (await fetch('the-function.md')).text()).slice(0, 8000);
+    const settings = { layers: 1, heads: 2, width: 32, context: 32, batch: 4, steps: 40 };
+    const trainer = await Trainer.create(text, await Tokenizer.learn(text), settings);
+    for await (const _ of trainer.run(10));
+    await (await trainer.model()).free();
+    const steps = [];
+    let revived;
+    for await (const { step, loss } of trainer.run(30, { onRevived: (from) => (revived = from) })) {
+      steps.push([step, loss]);
+      if (step === 15 && revived === undefined) await trainer.loseDevice();
+    }
+    await trainer.free();
+    return { steps, revived };
+  });
+  assert.equal(found.revived, 10);
+  const numbers = found.steps.map(([step]) => step);
+  const again = numbers.lastIndexOf(11);
+  assert.ok(again > 4 && numbers.at(-1) === 40, `${numbers}`);
+  assert.deepEqual(numbers.slice(again), Array.from({ length: 30 }, (_, at) => 11 + at));
+  assert.ok(found.steps.at(-1)[1] < found.steps[0][1], 'it went on learning');
 });
 
 test('a long prompt can be stopped, and what was read of it is not read again', async () => {

@@ -86,6 +86,22 @@ test('SmolLM2 from an address: little memory, the native tokens, kept for the ne
   console.log(`SmolLM2 took ${(found.memory / 1e6).toFixed(1)} MB of memory`);
 });
 
+test('a model for conversations answers by its template', async () => {
+  const own = await open(browser, server.address, { faults });
+  await own.click('#model-chip');
+  await own.fill('#address', `${server.address}smollm2.gguf`);
+  await own.click('#address-form button');
+  await own.waitForFunction(() => document.getElementById('model-name').textContent === 'smollm2.gguf');
+  assert.ok(await own.isChecked('#message'));
+  await own.fill('#prompt', 'What is the capital of France?');
+  await own.locator('#set-temperature').fill('0');
+  await own.locator('#set-maxNewTokens').fill('7');
+  await own.click('#go');
+  await own.waitForFunction(() => document.querySelectorAll('.token').length === 7 && document.getElementById('stop').hidden);
+  assert.equal((await own.locator('.token').allTextContents()).join(''), native.answer);
+  await own.close();
+});
+
 test('every kernel is right in this browser', async () => {
   const report = await page.evaluate(async () => {
     const { Gpu } = await import('./pellucid.js');

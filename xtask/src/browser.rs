@@ -12,6 +12,7 @@ const TEXT: &str = "docs/the-function.md";
 /// What both are asked to continue.
 const PROMPT: &str = "ROMEO:";
 const QUESTION: &str = "The capital of France is";
+const MESSAGE: &str = "What is the capital of France?\n";
 
 /// Runs the tests, and shows each line that they print.
 pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
@@ -97,6 +98,9 @@ fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     let real = ["--temperature", "0", "--max-new-tokens", "16", QUESTION];
     let real = generate(&[&["--model", &smollm2], &real[..]].concat())?;
     let real_scored = score(&real, &["--model", &smollm2])?;
+    let chat =
+        ["chat", "--json", "--temperature", "0", "--max-new-tokens", "7", "--model", &smollm2];
+    let answer = shell::answer(&mut pellucid(&chat), MESSAGE)?;
 
     let run = folder.join("run");
     shell::remove_folder(&run)?;
@@ -110,7 +114,7 @@ fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     Ok(format!(
         "{{\"prompt\":{PROMPT:?},\"written\":{written},\"scored\":{scored},\"drawn\":{drawn},\
          \"question\":{QUESTION:?},\"real\":{real},\"realScored\":{real_scored},\
-         \"trained\":[{lines}]}}"
+         \"answer\":{answer},\"trained\":[{lines}]}}"
     ))
 }
 

@@ -6,10 +6,11 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::adapters::{self, Software};
+use crate::tally::Tally;
 use crate::validation::Watch;
 use crate::{browser, models, packages, shell};
 
@@ -101,13 +102,6 @@ const STEPS: [Step; 17] = [
     },
 ];
 
-/// What the tests said, over all steps.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-}
-
 /// Runs the steps that the options choose, and ends with `N passed, M failed`.
 pub(crate) fn main(options: &[&str]) -> ExitCode {
     let steps = match choose(options) {
@@ -181,41 +175,6 @@ fn run(steps: &[&Step], tally: &mut Tally) -> Result<(), String> {
         eprintln!("ci: {} passed in {seconds:.1} s", step.name);
     }
     Ok(())
-}
-
-impl Tally {
-    /// Runs `cargo test` and adds what it counted.
-    fn test<K: AsRef<OsStr>, V: AsRef<OsStr>>(
-        &mut self,
-        args: &[&str],
-        environment: impl IntoIterator<Item = (K, V)>,
-    ) -> Result<(), String> {
-        let mut command: Command = shell::cargo(&["test"]);
-        shell::tee(command.args(args).envs(environment), |line| self.count(line))
-    }
-
-    /// Adds a line of Node's test runner.
-    fn count_node(&mut self, line: &str) {
-        match browser::counted(line) {
-            Some((true, number)) => self.passed += number,
-            Some((false, number)) => self.failed += number,
-            None => {}
-        }
-    }
-
-    /// Adds a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; ...`.
-    fn count(&mut self, line: &str) {
-        let Some((_, result)) = line.split_once("test result:") else { return };
-        for part in result.split(['.', ';']) {
-            let mut words = part.split_whitespace();
-            let number = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-            match words.next() {
-                Some("passed") => self.passed += number,
-                Some("failed") => self.failed += number,
-                _ => {}
-            }
-        }
-    }
 }
 
 fn shaders() -> PathBuf {

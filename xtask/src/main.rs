@@ -9,6 +9,7 @@ mod golden;
 mod models;
 mod packages;
 mod shell;
+mod tally;
 mod validation;
 mod web;
 

@@ -42,6 +42,19 @@ pub(crate) fn capture(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Runs a command that reads a text, and returns its standard output.
+pub(crate) fn answer(command: &mut Command, text: &str) -> Result<String, String> {
+    let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = started.map_err(|error| not_started(command, &error))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // What a program does not want to read, its status tells of.
+        let _ = stdin.write_all(text.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| not_started(command, &error))?;
+    check(command, output.status)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Runs a command whose output matters only if it fails.
 pub(crate) fn quiet(command: &mut Command) -> Result<(), String> {
     let output =

@@ -93,7 +93,11 @@ export function trainView(app) {
       if (!trainer) await begin();
       const left = trainer.info.steps - (points.at(-1)?.step ?? 0);
       const every = Math.max(1, Math.round(trainer.info.steps / JUDGED));
-      running = trainer.run(left, { evaluateEvery: every });
+      const onRevived = (step) => {
+        points = points.filter((point) => point.step <= step);
+        state(`The GPU was lost; the run goes on from step ${number(step)}.`);
+      };
+      running = trainer.run(left, { evaluateEvery: every, onRevived });
       buttons();
       state('');
       let last = performance.now();

@@ -33,6 +33,11 @@ export function writeView(app) {
     return rest;
   };
 
+  /** Whether what was typed is a message to answer, not a text to go on with. */
+  const asMessage = (model) => model.info.chat && $('message').checked;
+
+  const encode = (model, text) => (asMessage(model) ? model.encodeChat([{ role: 'user', content: text }]) : model.encode(text));
+
   /** Begins anew: nothing is written yet. */
   function clear() {
     running?.stop();
@@ -54,12 +59,12 @@ export function writeView(app) {
       if (drawn.length) clear();
       promptText = text;
       try {
-        promptIds = await model.encode(text);
+        promptIds = await encode(model, text);
       } catch (error) {
         return app.fail(error);
       }
       if (promptIds.length === 0) return app.fail(new Error('Type something for the model to continue.'));
-      story.replaceChildren(el('span.prompt', {}, text));
+      story.replaceChildren(el('span.prompt', {}, asMessage(model) ? `${text}\n` : text));
     }
     const { maxNewTokens } = settings;
     const before = drawn.length;
@@ -172,7 +177,7 @@ export function writeView(app) {
     const mine = (asked += 1);
     try {
       const text = $('prompt').value;
-      const head = text === promptText && promptIds ? promptIds : await model.encode(text);
+      const head = text === promptText && promptIds ? promptIds : await encode(model, text);
       if (head.length === 0) return;
       const ids = [...head, ...drawn.map((token) => token.id)].slice(-model.info.context);
       const found = await model.distribution(ids, sampling(), SHOWN);
@@ -224,7 +229,12 @@ export function writeView(app) {
   $('alternatives').addEventListener('keydown', (event) => {
     if (event.key === 'Escape') story.querySelectorAll('.token')[current]?.focus();
   });
-  app.onModel(clear);
+  $('message').addEventListener('change', clear);
+  app.onModel((model) => {
+    $('as-message').hidden = !model.info.chat;
+    $('message').checked = model.info.chat;
+    clear();
+  });
 }
 
 function makeSliders(settings, changed) {

@@ -1,0 +1,48 @@
+//! What test runners say of how many tests passed.
+
+use std::ffi::OsStr;
+use std::process::Command;
+
+use crate::{browser, shell};
+
+/// What the tests said, over all steps.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+}
+
+impl Tally {
+    /// Runs `cargo test` and adds what it counted.
+    pub(crate) fn test<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        &mut self,
+        args: &[&str],
+        environment: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), String> {
+        let mut command: Command = shell::cargo(&["test"]);
+        shell::tee(command.args(args).envs(environment), |line| self.count(line))
+    }
+
+    /// Adds a line of Node's test runner.
+    pub(crate) fn count_node(&mut self, line: &str) {
+        match browser::counted(line) {
+            Some((true, number)) => self.passed += number,
+            Some((false, number)) => self.failed += number,
+            None => {}
+        }
+    }
+
+    /// Adds a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; ...`.
+    pub(crate) fn count(&mut self, line: &str) {
+        let Some((_, result)) = line.split_once("test result:") else { return };
+        for part in result.split(['.', ';']) {
+            let mut words = part.split_whitespace();
+            let number = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+            match words.next() {
+                Some("passed") => self.passed += number,
+                Some("failed") => self.failed += number,
+                _ => {}
+            }
+        }
+    }
+}
