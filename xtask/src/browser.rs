@@ -29,7 +29,7 @@ pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
     let mut install = shell::program("npm");
     install.args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]);
     shell::quiet(install.current_dir(&tests))?;
-    let server = shell::root().join("target/debug/pellucid-web-build");
+    let server = shell::capture(&mut web::tool(&["where"]))?.trim().into();
     let environment = [
         ("PELLUCID_NATIVE", native),
         ("PELLUCID_SCREENS", folder.join("screens")),

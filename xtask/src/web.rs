@@ -49,7 +49,7 @@ pub(crate) fn make_into(folder: &Path) -> Result<(), String> {
 }
 
 /// The program that makes the page, in the profile that is built anyway.
-fn tool(args: &[&str]) -> Command {
+pub(crate) fn tool(args: &[&str]) -> Command {
     let mut command = shell::cargo(&["run", "--quiet", "--package", "pellucid-web-build", "--"]);
     command.args(args);
     command

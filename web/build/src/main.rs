@@ -20,7 +20,8 @@ const MOST_GZIPPED: usize = 3 << 20;
 /// Files of the built-in model, which come beside the module.
 const MODEL: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
-const USAGE: &str = "usage: pellucid-web-build make MODULE FOLDER, or serve FOLDER PORT [UNDER]";
+const USAGE: &str =
+    "usage: pellucid-web-build make MODULE FOLDER, or serve FOLDER PORT [UNDER], or where";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +30,10 @@ fn main() -> ExitCode {
         ["make", module, folder] => make(Path::new(module), Path::new(folder)),
         ["serve", folder, port] => serve::serve(Path::new(folder), port, ""),
         ["serve", folder, port, under] => serve::serve(Path::new(folder), port, under),
+        // For those who must end it themselves, and so start it without cargo.
+        ["where"] => std::env::current_exe()
+            .map(|path| println!("{}", path.display()))
+            .map_err(|error| error.to_string()),
         _ => Err(USAGE.to_owned()),
     };
     match result {
