@@ -55,6 +55,18 @@ test('it writes, and goes on from an alternative', async () => {
   assert.equal(now.length, 28);
 });
 
+test('the distribution is that of the token after the text', async () => {
+  await page.waitForFunction(async () => {
+    const rows = [...document.querySelectorAll('#distribution tbody th')].map((own) => own.textContent);
+    const prompt = await pellucid.model.encode(document.getElementById('prompt').value);
+    const text = [...document.querySelectorAll('.token')].map((own) => own.textContent.replaceAll('↵', '')).join('');
+    const whole = await pellucid.model.encode(document.getElementById('prompt').value + text);
+    const { tokens } = await pellucid.model.distribution(whole, {}, 3);
+    const visible = (own) => own.replace(/ /g, '␣').replace(/\n/g, '↵');
+    return whole.length >= prompt.length && tokens.every(({ text: own }, at) => visible(own) === rows[at]);
+  }, undefined, { timeout: 20_000 });
+});
+
 test('settings show what they do to the distribution', async () => {
   await page.waitForSelector('#distribution tbody tr');
   await page.locator('#set-topP').fill('1');
@@ -211,7 +223,7 @@ for (const colorScheme of ['light', 'dark']) {
       };
       await write(own);
       await own.locator('.token').nth(2).focus();
-      await own.waitForSelector('#distribution tbody tr');
+      await own.waitForSelector('#distribution:not([aria-busy]) tbody tr');
       for (const view of VIEWS) {
         await own.evaluate((name) => (location.hash = `#${name}`), view);
         if (view === 'tokens') await own.waitForSelector('.piece');

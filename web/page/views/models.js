@@ -94,7 +94,7 @@ export function modelsView(app) {
       ['Kind', info.architecture],
       ['Sizes', `${info.layers} layers, ${info.heads} heads${info.kvHeads === info.heads ? '' : ` over ${info.kvHeads} of keys and values`}, width ${number(info.width)}, ${number(info.vocab)} tokens`],
       ['Context', `${number(info.context)} of ${number(info.ownContext)} positions`],
-      ['On the device', info.memory ? `${bytes(info.memory.weights)} of weights, ${bytes(info.memory.cache)} of keys and values, ${bytes(info.memory.activations)} of activations` : 'nothing: it runs by the reference, on the CPU'],
+      ['On the device', info.memory ? `${bytes(info.memory.weights)} of weights, ${bytes(info.memory.cache)} of keys and values` : 'nothing: it runs by the reference, on the CPU'],
     ]));
     if (model.files) {
       $('model-facts').append(el('div.row', {}, el('button', { type: 'button', onclick: () => keep(model) }, 'Keep it in this browser')));

@@ -6,9 +6,9 @@ import { curve } from './curve.js';
 
 /** Sizes that go together: layers, heads, width, context, batch, steps, rate. */
 const SIZES = {
-  tiny: { label: 'Tiny: a minute or so', layers: 2, heads: 2, width: 64, context: 64, batch: 8, steps: 300, rate: 3e-3 },
+  tiny: { label: 'Tiny', layers: 2, heads: 2, width: 64, context: 64, batch: 8, steps: 300, rate: 3e-3 },
   small: { label: 'Small', layers: 4, heads: 4, width: 128, context: 64, batch: 12, steps: 2000, rate: 2e-3 },
-  medium: { label: 'Medium: for a good GPU', layers: 6, heads: 6, width: 384, context: 256, batch: 16, steps: 3000, rate: 1e-3 },
+  medium: { label: 'Medium', layers: 6, heads: 6, width: 384, context: 256, batch: 16, steps: 3000, rate: 1e-3 },
 };
 
 /** Numbers that may be set: [name, label, least, most, step, what it is]. */

@@ -76,6 +76,8 @@ export function writeView(app) {
       onPrompt: (read, of) => ($('pace').textContent = `Reading the text: ${number(read)} of ${number(of)} tokens`),
     });
     busy(true);
+    // What is drawn there is of the text before.
+    $('distribution').setAttribute('aria-busy', 'true');
     try {
       for await (const token of running) {
         first ??= performance.now();
@@ -175,6 +177,7 @@ export function writeView(app) {
     const model = app.model;
     if (!model || running) return;
     const mine = (asked += 1);
+    $('distribution').setAttribute('aria-busy', 'true');
     try {
       const text = $('prompt').value;
       const head = text === promptText && promptIds ? promptIds : await encode(model, text);
@@ -184,6 +187,8 @@ export function writeView(app) {
       if (mine === asked && !running) showDistribution(found);
     } catch (error) {
       if (error.kind !== 'broken') $('distribution').replaceChildren(el('p.error', {}, error.message));
+    } finally {
+      if (mine === asked) $('distribution').removeAttribute('aria-busy');
     }
   });
 
