@@ -103,6 +103,12 @@ test('the function has its formulas and its places', async () => {
 
 test('it trains, is saved, and is loaded again', async () => {
   await page.goto(`${server.address}page/#train`);
+  await page.evaluate(() => {
+    const dropped = new DataTransfer();
+    dropped.items.add(new File(['A text of one line.'], 'line.txt', { type: 'text/plain' }));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: dropped, bubbles: true, cancelable: true }));
+  });
+  await page.waitForFunction(() => document.getElementById('train-text').value === 'A text of one line.');
   await page.click('#train-example');
   await page.waitForFunction(() => document.getElementById('train-text').value.length > 1000);
   await page.fill('#train-steps', '20');

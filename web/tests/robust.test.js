@@ -62,6 +62,26 @@ test('an address that leads nowhere is told', async () => {
   assert.match(told[0][1], /nothing\.gguf.*404/);
 });
 
+test('a folder in Hugging Face\'s layout, from an address and from files', async () => {
+  const found = await page.evaluate(async ({ prompt, address }) => {
+    const { Model } = await import('./pellucid.js');
+    const names = ['config.json', 'tokenizer.json', 'model.safetensors'];
+    const file = async (name) => new File([await (await fetch(`${address}${name}`)).blob()], name);
+    const tokens = [];
+    for (const source of [address, await Promise.all(names.map(file))]) {
+      const model = await Model.load(source);
+      tokens.push((await model.generate(prompt, { maxNewTokens: 8, ignoreEos: true }).result).tokens);
+      await model.free();
+    }
+    const kept = await Model.kept();
+    for (const { name } of kept) await Model.forget(name);
+    return { tokens, kept };
+  }, { prompt: native.builtIn.prompt, address: `${server.address}page/model/` });
+  const expected = native.builtIn.tokens.slice(0, 8);
+  assert.deepEqual(found.tokens, [expected, expected]);
+  assert.deepEqual(found.kept.map(({ name, complete }) => [name, complete]), [['model', true]]);
+});
+
 test('a fetch that is stopped goes on from there', async () => {
   const found = await page.evaluate(async (address) => {
     const { Model } = await import('./pellucid.js');

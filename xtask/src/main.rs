@@ -28,7 +28,7 @@ Tasks:
   models            fetch the models that the tests and the demo use into target/models
   adapters          install software graphics adapters for the tests, say where they are
   web [--serve [PORT]]
-                    make the page for browsers in target/page, and serve it on this machine
+                    make the page for browsers in target/page, and open it
   golden            make tests/golden anew with PyTorch (not needed to test)
 ";
 

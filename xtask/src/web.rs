@@ -34,7 +34,7 @@ pub(crate) fn main(options: &[&str]) -> Result<(), String> {
 
 fn serve(port: &str) -> Result<(), String> {
     make()?;
-    shell::run(tool(&["serve"]).arg(folder()).arg(port))
+    shell::run(tool(&["open"]).arg(folder()).arg(port))
 }
 
 /// Makes the static folder.

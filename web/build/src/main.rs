@@ -20,16 +20,16 @@ const MOST_GZIPPED: usize = 3 << 20;
 /// Files of the built-in model, which come beside the module.
 const MODEL: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
-const USAGE: &str =
-    "usage: pellucid-web-build make MODULE FOLDER, or serve FOLDER PORT [UNDER], or where";
+const USAGE: &str = "usage: pellucid-web-build make MODULE FOLDER, or serve FOLDER PORT [UNDER], or open FOLDER PORT, or where";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args.as_slice() {
         ["make", module, folder] => make(Path::new(module), Path::new(folder)),
-        ["serve", folder, port] => serve::serve(Path::new(folder), port, ""),
-        ["serve", folder, port, under] => serve::serve(Path::new(folder), port, under),
+        ["open", folder, port] => serve::serve(Path::new(folder), port, "", true),
+        ["serve", folder, port] => serve::serve(Path::new(folder), port, "", false),
+        ["serve", folder, port, under] => serve::serve(Path::new(folder), port, under, false),
         // For those who must end it themselves, and so start it without cargo.
         ["where"] => std::env::current_exe()
             .map(|path| println!("{}", path.display()))

@@ -8,8 +8,8 @@ use tokio::runtime::Runtime;
 use tower_http::services::ServeDir;
 
 /// Serves a folder on this machine alone, below a path, until it is stopped; port 0 is any free one.
-/// The address is printed.
-pub(crate) fn serve(folder: &Path, port: &str, under: &str) -> Result<(), String> {
+/// The address is printed, and shown in the system's own browser if that is wished and there is one.
+pub(crate) fn serve(folder: &Path, port: &str, under: &str, show: bool) -> Result<(), String> {
     let port: u16 = port.parse().map_err(|_| format!("`{port}` is no port"))?;
     let files = ServeDir::new(folder);
     let (router, under) = match under.trim_matches('/') {
@@ -22,7 +22,11 @@ pub(crate) fn serve(folder: &Path, port: &str, under: &str) -> Result<(), String
     let failed = |error: std::io::Error| format!("port {port}: {error}");
     Runtime::new().map_err(failed)?.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
-        println!("http://{}{under}", listener.local_addr().map_err(failed)?);
+        let address = format!("http://{}{under}", listener.local_addr().map_err(failed)?);
+        println!("{address}");
+        if show && let Err(error) = open::that_detached(&address) {
+            eprintln!("web: no browser could be opened ({error}); the page is at that address");
+        }
         axum::serve(listener, router).await.map_err(failed)
     })
 }
