@@ -202,7 +202,10 @@ export class Model {
     if (source instanceof File) wanted = files([source]);
     else if (source instanceof FileList || Array.isArray(source)) wanted = files(source);
     else if (source instanceof URL) wanted = source.href;
-    return new Model(await link().call('load', { source: wanted, options }, { event, signal }));
+    const model = new Model(await link().call('load', { source: wanted, options }, { event, signal }));
+    if (!signal?.aborted) return model;
+    await model.free();
+    throw stop();
   }
 
   /** Continues a prompt, a text or token ids: iterate over the tokens; `result` is the whole. */

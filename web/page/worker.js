@@ -83,10 +83,10 @@ function modelResult(model, tokenizer) {
 /** What can be called: (arguments, event, stop) → result. */
 const calls = {
   async request() {
-    return { adapter, wasmBytes: wasmBytes() };
+    return { adapter };
   },
   async memory() {
-    return wasmBytes();
+    return wasm.memoryBytes();
   },
   doctor: (_, event) => wasm.doctor((done, total) => event({ done, total })),
   async load({ source, options }, event, isStopped) {
@@ -186,8 +186,6 @@ const calls = {
     keep(source, { progress: (done, total) => event({ done, total }), isStopped }),
   forget: ({ name }) => forget(name),
 };
-
-const wasmBytes = () => wasm.memoryBytes();
 
 /** One call after the other on each object. */
 function queued(handle, work) {

@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::files::{Given, files};
-use crate::request::{Asked, Loading, Settings};
+use crate::request::{Asked, Drawing, Loading};
 use crate::tokenizer::{self, Tokenizer};
 use crate::value::{Result, fault, plain, read, told};
 
@@ -235,7 +235,7 @@ impl Model {
         sampling: JsValue,
         most: usize,
     ) -> Result<JsValue> {
-        let sampling = read::<Settings>("the settings of sampling", &sampling)?.into();
+        let Drawing(sampling) = read("the settings of sampling", &sampling)?;
         let all = self.llm.distribution(&tokens, &sampling).await.map_err(told)?;
         let (shown, rest) = all.split_at(most.min(all.len()));
         let chance = |chance: &Chance| Shown {

@@ -60,13 +60,15 @@ pub(crate) struct Asked {
     ignore_eos: bool,
     logprobs: Option<usize>,
     reuse_prefix: bool,
-    sampling: Settings,
+    #[serde(with = "Settings")]
+    sampling: Sampling,
 }
 
 /// [`Sampling`], by the names of scripts.
 #[derive(Deserialize)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Settings {
+#[serde(remote = "Sampling", default = "Sampling::default")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Settings {
     repetition_penalty: f32,
     presence_penalty: f32,
     frequency_penalty: f32,
@@ -77,62 +79,17 @@ pub(crate) struct Settings {
     seed: u64,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        let Sampling {
-            repetition_penalty,
-            presence_penalty,
-            frequency_penalty,
-            temperature,
-            top_k,
-            top_p,
-            min_p,
-            seed,
-        } = Sampling::default();
-        Self {
-            repetition_penalty,
-            presence_penalty,
-            frequency_penalty,
-            temperature,
-            top_k,
-            top_p,
-            min_p,
-            seed,
-        }
-    }
-}
-
-impl From<Settings> for Sampling {
-    fn from(settings: Settings) -> Self {
-        let Settings {
-            repetition_penalty,
-            presence_penalty,
-            frequency_penalty,
-            temperature,
-            top_k,
-            top_p,
-            min_p,
-            seed,
-        } = settings;
-        Self {
-            repetition_penalty,
-            presence_penalty,
-            frequency_penalty,
-            temperature,
-            top_k,
-            top_p,
-            min_p,
-            seed,
-        }
-    }
-}
+/// Settings of sampling by themselves.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Drawing(#[serde(with = "Settings")] pub(crate) Sampling);
 
 impl From<Asked> for Request {
     fn from(asked: Asked) -> Self {
         let default = Self::default();
         Self {
             max_new_tokens: asked.max_new_tokens.unwrap_or(default.max_new_tokens),
-            sampling: asked.sampling.into(),
+            sampling: asked.sampling,
             stop: asked.stop,
             ignore_eos: asked.ignore_eos,
             logprobs: asked.logprobs,

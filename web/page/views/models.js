@@ -31,7 +31,6 @@ export function modelsView(app) {
     };
     try {
       const model = await Model.load(source, heard, { signal: loading.signal });
-      if (loading.signal.aborted) return await model.free();
       model.files = Array.isArray(source) ? source : null;
       app.use(model);
       $('models').close();
