@@ -33,7 +33,6 @@ export declare class Gpu {
   /** Holds every kernel against plain Rust. */
   doctor(
     onProgress?: (done: number, total: number) => void,
-    options?: { signal?: AbortSignal },
   ): Promise<{ kernels: Verdict[]; ok: boolean }>;
   /** Bytes of WebAssembly's memory. */
   memory(): Promise<number>;

@@ -126,8 +126,8 @@ export class Gpu {
   }
 
   /** Holds every kernel against plain Rust; `onProgress` hears cases done and cases in all. */
-  doctor(onProgress, { signal } = {}) {
-    return link().call('doctor', {}, { event: ({ done, total }) => onProgress?.(done, total), signal });
+  doctor(onProgress) {
+    return link().call('doctor', {}, { event: ({ done, total }) => onProgress?.(done, total) });
   }
 
   /** Bytes of WebAssembly's memory. */
@@ -212,16 +212,16 @@ export class Model {
   generate(prompt, { signal, onPrompt, ...request } = {}) {
     const begin = (push, own) => {
       const event = ({ token, prompt: ids, progress }) => {
-        if (ids) tokens.promptTokens = ids;
+        if (ids) run.promptTokens = ids;
         else if (progress) onPrompt?.(progress.read, progress.of);
         else push(token);
       };
       const args = { handle: this.handle, prompt, request };
       return link().call('generate', args, { event, signal: own });
     };
-    let tokens = { promptTokens: null };
-    tokens = Object.assign(new Events(begin, signal), tokens);
-    return tokens;
+    const run = new Events(begin, signal);
+    run.promptTokens = null;
+    return run;
   }
 
   /** ln p of each token after the first, and the `top` most probable ones after each. */

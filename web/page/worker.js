@@ -218,7 +218,4 @@ addEventListener('message', async ({ data }) => {
   }
 });
 
-ready.then(
-  () => postMessage({ ready: true }),
-  (error) => postMessage({ failed: String(error?.message ?? error) }),
-);
+ready.catch((error) => postMessage({ failed: String(error?.message ?? error) }));

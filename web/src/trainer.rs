@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use crate::archive;
-use crate::files::{Given, files};
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
 use crate::value::{Result, fault, plain, read, told};
@@ -168,17 +167,7 @@ impl Trainer {
         Self::begin(files, &text, &settings).await
     }
 
-    /// Makes a model of these files ready to learn on, from a text.
-    pub async fn resume(
-        name: String,
-        given: Vec<Given>,
-        text: String,
-        settings: JsValue,
-    ) -> Result<Self> {
-        let settings: Settings = read("the settings of training", &settings)?;
-        Self::begin(files(&name, given)?, &text, &settings).await
-    }
-
+    /// Makes the model of these files ready to learn from a text.
     async fn begin(files: Files, text: &str, settings: &Settings) -> Result<Self> {
         let checkpoint = &Checkpoint::open_files(files.clone()).map_err(told)?;
         let missing = || fault("input", "the model has no tokenizer");

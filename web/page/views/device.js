@@ -3,8 +3,6 @@
 import { $, el, bytes, facts, number, table } from '../dom.js';
 
 export function deviceView(app) {
-  let stopping = null;
-
   $('device-chip').addEventListener('click', async () => {
     $('device').showModal();
     await describe();
@@ -25,7 +23,6 @@ export function deviceView(app) {
   }
 
   $('doctor').addEventListener('click', async () => {
-    stopping = new AbortController();
     $('doctor').disabled = true;
     $('doctor-table').replaceChildren();
     const state = $('doctor-state');
