@@ -156,6 +156,7 @@ pub(crate) async fn draw(
     let start = Instant::now();
     let (mut first, mut last) = (None, start);
     let mut stream = llm.stream(prompt, request)?;
+    while !stretch.is_over() && stream.read_prompt().await?.is_some() {}
     while !stretch.is_over()
         && let Some(piece) = stream.next().await?
     {

@@ -7,7 +7,7 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Counters, Plan, Readback};
-use crate::model::{Row, Session, Tape, forward, logits};
+use crate::model::{Reading, Row, Session, Tape, forward, logits};
 use crate::names::Sampling;
 use crate::ops::{Chosen, Penalties, Sample, TopK};
 
@@ -20,19 +20,12 @@ const MOST_IN_FLIGHT: usize = 8;
 /// The most work in flight, for the same reason.
 const TIME_IN_FLIGHT: Duration = Duration::from_millis(50);
 
-/// A chunk of a prompt that takes less is followed at once by another, for the device to go on with; where
-/// it takes more, waiting costs little, and a stop wastes one chunk only.
-const TIME_OF_QUICK_CHUNKS: Duration = Duration::from_millis(100);
-
 /// Several sequences being continued side by side.
 #[derive(Debug)]
 pub(super) struct Decoder {
     plan: Plan,
-    /// Rows of the prompts that are still to be read.
-    unread: VecDeque<Row>,
-    chunks: VecDeque<Readback>,
-    /// Whether the last chunk was.
-    quick: bool,
+    /// The prompts but for their last tokens.
+    prompts: Reading,
     rows: BufferId,
     ids: BufferId,
     counts: Option<BufferId>,
@@ -78,7 +71,7 @@ impl Decoder {
         sampling.check()?;
         let sequences = prompts.len();
         let vocab = session.model().config.vocab;
-        let (mut unread, mut next) = (VecDeque::new(), Vec::new());
+        let (mut unread, mut next) = (Vec::new(), Vec::new());
         for (sequence, prompt) in (0..).zip(prompts) {
             if prompt.len() > session.context() {
                 return Err(Error::Context { asked: prompt.len(), limit: session.context() });
@@ -89,10 +82,9 @@ impl Decoder {
             next.push(rows.pop().ok_or_else(|| Error::Input("the prompt is empty".to_owned()))?);
             unread.extend(rows.into_iter().skip(kept));
         }
-        session.check(unread.make_contiguous())?;
         session.check(&next)?;
         // The larger plan first: what it lays out has room for that of a step.
-        session.prepare_fill(unread.len())?;
+        let reading = Reading::new(session, unread)?;
         let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
 
         let engine = session.engine_mut();
@@ -142,9 +134,7 @@ impl Decoder {
         let plan = engine.prepare(&recording)?;
         let decoder = Self {
             plan,
-            unread,
-            chunks: VecDeque::new(),
-            quick: false,
+            prompts: reading,
             rows,
             ids,
             counts,
@@ -171,30 +161,16 @@ impl Decoder {
 
     /// How many tokens of the prompts are still to be read.
     pub(super) fn unread(&self) -> usize {
-        self.unread.len()
+        self.prompts.unread()
     }
 
-    /// Reads on where more of the prompts is unread than one chunk, and comes back when the device has
-    /// come so far; false where it is less, which [`Decoder::next`] reads with the first step.
+    /// Reads on in the prompts, and comes back when the device has come so far; false where no more is
+    /// left than [`Decoder::next`] reads with the first step.
     ///
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub(super) async fn read(&mut self, session: &mut Session) -> Result<bool> {
-        let chunk = session.chunk();
-        if self.unread.len() <= chunk {
-            return Ok(false);
-        }
-        let start = Instant::now();
-        let in_flight = if self.quick { 2 } else { 1 };
-        while self.unread.len() > chunk && self.chunks.len() < in_flight {
-            let rows: Vec<Row> = self.unread.drain(..chunk).collect();
-            self.chunks.extend(session.fill_heard(&rows)?);
-        }
-        if let Some(first) = self.chunks.pop_front() {
-            session.engine_mut().finish(first).await?;
-        }
-        self.quick = start.elapsed() < TIME_OF_QUICK_CHUNKS;
-        Ok(true)
+        self.prompts.next(session).await
     }
 
     /// The next step's draws; launches later ones meanwhile, at most `wanted` in all.
@@ -207,12 +183,12 @@ impl Decoder {
         wanted: usize,
     ) -> Result<Option<Step>> {
         while self.read(session).await? {}
-        session.fill(&Vec::from(std::mem::take(&mut self.unread)))?;
+        self.prompts.hand_over(session)?;
         let wanted = wanted.min(self.most_steps);
         while self.launched < wanted && self.flights.len() < self.allowed() {
             self.launch(session)?;
         }
-        self.hear_chunks(session).await?;
+        self.prompts.hear(session).await?;
         let Some(flight) = self.flights.pop_front() else { return Ok(None) };
         let bytes = session.engine_mut().finish(flight).await?;
         let now = Instant::now();
@@ -237,21 +213,13 @@ impl Decoder {
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub(super) async fn close(mut self, session: &mut Session) -> Result<()> {
-        self.hear_chunks(session).await?;
+        self.prompts.hear(session).await?;
         while let Some(flight) = self.flights.pop_front() {
             session.engine_mut().finish(flight).await?;
         }
         let own = [Some(self.rows), Some(self.ids), self.counts, self.top];
         for buffer in own.into_iter().flatten() {
             session.engine_mut().free(buffer);
-        }
-        Ok(())
-    }
-
-    /// Waits for the chunks of the prompts that are in flight.
-    async fn hear_chunks(&mut self, session: &mut Session) -> Result<()> {
-        while let Some(chunk) = self.chunks.pop_front() {
-            session.engine_mut().finish(chunk).await?;
         }
         Ok(())
     }

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::model::Row;
+use crate::error::Result;
 use crate::names::Sampling;
 use crate::reference::{penalties, softmax, survivors};
 
 use super::llm::Llm;
+use super::prompt::rows;
 use super::runner::Runner;
 
 /// How probable a token is to come next.
@@ -33,22 +33,18 @@ impl Llm {
         sampling: &Sampling,
     ) -> Result<Vec<Chance>> {
         sampling.check()?;
-        if tokens.len() > self.context() {
-            return Err(Error::Context { asked: tokens.len(), limit: self.context() });
-        }
-        let (known, vocab) = (self.known().shared(tokens), self.config().vocab);
+        let mut prompt = self.read(tokens)?;
+        while prompt.next().await?.is_some() {}
+        prompt.finish().await?;
+        let (read, vocab) = (self.known().shared(tokens), self.config().vocab);
+        self.remember(tokens[..read].to_vec());
         let logits = match self.runner_mut() {
-            Runner::Cpu { model, context, .. } => {
-                model.forward_last(&mut model.cache_for(*context), tokens, &mut ())?
+            Runner::Cpu { model, cache, .. } => {
+                cache.truncate(read);
+                model.forward_last(cache, &tokens[read..], &mut ())?
             }
             Runner::Gpu(session) => {
-                let row = |(position, &token)| Row { token, position, sequence: 0, step: 0 };
-                let rows: Vec<Row> = (0..).zip(tokens).map(row).collect();
-                let (last, before) = rows
-                    .split_last()
-                    .ok_or_else(|| Error::Input("there is no token to read".to_owned()))?;
-                session.fill(before.get(known..).unwrap_or_default())?;
-                let observed = session.observe(std::slice::from_ref(last), &[]).await?;
+                let observed = session.observe(&rows(tokens)[read..], &[]).await?;
                 observed.logits.into_iter().map(f64::from).collect()
             }
         };

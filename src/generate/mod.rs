@@ -5,6 +5,7 @@ mod decode;
 mod distribution;
 mod llm;
 mod prefix;
+mod prompt;
 mod runner;
 mod saved;
 mod score;
@@ -13,5 +14,6 @@ mod stream;
 
 pub use distribution::Chance;
 pub use llm::{Backend, Llm, Options, Timings};
+pub use prompt::Prompt;
 pub use score::Score;
 pub use stream::{Finish, Generation, Piece, Request, Stream, TokenTop};

@@ -1,9 +1,10 @@
 //! How probable a text is: ln p of each of its tokens.
 
 use crate::error::{Error, Result};
-use crate::model::{Row, Session};
+use crate::model::Session;
 use crate::reference::{Model, log_softmax, top_k};
 
+use super::prompt::rows;
 use super::runner::Runner;
 
 /// The probabilities of a text's tokens.
@@ -67,13 +68,9 @@ type Scored = (Vec<f32>, Vec<Vec<(u32, f32)>>);
 /// For every token of one window, ln p of the next one (for the last one, of itself: meaningless),
 /// and the most probable next ones.
 async fn gpu(session: &mut Session, tokens: &[u32], top: Option<usize>) -> Result<Scored> {
-    let rows: Vec<Row> = (0..)
-        .zip(tokens)
-        .map(|(position, &token)| Row { token, position, sequence: 0, step: 0 })
-        .collect();
     let mut targets = tokens[1..].to_vec();
     targets.push(tokens[0]);
-    let scored = session.score(&rows, &targets, top).await?;
+    let scored = session.score(&rows(tokens), &targets, top).await?;
     Ok((scored.logprobs, scored.top))
 }
 

@@ -188,10 +188,11 @@ impl Engine {
                 groups.push((number as u32, group));
             }
             self.counters.allocations += groups.len() as u64;
-            steps.push(Step { pipeline, groups, grid: dispatch.grid });
+            let (grid, weight_bytes) = (dispatch.grid, dispatch.weight_bytes);
+            steps.push(Step { pipeline, groups, grid, weight_bytes });
         }
         self.gpu.check()?;
-        Ok(Plan { steps, weight_bytes: recording.weight_bytes(), stretch: usize::MAX })
+        Ok(Plan { steps })
     }
 
     /// For each place of a recording, a shared buffer that is large enough.
@@ -222,9 +223,8 @@ impl Engine {
         buffer
     }
 
-    /// Runs plans one after another, in one pass and one submit unless a plan says otherwise; each may
-    /// know its extent only now. Then copies the named ranges, in order, into one piece of memory for
-    /// the host.
+    /// Runs plans one after another, in one pass and one submit; each may know its extent only now. Then
+    /// copies the named ranges, in order, into one piece of memory for the host.
     ///
     /// # Errors
     /// [`Error::Device`] if the device has failed or a buffer was never created.
@@ -233,21 +233,15 @@ impl Engine {
         steps: &[(&Plan, u32)],
         reads: &[(BufferId, u64, u64)],
     ) -> Result<Option<Readback>> {
-        let mut encoder = self.encoder();
+        let mut encoder =
+            self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if !steps.is_empty() {
             let mut pass = begin(&mut encoder, &mut self.counters);
             for (plan, extent) in steps {
                 self.counters.dispatches += plan.steps.len() as u64;
-                self.counters.weight_bytes += plan.weight_bytes;
-                for (number, stretch) in plan.steps.chunks(plan.stretch).enumerate() {
-                    if number > 0 {
-                        drop(pass);
-                        let next = self.encoder();
-                        self.gpu.queue.submit([std::mem::replace(&mut encoder, next).finish()]);
-                        self.counters.submits += 1;
-                        pass = begin(&mut encoder, &mut self.counters);
-                    }
-                    stretch.iter().for_each(|step| step.encode(&mut pass, *extent));
+                for step in &plan.steps {
+                    self.counters.weight_bytes += step.weight_bytes;
+                    step.encode(&mut pass, *extent);
                 }
             }
         }
@@ -269,8 +263,21 @@ impl Engine {
         Ok(readback)
     }
 
-    fn encoder(&self) -> wgpu::CommandEncoder {
-        self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    /// Runs the pieces of a plan, each in a submit of its own; then copies as [`Engine::submit`].
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub fn submit_pieces(
+        &mut self,
+        pieces: &[Plan],
+        extent: u32,
+        reads: &[(BufferId, u64, u64)],
+    ) -> Result<Option<Readback>> {
+        let Some((last, before)) = pieces.split_last() else { return self.submit(&[], reads) };
+        for piece in before {
+            self.submit(&[(piece, extent)], &[])?;
+        }
+        self.submit(&[(last, extent)], reads)
     }
 
     /// Makes sure that `count` reads of `bytes` can be under way without an allocation.

@@ -10,18 +10,16 @@ use super::recording::Grid;
 #[derive(Debug)]
 pub struct Plan {
     pub(super) steps: Vec<Step>,
-    pub(super) weight_bytes: u64,
-    /// Dispatches of one submit.
-    pub(super) stretch: usize,
 }
 
 impl Plan {
-    /// Hands its dispatches to the device in so many submits, since those that take seconds are
-    /// killed by some systems.
-    #[must_use]
-    pub fn in_pieces(mut self, pieces: usize) -> Self {
-        self.stretch = self.steps.len().div_ceil(pieces.max(1)).max(1);
-        self
+    /// Cuts it into about so many, to be submitted one after another: a submit that takes seconds is
+    /// killed by some systems, and can be stopped by nobody.
+    pub fn in_pieces(self, pieces: usize) -> Vec<Self> {
+        let length = self.steps.len().div_ceil(pieces.max(1)).max(1);
+        let mut steps = self.steps.into_iter();
+        let piece = || Some(Self { steps: steps.by_ref().take(length).collect() });
+        std::iter::from_fn(piece).take_while(|piece| !piece.steps.is_empty()).collect()
     }
 }
 
@@ -31,6 +29,7 @@ pub(super) struct Step {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) groups: Vec<(u32, wgpu::BindGroup)>,
     pub(super) grid: Grid,
+    pub(super) weight_bytes: u64,
 }
 
 impl Step {

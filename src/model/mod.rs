@@ -20,6 +20,7 @@ pub use load::{Fit, LoadOptions};
 pub use plan::{SessionOptions, context, layer_cache, plan};
 pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
+pub(crate) use session::Reading;
 pub use session::{Activation, Observed, Row, Scored, Session};
 pub use tape::{Drop, Marks, Tape};
 

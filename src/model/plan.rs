@@ -31,9 +31,6 @@ impl Default for SessionOptions {
 /// The context if nobody asks for another: the model's own, up to this.
 const DEFAULT_CONTEXT: usize = 4096;
 
-/// Operations in about one submit: well under the 2 s after which watchdogs kill it on a slow GPU.
-const OPERATIONS: f64 = 4e11;
-
 /// The most bytes of logits that exist at once.
 const LOGIT_BYTES: u64 = 128 << 20;
 
@@ -68,11 +65,11 @@ pub(super) fn chunk_rows(
 }
 
 /// In how many submits so many rows run, for each to stay within the budget of operations.
-pub(crate) fn pieces(config: &Config, rows: usize) -> usize {
+pub(crate) fn pieces(config: &Config, choices: &Choices, rows: usize) -> usize {
     let hidden = config.mlp.hidden() * if config.mlp.gated() { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
     let row = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
-    (rows as f64 * row / OPERATIONS).ceil() as usize
+    (rows as f64 * row / choices.operations).ceil() as usize
 }
 
 /// What a model, its caches and its activations will take on a device, checked against the device's
@@ -226,13 +223,17 @@ mod tests {
     fn large_models_read_whole_chunks_in_several_submits() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama");
         let mut config = Checkpoint::open(path.as_ref()).unwrap().config().clone();
-        assert_eq!(pieces(&config, 512), 1);
+        let gpu = Caps { max_binding: 1 << 30, ..Caps::default() };
+        let of = |rows| pieces(&config, &Choices::defaults(&gpu), rows);
+        assert_eq!(of(512), 1);
         (config.layers, config.width, config.vocab, config.context) = (32, 4096, 128_256, 8192);
         (config.heads, config.kv_heads, config.head_width) = (32, 8, 128);
         config.mlp = Mlp::Gated { hidden: 14_336, function: Nonlinearity::Silu };
         // 15 GFLOP a row.
-        assert_eq!([1, 8, 128].map(|rows| pieces(&config, rows)), [1, 1, 5]);
-        let gpu = Caps { max_binding: 1 << 30, ..Caps::default() };
+        let of =
+            |caps: &Caps| [1, 8, 128].map(|rows| pieces(&config, &Choices::defaults(caps), rows));
+        assert_eq!(of(&gpu), [1, 2, 20]);
+        assert_eq!(of(&Caps { software: true, ..gpu.clone() }), [16, 121, 1922]);
         let options = SessionOptions::default();
         let rows = |caps: &Caps, options: &SessionOptions| {
             chunk_rows(&config, options, &Choices::defaults(caps)).unwrap()

@@ -1,9 +1,11 @@
 //! A model in use: its caches, its rows, and the plans that run over them.
 
 mod observe;
+mod reading;
 mod stored;
 
 pub use observe::{Activation, Observed};
+pub(crate) use reading::Reading;
 
 use std::collections::HashMap;
 
@@ -54,10 +56,10 @@ pub struct Scored {
     pub top: Vec<Vec<(u32, f32)>>,
 }
 
-/// A plan, and the buffer that holds its most probable tokens.
+/// The pieces of a plan, and the buffer that holds its most probable tokens.
 #[derive(Debug)]
 struct Planned {
-    plan: Plan,
+    pieces: Vec<Plan>,
     top: Option<BufferId>,
 }
 
@@ -156,47 +158,40 @@ impl Session {
         }
     }
 
-    /// Reads rows into the caches, in chunks; nothing comes back.
+    /// Reads rows into the caches, in chunks; nothing comes back, and nothing is waited for.
     ///
     /// # Errors
     /// [`Error::Input`] for ids outside the vocabulary, [`Error::Context`] for positions outside the
     /// context, [`Error::Device`] if the device fails.
     pub fn fill(&mut self, rows: &[Row]) -> Result<()> {
         self.check(rows)?;
-        rows.chunks(self.chunk).try_for_each(|rows| self.fill_chunk(rows, &[]).map(|_| ()))
+        for rows in rows.chunks(self.chunk) {
+            for piece in 0..self.fill_pieces(rows.len())? {
+                self.fill_piece(rows, piece, &[])?;
+            }
+        }
+        Ok(())
     }
 
-    /// Reads a chunk of rows into the caches; what comes back is heard when the device has done so.
-    pub(crate) fn fill_heard(&mut self, rows: &[Row]) -> Result<Option<Readback>> {
-        self.check(rows)?;
-        let heard = (self.rows, 0, 4);
-        self.fill_chunk(rows, &[heard])
+    /// In how many pieces so many rows, at most a chunk, are read.
+    fn fill_pieces(&mut self, rows: usize) -> Result<usize> {
+        self.prepare(Task::Fill, rows)?;
+        Ok(self.plans[&(Task::Fill, rows)].pieces.len())
     }
 
-    fn fill_chunk(
+    /// Runs one piece of what reads a chunk of rows into the caches, whose plan is ready.
+    fn fill_piece(
         &mut self,
         rows: &[Row],
+        piece: usize,
         reads: &[(BufferId, u64, u64)],
     ) -> Result<Option<Readback>> {
-        self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
-        self.prepare(Task::Fill, rows.len())?;
-        let planned = &self.plans[&(Task::Fill, rows.len())];
-        let readback = self.engine.submit(&[(&planned.plan, extent(rows))], reads)?;
-        self.filled += rows.len() as u64;
-        Ok(readback)
-    }
-
-    /// Makes ready to read so many rows, or as many as are read at once.
-    pub(crate) fn prepare_fill(&mut self, rows: usize) -> Result<()> {
-        match rows.min(self.chunk) {
-            0 => Ok(()),
-            rows => self.prepare(Task::Fill, rows),
+        if piece == 0 {
+            self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
+            self.filled += rows.len() as u64;
         }
-    }
-
-    /// Rows that are read at once.
-    pub(crate) fn chunk(&self) -> usize {
-        self.chunk
+        let pieces = &self.plans[&(Task::Fill, rows.len())].pieces;
+        self.engine.submit(&[(&pieces[piece], extent(rows))], reads)
     }
 
     /// Reads rows into the caches; gives ln P(target | everything before and in the row) for each,
@@ -224,7 +219,7 @@ impl Session {
             let planned = &self.plans[&(task, rows.len())];
             let mut reads = vec![(self.log_probs, 0, count * 4)];
             reads.extend(planned.top.map(|buffer| (buffer, 0, count * pairs_bytes(top))));
-            let readback = self.engine.submit(&[(&planned.plan, extent(rows))], &reads)?;
+            let readback = self.engine.submit_pieces(&planned.pieces, extent(rows), &reads)?;
             let Some(readback) = readback else { continue };
             let bytes = self.engine.finish(readback).await?;
             let (logprobs, pairs) = bytes.split_at(rows.len() * 4);
@@ -285,8 +280,8 @@ impl Session {
             }
         }
         let (recording, _) = tape.finish();
-        let pieces = pieces(&self.model.config, count);
-        let plan = self.engine.prepare(&recording)?.in_pieces(pieces);
+        let pieces = pieces(&self.model.config, &self.choices, count);
+        let pieces = self.engine.prepare(&recording)?.in_pieces(pieces);
         // Whole chunks come again and again; of the odd remainders only the last is kept.
         let (chunk, engine) = (self.chunk, &mut self.engine);
         self.plans.retain(|(_, rows), planned| {
@@ -296,7 +291,7 @@ impl Session {
             }
             keep
         });
-        self.plans.insert((task, count), Planned { plan, top: best });
+        self.plans.insert((task, count), Planned { pieces, top: best });
         Ok(())
     }
 }

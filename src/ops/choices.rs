@@ -22,6 +22,9 @@ pub struct Choices {
     /// The most rows that run at once while a prompt is read: many, where many have to run at once
     /// to keep a device busy.
     pub rows: usize,
+    /// Operations in about one submit, where what is run is cut: far from the 2 s after which watchdogs
+    /// kill it, and little enough for a stop to be heard at once, however slow the device.
+    pub operations: f64,
     /// The largest binding, in bytes.
     pub max_binding: u64,
     /// What was found out about the device.
@@ -64,6 +67,7 @@ impl Choices {
             attention: known.attention.unwrap_or(Fetch::candidates(caps)[0]),
             chunk: known.chunk.unwrap_or(Self::chunks(caps)[0]),
             rows: if caps.software { 128 } else { 512 },
+            operations: if caps.software { 1e9 } else { 1e11 },
             max_binding: caps.max_binding,
             known,
             exact: false,

@@ -43,8 +43,8 @@ pub struct Trainer {
     parameters: Parameters,
     names: HashMap<(Part, usize), String>,
     buffers: Buffers,
-    learn: Plan,
-    evaluate: Plan,
+    learn: Vec<Plan>,
+    evaluate: Vec<Plan>,
     update: Plan,
     fit: Fit,
     step: u64,
@@ -72,7 +72,7 @@ impl Trainer {
         let Surroundings { parameters, buffers, .. } = surroundings;
         let Recordings { learn, evaluate, update, halve } = recordings;
         // Backwards it is twice the work of forwards.
-        let forward = pieces(&model.config, options.batch * options.context);
+        let forward = pieces(&model.config, choices, options.batch * options.context);
         let learn = engine.prepare(&learn)?.in_pieces(3 * forward);
         let evaluate = engine.prepare(&evaluate)?.in_pieces(forward);
         let update = engine.prepare(&update)?;
@@ -182,9 +182,9 @@ impl Trainer {
         self.engine.write(self.buffers.rows, 0, bytemuck::cast_slice(&rows))?;
         self.engine.write(targets, 0, bytemuck::cast_slice(&batch.targets))?;
         self.engine.write(share, 0, bytemuck::bytes_of(&(1.0 / counted as f32)))?;
-        let plan = if learn { &self.learn } else { &self.evaluate };
+        let pieces = if learn { &self.learn } else { &self.evaluate };
         let read = (losses, 0, rows.len() as u64 * 4);
-        let readback = self.engine.submit(&[(plan, context as u32)], &[read])?;
+        let readback = self.engine.submit_pieces(pieces, context as u32, &[read])?;
         let Some(readback) = readback else { return Ok(0.0) };
         let bytes = self.engine.finish(readback).await?;
         let losses: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);

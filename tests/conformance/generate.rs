@@ -20,6 +20,13 @@ fn model(case: &Path) -> PathBuf {
     entries.find(|path| path.extension().is_some_and(|e| e == "gguf")).unwrap_or(case.into())
 }
 
+fn smollm2() -> PathBuf {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.exists(), "{} is missing: run `cargo xtask models`", path.display());
+    path
+}
+
 fn load(path: &Path, options: Options) -> Llm {
     let backend = Backend::Gpu(AdapterChoice::default());
     let options = Options { backend, check: false, tuned: false, ..options };
@@ -50,12 +57,9 @@ fn greedy_tokens_of_every_family() {
 /// margin under 0.01.
 #[test]
 fn smollm2_writes_what_the_independent_engine_writes() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    assert!(path.exists(), "{} is missing: run `cargo xtask models`", path.display());
     let golden = std::fs::read_to_string(folder().join("smollm2/golden.json")).unwrap();
     let golden: Value = serde_json::from_str(&golden).unwrap();
-    let mut llm = load(&path, Options { context: Some(256), ..Options::default() });
+    let mut llm = load(&smollm2(), Options { context: Some(256), ..Options::default() });
     let short = std::env::var("PELLUCID_TEST_ADAPTER").is_ok_and(|name| name == "swiftshader");
     for greedy_case in golden["greedy"].as_array().unwrap() {
         let prompt = llm.encode(greedy_case["text"].as_str().unwrap(), Encode::default()).unwrap();
@@ -301,6 +305,36 @@ fn a_shared_beginning_is_not_read_again() {
     }
 }
 
+/// A stop is heard while a chunk is still being worked on: what was read of it counts for nothing, and
+/// what is read later is right.
+#[test]
+fn a_prompt_can_be_stopped_within_a_chunk() {
+    let mut llm = load(&smollm2(), Options { context: Some(64), ..Options::default() });
+    let prompt: Vec<u32> = (100..124).collect();
+    let expected = generate(&mut llm, &prompt, &greedy(2)).tokens;
+    let reuse = Request { reuse_prefix: true, ..greedy(2) };
+    // The first eight are read, then more is begun, in one way and in the other.
+    let read = |llm: &mut Llm, tokens: &[u32]| {
+        block_on(async {
+            let mut prompt = llm.read(tokens).unwrap();
+            while prompt.next().await.unwrap().is_some() {}
+            prompt.finish().await.unwrap();
+        });
+    };
+    read(&mut llm, &[7, 8]);
+    read(&mut llm, &prompt[..9]);
+    let mut part = llm.read(&prompt).unwrap();
+    assert_eq!(block_on(part.next()).unwrap(), Some(8));
+    block_on(part.finish()).unwrap();
+    let mut stream = llm.stream(&prompt, &reuse).unwrap();
+    assert_eq!(block_on(stream.read_prompt()).unwrap(), Some(8));
+    let stopped = block_on(stream.finish()).unwrap();
+    assert_eq!((stopped.reused, stopped.tokens.len()), (8, 0));
+    assert_eq!(stopped.finish, Finish::Interrupted);
+    let after = generate(&mut llm, &prompt, &reuse);
+    assert_eq!((after.reused, after.tokens), (8, expected));
+}
+
 #[test]
 fn a_distribution_is_that_of_the_score_and_of_the_reference() {
     let prompt = [5, 9, 200, 31, 7];
@@ -326,6 +360,16 @@ fn a_distribution_is_that_of_the_score_and_of_the_reference() {
             (a.probability - b.probability).abs().max((a.drawn - b.drawn).abs())
         };
         assert!(pairs.map(far).fold(0.0, f64::max) < 1e-5);
+    }
+    // What it leaves behind is what a text may go on from.
+    for backend in [Backend::Gpu(AdapterChoice::default()), Backend::Cpu] {
+        let (mut llm, mut fresh) = (on(backend.clone()), on(backend));
+        let reuse = Request { reuse_prefix: true, ..greedy(4) };
+        generate(&mut llm, &[40, 41, 42, 43, 44, 45], &reuse);
+        block_on(llm.distribution(&prompt, &sampling)).unwrap();
+        let found = generate(&mut llm, &prompt, &reuse);
+        assert_eq!(found.reused, 4);
+        assert_eq!(found.tokens, generate(&mut fresh, &prompt, &greedy(4)).tokens);
     }
     assert!(block_on(llm.distribution(&[], &sampling)).is_err());
     assert!(block_on(llm.distribution(&[1 << 20], &sampling)).is_err());

@@ -25,7 +25,7 @@ fn a_plan_in_pieces_does_the_same_in_several_submits() {
     for (pieces, submits) in [(1, 1), (3, 3), (4, 4), (10, 10), (1000, 10)] {
         let plan = engine.prepare(&recording).unwrap().in_pieces(pieces);
         let before = engine.counters();
-        engine.submit(&[(&plan, 0)], &[]).unwrap();
+        engine.submit_pieces(&plan, 0, &[]).unwrap();
         let done = engine.counters().since(before);
         assert_eq!((done.dispatches, done.submits, done.passes), (10, submits, submits));
         let mut expected = [1.0_f32; 2];

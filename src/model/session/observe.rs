@@ -110,9 +110,9 @@ impl Session {
         for (_, tensor) in &marks.reads {
             self.engine.create_tensor(tensor)?;
         }
-        let pieces = pieces(&self.model.config, rows.len());
-        let plan = self.engine.prepare(recording)?.in_pieces(pieces);
-        self.engine.submit(&[(&plan, extent(rows))], &[])?;
+        let pieces = pieces(&self.model.config, &self.choices, rows.len());
+        let pieces = self.engine.prepare(recording)?.in_pieces(pieces);
+        self.engine.submit_pieces(&pieces, extent(rows), &[])?;
         let config = &self.model.config;
         let mut activations = Vec::with_capacity(marks.reads.len());
         for &(hook, ref tensor) in &marks.reads {

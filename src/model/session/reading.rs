@@ -1,0 +1,113 @@
+//! Rows on their way into the caches, a piece of the work at a time: whoever waits may stop.
+
+use std::collections::VecDeque;
+
+use crate::error::Result;
+use crate::gpu::Readback;
+
+use super::{Row, Session};
+
+/// Pieces that the device has at once: it goes on with one while the host hears of the other, and a
+/// stop wastes no more.
+const MOST_IN_FLIGHT: usize = 2;
+
+/// Rows that are being read. Between its calls the session must run nothing else.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    rows: Vec<Row>,
+    /// How many of them were handed to the device whole.
+    read: usize,
+    /// Of the chunk after those, how many pieces were.
+    pieces: usize,
+    flights: VecDeque<Readback>,
+}
+
+impl Reading {
+    /// Is to read these rows; makes the plan of the first chunk ready.
+    ///
+    /// # Errors
+    /// As [`Session::fill`].
+    pub(crate) fn new(session: &mut Session, rows: Vec<Row>) -> Result<Self> {
+        session.check(&rows)?;
+        let reading = Self { rows, read: 0, pieces: 0, flights: VecDeque::new() };
+        reading.pieces_of_chunk(session)?;
+        Ok(reading)
+    }
+
+    /// How many rows are still to be read.
+    pub(crate) fn unread(&self) -> usize {
+        self.rows.len() - self.read
+    }
+
+    /// Hands the device more, and comes back when it has done a piece; false where all but the last
+    /// piece was handed to it, which [`Reading::hand_over`] does.
+    ///
+    /// # Errors
+    /// As [`Session::fill`].
+    pub(crate) async fn next(&mut self, session: &mut Session) -> Result<bool> {
+        while self.flights.len() < MOST_IN_FLIGHT && !self.is_at_last(session)? {
+            self.hand_piece(session)?;
+        }
+        if self.is_at_last(session)? {
+            return Ok(false);
+        }
+        self.hear_one(session).await?;
+        Ok(true)
+    }
+
+    /// Hands the device all that is left, and waits for nothing.
+    ///
+    /// # Errors
+    /// As [`Session::fill`].
+    pub(crate) fn hand_over(&mut self, session: &mut Session) -> Result<()> {
+        while self.unread() > 0 {
+            self.hand_piece(session)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what was handed over.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    pub(crate) async fn hear(&mut self, session: &mut Session) -> Result<()> {
+        while !self.flights.is_empty() {
+            self.hear_one(session).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear_one(&mut self, session: &mut Session) -> Result<()> {
+        if let Some(first) = self.flights.pop_front() {
+            session.engine_mut().finish(first).await?;
+        }
+        Ok(())
+    }
+
+    fn is_at_last(&self, session: &mut Session) -> Result<bool> {
+        Ok(self.unread() <= session.chunk && self.pieces + 1 >= self.pieces_of_chunk(session)?)
+    }
+
+    /// The rows that are read at once.
+    fn chunk(&self, session: &Session) -> &[Row] {
+        &self.rows[self.read..][..self.unread().min(session.chunk)]
+    }
+
+    fn pieces_of_chunk(&self, session: &mut Session) -> Result<usize> {
+        match self.chunk(session).len() {
+            0 => Ok(0),
+            rows => session.fill_pieces(rows),
+        }
+    }
+
+    fn hand_piece(&mut self, session: &mut Session) -> Result<()> {
+        let (pieces, rows) = (self.pieces_of_chunk(session)?, self.chunk(session).len());
+        let heard = (session.rows, 0, 4);
+        self.flights.extend(session.fill_piece(self.chunk(session), self.pieces, &[heard])?);
+        self.pieces += 1;
+        if self.pieces == pieces {
+            (self.pieces, self.read) = (0, self.read + rows);
+        }
+        Ok(())
+    }
+}
