@@ -206,6 +206,7 @@ export declare class Model {
     tokens: ArrayLike<number>,
     sampling?: Sampling,
     most?: number,
+    options?: { signal?: AbortSignal },
   ): Promise<{
     tokens: { id: number; text: string; probability: number; drawn: number }[];
     rest: number;

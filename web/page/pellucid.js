@@ -230,8 +230,8 @@ export class Model {
   }
 
   /** The most probable next tokens, by the model and as they would be drawn. */
-  distribution(tokens, sampling = {}, most = 20) {
-    return link().call('distribution', { handle: this.handle, tokens, sampling, most });
+  distribution(tokens, sampling = {}, most = 20, { signal } = {}) {
+    return link().call('distribution', { handle: this.handle, tokens, sampling, most }, { signal });
   }
 
   /** The tokens of a text as a prompt begins. */

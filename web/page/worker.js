@@ -124,8 +124,14 @@ const calls = {
     }
   },
   score: ({ handle, tokens, top }) => reviving(get(handle), () => get(handle).score(Uint32Array.from(tokens), top)),
-  distribution: ({ handle, tokens, sampling, most }) =>
-    reviving(get(handle), () => get(handle).distribution(Uint32Array.from(tokens), sampling, most)),
+  async distribution({ handle, tokens, sampling, most }, _, isStopped) {
+    const model = get(handle);
+    const heard = () => !isStopped();
+    const find = () => model.distribution(Uint32Array.from(tokens), sampling, most, heard);
+    const found = isStopped() ? null : await reviving(model, find);
+    if (!found) throw new DOMException('stopped', 'AbortError');
+    return found;
+  },
   encodePrompt: async ({ handle, text }) => [...get(handle).encode(text)],
   encodeChat: async ({ handle, messages }) => [...get(handle).encodeChat(messages)],
   async loseDevice({ handle }) {

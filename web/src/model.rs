@@ -228,14 +228,24 @@ impl Model {
     }
 
     /// The `most` most probable next tokens, by the model alone and as they are drawn; and how much
-    /// the rest have together.
+    /// the rest have together. `heard` is called for each part of a long text that was read, and ends
+    /// it by giving false; the result is undefined then.
     pub async fn distribution(
         &mut self,
         tokens: Vec<u32>,
         sampling: JsValue,
         most: usize,
+        heard: Function,
     ) -> Result<JsValue> {
         let Drawing(sampling) = read("the settings of sampling", &sampling)?;
+        let mut prompt = self.llm.read(&tokens).map_err(told)?;
+        while let Some(read) = prompt.next().await.map_err(told)? {
+            if hear(&heard, &Progress { read, of: tokens.len() }).await? == JsValue::FALSE {
+                prompt.finish().await.map_err(told)?;
+                return Ok(JsValue::UNDEFINED);
+            }
+        }
+        prompt.finish().await.map_err(told)?;
         let all = self.llm.distribution(&tokens, &sampling).await.map_err(told)?;
         let (shown, rest) = all.split_at(most.min(all.len()));
         let chance = |chance: &Chance| Shown {

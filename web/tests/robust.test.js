@@ -188,7 +188,7 @@ test('a run of training whose device is lost goes on from where its model was la
   assert.ok(found.steps.at(-1)[1] < found.steps[0][1], 'it went on learning');
 });
 
-test('a long prompt can be stopped, and what was read of it is not read again', async () => {
+test('a long prompt can be stopped at once, and what was read of it is not read again', async () => {
   const found = await page.evaluate(async (address) => {
     const { Model } = await import('./pellucid.js');
     const model = await Model.load(address, undefined, { context: 2048 });
@@ -196,24 +196,37 @@ test('a long prompt can be stopped, and what was read of it is not read again', 
     const stopping = new AbortController();
     const heard = [];
     let at = 0;
+    // Some pieces of the second chunk are done by then.
+    const enough = (read) => heard.push(read) && heard.filter((own) => own > 0).length === 3;
     const run = model.generate(prompt, {
       maxNewTokens: 2, reusePrefix: true, signal: stopping.signal,
-      onPrompt: (read) => heard.push(read) === 2 && ([at] = [performance.now(), stopping.abort()]),
+      onPrompt: (read) => enough(read) && ([at] = [performance.now(), stopping.abort()]),
     });
     const { finish } = await run.result;
     const waited = performance.now() - at;
     const short = prompt.slice(0, heard.at(-1) + 2);
     const after = await model.generate(short, { maxNewTokens: 3, reusePrefix: true }).result;
     const fresh = await model.generate(short, { maxNewTokens: 3 }).result;
+    // So is the reading for a distribution.
+    const asking = new AbortController();
+    const asked = model.distribution([1, ...prompt], {}, 5, { signal: asking.signal }).catch(({ kind }) => kind);
+    await new Promise((done) => setTimeout(done, 700));
+    const askedAt = performance.now();
+    asking.abort();
+    const kind = await asked;
+    const waitedToo = performance.now() - askedAt;
     await model.free();
     for (const { name } of await Model.kept()) await Model.forget(name);
-    return { finish, heard, waited, after, fresh };
+    return { finish, kind, heard, waited, waitedToo, after, fresh };
   }, `${server.address}smollm2.gguf`);
   assert.equal(found.finish, 'interrupted');
-  assert.ok(found.heard.length < 6 && found.heard[0] > 0, `${found.heard}`);
-  assert.ok(found.after.reused >= found.heard[0], `${found.after.reused} of ${found.heard}`);
+  assert.equal(found.kind, 'stopped');
+  assert.ok(found.heard.at(-1) > 0 && found.heard.at(-1) < 256, `${found.heard}`);
+  assert.ok(found.after.reused >= found.heard.at(-1), `${found.after.reused} of ${found.heard}`);
+  // A whole chunk would take seven seconds.
+  assert.ok(found.waited < 2500 && found.waitedToo < 2500, `${found.waited} ${found.waitedToo}`);
   assert.deepEqual(found.after.tokens, found.fresh.tokens);
-  console.log(`stopped after ${found.heard} tokens, in ${Math.round(found.waited)} ms`);
+  console.log(`stopped in ${Math.round(found.waited)} and ${Math.round(found.waitedToo)} ms`);
 });
 
 test('without WebGPU the reference runs, and says so', async () => {

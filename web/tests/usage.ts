@@ -28,7 +28,7 @@ export async function rest(): Promise<Kept[]> {
     const model = await Model.load('built-in');
     const ids = await model.encode('a');
     const { perplexity } = await model.score(ids, 2);
-    const { tokens } = await model.distribution(ids, { topK: 4 });
+    const { tokens } = await model.distribution(ids, { topK: 4 }, 8, { signal: AbortSignal.timeout(60_000) });
     const pieces = await model.tokenizer?.explain('a b');
     if ((perplexity ?? 0) > tokens.length + (pieces?.length ?? 0)) await model.free();
   } catch (error) {

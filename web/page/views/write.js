@@ -23,7 +23,7 @@ export function writeView(app) {
   let drawn = [];
   let running = null;
   let current = -1;
-  let asked = 0;
+  let asking = null;
   let stale = false;
 
   makeSliders(settings, () => redraw());
@@ -76,7 +76,8 @@ export function writeView(app) {
       onPrompt: (read, of) => ($('pace').textContent = `Reading the text: ${number(read)} of ${number(of)} tokens`),
     });
     busy(true);
-    // What is drawn there is of the text before.
+    // What is drawn there is of the text before, and what is asked for it would keep this waiting.
+    asking?.abort();
     $('distribution').setAttribute('aria-busy', 'true');
     try {
       for await (const token of running) {
@@ -176,19 +177,20 @@ export function writeView(app) {
   const redraw = calmly(120, async () => {
     const model = app.model;
     if (!model || running) return;
-    const mine = (asked += 1);
+    asking?.abort();
+    const mine = (asking = new AbortController());
     $('distribution').setAttribute('aria-busy', 'true');
     try {
       const text = $('prompt').value;
       const head = text === promptText && promptIds ? promptIds : await encode(model, text);
       if (head.length === 0) return;
       const ids = [...head, ...drawn.map((token) => token.id)].slice(-model.info.context);
-      const found = await model.distribution(ids, sampling(), SHOWN);
-      if (mine === asked && !running) showDistribution(found);
+      const found = await model.distribution(ids, sampling(), SHOWN, { signal: mine.signal });
+      if (mine === asking && !running) showDistribution(found);
     } catch (error) {
-      if (error.kind !== 'broken') $('distribution').replaceChildren(el('p.error', {}, error.message));
+      if (!['broken', 'stopped'].includes(error.kind)) $('distribution').replaceChildren(el('p.error', {}, error.message));
     } finally {
-      if (mine === asked) $('distribution').removeAttribute('aria-busy');
+      if (mine === asking && !running) $('distribution').removeAttribute('aria-busy');
     }
   });
 
