@@ -2,7 +2,7 @@
 
 import { builtIn, gpu } from './begin.js';
 import { Model } from './pellucid.js';
-import { $, el } from './dom.js';
+import { $, duration, el } from './dom.js';
 import { deviceView } from './views/device.js';
 import { functionView } from './views/function.js';
 import { modelsView } from './views/models.js';
@@ -88,6 +88,20 @@ function route() {
   else scrollTo(0, 0);
 }
 
+/** Browsers pause tabs that nobody sees; what was paused goes on by itself when they are seen again. */
+function background(app) {
+  let since = null;
+  document.addEventListener('freeze', () => (since = performance.now()));
+  document.addEventListener('resume', () => {
+    const { writing, training } = document.body.dataset;
+    if (since !== null && (writing === 'true' || training === 'true')) {
+      const seconds = (performance.now() - since) / 1000;
+      app.notice(`The browser paused this tab in the background, for ${duration(seconds)}. Nothing is lost: ${training === 'true' ? 'the training' : 'the text'} goes on from where it was.`);
+    }
+    since = null;
+  });
+}
+
 async function start() {
   const app = new App();
   // For scripts that look on, as tests do.
@@ -100,6 +114,7 @@ async function start() {
   functionView(app);
   addEventListener('hashchange', route);
   route();
+  background(app);
   try {
     app.gpu = await gpu;
     dispatchEvent(new CustomEvent('gpu'));
@@ -118,6 +133,7 @@ async function start() {
     }
   }
   document.body.dataset.ready = 'true';
+  performance.mark('ready');
 }
 
 start();

@@ -55,6 +55,15 @@ test('it writes, and goes on from an alternative', async () => {
   assert.equal(now.length, 28);
 });
 
+test('the page is soon ready', async () => {
+  const own = await open(await browser.newContext(), server.address, { faults });
+  const at = await own.evaluate(() => performance.getEntriesByName('ready')[0].startTime);
+  await own.context().close();
+  console.log(`ready for the first time after ${Math.round(at)} ms`);
+  // Two seconds on a quiet machine; what takes them is the compiling of kernels to be checked.
+  assert.ok(at < 5000, `${at}`);
+});
+
 test('the distribution is that of the token after the text', async () => {
   await page.waitForFunction(async () => {
     const rows = [...document.querySelectorAll('#distribution tbody th')].map((own) => own.textContent);

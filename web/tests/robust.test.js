@@ -156,6 +156,23 @@ test('two tabs at once', async () => {
   await context.close();
 });
 
+// Playwright keeps its pages in the foreground; the events are those that a browser sends.
+test('a tab that was paused in the background says so', async () => {
+  const own = await open(browser, server.address, { view: '#train' });
+  await own.click('#train-example');
+  await own.fill('#train-steps', '60');
+  await own.waitForFunction(() => document.getElementById('train-text').value.length > 1000);
+  await own.click('#train-go');
+  await own.waitForFunction(() => /^Step /.test(document.title));
+  await own.evaluate(() => document.dispatchEvent(new Event('freeze')));
+  await new Promise((done) => setTimeout(done, 1500));
+  await own.evaluate(() => document.dispatchEvent(new Event('resume')));
+  await own.waitForFunction(() => /paused this tab in the background, for [12] s.*the training goes on/.test(document.getElementById('notices').textContent));
+  await own.waitForFunction(() => document.getElementById('train-state').textContent === 'Done.');
+  await own.waitForFunction(() => !/^Step/.test(document.title));
+  await own.close();
+});
+
 test('a device that is lost within a text costs no token', async () => {
   const warned = [];
   page.on('console', (message) => warned.push(message.text()));

@@ -32,6 +32,7 @@ export function trainView(app) {
   let points = [];
   let seconds = 0;
   let sampling = false;
+  const { title } = document;
 
   makeFields();
   const value = (name) => Number($(`train-${name}`).value);
@@ -88,6 +89,7 @@ export function trainView(app) {
 
   async function go() {
     if (running) return;
+    const over = new AbortController();
     try {
       if (trainer && finished()) await drop();
       if (!trainer) await begin();
@@ -99,8 +101,10 @@ export function trainView(app) {
       };
       running = trainer.run(left, { evaluateEvery: every, onRevived });
       buttons();
-      state('');
+      state('It goes on while you look elsewhere, though a browser may slow it down or pause it there.');
       let last = performance.now();
+      // No pause of the browser's counts.
+      document.addEventListener('resume', () => (last = performance.now()), { signal: over.signal });
       for await (const step of running) {
         const now = performance.now();
         seconds += (now - last) / 1000;
@@ -116,6 +120,8 @@ export function trainView(app) {
       state(error.kind === 'stopped' ? 'Stopped.' : error.message);
     } finally {
       running = null;
+      over.abort();
+      document.title = title;
       buttons();
       draw();
     }
@@ -140,6 +146,7 @@ export function trainView(app) {
     const judged = points.filter((point) => point.validLoss !== undefined);
     const pace = points.length / seconds;
     const info = trainer?.info;
+    if (running && info) document.title = `Step ${number(last.step)} of ${number(info.steps)} · ${title}`;
     $('curve').replaceChildren(curve(points, judged, info ? info.steps : last.step, Math.log(info?.vocab ?? 1)));
     const figures = [
       ['Step', info ? `${number(last.step)} of ${number(info.steps)}` : number(last.step)],
