@@ -156,7 +156,14 @@ pub(crate) async fn draw(
     let start = Instant::now();
     let (mut first, mut last) = (None, start);
     let mut stream = llm.stream(prompt, request)?;
-    while !stretch.is_over() && stream.read_prompt().await?.is_some() {}
+    let bar = output::progress_bar("reading {bar:30} {pos} of {len} tokens");
+    bar.set_length(prompt.len() as u64);
+    while !stretch.is_over()
+        && let Some(read) = stream.read_prompt().await?
+    {
+        bar.set_position(read as u64);
+    }
+    bar.finish_and_clear();
     while !stretch.is_over()
         && let Some(piece) = stream.next().await?
     {

@@ -164,12 +164,13 @@ impl Decoder {
         self.prompts.unread()
     }
 
-    /// Reads on in the prompts, and comes back when the device has come so far; false where no more is
-    /// left than [`Decoder::next`] reads with the first step.
+    /// Reads on in the prompts, and comes back when the device has come so far: gives how many tokens'
+    /// worth of reading is done, or `None` where no more is left than [`Decoder::next`] reads with the
+    /// first step.
     ///
     /// # Errors
     /// [`Error::Device`] if the device fails.
-    pub(super) async fn read(&mut self, session: &mut Session) -> Result<bool> {
+    pub(super) async fn read(&mut self, session: &mut Session) -> Result<Option<usize>> {
         self.prompts.next(session).await
     }
 
@@ -182,7 +183,7 @@ impl Decoder {
         session: &mut Session,
         wanted: usize,
     ) -> Result<Option<Step>> {
-        while self.read(session).await? {}
+        while self.read(session).await?.is_some() {}
         self.prompts.hand_over(session)?;
         let wanted = wanted.min(self.most_steps);
         while self.launched < wanted && self.flights.len() < self.allowed() {

@@ -13,6 +13,8 @@ pub struct Prompt<'a> {
     tokens: Vec<u32>,
     /// None by the reference, which reads a prompt with what is asked of it.
     reading: Option<Reading>,
+    /// How many tokens were read before.
+    kept: usize,
 }
 
 impl Llm {
@@ -28,7 +30,8 @@ impl Llm {
         if prompt.len() > self.context() {
             return Err(Error::Context { asked: prompt.len(), limit: self.context() });
         }
-        let unread = self.known().shared(prompt)..prompt.len() - 1;
+        let kept = self.known().shared(prompt);
+        let unread = kept..prompt.len() - 1;
         let reading = match self.runner_mut() {
             Runner::Cpu { .. } => None,
             Runner::Gpu(session) => Some(Reading::new(session, rows(prompt)[unread].to_vec())?),
@@ -37,12 +40,12 @@ impl Llm {
             // Should this not be finished, nothing is known of the caches.
             self.remember(Vec::new());
         }
-        Ok(Prompt { llm: self, tokens: prompt.to_vec(), reading })
+        Ok(Prompt { llm: self, tokens: prompt.to_vec(), reading, kept })
     }
 }
 
 impl Prompt<'_> {
-    /// Reads on; gives how many tokens have been read, or `None` at the end.
+    /// Reads on; gives how many tokens' worth of reading is done, or `None` at the end.
     ///
     /// # Errors
     /// [`Error::Device`] if the device fails, [`Error::Lost`] where it is lost.
@@ -51,8 +54,8 @@ impl Prompt<'_> {
         else {
             return Ok(None);
         };
-        if reading.next(session).await? {
-            return Ok(Some(self.tokens.len() - 1 - reading.unread()));
+        if let Some(read) = reading.next(session).await? {
+            return Ok(Some(self.kept + read));
         }
         reading.hand_over(session)?;
         Ok(None)

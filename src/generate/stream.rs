@@ -125,11 +125,11 @@ impl AnyDecoder {
         }
     }
 
-    /// Reads on in a long prompt; false where there is nothing to wait for before the first token.
-    pub(super) async fn read(&mut self, runner: &mut Runner) -> Result<bool> {
+    /// Reads on in a long prompt; `None` where there is nothing to wait for before the first token.
+    pub(super) async fn read(&mut self, runner: &mut Runner) -> Result<Option<usize>> {
         match (self, runner) {
             (Self::Gpu(decoder), Runner::Gpu(session)) => decoder.read(session).await,
-            _ => Ok(false),
+            _ => Ok(None),
         }
     }
 
@@ -282,9 +282,9 @@ impl<'a> Stream<'a> {
         Self { llm, decoder, tail, prompt, request, reused, revived: false }
     }
 
-    /// Reads on in a long prompt, a chunk at a time; gives how many of its tokens have been read, or
-    /// `None` where no more is to be waited for before the first token. [`Stream::next`] does so by
-    /// itself; this is for those who show how far it is, or may want to stop.
+    /// Reads on in a long prompt, a piece of the work at a time; gives how many tokens' worth of it is
+    /// done, or `None` where no more is to be waited for before the first token. [`Stream::next`] does
+    /// so by itself; this is for those who show how far it is, or may want to stop.
     ///
     /// # Errors
     /// As [`Stream::next`].
@@ -292,11 +292,12 @@ impl<'a> Stream<'a> {
         let read = match self.decoder.read(self.llm.runner_mut()).await {
             Err(Error::Lost(reason)) if !self.revived => {
                 self.revive(&reason).await?;
-                true
+                return Ok(Some(0));
             }
             read => read?,
         };
-        Ok(read.then(|| self.prompt.len().saturating_sub(1 + self.decoder.unread())))
+        let kept = if self.revived { 0 } else { self.reused };
+        Ok(read.map(|read| kept + read))
     }
 
     /// The next token, or `None` when the generation has ended.

@@ -39,20 +39,23 @@ impl Reading {
         self.rows.len() - self.read
     }
 
-    /// Hands the device more, and comes back when it has done a piece; false where all but the last
-    /// piece was handed to it, which [`Reading::hand_over`] does.
+    /// Hands the device more, and comes back when it has done a piece: gives how many rows' worth of
+    /// work is done, or `None` where all but the last piece was handed to it, which
+    /// [`Reading::hand_over`] does.
     ///
     /// # Errors
     /// As [`Session::fill`].
-    pub(crate) async fn next(&mut self, session: &mut Session) -> Result<bool> {
+    pub(crate) async fn next(&mut self, session: &mut Session) -> Result<Option<usize>> {
         while self.flights.len() < MOST_IN_FLIGHT && !self.is_at_last(session)? {
             self.hand_piece(session)?;
         }
         if self.is_at_last(session)? {
-            return Ok(false);
+            return Ok(None);
         }
         self.hear_one(session).await?;
-        Ok(true)
+        let done = self.pieces.saturating_sub(self.flights.len());
+        let part = self.chunk(session).len() * done / self.pieces_of_chunk(session)?.max(1);
+        Ok(Some(self.read + part))
     }
 
     /// Hands the device all that is left, and waits for nothing.
