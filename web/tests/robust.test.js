@@ -32,6 +32,29 @@ test('a device that is lost before a text costs nothing', async () => {
   assert.deepEqual(await greedy(page, 8), native.builtIn.tokens.slice(0, 8));
 });
 
+// No device of a test can be filled up safely; what it would say then goes the way that its own word would.
+test('a device without memory is told, and the model in use stays', async () => {
+  const own = await open(browser, server.address);
+  await own.workers()[0].evaluate(() => {
+    const make = GPUDevice.prototype.createBuffer;
+    GPUDevice.prototype.createBuffer = function (descriptor) {
+      const buffer = make.call(this, descriptor);
+      if (descriptor.size > 100_000) {
+        GPUDevice.prototype.createBuffer = make;
+        const error = new GPUOutOfMemoryError('nothing is left');
+        this.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', { error }));
+      }
+      return buffer;
+    };
+  });
+  await own.evaluate(() => pellucid.reload('gpu'));
+  assert.match(await own.textContent('#notices'), /memory.* Close other tabs/);
+  assert.deepEqual(await greedy(own, 8), native.builtIn.tokens.slice(0, 8));
+  await own.evaluate(() => pellucid.reload('gpu'));
+  assert.deepEqual(await greedy(own, 8), native.builtIn.tokens.slice(0, 8));
+  await own.close();
+});
+
 test('a damaged file is named, and the model in use stays', async () => {
   const whole = readFileSync(process.env.PELLUCID_SMOLLM2).subarray(0, 3_000_000);
   await page.click('#model-chip');
