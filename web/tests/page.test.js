@@ -60,8 +60,8 @@ test('the page is soon ready', async () => {
   const at = await own.evaluate(() => performance.getEntriesByName('ready')[0].startTime);
   await own.context().close();
   console.log(`ready for the first time after ${Math.round(at)} ms`);
-  // Two seconds on a quiet machine; what takes them is the compiling of kernels to be checked.
-  assert.ok(at < 5000, `${at}`);
+  // Two seconds on a quiet machine, for the compiling of kernels to be checked; busy neighbours make it more.
+  assert.ok(at < 8000, `${at}`);
 });
 
 test('the distribution is that of the token after the text', async () => {
