@@ -55,13 +55,13 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
     let end = min(seen, params.first + params.context);
     let window_first = select(0u, seen - min(seen, params.window), params.window > 0u);
     let kv_head = head * params.kv_heads / params.heads;
-    // Where the sequence's first key would lie; it wraps round where another part holds that.
-    let start = row.z * params.context - params.first;
+    // Where the head's first key would lie; it wraps round where another part holds that.
+    let start = (row.z * params.kv_heads + kv_head) * params.context - params.first;
     var largest = -1e30;
     var mass = 0.0;
     for (var key = max(window_first, params.first); key < end; key += 4u) {
         let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-        let at = ((start + min(keys, vec4(end - 1u))) * params.kv_heads + kv_head) * FOURS;
+        let at = (start + min(keys, vec4(end - 1u))) * FOURS;
         var scores = vec4(0.0);
         for (var i = 0u; i < FOURS; i++) {
             let four = at + i;

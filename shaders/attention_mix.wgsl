@@ -37,13 +37,13 @@ fn attention_mix(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let kv_head = head * params.kv_heads / params.heads;
-    let start = rows[id.y].z * params.context;
+    let start = (rows[id.y].z * params.kv_heads + kv_head) * params.context;
     let base = (head * params.rows + id.y) * params.pattern_stride;
     var sum = vec4(0.0);
     for (var key = 0u; key < params.keys; key++) {
         let weight = pattern[base + params.first + key];
         if weight != 0.0 {
-            sum += weight * read_v(((start + key) * params.kv_heads + kv_head) * fours + four);
+            sum += weight * read_v((start + key) * fours + four);
         }
     }
     let at = id.y * params.out_stride + head * params.width + four * 4u;

@@ -50,7 +50,7 @@ var<workgroup> sums: array<vec4<f32>, SUMS>;
 // Where four keys of the cache begin, counted in fours; past the last of `count` it repeats.
 fn places(first: u32, key: u32, count: u32) -> vec4<u32> {
     let own = min(key + vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
-    return (first + own * params.kv_heads) * FOURS;
+    return (first + own) * FOURS;
 }
 
 @compute @workgroup_size(WG)
@@ -65,8 +65,8 @@ fn attention_split(
     let last = min(end, border + CHUNK);
     let count = select(0u, last - first, last > first);
     let quads = (count + 3u) / 4u;
-    let slot = row.z * params.context + first - params.first;
-    let keys = slot * params.kv_heads + group.x * SHARE * params.kv_heads / params.heads;
+    let kv_head = group.x * SHARE * params.kv_heads / params.heads;
+    let keys = (row.z * params.kv_heads + kv_head) * params.context + first - params.first;
     for (var i = lane; i < QUERIES; i += WG) {
         let at = group.y * params.stride + (group.x * SHARE + i / FOURS) * params.width;
         for (var e = i % FOURS * 4u; e < i % FOURS * 4u + 4u; e++) {

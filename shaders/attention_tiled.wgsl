@@ -92,7 +92,8 @@ fn attention_tiled(
             }
         }
         for (var key = first; key < end; key += 32u) {
-            let start = sequence * params.context + key - params.first;
+            let start =
+                (sequence * params.kv_heads + kv_head) * params.context + key - params.first;
             var dots = array<vec4<f32>, 4>();
             for (var slice = 0u; slice < FOURS; slice += 8u) {
                 for (var i = lane; i < 256u; i += 64u) {
@@ -101,7 +102,7 @@ fn attention_tiled(
                     let t = min(group.x * 32u + i / 8u, params.rows - 1u);
                     queries[place] = query4(t, group.y, four);
                     let slot = start + min(i / 8u, end - 1u - key);
-                    tile[place] = read_k((slot * params.kv_heads + kv_head) * FOURS + four);
+                    tile[place] = read_k(slot * FOURS + four);
                 }
                 workgroupBarrier();
                 for (var f = 0u; f < min(8u, FOURS - slice); f++) {
@@ -145,7 +146,7 @@ fn attention_tiled(
                 for (var i = lane; i < 256u; i += 64u) {
                     let slot = start + min(i / 8u, end - 1u - key);
                     let four = min(slice + i % 8u, FOURS - 1u);
-                    tile[i] = read_v((slot * params.kv_heads + kv_head) * FOURS + four);
+                    tile[i] = read_v(slot * FOURS + four);
                 }
                 workgroupBarrier();
                 for (var j = 0u; j < 4u; j++) {

@@ -23,6 +23,6 @@ fn cache_rows(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let fours = (params.width + 3u) / 4u;
-    let at = ((row.z * params.context + position) * params.kv_heads + head) * fours;
+    let at = ((row.z * params.kv_heads + head) * params.context + position) * fours;
     out[id.y * params.out_stride + id.x] = read_k(at + e / 4u)[e % 4u];
 }

@@ -110,7 +110,7 @@ fn rope(@builtin(global_invocation_id) id: vec3<u32>) {
     if position < params.first || place >= params.context {
         return;
     }
-    let slot = (row.z * params.context + place) * params.kv_heads + kv_head;
+    let slot = (row.z * params.kv_heads + kv_head) * params.context + place;
     let at = slot * fours + first / 4u;
     if head < params.heads + params.kv_heads {
         write_k(at, value);

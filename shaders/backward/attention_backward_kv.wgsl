@@ -49,7 +49,8 @@ fn attention_backward_kv(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let place = own % params.length;
     let start = own - place;
-    let at = ((own / params.length * params.context + place) * params.kv_heads + kv_head) * FOURS;
+    let head_start = (own / params.length * params.kv_heads + kv_head) * params.context;
+    let at = (head_start + place) * FOURS;
     var key = no_head();
     var value = no_head();
     var key_sum = no_head();

@@ -55,12 +55,12 @@ fn attention_backward_q(@builtin(global_invocation_id) id: vec3<u32>) {
     let end = t % params.length + 1u;
     let first = select(0u, end - min(end, params.window), params.window > 0u);
     let kv_head = head * params.kv_heads / params.heads;
-    let start = t / params.length * params.context;
+    let start = (t / params.length * params.kv_heads + kv_head) * params.context;
     var largest = -1e30;
     var mass = 0.0;
     for (var key = first; key < end; key += 4u) {
         let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-        let at = ((start + min(keys, vec4(end - 1u))) * params.kv_heads + kv_head) * FOURS;
+        let at = (start + min(keys, vec4(end - 1u))) * FOURS;
         var scores = vec4(0.0);
         for (var i = 0u; i < FOURS; i++) {
             let four = at + i;
@@ -75,7 +75,7 @@ fn attention_backward_q(@builtin(global_invocation_id) id: vec3<u32>) {
     let total = largest + log(mass);
     for (var key = first; key < end; key += 4u) {
         let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-        let at = ((start + min(keys, vec4(end - 1u))) * params.kv_heads + kv_head) * FOURS;
+        let at = (start + min(keys, vec4(end - 1u))) * FOURS;
         var scores = vec4(0.0);
         var shares = vec4(0.0);
         for (var i = 0u; i < FOURS; i++) {

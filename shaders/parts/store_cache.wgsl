@@ -2,9 +2,10 @@
 // the cache at each row's own position. For models without rotation.
 // parts: cache
 override BIAS: bool = false;
-// Fours of all queries, and of all keys, of a position.
+// Fours of all queries, and of all keys, of a position; and of one head.
 override QUERY_FOURS: u32 = 192u;
 override KEY_FOURS: u32 = 192u;
+override HEAD_FOURS: u32 = 16u;
 // Positions of a sequence.
 override CONTEXT: u32 = 1024u;
 
@@ -22,11 +23,12 @@ fn store4(row: u32, column: u32, stride: u32, value: vec4<f32>) {
         out[row * stride + column] = result;
         return;
     }
-    let key = column - QUERY_FOURS;
-    let at = (positions[row].z * CONTEXT + positions[row].y) * KEY_FOURS;
-    if key < KEY_FOURS {
-        write_k(at + key, result);
-    } else if key < 2u * KEY_FOURS {
-        write_v(at + key - KEY_FOURS, result);
+    let key = (column - QUERY_FOURS) % KEY_FOURS;
+    let head = positions[row].z * (KEY_FOURS / HEAD_FOURS) + key / HEAD_FOURS;
+    let at = (head * CONTEXT + positions[row].y) * HEAD_FOURS + key % HEAD_FOURS;
+    if column < QUERY_FOURS + KEY_FOURS {
+        write_k(at, result);
+    } else if column < QUERY_FOURS + 2u * KEY_FOURS {
+        write_v(at, result);
     }
 }

@@ -17,7 +17,7 @@ use super::llm::Llm;
 use super::runner::Runner;
 
 /// What such a file begins with; the number counts changes of the format.
-const SIGN: &[u8; 8] = b"PELLUCH1";
+const SIGN: &[u8; 8] = b"PELLUCH2";
 
 /// The longest header that is believed: more than any context's tokens.
 const LONGEST_HEADER: u64 = 64 << 20;

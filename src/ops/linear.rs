@@ -143,6 +143,7 @@ impl Op for Linear<'_> {
                         .part(cache.writer())
                         .constant("QUERY_FOURS", outputs as f64 / 4.0)
                         .constant("KEY_FOURS", (cache.heads * cache.width) as f64 / 4.0)
+                        .constant("HEAD_FOURS", cache.fours() as f64)
                         .constant("CONTEXT", cache.context as f64)
                 }
                 Store::Write | Store::Add | Store::Apply(_) | Store::SoftCap(_) => {

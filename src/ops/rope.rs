@@ -8,8 +8,8 @@ use crate::gpu::{Binding, BufferId, Dispatch, Grid, Part, Program, Recording, Te
 
 use super::{Choices, Op, ensure, kernel, part, word};
 
-/// Keys and values of one layer, (sequence, position, head, width padded to fours), in one or more
-/// parts split by position.
+/// Keys and values of one layer, (sequence, head, position, width padded to fours), in one or more
+/// parts split by position. What a head attends to lies in a row, as whoever reads memory likes it.
 #[derive(Clone, Debug)]
 pub struct Cache {
     /// The parts, in order.

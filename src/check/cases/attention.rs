@@ -220,13 +220,14 @@ pub(super) fn filled(device: &mut Device, cache: &Cache) -> Result<[Vec<f64>; 2]
         .map(|()| -> Vec<f16> { device.noise(count).into_iter().map(f16::from_f32).collect() });
     for part in &cache.parts {
         for (id, all) in [(part.k, &keys), (part.v, &values)] {
-            let own = all
-                .chunks(cache.context * slot)
-                .flat_map(|sequence| &sequence[part.first * slot..][..part.count * slot]);
-            let own: Vec<f16> = own.copied().collect();
-            let heads = own.chunks(cache.width);
+            let rows = all.chunks(cache.context * slot).flat_map(|sequence| {
+                (0..cache.heads).flat_map(move |head| {
+                    let own = sequence.chunks(slot).skip(part.first).take(part.count);
+                    own.map(move |row| &row[head * cache.width..][..cache.width])
+                })
+            });
             let halves: Vec<f16> =
-                heads.flat_map(|head| head.iter().copied().chain(padding())).collect();
+                rows.flat_map(|row| row.iter().copied().chain(padding())).collect();
             match cache.format {
                 CacheFormat::F16 => device.fill(id, bytemuck::cast_slice(&halves))?,
                 CacheFormat::F32 => {

@@ -146,9 +146,11 @@ impl Case for Straight {
         device.expect(&out, part(0, queries))?;
         for (buffer, from) in [(k, queries), (v, queries + keys)] {
             let mut expected = wide(&before);
-            let place = |&(at, sequence): &(u32, u32)| sequence as usize * context + at as usize;
-            for (place, row) in self.places.iter().map(place).zip(part(from, keys).chunks(keys)) {
-                expected[place * keys..][..keys].copy_from_slice(row);
+            for (&(at, sequence), row) in self.places.iter().zip(part(from, keys).chunks(keys)) {
+                for (head, values) in row.chunks(width).enumerate() {
+                    let slot = (sequence as usize * kv_heads + head) * context + at as usize;
+                    expected[slot * width..][..width].copy_from_slice(values);
+                }
             }
             super::rope::expect_cache(device, buffer, format, expected)?;
         }

@@ -132,17 +132,16 @@ impl Case for Turn {
 /// A part of a cache that was zero until these rows were written; heads are padded to fours.
 fn laid_out(cache: &Cache, part: &CachePart, places: &[(u32, u32)], values: &[f64]) -> Vec<f64> {
     let padded = cache.width.next_multiple_of(4);
-    let slot = cache.heads * padded;
-    let mut all = vec![0.0; cache.sequences * part.count * slot];
+    let mut all = vec![0.0; cache.sequences * cache.heads * part.count * padded];
     for (&(position, sequence), row) in places.iter().zip(values.chunks(cache.heads * cache.width))
     {
         let Some(place) = (position as usize).checked_sub(part.first) else { continue };
         if place >= part.count {
             continue;
         }
-        let at = (sequence as usize * part.count + place) * slot;
-        for (to, head) in all[at..].chunks_mut(padded).zip(row.chunks(cache.width)) {
-            to[..cache.width].copy_from_slice(head);
+        for (head, values) in row.chunks(cache.width).enumerate() {
+            let slot = (sequence as usize * cache.heads + head) * part.count + place;
+            all[slot * padded..][..cache.width].copy_from_slice(values);
         }
     }
     all

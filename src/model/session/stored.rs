@@ -21,55 +21,73 @@ impl Session {
         cache.map_or(0, |cache| cache.position_bytes() / cache.sequences as u64)
     }
 
-    /// Keys and values of the first sequence's first `positions`, in one layer.
+    /// Keys and values of the first sequence's first `positions`, in one layer: (head, position,
+    /// width padded to fours).
     ///
     /// # Errors
     /// [`Error::Input`] for a layer or positions that the session does not have, [`Error::Device`]
     /// if the device fails.
     pub async fn read_cache(&mut self, layer: usize, positions: usize) -> Result<[Vec<u8>; 2]> {
-        let bytes = positions as u64 * self.position_bytes();
-        let parts = self.layer_parts(layer, bytes)?;
-        let keys = parts.iter().map(|(part, bytes)| (part.k, 0, *bytes));
-        let values = parts.iter().map(|(part, bytes)| (part.v, 0, *bytes));
+        let runs = self.runs(layer, positions)?;
+        let keys = runs.iter().map(|run| (run.part.k, run.at, run.bytes));
+        let values = runs.iter().map(|run| (run.part.v, run.at, run.bytes));
         let reads: Vec<_> = keys.chain(values).collect();
         let Some(readback) = self.engine.submit(&[], &reads)? else {
             return Ok([Vec::new(), Vec::new()]);
         };
         let mut keys = self.engine.finish(readback).await?;
-        let values = keys.split_off(bytes as usize);
+        let values = keys.split_off(keys.len() / 2);
         Ok([keys, values])
     }
 
     /// Puts back what [`Session::read_cache`] gave, in the first positions of the first sequence.
     ///
     /// # Errors
-    /// [`Error::Input`] for a layer or positions that the session does not have.
+    /// [`Error::Input`] for a layer or positions that the session does not have, or for numbers that
+    /// are not those of whole positions.
     pub fn write_cache(&mut self, layer: usize, keys: &[u8], values: &[u8]) -> Result<()> {
-        let longest = keys.len().max(values.len()) as u64;
-        let (mut keys, mut values) = (keys, values);
-        for (part, bytes) in self.layer_parts(layer, longest)? {
-            for (buffer, rest) in [(part.k, &mut keys), (part.v, &mut values)] {
-                let (own, others) = rest.split_at(rest.len().min(bytes as usize));
-                self.engine.write(buffer, 0, own)?;
-                *rest = others;
-            }
+        let position = self.position_bytes().max(1) as usize;
+        if keys.len() != values.len() || !keys.len().is_multiple_of(position) {
+            let text = format!(
+                "{} bytes of keys and {} of values, of {position} a position",
+                keys.len(),
+                values.len()
+            );
+            return Err(Error::Input(text));
+        }
+        let mut start = 0;
+        for Run { part, at, bytes } in self.runs(layer, keys.len() / position)? {
+            let own = start..start + bytes as usize;
+            self.engine.write(part.k, at, &keys[own.clone()])?;
+            self.engine.write(part.v, at, &values[own.clone()])?;
+            start = own.end;
         }
         Ok(())
     }
 
-    /// The parts of a layer's cache that the first so many bytes of its first sequence lie in, with
-    /// the bytes that lie in each, from its beginning on.
-    fn layer_parts(&self, layer: usize, bytes: u64) -> Result<Vec<(CachePart, u64)>> {
-        let position = self.position_bytes();
-        let cache = self.caches.get(layer);
-        let cache = cache.filter(|cache| bytes <= cache.context as u64 * position);
+    /// Where the first positions of the first sequence lie in a layer's cache: head after head, and of
+    /// each head part after part.
+    fn runs(&self, layer: usize, positions: usize) -> Result<Vec<Run>> {
+        let cache = self.caches.get(layer).filter(|cache| positions <= cache.context);
         let cache = cache.ok_or_else(|| {
-            Error::Input(format!("layer {layer} of the cache does not hold {bytes} bytes"))
+            Error::Input(format!("layer {layer} of the cache does not hold {positions} positions"))
         })?;
-        let own = |part: &CachePart| {
-            let before = part.first as u64 * position;
-            (*part, bytes.saturating_sub(before).min(part.count as u64 * position))
+        let row = self.position_bytes() / cache.heads as u64;
+        let of_head = |head: usize| {
+            cache.parts.iter().map(move |part| Run {
+                part: *part,
+                at: (head * part.count) as u64 * row,
+                bytes: positions.saturating_sub(part.first).min(part.count) as u64 * row,
+            })
         };
-        Ok(cache.parts.iter().map(own).filter(|(_, bytes)| *bytes > 0).collect())
+        Ok((0..cache.heads).flat_map(of_head).filter(|run| run.bytes > 0).collect())
     }
+}
+
+/// Neighbouring positions of one head within a part of a cache.
+struct Run {
+    part: CachePart,
+    /// Where they begin in its buffers, in bytes.
+    at: u64,
+    bytes: u64,
 }
