@@ -37,6 +37,9 @@ const FEW_OF_SEQUENCES: usize = 64;
 /// The most query heads that one workgroup of `attention_split` serves.
 const MOST_SHARED: usize = 8;
 
+/// The most fours of values that a lane of `attention_split_passed` sums at once.
+const MOST_ROUNDS: usize = 4;
+
 /// Rows that one workgroup of `attention` or `attention_tiled` takes.
 const ROWS: usize = 32;
 
@@ -202,12 +205,18 @@ impl Attention<'_> {
         let Self { q, cache, .. } = self;
         let Division { reduce, chunk, share, slices, groups } =
             Division::of(choices, cache, heads / cache.heads);
-        let program = reduce
-            .apply(Program::new(kernel("attention_split")))
-            .constant("CHUNK", chunk as f64)
-            .constant("SHARE", share as f64)
-            .constant("SLICES", slices as f64)
-            .constant("GROUPS", groups as f64);
+        let program = match choices.passes(reduce) {
+            Some(lanes) => {
+                let rounds = cache.fours().div_ceil(lanes as usize).min(MOST_ROUNDS);
+                let program = Program::new(kernel("attention_split_passed")).constant("WG", lanes);
+                program.constant("ROUNDS", rounds as f64)
+            }
+            None => reduce
+                .apply(Program::new(kernel("attention_split")))
+                .constant("SLICES", slices as f64)
+                .constant("GROUPS", groups as f64),
+        };
+        let program = program.constant("CHUNK", chunk as f64).constant("SHARE", share as f64);
         let splits = cache.context.div_ceil(chunk);
         let partial = self.partial(recording, heads, splits);
         for part in &cache.parts {

@@ -152,6 +152,15 @@ impl Choices {
         }
     }
 
+    /// The lanes that pass queries and weights round, in `attention_split_passed`: those of a CPU's
+    /// vector units, which pay for the load of each lane. Four of them are too few for it.
+    pub(super) fn passes(&self, reduce: Reduce) -> Option<u32> {
+        let Reduce::Subgroup(lanes @ 8..=16) = reduce else { return None };
+        let welcome = self.attention == Fetch::Direct
+            && !self.known.excluded.contains("attention_split_passed");
+        welcome.then_some(lanes)
+    }
+
     /// How workgroups that split the keys of a context sum, and how many keys each takes.
     pub(super) fn split(&self, context: usize) -> (Reduce, usize) {
         let chunk = (context / 64).next_power_of_two().clamp(self.chunk, 256.max(self.chunk));

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::{Choices, Fetch, Known, Lanes, Matmul, Reduce, Shape, Weight};
-use crate::gpu::{Caps, Need, Recording, Tensor};
+use crate::gpu::{BufferId, Caps, Need, Recording, Tensor};
 use crate::names::Format;
-use crate::ops::{Linear, Op, PARTS, Store};
+use crate::ops::{Attention, Cache, CacheFormat, KERNELS, Linear, Op, PARTS, Store};
 
 /// Devices that choose differently: without subgroups, with one size of them, and with several.
 fn devices() -> Vec<Caps> {
-    let subgroups = [None, Some((4, 4)), Some((32, 32)), Some((4, 64)), Some((8, 32))];
+    let subgroups =
+        [None, Some((4, 4)), Some((8, 8)), Some((32, 32)), Some((4, 64)), Some((8, 32))];
     let software = |caps: Caps| [caps.clone(), Caps { software: true, ..caps }];
     let of = |subgroups| software(Caps { subgroups, f16: true, ..Caps::default() });
     subgroups.into_iter().flat_map(of).collect()
@@ -20,7 +21,14 @@ fn excluded(names: &[&str]) -> Known {
     Known { excluded, ..Known::default() }
 }
 
-/// The names of the kernels and parts that some products run.
+/// The kernels and parts for which this holds of what they need, by name.
+fn those(that: impl Fn(&[Need]) -> bool) -> Vec<&'static str> {
+    let kernels = KERNELS.iter().map(|kernel| (kernel.name, kernel.needs));
+    let all = kernels.chain(PARTS.iter().map(|part| (part.name, part.needs)));
+    all.filter(|(_, needs)| that(needs)).map(|(name, _)| name).collect()
+}
+
+/// The names of the kernels and parts that some products and attention of one row run.
 fn used(choices: &Choices) -> BTreeSet<&'static str> {
     let mut recording = Recording::new();
     for (rows, inputs) in [(1, 96), (1, 4096), (40, 96), (8, 576)] {
@@ -29,6 +37,11 @@ fn used(choices: &Choices) -> BTreeSet<&'static str> {
         let product = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
         product.record(&mut recording, choices).unwrap();
     }
+    let cache = Cache::named(CacheFormat::F32, [1, 512], [3, 64], u64::MAX);
+    let (q, out) = (Tensor::lasting(1, 576), Tensor::lasting(1, 576));
+    let (rows, cache) = (BufferId::fresh(), &cache);
+    let attention = Attention { rows, q, cache, window: None, scale: 0.125, softcap: None, out };
+    attention.record(&mut recording, choices).unwrap();
     let parts = recording.dispatches().iter().flat_map(|dispatch| {
         let program = &dispatch.program;
         program.parts.iter().map(|part| part.name).chain([program.kernel.name])
@@ -38,9 +51,7 @@ fn used(choices: &Choices) -> BTreeSet<&'static str> {
 
 #[test]
 fn nothing_excluded_is_ever_chosen() {
-    let special: Vec<&str> =
-        PARTS.iter().filter(|part| !part.needs.is_empty()).map(|part| part.name).collect();
-    let special: Vec<&str> = special.into_iter().chain(["matvec_rows"]).collect();
+    let special = those(|needs| !needs.is_empty());
     for caps in devices() {
         for name in &special {
             let choices = Choices::new(&caps, excluded(&[name]));
@@ -54,14 +65,25 @@ fn nothing_excluded_is_ever_chosen() {
 
 #[test]
 fn what_a_device_lacks_is_not_offered() {
-    for caps in devices() {
+    let special = those(|needs| needs.contains(&Need::Subgroups));
+    for caps in devices().into_iter().filter(|caps| caps.subgroups.is_none()) {
         for choices in Choices::all(&caps) {
             for name in used(&choices) {
-                let part = PARTS.iter().find(|part| part.name == name);
-                let needs = part.map_or(&[][..], |part| part.needs);
-                assert!(caps.subgroups.is_some() || !needs.contains(&Need::Subgroups), "{name}");
+                assert!(!special.contains(&name), "{name}");
             }
         }
+    }
+}
+
+#[test]
+fn queries_are_passed_round_by_the_lanes_of_a_wide_vector_unit() {
+    for (lanes, software, passed) in
+        [(8, true, true), (16, true, true), (4, true, false), (8, false, false), (32, true, false)]
+    {
+        let caps = Caps { subgroups: Some((lanes, lanes)), software, ..Caps::default() };
+        let names = used(&Choices::defaults(&caps));
+        assert_eq!(names.contains("attention_split_passed"), passed, "{caps:?}");
+        assert_eq!(names.contains("attention_split"), !passed, "{caps:?}");
     }
 }
 

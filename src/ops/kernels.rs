@@ -38,6 +38,7 @@ kernels! {
         "attention",
         "attention_tiled",
         "attention_split",
+        "attention_split_passed" needs Subgroups,
         "attention_merge",
         "activate",
         "gated",
