@@ -7,6 +7,7 @@ pub mod files;
 pub mod generate;
 pub mod gpu;
 pub mod inspect;
+pub mod measure;
 pub mod model;
 pub mod names;
 pub mod ops;

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors of the library from the bottom up: a module may use those of lower numbers only.
-const FLOORS: [(&str, u32); 15] = [
+const FLOORS: [(&str, u32); 16] = [
     ("error", 0),
+    ("measure", 0),
     ("files", 1),
     ("unfinished", 0),
     ("config", 1),
