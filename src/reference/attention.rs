@@ -1,6 +1,6 @@
 //! Twins of `attention`, which keeps no pattern, and of `attention_pattern`, which writes it out.
 
-use super::matmul::dot;
+use super::linear::dot;
 use super::parallel::fill_runs;
 use super::softmax::softmax;
 

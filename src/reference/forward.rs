@@ -2,11 +2,11 @@
 
 use std::iter;
 
-use super::activation::{activate, gated};
+use super::activate::{activate, gated};
 use super::attention::{AttentionSize, attention, attention_mix, attention_scores};
+use super::attention_result::{attention_result, sum_heads};
 use super::cache::Cache;
 use super::embed::embed;
-use super::heads::{attention_result, sum_heads};
 use super::layer_norm::layer_norm_center;
 use super::model::Model;
 use super::observer::Observer;

@@ -10,16 +10,16 @@
 //! H heads, K key/value heads, D head width, F hidden width, V vocabulary. Sizes that do not fit a
 //! slice are bugs of the caller and are checked in debug builds only.
 
-mod activation;
+mod activate;
 mod attention;
+mod attention_result;
 pub mod backward;
 mod cache;
 mod embed;
 mod forward;
-mod heads;
 mod layer_norm;
+mod linear;
 mod log_prob;
-mod matmul;
 mod model;
 mod observer;
 mod parallel;
@@ -35,16 +35,16 @@ mod golden_test;
 #[cfg(test)]
 mod tests;
 
-pub use activation::{activate, gated, softcap};
+pub use activate::{activate, gated, softcap};
 pub use attention::{
     AttentionPattern, AttentionSize, attention, attention_mix, attention_pattern, attention_scores,
 };
+pub use attention_result::{attention_result, sum_heads};
 pub use cache::Cache;
 pub use embed::embed;
-pub use heads::{attention_result, sum_heads};
 pub use layer_norm::{layer_norm, layer_norm_center};
+pub use linear::{MatmulSize, matmul};
 pub use log_prob::{log_prob, log_softmax};
-pub use matmul::{MatmulSize, matmul};
 pub use model::Model;
 pub use observer::{Every, Observer};
 pub use penalties::penalties;

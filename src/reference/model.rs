@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::activation::softcap;
+use super::activate::softcap;
 use super::cache::Cache;
-use super::matmul::{MatmulSize, matmul};
+use super::linear::{MatmulSize, matmul};
 use super::observer::Observer;
 use crate::config::Config;
 use crate::error::{Error, Result};

@@ -3,25 +3,25 @@
 //!
 //! Every function here is held against differences of the forward twin, in f64.
 
-mod activation;
-mod attention;
+mod activate_backward;
+mod adam_w;
+mod attention_backward;
+mod cross_entropy;
 mod dropout;
-mod embed;
-mod linear;
-mod loss;
-mod norm;
-mod optimizer;
-mod rope;
+mod embed_backward;
+mod linear_backward;
+mod norm_backward;
+mod rope_backward;
 
 #[cfg(test)]
 mod tests;
 
-pub use activation::{activate_backward, gated_backward};
-pub use attention::{AttentionGradient, attention_backward};
+pub use activate_backward::{activate_backward, gated_backward};
+pub use adam_w::{AdamW, Moments, adam_w, cast_f16, clip_scale, sgd};
+pub use attention_backward::{AttentionGradient, attention_backward};
+pub use cross_entropy::{IGNORED, Loss, cross_entropy};
 pub use dropout::{dropout, dropout_threshold};
-pub use embed::embed_backward;
-pub use linear::{MatmulGradient, matmul_backward};
-pub use loss::{IGNORED, Loss, cross_entropy};
-pub use norm::{NormGradient, layer_norm_backward, rms_norm_backward};
-pub use optimizer::{AdamW, Moments, adam_w, cast_f16, clip_scale, sgd};
-pub use rope::rope_backward;
+pub use embed_backward::embed_backward;
+pub use linear_backward::{MatmulGradient, matmul_backward};
+pub use norm_backward::{NormGradient, layer_norm_backward, rms_norm_backward};
+pub use rope_backward::rope_backward;

@@ -1,7 +1,7 @@
 //! Twin of `attention_backward`.
 
 use crate::reference::attention::add_scaled;
-use crate::reference::matmul::dot;
+use crate::reference::linear::dot;
 use crate::reference::{AttentionSize, attention_mix, attention_pattern};
 
 /// What queries, keys and values get.

@@ -38,7 +38,7 @@ pub fn sum_heads(results: &[f64], bias: Option<&[f32]>, heads: usize, width: usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::matmul::{MatmulSize, matmul};
+    use crate::reference::linear::{MatmulSize, matmul};
     use crate::reference::tests::{Noise, assert_close};
 
     #[test]
