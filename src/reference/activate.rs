@@ -1,4 +1,4 @@
-//! Twins of `activate` and `gated`, and of the soft cap: functions of one value.
+//! Twin of `activate`: functions of one value.
 
 use crate::config::Nonlinearity;
 
@@ -7,19 +7,6 @@ use crate::config::Nonlinearity;
 /// Source: Hendrycks & Gimpel 2016.
 pub fn activate(x: &[f64], function: Nonlinearity) -> Vec<f64> {
     x.iter().map(|&x| of(x, function)).collect()
-}
-
-/// f(gate) ⊙ up; both (T, F), gives (T, F).
-///
-/// Source: Shazeer 2020.
-pub fn gated(gate: &[f64], up: &[f64], function: Nonlinearity) -> Vec<f64> {
-    debug_assert_eq!(gate.len(), up.len());
-    gate.iter().zip(up).map(|(&gate, up)| of(gate, function) * up).collect()
-}
-
-/// cap · tanh(x / cap), value by value.
-pub fn softcap(x: &[f64], cap: f64) -> Vec<f64> {
-    x.iter().map(|x| cap * (x / cap).tanh()).collect()
 }
 
 fn of(x: f64, function: Nonlinearity) -> f64 {
@@ -72,11 +59,6 @@ mod tests {
         assert_close(&activate(&x, Nonlinearity::Gelu), &exact, 1e-10);
         let silu = [0.0, 0.731_058_578_6, -0.268_941_421_4, 2.857_722_380_4, 100.0];
         assert_close(&activate(&x, Nonlinearity::Silu), &silu, 1e-9);
-        assert_close(
-            &gated(&[1.0, -1.0], &[2.0, 1.0], Nonlinearity::Silu),
-            &[1.462_117_157_3, -0.268_941_421_4],
-            1e-9,
-        );
         for function in [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu] {
             assert_eq!(activate(&[-1000.0], function)[0], 0.0);
         }
@@ -107,10 +89,5 @@ mod tests {
             let got = activate(&[x], Nonlinearity::GeluTanh);
             assert_close(&got, &[0.5 * x * (1.0 + u.tanh())], 1e-10);
         }
-    }
-
-    #[test]
-    fn a_soft_cap_keeps_small_values_and_bounds_large_ones() {
-        assert_close(&softcap(&[1e-3, 1e6, -1e6], 30.0), &[1e-3, 30.0, -30.0], 1e-8);
     }
 }

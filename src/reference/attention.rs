@@ -1,34 +1,9 @@
-//! Twins of `attention`, which keeps no pattern, and of `attention_pattern`, which writes it out.
+//! Twin of `attention`, which keeps no pattern.
 
-use super::linear::dot;
+use super::attention_size::AttentionSize;
+use super::dot::add_scaled;
 use super::parallel::fill_runs;
 use super::softmax::softmax;
-
-/// The sizes of one attention layer.
-#[derive(Clone, Copy, Debug)]
-pub struct AttentionSize {
-    /// H: query heads.
-    pub heads: usize,
-    /// K: key/value heads; query head h reads key/value head h / (H / K).
-    pub kv_heads: usize,
-    /// D: values of one head.
-    pub head_width: usize,
-    /// A query sees this many latest positions, itself included; `None` sees all before it.
-    pub window: Option<usize>,
-    /// What q·k is multiplied by: 1/√D unless the model says otherwise.
-    pub scale: f64,
-    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap), Gemma Team 2024.
-    pub softcap: Option<f64>,
-}
-
-/// What [`attention_pattern`] writes out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttentionPattern {
-    /// softcap(scale · q·k), −∞ where masked, (H, T, S).
-    pub scores: Vec<f64>,
-    /// The softmax of each row of scores, (H, T, S).
-    pub pattern: Vec<f64>,
-}
 
 /// z = softmax(softcap(scale · q Kᵀ)) V, per head and causal: q (T, H, D), keys and values (S, K, D),
 /// positions (T); gives (T, H, D).
@@ -59,85 +34,11 @@ pub fn attention(
     z
 }
 
-/// Scores and pattern of the same attention, which [`attention`] never holds as a whole.
-pub fn attention_pattern(
-    q: &[f64],
-    keys: &[f64],
-    positions: &[u32],
-    size: AttentionSize,
-) -> AttentionPattern {
-    let scores = attention_scores(q, keys, positions, size);
-    let pattern = softmax(&scores, keys.len() / (size.kv_heads * size.head_width));
-    AttentionPattern { scores, pattern }
-}
-
-/// softcap(scale · q·k), −∞ where masked: q (T, H, D), keys (S, K, D), positions (T); gives (H, T, S).
-pub fn attention_scores(
-    q: &[f64],
-    keys: &[f64],
-    positions: &[u32],
-    size: AttentionSize,
-) -> Vec<f64> {
-    let rows = positions.len();
-    let all_keys = keys.len() / (size.kv_heads * size.head_width);
-    let mut scores = vec![f64::NEG_INFINITY; size.heads * rows * all_keys];
-    for (run, scores) in scores.chunks_exact_mut(all_keys).enumerate() {
-        let (head, row) = (run / rows, run % rows);
-        let query = &q[(row * size.heads + head) * size.head_width..][..size.head_width];
-        for key in size.seen(positions[row]) {
-            scores[key] = size.score(query, keys, key, head);
-        }
-    }
-    scores
-}
-
-/// z = pattern · V: pattern (H, T, S), values (S, K, D); gives (T, H, D).
-pub fn attention_mix(pattern: &[f64], values: &[f64], size: AttentionSize) -> Vec<f64> {
-    let all_keys = values.len() / (size.kv_heads * size.head_width);
-    let rows = pattern.len() / (size.heads * all_keys);
-    let mut z = vec![0.0; rows * size.heads * size.head_width];
-    for (run, z) in z.chunks_exact_mut(size.head_width).enumerate() {
-        let (row, head) = (run / size.heads, run % size.heads);
-        let weights = &pattern[(head * rows + row) * all_keys..][..all_keys];
-        for (key, &weight) in weights.iter().enumerate() {
-            add_scaled(z, size.head_of(values, key, head), weight);
-        }
-    }
-    z
-}
-
-impl AttentionSize {
-    /// The keys that a query at this position sees.
-    fn seen(&self, position: u32) -> std::ops::Range<usize> {
-        let end = position as usize + 1;
-        self.window.map_or(0, |window| end.saturating_sub(window))..end
-    }
-
-    fn score(&self, query: &[f64], keys: &[f64], key: usize, head: usize) -> f64 {
-        let score = self.scale * dot(query, self.head_of(keys, key, head));
-        self.softcap.map_or(score, |cap| cap * (score / cap).tanh())
-    }
-
-    /// The key or value that query head `head` reads at one position: from (S, K, D), (D).
-    fn head_of<'a>(&self, cached: &'a [f64], key: usize, head: usize) -> &'a [f64] {
-        &cached[self.place_of(key, head)]
-    }
-
-    /// Where in (S, K, D) that key or value lies.
-    pub(super) fn place_of(&self, key: usize, head: usize) -> std::ops::Range<usize> {
-        let start = (key * self.kv_heads + head / (self.heads / self.kv_heads)) * self.head_width;
-        start..start + self.head_width
-    }
-}
-
-pub(super) fn add_scaled(sum: &mut [f64], values: &[f64], weight: f64) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::reference::tests::{Noise, assert_close};
+    use crate::reference::{AttentionPattern, attention_mix, attention_pattern};
 
     const SIZE: AttentionSize = AttentionSize {
         heads: 4,

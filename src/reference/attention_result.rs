@@ -1,4 +1,4 @@
-//! Twins of `attention_result` and `sum_heads`: what each head writes on its own.
+//! Twin of `attention_result`: what each head writes on its own.
 
 use super::parallel::fill_runs;
 
@@ -22,36 +22,24 @@ pub fn attention_result(z: &[f64], weight: &[f32], heads: usize, width: usize) -
     results
 }
 
-/// Σ over heads + bias: (T, H, C) to (T, C).
-pub fn sum_heads(results: &[f64], bias: Option<&[f32]>, heads: usize, width: usize) -> Vec<f64> {
-    debug_assert_eq!(results.len() % (heads * width), 0);
-    let mut sums = Vec::with_capacity(results.len() / heads);
-    for row in results.chunks_exact(heads * width) {
-        sums.extend((0..width).map(|column| {
-            let of_heads: f64 = row.iter().skip(column).step_by(width).sum();
-            of_heads + bias.map_or(0.0, |bias| f64::from(bias[column]))
-        }));
-    }
-    sums
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::linear::{MatmulSize, matmul};
+    use crate::reference::linear::{LinearSize, linear};
+    use crate::reference::sum_heads;
     use crate::reference::tests::{Noise, assert_close};
 
     #[test]
     fn heads_are_independent_and_add_up_to_the_output_map() {
         let (heads, head_width, width) = (3, 5, 4);
-        let size = MatmulSize { inputs: heads * head_width, outputs: width };
+        let size = LinearSize { inputs: heads * head_width, outputs: width };
         let mut noise = Noise::new(9);
         let z = noise.values(2 * size.inputs);
         let (weight, bias) = (noise.weights(size.inputs * width), noise.weights(width));
         let results = attention_result(&z, &weight, heads, width);
         assert_eq!(results.len(), 2 * heads * width);
         let sums = sum_heads(&results, Some(&bias), heads, width);
-        assert_close(&sums, &matmul(&z, &weight, Some(&bias), size), 1e-12);
+        assert_close(&sums, &linear(&z, &weight, Some(&bias), size), 1e-12);
         let mut without = z.clone();
         without[head_width..2 * head_width].fill(0.0);
         let without = attention_result(&without, &weight, heads, width);

@@ -2,17 +2,27 @@
 
 use std::iter;
 
-use super::activate::{activate, gated};
-use super::attention::{AttentionSize, attention, attention_mix, attention_scores};
-use super::attention_result::{attention_result, sum_heads};
+use super::activate::activate;
+use super::add::add;
+use super::attention::attention;
+use super::attention_mix::attention_mix;
+use super::attention_result::attention_result;
+use super::attention_scores::attention_scores;
+use super::attention_size::AttentionSize;
 use super::cache::Cache;
+use super::divide_rows::divide_rows;
 use super::embed::embed;
-use super::layer_norm::layer_norm_center;
+use super::gain_bias::gain_bias;
+use super::gated::gated;
+use super::layer_norm_center::layer_norm_center;
 use super::model::Model;
 use super::observer::Observer;
-use super::rms_norm::{divide_rows, gain_bias, rms_norm, rms_scale};
+use super::pos_embed::pos_embed;
+use super::rms_norm::rms_norm;
+use super::rms_scale::rms_scale;
 use super::rope::{RopeSize, rope};
 use super::softmax::softmax;
+use super::sum_heads::sum_heads;
 use crate::config::{Mlp, Norm, Position};
 use crate::error::{Error, Result};
 use crate::names::Hook;
@@ -47,7 +57,7 @@ impl Model {
         pass.mark(Hook::Embed, &[config.width], &mut x);
         if config.position == Position::Learned {
             let table = self.own(Part::Positions, 0);
-            let mut placed = embed(&pass.positions, table, config.width);
+            let mut placed = pos_embed(&pass.positions, table, config.width);
             pass.mark(Hook::PosEmbed, &[config.width], &mut placed);
             add(&mut x, &placed);
         }
@@ -227,10 +237,4 @@ impl Pass<'_> {
             self.observer.see(hook, shape, values);
         }
     }
-}
-
-/// x += y.
-fn add(x: &mut [f64], y: &[f64]) {
-    debug_assert_eq!(x.len(), y.len());
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }

@@ -1,6 +1,9 @@
 //! Twin of `layer_norm`, in the steps whose values have names.
 
-use super::rms_norm::{divide_rows, gain_bias, rms_scale};
+use super::divide_rows::divide_rows;
+use super::gain_bias::gain_bias;
+use super::layer_norm_center::layer_norm_center;
+use super::rms_scale::rms_scale;
 
 /// (x − mean) / √(var + ε) ⊙ γ + β, row by row, the variance biased: x (T, C), gain and bias (C);
 /// gives (T, C).
@@ -12,17 +15,6 @@ pub fn layer_norm(x: &[f64], gain: &[f32], bias: &[f32], eps: f64) -> Vec<f64> {
     let centred = layer_norm_center(x, gain.len());
     let scale = rms_scale(&centred, gain.len(), eps);
     gain_bias(&divide_rows(&centred, &scale), gain, Some(bias))
-}
-
-/// x − mean, row by row: x (T, width); gives (T, width).
-pub fn layer_norm_center(x: &[f64], width: usize) -> Vec<f64> {
-    debug_assert_eq!(x.len() % width, 0);
-    let mut centred = Vec::with_capacity(x.len());
-    for row in x.chunks_exact(width) {
-        let mean = row.iter().sum::<f64>() / width as f64;
-        centred.extend(row.iter().map(|x| x - mean));
-    }
-    centred
 }
 
 #[cfg(test)]

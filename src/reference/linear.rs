@@ -1,10 +1,11 @@
-//! Twin of `matmul` and of `matvec`, which is the same product over few rows.
+//! Twin of `linear`, whatever kernel makes its products: `matvec` of few rows, `matmul` of many.
 
+use super::dot::dot;
 use super::parallel::fill_runs;
 
 /// The sizes of a linear map.
 #[derive(Clone, Copy, Debug)]
-pub struct MatmulSize {
+pub struct LinearSize {
     /// Values of one input row.
     pub inputs: usize,
     /// Values of one output row.
@@ -12,8 +13,8 @@ pub struct MatmulSize {
 }
 
 /// y = x Wᵀ + b: x (T, inputs), W (outputs, inputs), b (outputs); gives (T, outputs).
-pub fn matmul(x: &[f64], weight: &[f32], bias: Option<&[f32]>, size: MatmulSize) -> Vec<f64> {
-    let MatmulSize { inputs, outputs } = size;
+pub fn linear(x: &[f64], weight: &[f32], bias: Option<&[f32]>, size: LinearSize) -> Vec<f64> {
+    let LinearSize { inputs, outputs } = size;
     debug_assert_eq!(weight.len(), outputs * inputs);
     debug_assert_eq!(x.len() % inputs, 0);
     debug_assert!(bias.is_none_or(|bias| bias.len() == outputs));
@@ -30,24 +31,6 @@ pub fn matmul(x: &[f64], weight: &[f32], bias: Option<&[f32]>, size: MatmulSize)
         }
     });
     if rows == 1 { by_output } else { transpose(&by_output, rows) }
-}
-
-/// Σ x·w over two slices of equal length.
-///
-/// Eight sums run side by side, because one sum would wait for each addition to end before the
-/// next; their order is fixed, so the result is too.
-pub(super) fn dot(x: &[f64], w: &[f64]) -> f64 {
-    debug_assert_eq!(x.len(), w.len());
-    let (x_blocks, x_rest) = x.as_chunks::<8>();
-    let (w_blocks, w_rest) = w.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for (x, w) in x_blocks.iter().zip(w_blocks) {
-        for i in 0..8 {
-            sums[i] += x[i] * w[i];
-        }
-    }
-    let rest: f64 = x_rest.iter().zip(w_rest).map(|(x, w)| x * w).sum();
-    sums.iter().sum::<f64>() + rest
 }
 
 /// (rows, columns) to (columns, rows), given the length of a row.
@@ -70,7 +53,7 @@ mod tests {
             let mut noise = Noise::new(7);
             let (x, weight) = (noise.values(rows * inputs), noise.weights(outputs * inputs));
             let bias = noise.weights(outputs);
-            let got = matmul(&x, &weight, Some(&bias), MatmulSize { inputs, outputs });
+            let got = linear(&x, &weight, Some(&bias), LinearSize { inputs, outputs });
             let mut expected = Vec::new();
             for row in 0..rows {
                 for output in 0..outputs {
@@ -85,6 +68,6 @@ mod tests {
 
     #[test]
     fn no_rows_give_no_values() {
-        assert!(matmul(&[], &[1.0; 6], None, MatmulSize { inputs: 3, outputs: 2 }).is_empty());
+        assert!(linear(&[], &[1.0; 6], None, LinearSize { inputs: 3, outputs: 2 }).is_empty());
     }
 }

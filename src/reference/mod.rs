@@ -11,23 +11,44 @@
 //! slice are bugs of the caller and are checked in debug builds only.
 
 mod activate;
+mod add;
 mod attention;
+mod attention_mix;
+mod attention_pattern;
 mod attention_result;
+mod attention_scores;
+mod attention_size;
 pub mod backward;
 mod cache;
+mod cache_rows;
+mod divide_rows;
+mod dot;
 mod embed;
 mod forward;
+mod gain_bias;
+mod gated;
+mod gather;
+mod head_norm;
 mod layer_norm;
+mod layer_norm_center;
 mod linear;
 mod log_prob;
+mod log_softmax;
 mod model;
+mod noise;
 mod observer;
 mod parallel;
 mod penalties;
+mod pos_embed;
 mod rms_norm;
+mod rms_scale;
 mod rope;
 mod sample;
+mod scale_add;
+mod softcap;
 mod softmax;
+mod sum_heads;
+mod survivors;
 mod top_k;
 
 #[cfg(test)]
@@ -35,21 +56,39 @@ mod golden_test;
 #[cfg(test)]
 mod tests;
 
-pub use activate::{activate, gated, softcap};
-pub use attention::{
-    AttentionPattern, AttentionSize, attention, attention_mix, attention_pattern, attention_scores,
-};
-pub use attention_result::{attention_result, sum_heads};
+pub use activate::activate;
+pub use add::add;
+pub use attention::attention;
+pub use attention_mix::attention_mix;
+pub use attention_pattern::{AttentionPattern, attention_pattern};
+pub use attention_result::attention_result;
+pub use attention_scores::attention_scores;
+pub use attention_size::AttentionSize;
 pub use cache::Cache;
+pub use cache_rows::cache_rows;
+pub use divide_rows::divide_rows;
 pub use embed::embed;
-pub use layer_norm::{layer_norm, layer_norm_center};
-pub use linear::{MatmulSize, matmul};
-pub use log_prob::{log_prob, log_softmax};
+pub use gain_bias::gain_bias;
+pub use gated::gated;
+pub use gather::{ColumnRange, gather};
+pub use head_norm::head_norm;
+pub use layer_norm::layer_norm;
+pub use layer_norm_center::layer_norm_center;
+pub use linear::{LinearSize, linear};
+pub use log_prob::log_prob;
+pub use log_softmax::log_softmax;
 pub use model::Model;
+pub use noise::{gumbel, noise};
 pub use observer::{Every, Observer};
 pub use penalties::penalties;
-pub use rms_norm::{divide_rows, gain_bias, rms_norm, rms_scale};
+pub use pos_embed::pos_embed;
+pub use rms_norm::rms_norm;
+pub use rms_scale::rms_scale;
 pub use rope::{RopeSize, rope};
-pub use sample::{Draw, gumbel, noise, sample, survivors};
+pub use sample::{Draw, sample};
+pub use scale_add::scale_add;
+pub use softcap::softcap;
 pub use softmax::softmax;
+pub use sum_heads::sum_heads;
+pub use survivors::survivors;
 pub use top_k::top_k;

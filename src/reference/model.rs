@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::activate::softcap;
 use super::cache::Cache;
-use super::linear::{MatmulSize, matmul};
+use super::linear::{LinearSize, linear};
 use super::observer::Observer;
+use super::softcap::softcap;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::weights::{Checkpoint, Part};
@@ -25,7 +25,7 @@ pub struct Model {
 /// One tensor, (outputs, inputs) row-major; a vector is one row.
 #[derive(Clone, Debug)]
 struct Weight {
-    size: MatmulSize,
+    size: LinearSize,
     values: Vec<f32>,
 }
 
@@ -47,7 +47,7 @@ impl Model {
         let mut done = 0;
         let mut weights = HashMap::new();
         for (place, matrix) in matrices {
-            let size = MatmulSize { inputs: matrix.columns, outputs: matrix.rows };
+            let size = LinearSize { inputs: matrix.columns, outputs: matrix.rows };
             let mut values = Vec::with_capacity(matrix.rows * matrix.columns);
             let step = (VALUES_PER_READ / matrix.columns.max(1)).max(1);
             for start in (0..matrix.rows).step_by(step) {
@@ -118,7 +118,7 @@ impl Model {
     /// y = x Wᵀ + b by one of the layer's maps; the bias is left out where there is none.
     pub(super) fn linear(&self, x: &[f64], (map, bias): (Part, Part), layer: usize) -> Vec<f64> {
         let weight = &self.weights[&(map, layer)];
-        matmul(x, &weight.values, self.weight(bias, layer), weight.size)
+        linear(x, &weight.values, self.weight(bias, layer), weight.size)
     }
 
     /// Logits of normalised rows: (T, C) to (T, V).

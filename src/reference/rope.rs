@@ -35,7 +35,7 @@ pub fn rope(x: &[f64], positions: &[u32], rotation: &Rotation, size: RopeSize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::linear::dot;
+    use crate::reference::dot::dot;
     use crate::reference::tests::{Noise, assert_close};
 
     fn rotation() -> Rotation {

@@ -35,3 +35,10 @@ pub(super) fn assert_close(got: &[f64], expected: &[f64], tolerance: f64) {
         assert!(error <= tolerance, "value {i}: {got} is not {expected}, error {error:e}");
     }
 }
+
+/// Σ (seen − expected)² / expected, in standard deviations from its mean.
+pub(super) fn chi_square(seen: &[u32], expected: &[f64]) -> f64 {
+    let terms = seen.iter().zip(expected).map(|(&n, e)| (f64::from(n) - e).powi(2) / e);
+    let freedom = (seen.len() - 1) as f64;
+    (terms.sum::<f64>() - freedom) / (2.0 * freedom).sqrt()
+}

@@ -1,6 +1,6 @@
 //! Twin of `top_k`.
 
-use super::log_prob::log_softmax;
+use super::log_softmax::log_softmax;
 
 /// The `k` most probable tokens of one row with their log-probabilities, best first; ties go to
 /// the lower id. logits (V); gives at most V pairs.

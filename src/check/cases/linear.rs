@@ -80,10 +80,10 @@ impl Case for Product {
             // What halves leave of such products is hardly a number.
             return Ok(());
         }
-        let size = twin::MatmulSize { inputs, outputs };
+        let size = twin::LinearSize { inputs, outputs };
         // Products in half floats are those of values that are halves.
         let (values, kept) = (device.as_taken(values), device.as_taken(kept));
-        let y = twin::matmul(&wide(&values), &kept, self.biased.then_some(&biases[..]), size);
+        let y = twin::linear(&wide(&values), &kept, self.biased.then_some(&biases[..]), size);
         let expected = match store {
             Store::Add => y.iter().zip(wide(&before)).map(|(y, before)| y + before).collect(),
             Store::Apply(function) => twin::activate(&y, function),
@@ -137,9 +137,9 @@ impl Case for Straight {
         if !device.run(&Linear { x, weight: &weight, bias, store, out }, 0)? {
             return Ok(());
         }
-        let size = twin::MatmulSize { inputs, outputs };
+        let size = twin::LinearSize { inputs, outputs };
         let (values, kept) = (device.as_taken(values), device.as_taken(kept));
-        let all = twin::matmul(&wide(&values), &kept, Some(&biases), size);
+        let all = twin::linear(&wide(&values), &kept, Some(&biases), size);
         let part = |from: usize, count: usize| -> Vec<f64> {
             all.chunks(outputs).flat_map(|row| &row[from..from + count]).copied().collect()
         };

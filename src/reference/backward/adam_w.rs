@@ -1,6 +1,4 @@
-//! Twins of `adam_w`, `sgd`, `cast_f16`, and of the norm that clips.
-
-use half::f16;
+//! Twin of `adam_w`.
 
 /// How [`adam_w`] moves parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,23 +51,6 @@ pub fn adam_w(
     }
 }
 
-/// θ −= rate · g.
-pub fn sgd(parameters: &mut [f64], gradient: &[f64], rate: f64) {
-    parameters.iter_mut().zip(gradient).for_each(|(theta, g)| *theta -= rate * g);
-}
-
-/// The nearest halves, of two as near the even one; beyond 65504 infinity.
-pub fn cast_f16(values: &[f32]) -> Vec<f16> {
-    values.iter().map(|value| f16::from_f32(*value)).collect()
-}
-
-/// What all gradients are multiplied by so that their norm, taken over all of them, is at most `most`.
-pub fn clip_scale<'a>(gradients: impl IntoIterator<Item = &'a [f64]>, most: f64) -> f64 {
-    let squares = gradients.into_iter().flatten().map(|g| g * g).sum::<f64>();
-    let norm = squares.sqrt();
-    if norm > most { most / norm } else { 1.0 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,14 +88,5 @@ mod tests {
             expected -= 0.1 * m / (v.sqrt() + 1e-8);
         }
         assert_close(&theta, &[expected], 1e-12);
-    }
-
-    #[test]
-    fn long_gradients_are_cut_and_short_ones_stay() {
-        assert_close(&[clip_scale([&[3.0][..], &[4.0][..]], 1.0)], &[0.2], 1e-15);
-        assert_eq!(clip_scale([&[0.3][..], &[0.4][..]], 1.0), 1.0);
-        let mut theta = [1.0, 2.0];
-        sgd(&mut theta, &[1.0, -1.0], 0.5);
-        assert_eq!(theta, [0.5, 2.5]);
     }
 }

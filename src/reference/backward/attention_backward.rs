@@ -1,7 +1,6 @@
 //! Twin of `attention_backward`.
 
-use crate::reference::attention::add_scaled;
-use crate::reference::linear::dot;
+use crate::reference::dot::{add_scaled, dot};
 use crate::reference::{AttentionSize, attention_mix, attention_pattern};
 
 /// What queries, keys and values get.

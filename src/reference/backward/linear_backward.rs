@@ -1,10 +1,13 @@
-//! Twin of `matmul_backward`.
+//! All that comes back through a linear map.
 
-use crate::reference::MatmulSize;
+use super::bias_backward::bias_backward;
+use super::linear_backward_w::linear_backward_w;
+use super::linear_backward_x::linear_backward_x;
+use crate::reference::LinearSize;
 
 /// What a linear map's input and parameters get.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MatmulGradient {
+pub struct LinearGradient {
     /// ∂x = dY W, (T, inputs).
     pub x: Vec<f64>,
     /// ∂W = dYᵀ x, (outputs, inputs).
@@ -14,29 +17,12 @@ pub struct MatmulGradient {
 }
 
 /// The gradients of y = x Wᵀ + b: x (T, inputs), W (outputs, inputs), dY (T, outputs).
-pub fn matmul_backward(x: &[f64], weight: &[f32], dy: &[f64], size: MatmulSize) -> MatmulGradient {
-    let MatmulSize { inputs, outputs } = size;
-    debug_assert_eq!(weight.len(), outputs * inputs);
-    debug_assert_eq!(x.len() * outputs, dy.len() * inputs);
-    let mut out = MatmulGradient {
-        x: vec![0.0; x.len()],
-        weight: vec![0.0; weight.len()],
-        bias: vec![0.0; outputs],
-    };
-    let rows = x.chunks_exact(inputs).zip(dy.chunks_exact(outputs));
-    for ((x, dy), dx) in rows.zip(out.x.chunks_exact_mut(inputs)) {
-        for (output, dy) in dy.iter().enumerate() {
-            let row = output * inputs..(output + 1) * inputs;
-            for ((dx, x), (w, dw)) in
-                dx.iter_mut().zip(x).zip(weight[row.clone()].iter().zip(&mut out.weight[row]))
-            {
-                *dx += dy * f64::from(*w);
-                *dw += dy * x;
-            }
-            out.bias[output] += dy;
-        }
+pub fn linear_backward(x: &[f64], weight: &[f32], dy: &[f64], size: LinearSize) -> LinearGradient {
+    LinearGradient {
+        x: linear_backward_x(dy, weight, size),
+        weight: linear_backward_w(dy, x, size),
+        bias: bias_backward(dy, size.outputs),
     }
-    out
 }
 
 #[cfg(test)]
@@ -60,7 +46,7 @@ mod tests {
         let mut noise = Noise::new(4);
         let (x, weight) = (noise.values(rows * inputs), noise.weights(outputs * inputs));
         let (bias, dy) = (noise.values(outputs), noise.values(rows * outputs));
-        let found = matmul_backward(&x, &weight, &dy, MatmulSize { inputs, outputs });
+        let found = linear_backward(&x, &weight, &dy, LinearSize { inputs, outputs });
         let w = wide(&weight);
         assert_gradient(&x, &found.x, |x| weighed(&map(x, &w, &bias, inputs), &dy));
         assert_gradient(&w, &found.weight, |w| weighed(&map(&x, w, &bias, inputs), &dy));

@@ -5,7 +5,7 @@ use crate::check::device::wide;
 use crate::error::Result;
 use crate::names::Format;
 use crate::ops::{BiasBackward, MatmulBackwardW, MatmulBackwardX, Weight};
-use crate::reference::MatmulSize;
+use crate::reference::LinearSize;
 use crate::reference::backward as twin;
 
 use super::super::Case;
@@ -35,8 +35,8 @@ impl Case for ProductBack {
         let (weight, weights) =
             device.weight(format, [outputs, inputs], limit(format), &weights)?;
         let (x, dy) = (device.noise(rows * inputs), device.noise(rows * outputs));
-        let size = MatmulSize { inputs, outputs };
-        let expected = twin::matmul_backward(&wide(&x), &weights, &wide(&dy), size);
+        let size = LinearSize { inputs, outputs };
+        let expected = twin::linear_backward(&wide(&x), &weights, &wide(&dy), size);
         let (x, dy) = (device.tensor(rows, inputs, &x)?, device.tensor(rows, outputs, &dy)?);
 
         // Into rows of a larger matrix, over what is there and added to it.

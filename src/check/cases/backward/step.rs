@@ -52,8 +52,8 @@ impl Case for Moves {
             return Ok(());
         }
         let (wide_g, wide_other) = (wide(&g), wide(&other));
-        let factor = twin::clip_scale([&wide_g[..], &wide_other], most);
-        let length = if factor < 1.0 { most / factor } else { f64::NAN };
+        let squares = [wide_g.clone(), wide_other].map(|all| twin::square_sum(&all, all.len()));
+        let twin::Clipped { factor, length, .. } = twin::clip(&squares.concat(), most);
         if broken {
             device.judge(clip, 16, 0.0, |bytes, _| {
                 let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
