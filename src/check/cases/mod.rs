@@ -4,11 +4,11 @@
 
 mod attention;
 mod backward;
-mod draw;
+mod embed;
+mod layer_norm;
 mod linear;
-mod norm;
 mod rope;
-mod rows;
+mod sample;
 
 use std::fmt::Debug;
 
@@ -21,11 +21,11 @@ pub use backward::{
     AttendBack, Casts, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack,
     TokensBack, TurnBack,
 };
-pub use draw::{Best, Drawn, Draws};
+pub use embed::{Functions, Move, Tokens};
+pub use layer_norm::{HeadNorms, Norms, Targets};
 pub use linear::{Product, Straight};
-pub use norm::{HeadNorms, Norms, Targets};
 pub use rope::Turn;
-pub use rows::{Functions, Move, Tokens};
+pub use sample::{Best, Drawn, Draws};
 
 /// A case: it makes its numbers, runs ops, and says what they should give.
 pub trait Case: Debug {

@@ -1,14 +1,14 @@
 //! The derivatives on the device against those of the twins.
 
-mod attention;
-mod linear;
-mod rows;
-mod step;
+mod adam_w;
+mod attention_backward;
+mod linear_backward_x;
+mod norm_backward;
 
-pub use attention::{AttendBack, TurnBack};
-pub use linear::ProductBack;
-pub use rows::{Drops, FunctionsBack, NormsBack, TargetsBack, TokensBack};
-pub use step::{Casts, Moves};
+pub use adam_w::{Casts, Moves};
+pub use attention_backward::{AttendBack, TurnBack};
+pub use linear_backward_x::ProductBack;
+pub use norm_backward::{Drops, FunctionsBack, NormsBack, TargetsBack, TokensBack};
 
 use crate::check::Device;
 use crate::error::Result;
