@@ -8,8 +8,9 @@ use std::path::Path;
 
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
 use pellucid::model::{LoadOptions, Model};
+use pellucid::noise::noise;
 use pellucid::ops::Choices;
-use pellucid::reference::{backward::IGNORED, noise};
+use pellucid::reference::backward::IGNORED;
 use pellucid::train::{
     Batch, Family, Optimizer, Schedule, Sizes, TrainOptions, Trainer, new_model,
 };

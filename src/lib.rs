@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod measure;
 pub mod model;
 pub mod names;
+pub mod noise;
 pub mod ops;
 pub mod reference;
 pub mod text;

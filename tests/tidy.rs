@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors of the library from the bottom up: a module may use those of lower numbers only.
-const FLOORS: [(&str, u32); 16] = [
+const FLOORS: [(&str, u32); 17] = [
     ("error", 0),
     ("measure", 0),
+    ("noise", 0),
     ("files", 1),
     ("unfinished", 0),
     ("config", 1),

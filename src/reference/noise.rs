@@ -58,6 +58,16 @@ mod tests {
         assert_eq!(noise(u64::MAX, 7, 1000, 50_256), 0x446d_e4d0);
     }
 
+    /// The library draws by the same numbers, from code of its own.
+    #[test]
+    fn the_library_has_the_same_numbers() {
+        for i in 0..10_000 {
+            let (seed, sequence) = (u64::from(i) * 0x9e37_79b9_7f4a_7c15, i % 7);
+            let own = noise(seed, sequence, i / 3, i * i);
+            assert_eq!(own, crate::noise::noise(seed, sequence, i / 3, i * i), "{i}");
+        }
+    }
+
     #[test]
     fn noise_is_even_along_each_of_its_numbers() {
         for at in [0, 1, 2, 77, 50_256] {

@@ -1,6 +1,6 @@
 //! What the twins' tests share.
 
-use super::noise;
+use crate::noise::noise;
 
 /// Seeded numbers, even in −1..1.
 pub(super) struct Noise {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::noise::noise;
 use crate::reference::backward::IGNORED;
-use crate::reference::noise;
 use crate::weights::Hash;
 
 use super::{Batch, TrainOptions};

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files::{Files, ReadAt};
 use crate::names::Format;
-use crate::reference::noise;
+use crate::noise::noise;
 use crate::unfinished;
 use crate::weights::{Blueprint, Part};
 

@@ -5,7 +5,6 @@ use bytemuck::{Pod, Zeroable};
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 use crate::ops::{Choices, Op, ensure, kernel, part, word};
-use crate::reference::backward::dropout_threshold;
 
 /// x = 0 by chance, else x / (1 − p), in place. Twin: [`dropout`](crate::reference::backward::dropout).
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +30,11 @@ struct Params {
     padding: [u32; 3],
 }
 
+/// The smallest of the 2³² random words by which a value stays.
+fn least(probability: f64) -> u32 {
+    (probability * 4_294_967_296.0).round() as u32
+}
+
 impl Op for Dropout {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, probability, draw, site } = self;
@@ -41,7 +45,7 @@ impl Op for Dropout {
             columns: word(x.columns),
             stride: word(x.stride() / 4),
             site: *site,
-            least: dropout_threshold(*probability),
+            least: least(*probability),
             scale: (1.0 / (1.0 - probability)) as f32,
             padding: [0; 3],
         };
@@ -53,5 +57,16 @@ impl Op for Dropout {
             weight_bytes: 0,
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_words_drop_a_value_as_its_probability_says() {
+        assert_eq!([0.0, 0.25, 0.5].map(least), [0, 1 << 30, 1 << 31]);
+        assert_eq!(least(0.1), 429_496_730);
     }
 }

@@ -2,19 +2,15 @@
 
 use crate::reference::noise;
 
-/// A value stays where 32 random bits are at least this: round(p · 2³²).
-pub fn dropout_threshold(probability: f64) -> u32 {
-    (probability * 2_f64.powi(32)).round() as u32
-}
-
 /// x = 0 with probability p, else x / (1 − p), of (T, C): whether a value stays depends on the seed,
 /// the site, the step and its place t · C + c alone.
 ///
 /// Source: Srivastava et al. 2014.
 pub fn dropout(x: &mut [f64], probability: f64, seed: u64, site: u32, step: u32) {
-    let least = dropout_threshold(probability);
+    // Of 2³² words, as many drop a value as come nearest to the probability.
+    let drops = (probability * 2_f64.powi(32)).round();
     for (value, place) in x.iter_mut().zip(0..) {
-        let stays = noise(seed, site, step, place) >= least;
+        let stays = f64::from(noise(seed, site, step, place)) >= drops;
         *value = if stays { *value / (1.0 - probability) } else { 0.0 };
     }
 }

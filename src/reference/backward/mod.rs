@@ -32,7 +32,7 @@ pub use bias_backward::bias_backward;
 pub use cast_f16::cast_f16;
 pub use clip::{Clipped, clip};
 pub use cross_entropy::{IGNORED, Loss, cross_entropy};
-pub use dropout::{dropout, dropout_threshold};
+pub use dropout::dropout;
 pub use embed_backward::embed_backward;
 pub use gain_backward::gain_backward;
 pub use gated_backward::gated_backward;
