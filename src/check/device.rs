@@ -1,6 +1,5 @@
 //! What kernels are tried on: a device, values for it, and the comparison with the twins.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use half::f16;
@@ -8,12 +7,13 @@ use half::f16;
 use crate::error::Result;
 use crate::gpu::{BufferId, Engine, Need, Program, Readback, Recording, Tensor, padded};
 use crate::names::Format;
+use crate::noise::noise;
 use crate::ops::{Choices, Op, Weight};
-use crate::reference::noise;
 use crate::weights::{dequantize, planes, quantize};
 
 use super::cases::Case;
-use super::judge::{Outcome, Wanted, compare};
+use super::judge::{Outcome, compare};
+use super::wanted::Wanted;
 
 /// The relative L2 error that a kernel with f32 sums may have.
 pub const TOLERANCE: f64 = 1e-5;
@@ -62,7 +62,8 @@ pub struct Device {
     last: Vec<Program>,
     case: String,
     pending: Vec<Pending>,
-    wanted: Wanted,
+    /// What is worth a run; the self-test says so.
+    pub(super) wanted: Wanted,
 }
 
 impl fmt::Debug for Device {
@@ -86,7 +87,7 @@ impl Device {
             last: Vec::new(),
             case: String::new(),
             pending: Vec::new(),
-            wanted: Wanted { enough: usize::MAX, ..Wanted::default() },
+            wanted: Wanted::all(),
         }
     }
 
@@ -95,17 +96,6 @@ impl Device {
         self.made.drain(..).for_each(|id| self.engine.free(id));
         self.engine.free_passing();
         self.engine
-    }
-
-    /// Tries only the programs of these names, each about `enough` times.
-    pub fn only(&mut self, names: BTreeSet<String>, enough: usize) {
-        self.wanted = Wanted { only: Some(names), enough, ..Wanted::default() };
-    }
-
-    /// What has run so far need not run again.
-    pub fn no_more_of_these(&mut self) {
-        let names = std::mem::take(&mut self.wanted.runs).into_keys();
-        self.wanted.done.extend(names);
     }
 
     /// Runs a case and frees what it made. A device that refuses a program fails the case, and no
@@ -126,7 +116,7 @@ impl Device {
         for Pending { readback, judge, mut outcome } in std::mem::take(&mut self.pending) {
             match self.engine.finish(readback).await {
                 Ok(bytes) => (outcome.error, outcome.reason) = judge(&bytes, outcome.tolerance),
-                Err(error) => (outcome.error, outcome.reason) = (f64::NAN, error.to_string()),
+                Err(error) => (outcome.error, outcome.reason) = (f64::INFINITY, error.to_string()),
             }
             outcomes.push(outcome);
         }
@@ -139,7 +129,7 @@ impl Device {
                 let words: Vec<String> =
                     error.to_string().split_whitespace().map(str::to_owned).collect();
                 let mut outcome = self.outcome(TOLERANCE);
-                (outcome.error, outcome.reason) = (f64::NAN, words.join(" "));
+                (outcome.error, outcome.reason) = (f64::INFINITY, words.join(" "));
                 outcomes.push(outcome);
             }
             ran => ran?,

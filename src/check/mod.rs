@@ -1,6 +1,5 @@
 //! What an adapter is worth: whether it calculates rightly, and how fast it can go at all.
 
-mod backward;
 pub mod cases;
 mod ceilings;
 mod device;
@@ -8,9 +7,10 @@ mod judge;
 mod products;
 mod self_test;
 mod store;
-mod tables;
+mod suites;
 mod timing;
 mod tune;
+mod wanted;
 
 pub use ceilings::{Ceilings, measure};
 pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};

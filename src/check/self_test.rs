@@ -17,8 +17,9 @@ use crate::gpu::{Engine, Gpu, Need, Program};
 use crate::ops::{Choices, Known};
 
 use super::judge::{Outcome, variant};
-use super::tables::{self, Tables};
-use super::{Device, Store, backward};
+use super::suites::{self, Suite};
+use super::wanted::Wanted;
+use super::{Device, Store};
 
 /// How one variant of a kernel came out.
 #[derive(Clone, Debug, Serialize)]
@@ -74,9 +75,8 @@ impl Report {
                 reason: String::new(),
                 base: !special(program),
             });
-            let error = (!outcome.error.is_nan()).then_some(outcome.error);
-            verdict.max_rel_err =
-                verdict.max_rel_err.zip(error).map(|(a, b)| if a > b { a } else { b });
+            let error = outcome.error.is_finite().then_some(outcome.error);
+            verdict.max_rel_err = verdict.max_rel_err.zip(error).map(|(a, b)| a.max(b));
             if !ok && verdict.ok {
                 verdict.ok = false;
                 verdict.reason = format!("{} in {}", outcome.reason, outcome.case);
@@ -156,9 +156,9 @@ pub async fn doctor(
     let mut device = Device::new(engine, Choices::defaults(&caps));
     let mut report = Report::default();
     let choices = Choices::all(&caps);
-    let Tables { once, variants } = match share {
-        Share::Maps => Tables::maps(),
-        Share::Rest => Tables::rest(),
+    let Suite { once, variants } = match share {
+        Share::Maps => suites::maps(),
+        Share::Rest => suites::rest(),
     };
     let total = once.len() + choices.len() * variants.len();
     let mut done = 0;
@@ -173,7 +173,7 @@ pub async fn doctor(
             }
         }
         // Only programs that no earlier choice had are left for the next.
-        device.no_more_of_these();
+        device.wanted.end_round();
     }
     Ok(report)
 }
@@ -209,10 +209,10 @@ pub async fn admit(
     let adapter = engine.gpu().adapter().name.clone();
     let mut choices = Choices::new(&caps, record.known.clone());
     let mut device = Device::new(engine, choices.clone());
-    let mut table = tables::quick(heads);
+    let mut table = suites::quick(heads);
     // What learns has a loss.
     if programs(&choices)?.iter().any(|program| program.kernel.name == "cross_entropy") {
-        backward::quick(&mut table, heads);
+        table.extend(suites::quick_training(heads));
     }
     loop {
         let used: BTreeSet<String> = programs(&choices)?.iter().map(variant).collect();
@@ -221,7 +221,7 @@ pub async fn admit(
             return Ok((device.into_engine(), choices));
         }
         let mut report = Report::default();
-        device.only(wanted.clone(), ENOUGH);
+        device.wanted = Wanted::only(wanted.clone(), ENOUGH);
         for trial in choices.trials() {
             device.choices = trial;
             for case in &table {

@@ -1,7 +1,10 @@
 //! Attention over the cache: split for few rows, whole for many, and step by step.
 
 use pellucid::check::Values;
-use pellucid::check::cases::{Attend, Heads, Steps};
+use pellucid::check::cases::{
+    Attention, AttentionMix, AttentionResult, AttentionRows, AttentionScores, CacheRows, Softmax,
+    SumHeads,
+};
 use pellucid::names::Format;
 use pellucid::ops::{CacheFormat, Fetch};
 
@@ -10,28 +13,32 @@ use crate::common::Device;
 /// Both ways to attend with many rows.
 const FETCHES: [Fetch; 2] = [Fetch::Direct, Fetch::Tiled];
 
+const CACHES: [CacheFormat; 2] = [CacheFormat::F32, CacheFormat::F16];
+
 /// Tries a case, with both fetches if it has many rows.
 #[track_caller]
-fn check(device: &mut Device, case: &Attend) {
+fn check(device: &mut Device, case: &AttentionRows) {
     let few = case.places.len() <= 8;
     for attention in FETCHES.into_iter().take(if few { 1 } else { 2 }) {
         device.choices.attention = attention;
-        device.check(case);
+        device.check(&Attention(case.clone()));
     }
 }
 
+/// Every width of heads and every way to share them.
 #[test]
-fn head_widths_and_sharing() {
+fn attention() {
     let mut device = Device::open();
     let mut reductions = device.reductions().into_iter().cycle();
     for heads in
         [[1, 1, 7], [4, 2, 16], [3, 1, 20], [9, 3, 64], [2, 2, 80], [8, 1, 128], [2, 1, 255]]
     {
-        for format in [CacheFormat::F32, CacheFormat::F16] {
+        for format in CACHES {
             device.choices.reduce = reductions.next().unwrap_or(device.choices.reduce);
-            let ragged = [1, 3, 8, 9, 40].map(|rows| Attend::ragged(rows, 70));
-            for places in ragged.into_iter().chain([Attend::row_run(31, 39)]) {
-                check(&mut device, &Attend { format, ..Attend::new(heads, 70, places) });
+            let ragged = [1, 3, 8, 9, 40].map(|rows| AttentionRows::ragged(rows, 70));
+            for places in ragged.into_iter().chain([AttentionRows::row_run(31, 39)]) {
+                let case = AttentionRows::new(heads, 70, places);
+                check(&mut device, &AttentionRows { format, ..case });
             }
         }
     }
@@ -46,75 +53,104 @@ fn every_reduction() {
         for heads in [[2, 2, 20], [6, 2, 20], [32, 1, 128]] {
             for chunk in [4, 64, 256] {
                 device.choices.chunk = chunk;
-                device.check(&Attend::new(heads, 130, Attend::row_run(124, 4)));
+                let places = AttentionRows::row_run(124, 4);
+                device.check(&Attention(AttentionRows::new(heads, 130, places)));
             }
         }
-        device.check(&Steps(Attend::new([6, 2, 20], 130, Attend::ragged(5, 130))));
     }
+}
+
+/// Contexts and windows, the last row, and rows far apart.
+fn windows() -> impl Iterator<Item = (usize, Option<usize>, Vec<(u32, u32)>)> {
+    let windows = [None, Some(1), Some(5), Some(64), Some(1000)];
+    [1, 63, 64, 65, 300].into_iter().flat_map(move |context| {
+        let last = context as u32 - 1;
+        let apart = vec![(last, 0), (0, 1), (last / 2, 2)];
+        windows.map(move |window| (context, window, apart.clone()))
+    })
 }
 
 #[test]
 fn windows_and_long_contexts() {
     let mut device = Device::open();
-    for context in [1, 63, 64, 65, 300] {
-        for window in [None, Some(1), Some(5), Some(64), Some(1000)] {
-            let last = context as u32 - 1;
-            let apart = vec![(last, 0), (0, 1), (last / 2, 2)];
-            for places in [vec![(last, 0)], apart.clone(), Attend::row_run(0, context as u32)] {
-                check(&mut device, &Attend { window, ..Attend::new([4, 2, 20], context, places) });
-            }
-            device.check(&Steps(Attend { window, ..Attend::new([4, 2, 7], context, apart) }));
+    for (context, window, apart) in windows() {
+        let all = AttentionRows::row_run(0, context as u32);
+        for places in [vec![apart[0]], apart, all] {
+            let case = AttentionRows::new([4, 2, 20], context, places);
+            check(&mut device, &AttentionRows { window, ..case });
         }
     }
+}
+
+/// Queries of all kinds, of one row and of many.
+fn hostile() -> Vec<AttentionRows> {
+    let of = |queries| {
+        [AttentionRows::row_run(99, 1), AttentionRows::row_run(88, 12)]
+            .map(|places| AttentionRows { queries, ..AttentionRows::new([4, 2, 64], 100, places) })
+    };
+    Values::ALL.into_iter().flat_map(of).collect()
 }
 
 #[test]
 fn hostile_queries() {
     let mut device = Device::open();
-    for queries in Values::ALL {
-        for places in [Attend::row_run(99, 1), Attend::row_run(88, 12)] {
-            let case = Attend { queries, ..Attend::new([4, 2, 64], 100, places) };
-            check(&mut device, &case);
-            device.check(&Steps(Attend { format: CacheFormat::F16, ..case }));
-        }
+    for case in hostile() {
+        check(&mut device, &case);
     }
 }
 
 /// Caps that bend hardly anything, everything, and scores so large that only the cap remains.
+fn soft_caps() -> Vec<AttentionRows> {
+    let (plain, large) = (Values::Plain, Values::Large);
+    let bends = [(50.0, plain), (0.5, plain), (0.01, plain), (30.0, large)];
+    let of = |(softcap, queries)| {
+        [
+            AttentionRows::row_run(99, 1),
+            AttentionRows::row_run(60, 20),
+            AttentionRows::ragged(9, 70),
+        ]
+        .map(|places| AttentionRows {
+            scale: 0.7,
+            softcap: Some(softcap),
+            queries,
+            ..AttentionRows::new([4, 2, 20], 100, places)
+        })
+    };
+    bends.into_iter().flat_map(of).collect()
+}
+
 #[test]
 fn soft_caps_and_other_scales() {
     let mut device = Device::open();
-    let (plain, large) = (Values::Plain, Values::Large);
-    let bends = [(50.0, plain), (0.5, plain), (0.01, plain), (30.0, large)];
-    for (softcap, queries) in bends {
-        for places in [Attend::row_run(99, 1), Attend::row_run(60, 20), Attend::ragged(9, 70)] {
-            let case = Attend::new([4, 2, 20], 100, places);
-            let case = Attend { scale: 0.7, softcap: Some(softcap), queries, ..case };
-            check(&mut device, &case);
-            device.check(&Steps(case));
-        }
+    for case in soft_caps() {
+        check(&mut device, &case);
     }
 }
 
 /// Parts so short that windows and tiles straddle them, and one long enough for a whole chunk.
-#[test]
-fn caches_in_parts() {
-    let mut device = Device::open();
+fn parts() -> Vec<AttentionRows> {
+    let mut cases = Vec::new();
     for (part, context) in [(4, 70), (17, 70), (300, 600)] {
         for window in [None, Some(3), Some(50)] {
-            for format in [CacheFormat::F32, CacheFormat::F16] {
+            for format in CACHES {
                 let last = context as u32 - 1;
-                let ragged = |rows| Attend::ragged(rows, last);
-                for places in
-                    [vec![(last, 0)], ragged(3), ragged(40), Attend::row_run(last - 34, 34)]
-                {
-                    let case = Attend::new([6, 2, 10], context, places);
-                    let case = Attend { part, window, format, ..case };
-                    check(&mut device, &case);
-                    device.check(&Steps(case));
+                let ragged = |rows| AttentionRows::ragged(rows, last);
+                let run = AttentionRows::row_run(last - 34, 34);
+                for places in [vec![(last, 0)], ragged(3), ragged(40), run] {
+                    let case = AttentionRows::new([6, 2, 10], context, places);
+                    cases.push(AttentionRows { part, window, format, ..case });
                 }
             }
         }
+    }
+    cases
+}
+
+#[test]
+fn caches_in_parts() {
+    let mut device = Device::open();
+    for case in parts() {
+        check(&mut device, &case);
     }
 }
 
@@ -123,21 +159,78 @@ fn caches_in_parts() {
 fn batches_of_sequences() {
     let mut device = Device::open();
     let places: Vec<_> = (0..20).map(|i| (i * 7 % 30, i)).collect();
-    device.check(&Attend::new([4, 2, 20], 30, places));
+    device.check(&Attention(AttentionRows::new([4, 2, 20], 30, places)));
 }
 
-/// Heads whose columns begin and end within a word of the output map, and sums of them.
+/// What the steps of attention are tried on, which are written out when somebody looks.
+fn steps() -> impl Iterator<Item = AttentionRows> {
+    let windows = windows().map(|(context, window, apart)| AttentionRows {
+        window,
+        ..AttentionRows::new([4, 2, 7], context, apart)
+    });
+    let short = |case| AttentionRows { format: CacheFormat::F16, ..case };
+    windows.chain(hostile().into_iter().map(short)).chain(soft_caps()).chain(parts())
+}
+
 #[test]
-fn what_heads_write() {
+fn attention_scores() {
+    let mut device = Device::open();
+    for case in steps() {
+        device.check(&AttentionScores(case));
+    }
+}
+
+#[test]
+fn softmax() {
+    let mut device = Device::open();
+    for case in steps() {
+        device.check(&Softmax(case));
+    }
+    for reduce in device.reductions() {
+        device.choices.reduce = reduce;
+        let places = AttentionRows::ragged(5, 130);
+        device.check(&Softmax(AttentionRows::new([6, 2, 20], 130, places)));
+    }
+}
+
+#[test]
+fn attention_mix() {
+    let mut device = Device::open();
+    for case in steps() {
+        device.check(&AttentionMix(case));
+    }
+}
+
+#[test]
+fn cache_rows() {
+    let mut device = Device::open();
+    for case in steps().map(CacheRows).chain(CacheRows::table()) {
+        device.check(&case);
+    }
+}
+
+/// Heads whose columns begin and end within a word of the output map.
+#[test]
+fn attention_result() {
     let mut device = Device::open();
     for format in Format::ALL {
         for (rows, shape) in [(1, [4, 64, 7]), (3, [8, 64, 70]), (5, [64, 12, 18])] {
             for part in [None, Some(16)] {
-                device.check(&Heads { format, rows, shape, part });
+                device.check(&AttentionResult { format, rows, shape, part });
             }
         }
     }
     for (rows, shape) in [(1, [1, 1, 1]), (2, [12, 4, 769]), (40, [3, 4, 1030])] {
-        device.check(&Heads { format: Format::F32, rows, shape, part: None });
+        device.check(&AttentionResult { format: Format::F32, rows, shape, part: None });
+    }
+}
+
+#[test]
+fn sum_heads() {
+    let mut device = Device::open();
+    for (rows, heads, columns) in
+        [(1, 4, 7), (3, 8, 70), (5, 64, 18), (1, 1, 1), (2, 12, 769), (40, 3, 1030)]
+    {
+        device.check(&SumHeads { rows, heads, columns });
     }
 }

@@ -2,9 +2,11 @@
 
 use pellucid::check::Values;
 use pellucid::check::cases::{
-    AttendBack, Casts, Drops, FunctionsBack, Moves, NormsBack, Product, ProductBack, TargetsBack,
-    TokensBack, TurnBack,
+    ActivateBackward, AdamW, AttentionBackward, BiasBackward, Case, CastF16, Clip, CrossEntropy,
+    Dropout, EmbedBackward, GainBackward, GatedBackward, Linear, LinearBackwardW, LinearBackwardX,
+    NormBackward, RopeBackward, Sgd, SquareSum,
 };
+use pellucid::config::Norm;
 use pellucid::names::Format;
 use pellucid::ops::{CacheFormat, Matmul};
 
@@ -13,92 +15,202 @@ use crate::common::Device;
 const SHAPES: [(usize, usize); 6] = [(1, 1), (3, 7), (5, 256), (2, 257), (40, 100), (600, 9)];
 
 #[test]
-fn products() {
+fn linear_backward_x() {
     let mut device = Device::open();
-    let direct = [(8, 1), (8, 8), (2, 16)].map(|(n, t)| Matmul::Direct { n, t });
-    for matmul in direct.into_iter().chain([Matmul::Tiled]) {
+    for matmul in matmuls() {
         device.choices.matmul = matmul;
-        for (format, rows) in [Format::F32, Format::F16]
-            .into_iter()
-            .flat_map(|format| [1, 7, 20, 65].map(|rows| (format, rows)))
-        {
-            for shape in [[1, 1], [7, 30], [130, 12], [8, 257]] {
-                device.check(&ProductBack { format, rows, shape, part: None });
+        for format in [Format::F32, Format::F16] {
+            for (rows, shape, part) in products() {
+                device.check(&LinearBackwardX { format, rows, shape, part });
             }
-            device.check(&ProductBack { format, rows, shape: [70, 20], part: Some(16) });
         }
-        // So many rows are shared.
         let format = Format::F32;
-        device.check(&ProductBack { format, rows: 700, shape: [70, 130], part: None });
+        device.check(&LinearBackwardX { format, rows: 700, shape: [70, 130], part: None });
     }
 }
 
 #[test]
-fn norms() {
+fn linear_backward_w() {
+    let mut device = Device::open();
+    for matmul in matmuls() {
+        device.choices.matmul = matmul;
+        for (rows, shape, part) in products() {
+            device.check(&LinearBackwardW { rows, shape, part });
+        }
+        // So many rows are shared.
+        device.check(&LinearBackwardW { rows: 700, shape: [70, 130], part: None });
+    }
+}
+
+#[test]
+fn bias_backward() {
+    let mut device = Device::open();
+    for matmul in matmuls() {
+        device.choices.matmul = matmul;
+        for rows in [1, 7, 20, 65, 700] {
+            for columns in [1, 7, 8, 70, 130] {
+                device.check(&BiasBackward { rows, columns });
+            }
+        }
+    }
+}
+
+/// Every way to multiply in f32, on which derivatives of linear maps, and sums over rows, depend.
+fn matmuls() -> impl Iterator<Item = Matmul> {
+    let direct = [(8, 1), (8, 8), (2, 16)].map(|(n, t)| Matmul::Direct { n, t });
+    direct.into_iter().chain([Matmul::Tiled])
+}
+
+/// Rows, outputs and inputs, and the most rows of a part.
+fn products() -> impl Iterator<Item = (usize, [usize; 2], Option<usize>)> {
+    let shapes = [[1, 1], [7, 30], [130, 12], [8, 257]].map(|shape| (shape, None));
+    let shapes = shapes.into_iter().chain([([70, 20], Some(16))]);
+    [1, 7, 20, 65]
+        .into_iter()
+        .flat_map(move |rows| shapes.clone().map(move |(shape, part)| (rows, shape, part)))
+}
+
+#[test]
+fn norm_backward() {
     let mut device = Device::open();
     for reduce in device.reductions() {
         device.choices.reduce = reduce;
-        for (rows, columns) in SHAPES {
-            for values in Values::ALL {
-                device.check(&NormsBack { rows, columns, values });
+        for kind in [Norm::LayerNorm, Norm::RmsNorm] {
+            for (rows, columns) in SHAPES {
+                for values in Values::ALL {
+                    device.check(&NormBackward { kind, rows, columns, values });
+                }
             }
         }
     }
 }
 
 #[test]
-fn losses() {
+fn gain_backward() {
+    let mut device = Device::open();
+    for (rows, columns) in SHAPES {
+        for values in Values::ALL {
+            device.check(&GainBackward { rows, columns, values });
+        }
+    }
+}
+
+#[test]
+fn cross_entropy() {
     let mut device = Device::open();
     for reduce in device.reductions() {
         device.choices.reduce = reduce;
         for (rows, vocab) in SHAPES.into_iter().chain([(3, 50_257)]) {
             for values in Values::ALL {
-                device.check(&TargetsBack { rows, vocab, values });
+                device.check(&CrossEntropy { rows, vocab, values });
             }
         }
     }
 }
 
+/// What gradients are multiplied by, and what one of their values is where it is no finite number.
+const GRADIENTS: [(f32, Option<f32>); 4] =
+    [(1.0, None), (1e-6, None), (1.0, Some(f32::NAN)), (1.0, Some(f32::INFINITY))];
+
+/// Values of a tensor: in one slot and in several, of the squares that are summed.
+const COUNTS: [usize; 4] = [4, 1000, 65_540, 200_000];
+
 #[test]
-fn steps() {
+fn square_sum() {
     let mut device = Device::open();
     for reduce in device.reductions() {
         device.choices.reduce = reduce;
-        for count in [4, 1000, 200_000] {
-            let (nan, infinity) = (Some(f32::NAN), Some(f32::INFINITY));
-            for (scale, broken) in [(1.0, None), (1e-6, None), (1.0, nan), (1.0, infinity)] {
-                device.check(&Moves { count, scale, broken });
+        for count in COUNTS {
+            for (scale, broken) in GRADIENTS {
+                device.check(&SquareSum { count, scale, broken });
             }
-            device.check(&Casts { count: count.next_multiple_of(8) });
         }
     }
 }
 
 #[test]
-fn tables() {
+fn clip() {
+    let mut device = Device::open();
+    for reduce in device.reductions() {
+        device.choices.reduce = reduce;
+        for count in [1, 2, 6, 700] {
+            for (scale, broken) in GRADIENTS.into_iter().chain([(1e4, None)]) {
+                device.check(&Clip { count, scale, broken });
+            }
+        }
+    }
+}
+
+#[test]
+fn adam_w() {
+    let mut device = Device::open();
+    for count in COUNTS {
+        for (scale, broken) in GRADIENTS {
+            device.check(&AdamW { count, scale, broken });
+        }
+    }
+}
+
+#[test]
+fn sgd() {
+    let mut device = Device::open();
+    for count in COUNTS {
+        for (scale, broken) in GRADIENTS {
+            device.check(&Sgd { count, scale, broken });
+        }
+    }
+}
+
+#[test]
+fn cast_f16() {
+    let mut device = Device::open();
+    for count in COUNTS {
+        device.check(&CastF16 { count: count.next_multiple_of(8) });
+    }
+}
+
+#[test]
+fn embed_backward() {
     let mut device = Device::open();
     for (rows, shape) in [(1, [1, 1]), (40, [9, 30]), (100, [70, 20]), (3, [500, 513])] {
         for part in [None, Some(16)] {
-            device.check(&TokensBack { rows, shape, part });
+            device.check(&EmbedBackward { rows, shape, part });
         }
     }
 }
 
 #[test]
-fn functions_and_dropout() {
+fn activate_backward() {
     let mut device = Device::open();
     for (rows, columns) in SHAPES {
         for scale in [1.0, 5.0, 1e4, 1e-30] {
-            device.check(&FunctionsBack { rows, columns, scale });
-        }
-        for probability in [0.0, 0.1, 0.9] {
-            device.check(&Drops { rows, columns, probability });
+            device.check(&ActivateBackward { rows, columns, scale });
         }
     }
 }
 
 #[test]
-fn attention() {
+fn gated_backward() {
+    let mut device = Device::open();
+    for (rows, columns) in SHAPES {
+        for scale in [1.0, 5.0, 1e4, 1e-30] {
+            device.check(&GatedBackward { rows, columns, scale });
+        }
+    }
+}
+
+#[test]
+fn dropout() {
+    let mut device = Device::open();
+    for (rows, columns) in SHAPES {
+        for probability in [0.0, 0.1, 0.9] {
+            device.check(&Dropout { rows, columns, probability });
+        }
+    }
+}
+
+#[test]
+fn attention_backward() {
     let mut device = Device::open();
     let (format, plain) = (CacheFormat::F32, (None, None));
     for heads in [[1, 1, 7], [4, 2, 20], [3, 1, 32], [2, 2, 64], [2, 1, 128]] {
@@ -106,18 +218,18 @@ fn attention() {
             let others = [(Some(1), None), (Some(7), None), (None, Some(0.7))];
             let more = if heads[2] == 20 { &others[..] } else { &[] };
             for &(window, softcap) in [plain].iter().chain(more) {
-                device.check(&AttendBack { heads, shape, window, softcap, format });
+                device.check(&AttentionBackward { heads, shape, window, softcap, format });
             }
         }
     }
 }
 
 #[test]
-fn rotation() {
+fn rope_backward() {
     let mut device = Device::open();
     for (heads, rotated) in [([4, 2, 20], 20), ([3, 1, 7], 4), ([2, 1, 64], 64), ([2, 1, 6], 0)] {
         for amplitude in [1.0, 1.1] {
-            device.check(&TurnBack { heads, rotated, amplitude });
+            device.check(&RopeBackward { heads, rotated, amplitude });
         }
     }
 }
@@ -146,13 +258,14 @@ fn products_again_and_again_take_no_more_memory() {
         return;
     }
     let mut device = Device::open();
-    let format = Format::F32;
-    let case = ProductBack { format, rows: 64, shape: [64, 32], part: None };
-    let forward = Product::plain(Format::F32, 64, [64, 32]);
+    let (format, rows, shape, part) = (Format::F32, 64, [64, 32], None);
+    let for_x = LinearBackwardX { format, rows, shape, part };
+    let for_w = LinearBackwardW { rows, shape, part };
+    let forward = Linear::plain(format, rows, shape);
     let mut run = |times| {
         for _ in 0..times {
-            device.check(&case);
-            device.check(&forward);
+            let cases: [&dyn Case; 3] = [&for_x, &for_w, &forward];
+            cases.into_iter().for_each(|case| device.check(case));
         }
     };
     run(20);

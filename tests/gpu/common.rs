@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pellucid::check::cases::Case;
 use pellucid::check::{self, variant};
 use pellucid::gpu::{AdapterChoice, Caps, Engine, Gpu};
+use pellucid::measure;
 use pellucid::ops::{Choices, Lanes, Reduce};
 
 /// The adapter that the caller chose.
@@ -88,7 +89,7 @@ impl Device {
             assert!(outcome.ok(), "off by {error:.1e}: {reason}\n{case:?}\n{}", names.join("\n"));
             for program in &outcome.programs {
                 let worst = self.worst.entry(program.kernel.name).or_default();
-                *worst = worst.max(error);
+                *worst = measure::largest([*worst, error]);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Linear maps: few rows and many, every format, every store, whole and in parts.
 
 use pellucid::check::Values;
-use pellucid::check::cases::{Product, Straight};
+use pellucid::check::cases::{Linear, LinearToCache};
 use pellucid::names::Format;
 use pellucid::ops::{CacheFormat, Matmul};
 
@@ -25,11 +25,11 @@ fn matvec() {
         for (i, format) in Format::ALL.into_iter().enumerate() {
             for (j, &rows) in counts.iter().enumerate() {
                 for shape in shapes(format) {
-                    device.check(&Product::plain(format, rows, shape).stored(i + j));
+                    device.check(&Linear::plain(format, rows, shape).stored(i + j));
                 }
             }
-            let case = Product::plain(format, 1, shapes(format)[1]).stored(i);
-            device.check(&Product { part: Some(8), ..case });
+            let case = Linear::plain(format, 1, shapes(format)[1]).stored(i);
+            device.check(&Linear { part: Some(8), ..case });
         }
     }
 }
@@ -45,11 +45,11 @@ fn matmul() {
         for (j, format) in Format::ALL.into_iter().enumerate() {
             let [small, middle, large] = shapes(format);
             for case in [
-                Product::plain(format, 9, small),
-                Product::plain(format, 32, middle),
-                Product::plain(format, 130, middle),
-                Product { part: Some(16), ..Product::plain(format, 33, middle) },
-                Product::plain(format, 33, large),
+                Linear::plain(format, 9, small),
+                Linear::plain(format, 32, middle),
+                Linear::plain(format, 130, middle),
+                Linear { part: Some(16), ..Linear::plain(format, 33, middle) },
+                Linear::plain(format, 33, large),
             ] {
                 device.check(&case.stored(i + j));
             }
@@ -57,14 +57,15 @@ fn matmul() {
     }
 }
 
+/// Every store, of few rows and of many.
 #[test]
-fn every_store() {
+fn linear() {
     let mut device = Device::open();
     for i in 0..16 {
         for rows in [2, 17] {
-            device.check(&Product::plain(Format::F32, rows, [74, 30]).stored(i));
-            let case = Product::plain(Format::Q8_0, rows, [74, 64]).stored(i);
-            device.check(&Product { part: Some(24), ..case });
+            device.check(&Linear::plain(Format::F32, rows, [74, 30]).stored(i));
+            let case = Linear::plain(Format::Q8_0, rows, [74, 64]).stored(i);
+            device.check(&Linear { part: Some(24), ..case });
         }
     }
 }
@@ -74,11 +75,11 @@ fn hostile_values() {
     let mut device = Device::open();
     for format in Format::ALL {
         for rows in [1, 12] {
-            let case = Product::plain(format, rows, [50, format.block().max(128)]);
+            let case = Linear::plain(format, rows, [50, format.block().max(128)]);
             for values in Values::ALL {
-                device.check(&Product { values, ..case });
+                device.check(&Linear { values, ..case });
             }
-            device.check(&Product { scale: 5e-5, ..case });
+            device.check(&Linear { scale: 5e-5, ..case });
         }
     }
 }
@@ -88,7 +89,7 @@ fn keys_and_values_go_straight_into_the_cache() {
     let mut device = Device::open();
     for cache in [CacheFormat::F32, CacheFormat::F16] {
         for places in [vec![(3, 1)], (0..9).map(|i| (i % 5, i / 5)).collect()] {
-            device.check(&Straight { format: Format::F32, cache, places });
+            device.check(&LinearToCache { format: Format::F32, cache, places });
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The ops over rows and heads, each over a table of shapes, kinds of values and variants.
 
 use pellucid::check::Values;
-use pellucid::check::cases::{Functions, HeadNorms, Move, Norms, Targets, Tokens, Turn};
+use pellucid::check::cases::{
+    Activate, Add, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm,
+    LayerNormCenter, LogProb, PosEmbed, RmsNorm, RmsScale, Rope, ScaleAdd,
+};
 use pellucid::names::Format;
 
 use crate::common::Device;
@@ -9,6 +12,10 @@ use crate::common::Device;
 /// Rows and columns: one value, odd, less and more than a workgroup, large.
 const SHAPES: [(usize, usize); 7] =
     [(1, 1), (1, 768), (3, 7), (5, 100), (5, 256), (2, 257), (7, 2050)];
+
+/// What functions are tried on, by scale and offset: both sides of zero, the left tail alone, where
+/// 1 + tanh cancels, and what is large and tiny.
+const ARGUMENTS: [(f32, f32); 5] = [(1.0, 0.0), (5.0, -5.0), (1e4, 0.0), (1e-3, 0.0), (1e-30, 0.0)];
 
 #[test]
 fn embed() {
@@ -20,23 +27,48 @@ fn embed() {
             }
             // In one part, and in parts of eight rows.
             for max_binding in [u64::MAX, 8 * 4 * columns as u64] {
-                device.check(&Tokens { format, vocab, columns, max_binding });
+                device.check(&Embed { format, vocab, columns, max_binding });
             }
         }
     }
 }
 
 #[test]
-fn norms() {
+fn pos_embed() {
     let mut device = Device::open();
-    for reduce in device.reductions() {
-        device.choices.reduce = reduce;
-        for (rows, columns) in SHAPES {
-            for values in Values::ALL {
-                device.check(&Norms { rows, columns, values });
+    for (positions, columns) in [(12, 32), (12, 96), (12, 768), (12, 7), (12, 100), (1, 512)] {
+        device.check(&PosEmbed { positions, columns });
+    }
+}
+
+/// Tests of ops whose cases have rows, columns and kinds of values: with every reduction if their
+/// programs depend on it.
+macro_rules! over_rows {
+    ($($name:ident: $case:ident $($every_reduction:ident)?;)*) => {$(
+        #[test]
+        fn $name() {
+            let mut device = Device::open();
+            let reductions = vec![device.choices.reduce];
+            $(let reductions = { drop(reductions); device.$every_reduction() };)?
+            for reduce in reductions {
+                device.choices.reduce = reduce;
+                for (rows, columns) in SHAPES {
+                    for values in Values::ALL {
+                        device.check(&$case { rows, columns, values });
+                    }
+                }
             }
         }
-    }
+    )*};
+}
+
+over_rows! {
+    layer_norm: LayerNorm reductions;
+    rms_norm: RmsNorm reductions;
+    layer_norm_center: LayerNormCenter reductions;
+    rms_scale: RmsScale reductions;
+    divide_rows: DivideRows;
+    gain_bias: GainBias;
 }
 
 #[test]
@@ -46,7 +78,7 @@ fn log_prob() {
         device.choices.reduce = reduce;
         for (rows, vocab) in SHAPES.into_iter().chain([(3, 50_257)]) {
             for values in Values::ALL {
-                device.check(&Targets { rows, vocab, values });
+                device.check(&LogProb { rows, vocab, values });
             }
         }
     }
@@ -57,7 +89,7 @@ fn head_norm() {
     let mut device = Device::open();
     for (rows, heads) in [(1, [1, 1, 7]), (5, [4, 2, 64]), (3, [70, 10, 20]), (2, [9, 3, 128])] {
         for values in Values::ALL {
-            device.check(&HeadNorms { rows, heads, values });
+            device.check(&HeadNorm { rows, heads, values });
         }
     }
 }
@@ -65,26 +97,51 @@ fn head_norm() {
 #[test]
 fn rope() {
     let mut device = Device::open();
-    for case in Turn::table() {
+    for case in Rope::table() {
         device.check(&case);
     }
 }
 
 #[test]
-fn gather_and_add() {
+fn gather() {
     let mut device = Device::open();
     for (rows, columns) in SHAPES {
-        device.check(&Move { rows, columns });
+        device.check(&Gather { rows, columns });
     }
 }
 
 #[test]
-fn activations() {
+fn add() {
+    let mut device = Device::open();
+    for (rows, columns) in SHAPES {
+        device.check(&Add { rows, columns });
+    }
+}
+
+#[test]
+fn scale_add() {
+    let mut device = Device::open();
+    for (rows, columns) in SHAPES {
+        device.check(&ScaleAdd { rows, columns });
+    }
+}
+
+#[test]
+fn activate() {
     let mut device = Device::open();
     for (rows, columns) in SHAPES.into_iter().chain([(40, 1100)]) {
-        // Both sides of zero, the left tail alone, where 1 + tanh cancels.
-        for (scale, offset) in [(1.0, 0.0), (5.0, -5.0), (1e4, 0.0), (1e-3, 0.0), (1e-30, 0.0)] {
-            device.check(&Functions { rows, columns, scale, offset });
+        for (scale, offset) in ARGUMENTS {
+            device.check(&Activate { rows, columns, scale, offset });
+        }
+    }
+}
+
+#[test]
+fn gated() {
+    let mut device = Device::open();
+    for (rows, columns) in SHAPES.into_iter().chain([(40, 1100)]) {
+        for (scale, offset) in ARGUMENTS {
+            device.check(&Gated { rows, columns, scale, offset });
         }
     }
 }

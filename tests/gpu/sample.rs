@@ -1,6 +1,6 @@
 //! `sample`, `penalties` and `top_k` against their twins, on the adapter that is there.
 
-use pellucid::check::cases::Drawn;
+use pellucid::check::cases::{self, Drawn};
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
 use pellucid::names::Sampling;
 use pellucid::ops::{Choices, Chosen, Op, Penalties, Reduce, Sample, TopK};
@@ -146,7 +146,9 @@ fn compare(device: &mut Device, n: usize, logits: &[f32], steps: usize) -> (usiz
         if n == 1 {
             assert_eq!(drawn, device.draw(n, logits, *sampling, steps), "the same draw twice");
         }
+        assert_eq!(drawn.len(), n);
         for ((drawn, logits), sequence) in drawn.iter().zip(logits.chunks(vocab)).zip(SEQUENCE..) {
+            assert_eq!(drawn.len(), steps);
             let at = format!("{n} x {vocab}, row {}, {sampling:?}", sequence - SEQUENCE);
             let draw = reference::Draw { sequence, step: STEP };
             let whole = reference::sample(&widen(logits), &vec![0; vocab], sampling, draw);
@@ -168,7 +170,7 @@ fn compare(device: &mut Device, n: usize, logits: &[f32], steps: usize) -> (usiz
 }
 
 #[test]
-fn sample_draws_what_the_twin_draws() {
+fn sample() {
     let mut device = Device::new();
     let mut random = Random(1);
     let (mut close, mut total) = (0, 0);
@@ -251,6 +253,7 @@ fn sample_counts_and_penalties_look_at_the_counts() {
         device.run(1, &[&penalties]);
         let got = pollster::block_on(device.engine.read(&out)).unwrap();
         let expected = reference::penalties(&widen(&raw), &seen, &sampling);
+        assert_eq!(got.len(), expected.len());
         for (got, expected) in got.iter().zip(expected) {
             assert!((f64::from(*got) - expected).abs() <= 1e-6 * expected.abs().max(1.0));
         }
@@ -274,6 +277,20 @@ fn sample_counts_and_penalties_look_at_the_counts() {
     }
 }
 
+#[test]
+fn penalties() {
+    let mut device = crate::common::Device::open();
+    for (rows, vocab) in [(1, 1), (3, 7), (2, 501), (3, 4096), (1, 50_257)] {
+        for (repetition_penalty, presence_penalty, frequency_penalty) in
+            [(1.0, 0.0, 0.0), (1.3, 0.0, 0.0), (0.8, 0.4, 0.0), (1.0, 0.0, -0.25), (1.3, 0.4, 0.25)]
+        {
+            let sampling =
+                Sampling { repetition_penalty, presence_penalty, frequency_penalty, ..PLAIN };
+            device.check(&cases::Penalties { rows, vocab, sampling });
+        }
+    }
+}
+
 /// Pairs of a row against the twin: the values agree, and each id is one whose value is right.
 fn assert_pairs(got: &[u32], expected: &[(u32, f64)], all: &[f64]) {
     assert_eq!(got.len(), expected.len() * 2);
@@ -286,7 +303,7 @@ fn assert_pairs(got: &[u32], expected: &[(u32, f64)], all: &[f64]) {
 }
 
 #[test]
-fn top_k_lists_what_the_twin_lists() {
+fn top_k() {
     let mut device = Device::new();
     let mut random = Random(4);
     for (n, vocab, k) in

@@ -5,14 +5,16 @@ use crate::check::device::{Values, wide};
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::names::Format;
-use crate::ops::{Cache, CacheFormat, CachePart, Linear, Store, Weight};
+use crate::ops::{self, Cache, CacheFormat, CachePart, Store, Weight};
 use crate::reference as twin;
 
-use super::Case;
+use super::expect::expect_cache;
+use super::fixtures::linear_shapes;
+use super::{Case, Tables};
 
 /// One product: y = x Wᵀ.
 #[derive(Clone, Copy, Debug)]
-pub struct Product {
+pub struct Linear {
     /// How W is stored.
     pub format: Format,
     /// Rows of x.
@@ -43,7 +45,7 @@ const STORES: [Store<'static>; 8] = [
     Store::Apply(Nonlinearity::Silu),
 ];
 
-impl Product {
+impl Linear {
     /// A product of plain values, written as it is.
     pub fn plain(format: Format, rows: usize, shape: [usize; 2]) -> Self {
         let (store, values) = (Store::Write, Values::Plain);
@@ -57,7 +59,7 @@ impl Product {
     }
 }
 
-impl Case for Product {
+impl Case for Linear {
     fn run(&self, device: &mut Device) -> Result<()> {
         let [outputs, inputs] = self.shape;
         let weights: Vec<f32> =
@@ -73,7 +75,7 @@ impl Case for Product {
         let bias = if self.biased { Some(device.tensor(1, outputs, &biases)?) } else { None };
         let out = device.tensor(self.rows, columns, &before)?;
         let store = self.store;
-        if !device.run(&Linear { x, weight: &weight, bias, store, out }, 0)? {
+        if !device.run(&ops::Linear { x, weight: &weight, bias, store, out }, 0)? {
             return Ok(());
         }
         if device.takes_halves() && self.scale < 1e-3 {
@@ -81,7 +83,7 @@ impl Case for Product {
             return Ok(());
         }
         let size = twin::LinearSize { inputs, outputs };
-        // Products in half floats are those of values that are halves.
+        // Linears in half floats are those of values that are halves.
         let (values, kept) = (device.as_taken(values), device.as_taken(kept));
         let y = twin::linear(&wide(&values), &kept, self.biased.then_some(&biases[..]), size);
         let expected = match store {
@@ -100,7 +102,7 @@ impl Case for Product {
 /// A product whose rows are queries, keys and values: queries come out; keys and values land in the
 /// cache at each row's place, and nowhere else.
 #[derive(Clone, Debug)]
-pub struct Straight {
+pub struct LinearToCache {
     /// How W is stored.
     pub format: Format,
     /// How keys and values are stored.
@@ -109,7 +111,7 @@ pub struct Straight {
     pub places: Vec<(u32, u32)>,
 }
 
-impl Case for Straight {
+impl Case for LinearToCache {
     fn run(&self, device: &mut Device) -> Result<()> {
         let (heads, kv_heads, width, context, sequences) = (3, 2, 12, 5, 2);
         let (queries, keys) = (heads * width, kv_heads * width);
@@ -134,7 +136,7 @@ impl Case for Straight {
         device.fill(v, bytes)?;
         let out = device.output(self.places.len(), queries)?;
         let store = Store::Cache { rows, cache: &cache };
-        if !device.run(&Linear { x, weight: &weight, bias, store, out }, 0)? {
+        if !device.run(&ops::Linear { x, weight: &weight, bias, store, out }, 0)? {
             return Ok(());
         }
         let size = twin::LinearSize { inputs, outputs };
@@ -152,8 +154,83 @@ impl Case for Straight {
                     expected[slot * width..][..width].copy_from_slice(values);
                 }
             }
-            super::rope::expect_cache(device, buffer, format, expected)?;
+            expect_cache(device, buffer, format, expected)?;
         }
         Ok(())
+    }
+}
+
+impl Tables for Linear {
+    // A device takes a tenth of a second or two to compile a program, and there are hundreds: so every
+    // format is tried with every way to multiply, but every store with one of each.
+    fn variants() -> Vec<Self> {
+        let mut table = Vec::new();
+        for format in Format::ALL {
+            let [small, middle, large] = linear_shapes(format);
+            // One row, and many: less than a tile, a whole one, and a few rows past it.
+            let all = [(1, small), (1, large), (9, small), (20, middle), (65, middle), (33, large)];
+            table.extend(all.map(|(rows, shape)| Self::plain(format, rows, shape)));
+            for rows in [1, 12] {
+                let hostile = Self::plain(format, rows, [50, 4 * format.block().max(32)]);
+                table.extend(Values::ALL.map(|values| Self { values, ..hostile }));
+                table.push(Self { scale: 5e-5, ..hostile });
+                table.push(Self { part: Some(16), ..hostile });
+            }
+        }
+        // Several rows at once, in all three lengths of words.
+        for format in [Format::F32, Format::Q8_0, Format::Q4_0] {
+            table.extend([2, 8].map(|rows| Self::plain(format, rows, linear_shapes(format)[1])));
+        }
+        table
+    }
+
+    fn once() -> Vec<Self> {
+        let mut table = Vec::new();
+        for format in [Format::F32, Format::Q8_0] {
+            let shape = [74, 30_usize.next_multiple_of(format.block())];
+            for i in 0..8 {
+                table.extend([2, 17].map(|rows| Self::plain(format, rows, shape).stored(i)));
+            }
+        }
+        table
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        let mut table = Vec::new();
+        for format in Format::ALL {
+            let [small, middle, _] = linear_shapes(format);
+            // Tiles of every height.
+            for rows in [1, 9, 20, 40] {
+                for shape in [middle, small] {
+                    // Added to the residual stream, and gated; both with a bias.
+                    table.extend([1, 3].map(|i| Self::plain(format, rows, shape).stored(i)));
+                }
+            }
+        }
+        table
+    }
+}
+
+impl LinearToCache {
+    /// One row, and more than a matrix-vector product takes.
+    fn both(format: Format, cache: CacheFormat) -> [Self; 2] {
+        let many = (0..9).map(|i| (i % 5, i / 5)).collect();
+        [vec![(3, 1)], many].map(|places| Self { format, cache, places })
+    }
+}
+
+impl Tables for LinearToCache {
+    fn once() -> Vec<Self> {
+        let [f32, q4_0] = [(Format::F32, CacheFormat::F32), (Format::Q4_0, CacheFormat::F16)]
+            .map(|(format, cache)| Self::both(format, cache));
+        f32.into_iter().chain(q4_0).collect()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        let caches = [CacheFormat::F32, CacheFormat::F16].into_iter();
+        caches
+            .flat_map(|cache| Format::ALL.into_iter().map(move |format| (format, cache)))
+            .flat_map(|(format, cache)| Self::both(format, cache))
+            .collect()
     }
 }

@@ -1,14 +1,40 @@
 //! Kernels against their twins, a case at a time: what an op is given, and what should come out.
 //!
-//! The self-test and the tests of this repository run the same cases over tables of their own.
+//! Each op has a file and a case of its name. The file also holds what the self-test tries of the op;
+//! [`suites`](super::suites) only collects that. The tests of this repository run the same cases over
+//! longer tables of their own.
 
+mod activate;
+mod add;
 mod attention;
+mod attention_mix;
+mod attention_result;
+mod attention_rows;
+mod attention_scores;
 mod backward;
+mod cache_rows;
+mod divide_rows;
 mod embed;
+mod expect;
+mod fixtures;
+mod gain_bias;
+mod gated;
+mod gather;
+mod head_norm;
 mod layer_norm;
+mod layer_norm_center;
 mod linear;
+mod log_prob;
+mod penalties;
+mod pos_embed;
+mod rms_norm;
+mod rms_scale;
 mod rope;
 mod sample;
+mod scale_add;
+mod softmax;
+mod sum_heads;
+mod top_k;
 
 use std::fmt::Debug;
 
@@ -16,22 +42,65 @@ use crate::error::Result;
 
 use super::Device;
 
-pub use attention::{Attend, Heads, Steps};
+pub use activate::Activate;
+pub use add::Add;
+pub use attention::Attention;
+pub use attention_mix::AttentionMix;
+pub use attention_result::AttentionResult;
+pub use attention_rows::AttentionRows;
+pub use attention_scores::AttentionScores;
 pub use backward::{
-    AttendBack, Casts, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack,
-    TokensBack, TurnBack,
+    ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,
+    EmbedBackward, GainBackward, GatedBackward, LinearBackwardW, LinearBackwardX, NormBackward,
+    RopeBackward, Sgd, SquareSum,
 };
-pub use embed::{Functions, Move, Tokens};
-pub use layer_norm::{HeadNorms, Norms, Targets};
-pub use linear::{Product, Straight};
-pub use rope::Turn;
-pub use sample::{Best, Drawn, Draws};
+pub use cache_rows::CacheRows;
+pub use divide_rows::DivideRows;
+pub use embed::Embed;
+pub use gain_bias::GainBias;
+pub use gated::Gated;
+pub use gather::Gather;
+pub use head_norm::HeadNorm;
+pub use layer_norm::LayerNorm;
+pub use layer_norm_center::LayerNormCenter;
+pub use linear::{Linear, LinearToCache};
+pub use log_prob::LogProb;
+pub use penalties::Penalties;
+pub use pos_embed::PosEmbed;
+pub use rms_norm::RmsNorm;
+pub use rms_scale::RmsScale;
+pub use rope::Rope;
+pub use sample::{Drawn, Sample};
+pub use scale_add::ScaleAdd;
+pub use softmax::Softmax;
+pub use sum_heads::SumHeads;
+pub use top_k::TopK;
 
-/// A case: it makes its numbers, runs ops, and says what they should give.
+/// A case: it makes its numbers, runs an op, and says what that should give.
 pub trait Case: Debug {
     /// Runs on a device; what it expects is judged once it is done.
     ///
     /// # Errors
     /// As [`Device::run`].
     fn run(&self, device: &mut Device) -> Result<()>;
+}
+
+/// What a self-test tries of one op: shapes and values that have broken kernels before.
+pub(super) trait Tables: Case + Sized + 'static {
+    /// Tried with every variant that the device offers, since the op's programs differ by variant.
+    fn variants() -> Vec<Self> {
+        Vec::new()
+    }
+
+    /// Tried once: the op's programs depend on variants not at all, or as little as what becomes of
+    /// products depends on the lanes that make them.
+    fn once() -> Vec<Self> {
+        Vec::new()
+    }
+
+    /// A few small shapes that reach every program of a model whose query heads, key heads and head
+    /// width are `heads`. Empty for ops that no model runs unless somebody looks inside.
+    fn quick(_heads: [usize; 3]) -> Vec<Self> {
+        Vec::new()
+    }
 }

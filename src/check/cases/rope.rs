@@ -1,21 +1,18 @@
 //! Rotation by position, and what lands in the cache.
 
-use half::f16;
-
 use crate::check::Device;
-use crate::check::device::{TOLERANCE, wide};
-use crate::check::judge::{compare, distance};
+use crate::check::device::wide;
 use crate::config::Rotation;
 use crate::error::Result;
-use crate::gpu::BufferId;
-use crate::ops::{Cache, CacheFormat, CachePart, CacheRows, Columns, Rope, rope_table};
+use crate::ops::{self, Cache, CacheFormat, CachePart, Columns, rope_table};
 use crate::reference as twin;
 
-use super::Case;
+use super::expect::expect_cache;
+use super::{Case, Tables};
 
 /// Heads, of which the first `rotated` values turn, at some places of some sequences.
 #[derive(Clone, Copy, Debug)]
-pub struct Turn {
+pub struct Rope {
     /// Query heads, key heads, and their width.
     pub heads: [usize; 3],
     /// Values of a head that turn.
@@ -32,7 +29,7 @@ pub struct Turn {
     pub parts: u64,
 }
 
-impl Turn {
+impl Rope {
     /// Positions at the ends of a long context.
     pub const FAR: &'static [(u32, u32)] =
         &[(0, 0), (255, 0), (256, 0), (65_537, 0), (130_815, 0), (131_071, 0)];
@@ -72,7 +69,7 @@ impl Turn {
     }
 }
 
-impl Case for Turn {
+impl Case for Rope {
     fn run(&self, device: &mut Device) -> Result<()> {
         let &Self { heads: [heads, kv_heads, width], rotated, context, places, format, .. } = self;
         let count = places.len();
@@ -102,7 +99,7 @@ impl Case for Turn {
         let q = Columns::range(qk, 0, q_width);
         let k = Columns::range(qk, q_width, kv_width);
         let out = device.output(count, q_width)?;
-        if !device.run(&Rope { rows, q, k, v, table, cache: &cache, out }, 0)? {
+        if !device.run(&ops::Rope { rows, q, k, v, table, cache: &cache, out }, 0)? {
             return Ok(());
         }
         let positions: Vec<u32> = places.iter().map(|place| place.0).collect();
@@ -120,12 +117,19 @@ impl Case for Turn {
                 expect_cache(device, id, format, laid_out(&cache, part, places, values))?;
             }
         }
-        let own = device.output(count, kv_width)?;
-        if device.run(&CacheRows { rows, cache: &cache, out: own }, 0)? {
-            let tolerance = if format == CacheFormat::F16 { 1e-3 } else { TOLERANCE };
-            device.expect_within(&own, keys, tolerance)?;
-        }
         Ok(())
+    }
+}
+
+impl Tables for Rope {
+    fn once() -> Vec<Self> {
+        Self::table()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        // One far case has the cache of a long context; the other has twice of it, which is much in a
+        // browser.
+        Self::table().into_iter().filter(|case| case.context < 1000 || case.rotated == 8).collect()
     }
 }
 
@@ -145,46 +149,4 @@ fn laid_out(cache: &Cache, part: &CachePart, places: &[(u32, u32)], values: &[f6
         }
     }
     all
-}
-
-/// Holds a cache against what should lie in it.
-pub(super) fn expect_cache(
-    device: &mut Device,
-    buffer: BufferId,
-    format: CacheFormat,
-    twin: Vec<f64>,
-) -> Result<()> {
-    if format == CacheFormat::F32 {
-        return expect_words(device, buffer, twin, TOLERANCE);
-    }
-    // Products in half floats have rounded before.
-    let rounded = device.takes_halves();
-    // WGSL leaves open which way a half is rounded, so each may be off by its last bit.
-    device.judge(buffer, 2 * twin.len() as u64, 1e-3, move |bytes, _| {
-        let found: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);
-        let gap = |(found, twin): (&f16, &f64)| {
-            (found.to_f64() - twin).abs() / (twin.abs() / 1000.0 + 6e-8)
-        };
-        let gaps = found.iter().zip(&twin).map(gap).enumerate();
-        // A NaN is larger than any number here.
-        let (at, gap) = gaps.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default();
-        let reason = format!("half {at} is {}, not {}", found[at], twin[at]);
-        if gap <= 1.0 || (rounded && gap.is_finite()) {
-            let found: Vec<f32> = found.iter().map(|half| half.to_f32()).collect();
-            return (distance(&found, &twin), String::new());
-        }
-        (f64::NAN, reason)
-    })
-}
-
-/// Holds a buffer of floats, without padding, against the twin's values.
-pub(super) fn expect_words(
-    device: &mut Device,
-    buffer: BufferId,
-    twin: Vec<f64>,
-    tolerance: f64,
-) -> Result<()> {
-    device.judge(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
-        compare(&bytemuck::pod_collect_to_vec::<u8, f32>(bytes), &twin, tolerance)
-    })
 }

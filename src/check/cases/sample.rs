@@ -1,13 +1,14 @@
-//! Draws, penalties, and the most probable tokens.
+//! Draws of tokens.
 
 use crate::check::Device;
 use crate::check::device::wide;
 use crate::error::Result;
 use crate::names::Sampling;
-use crate::ops::{Chosen, Op, Penalties, Sample, TopK};
-use crate::reference;
+use crate::ops;
+use crate::reference as twin;
 
-use super::Case;
+use super::fixtures::{SETTINGS, bell};
+use super::{Case, Tables};
 
 /// What may be drawn from one row of logits: the survivors, and those under settings a rounding away.
 #[derive(Clone, Debug)]
@@ -26,12 +27,12 @@ impl Drawn {
         let greedy = temperature == 0.0;
         let scaled = logits.iter().map(|x| if greedy { *x } else { x / temperature });
         let scaled: Vec<f64> = scaled.collect();
-        let kept = reference::survivors(&scaled, sampling);
+        let kept = twin::survivors(&scaled, sampling);
         let mut nearly = Vec::new();
         if sampling.top_p < 1.0 || sampling.min_p > 0.0 {
             for slack in [1.0 - 1e-5, 1.0 + 1e-5] {
                 let (top_p, min_p) = ((sampling.top_p * slack).min(1.0), sampling.min_p * slack);
-                nearly.push(reference::survivors(&scaled, &Sampling { top_p, min_p, ..*sampling }));
+                nearly.push(twin::survivors(&scaled, &Sampling { top_p, min_p, ..*sampling }));
             }
         }
         Self { kept, nearly, greedy, seed: sampling.seed, sequence }
@@ -40,7 +41,7 @@ impl Drawn {
     /// The winner, and how far the token `id` is behind it.
     fn winner(&self, kept: &[(u32, f64)], step: u32, id: u32) -> (u32, f64) {
         let score = |&(id, logit): &(u32, f64)| {
-            let noise = || reference::gumbel(reference::noise(self.seed, self.sequence, step, id));
+            let noise = || twin::gumbel(twin::noise(self.seed, self.sequence, step, id));
             logit + if self.greedy { 0.0 } else { noise() }
         };
         // Survivors come in order, so that of equal ones the first wins.
@@ -64,7 +65,7 @@ impl Drawn {
 
 /// Some tokens drawn from each of some rows, counted as they come; penalties look at the counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Draws {
+pub struct Sample {
     /// Rows.
     pub rows: usize,
     /// Logits of a row.
@@ -77,7 +78,7 @@ pub struct Draws {
     pub tied: bool,
 }
 
-impl Case for Draws {
+impl Case for Sample {
     fn run(&self, device: &mut Device) -> Result<()> {
         let &Self { rows: n, vocab, steps, sampling, tied } = self;
         let raw = bell(device, n * vocab, if tied { 2.0 } else { 0.0 });
@@ -88,14 +89,11 @@ impl Case for Draws {
         let first: Vec<[u32; 4]> = (0..n as u32).map(|sequence| [0, 0, sequence, 0]).collect();
         let rows = device.words(&first)?;
         let ids = device.buffer(4 * (steps * n) as u64)?;
-        let penalties = Penalties { logits, counts, sampling, out };
-        if device.run(&penalties, 0)? {
-            device.expect(&out, reference::penalties(&wide(&raw), &seen, &sampling))?;
-        }
+        let penalties = ops::Penalties { logits, counts, sampling, out };
         let counted =
-            Sample { logits: out, rows, counts: Some(counts), sampling, ids, ring: steps };
-        let plain = Sample { logits, counts: None, ..counted };
-        let runs: [&[&dyn Op]; 2] = [&[&plain], &[&penalties, &counted]];
+            ops::Sample { logits: out, rows, counts: Some(counts), sampling, ids, ring: steps };
+        let plain = ops::Sample { logits, counts: None, ..counted };
+        let runs: [&[&dyn ops::Op]; 2] = [&[&plain], &[&penalties, &counted]];
         // Penalties make of what is tied what is nearly so, and then a rounding decides who survives.
         let runs = runs.into_iter().zip([false, true]).take(if tied { 1 } else { 2 });
         for (ops, counts) in runs {
@@ -107,19 +105,22 @@ impl Case for Draws {
             let tolerance = (1 + n * steps / 100) as f64 / (n * steps) as f64;
             device.judge(ids, 4 * (steps * n) as u64, tolerance, move |bytes, _| {
                 let ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+                if ids.len() != steps * n {
+                    return (f64::INFINITY, format!("{} tokens, not {}", ids.len(), steps * n));
+                }
                 let mut close = 0;
                 for row in 0..n {
                     let (raw, seen) = (&raw[row * vocab..][..vocab], &mut seen[row * vocab..]);
                     let mut drawn = Drawn::new(raw, &sampling, row as u32);
                     for (step, ids) in ids.chunks(n).enumerate() {
                         if counts {
-                            let logits = reference::penalties(raw, &seen[..vocab], &sampling);
+                            let logits = twin::penalties(raw, &seen[..vocab], &sampling);
                             drawn = Drawn::new(&logits, &sampling, row as u32);
                         }
                         let judged = drawn.judges(step as u32, ids[row]);
                         let id = ids[row] as usize;
                         if judged == Some(false) || id >= vocab {
-                            return (f64::NAN, format!("row {row} drew {id} at step {step}"));
+                            return (f64::INFINITY, format!("row {row} drew {id} at step {step}"));
                         }
                         close += usize::from(judged.is_none());
                         seen[id] += 1;
@@ -132,71 +133,21 @@ impl Case for Draws {
     }
 }
 
-/// Logits like those of a normal distribution; rounded to `parts` of one unless that is 0.
-fn bell(device: &mut Device, count: usize, parts: f32) -> Vec<f32> {
-    let mut values = vec![0.0; count];
-    for _ in 0..4 {
-        let noise = device.noise(count);
-        values.iter_mut().zip(noise).for_each(|(value, noise)| *value += 3.0 * noise);
-    }
-    if parts > 0.0 {
-        values.iter_mut().for_each(|value| *value = (*value * parts).round() / parts);
-    }
-    values
-}
-
-/// The most probable tokens of some rows, and each row's own token before them.
-#[derive(Clone, Copy, Debug)]
-pub struct Best {
-    /// Rows.
-    pub rows: usize,
-    /// Logits of a row.
-    pub vocab: usize,
-    /// How many.
-    pub k: usize,
-    /// Whether logits are rounded, which makes ties.
-    pub tied: bool,
-}
-
-impl Case for Best {
-    fn run(&self, device: &mut Device) -> Result<()> {
-        let &Self { rows: n, vocab, k, tied } = self;
-        let values = bell(device, n * vocab, if tied { 1.0 } else { 0.0 });
-        let logits = device.tensor(n, vocab, &values)?;
-        // Step 6 of 4: slot 1 is that of the tokens drawn at step 5.
-        let own = move |row: usize| (row * 13 + vocab / 2) % vocab;
-        let first: Vec<[u32; 4]> = (0..n).map(|row| [own(row) as u32, 1, 0, 6]).collect();
-        let rows = device.words(&first)?;
-        for chosen in [None, Some(Chosen { rows, ring: 4 })] {
-            let with = usize::from(chosen.is_some());
-            let (pairs, slot) = (k + with, with * n);
-            let out = device.buffer((8 * 4 * n * pairs) as u64)?;
-            if !device.run(&TopK { logits, k, chosen, out }, 0)? {
-                continue;
+impl Tables for Sample {
+    fn variants() -> Vec<Self> {
+        let mut table = Vec::new();
+        for (rows, vocab, steps) in [(1, 1, 3), (3, 7, 20), (2, 501, 20), (2, 4096, 8)] {
+            for sampling in SETTINGS {
+                let draws = |tied| Self { rows, vocab, steps, sampling, tied };
+                table.extend([false, true].map(draws));
             }
-            let values = wide(&values);
-            device.judge(out, (8 * 4 * n * pairs) as u64, 1e-5, move |bytes, _| {
-                let found: Vec<[u32; 2]> = bytemuck::pod_collect_to_vec(bytes);
-                let found = found.chunks(pairs.max(1)).skip(slot);
-                let mut worst = 0.0_f64;
-                for (row, (found, values)) in found.zip(values.chunks(vocab)).enumerate() {
-                    let log_p = reference::log_softmax(values, vocab);
-                    let own = (with > 0).then(|| (own(row) as u32, log_p[own(row)]));
-                    let twin = own.into_iter().chain(reference::top_k(values, k));
-                    for ([id, bits], (twin, expected)) in found.iter().zip(twin) {
-                        let gap = (f64::from(f32::from_bits(*bits)) - expected).abs();
-                        // Another token is right only where a rounding decides between the two.
-                        let token = log_p.get(*id as usize).copied().unwrap_or(f64::NAN);
-                        let close = token != expected && (token - expected).abs() < 1e-5;
-                        if gap.is_nan() || (*id != twin && !close) {
-                            return (f64::NAN, format!("row {row} lists {id}, not {twin}"));
-                        }
-                        worst = worst.max(gap / expected.abs().max(1.0));
-                    }
-                }
-                (worst, String::new())
-            })?;
         }
-        Ok(())
+        table
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        SETTINGS
+            .map(|sampling| Self { rows: 2, vocab: 501, steps: 6, sampling, tied: false })
+            .to_vec()
     }
 }

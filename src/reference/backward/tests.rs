@@ -1,5 +1,7 @@
 //! Differences, which every derivative is held against.
 
+use crate::measure;
+
 /// Half the width of a difference: its error, of the order of its square, is then that of rounding.
 const STEP: f64 = 1e-5;
 
@@ -7,7 +9,7 @@ const STEP: f64 = 1e-5;
 #[track_caller]
 pub(super) fn assert_gradient(x: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {
     assert_eq!(x.len(), gradient.len());
-    let largest = gradient.iter().fold(1e-3_f64, |most, g| most.max(g.abs()));
+    let largest = measure::largest(gradient.iter().map(|g| g.abs())).max(1e-3);
     for (i, found) in gradient.iter().enumerate() {
         let at = |step: f64| {
             let mut moved = x.to_vec();

@@ -1,56 +1,38 @@
-//! The derivatives on the device against those of the twins.
+//! The derivatives on the device against those of the twins, and what a step does with them.
 
+mod activate_backward;
 mod adam_w;
 mod attention_backward;
+mod bias_backward;
+mod cast_f16;
+mod clip;
+mod cross_entropy;
+mod dropout;
+mod embed_backward;
+mod gain_backward;
+mod gated_backward;
+mod linear_backward_w;
 mod linear_backward_x;
 mod norm_backward;
+mod rope_backward;
+mod sgd;
+mod square_sum;
+mod step;
 
-pub use adam_w::{Casts, Moves};
-pub use attention_backward::{AttendBack, TurnBack};
-pub use linear_backward_x::ProductBack;
-pub use norm_backward::{Drops, FunctionsBack, NormsBack, TargetsBack, TokensBack};
-
-use crate::check::Device;
-use crate::error::Result;
-use crate::gpu::{BufferId, Tensor};
-use crate::ops::Weight;
-
-/// Holds a matrix in parts against the twin's values, and its padding against nothing at all.
-fn expect_weight(device: &mut Device, weight: &Weight, twin: &[f64]) -> Result<()> {
-    for part in &weight.parts {
-        let (rows, columns) = (part.rows, weight.columns);
-        let own = Tensor { buffer: part.planes[0], rows, columns };
-        device.expect(&own, twin[part.first * columns..][..rows * columns].to_vec())?;
-        expect_padding(device, &own)?;
-    }
-    Ok(())
-}
-
-/// The padding of what is learned stays zero, since the norm of gradients sums whole buffers.
-fn expect_padding(device: &mut Device, tensor: &Tensor) -> Result<()> {
-    let (stride, columns) = (tensor.stride(), tensor.columns);
-    device.judge(tensor.buffer, tensor.bytes(), 0.0, move |bytes, _| {
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-        let mut padding = values.chunks_exact(stride).flat_map(|row| &row[columns..]);
-        let stray = padding.find(|value| **value != 0.0);
-        let reason = stray.map(|value| format!("{value} in the padding")).unwrap_or_default();
-        (if stray.is_some() { f64::NAN } else { 0.0 }, reason)
-    })
-}
-
-/// A gradient that something was added to before, with zeros in its padding.
-fn begun(device: &mut Device, rows: usize, columns: usize) -> Result<(Tensor, Vec<f64>)> {
-    let values = device.noise(rows * columns);
-    let tensor = Tensor { buffer: BufferId::fresh(), rows, columns };
-    let mut stored = vec![0.0_f32; rows * tensor.stride()];
-    for (row, from) in stored.chunks_mut(tensor.stride()).zip(values.chunks(columns)) {
-        row[..columns].copy_from_slice(from);
-    }
-    device.fill(tensor.buffer, bytemuck::cast_slice(&stored))?;
-    Ok((tensor, super::super::device::wide(&values)))
-}
-
-/// What was there, and what is added to it.
-fn sum(before: &[f64], added: &[f64]) -> Vec<f64> {
-    before.iter().zip(added).map(|(before, added)| before + added).collect()
-}
+pub use activate_backward::ActivateBackward;
+pub use adam_w::AdamW;
+pub use attention_backward::AttentionBackward;
+pub use bias_backward::BiasBackward;
+pub use cast_f16::CastF16;
+pub use clip::Clip;
+pub use cross_entropy::CrossEntropy;
+pub use dropout::Dropout;
+pub use embed_backward::EmbedBackward;
+pub use gain_backward::GainBackward;
+pub use gated_backward::GatedBackward;
+pub use linear_backward_w::LinearBackwardW;
+pub use linear_backward_x::LinearBackwardX;
+pub use norm_backward::NormBackward;
+pub use rope_backward::RopeBackward;
+pub use sgd::Sgd;
+pub use square_sum::SquareSum;

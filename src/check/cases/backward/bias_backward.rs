@@ -1,0 +1,53 @@
+//! What comes back to a bias.
+
+use crate::check::Device;
+use crate::check::device::wide;
+use crate::error::Result;
+use crate::ops;
+use crate::reference::backward as twin;
+
+use super::super::expect::expect_padding;
+use super::super::fixtures::{begun, sum};
+use super::super::{Case, Tables};
+
+/// ∂b of some rows, added to what is there.
+#[derive(Clone, Copy, Debug)]
+pub struct BiasBackward {
+    /// Rows.
+    pub rows: usize,
+    /// Values of a row.
+    pub columns: usize,
+}
+
+impl Case for BiasBackward {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { rows, columns } = self;
+        let values = device.noise(rows * columns);
+        let dy = device.tensor(rows, columns, &values)?;
+        let (out, before) = begun(device, 1, columns)?;
+        if device.run(&ops::BiasBackward { dy, out }, 0)? {
+            device.expect(&out, sum(&before, &twin::bias_backward(&wide(&values), columns)))?;
+            expect_padding(device, &out)?;
+        }
+        Ok(())
+    }
+}
+
+impl BiasBackward {
+    /// As many rows as make some lanes, and all, share them.
+    fn table() -> Vec<Self> {
+        [(1, 1), (9, 7), (33, 70), (20, 7), (65, 34), (700, 70)]
+            .map(|(rows, columns)| Self { rows, columns })
+            .to_vec()
+    }
+}
+
+impl Tables for BiasBackward {
+    fn variants() -> Vec<Self> {
+        Self::table()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        Self::table()
+    }
+}

@@ -1,0 +1,70 @@
+//! The loss, and what comes back to the logits.
+
+use crate::check::Device;
+use crate::check::device::{TOLERANCE, Values, wide};
+use crate::error::Result;
+use crate::ops;
+use crate::reference::backward as twin;
+
+use super::super::expect::{expect_cancelled, expect_words};
+use super::super::fixtures::SMALL_SHAPES;
+use super::super::{Case, Tables};
+
+/// The loss of some rows of logits, and what comes back to them.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropy {
+    /// Rows.
+    pub rows: usize,
+    /// Logits of a row.
+    pub vocab: usize,
+    /// What they are.
+    pub values: Values,
+}
+
+impl Case for CrossEntropy {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { rows, vocab, values } = self;
+        let values = device.values(values, rows * vocab);
+        // Of the rows before `first`, which others see to, the losses stay.
+        let first = 3;
+        let ignored = |row: usize| row % 4 == 2 && rows > 1;
+        let target =
+            |row: usize| if ignored(row) { twin::IGNORED } else { (row * 31 % vocab) as u32 };
+        let targets: Vec<u32> = (0..rows).map(target).collect();
+        let counted = targets.iter().filter(|target| **target != twin::IGNORED).count();
+        let logits = device.tensor(rows, vocab, &values)?;
+        let before = device.noise(first);
+        let all = [vec![7; first], targets.clone()].concat();
+        let ids = device.words(&all)?;
+        let losses = device.words(&[before.clone(), vec![9.0; rows]].concat())?;
+        let share = device.words(&[1.0 / counted as f32])?;
+        if device.run(&ops::CrossEntropy { logits, targets: ids, first, losses, share }, 0)? {
+            let loss = twin::cross_entropy(&wide(&values), &targets);
+            if vocab == 1 {
+                // The token is certain, and p − 1 is nothing. The kernel's p is a number by itself, which
+                // WGSL lets a division make off by 2.5 ulp, or 5 roundings.
+                expect_cancelled(device, &logits, loss.logits, 8.0, 1.0 / counted as f64)?;
+            } else {
+                device.expect(&logits, loss.logits)?;
+            }
+            let each = values
+                .chunks(vocab)
+                .zip(&targets)
+                .map(|(row, target)| twin::cross_entropy(&wide(row), &[*target]).mean);
+            let all = wide(&before).into_iter().chain(each).collect();
+            expect_words(device, losses, all, TOLERANCE)?;
+        }
+        Ok(())
+    }
+}
+
+impl Tables for CrossEntropy {
+    fn variants() -> Vec<Self> {
+        let of = |(rows, vocab)| Values::ALL.map(|values| Self { rows, vocab, values });
+        SMALL_SHAPES.into_iter().flat_map(of).collect()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        [Values::Plain, Values::Large].map(|values| Self { rows: 3, vocab: 1003, values }).to_vec()
+    }
+}

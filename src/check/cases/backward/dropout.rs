@@ -1,0 +1,54 @@
+//! Dropout, forwards and backwards alike.
+
+use crate::check::Device;
+use crate::check::device::wide;
+use crate::error::Result;
+use crate::ops;
+use crate::reference::backward as twin;
+
+use super::super::fixtures::{QUICK_SHAPES, SMALL_SHAPES};
+use super::super::{Case, Tables};
+
+/// Values that are dropped by chance: the same ones on every device.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropout {
+    /// Rows.
+    pub rows: usize,
+    /// Values of a row.
+    pub columns: usize,
+    /// How many are dropped.
+    pub probability: f64,
+}
+
+impl Case for Dropout {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { rows, columns, probability } = self;
+        let (seed, site, step) = (0x0123_4567_89ab_cdef_u64, 5, 77);
+        // None is zero by itself, so that zeros tell who was dropped.
+        let values: Vec<f32> = device.noise(rows * columns).iter().map(|x| x + 2.0).collect();
+        let x = device.tensor(rows, columns, &values)?;
+        let draw = device.words(&[seed as u32, (seed >> 32) as u32, step, 0])?;
+        if device.run(&ops::Dropout { x, probability, draw, site }, 0)? {
+            let mut expected = wide(&values);
+            twin::dropout(&mut expected, probability, seed, site, step);
+            device.expect(&x, expected)?;
+        }
+        Ok(())
+    }
+}
+
+impl Dropout {
+    fn some((rows, columns): (usize, usize)) -> Self {
+        Self { rows, columns, probability: 0.3 }
+    }
+}
+
+impl Tables for Dropout {
+    fn once() -> Vec<Self> {
+        SMALL_SHAPES.map(Self::some).to_vec()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        QUICK_SHAPES.map(Self::some).to_vec()
+    }
+}

@@ -1,0 +1,67 @@
+//! What comes back to the gain of a norm.
+
+use crate::check::Device;
+use crate::check::device::{Values, wide};
+use crate::config::Norm;
+use crate::error::Result;
+use crate::ops;
+use crate::reference::backward as twin;
+
+use super::super::expect::expect_padding;
+use super::super::fixtures::{SMALL_SHAPES, begun, sum};
+use super::super::{Case, Tables};
+
+/// ∂γ of some rows, of both norms, added to what is there; means and scales are the twin's.
+#[derive(Clone, Copy, Debug)]
+pub struct GainBackward {
+    /// Rows.
+    pub rows: usize,
+    /// Values of a row.
+    pub columns: usize,
+    /// What was normalised.
+    pub values: Values,
+}
+
+impl Case for GainBackward {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { rows, columns, values } = self;
+        let values = device.values(values, rows * columns);
+        let back = device.noise(rows * columns);
+        let x = device.tensor(rows, columns, &values)?;
+        let dy = device.tensor(rows, columns, &back)?;
+        let (wide_x, wide_dy) = (wide(&values), wide(&back));
+        for kind in [Norm::LayerNorm, Norm::RmsNorm] {
+            let gain = vec![1.0; columns];
+            let stats = twin::norm_backward(&wide_x, &gain, &wide_dy, 1e-5, kind).stats;
+            let narrow: Vec<f32> = stats.iter().map(|&stat| stat as f32).collect();
+            let stats = device.tensor(rows, 2, &narrow)?;
+            let (out, before) = begun(device, 1, columns)?;
+            if device.run(&ops::GainBackward { x, dy, stats, out }, 0)? {
+                let gain = twin::gain_backward(&wide_x, &wide_dy, &wide(&narrow), columns);
+                device.expect(&out, sum(&before, &gain))?;
+                expect_padding(device, &out)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tables for GainBackward {
+    fn variants() -> Vec<Self> {
+        let of = |(rows, columns)| Values::ALL.map(|values| Self { rows, columns, values });
+        SMALL_SHAPES.into_iter().flat_map(of).collect()
+    }
+
+    /// As many rows as make all lanes share them.
+    fn once() -> Vec<Self> {
+        vec![Self { rows: 600, columns: 7, values: Values::Plain }]
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        let (plain, large) = (Values::Plain, Values::Large);
+        // As many rows as make some lanes, and all, share them.
+        [(3, 257, plain), (3, 257, large), (40, 7, plain), (600, 7, plain)]
+            .map(|(rows, columns, values)| Self { rows, columns, values })
+            .to_vec()
+    }
+}

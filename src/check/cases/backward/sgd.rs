@@ -1,0 +1,62 @@
+//! Parameters that move against their gradients.
+
+use crate::check::Device;
+use crate::check::device::{TOLERANCE, wide};
+use crate::error::Result;
+use crate::ops;
+use crate::reference::backward as twin;
+
+use super::super::expect::expect_words;
+use super::super::{Case, Tables};
+use super::step::STEP;
+
+/// The move of a tensor's parameters. Nothing moves by a gradient whose length is no finite number.
+#[derive(Clone, Copy, Debug)]
+pub struct Sgd {
+    /// Values; a multiple of four.
+    pub count: usize,
+    /// What gradients are multiplied by.
+    pub scale: f32,
+    /// What one value of the gradient is, where it is no finite number.
+    pub broken: Option<f32>,
+}
+
+impl Case for Sgd {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { count, scale, broken } = self;
+        let theta = device.noise(count);
+        let mut g: Vec<f32> = device.noise(count).iter().map(|x| scale * x).collect();
+        if let Some(value) = broken {
+            g[count / 2] = value;
+        }
+        let broken = broken.is_some();
+        let settings = STEP.words(device)?;
+        let (clip, factor) = STEP.clipped(device, &wide(&g), broken)?;
+        let (parameters, gradient) = (device.words(&theta)?, device.words(&g)?);
+        if device.run(&ops::Sgd { parameters, gradient, count, settings, clip }, 0)? {
+            let mut expected = wide(&theta);
+            if !broken {
+                let cut: Vec<f64> = wide(&g).iter().map(|g| factor * g).collect();
+                twin::sgd(&mut expected, &cut, STEP.settings.rate);
+                expect_words(device, gradient, vec![0.0; count], 0.0)?;
+            }
+            expect_words(device, parameters, expected, TOLERANCE)?;
+        }
+        Ok(())
+    }
+}
+
+impl Tables for Sgd {
+    fn once() -> Vec<Self> {
+        let (nan, infinity) = (Some(f32::NAN), Some(f32::NEG_INFINITY));
+        [(1000, 1.0, None), (1000, 1.0, nan), (1000, 1.0, infinity), (1000, 1e-6, None)]
+            .into_iter()
+            .chain([(300_000, 1.0, None)])
+            .map(|(count, scale, broken)| Self { count, scale, broken })
+            .collect()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        [None, Some(f32::NAN)].map(|broken| Self { count: 1000, scale: 1.0, broken }).to_vec()
+    }
+}

@@ -1,0 +1,48 @@
+//! Rows by their divisors.
+
+use crate::check::Device;
+use crate::check::device::{Values, wide};
+use crate::error::Result;
+use crate::ops;
+use crate::reference as twin;
+
+use super::fixtures::SHAPES;
+use super::{Case, Tables};
+
+/// Some rows, each by the root of its mean square.
+#[derive(Clone, Copy, Debug)]
+pub struct DivideRows {
+    /// Rows.
+    pub rows: usize,
+    /// Values of a row.
+    pub columns: usize,
+    /// What they are.
+    pub values: Values,
+}
+
+impl Case for DivideRows {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { rows, columns, values } = self;
+        let values = device.values(values, rows * columns);
+        let x = device.tensor(rows, columns, &values)?;
+        let scales = twin::rms_scale(&wide(&values), columns, 1e-6);
+        let narrow: Vec<f32> = scales.iter().map(|&scale| scale as f32).collect();
+        let scale = device.tensor(rows, 1, &narrow)?;
+        let out = device.output(rows, columns)?;
+        if device.run(&ops::DivideRows { x, scale, out }, 0)? {
+            device.expect(&out, twin::divide_rows(&wide(&values), &wide(&narrow)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Tables for DivideRows {
+    fn once() -> Vec<Self> {
+        let of = |(rows, columns)| Values::ALL.map(|values| Self { rows, columns, values });
+        SHAPES.into_iter().flat_map(of).collect()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        [Values::Plain, Values::Large].map(|values| Self { rows: 3, columns: 257, values }).to_vec()
+    }
+}

@@ -1,0 +1,123 @@
+//! What several cases expect of buffers that are no plain matrix.
+
+use half::f16;
+
+use crate::check::Device;
+use crate::check::device::TOLERANCE;
+use crate::check::judge::compare;
+use crate::error::Result;
+use crate::gpu::{BufferId, Tensor};
+use crate::measure;
+use crate::ops::{CacheFormat, Weight};
+
+/// Half an ulp of one: the relative error of one rounding to f32.
+pub(super) const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
+
+/// Holds a buffer of floats, without padding, against the twin's values.
+pub(super) fn expect_words(
+    device: &mut Device,
+    buffer: BufferId,
+    twin: Vec<f64>,
+    tolerance: f64,
+) -> Result<()> {
+    device.judge(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
+        compare(&bytemuck::pod_collect_to_vec::<u8, f32>(bytes), &twin, tolerance)
+    })
+}
+
+/// The same for numbers that have nothing to do with each other: the largest relative error of one.
+pub(super) fn expect_each(
+    device: &mut Device,
+    buffer: BufferId,
+    twin: Vec<f64>,
+    tolerance: f64,
+) -> Result<()> {
+    device.judge(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
+        let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+        if found.len() != twin.len() {
+            return (f64::INFINITY, format!("{} values, not {}", found.len(), twin.len()));
+        }
+        let pairs = found.iter().zip(&twin);
+        let errors = pairs.map(|(found, twin)| measure::relative_error(&[*found], &[*twin]));
+        let error = measure::largest(errors);
+        let reason = format!("{found:?} should be {twin:?}");
+        (error, if error > tolerance { reason } else { String::new() })
+    })
+}
+
+/// Holds a matrix against values that are differences of much larger ones: no error is larger than
+/// `roundings` roundings of a number of the size `of`. A relative error says nothing where all digits
+/// cancel.
+pub(super) fn expect_cancelled(
+    device: &mut Device,
+    found: &Tensor,
+    twin: Vec<f64>,
+    roundings: f64,
+    of: f64,
+) -> Result<()> {
+    let (stride, columns) = (found.stride(), found.columns);
+    let tolerance = roundings * ROUNDING;
+    device.judge(found.buffer, found.bytes(), tolerance, move |bytes, tolerance| {
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+        let rows = values.chunks_exact(stride).flat_map(|row| &row[..columns]);
+        let found: Vec<f32> = rows.copied().collect();
+        let error = measure::furthest(&found, &twin) / of;
+        let reason = format!("a value is off by {error:e} of {of:e}, the size of what cancels");
+        (error, if error > tolerance { reason } else { String::new() })
+    })
+}
+
+/// Holds a cache against what should lie in it.
+pub(super) fn expect_cache(
+    device: &mut Device,
+    buffer: BufferId,
+    format: CacheFormat,
+    twin: Vec<f64>,
+) -> Result<()> {
+    if format == CacheFormat::F32 {
+        return expect_words(device, buffer, twin, TOLERANCE);
+    }
+    // Products in half floats have rounded before.
+    let rounded = device.takes_halves();
+    // WGSL leaves open which way a half is rounded, so each may be off by its last bit.
+    device.judge(buffer, 2 * twin.len() as u64, 1e-3, move |bytes, _| {
+        let found: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);
+        if found.len() != twin.len() {
+            return (f64::INFINITY, format!("{} halves, not {}", found.len(), twin.len()));
+        }
+        let gap = |(found, twin): (&f16, &f64)| {
+            (found.to_f64() - twin).abs() / (twin.abs() / 1000.0 + 6e-8)
+        };
+        let gaps = found.iter().zip(&twin).map(gap).enumerate();
+        // A NaN is larger than any number here.
+        let (at, gap) = gaps.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default();
+        if gap <= 1.0 || (rounded && gap.is_finite()) {
+            let found: Vec<f32> = found.iter().map(|half| half.to_f32()).collect();
+            return (measure::relative_error(&found, &twin), String::new());
+        }
+        (f64::INFINITY, format!("half {at} is {}, not {}", found[at], twin[at]))
+    })
+}
+
+/// Holds a matrix in parts against the twin's values, and its padding against nothing at all.
+pub(super) fn expect_weight(device: &mut Device, weight: &Weight, twin: &[f64]) -> Result<()> {
+    for part in &weight.parts {
+        let (rows, columns) = (part.rows, weight.columns);
+        let own = Tensor { buffer: part.planes[0], rows, columns };
+        device.expect(&own, twin[part.first * columns..][..rows * columns].to_vec())?;
+        expect_padding(device, &own)?;
+    }
+    Ok(())
+}
+
+/// The padding of what is learned stays zero, since the norm of gradients sums whole buffers.
+pub(super) fn expect_padding(device: &mut Device, tensor: &Tensor) -> Result<()> {
+    let (stride, columns) = (tensor.stride(), tensor.columns);
+    device.judge(tensor.buffer, tensor.bytes(), 0.0, move |bytes, _| {
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+        let mut padding = values.chunks_exact(stride).flat_map(|row| &row[columns..]);
+        let stray = padding.find(|value| **value != 0.0);
+        let reason = stray.map(|value| format!("{value} in the padding")).unwrap_or_default();
+        (if stray.is_some() { f64::INFINITY } else { 0.0 }, reason)
+    })
+}

@@ -1,0 +1,43 @@
+//! Learned positions on their own.
+
+use crate::check::Device;
+use crate::error::Result;
+use crate::ops;
+use crate::reference as twin;
+
+use super::fixtures::{QUICK_SHAPES, SHAPES};
+use super::{Case, Tables};
+
+/// The learned vectors of some positions.
+#[derive(Clone, Copy, Debug)]
+pub struct PosEmbed {
+    /// Positions that have one.
+    pub positions: usize,
+    /// Values of a row.
+    pub columns: usize,
+}
+
+impl Case for PosEmbed {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { positions, columns } = self;
+        let places = [0, positions / 3, positions - 1, positions / 2, 0].map(|place| place as u32);
+        let rows = device.places(&places.map(|place| (place, 1)))?;
+        let learned = device.noise(positions * columns);
+        let table = device.tensor(positions, columns, &learned)?;
+        let out = device.output(places.len(), columns)?;
+        if device.run(&ops::PosEmbed { rows, positions: table, out }, 0)? {
+            device.expect(&out, twin::pos_embed(&places, &learned, columns))?;
+        }
+        Ok(())
+    }
+}
+
+impl Tables for PosEmbed {
+    fn once() -> Vec<Self> {
+        SHAPES.map(|(_, columns)| Self { positions: 12, columns }).to_vec()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        QUICK_SHAPES.map(|(_, columns)| Self { positions: 12, columns }).to_vec()
+    }
+}

@@ -1,0 +1,55 @@
+//! Edits of named values.
+
+use crate::check::Device;
+use crate::check::device::wide;
+use crate::error::Result;
+use crate::ops::{self, Columns};
+use crate::reference::{self as twin, ColumnRange};
+
+use super::fixtures::{QUICK_SHAPES, SHAPES};
+use super::{Case, Tables};
+
+/// The later rows, from some column on: scaled, and one row added to each, or each its own.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaleAdd {
+    /// Rows.
+    pub rows: usize,
+    /// Values of a row.
+    pub columns: usize,
+}
+
+impl Case for ScaleAdd {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { rows: all, columns } = self;
+        let before = device.noise(all * columns);
+        let (rows, start) = (all / 2..all, columns / 3);
+        for (step, scale) in [1, 2].into_iter().flat_map(|step| [0.0, 1.0, -2.5].map(|s| (step, s)))
+        {
+            for added in [1, rows.len()] {
+                let count = (columns - start).div_ceil(step);
+                let values = device.noise(added * count);
+                let of = device.tensor(all, columns, &before)?;
+                let x = Columns { of, start, count, step };
+                let add = device.tensor(added, count, &values)?;
+                if device.run(&ops::ScaleAdd { x, rows: rows.clone(), scale, add }, 0)? {
+                    let mut expected = wide(&before);
+                    let range = ColumnRange { start, count, step };
+                    let (scale, values) = (f64::from(scale), wide(&values));
+                    twin::scale_add(&mut expected, columns, rows.clone(), range, scale, &values);
+                    device.expect(&of, expected)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tables for ScaleAdd {
+    fn once() -> Vec<Self> {
+        SHAPES.map(|(rows, columns)| Self { rows, columns }).to_vec()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        QUICK_SHAPES.map(|(rows, columns)| Self { rows, columns }).to_vec()
+    }
+}

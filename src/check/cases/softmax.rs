@@ -1,0 +1,38 @@
+//! The pattern of attention, written out.
+
+use crate::check::Device;
+use crate::check::device::wide;
+use crate::error::Result;
+use crate::ops::{self, MASKED};
+use crate::reference as twin;
+
+use super::attention_rows::{AttentionRows, Made};
+use super::{Case, Tables};
+
+/// The pattern of some rows, from the twin's scores.
+#[derive(Clone, Debug)]
+pub struct Softmax(pub AttentionRows);
+
+impl Case for Softmax {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let Self(case) = self;
+        let made = case.make(device)?;
+        let &Made { rows, ref q, extent, size, .. } = &made;
+        let &AttentionRows { window, context, .. } = case;
+        let heads = size.heads;
+        let finite = |x: f64| if x.is_finite() { x as f32 } else { MASKED };
+        let scores: Vec<f32> = made.scores(&case.places).into_iter().map(finite).collect();
+        let x = device.tensor(heads * q.rows, context, &scores)?;
+        let out = device.output(heads * q.rows, context)?;
+        if device.run(&ops::Softmax { rows, x, heads, window, out }, extent)? {
+            device.expect(&out, twin::softmax(&wide(&scores), context))?;
+        }
+        Ok(())
+    }
+}
+
+impl Tables for Softmax {
+    fn variants() -> Vec<Self> {
+        AttentionRows::table().into_iter().map(Self).collect()
+    }
+}

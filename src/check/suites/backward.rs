@@ -1,0 +1,15 @@
+//! The ops of training: derivatives, and what a step does with them.
+
+use crate::check::cases::{
+    ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,
+    EmbedBackward, GainBackward, GatedBackward, LinearBackwardW, LinearBackwardX, NormBackward,
+    RopeBackward, Sgd, SquareSum,
+};
+
+use super::table::{self, Suite, Table, collect};
+
+collect! {
+    maps: LinearBackwardX, LinearBackwardW, BiasBackward;
+    rest: EmbedBackward, NormBackward, GainBackward, RopeBackward, AttentionBackward,
+        ActivateBackward, GatedBackward, CrossEntropy, Dropout, SquareSum, Clip, AdamW, Sgd, CastF16
+}

@@ -1,0 +1,17 @@
+//! The ops that models run, and those that show what happens on the way.
+
+use crate::check::cases::{
+    Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, CacheRows,
+    DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm, LayerNormCenter, Linear,
+    LinearToCache, LogProb, Penalties, PosEmbed, RmsNorm, RmsScale, Rope, Sample, ScaleAdd,
+    Softmax, SumHeads, TopK,
+};
+
+use super::table::{self, Suite, Table, collect};
+
+collect! {
+    maps: Linear, LinearToCache;
+    rest: Embed, PosEmbed, LayerNorm, RmsNorm, HeadNorm, Rope, Attention, Activate, Gated, Gather,
+        Add, LogProb, Penalties, Sample, TopK, LayerNormCenter, RmsScale, DivideRows, GainBias,
+        CacheRows, AttentionScores, Softmax, AttentionMix, AttentionResult, SumHeads, ScaleAdd
+}

@@ -1,0 +1,49 @@
+//! Which programs a self-test still has to try, and how often each was tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::gpu::Program;
+
+use super::judge::variant;
+
+/// Which programs are still to be tried, and how often each was.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Only these, by [`variant`]; all without.
+    only: Option<BTreeSet<String>>,
+    /// Programs that have had their turn.
+    done: BTreeSet<String>,
+    runs: BTreeMap<String, usize>,
+    /// Runs that are enough for one program.
+    enough: usize,
+}
+
+impl Wanted {
+    /// Every program, as often as there are cases.
+    pub(super) fn all() -> Self {
+        let (done, runs) = (BTreeSet::new(), BTreeMap::new());
+        Self { only: None, done, runs, enough: usize::MAX }
+    }
+
+    /// The programs of these names, each about `enough` times.
+    pub(super) fn only(names: BTreeSet<String>, enough: usize) -> Self {
+        Self { only: Some(names), enough, ..Self::all() }
+    }
+
+    /// Ends a round: what has run so far need not run again.
+    pub(super) fn end_round(&mut self) {
+        self.done.extend(std::mem::take(&mut self.runs).into_keys());
+    }
+
+    /// Whether a program should run; counts it if so.
+    pub(super) fn take(&mut self, program: &Program) -> bool {
+        let name = variant(program);
+        let asked = self.only.as_ref().is_none_or(|only| only.contains(&name));
+        if !asked || self.done.contains(&name) {
+            return false;
+        }
+        let runs = self.runs.entry(name).or_default();
+        *runs += 1;
+        *runs <= self.enough
+    }
+}
