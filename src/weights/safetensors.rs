@@ -1,24 +1,38 @@
-//! The header of a safetensors file: eight bytes of length, then JSON, then the tensors' bytes.
+//! Safetensors files, read: eight bytes of length, then a JSON header, then the tensors' bytes.
+//!
+//! What a header may say is decided by the format's own crate ([`Metadata`]). Three things are done
+//! here: the header alone is read, by position, so that no whole file is ever in memory; a name that is
+//! listed twice, of which the crate would keep one, is refused; and a refusal names the tensor at fault.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, de};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::blocks::dequantize;
-use super::source::{Entries, Entry, Reader, Source, check_places, room, size};
+use super::source::{Entries, Entry, Reader, Source, room};
 use crate::error::{Error, Result};
 use crate::names::Format;
 
-/// The longest header read; the format's own reference implementation draws the line here too.
+/// The longest header read; the crate draws the line here too.
 const LONGEST_HEADER: u64 = 100_000_000;
+
+/// The header's entry that is no tensor: words about the file.
+const WORDS: &str = "__metadata__";
 
 /// Reads where an open file's tensors lie.
 pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
     let path = source.path();
+    if usize::try_from(source.length()).is_err() {
+        return Err(Error::unsupported(
+            format!("{}: a file of {} bytes in a 32-bit program", path.display(), source.length()),
+            "safetensors files below 4 GiB there: a model in several of them, or GGUF",
+        ));
+    }
     let mut reader = Reader::new(source, 0);
     let length = reader.u64()?;
     if length > reader.left() || length > LONGEST_HEADER {
@@ -33,19 +47,47 @@ pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
     }
     let length = usize::try_from(length)
         .map_err(|_| Error::file(path, "its header does not fit into memory"))?;
-    let header: Header = serde_json::from_slice(reader.bytes(length)?)
+    let Header { words, mut tensors } = serde_json::from_slice(reader.bytes(length)?)
         .map_err(|e| Error::file(path, format!("its header is no valid JSON: {e}")))?;
-    let start = reader.at();
-    let mut entries = Entries::with_capacity(header.0.len());
-    for (name, tensor) in header.0 {
-        let entry = place(source, start, tensor)
-            .map_err(|reason| Error::tensor(path, name.as_str(), reason))?;
-        if entries.insert(name.clone(), entry).is_some() {
-            return Err(Error::tensor(path, name, "is listed twice"));
-        }
+    tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
+    let mut names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::tensor(path, pair[0], "is listed twice"));
     }
-    check_places(source, &entries)?;
-    Ok(entries)
+    let words = words.map(|words| words.into_iter().collect());
+    let header = Metadata::new(words, tensors.clone()).map_err(|refusal| {
+        let room = reader.left();
+        fault(&tensors, room).map_or_else(
+            || Error::file(path, format!("its header is refused: {refusal}")),
+            |(name, reason)| Error::tensor(path, name, reason),
+        )
+    })?;
+    match header.data_len() as u64 {
+        data if data > reader.left() => {
+            let reason =
+                format!("its tensors take {data} bytes, but it has {}: truncated?", reader.left());
+            return Err(Error::file(path, reason));
+        }
+        data if data < reader.left() => {
+            let reason = format!("has {} bytes after those of its tensors", reader.left() - data);
+            return Err(Error::file(path, reason));
+        }
+        _ => {}
+    }
+    let entry = |(name, tensor): (String, &TensorInfo)| {
+        let (from, to) = tensor.data_offsets;
+        let entry = Entry {
+            source: Arc::clone(source),
+            kind: tensor.dtype.to_string(),
+            format: format(tensor.dtype),
+            shape: tensor.shape.iter().map(|&size| size as u64).collect(),
+            offset: reader.at() + from as u64,
+            bytes: (to - from) as u64,
+        };
+        (name, entry)
+    };
+    Ok(header.tensors().into_iter().map(entry).collect())
 }
 
 /// All floats of a file, by the names of its tensors.
@@ -66,38 +108,50 @@ pub fn read_safetensors(path: &Path) -> Result<HashMap<String, Vec<f32>>> {
     Ok(all)
 }
 
-fn place(source: &Arc<Source>, start: u64, tensor: Tensor) -> Result<Entry, String> {
-    let [from, to] = tensor.data_offsets;
-    let bytes = to.checked_sub(from).ok_or("its data ends before it starts")?;
-    let offset = start.checked_add(from).ok_or_else(|| format!("its offset {from} is absurd"))?;
-    let format = match tensor.dtype.as_str() {
-        "F32" => Some(Format::F32),
-        "F16" => Some(Format::F16),
-        "BF16" => Some(Format::Bf16),
+/// The format of a type, where it is one that a model can run in.
+fn format(dtype: Dtype) -> Option<Format> {
+    match dtype {
+        Dtype::F32 => Some(Format::F32),
+        Dtype::F16 => Some(Format::F16),
+        Dtype::BF16 => Some(Format::Bf16),
         _ => None,
-    };
-    if let Some(format) = format {
-        let needed = size(format, &tensor.shape)?;
-        if needed != bytes {
-            return Err(format!(
-                "shape {:?} in {} takes {needed} bytes, but {bytes} are listed",
-                tensor.shape, tensor.dtype
-            ));
-        }
     }
-    let source = Arc::clone(source);
-    Ok(Entry { source, kind: tensor.dtype, format, shape: tensor.shape, offset, bytes })
 }
 
-#[derive(Deserialize)]
-struct Tensor {
-    dtype: String,
-    shape: Vec<u64>,
-    data_offsets: [u64; 2],
+/// The first tensor whose place cannot be true, and why: the crate does not always say which it is.
+/// The tensors are sorted by their places; `room` is how many bytes the file has for them.
+fn fault(tensors: &[(String, TensorInfo)], room: u64) -> Option<(&str, String)> {
+    let (mut end, mut previous) = (0, None);
+    for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in tensors {
+        let values = shape.iter().try_fold(1, |product: usize, &size| product.checked_mul(size));
+        let bits = values.and_then(|values| values.checked_mul(dtype.bitsize()));
+        let reason = match (bits, to.checked_sub(*from)) {
+            (_, None) => "its data ends before it starts".to_owned(),
+            (None, _) => format!("shape {shape:?} is too large for any file"),
+            (Some(bits), Some(listed)) if listed.checked_mul(8) != Some(bits) => {
+                let needed = bits.div_ceil(8);
+                format!("shape {shape:?} in {dtype} takes {needed} bytes, but {listed} are listed")
+            }
+            _ if *to as u64 > room => {
+                format!("its data ends at byte {to} of {room}: truncated?")
+            }
+            _ if *from < end => format!("its data overlaps tensor {}'s", previous.unwrap_or("")),
+            _ if *from > end => format!("no tensor has the {} bytes before its data", from - end),
+            _ => {
+                (end, previous) = (*to, Some(name.as_str()));
+                continue;
+            }
+        };
+        return Some((name, reason));
+    }
+    None
 }
 
-/// The tensors in the order of the file, repeated names and all: a map would hide those.
-struct Header(Vec<(String, Tensor)>);
+/// What a header says, repeated names and all: a map would hide those.
+struct Header {
+    words: Option<BTreeMap<String, String>>,
+    tensors: Vec<(String, TensorInfo)>,
+}
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -111,18 +165,20 @@ impl<'de> Deserialize<'de> for Header {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut tensors = Vec::new();
+                let mut header = Header { words: None, tensors: Vec::new() };
                 while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        map.next_value::<IgnoredAny>()?;
+                    let named = |e| A::Error::custom(format!("tensor {name}: {e}"));
+                    if name == WORDS {
+                        let twice = header.words.replace(map.next_value().map_err(named)?);
+                        if twice.is_some() {
+                            return Err(A::Error::duplicate_field(WORDS));
+                        }
                     } else {
-                        let tensor = map
-                            .next_value()
-                            .map_err(|e| de::Error::custom(format!("tensor {name}: {e}")))?;
-                        tensors.push((name, tensor));
+                        let tensor = map.next_value().map_err(named)?;
+                        header.tensors.push((name, tensor));
                     }
                 }
-                Ok(Header(tensors))
+                Ok(header)
             }
         }
 

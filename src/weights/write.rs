@@ -1,10 +1,14 @@
 //! Safetensors files, written: eight bytes of length, then JSON, then the tensors' bytes.
+//!
+//! The header is made and checked by the format's own crate ([`Metadata`]). The bytes after it are
+//! written here: the crate's functions ask for values that cannot fail, and write either to memory as a
+//! whole or to a temporary file of their own, which browsers do not have and others may not read.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use half::f16;
-use serde_json::{Map, Value, json};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::error::{Error, Result};
 use crate::names::Format;
@@ -19,12 +23,6 @@ pub struct NewTensor {
     pub format: Format,
     /// Its shape, the slowest axis first.
     pub shape: Vec<usize>,
-}
-
-impl NewTensor {
-    fn bytes(&self) -> usize {
-        self.shape.iter().product::<usize>() * if self.format == Format::F32 { 4 } else { 2 }
-    }
 }
 
 /// Writes a file, which is there whole or not at all. `values` is asked for the values of each tensor
@@ -59,7 +57,7 @@ pub fn write_safetensors_to(
     values: &mut dyn FnMut(usize) -> Result<Vec<f32>>,
 ) -> Result<()> {
     let io = |error| Error::io(path, error);
-    let header = header(tensors, metadata)?;
+    let header = header(path, tensors, metadata)?;
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
     out.write_all(header.as_bytes()).map_err(io)?;
     for (index, tensor) in tensors.iter().enumerate() {
@@ -68,8 +66,8 @@ pub fn write_safetensors_to(
         if values.len() != tensor.shape.iter().product::<usize>() {
             return Err(bad(format!("{} values for the shape {:?}", values.len(), tensor.shape)));
         }
-        match tensor.format {
-            Format::F32 => out.write_all(bytemuck::cast_slice(&values)).map_err(io)?,
+        match dtype(tensor.format)? {
+            Dtype::F32 => out.write_all(bytemuck::cast_slice(&values)).map_err(io)?,
             _ => {
                 let halves: Vec<f16> = values.iter().map(|value| f16::from_f32(*value)).collect();
                 if let Some(at) = halves.iter().position(|half| !half.is_finite()) {
@@ -83,35 +81,44 @@ pub fn write_safetensors_to(
     Ok(())
 }
 
-/// The JSON, padded with blanks so that the tensors begin at a multiple of eight.
-fn header(tensors: &[NewTensor], metadata: &[(String, String)]) -> Result<String> {
-    let mut map = Map::new();
-    if !metadata.is_empty() {
-        let words = metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
-        map.insert("__metadata__".to_owned(), Value::Object(words.collect()));
+/// The type of a format that files are written in.
+fn dtype(format: Format) -> Result<Dtype> {
+    match format {
+        Format::F32 => Ok(Dtype::F32),
+        Format::F16 => Ok(Dtype::F16),
+        other => Err(Error::unsupported(format!("writing {other}"), "f32, f16")),
     }
+}
+
+/// The JSON, padded with blanks so that the tensors begin at a multiple of eight.
+fn header(path: &Path, tensors: &[NewTensor], metadata: &[(String, String)]) -> Result<String> {
+    let mut infos = Vec::with_capacity(tensors.len());
     let mut at = 0;
-    for tensor in tensors {
-        let kind = match tensor.format {
-            Format::F32 => "F32",
-            Format::F16 => "F16",
-            other => return Err(Error::unsupported(format!("writing {other}"), "f32, f16")),
-        };
-        let end = at + tensor.bytes();
-        let entry = json!({ "dtype": kind, "shape": tensor.shape, "data_offsets": [at, end] });
-        map.insert(tensor.name.clone(), entry);
+    for NewTensor { name, format, shape } in tensors {
+        let dtype = dtype(*format)?;
+        let end = at + shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        infos.push((
+            name.clone(),
+            TensorInfo { dtype, shape: shape.clone(), data_offsets: (at, end) },
+        ));
         at = end;
     }
-    let mut text = Value::Object(map).to_string();
+    let words = (!metadata.is_empty()).then(|| metadata.iter().cloned().collect());
+    let bad = |reason: String| Error::file(path, format!("cannot be written: {reason}"));
+    let header = Metadata::new(words, infos).map_err(|refusal| bad(refusal.to_string()))?;
+    let mut text = serde_json::to_string(&header).map_err(|error| bad(error.to_string()))?;
     text.extend(std::iter::repeat_n(' ', text.len().next_multiple_of(8) - text.len()));
     Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use safetensors::SafeTensors;
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::files::Source;
-    use crate::weights::safetensors;
+    use crate::weights::safetensors as reader;
 
     fn folder() -> std::path::PathBuf {
         let name = format!("pellucid-write-{}", std::process::id());
@@ -132,7 +139,7 @@ mod tests {
         let metadata = [("format".to_owned(), "pt".to_owned())];
         let values = [vec![1.0, -2.5], vec![0.5, 0.0, 65_504.0]];
         write_safetensors(&path, &tensors, &metadata, &mut |i| Ok(values[i].clone())).unwrap();
-        let entries = safetensors::entries(&Source::open(&path).unwrap()).unwrap();
+        let entries = reader::entries(&Source::open(&path).unwrap()).unwrap();
         assert_eq!((entries.len(), &entries["b"].shape[..]), (2, &[2, 1][..]));
         let bytes = std::fs::read(&path).unwrap();
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -142,6 +149,10 @@ mod tests {
         assert_eq!(header["b"]["data_offsets"], json!([0, 8]));
         assert_eq!(bytes[8 + length..][..8], [0, 0, 128, 63, 0, 0, 32, 192]);
         assert_eq!(bytes.len(), 8 + length + 8 + 6);
+        // As the format's own crate reads a whole file.
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.tensor("a").unwrap().dtype(), Dtype::F16);
+        assert_eq!(file.tensor("a").unwrap().data(), [0, 56, 0, 0, 255, 123]);
 
         // What fails leaves what was there.
         let fails = [vec![1.0], vec![0.0; 3]];

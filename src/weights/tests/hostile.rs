@@ -42,7 +42,7 @@ fn lying_safetensors_are_refused() {
         (
             "an offset at the end of the world",
             one("[1]", "[18446744073709551611, 18446744073709551615]"),
-            "tensor x.y: its offset",
+            "tensor x.y: its data ends at byte 18446744073709551615",
         ),
         ("offsets past the data", one("[1]", "[16, 20]"), "tensor x.y: its data ends at byte"),
         (
@@ -56,6 +56,57 @@ fn lying_safetensors_are_refused() {
             "tensor b: its data overlaps tensor a's",
         ),
         ("a repeated name", two(["a", "a"], ["[0, 8]", "[8, 16]"]), "tensor a: is listed twice"),
+        ("a repeated tensor", two(["a", "a"], ["[0, 8]", "[0, 8]"]), "tensor a: is listed twice"),
+        (
+            "a hole between tensors",
+            with_header(
+                r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                    "b": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}"#,
+                &[0; 16],
+            ),
+            "tensor b: no tensor has the 4 bytes before its data",
+        ),
+        (
+            "a hole before the first tensor",
+            one("[2]", "[8, 16]"),
+            "tensor x.y: no tensor has the 8 bytes before its data",
+        ),
+        (
+            "bytes that no tensor has",
+            one("[2]", "[0, 8]"),
+            "has 8 bytes after those of its tensors",
+        ),
+        (
+            "an unknown type",
+            with_header(
+                r#"{"x.y": {"dtype": "Q9", "shape": [4], "data_offsets": [0, 16]}}"#,
+                &[0; 16],
+            ),
+            "tensor x.y: unknown variant `Q9`",
+        ),
+        (
+            "a type of half bytes",
+            with_header(r#"{"x.y": {"dtype": "F4", "shape": [3], "data_offsets": [0, 1]}}"#, &[0]),
+            "tensor x.y: shape [3] in F4 takes 2 bytes, but 1",
+        ),
+        (
+            "a size that does not fit, in a type that models do not have",
+            with_header(
+                r#"{"x.y": {"dtype": "I64", "shape": [1], "data_offsets": [0, 4]}}"#,
+                &[0; 4],
+            ),
+            "tensor x.y: shape [1] in I64 takes 8 bytes, but 4",
+        ),
+        (
+            "words that are no strings",
+            with_header(r#"{"__metadata__": {"format": 1}}"#, &[]),
+            "tensor __metadata__: invalid type",
+        ),
+        (
+            "words twice",
+            with_header(r#"{"__metadata__": {}, "__metadata__": {}}"#, &[]),
+            "duplicate field `__metadata__`",
+        ),
     ];
     let folder = folder(&llama_config(), &[]);
     for (what, bytes, expected) in cases {
@@ -64,6 +115,27 @@ fn lying_safetensors_are_refused() {
         assert!(error.contains(expected), "{what}: {error}");
         assert!(error.contains("model.safetensors"), "{what}: {error}");
     }
+}
+
+#[test]
+fn every_flipped_byte_of_a_safetensors_header_is_survived() {
+    let good = safetensors(&llama_tensors("model."));
+    let folder = folder(&llama_config(), &[]);
+    let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    let mut refused = 0;
+    for at in 0..8 + header {
+        for flip in [0xff, 0x80, 0x01] {
+            let mut bytes = good.clone();
+            bytes[at] ^= flip;
+            write(folder.path(), "model.safetensors", &bytes);
+            match Checkpoint::open(folder.path()) {
+                Ok(model) => drop(model.matrix(Part::Q, 0).map(|matrix| matrix.values(0..8))),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    // Blanks, and the names of tensors that the model does without, may change.
+    assert!(refused > 2 * header, "{refused} of {} were refused", 3 * header);
 }
 
 #[test]
