@@ -1,0 +1,9 @@
+//! Words that all floors share: the names of activations, the formats of weights.
+
+mod format;
+mod hook;
+mod sampling;
+
+pub use format::Format;
+pub use hook::Hook;
+pub use sampling::Sampling;
