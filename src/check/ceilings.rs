@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Engine, Grid, Plan, Program, Recording};
 use crate::names::Format;
-use crate::ops::{Weight, decode, kernel, word_values};
+use crate::ops::{Weight, decode, kernel};
 
 use super::timing::{filled, time};
 
@@ -141,7 +141,7 @@ fn pieces(engine: &mut Engine) -> Result<Vec<Piece>> {
 
 /// The values in a row that one workgroup unpacks.
 fn columns(format: Format) -> usize {
-    (LOADERS * LOADS) as usize * word_values(format)
+    (LOADERS * LOADS) as usize * format.info().word
 }
 
 /// The most bytes of scales that one workgroup loads, whatever the format.

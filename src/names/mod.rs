@@ -4,6 +4,6 @@ mod format;
 mod hook;
 mod sampling;
 
-pub use format::Format;
+pub use format::{Format, FormatInfo, Planes, Records};
 pub use hook::Hook;
 pub use sampling::Sampling;

@@ -48,8 +48,8 @@ pub use rows::{Add, CacheRows, Gather, LogProb, ScaleAdd};
 pub use sample::Sample;
 pub use top_k::{Chosen, MAX_TOP_K, TopK};
 pub use variants::{Fetch, Lanes, Matmul, Reduce};
+pub(crate) use weight::decode;
 pub use weight::{Weight, WeightPart};
-pub(crate) use weight::{decode, word_values};
 
 use crate::error::{Error, Result};
 use crate::gpu::Recording;

@@ -32,23 +32,9 @@ pub struct WeightPart {
     pub planes: Vec<BufferId>,
 }
 
-/// How many weights a kernel decodes at once: `WORD` of the format's part.
-pub(crate) fn word_values(format: Format) -> usize {
-    match format {
-        Format::F32 => 4,
-        Format::F16 | Format::Bf16 => 8,
-        Format::Q8_0 => 16,
-        _ => 32,
-    }
-}
-
 /// Fills a kernel's `weight` slot, and the slots of what fills it.
 pub(crate) fn decode(format: Format, program: Program) -> Program {
-    let program = program.part(part(&format!("weight_{format}")));
-    match format {
-        Format::Q3_K | Format::Q4_K | Format::Q5_K => program.part(part("sixes")),
-        _ => program,
-    }
+    format.info().parts.iter().fold(program, |program, name| program.part(part(name)))
 }
 
 impl Weight {
@@ -79,21 +65,7 @@ impl Weight {
 
     /// The bytes of one row in each plane; planes hold a multiple of four rows.
     pub fn plane_bytes(format: Format, columns: usize) -> Vec<usize> {
-        match format {
-            Format::F32 => vec![padded(columns) * 4],
-            Format::F16 | Format::Bf16 => vec![padded(columns) * 2],
-            Format::Q8_0 => vec![columns, columns / 32 * 2],
-            Format::Q4_0 => vec![columns / 2, columns / 32 * 2],
-            Format::Q4_1 => vec![columns / 2, columns / 32 * 4],
-            // Two blocks share a record; half of the last one may stay empty.
-            Format::Q5_0 => vec![columns / 2, columns.div_ceil(64) * 12],
-            Format::Q5_1 => vec![columns / 2, columns / 32 * 8],
-            Format::Q2_K => vec![columns / 4, columns / 256 * 20],
-            Format::Q3_K => vec![columns / 4, columns / 256 * 48],
-            Format::Q4_K => vec![columns / 2, columns / 256 * 16],
-            Format::Q5_K => vec![columns / 2, columns / 256 * 48],
-            Format::Q6_K => vec![columns / 2, columns / 256 * 84],
-        }
+        format.plane_bytes(columns)
     }
 
     /// All bytes of the matrix on the device.
@@ -103,7 +75,7 @@ impl Weight {
 
     /// The 16-byte words of a row.
     pub(super) fn words(&self) -> u32 {
-        word(padded(self.columns) / word_values(self.format))
+        word(padded(self.columns) / self.format.info().word)
     }
 
     /// Fills a kernel's `weight` slot.
@@ -142,6 +114,15 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn rows_say_how_many_values_their_shaders_decode_at_once() {
+        for format in Format::ALL {
+            let line = format!("const WORD: u32 = {}u;", format.info().word);
+            let source = part(format.info().parts[0]).source;
+            assert!(source.lines().any(|found| found == line), "{format}: no {line:?}");
         }
     }
 

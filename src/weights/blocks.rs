@@ -11,9 +11,11 @@
 //! Byte j of the sixteen holds value j in its low nibble and value j + 16 in its high one. The other
 //! formats are those of `gather.rs`.
 
+use std::slice::ChunksExact;
+
 use half::{bf16, f16};
 
-use super::gather::push_values;
+use super::gather::{self, Gather};
 use crate::error::{Error, Result};
 use crate::names::Format;
 
@@ -24,37 +26,76 @@ fn half_at(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
 }
 
+/// How the blocks of a format become values: the twin of its WGSL part.
+pub(super) enum Decoder {
+    /// The values of a block lie in order.
+    InOrder(fn(ChunksExact<'_, u8>) -> Vec<f32>),
+    /// Their bits lie apart.
+    Gathered(Gather),
+}
+
+/// The decoder of a format.
+pub(super) fn decoder(format: Format) -> Decoder {
+    match format {
+        Format::F32 => Decoder::InOrder(floats),
+        Format::F16 => Decoder::InOrder(|blocks| blocks.map(half_at).collect()),
+        Format::Bf16 => Decoder::InOrder(brain_floats),
+        Format::Q8_0 => Decoder::InOrder(q8_0),
+        Format::Q4_0 => Decoder::InOrder(q4_0),
+        Format::Q4_1 => Decoder::InOrder(q4_1),
+        Format::Q5_0 => Decoder::Gathered(gather::Q5_0),
+        Format::Q5_1 => Decoder::Gathered(gather::Q5_1),
+        Format::Q2_K => Decoder::Gathered(gather::Q2_K),
+        Format::Q3_K => Decoder::Gathered(gather::Q3_K),
+        Format::Q4_K => Decoder::Gathered(gather::Q4_K),
+        Format::Q5_K => Decoder::Gathered(gather::Q5_K),
+        Format::Q6_K => Decoder::Gathered(gather::Q6_K),
+    }
+}
+
 /// The values of whole blocks, in order; a partial block at the end is left out.
 pub fn dequantize(format: Format, bytes: &[u8]) -> Vec<f32> {
     let blocks = bytes.chunks_exact(format.block_bytes());
-    match format {
-        Format::F32 => blocks.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        Format::F16 => blocks.map(half_at).collect(),
-        Format::Bf16 => blocks.map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        Format::Q8_0 => blocks
-            .flat_map(|b| {
-                let d = half_at(b);
-                b[2..].iter().map(move |&q| d * f32::from(q.cast_signed()))
-            })
-            .collect(),
-        Format::Q4_0 => blocks
-            .flat_map(|b| {
-                let d = half_at(b);
-                nibbles(&b[2..]).map(move |q| d * (f32::from(q) - 8.0))
-            })
-            .collect(),
-        Format::Q4_1 => blocks
-            .flat_map(|b| {
-                let (d, m) = (half_at(b), half_at(&b[2..]));
-                nibbles(&b[4..]).map(move |q| d * f32::from(q) + m)
-            })
-            .collect(),
-        _ => {
+    match decoder(format) {
+        Decoder::InOrder(values) => values(blocks),
+        Decoder::Gathered(gather) => {
             let mut values = Vec::with_capacity(blocks.len() * format.block());
-            blocks.for_each(|block| push_values(format, block, &mut values));
+            blocks.for_each(|block| gather.push_values(format, block, &mut values));
             values
         }
     }
+}
+
+fn floats(blocks: ChunksExact<'_, u8>) -> Vec<f32> {
+    blocks.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+fn brain_floats(blocks: ChunksExact<'_, u8>) -> Vec<f32> {
+    blocks.map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+}
+
+fn q8_0(blocks: ChunksExact<'_, u8>) -> Vec<f32> {
+    let values = blocks.flat_map(|b| {
+        let d = half_at(b);
+        b[2..].iter().map(move |&q| d * f32::from(q.cast_signed()))
+    });
+    values.collect()
+}
+
+fn q4_0(blocks: ChunksExact<'_, u8>) -> Vec<f32> {
+    let values = blocks.flat_map(|b| {
+        let d = half_at(b);
+        nibbles(&b[2..]).map(move |q| d * (f32::from(q) - 8.0))
+    });
+    values.collect()
+}
+
+fn q4_1(blocks: ChunksExact<'_, u8>) -> Vec<f32> {
+    let values = blocks.flat_map(|b| {
+        let (d, m) = (half_at(b), half_at(&b[2..]));
+        nibbles(&b[4..]).map(move |q| d * f32::from(q) + m)
+    });
+    values.collect()
 }
 
 /// The low nibbles of sixteen bytes, then the high ones.
@@ -76,11 +117,17 @@ pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>> {
         Format::Q8_0 => blockwise(format, values, quantize_q8_0),
         Format::Q4_0 => blockwise(format, values, quantize_q4_0),
         Format::Q4_1 => blockwise(format, values, quantize_q4_1),
-        _ => {
-            let supported = "f32, f16, bf16, q8_0, q4_0, q4_1";
-            return Err(Error::unsupported(format!("quantising to {format}"), supported));
+        Format::Q5_0 | Format::Q5_1 => return Err(only_read(format)),
+        Format::Q2_K | Format::Q3_K | Format::Q4_K | Format::Q5_K | Format::Q6_K => {
+            return Err(only_read(format));
         }
     })
+}
+
+fn only_read(format: Format) -> Error {
+    let formats = Format::ALL.into_iter().filter(|format| format.info().quantizes);
+    let names: Vec<&str> = formats.map(|format| format.info().name).collect();
+    Error::unsupported(format!("quantising to {format}"), names.join(", "))
 }
 
 fn blockwise(
@@ -148,7 +195,17 @@ pub(super) fn finite(format: Format, bytes: &[u8]) -> bool {
     match format {
         Format::F32 => blocks.all(|b| word(&b[2..]) & BRAIN != BRAIN),
         Format::Bf16 => blocks.all(|b| word(b) & BRAIN != BRAIN),
-        _ => {
+        Format::F16
+        | Format::Q8_0
+        | Format::Q4_0
+        | Format::Q4_1
+        | Format::Q5_0
+        | Format::Q5_1
+        | Format::Q2_K
+        | Format::Q3_K
+        | Format::Q4_K
+        | Format::Q5_K
+        | Format::Q6_K => {
             blocks.all(|b| b[format.halves()].chunks_exact(2).all(|half| word(half) & HALF != HALF))
         }
     }

@@ -29,46 +29,104 @@ pub(super) struct Gathered {
     pub(super) scales: [u8; 16],
 }
 
-/// Puts a block in order.
-///
-/// # Panics
-/// If the format is none of the table's.
-pub(super) fn gather(format: Format, block: &[u8]) -> Gathered {
-    let mut quants = [0; 256];
-    let mut scales = [0; 16];
-    let rest = &block[if format.halves().start == 0 { format.halves().end } else { 0 }..];
-    match format {
-        Format::Q5_0 | Format::Q5_1 => {
-            fields::<1, 1>(&rest[..4], 4, &mut quants);
-            fields::<4, 16>(&rest[4..], 0, &mut quants);
-        }
-        Format::Q2_K => {
-            scales.copy_from_slice(&rest[..16]);
-            fields::<2, 32>(&rest[16..80], 0, &mut quants);
-        }
-        Format::Q3_K => {
-            fields::<1, 32>(&rest[..32], 2, &mut quants);
-            fields::<2, 32>(&rest[32..96], 0, &mut quants);
-            fields::<4, 8>(&rest[96..104], 0, &mut scales);
-            fields::<2, 4>(&rest[104..108], 4, &mut scales);
-        }
-        Format::Q4_K => {
-            scales = sixes(&rest[..12]);
-            fields::<4, 32>(&rest[12..], 0, &mut quants);
-        }
-        Format::Q5_K => {
-            scales = sixes(&rest[..12]);
-            fields::<1, 32>(&rest[12..44], 4, &mut quants);
-            fields::<4, 32>(&rest[44..], 0, &mut quants);
-        }
-        Format::Q6_K => {
-            fields::<4, 64>(&rest[..128], 0, &mut quants);
-            fields::<2, 32>(&rest[128..192], 4, &mut quants);
-            scales.copy_from_slice(&rest[192..208]);
-        }
-        _ => unreachable!("{format} has its values in order"),
+/// How one of the table's formats is read.
+#[derive(Clone, Copy)]
+pub(super) struct Gather {
+    /// Puts a block in order, from its bytes without the f16 numbers.
+    order: fn(&[u8], &mut Gathered),
+    /// z.
+    zero: f32,
+    /// s and t of the sub-block with this index, of sixteen values each, from the file's scales.
+    scales: fn(&[u8; 16], usize) -> (f32, f32),
+}
+
+pub(super) const Q5_0: Gather = Gather { order: fives, zero: 16.0, scales: |_, _| (1.0, 0.0) };
+
+pub(super) const Q5_1: Gather = Gather { order: fives, zero: 0.0, scales: |_, _| (1.0, -1.0) };
+
+pub(super) const Q2_K: Gather = Gather {
+    order: |bytes, block| {
+        block.scales.copy_from_slice(&bytes[..16]);
+        fields::<2, 32>(&bytes[16..80], 0, &mut block.quants);
+    },
+    zero: 0.0,
+    scales: |scales, index| (f32::from(scales[index] & 15), f32::from(scales[index] >> 4)),
+};
+
+pub(super) const Q3_K: Gather = Gather {
+    order: |bytes, block| {
+        fields::<1, 32>(&bytes[..32], 2, &mut block.quants);
+        fields::<2, 32>(&bytes[32..96], 0, &mut block.quants);
+        fields::<4, 8>(&bytes[96..104], 0, &mut block.scales);
+        fields::<2, 4>(&bytes[104..108], 4, &mut block.scales);
+    },
+    zero: 4.0,
+    scales: |scales, index| (f32::from(scales[index]) - 32.0, 0.0),
+};
+
+pub(super) const Q4_K: Gather = Gather {
+    order: |bytes, block| {
+        block.scales = sixes(&bytes[..12]);
+        fields::<4, 32>(&bytes[12..], 0, &mut block.quants);
+    },
+    zero: 0.0,
+    scales: pairs,
+};
+
+pub(super) const Q5_K: Gather = Gather {
+    order: |bytes, block| {
+        block.scales = sixes(&bytes[..12]);
+        fields::<1, 32>(&bytes[12..44], 4, &mut block.quants);
+        fields::<4, 32>(&bytes[44..], 0, &mut block.quants);
+    },
+    zero: 0.0,
+    scales: pairs,
+};
+
+pub(super) const Q6_K: Gather = Gather {
+    order: |bytes, block| {
+        fields::<4, 64>(&bytes[..128], 0, &mut block.quants);
+        fields::<2, 32>(&bytes[128..192], 4, &mut block.quants);
+        block.scales.copy_from_slice(&bytes[192..208]);
+    },
+    zero: 32.0,
+    scales: |scales, index| (f32::from(scales[index].cast_signed()), 0.0),
+};
+
+impl Gather {
+    /// Puts a block in order.
+    pub(super) fn order(self, format: Format, block: &[u8]) -> Gathered {
+        // The f16 numbers are a block's first bytes or its last.
+        let halves = format.halves();
+        let rest = if halves.start == 0 { &block[halves.end..] } else { &block[..halves.start] };
+        let mut gathered = Gathered { quants: [0; 256], scales: [0; 16] };
+        (self.order)(rest, &mut gathered);
+        gathered
     }
-    Gathered { quants, scales }
+
+    /// Writes a block's values after those that are there.
+    pub(super) fn push_values(self, format: Format, block: &[u8], values: &mut Vec<f32>) {
+        let half = |bytes: &[u8]| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
+        let halves = &block[format.halves()];
+        let (d, m) = (half(halves), if halves.len() == 4 { half(&halves[2..]) } else { 0.0 });
+        let Gathered { quants, scales } = self.order(format, block);
+        for (index, quants) in quants[..format.block()].chunks_exact(16).enumerate() {
+            let (s, t) = (self.scales)(&scales, index);
+            let (scale, least) = (d * s, m * t);
+            values.extend(quants.iter().map(|&q| scale * (f32::from(q) - self.zero) - least));
+        }
+    }
+}
+
+/// The bits of `Q5_0` and `Q5_1`.
+fn fives(bytes: &[u8], block: &mut Gathered) {
+    fields::<1, 1>(&bytes[..4], 4, &mut block.quants);
+    fields::<4, 16>(&bytes[4..], 0, &mut block.quants);
+}
+
+/// s and t of `Q4_K` and `Q5_K`, which two neighbours of sixteen values share.
+fn pairs(scales: &[u8; 16], index: usize) -> (f32, f32) {
+    (f32::from(scales[index & !1]), f32::from(scales[index | 1]))
 }
 
 /// Fields of `BITS` bits: a run of `GROUP` bytes holds the first `GROUP` of them in its lowest bits,
@@ -97,33 +155,4 @@ fn sixes(bytes: &[u8]) -> [u8; 16] {
         pairs[2 * i + 9] = both >> 4 | t >> 6 << 4;
     }
     pairs
-}
-
-/// Writes a block's values after those that are there.
-pub(super) fn push_values(format: Format, block: &[u8], values: &mut Vec<f32>) {
-    let half = |bytes: &[u8]| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
-    let halves = &block[format.halves()];
-    let (d, m) = (half(halves), if halves.len() == 4 { half(&halves[2..]) } else { 0.0 });
-    let Gathered { quants, scales } = gather(format, block);
-    let zero = match format {
-        Format::Q5_0 => 16.0,
-        Format::Q3_K => 4.0,
-        Format::Q6_K => 32.0,
-        _ => 0.0,
-    };
-    for (index, quants) in quants[..format.block()].chunks_exact(16).enumerate() {
-        let number = |index: usize| f32::from(scales[index]);
-        let (scale, least) = match format {
-            Format::Q2_K => {
-                let both = scales[index];
-                (d * f32::from(both & 15), m * f32::from(both >> 4))
-            }
-            Format::Q3_K => (d * (number(index) - 32.0), 0.0),
-            Format::Q4_K | Format::Q5_K => (d * number(index & !1), m * number(index | 1)),
-            Format::Q6_K => (d * f32::from(scales[index].cast_signed()), 0.0),
-            Format::Q5_1 => (d, -m),
-            _ => (d, 0.0),
-        };
-        values.extend(quants.iter().map(|&q| scale * (f32::from(q) - zero) - least));
-    }
 }

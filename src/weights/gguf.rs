@@ -291,42 +291,35 @@ impl Gguf {
     }
 }
 
+/// The types that are known by name only, by their numbers.
+const OTHERS: [(u32, &str); 19] = [
+    (9, "Q8_1"),
+    (15, "Q8_K"),
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (24, "I8"),
+    (25, "I16"),
+    (26, "I32"),
+    (27, "I64"),
+    (28, "F64"),
+    (29, "IQ1_M"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+];
+
 /// A tensor type's name, and its format where it is supported.
 fn tensor_type(number: u32) -> (String, Option<Format>) {
-    let (name, format) = match number {
-        0 => ("F32", Some(Format::F32)),
-        1 => ("F16", Some(Format::F16)),
-        2 => ("Q4_0", Some(Format::Q4_0)),
-        3 => ("Q4_1", Some(Format::Q4_1)),
-        6 => ("Q5_0", Some(Format::Q5_0)),
-        7 => ("Q5_1", Some(Format::Q5_1)),
-        8 => ("Q8_0", Some(Format::Q8_0)),
-        9 => ("Q8_1", None),
-        10 => ("Q2_K", Some(Format::Q2_K)),
-        11 => ("Q3_K", Some(Format::Q3_K)),
-        12 => ("Q4_K", Some(Format::Q4_K)),
-        13 => ("Q5_K", Some(Format::Q5_K)),
-        14 => ("Q6_K", Some(Format::Q6_K)),
-        15 => ("Q8_K", None),
-        16 => ("IQ2_XXS", None),
-        17 => ("IQ2_XS", None),
-        18 => ("IQ3_XXS", None),
-        19 => ("IQ1_S", None),
-        20 => ("IQ4_NL", None),
-        21 => ("IQ3_S", None),
-        22 => ("IQ2_S", None),
-        23 => ("IQ4_XS", None),
-        24 => ("I8", None),
-        25 => ("I16", None),
-        26 => ("I32", None),
-        27 => ("I64", None),
-        28 => ("F64", None),
-        29 => ("IQ1_M", None),
-        30 => ("BF16", Some(Format::Bf16)),
-        34 => ("TQ1_0", None),
-        35 => ("TQ2_0", None),
-        39 => ("MXFP4", None),
-        _ => return (format!("number {number}"), None),
-    };
-    (name.to_owned(), format)
+    let format = Format::ALL.into_iter().find(|format| format.info().gguf == number);
+    let name = format.map(Format::name_in_files).or_else(|| {
+        let other = OTHERS.iter().find(|(known, _)| *known == number);
+        other.map(|(_, name)| (*name).to_owned())
+    });
+    (name.unwrap_or_else(|| format!("number {number}")), format)
 }

@@ -49,10 +49,16 @@ impl Matrix {
             )));
         }
         let format = entry.format.ok_or_else(|| {
+            let names = |everywhere| {
+                let formats = Format::ALL.into_iter();
+                let formats = formats.filter(|format| format.info().safetensors == everywhere);
+                formats.map(Format::name_in_files).collect::<Vec<_>>().join(", ")
+            };
             bad(format!(
-                "its type {} is not supported; supported: F32, F16, BF16, and in GGUF Q8_0, Q4_0, Q4_1, \
-                 Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K",
-                entry.kind
+                "its type {} is not supported; supported: {}, and in GGUF {}",
+                entry.kind,
+                names(true),
+                names(false)
             ))
         })?;
         if layout.takes_values_apart(cut) && format.block() != 1 {

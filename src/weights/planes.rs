@@ -1,7 +1,8 @@
 //! Weights as the GPU reads them: in planes of 16-byte words, quants apart from scales.
 
-use super::gather::{Gathered, gather};
-use crate::names::Format;
+use super::blocks::{Decoder, decoder};
+use super::gather::Gathered;
+use crate::names::{Format, Planes, Records};
 
 /// Repacks whole rows of `columns` values for the GPU; every row becomes a multiple of 8 values.
 ///
@@ -16,14 +17,17 @@ use crate::names::Format;
 /// fetches them in one load; where rows are no multiple of four, zeros stand in.
 ///
 /// A partial row at the end is left out.
+///
+/// # Panics
+/// If a format's descriptor row has records, but its decoder does not put bits in order.
 pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
     let row_bytes = format.row_bytes(columns);
     if row_bytes == 0 {
-        return vec![Vec::new(); if format.block() == 1 { 1 } else { 2 }];
+        return vec![Vec::new(); format.plane_bytes(columns).len()];
     }
     let rows = bytes.chunks_exact(row_bytes);
-    match format {
-        Format::F32 | Format::F16 | Format::Bf16 => {
+    match format.info().planes {
+        Planes::Values => {
             let padded = format.row_bytes(columns.next_multiple_of(8));
             let mut plane = Vec::with_capacity(rows.len() * padded);
             for (index, row) in rows.enumerate() {
@@ -32,7 +36,7 @@ pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
             }
             vec![plane]
         }
-        Format::Q8_0 | Format::Q4_0 | Format::Q4_1 => {
+        Planes::ScalesApart => {
             // A block starts with its scales; the rest are its quants.
             let scale_bytes = format.halves().len();
             let blocks = columns / format.block();
@@ -48,12 +52,15 @@ pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
             }
             vec![quants, scales]
         }
-        _ => {
-            let mut packed = Packed::new(Layout::of(format), columns / WORD, rows.len());
+        Planes::Records(records) => {
+            let Decoder::Gathered(gather) = decoder(format) else {
+                panic!("{format} has records, but its values lie in order")
+            };
+            let mut packed = Packed::new(format, records, columns / WORD, rows.len());
             for (row, bytes) in rows.enumerate() {
                 for (index, block) in bytes.chunks_exact(format.block_bytes()).enumerate() {
                     let first = index * format.block() / WORD;
-                    packed.put(row, first, &block[format.halves()], &gather(format, block));
+                    packed.put(row, first, &block[format.halves()], &gather.order(format, block));
                 }
             }
             vec![packed.low, packed.records]
@@ -61,57 +68,13 @@ pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
     }
 }
 
-/// Values in a word of the gathered formats.
-const WORD: usize = 32;
-
-/// How the bits of a gathered format are laid out.
-///
-/// A record belongs to some words of four rows, and is a multiple of 16 bytes: 16 bytes of f16
-/// numbers, those of four rows together; the sub-blocks' scales; the values' upper bits.
-#[derive(Clone, Copy)]
-struct Layout {
-    /// Bits of a value in the first plane.
-    low: usize,
-    /// Bits of a value in the records.
-    high: usize,
-    /// The words that a record serves.
-    words: usize,
-    /// The words that share f16 numbers.
-    block: usize,
-    /// Bits of each of the two numbers that [`Gathered::scales`] has for a word.
-    scale: usize,
-}
-
-impl Layout {
-    fn of(format: Format) -> Self {
-        let block = format.block() / WORD;
-        let (low, high, words, scale) = match format {
-            // Two words make up 16 bytes of f16 numbers.
-            Format::Q5_0 => (4, 1, 2, 0),
-            Format::Q5_1 => (4, 1, 1, 0),
-            Format::Q2_K => (2, 0, 8, 8),
-            Format::Q3_K => (2, 1, 8, 6),
-            Format::Q4_K => (4, 0, 8, 6),
-            Format::Q5_K => (4, 1, 8, 6),
-            Format::Q6_K => (4, 2, 8, 8),
-            _ => unreachable!("{format} is not gathered"),
-        };
-        Self { low, high, words, block, scale }
-    }
-
-    /// The bytes of a record before the upper bits.
-    fn head(self) -> usize {
-        16 + self.words * self.scale
-    }
-
-    /// The bytes of a record.
-    fn record(self) -> usize {
-        self.head() + self.words * 16 * self.high
-    }
-}
+/// Values in a word of the formats with records.
+const WORD: usize = Records::WORD;
 
 struct Packed {
-    layout: Layout,
+    layout: Records,
+    /// The words that share f16 numbers.
+    block: usize,
     /// The words of a row.
     words: usize,
     low: Vec<u8>,
@@ -119,20 +82,21 @@ struct Packed {
 }
 
 impl Packed {
-    fn new(layout: Layout, words: usize, rows: usize) -> Self {
+    fn new(format: Format, layout: Records, words: usize, rows: usize) -> Self {
+        let block = format.block() / WORD;
         let fours = rows.div_ceil(4);
         let low_rows = if layout.low == 4 { rows } else { fours * 4 };
         let low = vec![0; low_rows * words * 4 * layout.low];
-        let records = vec![0; fours * words.div_ceil(layout.words) * layout.record()];
-        Self { layout, words, low, records }
+        let records = vec![0; fours * words.div_ceil(layout.words) * layout.bytes()];
+        Self { layout, block, words, low, records }
     }
 
     /// Puts a block in its place: the words of `row` from `first` on.
     fn put(&mut self, row: usize, first: usize, halves: &[u8], block: &Gathered) {
-        let Layout { low, high, words, scale, .. } = self.layout;
+        let Records { low, high, words, scale } = self.layout;
         let (four, within) = (row / 4, row % 4);
         let quants = block.quants.chunks_exact(WORD).zip(block.scales.chunks_exact(2));
-        for (word, (quants, pair)) in (first..first + self.layout.block).zip(quants) {
+        for (word, (quants, pair)) in (first..first + self.block).zip(quants) {
             let at = if low == 4 {
                 (row * self.words + word) * 16
             } else {
@@ -140,11 +104,11 @@ impl Packed {
             };
             spread(quants, low, 0, &mut self.low[at..][..4 * low]);
 
-            let size = self.layout.record();
+            let size = self.layout.bytes();
             let record = four * self.words.div_ceil(words) + word / words;
             let record = &mut self.records[record * size..][..size];
             let word = word % words;
-            let at = (word / self.layout.block * 4 + within) * halves.len();
+            let at = (word / self.block * 4 + within) * halves.len();
             record[at..][..halves.len()].copy_from_slice(halves);
             let (s, t) = (pair[0], pair[1]);
             if scale == 8 {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
@@ -77,10 +77,11 @@ pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
     }
     let entry = |(name, tensor): (String, &TensorInfo)| {
         let (from, to) = tensor.data_offsets;
+        let kind = tensor.dtype.to_string();
         let entry = Entry {
             source: Arc::clone(source),
-            kind: tensor.dtype.to_string(),
-            format: format(tensor.dtype),
+            format: floats().find(|format| format.name_in_files() == kind),
+            kind,
             shape: tensor.shape.iter().map(|&size| size as u64).collect(),
             offset: reader.at() + from as u64,
             bytes: (to - from) as u64,
@@ -88,6 +89,11 @@ pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
         (name, entry)
     };
     Ok(header.tensors().into_iter().map(entry).collect())
+}
+
+/// The formats that safetensors have.
+fn floats() -> impl Iterator<Item = Format> {
+    Format::ALL.into_iter().filter(|format| format.info().safetensors)
 }
 
 /// All floats of a file, by the names of its tensors.
@@ -106,16 +112,6 @@ pub fn read_safetensors(path: &Path) -> Result<HashMap<String, Vec<f32>>> {
         all.insert(name, dequantize(format, &bytes));
     }
     Ok(all)
-}
-
-/// The format of a type, where it is one that a model can run in.
-fn format(dtype: Dtype) -> Option<Format> {
-    match dtype {
-        Dtype::F32 => Some(Format::F32),
-        Dtype::F16 => Some(Format::F16),
-        Dtype::BF16 => Some(Format::Bf16),
-        _ => None,
-    }
 }
 
 /// The first tensor whose place cannot be true, and why: the crate does not always say which it is.
