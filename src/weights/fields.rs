@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::config::{Config, Position, Rope};
+use crate::config::{Config, Nonlinearity, Position, Rope};
 use crate::error::{Error, Result};
 
 /// The largest size that is believed; positions and ids are 32-bit on the GPU.
@@ -115,6 +115,79 @@ impl<'a> Fields<'a> {
         };
         Ok(listed.map(|ids| ids.into_iter().filter_map(inside).collect()))
     }
+}
+
+/// The function of a name.
+pub(super) fn function(
+    fields: Fields<'_>,
+    name: &str,
+    default: Nonlinearity,
+) -> Result<Nonlinearity> {
+    let Some(given) = fields.text(name)? else { return Ok(default) };
+    match given {
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Nonlinearity::GeluTanh),
+        "gelu" => Ok(Nonlinearity::Gelu),
+        "silu" | "swish" => Ok(Nonlinearity::Silu),
+        other => Err(Error::unsupported(
+            format!("{}: {name} {other}", fields.path.display()),
+            "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu, swish",
+        )),
+    }
+}
+
+/// The ids in a field: its default where it is missing, none where it is null.
+pub(super) fn ids(
+    fields: Fields<'_>,
+    name: &str,
+    vocab: usize,
+    default: Option<u32>,
+) -> Result<Vec<u32>> {
+    if fields.raw(name).is_some() {
+        return Ok(fields.ids(name, vocab)?.unwrap_or_default());
+    }
+    Ok(default.filter(|&id| usize::try_from(id).is_ok_and(|id| id < vocab)).into_iter().collect())
+}
+
+/// Refuses a flag that changes the computation.
+pub(super) fn only(fields: Fields<'_>, name: &str, supported: bool) -> Result<()> {
+    if fields.flag(name, supported)? == supported {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        format!("{}: {name} {}", fields.path.display(), !supported),
+        supported.to_string(),
+    ))
+}
+
+/// A size: its default where it is missing, `None` where it is null.
+pub(super) fn or_null(
+    fields: Fields<'_>,
+    name: &str,
+    default: Option<usize>,
+) -> Result<Option<usize>> {
+    if fields.raw(name).is_some() { fields.count(name) } else { Ok(default) }
+}
+
+/// Each layer's sliding window where the file lists the kinds of its layers, as newer ones do.
+pub(super) fn listed_windows(
+    fields: Fields<'_>,
+    window: Option<usize>,
+    layers: usize,
+) -> Result<Option<Vec<Option<usize>>>> {
+    let Some(kinds) = fields.texts("layer_types")? else { return Ok(None) };
+    if kinds.len() != layers {
+        let reason = format!("lists {} layers of {layers}", kinds.len());
+        return Err(fields.bad("layer_types", reason));
+    }
+    let window = |kind| match kind {
+        "full_attention" => Ok(None),
+        "sliding_attention" => Ok(window),
+        other => Err(Error::unsupported(
+            format!("{}: layer type {other}", fields.path.display()),
+            "full_attention, sliding_attention",
+        )),
+    };
+    kinds.into_iter().map(window).collect::<Result<_>>().map(Some)
 }
 
 /// What a family's files call the sizes that must fit together.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::blocks;
 use super::fields::{Fields, SizeNames, check, check_layers, shared_width};
 use super::gguf::Gguf;
-use super::names::{GGUF_GPT2, GGUF_LLAMA, GGUF_PHI3, Names};
+use super::names::{FAMILIES, GGUF_GPT2, GGUF_LLAMA, GGUF_PHI3, Names};
 use super::source::{Entries, Source, room};
-use super::{FAMILIES, blocks};
 use crate::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
 use crate::error::{Error, Result};
 use crate::names::Format;

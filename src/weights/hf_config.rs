@@ -5,11 +5,12 @@
 
 use serde_json::Value;
 
-use super::FAMILIES;
 use super::fields::Fields;
-use super::names::{HF_GEMMA, HF_GPT_NEO, HF_GPT2, HF_GPTJ, HF_LLAMA, HF_NEOX, HF_PHI3, Names};
+use super::names::{
+    FAMILIES, HF_GEMMA, HF_GPT_NEO, HF_GPT2, HF_GPTJ, HF_LLAMA, HF_NEOX, HF_PHI3, Names,
+};
 use super::{hf_gpt, hf_llama};
-use crate::config::{Config, Nonlinearity};
+use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// Reads the configuration, and tells which names the tensors go by.
@@ -90,77 +91,4 @@ fn family(fields: Fields<'_>) -> Result<&str> {
     let stem = class.strip_suffix("ForCausalLM").or_else(|| class.strip_suffix("Model"));
     let found = known.iter().find(|(name, _)| Some(*name) == stem);
     Ok(found.map_or(class, |(_, family)| family))
-}
-
-/// The function of a name.
-pub(super) fn function(
-    fields: Fields<'_>,
-    name: &str,
-    default: Nonlinearity,
-) -> Result<Nonlinearity> {
-    let Some(given) = fields.text(name)? else { return Ok(default) };
-    match given {
-        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Nonlinearity::GeluTanh),
-        "gelu" => Ok(Nonlinearity::Gelu),
-        "silu" | "swish" => Ok(Nonlinearity::Silu),
-        other => Err(Error::unsupported(
-            format!("{}: {name} {other}", fields.path.display()),
-            "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu, swish",
-        )),
-    }
-}
-
-/// The ids in a field: its default where it is missing, none where it is null.
-pub(super) fn ids(
-    fields: Fields<'_>,
-    name: &str,
-    vocab: usize,
-    default: Option<u32>,
-) -> Result<Vec<u32>> {
-    if fields.raw(name).is_some() {
-        return Ok(fields.ids(name, vocab)?.unwrap_or_default());
-    }
-    Ok(default.filter(|&id| usize::try_from(id).is_ok_and(|id| id < vocab)).into_iter().collect())
-}
-
-/// Refuses a flag that changes the computation.
-pub(super) fn only(fields: Fields<'_>, name: &str, supported: bool) -> Result<()> {
-    if fields.flag(name, supported)? == supported {
-        return Ok(());
-    }
-    Err(Error::unsupported(
-        format!("{}: {name} {}", fields.path.display(), !supported),
-        supported.to_string(),
-    ))
-}
-
-/// A size: its default where it is missing, `None` where it is null.
-pub(super) fn or_null(
-    fields: Fields<'_>,
-    name: &str,
-    default: Option<usize>,
-) -> Result<Option<usize>> {
-    if fields.raw(name).is_some() { fields.count(name) } else { Ok(default) }
-}
-
-/// Each layer's sliding window where the file lists the kinds of its layers, as newer ones do.
-pub(super) fn listed_windows(
-    fields: Fields<'_>,
-    window: Option<usize>,
-    layers: usize,
-) -> Result<Option<Vec<Option<usize>>>> {
-    let Some(kinds) = fields.texts("layer_types")? else { return Ok(None) };
-    if kinds.len() != layers {
-        let reason = format!("lists {} layers of {layers}", kinds.len());
-        return Err(fields.bad("layer_types", reason));
-    }
-    let window = |kind| match kind {
-        "full_attention" => Ok(None),
-        "sliding_attention" => Ok(window),
-        other => Err(Error::unsupported(
-            format!("{}: layer type {other}", fields.path.display()),
-            "full_attention, sliding_attention",
-        )),
-    };
-    kinds.into_iter().map(window).collect::<Result<_>>().map(Some)
 }

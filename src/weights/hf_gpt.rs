@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{Fields, SizeNames, check, check_layers, shared_width};
-use super::hf_config::{function, ids, only};
+use super::fields::{Fields, SizeNames, check, check_layers, function, ids, only, shared_width};
 use super::rope::{self, Terms};
 use crate::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
 use crate::error::Result;

@@ -1,7 +1,9 @@
 //! config.json of Llama and its relatives: RMS norms, rotation, a gate.
 
-use super::fields::{Fields, SizeNames, check, check_layers, shared_width};
-use super::hf_config::{function, ids, listed_windows, only, or_null};
+use super::fields::{
+    Fields, SizeNames, check, check_layers, function, ids, listed_windows, only, or_null,
+    shared_width,
+};
 use super::rope::{self, Terms};
 use crate::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position};
 use crate::error::Result;

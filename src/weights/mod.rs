@@ -53,10 +53,6 @@ use names::Names;
 use parts::Cut;
 use source::Entries;
 
-/// The architectures that can be run, for errors.
-const FAMILIES: &str =
-    "gpt2, gpt_neo, gptj, gpt_neox, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3";
-
 /// An opened model: its configuration, and where each of its tensors lies.
 #[derive(Debug)]
 pub struct Checkpoint {

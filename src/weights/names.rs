@@ -4,6 +4,10 @@ use super::parts::Cut::{ByHead, Joined, JoinedTransposed, LessOne, Paired, Trans
 use super::parts::{Cut, Part};
 use super::source::Entries;
 
+/// The architectures that can be run, for errors.
+pub(super) const FAMILIES: &str =
+    "gpt2, gpt_neo, gptj, gpt_neox, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3";
+
 /// What a family's files call the parts.
 #[derive(Debug)]
 pub(super) struct Names {
