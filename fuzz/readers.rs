@@ -60,7 +60,7 @@ fn in_folder(files: &[(&str, &[u8])], run: impl FnOnce(&Path)) {
 /// Reads everything that a model's file or folder offers. Errors are what most bytes deserve.
 fn read(path: &Path) {
     let Ok(checkpoint) = Checkpoint::open(path) else { return };
-    if let Ok(Some(tokenizer)) = checkpoint.tokenizer() {
+    if let Ok(Some(tokenizer)) = Tokenizer::from_checkpoint(&checkpoint) {
         try_out(&tokenizer);
     }
     for part in Part::ALL {

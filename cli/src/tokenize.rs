@@ -59,7 +59,7 @@ impl Tokenize {
 
 fn built_in() -> Result<Tokenizer> {
     let model = Checkpoint::built_in()?;
-    model.tokenizer()?.ok_or_else(|| Error::file(model.path(), "has no tokenizer"))
+    Tokenizer::from_checkpoint(&model)?.ok_or_else(|| Error::file(model.path(), "has no tokenizer"))
 }
 
 /// The tokenizer of a model, or one on its own; no weights are read.
@@ -69,7 +69,7 @@ fn tokenizer(path: &Path) -> Result<Tokenizer> {
     } else if path.is_file() && path.extension().is_some_and(|extension| extension == "json") {
         Some(Tokenizer::from_json(path)?)
     } else {
-        Checkpoint::open(path)?.tokenizer()?
+        Tokenizer::from_checkpoint(&Checkpoint::open(path)?)?
     };
     let files = "tokenizer.json, or vocab.json with merges.txt";
     found.ok_or_else(|| Error::file(path, format!("has no tokenizer ({files})")))

@@ -126,14 +126,14 @@ impl Llm {
         options: &Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        let tokenizer = checkpoint.tokenizer()?;
+        let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
         let config = checkpoint.config().clone();
         let fingerprint = match options.quantize {
             Some(format) => format!("{} as {format}", checkpoint.fingerprint()?),
             None => checkpoint.fingerprint()?,
         };
         let chat = match &tokenizer {
-            Some(tokenizer) => checkpoint.chat(tokenizer)?,
+            Some(tokenizer) => ChatTemplate::from_checkpoint(&checkpoint, tokenizer)?,
             None => None,
         };
         let runner = Runner::open(&checkpoint, options, progress).await?;

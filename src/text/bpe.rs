@@ -11,37 +11,12 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
-use super::Tokenizer;
-use super::decode::Decoding;
 use crate::error::{Error, Result};
-
-/// GGUF's metadata of a byte-level BPE tokenizer (`tokenizer.ggml.model` is `gpt2`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bpe {
-    /// `tokenizer.ggml.tokens`: the token of each id, byte-level spelling for normal ones.
-    pub tokens: Vec<String>,
-    /// `tokenizer.ggml.merges`: pairs joined by a space, best first.
-    pub merges: Vec<String>,
-    /// `tokenizer.ggml.token_type`, one a token: 1 normal, 3 control, 4 user-defined; others
-    /// count as normal. May be empty: then all are normal.
-    pub kinds: Vec<i32>,
-    /// `tokenizer.ggml.pre`: the name of the pre-tokeniser; `default` where the file names none.
-    pub pattern: String,
-    /// `tokenizer.ggml.bos_token_id`.
-    pub bos: Option<u32>,
-    /// `tokenizer.ggml.add_bos_token`; where the file does not say, the pattern does.
-    pub add_bos: Option<bool>,
-}
-
-/// GGUF's number for tokens with a meaning beyond text, such as the end of a text.
-pub(super) const CONTROL: i32 = 3;
-/// GGUF's number for tokens cut out of the text before anything else.
-pub(super) const USER_DEFINED: i32 = 4;
 
 /// A token cut out of the text as a whole.
 pub(super) struct Entry<'a> {
-    text: &'a str,
-    special: bool,
+    pub(super) text: &'a str,
+    pub(super) special: bool,
 }
 
 impl<'a> Entry<'a> {
@@ -108,7 +83,7 @@ const NAMES: [(&str, Pattern); 27] = [
 const CONTRACTIONS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 
 impl Pattern {
-    fn named(path: &Path, name: &str) -> Result<Self> {
+    pub(super) fn named(path: &Path, name: &str) -> Result<Self> {
         let found = NAMES.iter().find(|(known, _)| *known == name);
         found.map(|(_, pattern)| *pattern).ok_or_else(|| {
             let names: Vec<_> = NAMES.iter().map(|(known, _)| *known).collect();
@@ -158,42 +133,12 @@ impl Pattern {
     /// Whether a piece that is a token as a whole skips the merges: these tokenizers were not made
     /// by merging, and have tokens that no merge reaches. They also begin every text with a token
     /// of its own, which older files do not say.
-    fn is_made_of_ranks(self) -> bool {
+    pub(super) fn is_made_of_ranks(self) -> bool {
         matches!(self, Self::Llama3 | Self::Tekken)
     }
 
     fn normalizer(self) -> Option<NormalizerWrapper> {
         (self == Self::Qwen2).then(|| NFC.into())
-    }
-}
-
-impl Tokenizer {
-    /// The tokenizer that a GGUF file describes.
-    ///
-    /// Control tokens become special ones, user-defined tokens are recognised in any text.
-    /// Fails with [`Error::File`] where the lists contradict each other and with
-    /// [`Error::Unsupported`] on an unknown pre-tokenizer; both name `path_for_errors`.
-    pub fn from_bpe(path_for_errors: &Path, bpe: Bpe) -> Result<Self> {
-        let path = path_for_errors;
-        let pattern = Pattern::named(path, &bpe.pattern)?;
-        if !bpe.kinds.is_empty() && bpe.kinds.len() != bpe.tokens.len() {
-            let (tokens, kinds) = (bpe.tokens.len(), bpe.kinds.len());
-            return Err(Error::file(path, format!("{tokens} tokens but {kinds} token types")));
-        }
-        let add_bos = bpe.add_bos.unwrap_or(bpe.bos.is_some() && pattern.is_made_of_ranks());
-        let opening = opening(path, bpe.bos, add_bos, bpe.tokens.len())?;
-        let ids = ids(path, &bpe.tokens)?;
-        let merges =
-            bpe.merges.iter().enumerate().map(|(rank, merge)| (format!("merge {rank}"), &**merge));
-        let merges = read_merges(path, merges, &ids)?;
-        let added = bpe
-            .tokens
-            .iter()
-            .zip(&bpe.kinds)
-            .filter(|(_, kind)| matches!(**kind, CONTROL | USER_DEFINED))
-            .map(|(text, kind)| Entry { text, special: *kind == CONTROL });
-        let chain = chain(path, ids, merges, added, pattern)?;
-        Ok(Self::new(chain, Decoding::Bytes, opening, bpe.tokens.len(), None))
     }
 }
 

@@ -7,7 +7,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
-use super::Tokenizer;
+use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
 /// Who says something.

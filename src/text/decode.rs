@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::sentencepiece::SPACE;
-use super::{Tokenizer, kind};
+use super::json::kind;
 use crate::error::{Error, Result};
+
+/// SentencePiece's sign for a space.
+pub(super) const SPACE: &str = "▁";
 
 /// How a vocabulary spells bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,37 +169,34 @@ pub(super) enum Start {
     Continued,
 }
 
-/// Decodes token by token; the pieces put together are what [`Tokenizer::decode`] gives at once.
-///
-/// A character may be spread over several tokens, so its first bytes are held back until the rest
-/// has come or can no longer come.
+/// Joins the bytes of tokens to a text, of which a piece is handed out as soon as it is certain.
 #[derive(Clone, Debug)]
-pub struct Stream {
-    tokenizer: Tokenizer,
+pub(super) struct Joiner {
     /// Bytes of a character that is not yet whole; at most three between calls.
     pending: Vec<u8>,
     /// Leading spaces still to be dropped.
     strip: usize,
+    /// Whether tokens are words with a space between them.
+    words: bool,
     /// Whether the next word needs a space before it.
     space: bool,
 }
 
-impl Stream {
-    pub(super) fn new(tokenizer: Tokenizer, start: Start) -> Self {
-        let strip = match (&tokenizer.0.decoding, start) {
+impl Joiner {
+    pub(super) fn new(decoding: &Decoding, start: Start) -> Self {
+        let strip = match (decoding, start) {
             (Decoding::Pieces(pieces), Start::OfText) => pieces.strip,
             _ => 0,
         };
-        let space = tokenizer.0.decoding == Decoding::Words && start == Start::Continued;
-        Self { tokenizer, pending: Vec::new(), strip, space }
+        let words = *decoding == Decoding::Words;
+        Self { pending: Vec::new(), strip, words, space: words && start == Start::Continued }
     }
 
-    /// The text that has become certain with `id`; often empty within a character.
-    pub fn push(&mut self, id: u32) -> String {
-        let Some(bytes) = self.tokenizer.token_bytes(id) else { return String::new() };
+    /// The text that has become certain with the bytes of a token.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
         let dropped = bytes.iter().take(self.strip).take_while(|&&byte| byte == b' ').count();
         self.strip = if dropped == bytes.len() { self.strip - dropped } else { 0 };
-        if std::mem::replace(&mut self.space, self.tokenizer.0.decoding == Decoding::Words) {
+        if std::mem::replace(&mut self.space, self.words) {
             self.pending.push(b' ');
         }
         self.pending.extend_from_slice(&bytes[dropped..]);
@@ -208,7 +207,7 @@ impl Stream {
     }
 
     /// The end of the text: U+FFFD if a character was left incomplete, else nothing.
-    pub fn finish(&mut self) -> String {
+    pub(super) fn finish(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
     }
 }

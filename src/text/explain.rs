@@ -1,12 +1,10 @@
 //! Encoding, told step by step.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 use serde_json::Value;
 use tokenizers::{OffsetReferential, OffsetType};
 
-use super::{Encode, Special, Tokenizer, unencodable};
+use super::tokenizer::{Encode, Ranks, Special, Tokenizer, unencodable};
 use crate::error::Result;
 
 /// A piece that the tokenizer's pattern cuts from a text, and how its tokens come about.
@@ -33,9 +31,6 @@ pub struct Merge {
     /// What the two become.
     pub symbol: String,
 }
-
-/// Ordered merges by their pairs.
-pub(super) type Ranks = HashMap<(String, String), usize>;
 
 impl Tokenizer {
     /// How [`Tokenizer::encode`] finds the tokens of a text, beside those that open every text.

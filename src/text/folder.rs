@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::bpe::{self, Entry, Pattern};
 use super::decode::Decoding;
-use super::{Tokenizer, kind, read_text, template, vocab_size};
+use super::json::kind;
+use super::template;
+use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 use crate::files::Files;
 
@@ -153,4 +155,17 @@ fn check_continuations(path: &Path, model: &Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The highest id + 1 of a chain.
+fn vocab_size(chain: &tokenizers::Tokenizer) -> usize {
+    chain.get_vocab(true).values().max().map_or(0, |&id| (id as usize).saturating_add(1))
+}
+
+/// Reads a whole text file; both a missing file and one that is not UTF-8 are named.
+fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    String::from_utf8(bytes).map_err(|error| {
+        Error::file(path, format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+    })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Encode, Message, Role, Special};
+use super::{ChatTemplate, Encode, Message, Role, Special, Tokenizer};
 use crate::weights::Checkpoint;
 
 /// A line of tests/golden/text/smollm2.json.
@@ -19,7 +19,8 @@ fn smollm2_encodes_as_others_do() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
     assert!(path.is_file(), "{} is missing: run `cargo xtask models` first", path.display());
-    let tokenizer = Checkpoint::open(&path).unwrap().tokenizer().unwrap().unwrap();
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let tokenizer = Tokenizer::from_checkpoint(&checkpoint).unwrap().unwrap();
     let golden =
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/text/smollm2.json"));
     let cases: Vec<Case> = serde_json::from_str(golden).unwrap();
@@ -38,8 +39,8 @@ fn smollm2s_own_template_makes_its_turns() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
     let checkpoint = Checkpoint::open(&path).unwrap();
-    let tokenizer = checkpoint.tokenizer().unwrap().unwrap();
-    let template = checkpoint.chat(&tokenizer).unwrap().unwrap();
+    let tokenizer = Tokenizer::from_checkpoint(&checkpoint).unwrap().unwrap();
+    let template = ChatTemplate::from_checkpoint(&checkpoint, &tokenizer).unwrap().unwrap();
     assert_eq!(template.eos.as_deref(), Some("<|im_end|>"));
     let user = |content: &str| Message { role: Role::User, content: content.to_owned() };
     let system = Message { role: Role::System, content: "Be brief.".to_owned() };

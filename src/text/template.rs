@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::kind;
+use super::json::kind;
 use crate::error::{Error, Result};
 
 /// The ids before a single text; empty where there is no post-processor or it adds none.

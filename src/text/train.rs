@@ -1,7 +1,7 @@
 //! Learning a tokenizer: from texts to a vocabulary and ordered merges.
 //!
 //! This is another map than encoding: it reads a corpus once and gives the list of merges that
-//! [`Tokenizer::encode`](super::Tokenizer::encode) then applies, in their order, to any text. The
+//! [`Tokenizer::encode`](crate::text::Tokenizer::encode) then applies, in their order, to any text. The
 //! learner is the `tokenizers` crate's, over GPT-2's pattern without a space before the text.
 //!
 //! Each merge joins the pair of neighbouring tokens that is the most frequent, counted over all

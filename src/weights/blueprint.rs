@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::checkpoint::Checkpoint;
+use super::folder;
 use super::layout::Layout;
-use super::names::Names;
 use super::parts::{Cut, Part};
 use super::write::{NewTensor, write_safetensors, write_safetensors_to};
-use super::{Checkpoint, folder};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -66,18 +66,14 @@ impl Blueprint {
     /// # Errors
     /// [`Error::Unsupported`] for a GGUF file, which is another layout.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        if checkpoint.gguf().is_some() {
+        if checkpoint.files().is_none() {
             return Err(Error::unsupported(
-                format!("writing {} as Hugging Face's layout", checkpoint.path.display()),
+                format!("writing {} as Hugging Face's layout", checkpoint.path().display()),
                 "folders with config.json and safetensors",
             ));
         }
-        let names: &Names = checkpoint.names;
-        let chosen = |part, layer| {
-            let mut known = names.find(part, layer, checkpoint.prefix);
-            known.find(|(name, _)| checkpoint.entries.contains_key(name))
-        };
-        Self::new(checkpoint.config.clone(), chosen, &checkpoint.path)
+        let chosen = |part, layer| checkpoint.find(part, layer);
+        Self::new(checkpoint.config().clone(), chosen, checkpoint.path())
     }
 
     fn new(

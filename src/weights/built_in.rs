@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Checkpoint;
+use super::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::files::{Files, ReadAt};
 

@@ -1,6 +1,6 @@
 //! What tells one model from another without reading all of it.
 
-use super::Checkpoint;
+use super::checkpoint::Checkpoint;
 use crate::error::Result;
 
 /// Bytes of each tensor that are looked at: enough for two trainings to differ.
@@ -35,11 +35,11 @@ impl Checkpoint {
     /// Fails where a file cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
         let mut hash = Hash::default();
-        hash.add(format!("{:?}", self.config).as_bytes());
-        let mut names: Vec<&String> = self.entries.keys().collect();
+        hash.add(format!("{:?}", self.config()).as_bytes());
+        let mut names: Vec<&String> = self.entries().keys().collect();
         names.sort_unstable();
         for name in names {
-            let entry = &self.entries[name];
+            let entry = &self.entries()[name];
             hash.add(format!("{name} {} {:?}", entry.kind, entry.shape).as_bytes());
             let mut sample = vec![0; entry.bytes.min(SAMPLE) as usize];
             entry.source.read_at(entry.offset, &mut sample)?;

@@ -9,6 +9,7 @@ use super::hf_config;
 use super::names::Names;
 use super::safetensors;
 use super::source::Entries;
+use super::special::{SpecialToken, SpecialTokens};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -143,13 +144,13 @@ fn chat_template(files: &Files) -> Result<Option<String>> {
     Ok(template.and_then(Value::as_str).map(str::to_owned))
 }
 
-/// The tokens that begin and end a text, by name, as `tokenizer_config.json` has them: a name, or
-/// an object that holds it.
-pub(super) fn special_names(files: &Files) -> Result<(Option<String>, Option<String>)> {
+/// The tokens that begin and end a text, as `tokenizer_config.json` has them: a name, or an object
+/// that holds it.
+pub(super) fn special_tokens(files: &Files) -> Result<SpecialTokens> {
     let map = optional_json(files, TOKENIZER_CONFIG)?.unwrap_or_default();
-    let name = |field: &str| {
+    let token = |field: &str| {
         let value = map.get(field)?;
-        Some(value.get("content").unwrap_or(value).as_str()?.to_owned())
+        Some(SpecialToken::Text(value.get("content").unwrap_or(value).as_str()?.to_owned()))
     };
-    Ok((name("bos_token"), name("eos_token")))
+    Ok(SpecialTokens { bos: token("bos_token"), eos: token("eos_token") })
 }

@@ -1,9 +1,46 @@
-//! GGUF's metadata: the tokenizer.
+//! GGUF's metadata: what a tokenizer is made of.
 
 use super::fields::Fields;
 use super::gguf::Gguf;
 use crate::error::{Error, Result};
-use crate::text::{Bpe, SentencePiece};
+
+/// GGUF's metadata of a byte-level BPE tokenizer (`tokenizer.ggml.model` is `gpt2`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bpe {
+    /// `tokenizer.ggml.tokens`: the token of each id, byte-level spelling for normal ones.
+    pub tokens: Vec<String>,
+    /// `tokenizer.ggml.merges`: pairs joined by a space, best first.
+    pub merges: Vec<String>,
+    /// `tokenizer.ggml.token_type`, one a token: 1 normal, 3 control, 4 user-defined; others
+    /// count as normal. May be empty: then all are normal.
+    pub kinds: Vec<i32>,
+    /// `tokenizer.ggml.pre`: the name of the pre-tokeniser; `default` where the file names none.
+    pub pattern: String,
+    /// `tokenizer.ggml.bos_token_id`.
+    pub bos: Option<u32>,
+    /// `tokenizer.ggml.add_bos_token`; where the file does not say, the pattern does.
+    pub add_bos: Option<bool>,
+}
+
+/// GGUF's metadata of a SentencePiece tokenizer (`tokenizer.ggml.model` is `llama`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SentencePiece {
+    /// `tokenizer.ggml.tokens`: the token of each id, with `▁` for the space.
+    pub tokens: Vec<String>,
+    /// `tokenizer.ggml.scores`, one a token: of two joins the one of higher score comes first.
+    pub scores: Vec<f32>,
+    /// `tokenizer.ggml.token_type`, one a token: 1 normal, 2 unknown, 3 control, 4 user-defined,
+    /// 6 byte; others count as normal. May be empty: then all are normal.
+    pub kinds: Vec<i32>,
+    /// `tokenizer.ggml.bos_token_id`.
+    pub bos: Option<u32>,
+    /// `tokenizer.ggml.unknown_token_id`.
+    pub unknown: Option<u32>,
+    /// `tokenizer.ggml.add_bos_token`; without, these tokenizers add one if they have one.
+    pub add_bos: Option<bool>,
+    /// `tokenizer.ggml.add_space_prefix`: whether a text begins with a space that is not its own.
+    pub space_prefix: bool,
+}
 
 /// The kinds of tokenizers that a file may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

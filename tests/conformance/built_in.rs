@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pellucid::generate::{Llm, Options, Request};
-use pellucid::text::{Bos, Encode};
+use pellucid::text::{Bos, Encode, Tokenizer};
 use pellucid::train::{Data, TrainOptions};
 use pellucid::weights::Checkpoint;
 
@@ -21,7 +21,7 @@ fn the_built_in_model_has_the_loss_that_is_stated() {
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(text.len(), 111_540, "the last tenth of the text");
     let checkpoint = Checkpoint::built_in().unwrap();
-    let tokenizer = checkpoint.tokenizer().unwrap().unwrap();
+    let tokenizer = Tokenizer::from_checkpoint(&checkpoint).unwrap().unwrap();
     let plain = Encode { bos: Bos::Never, ..Encode::default() };
     let valid = tokenizer.encode(&text, plain).unwrap();
     assert_eq!(tokenizer.decode(&valid), text);

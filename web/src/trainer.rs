@@ -171,7 +171,8 @@ impl Trainer {
     async fn begin(files: Files, text: &str, settings: &Settings) -> Result<Self> {
         let checkpoint = &Checkpoint::open_files(files.clone()).map_err(told)?;
         let missing = || fault("input", "the model has no tokenizer");
-        let tokenizer = checkpoint.tokenizer().map_err(told)?.ok_or_else(missing)?;
+        let tokenizer = pellucid::text::Tokenizer::from_checkpoint(checkpoint);
+        let tokenizer = tokenizer.map_err(told)?.ok_or_else(missing)?;
         let encode = Encode { bos: Bos::Never, ..Encode::default() };
         let tokens = tokenizer.encode(text, encode).map_err(told)?;
         let data = Data::split(tokens, settings.valid_share).map_err(told)?;

@@ -39,7 +39,7 @@ impl Material {
             (None, Some(from)) => Checkpoint::open(&hub::resolve(from, Wanted::Model)?)?,
             (None, None) => new(settings, &output.join("new"))?,
         };
-        let tokenizer = began.tokenizer()?;
+        let tokenizer = Tokenizer::from_checkpoint(&began)?;
         if let (Some(text), Some(tokenizer)) = (&settings.sample, &tokenizer) {
             // Better now than after the first steps.
             let told = |error| Error::Input(format!("--sample {text:?}: {error}"));

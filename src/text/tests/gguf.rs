@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::ids;
 use crate::error::Error;
-use crate::text::{Bos, Bpe, Encode, Special, Tokenizer};
+use crate::text::{Bos, Encode, Special, Tokenizer};
+use crate::weights::Bpe;
 
 const FILE: &str = "model.gguf";
 

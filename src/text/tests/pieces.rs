@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Dice, ids};
 use crate::error::Error;
-use crate::text::{Bos, Encode, SentencePiece, Special, Tokenizer};
+use crate::text::{Bos, Encode, Special, Tokenizer};
+use crate::weights::SentencePiece;
 
 const FILE: &str = "model.gguf";
 

@@ -9,7 +9,7 @@ use super::super::{Checkpoint, Part};
 use super::{Tensor, as_kind, counting, folder, refusal, safetensors, write};
 use crate::files::{Files, ReadAt};
 use crate::names::Format;
-use crate::text::Encode;
+use crate::text::{Encode, Tokenizer};
 
 /// A Llama of two layers: C 8, H 2, K 1, D 4, F 12, V 6.
 pub(super) fn llama_config() -> Value {
@@ -101,7 +101,9 @@ fn llama_reads_with_and_without_its_prefix() {
         assert!(!model.has(Part::QBias, 0) && !model.has(Part::Q, 2));
         let error = model.matrix(Part::QBias, 0).unwrap_err().to_string();
         assert!(error.contains("QBias, layer 0: no part of this llama model"), "{error}");
-        assert!(model.tokenizer().unwrap().is_none() && model.bpe().unwrap().is_none());
+        assert!(
+            Tokenizer::from_checkpoint(&model).unwrap().is_none() && model.bpe().unwrap().is_none()
+        );
     }
 }
 
@@ -223,7 +225,7 @@ fn what_is_not_there_is_named() {
 #[test]
 fn a_model_of_given_files_is_that_of_the_folder() {
     let ids = |checkpoint: &Checkpoint| {
-        let tokenizer = checkpoint.tokenizer().unwrap();
+        let tokenizer = Tokenizer::from_checkpoint(checkpoint).unwrap();
         tokenizer.map(|tokenizer| tokenizer.encode("to be", Encode::default()).ok())
     };
     for (folder, only) in [

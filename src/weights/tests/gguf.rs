@@ -6,7 +6,7 @@ use super::super::{Checkpoint, Part, dequantize, quantize};
 use super::{Gguf, Meta, Tensor, counting, refusal};
 use crate::config::{Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
 use crate::names::Format;
-use crate::text::Encode;
+use crate::text::{Encode, Tokenizer};
 
 /// A Llama of one layer: C 32, H 2, K 1, D 16, F 32, V 3, with a quantised query map.
 pub(super) fn llama() -> Gguf {
@@ -153,7 +153,9 @@ fn metadata_varies() {
     assert_eq!(model.config().position, Position::Rope(Rope { base: 1e4, rotated: 16, scaling }));
 
     let (_folder, model) = open(&llama().without("tokenizer.ggml.model"));
-    assert!(model.bpe().unwrap().is_none() && model.tokenizer().unwrap().is_none());
+    assert!(
+        model.bpe().unwrap().is_none() && Tokenizer::from_checkpoint(&model).unwrap().is_none()
+    );
     let (_folder, model) = open(&llama().with("tokenizer.ggml.model", Meta::Text("t5")));
     assert!(model.bpe().unwrap_err().to_string().contains("tokenizer t5 is not supported"));
 }
@@ -165,7 +167,7 @@ fn sentence_pieces_are_read() {
         .with("tokenizer.ggml.tokens", Meta::Texts(vec!["▁", "b", "▁b"]))
         .with("tokenizer.ggml.token_type", Meta::U32s(vec![1, 1, 1]));
     let (_folder, model) = open(&file);
-    let error = model.tokenizer().unwrap_err().to_string();
+    let error = Tokenizer::from_checkpoint(&model).unwrap_err().to_string();
     assert!(error.contains("tokenizer.ggml.scores is missing"), "{error}");
 
     let file = file.with("tokenizer.ggml.scores", Meta::F32s(vec![-3.0, -2.0, -1.0]));
@@ -174,18 +176,18 @@ fn sentence_pieces_are_read() {
     assert!(model.bpe().unwrap().is_none());
     assert_eq!((pieces.scores, pieces.bos), (vec![-3.0, -2.0, -1.0], Some(1)));
     assert_eq!((pieces.add_bos, pieces.space_prefix), (None, true));
-    let tokenizer = model.tokenizer().unwrap().unwrap();
+    let tokenizer = Tokenizer::from_checkpoint(&model).unwrap().unwrap();
     assert_eq!(tokenizer.encode("b", Encode::default()).unwrap(), [1, 2]);
 
     let file = file
         .with("tokenizer.ggml.add_space_prefix", Meta::Bool(false))
         .with("tokenizer.ggml.add_bos_token", Meta::Bool(false));
     let (_folder, model) = open(&file);
-    let tokenizer = model.tokenizer().unwrap().unwrap();
+    let tokenizer = Tokenizer::from_checkpoint(&model).unwrap().unwrap();
     assert_eq!(tokenizer.encode("b b", Encode::default()).unwrap(), [1, 2]);
 
     let (_folder, model) = open(&file.with("tokenizer.ggml.scores", Meta::F32s(vec![0.0])));
-    let error = model.tokenizer().unwrap_err().to_string();
+    let error = Tokenizer::from_checkpoint(&model).unwrap_err().to_string();
     assert!(error.contains("tokenizer.ggml.scores has 1 entries for 3 tokens"), "{error}");
 }
 

@@ -1,44 +1,9 @@
-//! SentencePiece's byte-pair encoding, as GGUF files describe it: scores instead of merges.
+//! SentencePiece's byte-pair encoding: scores instead of merges.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::path::Path;
 
-use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::normalizers::{Prepend, Replace, Sequence};
 use tokenizers::{Model, Token};
-
-use super::Tokenizer;
-use super::bpe::{CONTROL, Entry, USER_DEFINED, add_tokens, ids, opening};
-use super::decode::Decoding;
-use crate::error::{Error, Result};
-
-/// GGUF's metadata of a SentencePiece tokenizer (`tokenizer.ggml.model` is `llama`).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SentencePiece {
-    /// `tokenizer.ggml.tokens`: the token of each id, with `▁` for the space.
-    pub tokens: Vec<String>,
-    /// `tokenizer.ggml.scores`, one a token: of two joins the one of higher score comes first.
-    pub scores: Vec<f32>,
-    /// `tokenizer.ggml.token_type`, one a token: 1 normal, 2 unknown, 3 control, 4 user-defined,
-    /// 6 byte; others count as normal. May be empty: then all are normal.
-    pub kinds: Vec<i32>,
-    /// `tokenizer.ggml.bos_token_id`.
-    pub bos: Option<u32>,
-    /// `tokenizer.ggml.unknown_token_id`.
-    pub unknown: Option<u32>,
-    /// `tokenizer.ggml.add_bos_token`; without, these tokenizers add one if they have one.
-    pub add_bos: Option<bool>,
-    /// `tokenizer.ggml.add_space_prefix`: whether a text begins with a space that is not its own.
-    pub space_prefix: bool,
-}
-
-/// GGUF's numbers for the token of what no other can spell, and for the tokens of single bytes.
-const UNKNOWN: i32 = 2;
-const BYTE: i32 = 6;
-
-/// The sign for a space.
-pub(super) const SPACE: &str = "▁";
 
 /// Byte-pair encoding by scores.
 ///
@@ -49,8 +14,8 @@ pub(super) const SPACE: &str = "▁";
 #[derive(Debug)]
 pub(super) struct ByScore {
     /// The score of each id; `None` for tokens that text never becomes.
-    scores: Vec<Option<f32>>,
-    unknown: Option<u32>,
+    pub(super) scores: Vec<Option<f32>>,
+    pub(super) unknown: Option<u32>,
 }
 
 /// A stretch of the text between two others; empty once it has been joined to its left neighbour.
@@ -70,59 +35,6 @@ struct Join {
     right: usize,
     /// Where the two end, which tells whether one has grown since.
     end: usize,
-}
-
-impl Tokenizer {
-    /// The SentencePiece tokenizer that a GGUF file describes.
-    ///
-    /// Control tokens become special ones, user-defined tokens are recognised in any text. A `▁` is
-    /// a space, in tokens and in texts. Where texts begin with a space of the tokenizer's own, so does
-    /// each stretch after a recognised token.
-    /// Fails with [`Error::File`], naming `path_for_errors`, where the lists contradict each other.
-    pub fn from_sentence_piece(path_for_errors: &Path, pieces: SentencePiece) -> Result<Self> {
-        let path = path_for_errors;
-        let fail = |error: tokenizers::Error| Error::file(path, error.to_string());
-        let SentencePiece { mut tokens, scores, mut kinds, bos, unknown, add_bos, space_prefix } =
-            pieces;
-        let size = tokens.len();
-        if kinds.is_empty() {
-            kinds = vec![1; size];
-        }
-        for (what, found) in [("scores", scores.len()), ("token types", kinds.len())] {
-            if found != size {
-                return Err(Error::file(path, format!("{size} tokens but {found} {what}")));
-            }
-        }
-        let opening = opening(path, bos, add_bos.unwrap_or(bos.is_some()), size)?;
-        let whole = |kind: i32| matches!(kind, UNKNOWN | CONTROL | USER_DEFINED);
-        for (token, _) in tokens.iter_mut().zip(&kinds).filter(|(_, kind)| whole(**kind)) {
-            *token = token.replace(SPACE, " ");
-        }
-        let first = kinds.iter().position(|kind| *kind == UNKNOWN);
-        let unknown = unknown.or_else(|| u32::try_from(first?).ok());
-        let reached = |kind: &i32| !whole(*kind) && *kind != BYTE;
-        let scores = scores.into_iter().zip(&kinds);
-        let scores = scores.map(|(score, kind)| reached(kind).then_some(score)).collect();
-
-        let vocab: Vocab = ids(path, &tokens)?.into_iter().collect();
-        let model = BPE::builder().vocab_and_merges(vocab, Vec::new()).build().map_err(fail)?;
-        let mut chain = tokenizers::Tokenizer::new(model);
-        let mut steps = Vec::new();
-        if space_prefix {
-            steps.push(Prepend::new(SPACE.to_owned()).into());
-        }
-        steps.push(Replace::new(" ", SPACE).map_err(fail)?.into());
-        chain.with_normalizer(Some(Sequence::new(steps)));
-        let added = tokens.iter().zip(&kinds).filter_map(|(text, kind)| match *kind {
-            UNKNOWN | CONTROL => Some(Entry::special(text)),
-            USER_DEFINED => Some(Entry::ordinary(text)),
-            _ => None,
-        });
-        add_tokens(&mut chain, added);
-        let decoding = Decoding::sentence_piece(space_prefix);
-        let by_score = Some(ByScore { scores, unknown });
-        Ok(Self::new(chain, decoding, opening, size, by_score))
-    }
 }
 
 impl ByScore {

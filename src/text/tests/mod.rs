@@ -9,7 +9,7 @@ mod pieces;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use super::{Encode, Special, Tokenizer};
+use crate::text::{Encode, Special, Tokenizer};
 
 /// Text and ids, from another implementation of the same vocabulary.
 const ENCODED: &[(&str, &[u32])] = &[
