@@ -323,3 +323,18 @@ fn tensor_type(number: u32) -> (String, Option<Format>) {
     });
     (name.unwrap_or_else(|| format!("number {number}")), format)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_known_by_its_name_only_or_has_a_format() {
+        for (number, name) in OTHERS {
+            assert_eq!(tensor_type(number), (name.to_owned(), None));
+        }
+        assert_eq!(tensor_type(12), ("Q4_K".to_owned(), Some(Format::Q4_K)));
+        assert_eq!(tensor_type(30), ("BF16".to_owned(), Some(Format::Bf16)));
+        assert_eq!(tensor_type(1_000), ("number 1000".to_owned(), None));
+    }
+}

@@ -50,6 +50,13 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
 }
 
 #[test]
+fn every_format_but_the_plainest_is_judged() {
+    let judged = golden().map(|golden| golden.format);
+    let all: Vec<_> = Format::ALL.into_iter().filter(|format| *format != Format::F32).collect();
+    assert_eq!(judged.as_slice(), all);
+}
+
+#[test]
 fn dequantised_blocks_equal_ggufs() {
     for golden in golden() {
         let values = dequantize(golden.format, golden.blocks);
@@ -63,6 +70,8 @@ fn quantised_blocks_equal_ggufs() {
     let values = include_bytes!("../../../tests/golden/weights/values.f32");
     let values = dequantize(Format::F32, values);
     for golden in golden() {
+        let quantizes = golden.format.info().quantizes;
+        assert_eq!(golden.quantized.is_some(), quantizes, "{}", golden.format);
         match (golden.quantized, quantize(golden.format, &values)) {
             (Some(expected), found) => assert_eq!(found.unwrap(), expected, "{}", golden.format),
             (None, found) => {
