@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,32 +56,26 @@ pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Error::tensor(path, pair[0], "is listed twice"));
     }
+    let refused = |refusal: String| match fault(&tensors, reader.left()) {
+        Some((name, reason)) => Error::tensor(path, name, reason),
+        None => Error::file(path, format!("its header is refused: {refusal}")),
+    };
     let words = words.map(|words| words.into_iter().collect());
-    let header = Metadata::new(words, tensors.clone()).map_err(|refusal| {
-        let room = reader.left();
-        fault(&tensors, room).map_or_else(
-            || Error::file(path, format!("its header is refused: {refusal}")),
-            |(name, reason)| Error::tensor(path, name, reason),
-        )
-    })?;
-    match header.data_len() as u64 {
-        data if data > reader.left() => {
-            let reason =
-                format!("its tensors take {data} bytes, but it has {}: truncated?", reader.left());
-            return Err(Error::file(path, reason));
-        }
-        data if data < reader.left() => {
-            let reason = format!("has {} bytes after those of its tensors", reader.left() - data);
-            return Err(Error::file(path, reason));
-        }
-        _ => {}
+    let header = Metadata::new(words, tensors.clone()).map_err(|e| refused(e.to_string()))?;
+    let data = header.data_len() as u64;
+    if data > reader.left() {
+        return Err(refused(format!("its tensors take {data} bytes: truncated?")));
+    }
+    if data < reader.left() {
+        let reason = format!("has {} bytes after those of its tensors", reader.left() - data);
+        return Err(Error::file(path, reason));
     }
     let entry = |(name, tensor): (String, &TensorInfo)| {
         let (from, to) = tensor.data_offsets;
         let kind = tensor.dtype.to_string();
         let entry = Entry {
             source: Arc::clone(source),
-            format: floats().find(|format| format.name_in_files() == kind),
+            format: known().find(|format| format.name_in_files() == kind),
             kind,
             shape: tensor.shape.iter().map(|&size| size as u64).collect(),
             offset: reader.at() + from as u64,
@@ -92,7 +87,7 @@ pub(super) fn entries(source: &Arc<Source>) -> Result<Entries> {
 }
 
 /// The formats that safetensors have.
-fn floats() -> impl Iterator<Item = Format> {
+fn known() -> impl Iterator<Item = Format> {
     Format::ALL.into_iter().filter(|format| format.info().safetensors)
 }
 
@@ -162,14 +157,16 @@ impl<'de> Deserialize<'de> for Header {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
                 let mut header = Header { words: None, tensors: Vec::new() };
+                let mut has_words = false;
                 while let Some(name) = map.next_key::<String>()? {
-                    let named = |e| A::Error::custom(format!("tensor {name}: {e}"));
                     if name == WORDS {
-                        let twice = header.words.replace(map.next_value().map_err(named)?);
-                        if twice.is_some() {
+                        if mem::replace(&mut has_words, true) {
                             return Err(A::Error::duplicate_field(WORDS));
                         }
+                        let bad = |e| A::Error::custom(format!("{WORDS}: {e}"));
+                        header.words = map.next_value().map_err(bad)?;
                     } else {
+                        let named = |e| A::Error::custom(format!("tensor {name}: {e}"));
                         let tensor = map.next_value().map_err(named)?;
                         header.tensors.push((name, tensor));
                     }
