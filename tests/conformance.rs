@@ -2,6 +2,7 @@
 
 #[path = "conformance/built_in.rs"]
 mod built_in;
+mod common;
 #[path = "conformance/edits.rs"]
 mod edits;
 #[path = "conformance/generate.rs"]
@@ -18,15 +19,14 @@ mod train;
 use std::path::{Path, PathBuf};
 
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
+use pellucid::measure::furthest;
 use pellucid::model::{Activation, LoadOptions, Model, Row, Session, SessionOptions, offered};
 use pellucid::names::Hook;
 use pellucid::ops::{Cache, CacheFormat, Choices, Fetch, Lanes, Matmul, Reduce};
 use pellucid::weights::Checkpoint;
 use serde_json::Value;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models")
-}
+use common::{golden, gpu, gpu_with, ids, models as folder, numbers, read_json};
 
 /// The model of a case: a GGUF file in its folder, or the folder itself.
 fn checkpoint(case: &Path) -> Checkpoint {
@@ -38,7 +38,7 @@ fn checkpoint(case: &Path) -> Checkpoint {
 }
 
 fn session(checkpoint: &Checkpoint, choice: &AdapterChoice, options: SessionOptions) -> Session {
-    let gpu = pollster::block_on(Gpu::open(choice)).unwrap();
+    let gpu = gpu_with(choice);
     let choices = Choices::defaults(gpu.caps());
     session_with(gpu, choices, checkpoint, options)
 }
@@ -66,10 +66,6 @@ fn score(session: &mut Session, tokens: &[u32]) -> Vec<f32> {
         .logprobs
 }
 
-fn ids(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
-}
-
 fn cases() -> Vec<(PathBuf, Value)> {
     let mut cases: Vec<PathBuf> = std::fs::read_dir(folder())
         .unwrap()
@@ -81,20 +77,10 @@ fn cases() -> Vec<(PathBuf, Value)> {
     cases
         .into_iter()
         .map(|case| {
-            let text = std::fs::read_to_string(case.join("golden.json")).unwrap();
-            (case, serde_json::from_str(&text).unwrap())
+            let golden = read_json(&case.join("golden.json"));
+            (case, golden)
         })
         .collect()
-}
-
-fn furthest(found: &[f32], golden: &Value) -> f64 {
-    let golden = golden.as_array().unwrap();
-    assert_eq!(found.len(), golden.len(), "as many log-probabilities");
-    found
-        .iter()
-        .zip(golden)
-        .map(|(found, golden)| (f64::from(*found) - golden.as_f64().unwrap()).abs())
-        .fold(0.0, f64::max)
 }
 
 // A test a chunking, so that they run side by side.
@@ -122,9 +108,9 @@ fn log_probabilities_of_every_family(chunk: usize) {
         let mut session = session(&checkpoint, &AdapterChoice::default(), options);
         for sequence in golden["sequences"].as_array().unwrap() {
             let found = score(&mut session, &ids(&sequence["tokens"]));
-            let error = furthest(&found, &sequence["logprobs"]);
+            let error = furthest(&found, &numbers(&sequence["logprobs"]));
             println!("{name} in chunks of {chunk}: {error:.1e}");
-            if error.is_nan() || error > 1e-3 {
+            if error > 1e-3 {
                 failed.push(format!("{name} in chunks of {chunk}: off by {error}"));
             }
         }
@@ -136,10 +122,7 @@ fn log_probabilities_of_every_family(chunk: usize) {
 #[test]
 fn batches_equal_single_sequences() {
     for case in ["gpt2", "llama", "mistral", "qwen3", "gemma3", "phi3", "gptj"] {
-        let case = folder().join(case);
-        let golden: Value =
-            serde_json::from_str(&std::fs::read_to_string(case.join("golden.json")).unwrap())
-                .unwrap();
+        let (case, golden) = (folder().join(case), golden(case));
         let checkpoint = checkpoint(&case);
         let texts: Vec<Vec<u32>> =
             golden["sequences"].as_array().unwrap().iter().map(|s| ids(&s["tokens"])).collect();
@@ -153,10 +136,8 @@ fn batches_equal_single_sequences() {
             targets.extend(&tokens[1..]);
         }
         let together = pollster::block_on(session.score(&batch, &targets, None)).unwrap().logprobs;
-        for (place, (alone, together)) in alone.iter().zip(&together).enumerate() {
-            let error = (alone - together).abs();
-            assert!(error < 1e-4, "{}: token {place} is off by {error}", case.display());
-        }
+        let error = furthest(&together, &alone);
+        assert!(error < 1e-4, "{}: off by {error}", case.display());
     }
 }
 
@@ -164,10 +145,7 @@ fn batches_equal_single_sequences() {
 #[test]
 fn tensors_over_the_binding_limit_are_split() {
     for case in ["gpt2", "llama", "gguf-llama"] {
-        let case = folder().join(case);
-        let golden: Value =
-            serde_json::from_str(&std::fs::read_to_string(case.join("golden.json")).unwrap())
-                .unwrap();
+        let (case, golden) = (folder().join(case), golden(case));
         let checkpoint = checkpoint(&case);
         let choice = AdapterChoice { max_binding: Some(40 << 10), ..AdapterChoice::default() };
         let mut session = session(
@@ -179,8 +157,8 @@ fn tensors_over_the_binding_limit_are_split() {
         let bytes = session.model().embed.bytes();
         assert!(parts > 1 || bytes <= 40 << 10, "{} bytes in one part", bytes);
         let sequence = &golden["sequences"][0];
-        let error =
-            furthest(&score(&mut session, &ids(&sequence["tokens"])), &sequence["logprobs"]);
+        let found = score(&mut session, &ids(&sequence["tokens"]));
+        let error = furthest(&found, &numbers(&sequence["logprobs"]));
         assert!(error < 1e-3, "{}: off by {error}", case.display());
     }
 }
@@ -191,8 +169,7 @@ fn smollm2_scores_as_the_independent_engine_says() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
     assert!(path.exists(), "{} is missing: run `cargo xtask models`", path.display());
-    let golden = std::fs::read_to_string(folder().join("smollm2/golden.json")).unwrap();
-    let golden: Value = serde_json::from_str(&golden).unwrap();
+    let golden = golden("smollm2");
     let checkpoint = Checkpoint::open(&path).unwrap();
     let options = SessionOptions { context: Some(512), ..SessionOptions::default() };
     let mut session = session(&checkpoint, &AdapterChoice::default(), options);
@@ -201,8 +178,8 @@ fn smollm2_scores_as_the_independent_engine_says() {
     let short = std::env::var("PELLUCID_TEST_ADAPTER").is_ok_and(|name| name == "swiftshader");
     let tokens = ids(&sequence["tokens"]);
     let count = if short { 64 } else { tokens.len() };
-    let golden = Value::from(sequence["logprobs"].as_array().unwrap()[..count - 1].to_vec());
-    let error = furthest(&score(&mut session, &tokens[..count]), &golden);
+    let expected = &numbers(&sequence["logprobs"])[..count - 1];
+    let error = furthest(&score(&mut session, &tokens[..count]), expected);
     println!("SmolLM2: {error:.1e}");
     assert!(error < 1e-3, "off by {error}");
 }
@@ -212,9 +189,7 @@ fn smollm2_scores_as_the_independent_engine_says() {
 #[test]
 fn the_variants_of_other_adapters_agree() {
     for case in ["gpt2", "gguf-llama"] {
-        let case = folder().join(case);
-        let golden = std::fs::read_to_string(case.join("golden.json")).unwrap();
-        let golden: Value = serde_json::from_str(&golden).unwrap();
+        let (case, golden) = (folder().join(case), golden(case));
         let checkpoint = checkpoint(&case);
         for chunk in [3, 128] {
             for (choices, bound) in others(&gpu()) {
@@ -223,16 +198,12 @@ fn the_variants_of_other_adapters_agree() {
                 let mut session = session_with(gpu(), choices, &checkpoint, options);
                 let sequence = &golden["sequences"][0];
                 let found = score(&mut session, &ids(&sequence["tokens"]));
-                let error = furthest(&found, &sequence["logprobs"]);
+                let error = furthest(&found, &numbers(&sequence["logprobs"]));
                 println!("{error:.1e} {name}");
                 assert!(error < bound, "off by {error}: {name}");
             }
         }
     }
-}
-
-fn gpu() -> Gpu {
-    pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap()
 }
 
 /// Choices that other adapters make, as far as this one can run them, and how far off each may be.
@@ -267,7 +238,7 @@ fn batch(
     attention: Fetch,
     options: SessionOptions,
 ) -> (Vec<f32>, Vec<Activation>) {
-    let gpu = pollster::block_on(Gpu::open(choice)).unwrap();
+    let gpu = gpu_with(choice);
     let choices = Choices { attention, ..Choices::defaults(gpu.caps()) };
     let mut session = session_with(gpu, choices, checkpoint, options);
     let (mut batch, mut targets) = (Vec::new(), Vec::new());
@@ -296,9 +267,7 @@ fn caches_over_the_binding_limit_are_split() {
         ("mistral", CacheFormat::F32),
         ("qwen3-window", CacheFormat::F32),
     ] {
-        let case = folder().join(name);
-        let golden = std::fs::read_to_string(case.join("golden.json")).unwrap();
-        let golden: Value = serde_json::from_str(&golden).unwrap();
+        let (case, golden) = (folder().join(name), golden(name));
         let checkpoint = checkpoint(&case);
         let mut texts: Vec<Vec<u32>> =
             golden["sequences"].as_array().unwrap().iter().map(|s| ids(&s["tokens"])).collect();
@@ -318,20 +287,16 @@ fn caches_over_the_binding_limit_are_split() {
                 |choice: &AdapterChoice| batch(&checkpoint, &texts, choice, attention, options);
             let (whole, values) = run(&AdapterChoice::default());
             let (split, others) = run(&lowered);
-            // Infinities of masked scores are equal.
-            let gap = |a: &[f32], b: &[f32]| {
-                let pairs = a.iter().zip(b).filter(|(a, b)| a != b);
-                pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
-            };
             // Keys of later layers that lie between two halves may be rounded either way.
             let half = if cache == CacheFormat::F16 { 10.0 } else { 1.0 };
+            assert_eq!(values.len(), others.len(), "{name}: as many values");
             for (value, other) in values.iter().zip(&others) {
                 let bound = if value.hook.layer() == Some(0) { 1e-5 } else { 1e-4 * half };
-                let gap = gap(&value.values, &other.values);
+                let gap = furthest(&value.values, &other.values);
                 println!("{name} {cache:?} {attention:?} {chunk}: {} {gap:.1e}", value.hook);
                 assert!(gap < bound, "{name} {cache:?}, {chunk} rows: {} by {gap}", value.hook);
             }
-            let gap = gap(&whole, &split);
+            let gap = furthest(&whole, &split);
             println!("{name} {cache:?} {attention:?} {chunk}: {gap:.1e}");
             assert!(gap < 1e-4 * half, "{name} {cache:?}, {chunk} rows: off by {gap}");
         }

@@ -3,16 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use pellucid::generate::{Backend, Chance, Finish, Generation, Llm, Options, Request};
-use pellucid::gpu::{AdapterChoice, Gpu};
+use pellucid::generate::{Backend, Chance, Finish, Generation, Llm, Options, Request, TokenTop};
+use pellucid::gpu::AdapterChoice;
+use pellucid::measure::furthest;
 use pellucid::model::{LoadOptions, SessionOptions, plan};
 use pellucid::names::Sampling;
 use pellucid::text::Encode;
 use pellucid::weights::{Checkpoint, Part};
 use pollster::block_on;
-use serde_json::Value;
-
-use super::{cases, folder, ids};
+use super::{cases, folder, golden, gpu, ids};
 
 /// A case's file or folder.
 fn model(case: &Path) -> PathBuf {
@@ -37,6 +36,11 @@ fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {
     block_on(llm.generate(prompt, request, &mut |_| {})).unwrap().0
 }
 
+/// The log-probabilities of what was drawn.
+fn logprobs(drawn: &[TokenTop]) -> Vec<f32> {
+    drawn.iter().map(|token| token.logprob).collect()
+}
+
 fn greedy(tokens: usize) -> Request {
     Request { max_new_tokens: tokens, ignore_eos: true, ..Request::default() }
 }
@@ -57,8 +61,7 @@ fn greedy_tokens_of_every_family() {
 /// margin under 0.01.
 #[test]
 fn smollm2_writes_what_the_independent_engine_writes() {
-    let golden = std::fs::read_to_string(folder().join("smollm2/golden.json")).unwrap();
-    let golden: Value = serde_json::from_str(&golden).unwrap();
+    let golden = golden("smollm2");
     let mut llm = load(&smollm2(), Options { context: Some(256), ..Options::default() });
     let short = std::env::var("PELLUCID_TEST_ADAPTER").is_ok_and(|name| name == "swiftshader");
     for greedy_case in golden["greedy"].as_array().unwrap() {
@@ -120,7 +123,7 @@ fn a_lost_device_costs_no_token() {
 fn the_plan_of_memory_holds() {
     for (case, _) in cases() {
         let checkpoint = Checkpoint::open(&model(&case)).unwrap();
-        let gpu = block_on(Gpu::open(&AdapterChoice::default())).unwrap();
+        let gpu = gpu();
         let options = SessionOptions::default();
         let planned = plan(&gpu, &checkpoint, LoadOptions::default(), &options).unwrap();
         let mut llm = load(&model(&case), Options::default());
@@ -175,9 +178,8 @@ fn batches_write_what_each_prompt_writes_alone() {
         let alone: Vec<Vec<u32>> =
             prompts.iter().map(|prompt| generate(&mut llm, prompt, &greedy(14)).tokens).collect();
         let together = block_on(llm.generate_batch(&prompts, &greedy(14))).unwrap();
-        for (alone, together) in alone.iter().zip(together) {
-            assert_eq!(&together.tokens, alone, "{}", case.display());
-        }
+        let together: Vec<Vec<u32>> = together.into_iter().map(|text| text.tokens).collect();
+        assert_eq!(together, alone, "{}", case.display());
     }
 }
 
@@ -203,9 +205,10 @@ fn a_seed_gives_the_same_text_and_probabilities_are_those_of_the_score() {
 
     let text = [&prompt[..], &first.tokens].concat();
     let score = block_on(llm.score(&text, Some(4))).unwrap();
-    for (place, token) in first.logprobs.unwrap().iter().enumerate() {
-        let scored = score.logprobs[prompt.len() - 1 + place];
-        assert!((token.logprob - scored).abs() < 1e-4, "{} {scored}", token.logprob);
+    let drawn = first.logprobs.unwrap();
+    let gap = furthest(&logprobs(&drawn), &score.logprobs[prompt.len() - 1..]);
+    assert!(gap < 1e-4, "off by {gap}");
+    for (place, token) in drawn.iter().enumerate() {
         let best = &score.top.as_ref().unwrap()[prompt.len() - 1 + place];
         assert_eq!(token.top[0].0, best[0].0, "the most probable token");
     }
@@ -244,9 +247,9 @@ fn the_reference_writes_the_same() {
             let [found, twin] =
                 [&mut device, &mut cpu].map(|llm| generate(llm, &[7, 8, 9], &request));
             assert_eq!(found.tokens, twin.tokens);
-            for (a, b) in found.logprobs.unwrap().iter().zip(twin.logprobs.unwrap()) {
-                assert!((a.logprob - b.logprob).abs() < 1e-3, "{a:?} {b:?}");
-            }
+            let [found, twin] = [found, twin].map(|text| logprobs(&text.logprobs.unwrap()));
+            let gap = furthest(&found, &twin);
+            assert!(gap < 1e-3, "off by {gap}");
         }
     }
 }
@@ -272,10 +275,9 @@ fn a_shared_beginning_is_not_read_again() {
                 let (a, b) =
                     (generate(&mut kept, &prompt, &reuse), generate(&mut fresh, &prompt, &whole));
                 assert_eq!(a.tokens, b.tokens, "{name}, turn {turn}");
-                let pairs = a.logprobs.iter().flatten().zip(b.logprobs.iter().flatten());
-                for (a, b) in pairs {
-                    assert!((a.logprob - b.logprob).abs() < 1e-4, "{name}, turn {turn}");
-                }
+                let both = [&a, &b].map(|text| logprobs(text.logprobs.as_ref().unwrap()));
+                let gap = furthest(&both[0], &both[1]);
+                assert!(gap < 1e-4, "{name}, turn {turn}: off by {gap}");
                 // Of the turn before, the prompt and all drawn tokens but the last were read.
                 let expected = if turn == 0 { 0 } else { prompt.len() - 3 };
                 assert_eq!((a.reused, b.reused), (expected, 0), "{name}, turn {turn}");
@@ -348,19 +350,19 @@ fn a_distribution_is_that_of_the_score_and_of_the_reference() {
     let sampling = Sampling { temperature: 0.7, top_p: 0.8, ..Sampling::default() };
     let found = block_on(llm.distribution(&prompt, &sampling)).unwrap();
     let top = block_on(llm.score(&prompt, Some(20))).unwrap().top.unwrap();
-    for (chance, (id, logprob)) in found.iter().zip(top.last().unwrap()) {
-        assert_eq!(chance.token, *id);
-        assert!((chance.probability.ln() - f64::from(*logprob)).abs() < 1e-4);
-    }
+    let (best, scored): (Vec<u32>, Vec<f32>) = top.last().unwrap().iter().copied().unzip();
+    let first = &found[..best.len()];
+    assert_eq!(first.iter().map(|chance| chance.token).collect::<Vec<_>>(), best);
+    let own: Vec<f64> = first.iter().map(|chance| chance.probability.ln()).collect();
+    assert!(furthest(&own, &scored) < 1e-4);
     // What is in the caches is used, and does not change anything.
     let again = block_on(llm.distribution(&prompt, &sampling)).unwrap();
     let reference = block_on(on(Backend::Cpu).distribution(&prompt, &sampling)).unwrap();
     for (own, other) in [(&again, &found), (&reference, &found)] {
-        let pairs = own.iter().zip(other);
-        let far = |(a, b): (&Chance, &Chance)| {
-            (a.probability - b.probability).abs().max((a.drawn - b.drawn).abs())
-        };
-        assert!(pairs.map(far).fold(0.0, f64::max) < 1e-5);
+        for value in [|chance: &Chance| chance.probability, |chance: &Chance| chance.drawn] {
+            let [own, other] = [own, other].map(|all| all.iter().map(value).collect::<Vec<f64>>());
+            assert!(furthest(&own, &other) < 1e-5);
+        }
     }
     // What it leaves behind is what a text may go on from.
     for backend in [Backend::Gpu(AdapterChoice::default()), Backend::Cpu] {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pellucid::config::Config;
+use pellucid::measure::{furthest, relative_error};
 use pellucid::model::{LoadOptions, Model};
 use pellucid::reference::backward::IGNORED;
 use pellucid::reference::noise;
@@ -128,15 +129,12 @@ fn halves_are_multiplied_by_and_f32_moves() {
     let losses = [&mut rounded, &mut mixed, &mut full]
         .map(|trainer| block_on(trainer.add_gradients(&batches)).unwrap());
     assert!((losses[0] - losses[1]).abs() < 1e-6, "{losses:?}");
-    let distance = |a: &[f32], b: &[f32]| {
-        let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
-        (squares(&mut a.iter().zip(b).map(|(a, b)| a - b)) / squares(&mut a.iter().copied())).sqrt()
-    };
     for part in [Part::Embed, Part::Q, Part::V, Part::Out, Part::Gate, Part::Down, Part::Norm2] {
         let [own, expected, other] = [&mut mixed, &mut rounded, &mut full]
             .map(|trainer| block_on(trainer.read(Held::Gradient, part, 1)).unwrap());
-        assert!(distance(&expected, &own) < 1e-5, "{part:?}: {}", distance(&expected, &own));
-        assert!(distance(&other, &own) > 1e-5, "{part:?} does not know of halves");
+        assert!(relative_error(&own, &expected) < 1e-5, "{part:?}: {}", relative_error(&own, &expected));
+        let other = relative_error(&own, &other);
+        assert!(1e-5 < other && other.is_finite(), "{part:?} does not know of halves: {other}");
     }
     let values =
         |trainer: &mut Trainer| block_on(trainer.read(Held::Value, Part::Down, 0)).unwrap();
@@ -149,8 +147,9 @@ fn halves_are_multiplied_by_and_f32_moves() {
         }
     }
     let (own, expected) = (values(&mut mixed), values(&mut full));
-    assert!(distance(&begun, &own) > 1e-4, "{}", distance(&begun, &own));
-    assert!(distance(&expected, &own) < 2e-5, "{}", distance(&expected, &own));
+    let moved = relative_error(&own, &begun);
+    assert!(1e-4 < moved && moved.is_finite(), "{moved}");
+    assert!(relative_error(&own, &expected) < 2e-5, "{}", relative_error(&own, &expected));
 }
 
 #[test]
@@ -310,7 +309,7 @@ fn what_is_exported_opens_as_any_other_model() {
         assert_eq!(matrix.format, format);
         let own = block_on(trainer.read(Held::Value, Part::Gate, 1)).unwrap();
         let found = matrix.values(0..matrix.rows).unwrap();
-        let furthest = own.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let furthest = furthest(&found, &own);
         assert!(furthest <= if format == Format::F32 { 0.0 } else { 1e-4 }, "{furthest}");
         let caps = trainer.engine().gpu().caps();
         assert!(Model::named(&opened, LoadOptions::default(), caps).is_ok());

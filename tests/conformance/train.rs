@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use pellucid::gpu::{AdapterChoice, Engine, Gpu};
+use pellucid::gpu::Engine;
+use pellucid::measure::{furthest, largest};
 use pellucid::model::{LoadOptions, Model};
 use pellucid::names::Format;
 use pellucid::ops::{Choices, Matmul};
@@ -11,7 +12,7 @@ use pellucid::train::{Batch, Held, Optimizer, TrainOptions, Trainer};
 use pellucid::weights::{Blueprint, Checkpoint, read_safetensors};
 use serde_json::Value;
 
-use super::{folder, ids};
+use super::{folder, gpu, ids, numbers, read_json};
 
 /// Relative errors that sums in f32 may leave.
 const LOSS: f64 = 1e-4;
@@ -23,7 +24,7 @@ pub(super) fn trainer(checkpoint: &Checkpoint, options: TrainOptions) -> Trainer
 
 /// With products that are made so, not as is best for the device.
 fn trainer_with(checkpoint: &Checkpoint, options: TrainOptions, matmul: Option<Matmul>) -> Trainer {
-    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
+    let gpu = gpu();
     let mut choices = Choices::defaults(gpu.caps());
     choices.matmul = matmul.unwrap_or(choices.matmul);
     let mut engine = Engine::new(gpu);
@@ -41,7 +42,7 @@ fn goldens() -> Vec<(String, Value)> {
     assert!(paths.len() >= 7, "the goldens of training are missing");
     let read = |path: PathBuf| {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        (name, serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+        (name, read_json(&path))
     };
     paths.into_iter().map(read).collect()
 }
@@ -90,6 +91,12 @@ fn tempfile() -> PathBuf {
     std::env::temp_dir().join(format!("pellucid-{}-{number}.safetensors", std::process::id()))
 }
 
+/// The largest error of any number, each relative to its own size.
+fn relative(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len(), "as many numbers");
+    largest(found.iter().zip(expected).map(|(found, golden)| (found - golden).abs() / golden))
+}
+
 /// The tensors whose gradients are not `PyTorch`'s.
 fn unlike(found: &HashMap<String, Vec<f32>>, golden: &Value) -> Vec<String> {
     let golden = golden.as_object().unwrap();
@@ -100,13 +107,13 @@ fn unlike(found: &HashMap<String, Vec<f32>>, golden: &Value) -> Vec<String> {
         let number = |value: &Value| value.as_f64().unwrap();
         let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
         let expected = number(&golden["norm"]);
-        let mut worst = (norm - expected).abs();
-        for pair in golden["values"].as_array().unwrap() {
-            let at = pair[0].as_u64().unwrap() as usize;
-            worst = worst.max((f64::from(gradient[at]) - number(&pair[1])).abs());
-        }
+        let pairs = golden["values"].as_array().unwrap();
+        let at = |pair: &Value| gradient[pair[0].as_u64().unwrap() as usize];
+        let own: Vec<f32> = pairs.iter().map(at).collect();
+        let values: Vec<f64> = pairs.iter().map(|pair| number(&pair[1])).collect();
+        let worst = largest([furthest(&[norm], &[expected]), furthest(&own, &values)]);
         // A bias of keys gets nothing, but for rounding.
-        if worst.is_nan() || worst > GRADIENT * expected + 1e-6 {
+        if worst > GRADIENT * expected + 1e-6 {
             wrong.push(format!("the gradient of {tensor} by {worst:.1e} of {expected:.1e}"));
         }
     }
@@ -128,7 +135,7 @@ fn gradients_and_ten_steps_are_pytorchs() {
         let checkpoint = Checkpoint::open(&folder().join(&name)).unwrap();
         let mut trainer = trainer_with(&checkpoint, options(&golden), Some(matmul));
         let rate = golden["rate"].as_f64().unwrap();
-        let mut worst = [0.0_f64; 2];
+        let mut found = [Vec::new(), Vec::new()];
         for (index, step) in golden["batches"].as_array().unwrap().iter().enumerate() {
             let loss = pollster::block_on(trainer.add_gradients(&batches(step))).unwrap();
             if index == 0 {
@@ -137,13 +144,12 @@ fn gradients_and_ten_steps_are_pytorchs() {
                 failed.extend(wrong.into_iter().map(|wrong| format!("{name}: {wrong}")));
             }
             let norm = pollster::block_on(trainer.update(rate, loss)).unwrap();
-            let golden = ["losses", "norms"].map(|key| golden[key][index].as_f64().unwrap());
-            for ((worst, golden), found) in worst.iter_mut().zip(golden).zip([loss, norm]) {
-                *worst = worst.max((found - golden).abs() / golden);
-            }
+            found[0].push(loss);
+            found[1].push(norm);
         }
+        let expected = ["losses", "norms"].map(|key| numbers(&golden[key]));
+        let worst = [0, 1].map(|i| relative(&found[i], &expected[i]));
         println!("{name}, {matmul:?}: losses off by {:.1e}, norms by {:.1e}", worst[0], worst[1]);
-        // A loss that is no number has stopped the run before.
         if worst[0] > LOSS || worst[1] > GRADIENT {
             failed.push(format!("{name}: losses and norms by {worst:?}"));
         }
