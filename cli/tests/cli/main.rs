@@ -17,6 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use pellucid::measure::furthest;
 use serde_json::Value;
 
 /// The folder of a small golden model.
@@ -86,12 +87,12 @@ fn list(ids: &Value) -> String {
 }
 
 fn assert_near(found: &Value, golden: &Value, what: &str) {
-    let (found, golden) = (found.as_array().unwrap(), golden.as_array().unwrap());
-    assert_eq!(found.len(), golden.len(), "{what}");
-    for (found, golden) in found.iter().zip(golden) {
-        let (found, golden) = (found.as_f64().unwrap(), golden.as_f64().unwrap());
-        assert!((found - golden).abs() < 1e-3, "{what}: {found}, not {golden}");
-    }
+    // JSON has no NaN: a number that is none would be `null`, and infinitely far.
+    let numbers = |value: &Value| -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap_or(f64::NAN)).collect()
+    };
+    let error = furthest(&numbers(found), &numbers(golden));
+    assert!(error < 1e-3, "{what}: off by {error}: {found}, not {golden}");
 }
 
 #[test]
@@ -235,8 +236,9 @@ fn log_probabilities_come_with_the_tokens() {
         ["generate", "--json", "--tokens", "1,2", "--max-new-tokens", "3", "--logprobs", "2"];
     let found = json(&on_cpu("llama", &args));
     let rows = found["logprobs"].as_array().unwrap();
-    assert_eq!(rows.len(), 3);
-    for (row, token) in rows.iter().zip(found["tokens"].as_array().unwrap()) {
+    let tokens = found["tokens"].as_array().unwrap();
+    assert_eq!((rows.len(), tokens.len()), (3, 3));
+    for (row, token) in rows.iter().zip(tokens) {
         assert_eq!(&row["token"], token);
         assert_eq!(row["top"].as_array().unwrap().len(), 2);
         // Greedily, the token is the most probable one.

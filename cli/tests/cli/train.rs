@@ -75,8 +75,11 @@ fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
     while count() < 17 && start.elapsed() < Duration::from_secs(120) {
         std::thread::sleep(Duration::from_millis(2));
     }
+    assert!(count() >= 17, "the run has learned for {} steps only", count());
+    assert_eq!(child.try_wait().unwrap(), None, "the run ended before it was killed");
     child.kill().unwrap();
-    child.wait().unwrap();
+    let status = child.wait().unwrap();
+    assert!(!status.success(), "the run ended by itself: {status}");
     let output = run.command("stopped", &["--resume"]).output().unwrap();
     let resumed = json(&output);
     assert!(stderr(&output).contains("going on after step"), "{}", stderr(&output));
