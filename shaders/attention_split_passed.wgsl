@@ -8,7 +8,7 @@
 // Such an adapter pays for a load per lane even where all lanes read the same address. So a
 // workgroup is one subgroup, whose lanes take four keys each, then fours of values; of what all of
 // them need, queries and weights, each loads a share, and they pass it round, as in matvec_rows.
-// It is long, since scores, softmax and values share what is passed.
+// Long, since scores, softmax and values share what is passed.
 // Grid: (H / SHARE, T, keys / CHUNK).
 // parts: softcap, cached
 struct Params {

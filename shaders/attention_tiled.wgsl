@@ -9,7 +9,8 @@
 // A workgroup takes 32 rows of one head and walks the keys that any of them sees, 32 at a time, one
 // sequence after another; heads pass through workgroup memory in slices of eight fours. An
 // invocation has four rows: four keys of their scores, one four a slice of their sums.
-// Grid: (T / 32, H). The file is long, since scores, softmax and values share a walk.
+// Grid: (T / 32, H).
+// Long, since scores, softmax and values share a walk.
 // parts: softcap, cached
 struct Params {
     rows: u32,

@@ -71,12 +71,41 @@ fn code(folder: &str) -> Vec<(PathBuf, usize, String)> {
     lines
 }
 
-/// Whether a file holds nothing but tests, which may reach up for their inputs.
-fn is_test(path: &Path) -> bool {
-    let named = path
-        .file_stem()
-        .is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_test"));
-    named || path.iter().any(|part| part == "tests")
+/// The modules under `src` that are declared under `#[cfg(test)]`, as paths without an extension. They
+/// may reach up for their inputs, and so may all that lies in a folder of that name.
+fn test_modules() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (path, text) in files("src", "rs") {
+        let heads = ["mod.rs", "lib.rs"].iter().any(|name| path.ends_with(name));
+        let folder = if heads { path.parent().unwrap().to_owned() } else { path.with_extension("") };
+        found.extend(declared_for_tests(&text).into_iter().map(|name| folder.join(name)));
+    }
+    assert!(!found.is_empty(), "src declares no tests");
+    found
+}
+
+/// The names in `mod name;` after `#[cfg(test)]`, whatever other attributes stand between.
+fn declared_for_tests(text: &str) -> Vec<&str> {
+    let (mut names, mut tests) = (Vec::new(), false);
+    for line in text.lines().map(str::trim) {
+        if line == "#[cfg(test)]" {
+            tests = true;
+        } else if !line.starts_with("#[") && !line.starts_with("//") {
+            let name = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';'));
+            names.extend(name.filter(|_| tests));
+            tests = false;
+        }
+    }
+    names
+}
+
+#[test]
+fn a_test_file_is_one_that_is_declared_so() {
+    let text = "mod a;\n#[cfg(test)]\n#[path = \"x.rs\"]\nmod b_test;\nmod c_test;\n#[cfg(test)]\nmod d {}";
+    assert_eq!(declared_for_tests(text), ["b_test"]);
+    let modules = test_modules();
+    assert!(modules.contains(&PathBuf::from("src/ops/choices_test")), "{modules:?}");
+    assert!(!modules.contains(&PathBuf::from("src/check/self_test")), "{modules:?}");
 }
 
 /// The words of a text: letters, digits and underscores.
@@ -92,6 +121,8 @@ fn assert_none(what: &str, found: &[String]) {
 
 #[test]
 fn imports_go_down_only() {
+    let tests = test_modules();
+    let is_test = |path: &Path| tests.iter().any(|test| path.with_extension("").starts_with(test));
     let floor = |name: &str| FLOORS.iter().find(|(known, _)| *known == name).map(|floor| floor.1);
     let mut wrong = Vec::new();
     for (path, number, line) in code("src") {
@@ -175,13 +206,55 @@ fn files_are_short_or_say_why_not() {
     let shaders = files("shaders", "wgsl").into_iter().map(|file| (file, 150));
     let mut wrong = Vec::new();
     for ((path, text), limit) in rust.chain(shaders) {
-        let reason = text.lines().take(15).any(|line| words(line).any(|word| word == "long"));
+        let reason = says_why_it_is_long(&text);
         let count = text.lines().count();
         if count > limit && !reason {
             wrong.push(format!("{}: {count} lines", path.display()));
         }
     }
     assert_none("files without a reason to be long", &wrong);
+}
+
+/// Whether the head of a file has a sentence `Long, since ...` that goes on for three words at least.
+fn says_why_it_is_long(text: &str) -> bool {
+    let reason = |line: &str| {
+        let comment = line.strip_prefix("//! ").or(line.strip_prefix("// "))?;
+        comment.strip_prefix("Long, since ").map(|reason| words(reason).count())
+    };
+    text.lines().take(15).filter_map(reason).any(|words| words >= 3)
+}
+
+#[test]
+fn only_a_reason_makes_a_file_long() {
+    assert!(says_why_it_is_long("//! A thing.\n//!\n//! Long, since both halves share a walk.\n"));
+    assert!(!says_why_it_is_long("//! A long story.\n"), "a word is no reason");
+    assert!(!says_why_it_is_long("//! Long, since so.\n"), "two words are no reason");
+    assert!(!says_why_it_is_long("fn f() {} // Long, since it takes much to say.\n"));
+}
+
+/// `f64::max` drops NaN, and nothing is over infinity: what compares so cannot fail.
+#[test]
+fn comparisons_can_fail() {
+    let folds = "let worst = gaps.fold(0.0, f64::max);";
+    let bound = "let within = if lost { f64::INFINITY } else { TOLERANCE };";
+    assert!(cannot_fail(folds) && cannot_fail(bound));
+    assert!(cannot_fail("all.fold(0.0, |a, b| a.max(b))") && !cannot_fail("largest(gaps) < bound"));
+    assert!(!cannot_fail("times.fold(f64::INFINITY, f64::min)"), "the shortest time");
+    let mut wrong = Vec::new();
+    for (path, number, line) in ["tests", "src/check", "cli/tests"].iter().flat_map(|f| code(f)) {
+        // What stands here in quotes is what is looked for.
+        if cannot_fail(&line) && !path.ends_with("tidy.rs") {
+            wrong.push(format!("{}:{number}: {}", path.display(), line.trim()));
+        }
+    }
+    assert_none("comparisons that NaN or anything passes; see src/measure.rs", &wrong);
+}
+
+fn cannot_fail(line: &str) -> bool {
+    let has = |names: &[&str]| words(line).any(|word| names.contains(&word));
+    let folds = has(&["fold"]) && has(&["max"]);
+    let bound = has(&["TOLERANCE", "tolerance", "bound", "within", "expect_within"]);
+    folds || (bound && has(&["INFINITY", "MAX"]))
 }
 
 /// rustfmt keeps Rust in shape; nothing does so for shaders.

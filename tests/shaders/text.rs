@@ -125,11 +125,36 @@ fn comparisons_beside_and_stand_in_parentheses() {
 /// before left in an array.
 #[test]
 fn what_a_loop_declares_has_a_value() {
+    let inner = "for (;;) {\n  if a {\n    var x: f32;\n  }\n}";
+    let nested = "fn f() {\n  while a {\n    loop {\n      var x: f32;\n    }\n  }\n}";
+    assert_eq!([inner, nested].map(|text| without_value(text).len()), [1, 1]);
+    let fine = "fn f() {\n  var x: f32;\n  for (;;) {\n    var y = 1;\n  }\n  var z: f32;\n}";
+    assert_eq!(without_value(fine), Vec::<&str>::new());
     for source in KERNELS.iter().map(|k| k.source).chain(PARTS.iter().map(|p| p.source)) {
-        let nested = source.lines().filter(|line| line.starts_with("        var "));
-        let line = nested.map(code).find(|line| !line.contains('='));
-        assert!(line.is_none(), "{}", line.unwrap_or_default());
+        let name = source.lines().next().unwrap_or_default();
+        assert_eq!(without_value(source), Vec::<&str>::new(), "{name}");
     }
+}
+
+/// The variables that are declared in a loop, at whatever depth, and have no value.
+fn without_value(source: &str) -> Vec<&str> {
+    // Whether each open brace is that of a loop.
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    for line in source.lines().map(code) {
+        let words = line.trim_start_matches([' ', '}']);
+        let loops = ["for ", "while ", "loop "].iter().any(|word| words.starts_with(word));
+        if words.starts_with("var ") && !line.contains('=') && open.contains(&true) {
+            found.push(line.trim());
+        }
+        for letter in line.chars() {
+            match letter {
+                '{' => open.push(loops),
+                '}' => _ = open.pop(),
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 #[test]
