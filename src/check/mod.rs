@@ -16,6 +16,8 @@ pub use ceilings::{Ceilings, measure};
 pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};
 pub use judge::{Outcome, variant};
 pub use products::products;
-pub use self_test::{Record, Report, Share, Verdict, Wishes, admit, choose, doctor};
+pub use self_test::{
+    Record, Report, Share, Verdict, Wishes, admit, choose, doctor, first_failure,
+};
 pub use store::{Shelf, Store, folder};
 pub use tune::{Contest, Workload, tune};

@@ -11,6 +11,8 @@ use super::judge::variant;
 pub(super) struct Wanted {
     /// Only these, by [`variant`]; all without.
     only: Option<BTreeSet<String>>,
+    /// Only those with this kernel or part; all without.
+    using: Option<String>,
     /// Programs that have had their turn.
     done: BTreeSet<String>,
     runs: BTreeMap<String, usize>,
@@ -22,12 +24,17 @@ impl Wanted {
     /// Every program, as often as there are cases.
     pub(super) fn all() -> Self {
         let (done, runs) = (BTreeSet::new(), BTreeMap::new());
-        Self { only: None, done, runs, enough: usize::MAX }
+        Self { only: None, using: None, done, runs, enough: usize::MAX }
     }
 
     /// The programs of these names, each about `enough` times.
     pub(super) fn only(names: BTreeSet<String>, enough: usize) -> Self {
         Self { only: Some(names), enough, ..Self::all() }
+    }
+
+    /// The programs that have this kernel or part.
+    pub(super) fn using(name: &str) -> Self {
+        Self { using: Some(name.to_owned()), ..Self::all() }
     }
 
     /// Ends a round: what has run so far need not run again.
@@ -38,7 +45,11 @@ impl Wanted {
     /// Whether a program should run; counts it if so.
     pub(super) fn take(&mut self, program: &Program) -> bool {
         let name = variant(program);
-        let asked = self.only.as_ref().is_none_or(|only| only.contains(&name));
+        let has = |using: &String| {
+            program.kernel.name == using || program.parts.iter().any(|part| part.name == using)
+        };
+        let asked = self.only.as_ref().is_none_or(|only| only.contains(&name))
+            && self.using.as_ref().is_none_or(has);
         if !asked || self.done.contains(&name) {
             return false;
         }

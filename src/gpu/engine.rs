@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 use super::counters::Counters;
 use super::device::Gpu;
-use super::pipeline::Pipelines;
+use super::pipeline::{Pipelines, Sabotage};
 use super::plan::{Plan, Step, begin};
 use super::readback::Readback;
 use super::recording::{Recording, share};
@@ -46,7 +46,13 @@ impl Engine {
     /// what happens where a driver compiles one wrongly.
     #[doc(hidden)]
     pub fn with_parts(gpu: Gpu, parts: &'static [Part]) -> Self {
-        Self { pipelines: Pipelines::with_parts(parts), ..Self::new(gpu) }
+        Self::sabotaged(gpu, Sabotage { parts, ..Sabotage::default() })
+    }
+
+    /// An engine that runs something else than it is given. For tests which show that this is found.
+    #[doc(hidden)]
+    pub fn sabotaged(gpu: Gpu, sabotage: Sabotage) -> Self {
+        Self { pipelines: Pipelines::sabotaged(sabotage), ..Self::new(gpu) }
     }
 
     /// The device.
@@ -149,6 +155,16 @@ impl Engine {
     /// # Errors
     /// [`Error::Memory`] if a passing buffer is too large, [`Error::Device`] if a kernel does not compile.
     pub fn prepare(&mut self, recording: &Recording) -> Result<Plan> {
+        let sabotaged;
+        let recording = match self.pipelines.sabotage.dispatch {
+            None => recording,
+            Some(change) => {
+                let mut other = recording.clone();
+                other.dispatches.iter_mut().for_each(change);
+                sabotaged = other;
+                &sabotaged
+            }
+        };
         let (place_of, places) = recording.places();
         let chosen = self.choose_places(&places)?;
         let uniforms = self.uniforms(recording);

@@ -15,6 +15,7 @@ mod tensor;
 pub use counters::Counters;
 pub use device::{Adapter, AdapterChoice, Caps, Gpu, Limits, adapters};
 pub use engine::Engine;
+pub use pipeline::Sabotage;
 pub use plan::Plan;
 pub use readback::Readback;
 pub use recording::{Binding, Dispatch, Grid, Recording, shared_places};

@@ -3,15 +3,27 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::recording::Binding;
-use super::shader::{Part, Program, Target, link};
+use super::recording::{Binding, Dispatch};
+use super::shader::{Kernel, Part, Program, Target, link};
 
 /// The pipelines that were made so far.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     made: HashMap<String, Arc<Pipeline>>,
+    /// What stands in for kernels and parts.
+    pub(super) sabotage: Sabotage,
+}
+
+/// What stands in for what an engine would run, for tests which show that a fault is found.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sabotage {
+    /// Kernels that take the place of those of the same name.
+    pub kernels: &'static [Kernel],
     /// Parts that take the place of those of the same name.
-    replaced: &'static [Part],
+    pub parts: &'static [Part],
+    /// Changes each dispatch before it is prepared.
+    pub dispatch: Option<fn(&mut Dispatch)>,
 }
 
 /// A compiled program and the layouts of its groups.
@@ -23,9 +35,9 @@ pub(super) struct Pipeline {
 }
 
 impl Pipelines {
-    /// No pipelines yet; these parts will take the place of those of the same name.
-    pub(super) fn with_parts(replaced: &'static [Part]) -> Self {
-        Self { made: HashMap::new(), replaced }
+    /// No pipelines yet.
+    pub(super) fn sabotaged(sabotage: Sabotage) -> Self {
+        Self { made: HashMap::new(), sabotage }
     }
 
     /// How many were made.
@@ -99,9 +111,13 @@ impl Pipelines {
     }
 
     fn replace(&self, program: &Program) -> Program {
+        let Sabotage { kernels, parts, .. } = self.sabotage;
         let mut program = program.clone();
+        if let Some(other) = kernels.iter().find(|other| other.name == program.kernel.name) {
+            program.kernel = other;
+        }
         for part in &mut program.parts {
-            if let Some(other) = self.replaced.iter().find(|other| other.name == part.name) {
+            if let Some(other) = parts.iter().find(|other| other.name == part.name) {
                 *part = other;
             }
         }

@@ -3,38 +3,10 @@
 //! declare, and what the forward page records.
 
 mod module;
+#[path = "../common/programs.rs"]
+mod programs;
 mod reflection;
 mod schedule;
 mod text;
 
-use pellucid::gpu::{Part, Program};
-use pellucid::ops::{KERNELS, PARTS};
-
-/// The slots that the head of a kernel, or of a part, names in its line `// parts:`.
-fn slots(source: &'static str) -> Vec<&'static str> {
-    let named = source.lines().find_map(|line| line.strip_prefix("// parts:"));
-    named.map_or(Vec::new(), |slots| slots.split(',').map(str::trim).collect())
-}
-
-/// The parts that fill a slot: files named after it.
-fn fillings(slot: &str) -> Vec<&'static Part> {
-    let fills = |part: &&Part| part.name.split('_').next() == Some(slot);
-    let found: Vec<_> = PARTS.iter().filter(fills).collect();
-    assert!(!found.is_empty(), "no part fills the slot {slot}");
-    found
-}
-
-/// Every kernel with every combination of its parts, and of theirs.
-fn programs() -> Vec<Program> {
-    KERNELS.iter().flat_map(|kernel| fill(Program::new(kernel), slots(kernel.source))).collect()
-}
-
-/// Every way to fill the open slots of a program.
-fn fill(program: Program, mut open: Vec<&'static str>) -> Vec<Program> {
-    let Some(slot) = open.pop() else { return vec![program] };
-    let with = |part: &'static Part| {
-        let open = open.iter().copied().chain(slots(part.source)).collect();
-        fill(program.clone().part(part), open)
-    };
-    fillings(slot).into_iter().flat_map(with).collect()
-}
+use programs::{fillings, programs, slots};

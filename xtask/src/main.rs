@@ -7,6 +7,7 @@ mod browser;
 mod ci;
 mod golden;
 mod models;
+mod mutants;
 mod packages;
 mod shell;
 mod tally;
@@ -29,6 +30,9 @@ Tasks:
   adapters          install software graphics adapters for the tests, say where they are
   web [--serve [PORT]]
                     make the page for browsers in target/page, and open it
+  mutants [shaders|rust]
+                    plant every fault of the list, and note in docs/testing.md which test
+                    catches it; takes hours, and goes on where it was stopped
   golden            make tests/golden anew with PyTorch (not needed to test)
 ";
 
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         }),
         ["adapters"] => adapters::install(),
         ["web", options @ ..] => web::main(options),
+        ["mutants", options @ ..] => mutants::main(options),
         ["golden"] => golden::make(),
         other => Err(format!("`{}` is no task; see `cargo xtask help`", other.join(" "))),
     };

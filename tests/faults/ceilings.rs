@@ -1,0 +1,87 @@
+//! The kernels that are timed calculate too: sums that are easy to write down.
+
+use bytemuck::bytes_of;
+use pellucid::check::Device;
+use pellucid::check::cases::Case;
+use pellucid::error::Result;
+use pellucid::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use pellucid::ops::{Choices, Op, kernel, part};
+
+const GROUPS: usize = 3;
+const LANES: usize = 64;
+const LOADS: usize = 4;
+const STEPS: u32 = 3;
+const FACTOR: f32 = 0.75;
+const SUMMAND: f32 = 0.625;
+
+/// The kernel of this name on a few workgroups.
+#[derive(Debug)]
+pub(crate) struct Ceiling(pub(crate) &'static str);
+
+/// One dispatch, as it stands.
+struct Plain(Dispatch);
+
+impl Op for Plain {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        recording.push(self.0.clone());
+        Ok(())
+    }
+}
+
+impl Case for Ceiling {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let out = device.output(GROUPS, LANES)?;
+        // A row of words for each workgroup: its lanes take neighbouring words, again and again.
+        let values = device.noise(GROUPS * LOADS * LANES * 4);
+        let words = device.words(&values)?;
+        let program = Program::new(kernel(self.0)).constant("WG", LANES as u32);
+        let loading = || program.clone().constant("LOADS", LOADS as u32);
+        let (program, params, groups): (Program, [u32; 4], Vec<Vec<BufferId>>) = match self.0 {
+            "ceiling_fma" => {
+                let params = [STEPS, FACTOR.to_bits(), SUMMAND.to_bits(), 0];
+                (program, params, vec![vec![]])
+            }
+            "ceiling_read" => (loading(), [GROUPS as u32, 0, 0, 0], vec![vec![words]]),
+            _ => {
+                let params = [(LOADS * LANES) as u32, GROUPS as u32, 0, 0];
+                (loading().part(part("weight_f32")), params, vec![vec![], vec![words]])
+            }
+        };
+        let mut groups: Vec<Vec<Binding>> = groups
+            .into_iter()
+            .map(|buffers| buffers.into_iter().map(Binding::Read).collect())
+            .collect();
+        groups[0].push(Binding::Write(out.buffer));
+        let dispatch = Dispatch {
+            program,
+            params: bytes_of(&params).to_vec(),
+            groups,
+            grid: Grid::Fixed([GROUPS as u32, 1, 1]),
+            weight_bytes: 0,
+        };
+        if device.run(&Plain(dispatch), 0)? {
+            let expected = if self.0 == "ceiling_fma" { multiplied() } else { sums(&values) };
+            device.expect(&Tensor { ..out }, expected)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sixteen accumulators of four values: s = s a + b, a few times.
+fn multiplied() -> Vec<f64> {
+    let of_lane = |lane: usize| -> f64 {
+        let start = |i: usize| lane as f64 + 0.25 * (i % 4) as f64 + (i / 4) as f64;
+        let step = |s: f64, _: u32| s * f64::from(FACTOR) + f64::from(SUMMAND);
+        (0..64).map(|i| (0..STEPS).fold(start(i), step)).sum()
+    };
+    (0..GROUPS * LANES).map(|i| of_lane(i % LANES)).collect()
+}
+
+/// The sum of the words that each lane takes.
+fn sums(values: &[f32]) -> Vec<f64> {
+    let of_lane = |group: usize, lane: usize| -> f64 {
+        let word = |load: usize| &values[((group * LOADS + load) * LANES + lane) * 4..][..4];
+        (0..LOADS).flat_map(word).map(|value| f64::from(*value)).sum()
+    };
+    (0..GROUPS * LANES).map(|i| of_lane(i / LANES, i % LANES)).collect()
+}

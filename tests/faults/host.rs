@@ -1,0 +1,49 @@
+//! Faults of the host: what an op hands to its kernel is not what the kernel takes it for.
+
+use pellucid::gpu::{Binding, Dispatch, Grid, Sabotage};
+
+use crate::Planted;
+use crate::common::Random;
+
+/// The first two parameters are exchanged.
+fn params(dispatch: &mut Dispatch) {
+    if dispatch.params.len() >= 8 {
+        dispatch.params[..8].rotate_left(4);
+    }
+}
+
+/// The grid is one workgroup short.
+fn grid(dispatch: &mut Dispatch) {
+    if let Grid::Fixed(axes) = &mut dispatch.grid
+        && let Some(axis) = axes.iter_mut().find(|axis| **axis > 1)
+    {
+        *axis -= 1;
+    }
+}
+
+/// The first two buffers that are read are exchanged.
+fn bindings(dispatch: &mut Dispatch) {
+    if let [first @ Binding::Read(_), second @ Binding::Read(_), ..] = &mut dispatch.groups[0][..] {
+        std::mem::swap(first, second);
+    }
+}
+
+/// A fault, what it does, and kernels that it makes a difference to.
+type Change = (&'static str, fn(&mut Dispatch), [&'static str; 4]);
+
+const CHANGES: [Change; 3] = [
+    ("HostParams", params, ["head_norm", "gather", "sum_heads", "attention_merge"]),
+    ("HostGrid", grid, ["rms_norm", "softmax", "matmul", "layer_norm_backward"]),
+    ("HostBindings", bindings, ["gain_bias", "divide_rows", "activate_backward", "layer_norm"]),
+];
+
+/// One of each kind, on a kernel that is drawn with the seed.
+pub(crate) fn drawn(seed: u64) -> impl Iterator<Item = Planted> {
+    let mut random = Random::new(seed + 1);
+    CHANGES.into_iter().map(move |(kind, change, kernels)| {
+        let file = kernels[random.index(kernels.len())];
+        let sabotage = Sabotage { dispatch: Some(change), ..Sabotage::default() };
+        let words = format!("{file} {kind}: what the op hands to it is changed");
+        Planted { name: format!("{file}:{kind}"), words, file, sabotage }
+    })
+}

@@ -1,0 +1,133 @@
+//! Faults planted in kernels and in what the host hands to them, each of which a named case must catch.
+//!
+//! The list is made from the registry of kernels and parts, and drawn with a seed. Ten of it, of all
+//! kinds, run wherever the tests run; `cargo xtask mutants` runs all. `PELLUCID_FAULTS` names those to
+//! run instead of the ten, separated by commas. See docs/testing.md.
+
+mod ceilings;
+#[path = "../common/mod.rs"]
+mod common;
+mod host;
+#[path = "../common/programs.rs"]
+mod programs;
+mod wgsl;
+
+use std::collections::BTreeSet;
+
+use pellucid::check::{self, Device, Outcome};
+use pellucid::gpu::{Caps, Engine, Need, Sabotage};
+use pellucid::ops::{Choices, KERNELS, PARTS};
+use pollster::block_on;
+
+use common::gpu;
+use wgsl::{Fault, Kind};
+
+/// Of every list and every draw.
+const SEED: u64 = 20_261_129;
+
+/// A change that is planted, and the kernel or part whose cases run then.
+struct Planted {
+    name: String,
+    words: String,
+    file: &'static str,
+    sabotage: Sabotage,
+}
+
+impl From<&Fault> for Planted {
+    fn from(fault: &Fault) -> Self {
+        let (name, words) = (fault.name(), fault.to_string());
+        Self { name, words, file: fault.file, sabotage: fault.sabotage() }
+    }
+}
+
+/// The whole list.
+fn all() -> Vec<Planted> {
+    let shaders = wgsl::drawn(SEED);
+    shaders.iter().map(Planted::from).chain(host::drawn(SEED)).collect()
+}
+
+/// One of each kind, so ten in shaders, and those of the host.
+fn some() -> Vec<Planted> {
+    let shaders = wgsl::drawn(SEED);
+    let caps = gpu().caps().clone();
+    let able = |fault: &&Fault| lacks(&caps, fault.file).is_none();
+    let one = |kind: Kind| shaders.iter().filter(able).find(|fault| fault.kind == kind);
+    let ten = Kind::ALL.map(|kind| Planted::from(one(kind).expect("a fault of each kind")));
+    ten.into_iter().chain(host::drawn(SEED)).collect()
+}
+
+/// What the adapter lacks that a kernel or part needs.
+fn lacks(caps: &Caps, file: &str) -> Option<&'static str> {
+    let kernels = KERNELS.iter().map(|kernel| (kernel.name, kernel.needs));
+    let mut all = kernels.chain(PARTS.iter().map(|part| (part.name, part.needs)));
+    let (_, needs) = all.find(|(name, _)| *name == file).expect("a kernel or part");
+    needs.iter().find_map(|need| match need {
+        Need::Subgroups => caps.subgroups.is_none().then_some("subgroups"),
+        Need::F16 => (!caps.f16).then_some("arithmetic in half floats"),
+    })
+}
+
+/// Runs the cases of a kernel or part up to the first that fails; gives how many were judged too.
+fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
+    let engine = Engine::sabotaged(gpu(), sabotage);
+    if !file.starts_with("ceiling_") {
+        return block_on(check::first_failure(engine, file)).unwrap();
+    }
+    // Ceilings are measured, and the self-test has no case for them.
+    let choices = Choices::defaults(engine.gpu().caps());
+    let outcomes = block_on(Device::new(engine, choices).attempt(&ceilings::Ceiling(file))).unwrap();
+    (outcomes.len(), outcomes.into_iter().find(|outcome| !outcome.ok()))
+}
+
+#[test]
+fn every_kernel_has_a_fault_and_every_format_two() {
+    let all = all();
+    for fault in &all {
+        println!("fault\t{}\t{}", fault.name, fault.words);
+    }
+    let names: BTreeSet<&str> = all.iter().map(|fault| fault.name.as_str()).collect();
+    assert_eq!(names.len(), all.len(), "a fault stands twice in the list");
+    let of = |file: &str| all.iter().filter(|fault| fault.file == file).count();
+    for kernel in KERNELS {
+        assert!(of(kernel.name) >= 1, "{} has no fault", kernel.name);
+    }
+    for part in PARTS.iter().filter(|part| part.name.starts_with("weight_")) {
+        assert!(of(part.name) >= 2, "{} has {} faults", part.name, of(part.name));
+    }
+}
+
+#[test]
+fn planted_faults_are_caught() {
+    let asked = std::env::var("PELLUCID_FAULTS").ok();
+    let faults = match &asked {
+        None => some(),
+        Some(names) => {
+            let names: Vec<&str> = names.split(',').collect();
+            all().into_iter().filter(|fault| names.contains(&fault.name.as_str())).collect()
+        }
+    };
+    assert!(!faults.is_empty(), "no fault is called {asked:?}");
+    let caps = gpu().caps().clone();
+    let mut survivors = Vec::new();
+    for Planted { name, words, file, sabotage } in faults {
+        if let Some(missing) = lacks(&caps, file) {
+            println!("unable\t{name}\tthe adapter has no {missing}");
+            continue;
+        }
+        match run(file, sabotage) {
+            (0, _) => survivors.push(format!("{words}: no case runs it")),
+            (judged, None) => survivors.push(format!("{words}: {judged} results are right")),
+            (_, Some(outcome)) => println!("caught\t{name}\t{}", outcome.case),
+        }
+    }
+    assert!(survivors.is_empty(), "not caught:\n{}", survivors.join("\n"));
+}
+
+/// Without a fault the cases pass that catch them: else they would catch anything.
+#[test]
+fn the_ceilings_kernels_calculate_what_they_say() {
+    for kernel in KERNELS.iter().filter(|kernel| kernel.name.starts_with("ceiling_")) {
+        let (judged, failed) = run(kernel.name, Sabotage::default());
+        assert!(judged > 0 && failed.is_none(), "{}: {failed:?}", kernel.name);
+    }
+}

@@ -1,0 +1,278 @@
+//! Plants every fault of the list, one after another, and notes which test catches it.
+//!
+//! The list of faults in shaders is that of `tests/faults`, of which ten run in `cargo xtask ci` too;
+//! the list of faults in Rust is made here. What was tried is kept in `target/mutants`, so that a run
+//! which was stopped goes on where it was, as long as the commit is the same.
+
+mod rust;
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::adapters::Software;
+use crate::{models, shell};
+
+/// A fault that makes a kernel or a test run for longer than this counts as caught by that.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Where docs/testing.md holds the result.
+const BEGIN: &str = "<!-- The table of `cargo xtask mutants` begins. -->";
+const END: &str = "<!-- The table of `cargo xtask mutants` ends. -->";
+
+/// How a fault came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Verdict {
+    name: String,
+    /// `caught`, `survived`, or `unable` where the adapter cannot run what has the fault.
+    what: String,
+    /// The change.
+    words: String,
+    /// The case or test, or why there is none.
+    by: String,
+}
+
+/// Plants faults: `shaders`, `rust`, or both.
+pub(crate) fn main(options: &[&str]) -> Result<(), String> {
+    let (shaders, rust) = match options {
+        [] => (true, true),
+        ["shaders"] => (true, false),
+        ["rust"] => (false, true),
+        _ => return Err("mutants takes `shaders`, `rust`, or nothing for both".to_owned()),
+    };
+    models::fetch()?;
+    let commit = shell::capture(&mut shell::program("git").args(["rev-parse", "--short", "HEAD"]))?;
+    let mut results = Results::open(commit.trim())?;
+    if shaders {
+        plant_in_shaders(&mut results)?;
+    }
+    if rust {
+        rust::plant(&mut results)?;
+    }
+    let report = results.report();
+    write(&folder().join("report.md"), &report)?;
+    into_docs(&report)?;
+    let survivors = results.verdicts.iter().filter(|verdict| verdict.what == "survived").count();
+    eprintln!("mutants: the result is in docs/testing.md");
+    if survivors > 0 { Err(format!("{survivors} faults are not caught")) } else { Ok(()) }
+}
+
+fn folder() -> PathBuf {
+    shell::root().join("target/mutants")
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| shell::at(path, &error))
+}
+
+/// What came out so far, in a file with a line for each fault.
+struct Results {
+    commit: String,
+    path: PathBuf,
+    verdicts: Vec<Verdict>,
+}
+
+impl Results {
+    /// Those of this commit; others are forgotten.
+    fn open(commit: &str) -> Result<Self, String> {
+        fs::create_dir_all(folder()).map_err(|error| shell::at(&folder(), &error))?;
+        let path = folder().join("results.tsv");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let mut lines = text.lines();
+        let mut verdicts = Vec::new();
+        if lines.next() == Some(commit) {
+            verdicts.extend(lines.filter_map(parsed));
+        } else {
+            write(&path, &format!("{commit}\n"))?;
+        }
+        Ok(Self { commit: commit.to_owned(), path, verdicts })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.name == name)
+    }
+
+    fn add(&mut self, verdict: Verdict) -> Result<(), String> {
+        let Verdict { name, what, words, by } = &verdict;
+        eprintln!("mutants: {what} {name}: {by}");
+        let failed = |error: std::io::Error| shell::at(&self.path, &error);
+        let mut file = OpenOptions::new().append(true).open(&self.path).map_err(failed)?;
+        writeln!(file, "{name}\t{what}\t{words}\t{by}").map_err(failed)?;
+        self.verdicts.push(verdict);
+        Ok(())
+    }
+
+    /// The commit, the numbers, and a table.
+    fn report(&self) -> String {
+        let count = |what| self.verdicts.iter().filter(|verdict| verdict.what == what).count();
+        let mut text = format!(
+            "Commit `{}`, on lavapipe: {} faults planted, {} caught, {} survived; {} could not be \
+             planted, since the adapter lacks what they need.\n\n| fault | change | caught by |\n|---|---|---|\n",
+            self.commit,
+            self.verdicts.len() - count("unable"),
+            count("caught"),
+            count("survived"),
+            count("unable"),
+        );
+        for Verdict { name, what, words, by } in &self.verdicts {
+            let change = words.replace('|', "\\|");
+            let by = by.replace('|', "\\|");
+            let by = if what == "caught" { by } else { format!("**{what}**: {by}") };
+            text.push_str(&format!("| {name} | {change} | {by} |\n"));
+        }
+        text
+    }
+}
+
+fn parsed(line: &str) -> Option<Verdict> {
+    let mut parts = line.split('\t').map(str::to_owned);
+    Some(Verdict {
+        name: parts.next()?,
+        what: parts.next()?,
+        words: parts.next()?,
+        by: parts.next()?,
+    })
+}
+
+/// Puts the report into docs/testing.md, between its marks.
+fn into_docs(report: &str) -> Result<(), String> {
+    let path = shell::root().join("docs/testing.md");
+    let text = fs::read_to_string(&path).map_err(|error| shell::at(&path, &error))?;
+    write(&path, &between(&text, report)?)
+}
+
+/// The text with something else between the marks.
+fn between(text: &str, report: &str) -> Result<String, String> {
+    let (before, rest) = text.split_once(BEGIN).ok_or("docs/testing.md has no place for the table")?;
+    let (_, after) = rest.split_once(END).ok_or("docs/testing.md has no end of the table")?;
+    Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", report.trim_end()))
+}
+
+/// Each fault in a process of its own, since a kernel may end a process or never end.
+fn plant_in_shaders(results: &mut Results) -> Result<(), String> {
+    let adapter = Software::Lavapipe;
+    let mut environment = adapter.environment()?.ok_or("lavapipe is not here")?;
+    environment.push(("PELLUCID_TEST_ADAPTER", adapter.name().into()));
+    let args = ["test", "--test", "faults", "--no-run", "--message-format=json"];
+    let built = shell::capture(&mut shell::cargo(&args))?;
+    let program = executable(&built).ok_or("cargo does not say where the test program is")?;
+    let test = |name: &str| {
+        let mut command = shell::program(&program);
+        command.args(["--exact", name, "--nocapture"]).envs(environment.clone());
+        command
+    };
+    let list = shell::capture(&mut test("every_kernel_has_a_fault_and_every_format_two"))?;
+    let faults: Vec<(&str, &str)> = list.lines().filter_map(listed).collect();
+    for (index, (name, words)) in faults.iter().enumerate() {
+        if results.has(name) {
+            continue;
+        }
+        eprintln!("mutants: [{}/{}] {words}", index + 1, faults.len());
+        let mut command = test("planted_faults_are_caught");
+        let (what, by) = match output_of(command.env("PELLUCID_FAULTS", name))? {
+            None => ("caught", format!("it does not end within {PATIENCE:?}")),
+            Some((_, text)) if text.contains("\ncaught\t") => ("caught", said(&text, "caught")),
+            Some((_, text)) if text.contains("\nunable\t") => ("unable", said(&text, "unable")),
+            Some((false, text)) if !text.contains("not caught:") => {
+                ("caught", format!("the program ends: {}", text.lines().last().unwrap_or_default()))
+            }
+            Some((_, text)) => {
+                let (_, after) = text.split_once("not caught:\n").unwrap_or_default();
+                ("survived", after.lines().next().unwrap_or_default().to_owned())
+            }
+        };
+        let (name, words) = ((*name).to_owned(), (*words).to_owned());
+        results.add(Verdict { name, what: what.to_owned(), words, by })?;
+    }
+    Ok(())
+}
+
+/// The name and the words of a line of the list.
+fn listed(line: &str) -> Option<(&str, &str)> {
+    line.split_once("fault\t")?.1.split_once('\t')
+}
+
+/// What a test said of the only fault that it planted.
+fn said(text: &str, what: &str) -> String {
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{what}\t")));
+    line.and_then(|line| line.split_once('\t')).map_or(String::new(), |(_, by)| by.to_owned())
+}
+
+/// The test program among cargo's messages.
+fn executable(messages: &str) -> Option<&str> {
+    let after = messages.rsplit_once("\"executable\":\"")?.1;
+    after.split('"').next()
+}
+
+/// Whether a command succeeded and what it printed; nothing if it had to be stopped.
+fn output_of(command: &mut Command) -> Result<Option<(bool, String)>, String> {
+    let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+    let mut child = pipes.spawn().map_err(|error| format!("cannot run a test: {error}"))?;
+    let readers = [
+        child.stdout.take().map(reader),
+        child.stderr.take().map(reader),
+    ];
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().map_err(|error| format!("cannot wait for a test: {error}"))? {
+            Some(status) => break Some(status),
+            None if start.elapsed() > PATIENCE => break None,
+            None => thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    if status.is_none() {
+        end(&mut child)?;
+    }
+    let texts = readers.into_iter().flatten().map(|reader| reader.join().unwrap_or_default());
+    let text = format!("\n{}", texts.collect::<Vec<String>>().join("\n"));
+    Ok(status.map(|status| (status.success(), text)))
+}
+
+fn end(child: &mut Child) -> Result<(), String> {
+    child.kill().and_then(|()| child.wait()).map_err(|error| format!("cannot end a test: {error}"))?;
+    Ok(())
+}
+
+/// Reads all that a program prints, while it runs.
+fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before a failure is what there is.
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_they_are_written() {
+        assert_eq!(listed("test x ... fault\trope:3:Scale\trope:3 Scale: a"), Some(("rope:3:Scale", "rope:3 Scale: a")));
+        assert_eq!(said("x\ncaught\trope:3:Scale\tTurn { rows: 1 }\ny", "caught"), "Turn { rows: 1 }");
+        let verdict = parsed("a\tcaught\tb\tc").unwrap();
+        assert_eq!((verdict.name.as_str(), verdict.by.as_str()), ("a", "c"));
+        assert_eq!(parsed("a\tcaught"), None);
+        let messages = "{\"executable\":null}\n{\"executable\":\"/a/faults-1\",\"x\":1}\n{\"reason\":\"x\"}";
+        assert_eq!(executable(messages), Some("/a/faults-1"));
+    }
+
+    #[test]
+    fn the_report_takes_the_place_of_the_one_before() {
+        let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
+        let new = between(&text, "new\n").unwrap();
+        assert_eq!(new, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
+        assert_eq!(between(&new, "new\n").unwrap(), new);
+        assert!(between("a", "new").is_err(), "no marks");
+    }
+
+    #[test]
+    fn a_program_is_read_to_its_end() {
+        let (success, text) = output_of(&mut shell::cargo(&["--version"])).unwrap().unwrap();
+        assert!(success && text.contains("cargo "), "{text}");
+    }
+}
