@@ -77,7 +77,8 @@ fn test_modules() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (path, text) in files("src", "rs") {
         let heads = ["mod.rs", "lib.rs"].iter().any(|name| path.ends_with(name));
-        let folder = if heads { path.parent().unwrap().to_owned() } else { path.with_extension("") };
+        let folder =
+            if heads { path.parent().unwrap().to_owned() } else { path.with_extension("") };
         found.extend(declared_for_tests(&text).into_iter().map(|name| folder.join(name)));
     }
     assert!(!found.is_empty(), "src declares no tests");

@@ -4,6 +4,7 @@ pub mod cases;
 mod ceilings;
 mod device;
 mod judge;
+mod planted;
 mod products;
 mod self_test;
 mod store;
@@ -15,9 +16,8 @@ mod wanted;
 pub use ceilings::{Ceilings, measure};
 pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};
 pub use judge::{Outcome, variant};
+pub use planted::first_failure;
 pub use products::products;
-pub use self_test::{
-    Record, Report, Share, Verdict, Wishes, admit, choose, doctor, first_failure,
-};
+pub use self_test::{Record, Report, Share, Verdict, Wishes, admit, choose, doctor};
 pub use store::{Shelf, Store, folder};
 pub use tune::{Contest, Workload, tune};

@@ -178,35 +178,6 @@ pub async fn doctor(
     Ok(report)
 }
 
-/// The first failure of whatever has a kernel or part of this name, and how many runs were judged until
-/// then, over all cases of [`doctor`]: for tests which plant a fault there.
-///
-/// # Errors
-/// As [`doctor`].
-#[doc(hidden)]
-pub async fn first_failure(engine: Engine, name: &str) -> Result<(usize, Option<Outcome>)> {
-    let caps = engine.gpu().caps().clone();
-    let mut device = Device::new(engine, Choices::defaults(&caps));
-    device.wanted = Wanted::using(name);
-    let suites = [suites::rest(), suites::maps()];
-    let mut judged = 0;
-    for (i, choices) in Choices::all(&caps).into_iter().enumerate() {
-        device.choices = choices;
-        let once = suites.iter().flat_map(|suite| suite.once.iter().filter(|_| i == 0));
-        let variants = suites.iter().flat_map(|suite| &suite.variants);
-        for case in once.chain(variants) {
-            for outcome in device.attempt(case.as_ref()).await? {
-                judged += 1;
-                if !outcome.ok() {
-                    return Ok((judged, Some(outcome)));
-                }
-            }
-        }
-        device.wanted.end_round();
-    }
-    Ok((judged, None))
-}
-
 /// What passed on an adapter before, and what is known of it.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Record {

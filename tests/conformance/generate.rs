@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::{cases, folder, golden, gpu, ids};
 use pellucid::generate::{Backend, Chance, Finish, Generation, Llm, Options, Request, TokenTop};
 use pellucid::gpu::AdapterChoice;
 use pellucid::measure::furthest;
@@ -11,7 +12,6 @@ use pellucid::names::Sampling;
 use pellucid::text::Encode;
 use pellucid::weights::{Checkpoint, Part};
 use pollster::block_on;
-use super::{cases, folder, golden, gpu, ids};
 
 /// A case's file or folder.
 fn model(case: &Path) -> PathBuf {

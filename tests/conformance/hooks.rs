@@ -130,7 +130,10 @@ fn named_values_are_the_independent_engines() {
             let norm = last.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             let first = numbers(&expected["first"]);
             let bound = 1e-4 * norm.max(1.0);
-            assert!(furthest(&[norm], &[expected["norm"].as_f64().unwrap()]) <= bound, "{name} {hook}");
+            assert!(
+                furthest(&[norm], &[expected["norm"].as_f64().unwrap()]) <= bound,
+                "{name} {hook}"
+            );
             assert!(furthest(&last[..first.len()], &first) <= bound, "{name} {hook}");
         }
     }

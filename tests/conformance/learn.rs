@@ -132,7 +132,11 @@ fn halves_are_multiplied_by_and_f32_moves() {
     for part in [Part::Embed, Part::Q, Part::V, Part::Out, Part::Gate, Part::Down, Part::Norm2] {
         let [own, expected, other] = [&mut mixed, &mut rounded, &mut full]
             .map(|trainer| block_on(trainer.read(Held::Gradient, part, 1)).unwrap());
-        assert!(relative_error(&own, &expected) < 1e-5, "{part:?}: {}", relative_error(&own, &expected));
+        assert!(
+            relative_error(&own, &expected) < 1e-5,
+            "{part:?}: {}",
+            relative_error(&own, &expected)
+        );
         let other = relative_error(&own, &other);
         assert!(1e-5 < other && other.is_finite(), "{part:?} does not know of halves: {other}");
     }

@@ -169,7 +169,8 @@ fn draw(
 fn faults(file: &'static str, source: &str, kind: Kind) -> Vec<Fault> {
     let mut found = Vec::new();
     let lines: Vec<&str> = source.lines().collect();
-    let bodies = lines.iter().position(|line| line.starts_with("fn ") || line.starts_with("@compute"));
+    let bodies =
+        lines.iter().position(|line| line.starts_with("fn ") || line.starts_with("@compute"));
     for (at, line) in lines.iter().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
         let changed = match kind {
@@ -184,7 +185,8 @@ fn faults(file: &'static str, source: &str, kind: Kind) -> Vec<Fault> {
                 lines[..at].iter().copied().chain([is.as_str()]).chain(after).collect();
             let mut text = whole.join("\n") + "\n";
             if kind == Kind::Nan {
-                text += "fn planted() -> f32 { var bits = 0x7fc00000u; return bitcast<f32>(bits); }\n";
+                text +=
+                    "fn planted() -> f32 { var bits = 0x7fc00000u; return bitcast<f32>(bits); }\n";
             }
             let was = lines[at..at + count].join(" ");
             found.push(Fault { file, kind, line: at + 1, was, is, source: text });
@@ -221,11 +223,10 @@ fn change(kind: Kind, line: &str, source: &str) -> Vec<(usize, String)> {
     let is_for = line.trim_start().starts_with("for ");
     let found = match kind {
         Kind::Scale => scales(line),
-        Kind::Epsilon => [
-            each(line, "params.eps", "(4.0 * params.eps)"),
-            each(line, "+ eps", "+ 4.0 * eps"),
-        ]
-        .concat(),
+        Kind::Epsilon => {
+            [each(line, "params.eps", "(4.0 * params.eps)"), each(line, "+ eps", "+ 4.0 * eps")]
+                .concat()
+        }
         Kind::Window if is_for => Vec::new(),
         Kind::Window => [
             each(line, "params.window)", "params.window + 1u)"),
@@ -250,9 +251,7 @@ fn change(kind: Kind, line: &str, source: &str) -> Vec<(usize, String)> {
                 [times, rest].concat()
             })
             .collect(),
-        Kind::Term if !is_for => {
-            [each(line, " += ", " = "), each(line, " -= ", " += ")].concat()
-        }
+        Kind::Term if !is_for => [each(line, " += ", " = "), each(line, " -= ", " += ")].concat(),
         Kind::Nan => nan(line, source),
         Kind::Decode => DECODING.iter().flat_map(|(was, is)| each(line, was, is)).collect(),
         _ => Vec::new(),
@@ -280,8 +279,27 @@ const DECODING: [(&str, &str); 14] = [
 
 /// The names of factors.
 const FACTORS: [&str; 22] = [
-    "scale", "fade", "inverse", "mass", "factor", "gain", "rate", "weight", "SCALE", "amplitude",
-    "params", "stats", "clip", "share", "d", "word", "b1", "b2", "temperature", "weights", "turn",
+    "scale",
+    "fade",
+    "inverse",
+    "mass",
+    "factor",
+    "gain",
+    "rate",
+    "weight",
+    "SCALE",
+    "amplitude",
+    "params",
+    "stats",
+    "clip",
+    "share",
+    "d",
+    "word",
+    "b1",
+    "b2",
+    "temperature",
+    "weights",
+    "turn",
     "a",
 ];
 
@@ -305,7 +323,8 @@ fn scales(line: &str) -> Vec<String> {
 /// Whether a path such as `params.scale` is a factor, not a stride or a count.
 fn is_factor(path: &str) -> bool {
     let words = || path.split(|c: char| !c.is_alphanumeric() && c != '_');
-    let counts = ["stride", "width", "words", "heads", "columns", "rows", "context", "count", "per"];
+    let counts =
+        ["stride", "width", "words", "heads", "columns", "rows", "context", "count", "per"];
     let counted = words().any(|word| counts.iter().any(|count| word.ends_with(count)));
     !path.contains('(') && !counted && words().next().is_some_and(|word| FACTORS.contains(&word))
 }
@@ -333,7 +352,8 @@ fn nan(line: &str, source: &str) -> Vec<String> {
     }
     let written = |name: &str| source.contains(&format!("read_write> {name}: array<"));
     let target = code.split_once('[').is_some_and(|(name, _)| written(name));
-    let assigned = [" = ", " += ", " -= "].iter().find_map(|sign| line.split_once(sign).map(|p| (p, sign)));
+    let assigned =
+        [" = ", " += ", " -= "].iter().find_map(|sign| line.split_once(sign).map(|p| (p, sign)));
     match assigned {
         Some(((to, value), sign)) if target && value.trim_end().ends_with(';') => {
             let value = value.trim_end().trim_end_matches(';');
@@ -351,7 +371,8 @@ fn each(line: &str, was: &str, is: &str) -> Vec<String> {
 
 /// The same for occurrences that do not begin within a word.
 fn each_word(line: &str, was: &str, is: &str) -> Vec<String> {
-    let starts = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_.".contains(c));
+    let starts =
+        |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_.".contains(c));
     let places = line.match_indices(was).filter(|(at, _)| starts(*at));
     places.map(|(at, _)| format!("{}{is}{}", &line[..at], &line[at + was.len()..])).collect()
 }

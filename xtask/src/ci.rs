@@ -23,7 +23,7 @@ struct Step {
 
 /// In the order of running. Tests and the program share the dev profile, so that the
 /// dependencies are built once.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step {
         name: "fmt",
         about: "the formatting",
@@ -67,6 +67,11 @@ const STEPS: [Step; 17] = [
         name: "gpu-lavapipe",
         about: "the GPU tests on lavapipe, watched by the Vulkan validation layers",
         run: watched,
+    },
+    Step {
+        name: "faults",
+        about: "faults planted in kernels, which the GPU tests' cases must catch",
+        run: |tally| on(Software::Lavapipe, &["--test", "faults"], tally),
     },
     Step {
         name: "conformance-lavapipe",

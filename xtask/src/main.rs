@@ -30,7 +30,7 @@ Tasks:
   adapters          install software graphics adapters for the tests, say where they are
   web [--serve [PORT]]
                     make the page for browsers in target/page, and open it
-  mutants [shaders|rust]
+  mutants [shaders|rust [WORDS...]]
                     plant every fault of the list, and note in docs/testing.md which test
                     catches it; takes hours, and goes on where it was stopped
   golden            make tests/golden anew with PyTorch (not needed to test)

@@ -35,17 +35,18 @@ struct Verdict {
     by: String,
 }
 
-/// Plants faults: `shaders`, `rust`, or both.
+/// Plants faults: `shaders`, `rust`, or both; of these, those whose names hold one of the words that
+/// follow, if there are any.
 pub(crate) fn main(options: &[&str]) -> Result<(), String> {
-    let (shaders, rust) = match options {
-        [] => (true, true),
-        ["shaders"] => (true, false),
-        ["rust"] => (false, true),
+    let (shaders, rust, words) = match options {
+        [] => (true, true, options),
+        ["shaders", words @ ..] => (true, false, words),
+        ["rust", words @ ..] => (false, true, words),
         _ => return Err("mutants takes `shaders`, `rust`, or nothing for both".to_owned()),
     };
     models::fetch()?;
-    let commit = shell::capture(&mut shell::program("git").args(["rev-parse", "--short", "HEAD"]))?;
-    let mut results = Results::open(commit.trim())?;
+    let commit = shell::capture(shell::program("git").args(["rev-parse", "--short", "HEAD"]))?;
+    let mut results = Results::open(commit.trim(), words)?;
     if shaders {
         plant_in_shaders(&mut results)?;
     }
@@ -72,12 +73,14 @@ fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
 struct Results {
     commit: String,
     path: PathBuf,
+    /// Only faults whose names hold one of these; all if there are none.
+    words: Vec<String>,
     verdicts: Vec<Verdict>,
 }
 
 impl Results {
     /// Those of this commit; others are forgotten.
-    fn open(commit: &str) -> Result<Self, String> {
+    fn open(commit: &str, words: &[&str]) -> Result<Self, String> {
         fs::create_dir_all(folder()).map_err(|error| shell::at(&folder(), &error))?;
         let path = folder().join("results.tsv");
         let text = fs::read_to_string(&path).unwrap_or_default();
@@ -88,11 +91,14 @@ impl Results {
         } else {
             write(&path, &format!("{commit}\n"))?;
         }
-        Ok(Self { commit: commit.to_owned(), path, verdicts })
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Ok(Self { commit: commit.to_owned(), path, words, verdicts })
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.verdicts.iter().any(|verdict| verdict.name == name)
+    /// Whether a fault is still to be planted.
+    fn lacks(&self, name: &str) -> bool {
+        let asked = self.words.is_empty() || self.words.iter().any(|word| name.contains(word));
+        asked && !self.verdicts.iter().any(|verdict| verdict.name == name)
     }
 
     fn add(&mut self, verdict: Verdict) -> Result<(), String> {
@@ -146,7 +152,8 @@ fn into_docs(report: &str) -> Result<(), String> {
 
 /// The text with something else between the marks.
 fn between(text: &str, report: &str) -> Result<String, String> {
-    let (before, rest) = text.split_once(BEGIN).ok_or("docs/testing.md has no place for the table")?;
+    let (before, rest) =
+        text.split_once(BEGIN).ok_or("docs/testing.md has no place for the table")?;
     let (_, after) = rest.split_once(END).ok_or("docs/testing.md has no end of the table")?;
     Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", report.trim_end()))
 }
@@ -160,14 +167,14 @@ fn plant_in_shaders(results: &mut Results) -> Result<(), String> {
     let built = shell::capture(&mut shell::cargo(&args))?;
     let program = executable(&built).ok_or("cargo does not say where the test program is")?;
     let test = |name: &str| {
-        let mut command = shell::program(&program);
+        let mut command = shell::program(program);
         command.args(["--exact", name, "--nocapture"]).envs(environment.clone());
         command
     };
     let list = shell::capture(&mut test("every_kernel_has_a_fault_and_every_format_two"))?;
     let faults: Vec<(&str, &str)> = list.lines().filter_map(listed).collect();
     for (index, (name, words)) in faults.iter().enumerate() {
-        if results.has(name) {
+        if !results.lacks(name) {
             continue;
         }
         eprintln!("mutants: [{}/{}] {words}", index + 1, faults.len());
@@ -211,10 +218,7 @@ fn executable(messages: &str) -> Option<&str> {
 fn output_of(command: &mut Command) -> Result<Option<(bool, String)>, String> {
     let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
     let mut child = pipes.spawn().map_err(|error| format!("cannot run a test: {error}"))?;
-    let readers = [
-        child.stdout.take().map(reader),
-        child.stderr.take().map(reader),
-    ];
+    let readers = [child.stdout.take().map(reader), child.stderr.take().map(reader)];
     let start = Instant::now();
     let status = loop {
         match child.try_wait().map_err(|error| format!("cannot wait for a test: {error}"))? {
@@ -232,7 +236,10 @@ fn output_of(command: &mut Command) -> Result<Option<(bool, String)>, String> {
 }
 
 fn end(child: &mut Child) -> Result<(), String> {
-    child.kill().and_then(|()| child.wait()).map_err(|error| format!("cannot end a test: {error}"))?;
+    child
+        .kill()
+        .and_then(|()| child.wait())
+        .map_err(|error| format!("cannot end a test: {error}"))?;
     Ok(())
 }
 
@@ -252,12 +259,19 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_they_are_written() {
-        assert_eq!(listed("test x ... fault\trope:3:Scale\trope:3 Scale: a"), Some(("rope:3:Scale", "rope:3 Scale: a")));
-        assert_eq!(said("x\ncaught\trope:3:Scale\tTurn { rows: 1 }\ny", "caught"), "Turn { rows: 1 }");
+        assert_eq!(
+            listed("test x ... fault\trope:3:Scale\trope:3 Scale: a"),
+            Some(("rope:3:Scale", "rope:3 Scale: a"))
+        );
+        assert_eq!(
+            said("x\ncaught\trope:3:Scale\tTurn { rows: 1 }\ny", "caught"),
+            "Turn { rows: 1 }"
+        );
         let verdict = parsed("a\tcaught\tb\tc").unwrap();
         assert_eq!((verdict.name.as_str(), verdict.by.as_str()), ("a", "c"));
         assert_eq!(parsed("a\tcaught"), None);
-        let messages = "{\"executable\":null}\n{\"executable\":\"/a/faults-1\",\"x\":1}\n{\"reason\":\"x\"}";
+        let messages =
+            "{\"executable\":null}\n{\"executable\":\"/a/faults-1\",\"x\":1}\n{\"reason\":\"x\"}";
         assert_eq!(executable(messages), Some("/a/faults-1"));
     }
 

@@ -37,7 +37,12 @@ const TWINS: [(&str, &str, &str); 9] = [
 
 /// Faults in what compares, and in the rules of the house: file, kind, text, and what stands in for it.
 const CHECKS: [[&str; 4]; 8] = [
-    ["src/measure.rs", "NaN is lost", "if error.is_nan() { f64::INFINITY } else { error }", "error"],
+    [
+        "src/measure.rs",
+        "NaN is lost",
+        "if error.is_nan() { f64::INFINITY } else { error }",
+        "error",
+    ],
     ["src/measure.rs", "a missing value is lost", "if found.len() != expected.len()", "if false"],
     ["src/measure.rs", "an infinity is lost", "if found == expected { 0.0 }", "if true { 0.0 }"],
     ["src/check/judge.rs", "nothing fails", "self.error <= self.tolerance", "true"],
@@ -64,7 +69,7 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
     let files = files()?;
     for (index, (file, text)) in files.iter().enumerate() {
         let name = format!("rust:{file}");
-        if results.has(&name) {
+        if !results.lacks(&name) {
             continue;
         }
         let mut faults = faults(file, text);
@@ -81,7 +86,7 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
     }
     for [file, kind, was, is] in CHECKS {
         let name = format!("rust:{file}: {kind}");
-        if results.has(&name) {
+        if !results.lacks(&name) {
             continue;
         }
         let path = shell::root().join(file);
@@ -137,7 +142,8 @@ fn faults(file: &str, text: &str) -> Vec<Fault> {
             let start = code[..at].rfind('\n').map_or(0, |start| start + 1);
             // Neither comments, nor bounds of types, nor words of an error.
             let line = code[start..].lines().next().unwrap_or_default();
-            let plain = !["//", "impl", "fn ", "where", "use ", "\""].iter().any(|s| line.contains(s));
+            let plain =
+                !["//", "impl", "fn ", "where", "use ", "\""].iter().any(|s| line.contains(s));
             if plain {
                 found.push(fault(file, kind, text, at, was, is));
             }
@@ -175,7 +181,12 @@ fn fault(file: &str, kind: &str, text: &str, at: usize, was: &str, is: &str) -> 
 }
 
 /// What the tests say with the fault in place; nothing if it does not compile.
-fn planted(tree: &Path, name: String, text: &str, fault: &Fault) -> Result<Option<Verdict>, String> {
+fn planted(
+    tree: &Path,
+    name: String,
+    text: &str,
+    fault: &Fault,
+) -> Result<Option<Verdict>, String> {
     let path = tree.join(&fault.file);
     write(&path, &fault.changed)?;
     let by = first_failure(tree, &fault.file);
@@ -205,9 +216,12 @@ fn first_failure(tree: &Path, file: &str) -> Result<Failure, String> {
     let mut environment = Software::Lavapipe.environment()?.ok_or("lavapipe is not here")?;
     environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
     for step in steps {
-        let mut command = shell::cargo(&["test", "--package", "pellucid"]);
+        let mut command = shell::cargo(&["test", "--workspace"]);
         command.args(*step).current_dir(tree).envs(environment.clone());
-        command.env("CARGO_TARGET_DIR", folder().join("target"));
+        // The dependencies are built there already.
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        let target = target.unwrap_or_else(|| shell::root().join("target"));
+        command.env("CARGO_TARGET_DIR", target);
         let Some((success, text)) = output_of(&mut command)? else {
             return Ok(Failure::Test(format!("`{}` does not end", step.join(" "))));
         };

@@ -1,0 +1,40 @@
+//! For tests which plant a fault in one kernel or part: whether a case of the self-test catches it.
+
+use crate::error::Result;
+use crate::gpu::Engine;
+use crate::ops::Choices;
+
+use super::Device;
+use super::judge::Outcome;
+use super::suites;
+use super::wanted::Wanted;
+
+/// The first failure of whatever has a kernel or part of this name, and how many runs were judged until
+/// then, over all cases of the self-test.
+///
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) if the device is lost,
+/// [`Error::Memory`](crate::Error::Memory) if it has too little.
+#[doc(hidden)]
+pub async fn first_failure(engine: Engine, name: &str) -> Result<(usize, Option<Outcome>)> {
+    let caps = engine.gpu().caps().clone();
+    let mut device = Device::new(engine, Choices::defaults(&caps));
+    device.wanted = Wanted::using(name);
+    let suites = [suites::rest(), suites::maps()];
+    let mut judged = 0;
+    for (i, choices) in Choices::all(&caps).into_iter().enumerate() {
+        device.choices = choices;
+        let once = suites.iter().flat_map(|suite| suite.once.iter().filter(|_| i == 0));
+        let variants = suites.iter().flat_map(|suite| &suite.variants);
+        for case in once.chain(variants) {
+            for outcome in device.attempt(case.as_ref()).await? {
+                judged += 1;
+                if !outcome.ok() {
+                    return Ok((judged, Some(outcome)));
+                }
+            }
+        }
+        device.wanted.end_round();
+    }
+    Ok((judged, None))
+}
