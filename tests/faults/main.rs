@@ -14,7 +14,7 @@ mod wgsl;
 
 use std::collections::BTreeSet;
 
-use pellucid::check::cases::{Case, Product};
+use pellucid::check::cases::{Case, Linear};
 use pellucid::check::{self, Device, Outcome};
 use pellucid::gpu::{Caps, Engine, Need, Program, Sabotage};
 use pellucid::names::Format;
@@ -84,7 +84,7 @@ fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
         let lanes = Lanes::Subgroups { size: 64, lanes };
         let choices = Choices { lanes, exact: true, ..defaults.clone() };
         let (more, other) =
-            attempt(file, engine(), choices, &Product::plain(Format::F32, 1, [250, 516]));
+            attempt(file, engine(), choices, &Linear::plain(Format::F32, 1, [250, 516]));
         judged += more;
         failed = failed.or(other);
     }
