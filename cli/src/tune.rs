@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use pellucid::Result;
-use pellucid::check::{self, Contest, Store, Workload};
+use pellucid::check::{self, Contest, Store};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{self, LoadOptions, Model, SessionOptions};
-use pellucid::ops::Choices;
+use pellucid::ops::{Choices, Workload};
 use serde::Serialize;
 
 use crate::options::ModelOptions;

@@ -20,4 +20,4 @@ pub use planted::first_failure;
 pub use products::products;
 pub use self_test::{Record, Report, Share, Verdict, Wishes, admit, choose, doctor};
 pub use store::{Shelf, Store, folder};
-pub use tune::{Contest, Workload, tune};
+pub use tune::{Contest, tune};

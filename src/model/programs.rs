@@ -1,11 +1,10 @@
 //! What a session runs: for the self-test, which tries it, and for the tuner, which measures it.
 
-use crate::check::Workload;
 use crate::config::Config;
 use crate::error::Result;
 use crate::gpu::{BufferId, Program};
 use crate::names::Sampling;
-use crate::ops::{Cache, Choices, LogProb, Penalties, Sample, Shape, TopK};
+use crate::ops::{Cache, Choices, LogProb, Penalties, Sample, Shape, TopK, Workload};
 
 use super::plan::chunk_rows;
 use super::{Model, SessionOptions, Tape, forward, logits};

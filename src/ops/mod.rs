@@ -25,6 +25,7 @@ mod top_k;
 mod trials;
 mod variants;
 mod weight;
+mod workload;
 
 pub use activation::{Activate, Gated};
 pub use attention::{Attention, MAX_HEAD_WIDTH};
@@ -50,6 +51,7 @@ pub use top_k::{Chosen, MAX_TOP_K, TopK};
 pub use variants::{Fetch, Lanes, Matmul, Reduce};
 pub(crate) use weight::decode;
 pub use weight::{Weight, WeightPart};
+pub use workload::Workload;
 
 use crate::error::{Error, Result};
 use crate::gpu::Recording;
