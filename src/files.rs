@@ -124,6 +124,15 @@ impl Files {
         Self { path: name.into(), given: Some(files.into_iter().collect()) }
     }
 
+    /// Bytes in memory by their names, under a name for errors.
+    pub fn in_memory<B: AsRef<[u8]> + Debug + Send + Sync + 'static>(
+        name: impl Into<PathBuf>,
+        files: impl IntoIterator<Item = (String, B)>,
+    ) -> Self {
+        let content = |(name, bytes)| (name, Arc::new(bytes) as Arc<dyn ReadAt>);
+        Self::given(name, files.into_iter().map(content))
+    }
+
     /// The folder, or the name for errors.
     pub fn path(&self) -> &Path {
         &self.path
@@ -197,8 +206,7 @@ mod tests {
         for (name, bytes) in all {
             std::fs::write(folder.path().join(name), bytes).unwrap();
         }
-        let bytes = |bytes: &'static [u8]| Arc::new(bytes) as Arc<dyn ReadAt>;
-        let given = Files::given("given", all.map(|(name, b)| (name.to_owned(), bytes(b))));
+        let given = Files::in_memory("given", all.map(|(name, b)| (name.to_owned(), b)));
         for files in [Files::on_disk(folder.path()), given] {
             let mut names = files.names().unwrap();
             names.sort();

@@ -1,10 +1,8 @@
 //! The model that is part of the program.
 
-use std::sync::Arc;
-
 use super::checkpoint::Checkpoint;
 use crate::error::Result;
-use crate::files::{Files, ReadAt};
+use crate::files::Files;
 
 const FILES: [(&str, &[u8]); 3] = [
     ("config.json", include_bytes!("../built_in/config.json")),
@@ -19,9 +17,7 @@ impl Checkpoint {
     /// # Errors
     /// None that a program which passes its tests can give.
     pub fn built_in() -> Result<Self> {
-        let file = |(name, bytes): (&str, &'static [u8])| {
-            (name.to_owned(), Arc::new(bytes) as Arc<dyn ReadAt>)
-        };
-        Self::open_files(Files::given("built-in", FILES.map(file)))
+        let files = FILES.map(|(name, bytes)| (name.to_owned(), bytes));
+        Self::open_files(Files::in_memory("built-in", files))
     }
 }

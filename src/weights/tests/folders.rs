@@ -1,13 +1,12 @@
 //! Folders in Hugging Face's layout.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::super::{Checkpoint, Part};
 use super::{Tensor, as_kind, counting, folder, refusal, safetensors, write};
-use crate::files::{Files, ReadAt};
+use crate::files::Files;
 use crate::names::Format;
 use crate::text::{Encode, Tokenizer};
 
@@ -237,11 +236,10 @@ fn a_model_of_given_files_is_that_of_the_folder() {
         let paths = folder.read_dir().unwrap().map(|item| item.unwrap().path());
         let file = |path: std::path::PathBuf| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let bytes: Arc<dyn ReadAt> = Arc::new(std::fs::read(path).unwrap());
-            (name, bytes)
+            (name, std::fs::read(path).unwrap())
         };
         let files = paths.filter(|path| only.is_none_or(|only| path.ends_with(only))).map(file);
-        let given = Checkpoint::open_files(Files::given("elsewhere", files)).unwrap();
+        let given = Checkpoint::open_files(Files::in_memory("elsewhere", files)).unwrap();
         let own = only.map_or(folder.clone(), |only| folder.join(only));
         let own = Checkpoint::open(&own).unwrap();
         assert_eq!(given.config(), own.config());
