@@ -1,16 +1,16 @@
 //! New models: their shapes, and the numbers that they begin with.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::files::{Files, ReadAt};
+use crate::files::Files;
 use crate::names::Format;
 use crate::noise::noise;
+use crate::text::Tokenizer;
 use crate::unfinished;
 use crate::weights::{Blueprint, Part};
 
@@ -137,15 +137,70 @@ pub fn new_model_in_memory(
 ) -> Result<Files> {
     let path = Path::new("a new model");
     let text = config.to_string().into_bytes();
-    let file = |(name, bytes): (String, Vec<u8>)| (name, Arc::new(bytes) as Arc<dyn ReadAt>);
-    let mut files: Vec<_> = beside.into_iter().map(file).collect();
-    files.push(file((CONFIG.to_owned(), text)));
-    let blueprint = Blueprint::from_files(&Files::given(path, files.clone()), CONFIG)?;
+    let mut files: Vec<(String, Vec<u8>)> = beside.into_iter().collect();
+    files.push((CONFIG.to_owned(), text));
+    let blueprint = Blueprint::from_files(&Files::in_memory(path, files.clone()), CONFIG)?;
     let mut values = |part, layer| Ok(first_values(blueprint.config(), seed, part, layer));
     let mut bytes = Vec::new();
     blueprint.write_to(&mut bytes, &path.join(MODEL), Format::F32, &mut values)?;
-    files.push(file((MODEL.to_owned(), bytes)));
-    Ok(Files::given(path, files))
+    files.push((MODEL.to_owned(), bytes));
+    Ok(Files::in_memory(path, files))
+}
+
+/// A new model with its tokenizer, before its weights are made.
+#[derive(Clone, Debug)]
+pub struct NewModel {
+    config: Value,
+    /// What else belongs to it, by name.
+    companions: [(&'static str, String); 2],
+}
+
+/// The name of the token that most tokenizers end a text with.
+const END: &str = "<|endoftext|>";
+
+/// What keeps other programs from taking the tokenizer for that of the model's family.
+const TOKENIZER_CONFIG: &str = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
+
+impl NewModel {
+    /// One of these sizes, but with as many tokens as a tokenizer has, which is the text of its
+    /// `tokenizer.json`.
+    ///
+    /// # Errors
+    /// Those of the tokenizer; [`Error::Input`] for one without a token.
+    pub fn new(sizes: Sizes, tokenizer: String) -> Result<Self> {
+        let own = Tokenizer::from_json_text(Path::new("tokenizer.json"), &tokenizer)?;
+        let vocab = own.vocab_size();
+        if vocab == 0 {
+            return Err(Error::Input("the data holds no text to learn from".to_owned()));
+        }
+        let config = Sizes { vocab, ..sizes }.config(own.id(END));
+        let tokenizer_config = TOKENIZER_CONFIG.to_owned();
+        let companions =
+            [("tokenizer.json", tokenizer), ("tokenizer_config.json", tokenizer_config)];
+        Ok(Self { config, companions })
+    }
+
+    /// Makes a folder with the model, as [`new_model`] does.
+    ///
+    /// # Errors
+    /// As [`new_model`].
+    pub fn write(&self, folder: &Path, seed: u64) -> Result<()> {
+        for (name, text) in &self.companions {
+            let path = folder.join(name);
+            unfinished::write(&path, text.as_bytes()).map_err(|e| Error::io(&path, e))?;
+        }
+        new_model(folder, &self.config, seed)?;
+        Ok(())
+    }
+
+    /// The files of the model in memory.
+    ///
+    /// # Errors
+    /// As [`new_model_in_memory`].
+    pub fn in_memory(self, seed: u64) -> Result<Files> {
+        let bytes = self.companions.map(|(name, text)| (name.to_owned(), text.into_bytes()));
+        new_model_in_memory(&self.config, seed, bytes)
+    }
 }
 
 /// What a part begins with.
@@ -183,6 +238,7 @@ fn normal(seed: u64, part: Part, layer: usize, count: usize, deviation: f64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::{Kind, Training, train_text};
     use crate::weights::Checkpoint;
 
     #[test]
@@ -230,5 +286,27 @@ mod tests {
             assert!(read(&folder) != read(&again));
         }
         std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_new_model_fits_its_tokenizer() {
+        let training = Training { kind: Kind::Characters, special: vec![END.to_owned()] };
+        let tokenizer = train_text("to be or not to be", &training).unwrap();
+        let sizes = Sizes { layers: 1, heads: 1, width: 8, context: 4, ..Sizes::default() };
+        let new = NewModel::new(sizes, tokenizer).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        new.write(folder.path(), 7).unwrap();
+        let files = new.in_memory(7).unwrap();
+        for name in files.names().unwrap() {
+            let on_disk = std::fs::read(folder.path().join(&name)).unwrap();
+            if name != CONFIG {
+                assert!(files.bytes(&name, u64::MAX).unwrap() == on_disk, "{name}");
+            }
+        }
+        let checkpoint = Checkpoint::open_files(files).unwrap();
+        let own = checkpoint.tokenizer().unwrap().unwrap();
+        assert_eq!(checkpoint.config().vocab, own.vocab_size());
+        assert_eq!(checkpoint.config().eos, [own.id(END).unwrap()]);
+        assert_eq!(Checkpoint::open(folder.path()).unwrap().config(), checkpoint.config());
     }
 }

@@ -41,6 +41,14 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// The usual schedule for so many steps and this highest rate: the rate rises in the first
+    /// twentieth of the steps and then falls as a cosine does, to a tenth of its peak. With
+    /// [`Decay::Wsd`] it falls in the last fifth.
+    pub fn new(steps: u64, peak: f64) -> Self {
+        let (warmup, last) = (steps / 20, steps / 5);
+        Self { steps, warmup, peak, floor: peak / 10.0, decay: Decay::Cosine, last }
+    }
+
     /// The rate of a step, counted from 0.
     pub fn rate(&self, step: u64) -> f64 {
         let &Self { steps, warmup, peak, floor, decay, last } = self;

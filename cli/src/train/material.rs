@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pellucid::text::{self, Encode, Kind, Tokenizer, Training};
-use pellucid::train::{Data, Saved, new_model, read_tokens};
+use pellucid::train::{Data, NewModel, Saved, read_tokens};
 use pellucid::weights::Checkpoint;
-use pellucid::{Error, Result, unfinished};
+use pellucid::{Error, Result};
 
 use super::settings::Settings;
 use crate::hub::{self, Wanted};
@@ -20,9 +20,6 @@ pub(super) struct Material {
     /// The hash of all tokens.
     pub(super) hash: String,
 }
-
-/// The name of the token that most tokenizers end a text with.
-const END: &str = "<|endoftext|>";
 
 impl Material {
     /// Finds or makes the model, and reads the data.
@@ -63,8 +60,7 @@ impl Material {
 
 /// Makes a new model in a folder, with its tokenizer.
 fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
-    let path = folder.join("tokenizer.json");
-    let text = match &settings.tokenizer {
+    let tokenizer = match &settings.tokenizer {
         Some(path) => fs::read_to_string(path).map_err(|error| Error::io(path, error))?,
         None => {
             let files: Vec<PathBuf> =
@@ -79,17 +75,8 @@ fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
             text::train(&files, &training, &mut |_| {})?
         }
     };
-    unfinished::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))?;
-    let tokenizer = Tokenizer::from_json(&path)?;
-    // Else other programs would take the tokenizer for that of the model's family.
-    let path = folder.join("tokenizer_config.json");
-    let text = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
-    unfinished::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))?;
-    if tokenizer.vocab_size() == 0 {
-        return Err(Error::Input("the data holds no text to learn from".to_owned()));
-    }
-    let sizes = settings.sizes(tokenizer.vocab_size())?;
-    new_model(folder, &sizes.config(tokenizer.id(END)), settings.seed.unwrap_or(0))?;
+    let model = NewModel::new(settings.sizes()?, tokenizer)?;
+    model.write(folder, settings.seed.unwrap_or(0))?;
     Checkpoint::open(folder)
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use pellucid::names::Format;
-use pellucid::train::{Decay, Family, Optimizer, Schedule, Sizes, TrainOptions};
+use pellucid::train::{self, Decay, Family, Optimizer, Schedule, Sizes, TrainOptions};
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -165,36 +165,37 @@ pub(crate) enum OptimizerName {
 }
 
 impl Preset {
-    fn settings(self) -> Settings {
-        let of = |sizes: [usize; 5], steps| {
-            let [layers, heads, width, context, batch] = sizes.map(Some);
-            Settings {
-                layers,
-                heads,
-                width,
-                context,
-                batch,
-                steps: Some(steps),
-                ..Settings::default()
-            }
-        };
+    /// What the library knows of it.
+    fn known(self) -> train::Preset {
         match self {
-            Self::Char => {
-                let rate = Some(2e-3);
-                Settings { rate, beta2: Some(0.99), ..of([4, 4, 128, 64, 12], 2000) }
-            }
-            Self::CharLarge => {
-                let dropout = Some(0.2);
-                Settings { dropout, beta2: Some(0.99), ..of([6, 6, 384, 256, 64], 5000) }
-            }
-            Self::Gpt2 => {
-                let (rate, accumulate) = (Some(6e-4), Some(40));
-                Settings { rate, accumulate, ..of([12, 12, 768, 1024, 12], 600_000) }
-            }
-            Self::LlamaSmall => {
-                let family = Some(FamilyName::Llama);
-                Settings { family, kv_heads: Some(2), ..of([6, 6, 384, 256, 32], 20_000) }
-            }
+            Self::Char => train::Preset::Char,
+            Self::CharLarge => train::Preset::CharLarge,
+            Self::Gpt2 => train::Preset::Gpt2,
+            Self::LlamaSmall => train::Preset::LlamaSmall,
+        }
+    }
+
+    /// The settings that it decides on.
+    fn settings(self) -> Settings {
+        let preset = self.known();
+        let (sizes, options, schedule) = (preset.sizes(0), preset.options(), preset.schedule());
+        Settings {
+            family: (sizes.family == Family::Llama).then_some(FamilyName::Llama),
+            layers: Some(sizes.layers),
+            heads: Some(sizes.heads),
+            kv_heads: sizes.kv_heads,
+            width: Some(sizes.width),
+            context: Some(sizes.context),
+            batch: Some(options.batch),
+            accumulate: Some(preset.accumulate()),
+            steps: Some(schedule.steps),
+            rate: Some(schedule.peak),
+            beta2: match options.optimizer {
+                Optimizer::AdamW { betas: [_, beta2], .. } => Some(beta2),
+                Optimizer::Sgd => None,
+            },
+            dropout: Some(options.dropout),
+            ..Settings::default()
         }
     }
 }
@@ -278,17 +279,15 @@ impl Settings {
         let steps = self.steps.filter(|steps| *steps > 0).ok_or_else(|| {
             Error::Input("how many --steps? 1 or more, or a --preset that knows".to_owned())
         })?;
-        let peak = self.rate.unwrap_or(1e-3);
-        let floor = self.floor.unwrap_or(peak / 10.0);
+        let usual = Schedule::new(steps, self.rate.unwrap_or(1e-3));
+        let (peak, floor) = (usual.peak, self.floor.unwrap_or(usual.floor));
         if !(peak > 0.0 && peak.is_finite() && (0.0..=peak).contains(&floor)) {
             return Err(Error::Input(format!(
                 "--rate must be above 0, and --floor from 0 to it, got {peak} and {floor}"
             )));
         }
         Ok(Schedule {
-            steps,
-            warmup: self.warmup.unwrap_or(steps / 20),
-            peak,
+            warmup: self.warmup.unwrap_or(usual.warmup),
             floor,
             decay: match self.decay.unwrap_or(DecayName::Cosine) {
                 DecayName::Constant => Decay::Constant,
@@ -296,15 +295,16 @@ impl Settings {
                 DecayName::Cosine => Decay::Cosine,
                 DecayName::Wsd => Decay::Wsd,
             },
-            last: self.last.unwrap_or(steps / 5),
+            last: self.last.unwrap_or(usual.last),
+            ..usual
         })
     }
 
-    /// The sizes of a new model with such a vocabulary.
+    /// The sizes of a new model, but for its vocabulary.
     ///
     /// # Errors
     /// [`Error::Input`] where one is missing, and for those of a model that is not new.
-    pub(crate) fn sizes(&self, vocab: usize) -> Result<Sizes> {
+    pub(crate) fn sizes(&self) -> Result<Sizes> {
         let need = |value: Option<usize>, name: &str| {
             value.filter(|value| *value > 0).ok_or_else(|| {
                 Error::Input(format!(
@@ -324,7 +324,7 @@ impl Settings {
             width: need(self.width, "width")?,
             hidden: self.hidden,
             context: need(self.context, "context")?,
-            vocab,
+            vocab: 0,
             untied: self.untied.unwrap_or(false),
         })
     }
