@@ -12,7 +12,7 @@ type Question = (String, Sender<String>);
 
 /// Serves one question after another until nobody can ask any more.
 async fn serve(model: String, questions: Receiver<Question>) -> pellucid::Result<()> {
-    let mut llm = Llm::load(&model, &Options::default(), &mut |_, _| {}).await?;
+    let mut llm = Llm::load(&model, &Options::default(), |_| {}).await?;
     for (prompt, answer) in questions {
         let tokens = llm.encode(&prompt, Encode::default())?;
         let request = Request { max_new_tokens: 16, ..Request::default() };

@@ -12,7 +12,7 @@ fn main() -> pellucid::Result<()> {
     let texts = ["The sun is", "Water boils at", "A poem about rain:"];
     pollster::block_on(async {
         let options = Options { sequences: texts.len(), ..Options::default() };
-        let mut llm = Llm::load(&model, &options, &mut |_, _| {}).await?;
+        let mut llm = Llm::load(&model, &options, |_| {}).await?;
         let prompts = texts
             .iter()
             .map(|text| llm.encode(text, Encode::default()))

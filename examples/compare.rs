@@ -5,10 +5,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use pellucid::gpu::{AdapterChoice, Engine, Gpu};
+use pellucid::check::Wishes;
+use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::inspect::{Comparison, compare};
-use pellucid::model::{LoadOptions, Model, Session, SessionOptions};
-use pellucid::ops::Choices;
+use pellucid::model::{Session, SessionOptions};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result, reference};
 
@@ -41,9 +41,8 @@ async fn run(path: &Path, tokens: &str) -> Result<Comparison> {
     let checkpoint = Checkpoint::open(path)?;
     let reference = reference::Model::load(&checkpoint, &mut |_, _| {})?;
     let gpu = Gpu::open(&AdapterChoice::default()).await?;
-    let choices = Choices::defaults(gpu.caps());
-    let mut engine = Engine::new(gpu);
-    let model = Model::load(&mut engine, &checkpoint, LoadOptions::default(), &mut |_, _| {})?;
-    let mut session = Session::new(engine, model, choices, SessionOptions::default())?;
+    // The built-in variants as they are: a wrong kernel shows here, and is not left out.
+    let (options, kernels) = (SessionOptions::default(), Wishes::built_in());
+    let mut session = Session::open(gpu, &checkpoint, &options, kernels, |_| {}).await?;
     compare(&mut session, &reference, &tokens, TOLERANCE).await
 }

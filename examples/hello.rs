@@ -14,7 +14,7 @@ fn main() -> pellucid::Result<()> {
         .unwrap_or_else(|| "target/models/SmolLM2-135M-Instruct.Q4_1.gguf".to_owned());
     let prompt = arguments.next().unwrap_or_else(|| "Once upon a time".to_owned());
     pollster::block_on(async {
-        let mut llm = Llm::load(&model, &Options::default(), &mut |_, _| {}).await?;
+        let mut llm = Llm::load(&model, &Options::default(), |_| {}).await?;
         let tokens = llm.encode(&prompt, Encode::default())?;
         print!("{prompt}");
         let request = Request { max_new_tokens: 48, ..Request::default() };

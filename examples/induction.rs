@@ -6,10 +6,9 @@
 
 use std::path::Path;
 
-use pellucid::gpu::{AdapterChoice, Engine, Gpu};
-use pellucid::model::{LoadOptions, Model};
+use pellucid::check::Wishes;
+use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::noise::noise;
-use pellucid::ops::Choices;
 use pellucid::reference::backward::IGNORED;
 use pellucid::train::{
     Batch, Family, Optimizer, Schedule, Sizes, TrainOptions, Trainer, new_model,
@@ -48,12 +47,10 @@ pub(crate) fn learn(
     let checkpoint = Checkpoint::open(folder)?;
 
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
-    let choices = Choices::defaults(gpu.caps());
-    let mut engine = Engine::new(gpu);
-    let model = Model::load(&mut engine, &checkpoint, LoadOptions::default(), &mut |_, _| {})?;
     let optimizer = Optimizer::AdamW { betas: [0.9, 0.98], eps: 1e-8, decay: 0.0 };
     let options = TrainOptions { batch, context, optimizer, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(engine, model, &choices, options, &checkpoint)?;
+    let opening = Trainer::open(gpu, &checkpoint, options, Wishes::default(), |_| {});
+    let mut trainer = pollster::block_on(opening)?;
 
     let schedule = Schedule { steps, warmup: 50, peak: 3e-3, ..Schedule::default() };
     for step in 0..steps {

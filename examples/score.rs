@@ -12,7 +12,7 @@ fn main() -> pellucid::Result<()> {
         .unwrap_or_else(|| "target/models/SmolLM2-135M-Instruct.Q4_1.gguf".to_owned());
     let text = arguments.next().unwrap_or_else(|| "The cat sat on the mat.".to_owned());
     pollster::block_on(async {
-        let mut llm = Llm::load(&model, &Options::default(), &mut |_, _| {}).await?;
+        let mut llm = Llm::load(&model, &Options::default(), |_| {}).await?;
         let tokens = llm.encode(&text, Encode::default())?;
         let score = llm.score(&tokens, Some(1)).await?;
         for (place, logprob) in score.logprobs.iter().enumerate() {

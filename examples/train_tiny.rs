@@ -3,9 +3,8 @@
 //! The text is one sentence, again and again, by characters; a model of two layers has it by heart
 //! after some hundred steps.
 
-use pellucid::gpu::{AdapterChoice, Engine, Gpu};
-use pellucid::model::{LoadOptions, Model};
-use pellucid::ops::Choices;
+use pellucid::check::Wishes;
+use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::train::{Data, Schedule, Sizes, TrainOptions, Trainer, new_model};
 use pellucid::weights::Checkpoint;
 
@@ -33,11 +32,9 @@ fn main() -> pellucid::Result<()> {
     let checkpoint = Checkpoint::open(&folder)?;
 
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
-    let choices = Choices::defaults(gpu.caps());
-    let mut engine = Engine::new(gpu);
-    let model = Model::load(&mut engine, &checkpoint, LoadOptions::default(), &mut |_, _| {})?;
     let options = TrainOptions { batch: 4, context: 32, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(engine, model, &choices, options, &checkpoint)?;
+    let opening = Trainer::open(gpu, &checkpoint, options, Wishes::default(), |_| {});
+    let mut trainer = pollster::block_on(opening)?;
 
     let schedule = Schedule { steps: 200, warmup: 20, peak: 3e-3, ..Schedule::default() };
     for step in 0..schedule.steps {

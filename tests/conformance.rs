@@ -18,9 +18,9 @@ mod train;
 
 use std::path::{Path, PathBuf};
 
-use pellucid::gpu::{AdapterChoice, Engine, Gpu};
+use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::measure::furthest;
-use pellucid::model::{Activation, LoadOptions, Model, Row, Session, SessionOptions, offered};
+use pellucid::model::{Activation, Session, SessionOptions, offered, rows};
 use pellucid::names::Hook;
 use pellucid::ops::{Cache, CacheFormat, Choices, Fetch, Lanes, Matmul, Reduce};
 use pellucid::weights::Checkpoint;
@@ -49,14 +49,7 @@ fn session_with(
     checkpoint: &Checkpoint,
     options: SessionOptions,
 ) -> Session {
-    let mut engine = Engine::new(gpu);
-    let model =
-        Model::load(&mut engine, checkpoint, LoadOptions::default(), &mut |_, _| {}).unwrap();
-    Session::new(engine, model, choices, options).unwrap()
-}
-
-fn rows(tokens: &[u32], sequence: u32) -> Vec<Row> {
-    (0..).zip(tokens).map(|(position, &token)| Row { token, position, sequence, step: 0 }).collect()
+    pollster::block_on(Session::open(gpu, checkpoint, &options, choices, |_| {})).unwrap()
 }
 
 fn score(session: &mut Session, tokens: &[u32]) -> Vec<f32> {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use pellucid::generate::{self, Llm};
+use pellucid::generate::{self, Llm, Progress};
 use pellucid::gpu::AdapterChoice;
 use pellucid::names::Format;
 use pellucid::ops::CacheFormat;
@@ -191,11 +191,14 @@ impl ModelOptions {
         let checkpoint = self.checkpoint()?;
         let start = Instant::now();
         let bar = crate::output::loading_bar();
-        let mut progress = |done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
+        let progress = |progress: Progress<'_>| match progress {
+            Progress::Planned(adapter, fit) => crate::output::planned(adapter, fit),
+            Progress::Loaded { done, total } => {
+                bar.set_length(total);
+                bar.set_position(done);
+            }
         };
-        let loaded = Llm::from_checkpoint(checkpoint, options, &mut progress).await;
+        let loaded = Llm::open(checkpoint, options, progress).await;
         bar.finish_and_clear();
         let llm = loaded?;
         if llm.adapter().is_none() && (self.quantize.is_some() || self.cache_type != CacheType::F32)
@@ -219,7 +222,6 @@ impl ModelOptions {
             backend,
             context: self.context,
             sequences: 1,
-            planned: Some(crate::output::planned),
             cache: match self.cache_type {
                 CacheType::F32 => CacheFormat::F32,
                 CacheType::F16 => CacheFormat::F16,
@@ -231,6 +233,7 @@ impl ModelOptions {
             check: !self.no_check,
             tuned: !self.no_tune,
             half: self.half,
+            storage: None,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod ceilings;
+mod choose;
 mod device;
 mod judge;
 mod planted;
@@ -14,10 +15,11 @@ mod tune;
 mod wanted;
 
 pub use ceilings::{Ceilings, measure};
+pub use choose::{Variants, Wishes, choose};
 pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};
 pub use judge::{Outcome, variant};
 pub use planted::first_failure;
 pub use products::products;
-pub use self_test::{Record, Report, Share, Verdict, Wishes, admit, choose, doctor};
+pub use self_test::{Record, Report, Share, Verdict, admit, doctor};
 pub use store::{Shelf, Store, folder};
 pub use tune::{Contest, tune};

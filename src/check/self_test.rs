@@ -11,15 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{Engine, Gpu, Need, Program};
+use crate::gpu::{Engine, Need, Program};
 use crate::ops::{Choices, Known};
 
 use super::judge::{Outcome, variant};
 use super::suites::{self, Suite};
 use super::wanted::Wanted;
-use super::{Device, Store};
+use super::Device;
 
 /// How one variant of a kernel came out.
 #[derive(Clone, Debug, Serialize)]
@@ -248,49 +247,4 @@ pub async fn admit(
         record.known.excluded.append(&mut excluded);
         choices = Choices::new(&caps, record.known.clone());
     }
-}
-
-/// What is wished of the variants that a model runs with.
-#[derive(Clone, Copy, Debug)]
-pub struct Wishes {
-    /// Whether those that did not pass before are tried, and the wrong ones left out.
-    pub check: bool,
-    /// Whether those that were measured to be faster are used.
-    pub tuned: bool,
-    /// Whether products in half floats are welcome where they are faster.
-    pub half: bool,
-}
-
-/// The variants to use for a model on a device: those that come out right ([`admit`]), and of these the
-/// ones measured to be fastest. What is known of the adapter is read from its [`Store`], and what is
-/// learned is kept there.
-///
-/// # Errors
-/// As [`admit`].
-pub async fn choose(
-    gpu: Gpu,
-    config: &Config,
-    wishes: Wishes,
-    programs: &dyn Fn(&Choices) -> Result<Vec<Program>>,
-) -> Result<(Engine, Choices)> {
-    let store = Store::new(gpu.adapter());
-    let before = store.load();
-    let mut record = before.clone();
-    record.known.half = wishes.half;
-    if !wishes.tuned {
-        record.known = record.known.unmeasured();
-    }
-    if !wishes.check {
-        let choices = Choices::new(gpu.caps(), record.known.unchecked());
-        return Ok((Engine::new(gpu), choices));
-    }
-    let &Config { heads, kv_heads, head_width, .. } = config;
-    let heads = [heads, kv_heads, head_width];
-    let admitted = admit(Engine::new(gpu), &mut record, heads, programs).await?;
-    let known = Known { excluded: record.known.excluded, ..before.known.clone() };
-    let after = Record { passed: record.passed, known };
-    if after != before {
-        store.save(&after);
-    }
-    Ok(admitted)
 }

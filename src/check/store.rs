@@ -1,14 +1,14 @@
 //! What was found out about an adapter, kept from run to run in the system's cache folder.
 //!
 //! The folder is `PELLUCID_CACHE`, or `pellucid` in the system's own for caches. Where it cannot be
-//! read or written, everything goes on without. A program on a system without files brings its own
-//! [`Shelf`].
+//! read or written, everything goes on without. A program on a system without files passes in a
+//! [`Shelf`] of its own.
 
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ enum Place {
     #[default]
     Nowhere,
     File(PathBuf),
-    Shelf(&'static dyn Shelf, String),
+    Shelf(Arc<dyn Shelf>, String),
 }
 
 /// Where texts are kept by their names, on a system without files.
@@ -41,8 +41,6 @@ pub trait Shelf: Debug + Send + Sync {
     /// Keeps a text in place of any of that name.
     fn save(&self, name: &str, text: &str);
 }
-
-static SHELF: OnceLock<Box<dyn Shelf>> = OnceLock::new();
 
 /// Whose record it is: with another driver or other kernels nothing of it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,19 +68,15 @@ impl Store {
         Self::default()
     }
 
-    /// The store of an adapter on the program's own shelf, else in the cache folder; nowhere if there is
-    /// neither.
+    /// The store of an adapter in the cache folder; nowhere if there is none.
     pub fn new(adapter: &Adapter) -> Self {
-        if let Some(shelf) = SHELF.get() {
-            let title = Title::of(adapter);
-            return Self { place: Place::Shelf(shelf.as_ref(), title.name()), title };
-        }
         folder().map_or_else(Self::nowhere, |folder| Self::within(&folder, adapter))
     }
 
-    /// Keeps all records of this program there from now on; the first shelf stays.
-    pub fn shelve(shelf: Box<dyn Shelf>) {
-        let _ = SHELF.set(shelf);
+    /// The store of an adapter on a shelf.
+    pub fn on(shelf: Arc<dyn Shelf>, adapter: &Adapter) -> Self {
+        let title = Title::of(adapter);
+        Self { place: Place::Shelf(shelf, title.name()), title }
     }
 
     /// The store of an adapter in a folder, which is made if need be.
@@ -245,11 +239,8 @@ mod tests {
 
     #[test]
     fn a_shelf_keeps_as_a_folder_does() {
-        let shelf: &'static Memory = Box::leak(Box::default());
-        let on = |driver| {
-            let title = Title::of(&adapter(driver));
-            Store { place: Place::Shelf(shelf, title.name()), title }
-        };
+        let shelf = Arc::new(Memory::default());
+        let on = |driver| Store::on(shelf.clone(), &adapter(driver));
         let mut record = Record::default();
         record.passed.insert("rms_norm WG=8".to_owned());
         on("1.0").save(&record);

@@ -1,14 +1,16 @@
 //! A loaded model with its tokenizer, on a device or by the reference.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use web_time::Instant;
 
+use crate::check::{Shelf, Wishes};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{Adapter, AdapterChoice};
-use crate::model::{Fit, Session};
+use crate::model::{Fit, Progress, Session, SessionOptions};
 use crate::names::Format;
 use crate::ops::{CacheFormat, MAX_TOP_K};
 use crate::text::{ChatTemplate, Encode, Message, Tokenizer};
@@ -51,8 +53,6 @@ pub struct Options {
     pub cache: CacheFormat,
     /// Store the weights in this format instead of the file's.
     pub quantize: Option<Format>,
-    /// Hears what the model will take on which adapter, before it is loaded there.
-    pub planned: Option<fn(&Adapter, &Fit)>,
     /// Whether kernels are held against the reference at an adapter's first use, and those that are
     /// wrong are not used. It is remembered in the cache folder (see [`Store`](crate::check::Store)).
     pub check: bool,
@@ -61,6 +61,8 @@ pub struct Options {
     /// Whether products in half floats are welcome where they were found to be faster: log-probabilities
     /// are then off by up to some 1e-2, and not by 1e-3.
     pub half: bool,
+    /// Where the adapter's record is kept on a system without files; in the cache folder if `None`.
+    pub storage: Option<Arc<dyn Shelf>>,
 }
 
 impl Default for Options {
@@ -71,11 +73,25 @@ impl Default for Options {
             sequences: 1,
             cache: CacheFormat::F32,
             quantize: None,
-            planned: None,
             check: true,
             tuned: true,
             half: false,
+            storage: None,
         }
+    }
+}
+
+impl Options {
+    /// What of it a session is like.
+    pub(super) fn session(&self) -> SessionOptions {
+        let &Self { context, sequences, cache, quantize, .. } = self;
+        SessionOptions { context, sequences, cache, quantize, chunk: None }
+    }
+
+    /// How the variants of its kernels are chosen.
+    pub(super) fn wishes(&self) -> Wishes {
+        let &Self { check, tuned, half, .. } = self;
+        Wishes { check, tuned, half, storage: self.storage.clone() }
     }
 }
 
@@ -103,8 +119,7 @@ pub struct Llm {
 }
 
 impl Llm {
-    /// Loads a GGUF file or a folder in Hugging Face's layout; `progress` hears bytes done and bytes
-    /// in all.
+    /// Opens a GGUF file or a folder in Hugging Face's layout, and loads it as [`Llm::open`] does.
     ///
     /// # Errors
     /// Those of the file, which name it and the tensor at fault; [`Error::Adapter`] and
@@ -112,19 +127,20 @@ impl Llm {
     pub async fn load(
         path: impl AsRef<Path>,
         options: &Options,
-        progress: &mut dyn FnMut(u64, u64),
+        progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
-        Self::from_checkpoint(Checkpoint::open(path.as_ref())?, options, progress).await
+        Self::open(Checkpoint::open(path.as_ref())?, options, progress).await
     }
 
-    /// The same of an opened model, such as [`Checkpoint::built_in`].
+    /// Loads a checkpoint, such as [`Checkpoint::built_in`], and its tokenizer; `progress` is called
+    /// while it loads.
     ///
     /// # Errors
     /// As [`Llm::load`].
-    pub async fn from_checkpoint(
+    pub async fn open(
         checkpoint: Checkpoint,
         options: &Options,
-        progress: &mut dyn FnMut(u64, u64),
+        mut progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
         let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
         let config = checkpoint.config().clone();
@@ -136,7 +152,7 @@ impl Llm {
             Some(tokenizer) => ChatTemplate::from_checkpoint(&checkpoint, tokenizer)?,
             None => None,
         };
-        let runner = Runner::open(&checkpoint, options, progress).await?;
+        let runner = Runner::open(&checkpoint, options, &mut progress).await?;
         let options = options.clone();
         let known = Known::default();
         Ok(Self { checkpoint, options, runner, config, tokenizer, chat, known, fingerprint })
@@ -149,7 +165,7 @@ impl Llm {
     /// As [`Llm::load`].
     pub async fn revive(&mut self) -> Result<()> {
         self.known = Known::default();
-        self.runner = Runner::open(&self.checkpoint, &self.options, &mut |_, _| {}).await?;
+        self.runner = Runner::open(&self.checkpoint, &self.options, &mut |_| {}).await?;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod score;
 mod stop;
 mod stream;
 
+pub use crate::model::Progress;
 pub use distribution::Chance;
 pub use llm::{Backend, Llm, Options, Timings};
 pub use prompt::Prompt;

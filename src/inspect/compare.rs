@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::model::{Action, Activation, Row, Session, copied, hooks};
+use crate::model::{Action, Activation, Session, copied, hooks, rows};
 use crate::names::Hook;
 use crate::reference::{self, Observer};
 
@@ -85,8 +85,7 @@ pub async fn compare(
         return Err(Error::Input("the model and the reference are of different kinds".to_owned()));
     }
     let all = hooks(config);
-    let row = |(position, &token)| Row { token, position, sequence: 0, step: 0 };
-    let rows: Vec<Row> = (0..).zip(tokens).map(row).collect();
+    let rows = rows(tokens, 0);
     let reads: Vec<_> =
         all.iter().filter(|h| copied(**h)).map(|hook| (*hook, Action::Read)).collect();
     let fused = session.observe(&rows, &reads).await?;

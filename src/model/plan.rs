@@ -4,10 +4,9 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Gpu, padded, shared_places};
 use crate::names::Format;
-use crate::ops::{Cache, CacheFormat, Choices};
-use crate::weights::Checkpoint;
+use crate::ops::{Cache, CacheFormat, Choices, Weight};
 
-use super::{Fit, LoadOptions, Model, Tape, forward, logits};
+use super::{Fit, Model, Tape, Values, forward, logits};
 
 /// How much a session holds.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +19,14 @@ pub struct SessionOptions {
     pub cache: CacheFormat,
     /// Rows that run at once while reading a prompt; without, what memory and speed want.
     pub chunk: Option<usize>,
+    /// The format in which [`Session::open`](super::Session::open) stores the weights; the file's if
+    /// `None` (see [`LoadOptions`](super::LoadOptions)).
+    pub quantize: Option<Format>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { context: None, sequences: 1, cache: CacheFormat::F32, chunk: None }
+        Self { context: None, sequences: 1, cache: CacheFormat::F32, chunk: None, quantize: None }
     }
 }
 
@@ -74,21 +76,16 @@ pub(crate) fn pieces(config: &Config, choices: &Choices, rows: usize) -> usize {
 
 /// What a model, its caches and its activations will take on a device, checked against the device's
 /// limits, and against the memory that is free where that is known, before anything is allocated.
-/// Activations are those of reading a prompt and of drawing from it, as a dry recording of both tells.
+/// Activations are those of reading a prompt and of drawing from it, as a dry recording of both tells;
+/// the model may be only [named](Model::named).
 ///
 /// # Errors
 /// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for what does not fit; that
 /// one names the options that help.
-pub fn plan(
-    gpu: &Gpu,
-    checkpoint: &Checkpoint,
-    load: LoadOptions,
-    options: &SessionOptions,
-) -> Result<Fit> {
-    let cache = layer_cache(gpu, checkpoint.config(), options)?;
-    let model = Model::named(checkpoint, load, gpu.caps())?;
+pub fn plan(gpu: &Gpu, model: &Model, options: &SessionOptions) -> Result<Fit> {
+    let cache = layer_cache(gpu, &model.config, options)?;
     let choices = Choices::defaults(gpu.caps());
-    let places = activations(&model, &choices, &cache, options)?;
+    let places = activations(model, &choices, &cache, options)?;
     let limit = gpu.caps().max_buffer_bytes();
     if let Some(bytes) = places.iter().find(|bytes| **bytes > limit) {
         return Err(Error::Memory(format!(
@@ -98,7 +95,7 @@ pub fn plan(
     }
     let fit = Fit {
         weights: model.bytes(),
-        cache: 2 * cache.bytes() * checkpoint.config().layers as u64,
+        cache: 2 * cache.bytes() * model.config.layers as u64,
         activations: places.iter().sum(),
     };
     // A software adapter keeps all in the machine's own memory; what others have free is not told.
@@ -106,9 +103,7 @@ pub fn plan(
         && let Some(free) = free_memory()
         && fit.total() > free
     {
-        let smaller = LoadOptions { quantize: Some(Format::Q4_0) };
-        let smallest = Model::named(checkpoint, smaller, gpu.caps())?.bytes();
-        return Err(too_large(&fit, free, &gpu.adapter().name, smallest));
+        return Err(too_large(&fit, free, &gpu.adapter().name, smallest(model)));
     }
     Ok(fit)
 }
@@ -122,6 +117,22 @@ pub(crate) fn free_memory() -> Option<u64> {
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
     };
     Some((field("MemAvailable")? + field("SwapFree").unwrap_or(0)) << 10)
+}
+
+/// The bytes that a model's weights take as `Q4_0`, as far as it can hold them.
+fn smallest(model: &Model) -> u64 {
+    let mut bytes = 0;
+    model.clone().walk(&mut |leaf| {
+        bytes += match leaf.values {
+            Values::Matrix(weight) if weight.columns.is_multiple_of(Format::Q4_0.block()) => {
+                let planes = Weight::plane_bytes(Format::Q4_0, weight.columns);
+                (planes.iter().sum::<usize>() * weight.rows) as u64
+            }
+            Values::Matrix(weight) => weight.bytes(),
+            Values::Table(tensor) => tensor.bytes(),
+        }
+    });
+    bytes
 }
 
 /// What is said of a model over the free memory; `smallest` is what its weights take as `Q4_0`.
@@ -202,6 +213,22 @@ mod tests {
     use super::*;
     use crate::config::{Mlp, Nonlinearity};
     use crate::gpu::Caps;
+    use crate::model::LoadOptions;
+    use crate::weights::Checkpoint;
+
+    fn golden() -> Checkpoint {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama");
+        Checkpoint::open(path.as_ref()).unwrap()
+    }
+
+    #[test]
+    fn the_smallest_weights_are_those_of_a_model_loaded_so() {
+        let named =
+            |quantize| Model::named(&golden(), LoadOptions { quantize }, &Caps::default()).unwrap();
+        let (own, smaller) = (named(None), named(Some(Format::Q4_0)));
+        assert!(smaller.bytes() < own.bytes());
+        assert_eq!(smallest(&own), smaller.bytes());
+    }
 
     #[test]
     fn what_does_not_fit_is_told_with_what_helps() {
@@ -221,8 +248,7 @@ mod tests {
     /// Chunks are as long on every model; what is cut is the submit.
     #[test]
     fn large_models_read_whole_chunks_in_several_submits() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama");
-        let mut config = Checkpoint::open(path.as_ref()).unwrap().config().clone();
+        let mut config = golden().config().clone();
         let gpu = Caps { max_binding: 1 << 30, ..Caps::default() };
         let of = |rows| pieces(&config, &Choices::defaults(&gpu), rows);
         assert_eq!(of(512), 1);

@@ -1,10 +1,12 @@
 //! A model in use: its caches, its rows, and the plans that run over them.
 
 mod observe;
+mod open;
 mod reading;
 mod stored;
 
 pub use observe::{Activation, Observed};
+pub use open::Progress;
 pub(crate) use reading::Reading;
 
 use std::collections::HashMap;
@@ -28,6 +30,12 @@ pub struct Row {
     pub sequence: u32,
     /// Tokens generated so far in that sequence.
     pub step: u32,
+}
+
+/// The rows of one sequence's tokens, from position 0 on.
+pub fn rows(tokens: &[u32], sequence: u32) -> Vec<Row> {
+    let row = |(position, &token)| Row { token, position, sequence, step: 0 };
+    (0..).zip(tokens).map(row).collect()
 }
 
 /// A model, an engine, and the state of some sequences.

@@ -70,7 +70,7 @@ fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>
         context: Some(options.context),
         sequences: options.batch,
         cache: CacheFormat::F32,
-        chunk: None,
+        ..SessionOptions::default()
     };
     let over = || {
         Error::Memory(format!(

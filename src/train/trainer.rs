@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Plan};
-use crate::model::{Model, Row, pieces};
+use crate::model::{Model, Row, pieces, rows};
 use crate::ops::Choices;
 use crate::reference::backward::IGNORED;
 use crate::weights::{Checkpoint, Part};
@@ -171,13 +171,9 @@ impl Trainer {
     /// The sum of the losses of a batch.
     async fn run(&mut self, batch: &Batch, counted: usize, learn: bool) -> Result<f64> {
         let context = self.options.context;
-        let row = |(i, &token): (usize, &u32)| Row {
-            token,
-            position: (i % context) as u32,
-            sequence: (i / context) as u32,
-            step: 0,
-        };
-        let rows: Vec<Row> = batch.tokens.iter().enumerate().map(row).collect();
+        let sequences = batch.tokens.chunks(context).zip(0..);
+        let rows: Vec<Row> =
+            sequences.flat_map(|(tokens, sequence)| rows(tokens, sequence)).collect();
         let Targets { targets, losses, share } = self.buffers.targets;
         self.engine.write(self.buffers.rows, 0, bytemuck::cast_slice(&rows))?;
         self.engine.write(targets, 0, bytemuck::cast_slice(&batch.targets))?;

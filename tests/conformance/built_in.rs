@@ -37,9 +37,8 @@ fn the_built_in_model_has_the_loss_that_is_stated() {
 fn the_built_in_model_writes_a_scene() {
     let checkpoint = Checkpoint::built_in().unwrap();
     assert!(checkpoint.config().layers == 6 && checkpoint.config().vocab == 1024);
-    let (options, progress) = (Options::default(), &mut |_, _| {});
-    let loaded = pollster::block_on(Llm::from_checkpoint(checkpoint, &options, progress));
-    let mut llm = loaded.unwrap();
+    let options = Options::default();
+    let mut llm = pollster::block_on(Llm::open(checkpoint, &options, |_| {})).unwrap();
     let prompt = llm.encode("ROMEO:", Encode::default()).unwrap();
     let request = Request { max_new_tokens: 19, ..Request::default() };
     let (written, _) = pollster::block_on(llm.generate(&prompt, &request, &mut |_| {})).unwrap();

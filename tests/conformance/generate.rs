@@ -7,7 +7,7 @@ use super::{cases, folder, golden, gpu, ids};
 use pellucid::generate::{Backend, Chance, Finish, Generation, Llm, Options, Request, TokenTop};
 use pellucid::gpu::AdapterChoice;
 use pellucid::measure::furthest;
-use pellucid::model::{LoadOptions, SessionOptions, plan};
+use pellucid::model::{LoadOptions, Model, SessionOptions, plan};
 use pellucid::names::Sampling;
 use pellucid::text::Encode;
 use pellucid::weights::{Checkpoint, Part};
@@ -29,7 +29,7 @@ fn smollm2() -> PathBuf {
 fn load(path: &Path, options: Options) -> Llm {
     let backend = Backend::Gpu(AdapterChoice::default());
     let options = Options { backend, check: false, tuned: false, ..options };
-    block_on(Llm::load(path, &options, &mut |_, _| {})).unwrap()
+    block_on(Llm::load(path, &options, |_| {})).unwrap()
 }
 
 fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {
@@ -125,7 +125,8 @@ fn the_plan_of_memory_holds() {
         let checkpoint = Checkpoint::open(&model(&case)).unwrap();
         let gpu = gpu();
         let options = SessionOptions::default();
-        let planned = plan(&gpu, &checkpoint, LoadOptions::default(), &options).unwrap();
+        let named = Model::named(&checkpoint, LoadOptions::default(), gpu.caps()).unwrap();
+        let planned = plan(&gpu, &named, &options).unwrap();
         let mut llm = load(&model(&case), Options::default());
         let prompt = vec![1; llm.context()];
         generate(&mut llm, &prompt, &greedy(1));
@@ -240,7 +241,7 @@ fn the_reference_writes_the_same() {
         let case = folder().join(case);
         let mut device = load(&case, Options::default());
         let options = Options { backend: Backend::Cpu, ..Options::default() };
-        let mut cpu = block_on(Llm::load(&case, &options, &mut |_, _| {})).unwrap();
+        let mut cpu = block_on(Llm::load(&case, &options, |_| {})).unwrap();
         let sampling = Sampling { temperature: 0.8, top_p: 0.9, seed: 5, ..Sampling::default() };
         for sampling in [Sampling::default(), sampling] {
             let request = Request { sampling, logprobs: Some(2), ..greedy(16) };
@@ -266,7 +267,7 @@ fn a_shared_beginning_is_not_read_again() {
             let name = case.display();
             let options = Options { backend: backend.clone(), ..Options::default() };
             let model = model(&case);
-            let load = || block_on(Llm::load(&model, &options, &mut |_, _| {})).unwrap();
+            let load = || block_on(Llm::load(&model, &options, |_| {})).unwrap();
             let (mut kept, mut fresh) = (load(), load());
             let filled = |llm: &Llm| llm.session().map(|session| session.filled());
             let mut prompt = ids(&golden["greedy"]["prompt"]);
@@ -344,7 +345,7 @@ fn a_distribution_is_that_of_the_score_and_of_the_reference() {
     let on = |backend| {
         let options = Options { backend, check: false, ..Options::default() };
         let checkpoint = Checkpoint::built_in().unwrap();
-        block_on(Llm::from_checkpoint(checkpoint, &options, &mut |_, _| {})).unwrap()
+        block_on(Llm::open(checkpoint, &options, |_| {})).unwrap()
     };
     let mut llm = on(Backend::Gpu(AdapterChoice::default()));
     let sampling = Sampling { temperature: 0.7, top_p: 0.8, ..Sampling::default() };

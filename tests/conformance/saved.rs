@@ -13,7 +13,7 @@ use super::{checkpoint, folder, rows, session};
 const PROMPT: [u32; 9] = [3, 1, 4, 1, 5, 9, 2, 6, 5];
 
 fn load(name: &str, options: &Options) -> Llm {
-    block_on(Llm::load(folder().join(name), options, &mut |_, _| {})).unwrap()
+    block_on(Llm::load(folder().join(name), options, |_| {})).unwrap()
 }
 
 fn on(backend: &Backend) -> Options {

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use pellucid::gpu::Engine;
 use pellucid::measure::{furthest, largest};
-use pellucid::model::{LoadOptions, Model};
 use pellucid::names::Format;
 use pellucid::ops::{Choices, Matmul};
 use pellucid::train::{Batch, Held, Optimizer, TrainOptions, Trainer};
@@ -27,10 +25,7 @@ fn trainer_with(checkpoint: &Checkpoint, options: TrainOptions, matmul: Option<M
     let gpu = gpu();
     let mut choices = Choices::defaults(gpu.caps());
     choices.matmul = matmul.unwrap_or(choices.matmul);
-    let mut engine = Engine::new(gpu);
-    let load = LoadOptions { quantize: Some(Format::F32) };
-    let model = Model::load(&mut engine, checkpoint, load, &mut |_, _| {}).unwrap();
-    Trainer::new(engine, model, &choices, options, checkpoint).unwrap()
+    pollster::block_on(Trainer::open(gpu, checkpoint, options, choices, |_| {})).unwrap()
 }
 
 fn goldens() -> Vec<(String, Value)> {

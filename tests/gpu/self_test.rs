@@ -6,7 +6,7 @@ use std::path::Path;
 use pellucid::check::{self, Record, Report, Share};
 use pellucid::gpu::{Caps, Engine, Gpu, Need, Part, Program};
 use pellucid::measure;
-use pellucid::model::{self, LoadOptions, Model, Row, Session, SessionOptions};
+use pellucid::model::{self, LoadOptions, Model, Session, SessionOptions};
 use pellucid::names::Format;
 use pellucid::ops::{Choices, KERNELS, Lanes, Matmul, PARTS, Reduce, Shape, part};
 use pellucid::train::{Rehearsal, TrainOptions};
@@ -104,8 +104,7 @@ fn error(engine: Engine, model: Model, choices: Choices) -> f64 {
     let sequence = &golden["sequences"][0];
     let numbers = |name: &str| sequence[name].as_array().unwrap().clone();
     let tokens: Vec<u32> = numbers("tokens").iter().map(|id| id.as_u64().unwrap() as u32).collect();
-    let row = |(position, &token): (u32, &u32)| Row { token, position, sequence: 0, step: 0 };
-    let rows: Vec<Row> = (0..).zip(&tokens[..tokens.len() - 1]).map(row).collect();
+    let rows = model::rows(&tokens[..tokens.len() - 1], 0);
     let scored = pollster::block_on(session.score(&rows, &tokens[1..], None)).unwrap();
     let golden: Vec<f64> = numbers("logprobs").iter().map(|x| x.as_f64().unwrap()).collect();
     measure::furthest(&scored.logprobs, &golden)

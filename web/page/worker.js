@@ -27,7 +27,6 @@ const ready = (async () => {
   await init({ module_or_path: new URL('./wasm/pellucid_web_bg.wasm', import.meta.url) });
   adapter = await info;
   shelf = await Shelf.open(`${navigator.userAgent} ${JSON.stringify(adapter)}`);
-  wasm.shelve((name) => shelf.get(name), (name, text) => shelf.set(name, text));
 })();
 
 /** What the browser tells of its adapter; null without WebGPU or without an adapter. */
@@ -99,7 +98,7 @@ const calls = {
     await ready;
     const name = builtIn ? 'built-in' : files.name;
     const progress = (done, total) => event({ phase: 'load', done, total });
-    return modelResult(await wasm.Model.load(name, files.readers, options, progress));
+    return modelResult(await wasm.Model.load(name, files.readers, options, shelf, progress));
   },
   async generate({ handle, prompt, request }, event, isStopped) {
     const model = get(handle);
@@ -149,7 +148,7 @@ const calls = {
   explain: async ({ handle, text, options }) => get(handle).explain(text, options),
   texts: async ({ handle, ids }) => get(handle).texts(Uint32Array.from(ids)),
   async train({ text, tokenizer, settings }) {
-    const trainer = await wasm.Trainer.create(text, tokenizer, settings);
+    const trainer = await wasm.Trainer.create(text, tokenizer, settings, shelf);
     return { handle: add(trainer), info: trainer.info() };
   },
   async steps({ handle, steps, evaluateEvery, evaluateBatches }, event, isStopped) {

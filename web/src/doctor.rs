@@ -1,9 +1,9 @@
 //! Whether this browser's GPU calculates rightly, and what is kept of it.
 
-use std::fmt;
+use std::sync::Arc;
 
 use js_sys::Function;
-use pellucid::check::{self, Report, Share, Shelf, Store, Verdict};
+use pellucid::check::{self, Report, Share, Shelf, Verdict};
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
 use send_wrapper::SendWrapper;
 use serde::Serialize;
@@ -40,33 +40,36 @@ pub async fn doctor(progress: Function) -> Result<JsValue> {
     plain(&Findings { kernels: report.verdicts.values().collect(), ok: report.ok() })
 }
 
-/// A script's own memory of earlier visits.
-struct Visits {
-    load: SendWrapper<Function>,
-    save: SendWrapper<Function>,
+#[wasm_bindgen]
+extern "C" {
+    /// A script's own memory of earlier visits: texts by their names.
+    #[derive(Clone, Debug)]
+    pub type Visits;
+
+    /// The text of a name, or undefined.
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &Visits, name: &str) -> std::result::Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn set(this: &Visits, name: &str, text: &str) -> std::result::Result<(), JsValue>;
 }
 
-impl fmt::Debug for Visits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Visits")
-    }
-}
+/// A worker's values never leave it, which is all that other threads could ask for.
+#[derive(Debug)]
+struct Kept(SendWrapper<Visits>);
 
-impl Shelf for Visits {
+impl Shelf for Kept {
     fn load(&self, name: &str) -> Option<String> {
-        self.load.call1(&JsValue::NULL, &name.into()).ok()?.as_string()
+        self.0.get(name).ok()?.as_string()
     }
 
     fn save(&self, name: &str, text: &str) {
         // What cannot be kept is found out again.
-        let _ = self.save.call2(&JsValue::NULL, &name.into(), &text.into());
+        let _ = self.0.set(name, text);
     }
 }
 
-/// Keeps what is found out about the adapter by these: `load` gives the text of a name or undefined,
-/// `save` takes a name and a text.
-#[wasm_bindgen]
-pub fn shelve(load: Function, save: Function) {
-    let (load, save) = (SendWrapper::new(load), SendWrapper::new(save));
-    Store::shelve(Box::new(Visits { load, save }));
+/// Where the adapter's record is kept.
+pub(crate) fn storage(visits: Visits) -> Arc<dyn Shelf> {
+    Arc::new(Kept(SendWrapper::new(visits)))
 }

@@ -14,7 +14,7 @@ mod tokenizer;
 mod trainer;
 mod value;
 
-pub use doctor::{doctor, shelve};
+pub use doctor::doctor;
 pub use model::Model;
 pub use tokenizer::{Tokenizer, learn_tokenizer};
 pub use trainer::Trainer;

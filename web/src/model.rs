@@ -1,7 +1,10 @@
 //! A model that continues and scores texts.
 
+use std::sync::Arc;
+
 use js_sys::{Function, Promise};
-use pellucid::generate::{Chance, Finish, Generation, Llm, Options, Request, TokenTop};
+use pellucid::check::Shelf;
+use pellucid::generate::{Chance, Finish, Generation, Llm, Options, Progress, Request, TokenTop};
 use pellucid::gpu::Adapter;
 use pellucid::model::Fit;
 use pellucid::text::{Encode, Message, Role};
@@ -10,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+use crate::doctor::{Visits, storage};
 use crate::files::{Given, files};
 use crate::request::{Asked, Drawing, Loading};
 use crate::tokenizer::{self, Tokenizer};
@@ -78,7 +82,7 @@ struct Drawn {
 
 /// How much of a prompt has been read.
 #[derive(Serialize)]
-struct Progress {
+struct Prefill {
     read: usize,
     of: usize,
 }
@@ -115,26 +119,36 @@ struct Turn {
 
 #[wasm_bindgen]
 impl Model {
-    /// Loads a model from its files; `progress` hears bytes done and bytes in all.
+    /// Loads a model from its files; `visits` keeps what is found out about the adapter, and `progress`
+    /// hears bytes done and bytes in all.
     pub async fn load(
         name: String,
         given: Vec<Given>,
         options: JsValue,
+        visits: Visits,
         progress: Function,
     ) -> Result<Self> {
-        let options = read::<Loading>("the options of a model", &options)?.options()?;
+        let options: Loading = read("the options of a model", &options)?;
+        let options = options.options(storage(visits))?;
         let checkpoint = Checkpoint::open_files(files(&name, given)?).map_err(told)?;
-        let mut heard = |done: u64, all: u64| {
-            let _ = progress.call2(&JsValue::NULL, &(done as f64).into(), &(all as f64).into());
+        let heard = |event: Progress<'_>| {
+            if let Progress::Loaded { done, total } = event {
+                let (done, total) = ((done as f64).into(), (total as f64).into());
+                let _ = progress.call2(&JsValue::NULL, &done, &total);
+            }
         };
-        let llm = Llm::from_checkpoint(checkpoint, &options, &mut heard).await.map_err(told)?;
+        let llm = Llm::open(checkpoint, &options, heard).await.map_err(told)?;
         Ok(Self { llm, name })
     }
 
     /// Of a model that is open already.
-    pub(crate) async fn of(name: String, checkpoint: Checkpoint) -> Result<Self> {
-        let options = Options::default();
-        let llm = Llm::from_checkpoint(checkpoint, &options, &mut |_, _| {}).await.map_err(told)?;
+    pub(crate) async fn of(
+        name: String,
+        checkpoint: Checkpoint,
+        storage: Arc<dyn Shelf>,
+    ) -> Result<Self> {
+        let options = Options { storage: Some(storage), ..Options::default() };
+        let llm = Llm::open(checkpoint, &options, |_| {}).await.map_err(told)?;
         Ok(Self { llm, name })
     }
 
@@ -202,7 +216,7 @@ impl Model {
         let likely = |(id, logprob)| Likely { id, text: spelt(id).unwrap_or_default(), logprob };
         let mut stream = self.llm.stream(&prompt, &request).map_err(told)?;
         while let Some(read) = stream.read_prompt().await.map_err(told)? {
-            let progress = Progress { read, of: prompt.len() };
+            let progress = Prefill { read, of: prompt.len() };
             if hear(&heard, &progress).await? == JsValue::FALSE {
                 return ended(stream.finish().await.map_err(told)?);
             }
@@ -240,7 +254,7 @@ impl Model {
         let Drawing(sampling) = read("the settings of sampling", &sampling)?;
         let mut prompt = self.llm.read(&tokens).map_err(told)?;
         while let Some(read) = prompt.next().await.map_err(told)? {
-            if hear(&heard, &Progress { read, of: tokens.len() }).await? == JsValue::FALSE {
+            if hear(&heard, &Prefill { read, of: tokens.len() }).await? == JsValue::FALSE {
                 prompt.finish().await.map_err(told)?;
                 return Ok(JsValue::UNDEFINED);
             }

@@ -1,5 +1,8 @@
 //! What scripts ask of a model, by their names for it.
 
+use std::sync::Arc;
+
+use pellucid::check::Shelf;
 use pellucid::generate::{Backend, Options, Request};
 use pellucid::gpu::AdapterChoice;
 use pellucid::names::{Format, Sampling};
@@ -25,7 +28,8 @@ pub(crate) struct Loading {
 }
 
 impl Loading {
-    pub(crate) fn options(self) -> Result<Options> {
+    /// The same in the library's words, for a page that keeps the adapter's record there.
+    pub(crate) fn options(self, storage: Arc<dyn Shelf>) -> Result<Options> {
         let unknown = |name: &str, value: &str, known: &str| {
             Err(fault("input", &format!("{name} must be {known}, not {value}")))
         };
@@ -47,7 +51,8 @@ impl Loading {
             Some("q4_0") => Some(Format::Q4_0),
             Some(other) => return unknown("quantize", other, "q8_0 or q4_0"),
         };
-        Ok(Options { backend, cache, quantize, context: self.context, ..Options::default() })
+        let (context, storage) = (self.context, Some(storage));
+        Ok(Options { backend, cache, quantize, context, storage, ..Options::default() })
     }
 }
 

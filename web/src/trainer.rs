@@ -3,28 +3,23 @@
 use std::sync::Arc;
 
 use js_sys::Uint8Array;
-use pellucid::check::{self, Wishes};
-use pellucid::files::{Files, ReadAt};
+use pellucid::check::{Shelf, Wishes};
+use pellucid::files::Files;
 use pellucid::gpu::{AdapterChoice, Gpu};
-use pellucid::model::{LoadOptions, Model as Weights};
 use pellucid::names::Format;
-use pellucid::ops::Choices;
 use pellucid::text::{Bos, Encode};
 use pellucid::train::{
-    self, Data, Decay, Family, Fit, Frame, Optimizer, Rehearsal, Schedule, Sizes, TrainOptions,
-    new_model_in_memory,
+    self, Data, Decay, Family, Fit, Frame, NewModel, Optimizer, Preset, Schedule, Sizes,
+    TrainOptions,
 };
 use pellucid::weights::Checkpoint;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use crate::archive;
+use crate::doctor::{Visits, storage};
 use crate::model::Model;
-use crate::tokenizer::Tokenizer;
 use crate::value::{Result, fault, plain, read, told};
-
-/// The name of the token that most tokenizers end a text with.
-const END: &str = "<|endoftext|>";
 
 /// A run of training.
 #[wasm_bindgen]
@@ -36,6 +31,7 @@ pub struct Trainer {
     schedule: Schedule,
     /// The model as it was when it was last read from the device, and after how many steps.
     known: (Files, u64),
+    storage: Arc<dyn Shelf>,
 }
 
 /// What a run is like. The defaults are those of the program's `--preset char`.
@@ -68,28 +64,37 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
+        let Sizes { family, layers, heads, kv_heads, width, hidden, context, untied, .. } =
+            Preset::Char.sizes(0);
+        let TrainOptions { batch, optimizer, clip, dropout, seed, mixed, .. } =
+            Preset::Char.options();
+        let (betas, weight_decay) = match optimizer {
+            Optimizer::AdamW { betas, decay, .. } => (betas, decay),
+            Optimizer::Sgd => ([0.0; 2], 0.0),
+        };
+        let Schedule { steps, peak, decay, .. } = Preset::Char.schedule();
         Self {
-            family: Family::Gpt2,
-            layers: 4,
-            heads: 4,
-            kv_heads: None,
-            width: 128,
-            hidden: None,
-            untied: false,
-            context: 64,
-            batch: 12,
-            steps: 2000,
-            rate: 2e-3,
+            family,
+            layers,
+            heads,
+            kv_heads,
+            width,
+            hidden,
+            untied,
+            context,
+            batch,
+            steps,
+            rate: peak,
             floor: None,
             warmup: None,
-            decay: Decay::Cosine,
-            beta1: 0.9,
-            beta2: 0.99,
-            weight_decay: 0.1,
-            clip: 1.0,
-            dropout: 0.0,
-            mixed: false,
-            seed: 0,
+            decay,
+            beta1: betas[0],
+            beta2: betas[1],
+            weight_decay,
+            clip,
+            dropout,
+            mixed,
+            seed,
             valid_share: 0.1,
         }
     }
@@ -110,19 +115,19 @@ impl Settings {
     }
 
     fn schedule(&self) -> Schedule {
+        let usual = Schedule::new(self.steps, self.rate);
         Schedule {
-            steps: self.steps,
-            warmup: self.warmup.unwrap_or(self.steps / 20),
-            peak: self.rate,
-            floor: self.floor.unwrap_or(self.rate / 10.0),
+            warmup: self.warmup.unwrap_or(usual.warmup),
+            floor: self.floor.unwrap_or(usual.floor),
             decay: self.decay,
-            last: self.steps / 5,
+            ..usual
         }
     }
 
-    fn sizes(&self, vocab: usize) -> Sizes {
+    /// The sizes of the model, but for its vocabulary.
+    fn sizes(&self) -> Sizes {
         let &Self { family, layers, heads, kv_heads, width, hidden, context, untied, .. } = self;
-        Sizes { family, layers, heads, kv_heads, width, hidden, context, vocab, untied }
+        Sizes { family, layers, heads, kv_heads, width, hidden, context, vocab: 0, untied }
     }
 }
 
@@ -151,24 +156,30 @@ struct Step {
 
 #[wasm_bindgen]
 impl Trainer {
-    /// Makes a new model with this tokenizer ready to learn from a text.
-    pub async fn create(text: String, tokenizer: String, settings: JsValue) -> Result<Self> {
+    /// Makes a new model with this tokenizer ready to learn from a text; `visits` keeps what is found out
+    /// about the adapter.
+    pub async fn create(
+        text: String,
+        tokenizer: String,
+        settings: JsValue,
+        visits: Visits,
+    ) -> Result<Self> {
         let settings: Settings = read("the settings of training", &settings)?;
-        let own = Tokenizer::new(&tokenizer)?.0;
-        if own.vocab_size() == 0 || text.trim().is_empty() {
+        if text.trim().is_empty() {
             return Err(fault("input", "there is no text to learn from"));
         }
-        let config = settings.sizes(own.vocab_size()).config(own.id(END));
-        // Else other programs would take the tokenizer for that of the model's family.
-        let class = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
-        let beside = [("tokenizer.json", tokenizer.as_str()), ("tokenizer_config.json", class)];
-        let beside = beside.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
-        let files = new_model_in_memory(&config, settings.seed, beside).map_err(told)?;
-        Self::begin(files, &text, &settings).await
+        let model = NewModel::new(settings.sizes(), tokenizer).map_err(told)?;
+        let files = model.in_memory(settings.seed).map_err(told)?;
+        Self::begin(files, &text, &settings, storage(visits)).await
     }
 
     /// Makes the model of these files ready to learn from a text.
-    async fn begin(files: Files, text: &str, settings: &Settings) -> Result<Self> {
+    async fn begin(
+        files: Files,
+        text: &str,
+        settings: &Settings,
+        storage: Arc<dyn Shelf>,
+    ) -> Result<Self> {
         let checkpoint = &Checkpoint::open_files(files.clone()).map_err(told)?;
         let missing = || fault("input", "the model has no tokenizer");
         let tokenizer = pellucid::text::Tokenizer::from_checkpoint(checkpoint);
@@ -178,8 +189,9 @@ impl Trainer {
         let data = Data::split(tokens, settings.valid_share).map_err(told)?;
         data.check(settings.context, checkpoint.config().vocab).map_err(told)?;
         let frame = Frame::of(checkpoint).map_err(told)?;
-        let trainer = trainer(checkpoint, settings.options()).await.map_err(told)?;
-        Ok(Self { trainer, frame, data, schedule: settings.schedule(), known: (files, 0) })
+        let trainer = open(checkpoint, settings.options(), &storage).await?;
+        let schedule = settings.schedule();
+        Ok(Self { trainer, frame, data, schedule, known: (files, 0), storage })
     }
 
     /// What there is to tell of the run.
@@ -227,10 +239,10 @@ impl Trainer {
     /// whose device is lost later.
     pub async fn model(&mut self, name: String) -> Result<Model> {
         let files = self.trainer.files(&self.frame, Format::F32).await.map_err(told)?;
-        let file = |(name, bytes): (String, Vec<u8>)| (name, Arc::new(bytes) as Arc<dyn ReadAt>);
-        let files = Files::given(&name, files.into_iter().map(file));
+        let files = Files::in_memory(&name, files);
         self.known = (files.clone(), self.trainer.steps());
-        Model::of(name, Checkpoint::open_files(files).map_err(told)?).await
+        let checkpoint = Checkpoint::open_files(files).map_err(told)?;
+        Model::of(name, checkpoint, Arc::clone(&self.storage)).await
     }
 
     /// Opens a device anew after a loss, with the model as it was last read; gives after how many steps
@@ -238,7 +250,7 @@ impl Trainer {
     pub async fn revive(&mut self) -> Result<f64> {
         let (files, steps) = &self.known;
         let checkpoint = Checkpoint::open_files(files.clone()).map_err(told)?;
-        self.trainer = trainer(&checkpoint, *self.trainer.options()).await.map_err(told)?;
+        self.trainer = open(&checkpoint, *self.trainer.options(), &self.storage).await?;
         self.trainer.set_steps(*steps);
         Ok(*steps as f64)
     }
@@ -251,15 +263,12 @@ impl Trainer {
 }
 
 /// The model on the device, ready to learn.
-async fn trainer(began: &Checkpoint, options: TrainOptions) -> pellucid::Result<train::Trainer> {
-    let gpu = Gpu::open(&AdapterChoice::default()).await?;
-    let load = LoadOptions { quantize: Some(Format::F32) };
-    let named = Weights::named(began, load, gpu.caps())?;
-    let rehearsal = Rehearsal::new(&gpu, &named, options)?;
-    let programs = |choices: &Choices| rehearsal.programs(choices);
-    let wishes = Wishes { check: true, tuned: true, half: false };
-    let (mut engine, choices) = check::choose(gpu, &named.config, wishes, &programs).await?;
-    rehearsal.fit(engine.gpu(), &choices)?;
-    let model = Weights::load(&mut engine, began, load, &mut |_, _| {})?;
-    train::Trainer::new(engine, model, &choices, options, began)
+async fn open(
+    began: &Checkpoint,
+    options: TrainOptions,
+    storage: &Arc<dyn Shelf>,
+) -> Result<train::Trainer> {
+    let gpu = Gpu::open(&AdapterChoice::default()).await.map_err(told)?;
+    let wishes = Wishes { storage: Some(Arc::clone(storage)), ..Wishes::default() };
+    train::Trainer::open(gpu, began, options, wishes, |_| {}).await.map_err(told)
 }

@@ -8,12 +8,10 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pellucid::check::{self, Wishes};
-use pellucid::gpu::{Engine, Gpu};
-use pellucid::model::{LoadOptions, Model};
-use pellucid::names::Format;
+use pellucid::check::{Variants, Wishes};
+use pellucid::gpu::{Adapter, Gpu};
 use pellucid::ops::Choices;
-use pellucid::train::{Frame, Rehearsal, Saved, TrainOptions, Trainer};
+use pellucid::train::{Fit, Frame, Progress, Saved, TrainOptions, Trainer};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -157,10 +155,7 @@ impl Train {
     ) -> Result<Trainer> {
         let choice = self.device.gpu("cannot learn; it only runs models")?;
         let gpu = Gpu::open(&choice).await?;
-        let load = LoadOptions { quantize: Some(Format::F32) };
-        let named = Model::named(began, load, gpu.caps())?;
-        let rehearsal = Rehearsal::new(&gpu, &named, options)?;
-        let (mut engine, choices) = match saved {
+        let variants = match saved {
             Some(saved) => {
                 // Other variants would sum in another order.
                 let choices = Choices::new(gpu.caps(), saved.state.known.clone());
@@ -170,35 +165,40 @@ impl Train {
                          bits"
                     );
                 }
-                (Engine::new(gpu), choices)
+                Variants::Given(choices)
             }
-            None => {
-                let programs = |choices: &Choices| rehearsal.programs(choices);
-                let wishes = Wishes { check: !self.no_check, tuned: !self.no_tune, half: false };
-                check::choose(gpu, &named.config, wishes, &programs).await?
-            }
+            None => Variants::Chosen(Wishes {
+                check: !self.no_check,
+                tuned: !self.no_tune,
+                ..Wishes::default()
+            }),
         };
-        let fit = rehearsal.fit(engine.gpu(), &choices)?;
-        let [parameters, cache, activations, largest] =
-            [fit.parameters, fit.cache, fit.activations, fit.largest_buffer]
-                .map(indicatif::HumanBytes);
-        output::note(&format!(
-            "{} parameters; learning takes {parameters} with gradients and moments, {cache} for keys \
-             and values, {activations} for activations, the largest buffer {largest}, on {}",
-            indicatif::HumanCount(rehearsal.parameter_count() as u64),
-            output::place(Some(engine.gpu().adapter()))
-        ));
         let bar = output::loading_bar();
-        let mut progress = |done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
+        let progress = |progress: Progress<'_>| match progress {
+            Progress::Planned { adapter, fit, parameters } => planned(adapter, fit, parameters),
+            Progress::Loaded { done, total } => {
+                bar.set_length(total);
+                bar.set_position(done);
+            }
         };
-        let model = Model::load(&mut engine, began, load, &mut progress);
+        let trainer = Trainer::open(gpu, began, options, variants, progress).await;
         bar.finish_and_clear();
-        let mut trainer = Trainer::new(engine, model?, &choices, options, began)?;
+        let mut trainer = trainer?;
         if let Some(saved) = saved {
             trainer.resume(saved)?;
         }
         Ok(trainer)
     }
+}
+
+/// Says what a run will take, before any of it is allocated.
+fn planned(adapter: &Adapter, fit: &Fit, parameters: usize) {
+    let [held, cache, activations, largest] =
+        [fit.parameters, fit.cache, fit.activations, fit.largest_buffer].map(indicatif::HumanBytes);
+    output::note(&format!(
+        "{} parameters; learning takes {held} with gradients and moments, {cache} for keys and values, \
+         {activations} for activations, the largest buffer {largest}, on {}",
+        indicatif::HumanCount(parameters as u64),
+        output::place(Some(adapter))
+    ));
 }

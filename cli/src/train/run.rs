@@ -171,7 +171,7 @@ impl Run<'_> {
             ..AdapterChoice::default()
         };
         let options = Options { backend: Backend::Gpu(choice), check: false, ..Options::default() };
-        let mut llm = Llm::load(folder, &options, &mut |_, _| {}).await?;
+        let mut llm = Llm::load(folder, &options, |_| {}).await?;
         let ids = llm.encode(prompt, Encode::default())?;
         let sampling =
             Sampling { temperature: 0.8, seed: self.options.seed, ..Sampling::default() };

@@ -1,0 +1,65 @@
+//! From a checkpoint to a trainer in one call.
+
+use crate::check::{self, Variants};
+use crate::error::Result;
+use crate::gpu::{Adapter, Gpu};
+use crate::model::{LoadOptions, Model};
+use crate::names::Format;
+use crate::ops::Choices;
+use crate::weights::Checkpoint;
+
+use super::{Fit, Rehearsal, TrainOptions, Trainer};
+
+/// What is reported while a trainer is opened.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// What the run will take, before any of it is allocated.
+    Planned {
+        /// On this adapter.
+        adapter: &'a Adapter,
+        /// So many bytes.
+        fit: &'a Fit,
+        /// For so many values to learn.
+        parameters: usize,
+    },
+    /// Bytes of weights that were read.
+    Loaded {
+        /// So far.
+        done: u64,
+        /// In all.
+        total: u64,
+    },
+}
+
+impl Trainer {
+    /// Opens a checkpoint on a device to train it: checks that the run fits, chooses the variants of its
+    /// kernels, loads the weights as f32 and allocates gradients, moments and caches.
+    ///
+    /// `variants` are [`Wishes`](crate::check::Wishes), by which they are chosen, or the very
+    /// [`Choices`], such as those of a saved step.
+    ///
+    /// # Errors
+    /// Those of reading the file and of [`Trainer::new`]; [`Error::Memory`](crate::Error::Memory) for
+    /// what does not fit on the device, [`Error::Device`](crate::Error::Device) where its kernels are
+    /// wrong.
+    pub async fn open(
+        gpu: Gpu,
+        checkpoint: &Checkpoint,
+        options: TrainOptions,
+        variants: impl Into<Variants>,
+        mut progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        let load = LoadOptions { quantize: Some(Format::F32) };
+        let named = Model::named(checkpoint, load, gpu.caps())?;
+        let rehearsal = Rehearsal::new(&gpu, &named, options)?;
+        let programs = |choices: &Choices| rehearsal.programs(choices);
+        let (mut engine, choices) =
+            check::choose(gpu, &named.config, variants.into(), &programs).await?;
+        let fit = rehearsal.fit(engine.gpu(), &choices)?;
+        let (adapter, parameters) = (engine.gpu().adapter(), rehearsal.parameter_count());
+        progress(Progress::Planned { adapter, fit: &fit, parameters });
+        let mut loaded = |done, total| progress(Progress::Loaded { done, total });
+        let model = Model::load(&mut engine, checkpoint, load, &mut loaded)?;
+        Self::new(engine, model, &choices, options, checkpoint)
+    }
+}
