@@ -1,10 +1,11 @@
 //! Drawing tokens: the options, the loop and the report that `generate` and `chat` share.
 
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use clap::Args;
 use pellucid::Result;
-use pellucid::generate::{Finish, Generation, Llm, Request, Timings, TokenTop};
+use pellucid::generate::{Event, Finish, Generation, Llm, Request, Timings, TokenTop};
 use pellucid::gpu::Adapter;
 use pellucid::model::Fit;
 use pellucid::names::Sampling;
@@ -142,9 +143,8 @@ impl Times {
     }
 }
 
-/// Draws to the end, or to Ctrl-C; `shown` hears each piece of text as it comes, and may end it by an error.
-///
-/// The loop stands here rather than in [`Llm::generate`], since a reader who has gone ends it.
+/// Draws to the end, or to Ctrl-C; `shown` gets each piece of text as it comes, and ends it by an error,
+/// as where its reader has gone.
 pub(crate) async fn draw(
     llm: &mut Llm,
     prompt: &[u32],
@@ -153,27 +153,26 @@ pub(crate) async fn draw(
     mut shown: impl FnMut(&str) -> Result<()>,
 ) -> Result<Drawn> {
     let stretch = Stretch::begin();
-    let start = Instant::now();
-    let (mut first, mut last) = (None, start);
-    let mut stream = llm.stream(prompt, request)?;
     let bar = output::progress_bar("reading {bar:30} {pos} of {len} tokens");
     bar.set_length(prompt.len() as u64);
-    while !stretch.is_over()
-        && let Some(read) = stream.read_prompt().await?
-    {
-        bar.set_position(read as u64);
-    }
+    let mut written = Ok(());
+    let heard = |event| {
+        match event {
+            Event::Prefill { done, .. } => bar.set_position(done as u64),
+            Event::Token(piece) => {
+                bar.finish_and_clear();
+                written = shown(&piece.text);
+            }
+        }
+        if written.is_err() || stretch.is_over() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    };
+    let drawn = llm.generate(prompt, request, heard).await;
     bar.finish_and_clear();
-    while !stretch.is_over()
-        && let Some(piece) = stream.next().await?
-    {
-        last = Instant::now();
-        first.get_or_insert(last);
-        shown(&piece.text)?;
-    }
-    let first = first.unwrap_or(start);
-    let timings = Timings { first_token: first - start, decode: last - first };
-    let generation = stream.finish().await?;
+    let (generation, timings) = drawn?;
+    written?;
     let read = prompt.len() - generation.reused;
     let times = Times::new(load, timings, read, generation.tokens.len());
     Ok(Drawn { generation, times })

@@ -19,7 +19,7 @@ pub(super) struct CpuDecoder {
     most_steps: usize,
 }
 
-/// Where a sequence begins.
+/// Where a sequence begins: with a prompt that is neither empty nor longer than the context.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pub(super) prompt: &'a [u32],
@@ -39,12 +39,6 @@ impl CpuDecoder {
     ) -> Result<Self> {
         sampling.check()?;
         let Start { prompt, kept, mut cache, sequence } = start;
-        if prompt.is_empty() {
-            return Err(Error::Input("the prompt is empty".to_owned()));
-        }
-        if prompt.len() > context {
-            return Err(Error::Context { asked: prompt.len(), limit: context });
-        }
         let mut counts = vec![0; model.config.vocab];
         for &token in prompt {
             let count = counts.get_mut(token as usize).ok_or_else(|| {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use web_time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{BufferId, Counters, Plan, Readback};
-use crate::model::{Reading, Row, Session, Tape, forward, logits};
+use crate::model::{Reading, Row, Session, Tape, forward, logits, rows};
 use crate::names::Sampling;
 use crate::ops::{Chosen, Penalties, Sample, TopK};
 
@@ -54,12 +54,14 @@ pub(super) struct Step {
 }
 
 impl Decoder {
-    /// Is to read the prompts but for their last tokens and for the first `kept` of each, which the
-    /// caches hold already, and makes the plan of a step. The last `drawn` tokens of each are the
-    /// work of an earlier decoder, which this one goes on with.
+    /// Prepares a step, and the reading of the prompts: all but their last tokens and the first `kept`
+    /// of each, which the caches hold already. The last `drawn` tokens of each were drawn by an earlier
+    /// decoder, which this one continues.
+    ///
+    /// No prompt is empty, or longer than the context.
     ///
     /// # Errors
-    /// [`Error::Context`] for a prompt longer than the context, [`Error::Input`] for an empty one.
+    /// [`Error::Input`](crate::Error::Input) for ids outside the vocabulary and settings out of range.
     pub(super) fn new(
         session: &mut Session,
         prompts: &[&[u32]],
@@ -73,13 +75,8 @@ impl Decoder {
         let vocab = session.model().config.vocab;
         let (mut unread, mut next) = (Vec::new(), Vec::new());
         for (sequence, prompt) in (0..).zip(prompts) {
-            if prompt.len() > session.context() {
-                return Err(Error::Context { asked: prompt.len(), limit: session.context() });
-            }
-            let rows = (0..).zip(*prompt);
-            let row = |(position, &token)| Row { token, position, sequence, step: drawn as u32 };
-            let mut rows: Vec<Row> = rows.map(row).collect();
-            next.push(rows.pop().ok_or_else(|| Error::Input("the prompt is empty".to_owned()))?);
+            let mut rows = rows(prompt, sequence);
+            next.extend(rows.pop().map(|row| Row { step: drawn as u32, ..row }));
             unread.extend(rows.into_iter().skip(kept));
         }
         session.check(&next)?;

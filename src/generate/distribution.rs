@@ -2,13 +2,8 @@
 
 use serde::Serialize;
 
-use crate::error::Result;
 use crate::names::Sampling;
 use crate::reference::{penalties, softmax, survivors};
-
-use super::llm::Llm;
-use super::prompt::rows;
-use super::runner::Runner;
 
 /// How probable a token is to come next.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -21,42 +16,8 @@ pub struct Chance {
     pub drawn: f64,
 }
 
-impl Llm {
-    /// How probable each token of the vocabulary is to follow these, the most probable first, before
-    /// and after what the settings do: the numbers behind a draw.
-    ///
-    /// # Errors
-    /// As [`Llm::stream`](Llm::stream).
-    pub async fn distribution(
-        &mut self,
-        tokens: &[u32],
-        sampling: &Sampling,
-    ) -> Result<Vec<Chance>> {
-        sampling.check()?;
-        let mut prompt = self.read(tokens)?;
-        while prompt.next().await?.is_some() {}
-        prompt.finish().await?;
-        let (read, vocab) = (self.known().shared(tokens), self.config().vocab);
-        self.remember(tokens[..read].to_vec());
-        let logits = match self.runner_mut() {
-            Runner::Cpu { model, cache, .. } => {
-                cache.truncate(read);
-                model.forward_last(cache, &tokens[read..], &mut ())?
-            }
-            Runner::Gpu(session) => {
-                let observed = session.observe(&rows(tokens)[read..], &[]).await?;
-                observed.logits.into_iter().map(f64::from).collect()
-            }
-        };
-        self.remember(tokens.to_vec());
-        let mut counts = vec![0; vocab];
-        tokens.iter().for_each(|token| counts[*token as usize] += 1);
-        Ok(chances(&logits, &counts, sampling))
-    }
-}
-
 /// Both distributions, from logits (V) and how often each token occurs in the text (V).
-fn chances(logits: &[f64], counts: &[u32], sampling: &Sampling) -> Vec<Chance> {
+pub(super) fn chances(logits: &[f64], counts: &[u32], sampling: &Sampling) -> Vec<Chance> {
     let model = softmax(logits, logits.len());
     let penalised = penalties(logits, counts, sampling);
     // At temperature 0 the most probable token is all that is left.

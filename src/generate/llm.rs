@@ -1,108 +1,28 @@
 //! A loaded model with its tokenizer, on a device or by the reference.
 
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use web_time::Instant;
 
-use crate::check::{Shelf, Wishes};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{Adapter, AdapterChoice};
-use crate::model::{Fit, Progress, Session, SessionOptions};
-use crate::names::Format;
-use crate::ops::{CacheFormat, MAX_TOP_K};
+use crate::gpu::Adapter;
+use crate::model::{Fit, Progress, Session};
+use crate::names::Sampling;
+use crate::ops::MAX_TOP_K;
 use crate::text::{ChatTemplate, Encode, Message, Tokenizer};
 use crate::weights::Checkpoint;
 
-use super::cpu::{CpuDecoder, Start};
-use super::decode::Decoder;
-use super::prefix::Known;
+use super::distribution::{Chance, chances};
+use super::options::Options;
+use super::prompt::{Known, Prompt};
+use super::request::{Event, Generation, Request, Timings};
 use super::runner::Runner;
+use super::saved;
 use super::score::{self, Score};
-use super::stream::{AnyDecoder, Generation, Request, Stream, Tail};
-
-/// Where the model runs.
-#[derive(Clone, Debug)]
-pub enum Backend {
-    /// On an adapter; by the reference if the machine has none.
-    Auto(AdapterChoice),
-    /// On an adapter, or not at all.
-    Gpu(AdapterChoice),
-    /// By the reference, in plain Rust.
-    Cpu,
-}
-
-impl Default for Backend {
-    fn default() -> Self {
-        Self::Auto(AdapterChoice::default())
-    }
-}
-
-/// How to load a model.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where it runs.
-    pub backend: Backend,
-    /// Positions of each sequence; without, the smaller of the model's context and 4,096.
-    pub context: Option<usize>,
-    /// How many sequences [`Llm::generate_batch`] may continue at once.
-    pub sequences: usize,
-    /// How keys and values are stored.
-    pub cache: CacheFormat,
-    /// Store the weights in this format instead of the file's.
-    pub quantize: Option<Format>,
-    /// Whether kernels are held against the reference at an adapter's first use, and those that are
-    /// wrong are not used. It is remembered in the cache folder (see [`Store`](crate::check::Store)).
-    pub check: bool,
-    /// Whether to use the variants that `pellucid tune` found to be faster.
-    pub tuned: bool,
-    /// Whether products in half floats are welcome where they were found to be faster: log-probabilities
-    /// are then off by up to some 1e-2, and not by 1e-3.
-    pub half: bool,
-    /// Where the adapter's record is kept on a system without files; in the cache folder if `None`.
-    pub storage: Option<Arc<dyn Shelf>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            backend: Backend::default(),
-            context: None,
-            sequences: 1,
-            cache: CacheFormat::F32,
-            quantize: None,
-            check: true,
-            tuned: true,
-            half: false,
-            storage: None,
-        }
-    }
-}
-
-impl Options {
-    /// What of it a session is like.
-    pub(super) fn session(&self) -> SessionOptions {
-        let &Self { context, sequences, cache, quantize, .. } = self;
-        SessionOptions { context, sequences, cache, quantize, chunk: None }
-    }
-
-    /// How the variants of its kernels are chosen.
-    pub(super) fn wishes(&self) -> Wishes {
-        let &Self { check, tuned, half, .. } = self;
-        Wishes { check, tuned, half, storage: self.storage.clone() }
-    }
-}
-
-/// How long things took.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Timings {
-    /// From the call to the first drawn token.
-    pub first_token: Duration,
-    /// From the first drawn token to the last.
-    pub decode: Duration,
-}
+use super::stream::{Stream, finish_together};
+use super::tail::Tail;
 
 /// A language model, ready to continue and to score texts.
 #[derive(Debug)]
@@ -191,20 +111,14 @@ impl Llm {
 
     /// The session on the device, for what this type does not offer; `None` by the reference.
     pub fn session(&self) -> Option<&Session> {
-        match &self.runner {
-            Runner::Gpu(session) => Some(session),
-            Runner::Cpu { .. } => None,
-        }
+        self.runner.session()
     }
 
     /// The session on the device, to run it; `None` by the reference. What is run may overwrite the
     /// caches, so the next prompt is read whole.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         self.known = Known::default();
-        match &mut self.runner {
-            Runner::Gpu(session) => Some(session),
-            Runner::Cpu { .. } => None,
-        }
+        self.runner.session_mut()
     }
 
     /// Positions that each sequence has.
@@ -241,25 +155,25 @@ impl Llm {
         tokenizer.encode_chat(template, messages)
     }
 
-    /// Notes the tokens whose keys and values are now in the caches.
-    pub(super) fn remember(&mut self, tokens: Vec<u32>) {
-        self.known = Known::new(tokens);
+    /// Fails for a prompt that is empty or longer than the context.
+    fn check_prompt(&self, prompt: &[u32]) -> Result<()> {
+        if prompt.is_empty() {
+            return Err(Error::Input("the prompt is empty".to_owned()));
+        }
+        if prompt.len() > self.context() {
+            return Err(Error::Context { asked: prompt.len(), limit: self.context() });
+        }
+        Ok(())
     }
 
-    pub(super) fn known(&self) -> &Known {
-        &self.known
-    }
-
-    pub(super) fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    pub(super) fn runner(&self) -> &Runner {
-        &self.runner
-    }
-
-    pub(super) fn runner_mut(&mut self) -> &mut Runner {
-        &mut self.runner
+    /// Begins to read a prompt into the caches, all but its last token and the beginning that is there
+    /// already. A long prompt can be given up before all of it is read.
+    ///
+    /// # Errors
+    /// As [`Llm::stream`].
+    pub fn read(&mut self, prompt: &[u32]) -> Result<Prompt<'_>> {
+        self.check_prompt(prompt)?;
+        Prompt::new(self.runner.session_mut(), &mut self.known, prompt)
     }
 
     /// Begins to continue a prompt; the tokens come from [`Stream::next`].
@@ -269,24 +183,30 @@ impl Llm {
     /// [`Error::Context`] for a prompt longer than the context, [`Error::Lost`] for a device that was
     /// lost before; [`Llm::revive`] opens it again.
     pub fn stream(&mut self, prompt: &[u32], request: &Request) -> Result<Stream<'_>> {
-        let (sampling, logprobs) = (&request.sampling, self.logprobs(request)?);
+        self.check_prompt(prompt)?;
+        let logprobs = self.logprobs(request)?;
         // Should this generation not be finished, nothing is known of the caches.
         let known = std::mem::take(&mut self.known);
         let kept = if request.reuse_prefix { known.shared(prompt) } else { 0 };
-        let decoder = match &mut self.runner {
-            Runner::Gpu(session) => {
-                AnyDecoder::Gpu(Decoder::new(session, &[prompt], kept, 0, sampling, logprobs)?)
-            }
-            Runner::Cpu { model, context, cache } => {
-                let cache = std::mem::replace(cache, model.cache_for(*context));
-                let start = Start { prompt, kept, cache, sequence: 0 };
-                AnyDecoder::Cpu(CpuDecoder::new(model, *context, start, sampling, logprobs)?)
-            }
-        };
-        Ok(Stream::new(self, decoder, request, prompt, kept))
+        let Self { checkpoint, options, runner, tokenizer, config, known, .. } = self;
+        let decoding = runner.decode(&[prompt], kept, 0, &request.sampling, logprobs)?;
+        let most_steps = decoding.most_steps();
+        Ok(Stream {
+            tail: Tail::new(tokenizer.as_ref(), &config.eos, request, most_steps),
+            decoding,
+            known,
+            prompt: prompt.to_vec(),
+            request: request.clone(),
+            logprobs,
+            reused: kept,
+            source: (checkpoint, options),
+            revived: false,
+        })
     }
 
-    /// Continues a prompt to its end; `shown` hears each piece of text as it comes.
+    /// Continues a prompt to its end. `on_event` is called with each [`Event`] and may break off; the
+    /// generation then has what was drawn so far and finishes as
+    /// [`Finish::Interrupted`](super::Finish::Interrupted).
     ///
     /// # Errors
     /// As [`Llm::stream`] and [`Stream::next`].
@@ -294,16 +214,32 @@ impl Llm {
         &mut self,
         prompt: &[u32],
         request: &Request,
-        shown: &mut dyn FnMut(&str),
+        mut on_event: impl FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(Generation, Timings)> {
+        self.generate_with(prompt, request, async |_, event| on_event(event)).await
+    }
+
+    /// The same with an async callback, which is also given the stream.
+    ///
+    /// # Errors
+    /// As [`Llm::generate`].
+    pub async fn generate_with(
+        &mut self,
+        prompt: &[u32],
+        request: &Request,
+        mut on_event: impl AsyncFnMut(&Stream<'_>, Event) -> ControlFlow<()>,
     ) -> Result<(Generation, Timings)> {
         let start = Instant::now();
-        let mut first = None;
-        let mut last = start;
+        let (mut first, mut last) = (None, start);
         let mut stream = self.stream(prompt, request)?;
-        while let Some(piece) = stream.next().await? {
-            last = Instant::now();
-            first.get_or_insert(last);
-            shown(&piece.text);
+        while let Some(event) = stream.event().await? {
+            if matches!(event, Event::Token(_)) {
+                last = Instant::now();
+                first.get_or_insert(last);
+            }
+            if on_event(&stream, event).await.is_break() {
+                break;
+            }
         }
         let generation = stream.finish().await?;
         let first = first.unwrap_or(start);
@@ -323,38 +259,33 @@ impl Llm {
         if prompts.is_empty() {
             return Ok(Vec::new());
         }
-        let (sampling, logprobs) = (&request.sampling, self.logprobs(request)?);
+        prompts.iter().try_for_each(|prompt| self.check_prompt(prompt))?;
+        let logprobs = self.logprobs(request)?;
         self.known = Known::default();
-        let groups = match &mut self.runner {
-            Runner::Gpu(session) if prompts.len() > session.sequences() => {
+        let side_by_side = match self.session().map(Session::sequences) {
+            Some(sequences) if prompts.len() > sequences => {
                 return Err(Error::Input(format!(
-                    "{} prompts at once, but the model was loaded for {}",
-                    prompts.len(),
-                    session.sequences()
+                    "{} prompts at once, but the model was loaded for {sequences}",
+                    prompts.len()
                 )));
             }
-            Runner::Gpu(session) => {
-                let decoder = Decoder::new(session, prompts, 0, 0, sampling, logprobs)?;
-                vec![(AnyDecoder::Gpu(decoder), prompts)]
-            }
-            Runner::Cpu { model, context, .. } => (0..)
-                .zip(prompts.chunks(1))
-                .map(|(sequence, prompts)| {
-                    let (prompt, cache) = (prompts[0], model.cache_for(*context));
-                    let start = Start { prompt, kept: 0, cache, sequence };
-                    let decoder = CpuDecoder::new(model, *context, start, sampling, logprobs)?;
-                    Ok((AnyDecoder::Cpu(decoder), prompts))
-                })
-                .collect::<Result<Vec<_>>>()?,
+            Some(_) => prompts.len(),
+            None => 1,
         };
         let mut generations = Vec::with_capacity(prompts.len());
-        for (decoder, prompts) in groups {
-            generations.extend(self.finish_group(decoder, prompts, request).await?);
+        for (sequence, prompts) in (0..).zip(prompts.chunks(side_by_side)) {
+            let decoding = self.runner.decode(prompts, 0, sequence, &request.sampling, logprobs)?;
+            // Shorter prompts leave room for more tokens, but the step runs for all: the longest decides.
+            let most_steps = decoding.most_steps();
+            let (tokenizer, eos) = (self.tokenizer.as_ref(), &self.config.eos);
+            let tail = |_: &&[u32]| Tail::new(tokenizer, eos, request, most_steps);
+            let tails = prompts.iter().map(tail).collect();
+            generations.extend(finish_together(decoding, tails).await?);
         }
         Ok(generations)
     }
 
-    pub(super) fn logprobs(&self, request: &Request) -> Result<Option<usize>> {
+    fn logprobs(&self, request: &Request) -> Result<Option<usize>> {
         request.logprobs.map(|k| self.most_probable(k)).transpose()
     }
 
@@ -368,32 +299,6 @@ impl Llm {
         Ok(k.min(self.config.vocab))
     }
 
-    async fn finish_group(
-        &mut self,
-        mut decoder: AnyDecoder,
-        prompts: &[&[u32]],
-        request: &Request,
-    ) -> Result<Vec<Generation>> {
-        // Shorter prompts leave room for more tokens, but the step runs for all: the longest decides.
-        let most_steps = decoder.most_steps();
-        let mut tails: Vec<Tail> =
-            prompts.iter().map(|_| Tail::new(self, request, most_steps)).collect();
-        while tails.iter().any(|tail| tail.finish.is_none()) {
-            let wanted = tails[0].limit();
-            let Some(step) = decoder.next(&mut self.runner, wanted).await? else { break };
-            let mut tops = step.top.map(Vec::into_iter);
-            for (tail, id) in tails.iter_mut().zip(step.ids) {
-                let top = tops.as_mut().and_then(Iterator::next);
-                if tail.finish.is_none() {
-                    tail.push(id, top);
-                }
-            }
-        }
-        let counters = decoder.counters(&self.runner);
-        decoder.close(&mut self.runner).await?;
-        Ok(tails.into_iter().map(|tail| tail.into_generation(counters, 0)).collect())
-    }
-
     /// ln p of each token of a text, and of the `top` most probable tokens after each.
     ///
     /// A text longer than the context is scored in windows of that length at half its distance.
@@ -405,5 +310,55 @@ impl Llm {
         let top = top.map(|k| self.most_probable(k)).transpose()?;
         self.known = Known::default();
         score::score(&mut self.runner, tokens, top).await
+    }
+
+    /// How probable each token of the vocabulary is to follow these, the most probable first, before
+    /// and after what the settings do: the numbers behind a draw.
+    ///
+    /// # Errors
+    /// As [`Llm::stream`](Llm::stream).
+    pub async fn distribution(
+        &mut self,
+        tokens: &[u32],
+        sampling: &Sampling,
+    ) -> Result<Vec<Chance>> {
+        sampling.check()?;
+        let mut prompt = self.read(tokens)?;
+        while prompt.next().await?.is_some() {}
+        prompt.finish().await?;
+        let read = self.known.shared(tokens);
+        self.known = Known::new(tokens[..read].to_vec());
+        let logits = self.runner.logits(tokens, read).await?;
+        self.known = Known::new(tokens.to_vec());
+        let mut counts = vec![0; self.config.vocab];
+        tokens.iter().for_each(|token| counts[*token as usize] += 1);
+        Ok(chances(&logits, &counts, sampling))
+    }
+
+    /// Writes what the caches hold of the last generation that was finished, its prompt and all
+    /// drawn tokens but the last, so that [`Llm::load_cache`] can put it back. Gives the number of
+    /// tokens.
+    ///
+    /// The file appears whole or not at all: it is written under another name and renamed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the file, [`Error::Device`] if the device fails.
+    pub async fn save_cache(&mut self, path: impl AsRef<Path>) -> Result<usize> {
+        let tokens = self.known.tokens();
+        saved::save(path.as_ref(), &mut self.runner, &self.fingerprint, tokens).await?;
+        Ok(tokens.len())
+    }
+
+    /// Puts back what [`Llm::save_cache`] wrote; requests with [`Request::reuse_prefix`] then do not
+    /// read again what their prompt shares with it. Gives the number of tokens.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::File`], which name the file, where it cannot be read, is none of
+    /// these files, is damaged, or was written by another model or with another format of keys and
+    /// values; [`Error::Context`] where it holds more tokens than the context.
+    pub fn load_cache(&mut self, path: impl AsRef<Path>) -> Result<usize> {
+        let Self { runner, fingerprint, known, .. } = self;
+        saved::load(path.as_ref(), runner, fingerprint, known)?;
+        Ok(known.tokens().len())
     }
 }

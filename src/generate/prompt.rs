@@ -1,59 +1,68 @@
-//! Reading a prompt without drawing from it.
+//! Reading a prompt without drawing from it, and what the caches hold of it afterwards.
 
-use crate::error::{Error, Result};
-use crate::model::{Reading, Row};
+use crate::error::Result;
+use crate::model::{Reading, Session, rows};
 
-use super::llm::Llm;
-use super::runner::Runner;
+/// The tokens of the first sequence whose keys and values lie in the caches, from position 0 on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known(Vec<u32>);
 
-/// A prompt that is being read, but for its last token; made by [`Llm::read`].
+impl Known {
+    pub(super) fn new(tokens: Vec<u32>) -> Self {
+        Self(tokens)
+    }
+
+    pub(super) fn tokens(&self) -> &[u32] {
+        &self.0
+    }
+
+    /// How many of a prompt's first tokens need not be read again. Its last one always is: the
+    /// first drawn token is predicted from it.
+    pub(super) fn shared(&self, prompt: &[u32]) -> usize {
+        let alike = self.0.iter().zip(prompt).take_while(|(known, token)| known == token).count();
+        alike.min(prompt.len().saturating_sub(1))
+    }
+}
+
+/// A prompt that is being read, but for its last token; made by [`Llm::read`](super::Llm::read).
 #[derive(Debug)]
 pub struct Prompt<'a> {
-    llm: &'a mut Llm,
+    known: &'a mut Known,
     tokens: Vec<u32>,
     /// None by the reference, which reads a prompt with what is asked of it.
-    reading: Option<Reading>,
+    reading: Option<(Reading, &'a mut Session)>,
     /// How many tokens were read before.
     kept: usize,
 }
 
-impl Llm {
-    /// Begins to read a prompt but for its last token, and for the beginning that was read before: for
-    /// those who will want what comes next, and may change their minds before a long one is read.
-    ///
-    /// # Errors
-    /// As [`Llm::stream`].
-    pub fn read(&mut self, prompt: &[u32]) -> Result<Prompt<'_>> {
-        if prompt.is_empty() {
-            return Err(Error::Input("there is no token to read".to_owned()));
-        }
-        if prompt.len() > self.context() {
-            return Err(Error::Context { asked: prompt.len(), limit: self.context() });
-        }
-        let kept = self.known().shared(prompt);
-        let unread = kept..prompt.len() - 1;
-        let reading = match self.runner_mut() {
-            Runner::Cpu { .. } => None,
-            Runner::Gpu(session) => Some(Reading::new(session, rows(prompt)[unread].to_vec())?),
+impl<'a> Prompt<'a> {
+    /// Begins to read a prompt, which is not empty, in a session whose caches hold what is `known`.
+    pub(super) fn new(
+        session: Option<&'a mut Session>,
+        known: &'a mut Known,
+        tokens: &[u32],
+    ) -> Result<Self> {
+        let kept = known.shared(tokens);
+        let reading = match session {
+            None => None,
+            Some(session) => {
+                let unread = rows(tokens, 0)[kept..tokens.len() - 1].to_vec();
+                let reading = Reading::new(session, unread)?;
+                // Should this not be finished, nothing is known of the caches.
+                *known = Known::default();
+                Some((reading, session))
+            }
         };
-        if reading.is_some() {
-            // Should this not be finished, nothing is known of the caches.
-            self.remember(Vec::new());
-        }
-        Ok(Prompt { llm: self, tokens: prompt.to_vec(), reading, kept })
+        Ok(Self { known, tokens: tokens.to_vec(), reading, kept })
     }
-}
 
-impl Prompt<'_> {
     /// Reads on; gives how many tokens' worth of reading is done, or `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails, [`Error::Lost`] where it is lost.
+    /// [`Error::Device`](crate::Error::Device) if the device fails,
+    /// [`Error::Lost`](crate::Error::Lost) where it is lost.
     pub async fn next(&mut self) -> Result<Option<usize>> {
-        let (Some(reading), Runner::Gpu(session)) = (&mut self.reading, self.llm.runner_mut())
-        else {
-            return Ok(None);
-        };
+        let Some((reading, session)) = &mut self.reading else { return Ok(None) };
         if let Some(read) = reading.next(session).await? {
             return Ok(Some(self.kept + read));
         }
@@ -66,19 +75,32 @@ impl Prompt<'_> {
     /// # Errors
     /// As [`Prompt::next`].
     pub async fn finish(mut self) -> Result<()> {
-        let (Some(reading), Runner::Gpu(session)) = (&mut self.reading, self.llm.runner_mut())
-        else {
-            return Ok(());
-        };
+        let Some((reading, session)) = &mut self.reading else { return Ok(()) };
         reading.hear(session).await?;
         self.tokens.truncate(self.tokens.len() - 1 - reading.unread());
-        self.llm.remember(self.tokens);
+        *self.known = Known::new(self.tokens);
         Ok(())
     }
 }
 
-/// The rows of the first sequence's tokens, from position 0 on.
-pub(super) fn rows(tokens: &[u32]) -> Vec<Row> {
-    let row = |(position, &token)| Row { token, position, sequence: 0, step: 0 };
-    (0..).zip(tokens).map(row).collect()
+#[cfg(test)]
+mod tests {
+    use super::Known;
+
+    #[test]
+    fn a_prompt_shares_its_beginning_but_never_its_last_token() {
+        let known = Known::new(vec![1, 2, 3]);
+        for (prompt, shared) in [
+            (&[1, 2, 3, 4][..], 3),
+            (&[1, 2, 3], 2),
+            (&[1, 2], 1),
+            (&[1, 5, 3, 4], 1),
+            (&[5, 2, 3], 0),
+            (&[1], 0),
+            (&[], 0),
+        ] {
+            assert_eq!(known.shared(prompt), shared, "{prompt:?}");
+        }
+        assert_eq!(Known::default().shared(&[1, 2]), 0);
+    }
 }

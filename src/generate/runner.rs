@@ -1,12 +1,16 @@
 //! Where a model runs: on a device, or by the reference.
 
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
-use crate::model::{self, Progress, Session};
+use crate::gpu::{Counters, Gpu};
+use crate::model::{self, Progress, Session, rows};
+use crate::names::Sampling;
 use crate::reference;
 use crate::weights::Checkpoint;
 
-use super::llm::{Backend, Options};
+use super::cpu::{CpuDecoder, Start};
+use super::decode::{Decoder, Step};
+use super::options::{Backend, Options};
 
 #[derive(Debug)]
 pub(super) enum Runner {
@@ -14,14 +18,14 @@ pub(super) enum Runner {
     Cpu { model: Box<reference::Model>, context: usize, cache: reference::Cache },
 }
 
-impl Runner {
-    pub(super) fn context(&self) -> usize {
-        match self {
-            Self::Gpu(session) => session.context(),
-            Self::Cpu { context, .. } => *context,
-        }
-    }
+/// A generation under way: a decoder, and what runs its steps.
+#[derive(Debug)]
+pub(super) enum Decoding<'a> {
+    Gpu { session: &'a mut Session, decoder: Decoder },
+    Cpu { model: &'a reference::Model, cache: &'a mut reference::Cache, decoder: CpuDecoder },
+}
 
+impl Runner {
     /// Opens a checkpoint where the options say.
     pub(super) async fn open(
         checkpoint: &Checkpoint,
@@ -56,5 +60,169 @@ impl Runner {
         let model = Box::new(reference::Model::load(checkpoint, &mut loaded)?);
         let cache = model.cache_for(context);
         Ok(Self::Cpu { model, context, cache })
+    }
+
+    /// Positions that each sequence has.
+    pub(super) fn context(&self) -> usize {
+        match self {
+            Self::Gpu(session) => session.context(),
+            Self::Cpu { context, .. } => *context,
+        }
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        match self {
+            Self::Gpu(session) => &session.model().config,
+            Self::Cpu { model, .. } => &model.config,
+        }
+    }
+
+    /// The session on the device; `None` by the reference.
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Gpu(session) => Some(session),
+            Self::Cpu { .. } => None,
+        }
+    }
+
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        match self {
+            Self::Gpu(session) => Some(session),
+            Self::Cpu { .. } => None,
+        }
+    }
+
+    /// Begins to continue prompts, none of them empty or longer than the context, whose first `kept`
+    /// tokens the caches hold. The reference continues one at a time, which is this `sequence`.
+    pub(super) fn decode(
+        &mut self,
+        prompts: &[&[u32]],
+        kept: usize,
+        sequence: u32,
+        sampling: &Sampling,
+        logprobs: Option<usize>,
+    ) -> Result<Decoding<'_>> {
+        match self {
+            Self::Gpu(session) => {
+                let decoder = Decoder::new(session, prompts, kept, 0, sampling, logprobs)?;
+                Ok(Decoding::Gpu { session, decoder })
+            }
+            Self::Cpu { model, context, cache } => {
+                let own = std::mem::replace(cache, model.cache_for(*context));
+                let start = Start { prompt: prompts[0], kept, cache: own, sequence };
+                let decoder = CpuDecoder::new(model, *context, start, sampling, logprobs)?;
+                Ok(Decoding::Cpu { model, cache, decoder })
+            }
+        }
+    }
+
+    /// The logits that follow tokens, of which the caches hold the first `read`.
+    pub(super) async fn logits(&mut self, tokens: &[u32], read: usize) -> Result<Vec<f64>> {
+        match self {
+            Self::Cpu { model, cache, .. } => {
+                cache.truncate(read);
+                model.forward_last(cache, &tokens[read..], &mut ())
+            }
+            Self::Gpu(session) => {
+                let observed = session.observe(&rows(tokens, 0)[read..], &[]).await?;
+                Ok(observed.logits.into_iter().map(f64::from).collect())
+            }
+        }
+    }
+
+    /// How keys and values lie, and the bytes of one position's keys in one layer.
+    pub(super) fn cache_layout(&self) -> (String, u64) {
+        match self {
+            Self::Gpu(session) => (session.cache_layout(), session.position_bytes()),
+            Self::Cpu { model, .. } => {
+                let width = model.config.kv_width();
+                (format!("reference, width {width}"), width as u64 * 8)
+            }
+        }
+    }
+
+    /// The keys and the values of one layer's first positions.
+    pub(super) async fn read_cache(
+        &mut self,
+        layer: usize,
+        positions: usize,
+    ) -> Result<[Vec<u8>; 2]> {
+        match self {
+            Self::Gpu(session) => session.read_cache(layer, positions).await,
+            Self::Cpu { cache, .. } => {
+                Ok(cache.layer(layer, positions).map(|part| bytemuck::cast_slice(part).to_vec()))
+            }
+        }
+    }
+
+    /// Puts back what [`Runner::read_cache`] gave.
+    pub(super) fn write_cache(
+        &mut self,
+        layer: usize,
+        positions: usize,
+        parts: [Vec<u8>; 2],
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(session) => session.write_cache(layer, &parts[0], &parts[1]),
+            Self::Cpu { cache, .. } => {
+                let [keys, values] = parts.map(|part| bytemuck::pod_collect_to_vec(&part));
+                cache.restore(layer, positions, keys, values);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Decoding<'_> {
+    /// How many steps the context has room for.
+    pub(super) fn most_steps(&self) -> usize {
+        match self {
+            Self::Gpu { decoder, .. } => decoder.most_steps(),
+            Self::Cpu { decoder, .. } => decoder.most_steps(),
+        }
+    }
+
+    /// The next step's draws, or `None` when the context is full; at most `wanted` steps in all.
+    pub(super) async fn next(&mut self, wanted: usize) -> Result<Option<Step>> {
+        match self {
+            Self::Gpu { session, decoder } => decoder.next(session, wanted).await,
+            Self::Cpu { model, decoder, .. } => decoder.next(model).map(Some),
+        }
+    }
+
+    /// Reads on in a long prompt; `None` where there is nothing to wait for before the first token.
+    pub(super) async fn read(&mut self) -> Result<Option<usize>> {
+        match self {
+            Self::Gpu { session, decoder } => decoder.read(session).await,
+            // The reference reads all of it with the first token.
+            Self::Cpu { .. } => Ok(None),
+        }
+    }
+
+    /// Tokens of the prompt, before its last one, that were not read.
+    pub(super) fn unread(&self) -> usize {
+        match self {
+            Self::Gpu { decoder, .. } => decoder.unread(),
+            Self::Cpu { decoder, .. } => decoder.unread(),
+        }
+    }
+
+    /// What the engine did in how many steps after the first; `None` by the reference.
+    pub(super) fn counters(&self) -> Option<(Counters, usize)> {
+        match self {
+            Self::Gpu { session, decoder } => decoder.counters(session),
+            Self::Cpu { .. } => None,
+        }
+    }
+
+    /// Waits for what is still in flight, and leaves the caches for the next generation.
+    pub(super) async fn close(self) -> Result<()> {
+        match self {
+            Self::Gpu { session, decoder } => decoder.close(session).await,
+            Self::Cpu { cache, decoder, .. } => {
+                *cache = decoder.into_cache();
+                Ok(())
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::unfinished::Unfinished;
 use crate::weights::Hash;
 
-use super::llm::Llm;
+use super::prompt::Known;
 use super::runner::Runner;
 
 /// What such a file begins with; the number counts changes of the format.
@@ -35,93 +35,80 @@ struct Header {
     tokens: Vec<u32>,
 }
 
-impl Llm {
-    /// Writes what the caches hold of the last generation that was finished, its prompt and all
-    /// drawn tokens but the last, so that [`Llm::load_cache`] can put it back. Gives the number of
-    /// tokens.
-    ///
-    /// The file appears whole or not at all: it is written under another name and renamed.
-    ///
-    /// # Errors
-    /// [`Error::Io`] for the file, [`Error::Device`] if the device fails.
-    pub async fn save_cache(&mut self, path: impl AsRef<Path>) -> Result<usize> {
-        let path = path.as_ref();
-        let header = self.header(self.known().tokens().to_vec());
-        let (unfinished, file) =
-            Unfinished::create(path).map_err(|error| Error::io(path, error))?;
-        let mut to = Hashed { inner: BufWriter::new(file), hash: Hash::default() };
-        let text = serde_json::to_vec(&header)
-            .map_err(|error| Error::file(path, format!("cannot be written: {error}")))?;
-        let io = |error| Error::io(path, error);
-        to.write(SIGN).map_err(io)?;
-        to.write(&(text.len() as u64).to_le_bytes()).map_err(io)?;
-        to.write(&text).map_err(io)?;
-        for layer in 0..header.layers {
-            for part in self.runner_mut().read_cache(layer, header.tokens.len()).await? {
-                to.write(&part).map_err(io)?;
-            }
+/// Writes what the caches of a model, by its fingerprint, hold of these tokens.
+///
+/// The file appears whole or not at all: it is written under another name and renamed.
+pub(super) async fn save(
+    path: &Path,
+    runner: &mut Runner,
+    model: &str,
+    tokens: &[u32],
+) -> Result<()> {
+    let header = Header::new(runner, model, tokens);
+    let (unfinished, file) = Unfinished::create(path).map_err(|error| Error::io(path, error))?;
+    let mut to = Hashed { inner: BufWriter::new(file), hash: Hash::default() };
+    let text = serde_json::to_vec(&header)
+        .map_err(|error| Error::file(path, format!("cannot be written: {error}")))?;
+    let io = |error| Error::io(path, error);
+    to.write(SIGN).map_err(io)?;
+    to.write(&(text.len() as u64).to_le_bytes()).map_err(io)?;
+    to.write(&text).map_err(io)?;
+    for layer in 0..header.layers {
+        for part in runner.read_cache(layer, tokens.len()).await? {
+            to.write(&part).map_err(io)?;
         }
-        let hash = to.hash.value();
-        to.inner.write_all(&hash.to_le_bytes()).map_err(io)?;
-        let file = to.inner.into_inner().map_err(|error| io(error.into_error()))?;
-        unfinished.finish(&file).map_err(io)?;
-        Ok(header.tokens.len())
     }
+    let hash = to.hash.value();
+    to.inner.write_all(&hash.to_le_bytes()).map_err(io)?;
+    let file = to.inner.into_inner().map_err(|error| io(error.into_error()))?;
+    unfinished.finish(&file).map_err(io)
+}
 
-    /// Puts back what [`Llm::save_cache`] wrote; requests with
-    /// [`Request::reuse_prefix`](super::Request::reuse_prefix) then do not read again what their
-    /// prompt shares with it. Gives the number of tokens.
-    ///
-    /// # Errors
-    /// [`Error::Io`] and [`Error::File`], which name the file, where it cannot be read, is none of
-    /// these files, is damaged, or was written by another model or with another format of keys and
-    /// values; [`Error::Context`] where it holds more tokens than the context.
-    pub fn load_cache(&mut self, path: impl AsRef<Path>) -> Result<usize> {
-        let path = path.as_ref();
-        let file = File::open(path).map_err(|error| Error::io(path, error))?;
-        let length = file.metadata().map_err(|error| Error::io(path, error))?.len();
-        let mut from = Hashed { inner: BufReader::new(file), hash: Hash::default() };
-        let header = from.header(path, length)?;
-        let expected = self.header(Vec::new());
-        let foreign = |what: &str, theirs: &str, ours: &str| {
-            Err(Error::file(path, format!("was saved {what} ({theirs}, not {ours}); save it anew")))
-        };
-        if header.model != expected.model || header.layers != expected.layers {
-            return foreign("by another model", &header.model, &expected.model);
-        }
-        if header.layout != expected.layout || header.position_bytes != expected.position_bytes {
-            return foreign("with another --cache-type", &header.layout, &expected.layout);
-        }
-        let count = header.tokens.len();
-        if count > self.context() {
-            return Err(Error::Context { asked: count, limit: self.context() });
-        }
-        if let Some(id) = header.tokens.iter().find(|id| **id as usize >= self.config().vocab) {
-            return Err(Error::file(path, format!("holds token {id}, which the model has not")));
-        }
-        // Whatever is in the caches is about to be overwritten.
-        self.remember(Vec::new());
-        let bytes = count * header.position_bytes as usize;
-        for layer in 0..header.layers {
-            let parts = [from.take(path, bytes)?, from.take(path, bytes)?];
-            self.runner_mut().write_cache(layer, count, parts)?;
-        }
-        let hash = from.hash.value().to_le_bytes();
-        if from.take(path, hash.len())? != hash {
-            return Err(Error::file(path, "is damaged: its contents do not match their hash"));
-        }
-        self.remember(header.tokens);
-        Ok(count)
+/// Puts back into the caches what [`save`] wrote; `known` becomes its tokens.
+pub(super) fn load(path: &Path, runner: &mut Runner, model: &str, known: &mut Known) -> Result<()> {
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let length = file.metadata().map_err(|error| Error::io(path, error))?.len();
+    let mut from = Hashed { inner: BufReader::new(file), hash: Hash::default() };
+    let header = from.header(path, length)?;
+    let expected = Header::new(runner, model, &[]);
+    let foreign = |what: &str, theirs: &str, ours: &str| {
+        Err(Error::file(path, format!("was saved {what} ({theirs}, not {ours}); save it anew")))
+    };
+    if header.model != expected.model || header.layers != expected.layers {
+        return foreign("by another model", &header.model, &expected.model);
     }
-
-    fn header(&self, tokens: Vec<u32>) -> Header {
-        let (layout, position_bytes) = self.runner().cache_layout();
-        let (model, layers) = (self.fingerprint().to_owned(), self.config().layers);
-        Header { model, layout, layers, position_bytes, tokens }
+    if header.layout != expected.layout || header.position_bytes != expected.position_bytes {
+        return foreign("with another --cache-type", &header.layout, &expected.layout);
     }
+    let (count, vocab) = (header.tokens.len(), runner.config().vocab);
+    if count > runner.context() {
+        return Err(Error::Context { asked: count, limit: runner.context() });
+    }
+    if let Some(id) = header.tokens.iter().find(|id| **id as usize >= vocab) {
+        return Err(Error::file(path, format!("holds token {id}, which the model has not")));
+    }
+    // Whatever is in the caches is about to be overwritten.
+    *known = Known::default();
+    let bytes = count * header.position_bytes as usize;
+    for layer in 0..header.layers {
+        let parts = [from.take(path, bytes)?, from.take(path, bytes)?];
+        runner.write_cache(layer, count, parts)?;
+    }
+    let hash = from.hash.value().to_le_bytes();
+    if from.take(path, hash.len())? != hash {
+        return Err(Error::file(path, "is damaged: its contents do not match their hash"));
+    }
+    *known = Known::new(header.tokens);
+    Ok(())
 }
 
 impl Header {
+    fn new(runner: &Runner, model: &str, tokens: &[u32]) -> Self {
+        let (layout, position_bytes) = runner.cache_layout();
+        let (model, layers) = (model.to_owned(), runner.config().layers);
+        Self { model, layout, layers, position_bytes, tokens: tokens.to_vec() }
+    }
+
     /// The bytes of the whole file, or `None` where that is absurd.
     fn file_bytes(&self, header: u64) -> Option<u64> {
         let layer = self.position_bytes.checked_mul(2)?.checked_mul(self.tokens.len() as u64)?;
@@ -172,39 +159,6 @@ impl Hashed<BufReader<File>> {
         match header.file_bytes(count) {
             Some(expected) if expected == length => Ok(header),
             _ => Err(Error::file(path, format!("has {length} bytes, which is not what it claims"))),
-        }
-    }
-}
-
-impl Runner {
-    /// How keys and values lie, and the bytes of one position's keys in one layer.
-    fn cache_layout(&self) -> (String, u64) {
-        match self {
-            Self::Gpu(session) => (session.cache_layout(), session.position_bytes()),
-            Self::Cpu { model, .. } => {
-                let width = model.config.kv_width();
-                (format!("reference, width {width}"), width as u64 * 8)
-            }
-        }
-    }
-
-    async fn read_cache(&mut self, layer: usize, positions: usize) -> Result<[Vec<u8>; 2]> {
-        match self {
-            Self::Gpu(session) => session.read_cache(layer, positions).await,
-            Self::Cpu { cache, .. } => {
-                Ok(cache.layer(layer, positions).map(|part| bytemuck::cast_slice(part).to_vec()))
-            }
-        }
-    }
-
-    fn write_cache(&mut self, layer: usize, positions: usize, parts: [Vec<u8>; 2]) -> Result<()> {
-        match self {
-            Self::Gpu(session) => session.write_cache(layer, &parts[0], &parts[1]),
-            Self::Cpu { cache, .. } => {
-                let [keys, values] = parts.map(|part| bytemuck::pod_collect_to_vec(&part));
-                cache.restore(layer, positions, keys, values);
-                Ok(())
-            }
         }
     }
 }

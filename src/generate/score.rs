@@ -1,10 +1,9 @@
 //! How probable a text is: ln p of each of its tokens.
 
 use crate::error::{Error, Result};
-use crate::model::Session;
+use crate::model::{Session, rows};
 use crate::reference::{Model, log_softmax, top_k};
 
-use super::prompt::rows;
 use super::runner::Runner;
 
 /// The probabilities of a text's tokens.
@@ -70,7 +69,7 @@ type Scored = (Vec<f32>, Vec<Vec<(u32, f32)>>);
 async fn gpu(session: &mut Session, tokens: &[u32], top: Option<usize>) -> Result<Scored> {
     let mut targets = tokens[1..].to_vec();
     targets.push(tokens[0]);
-    let scored = session.score(&rows(tokens), &targets, top).await?;
+    let scored = session.score(&rows(tokens, 0), &targets, top).await?;
     Ok((scored.logprobs, scored.top))
 }
 

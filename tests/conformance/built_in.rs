@@ -1,5 +1,6 @@
 //! The model that is part of the program: what is said of it holds.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use pellucid::generate::{Llm, Options, Request};
@@ -41,7 +42,8 @@ fn the_built_in_model_writes_a_scene() {
     let mut llm = pollster::block_on(Llm::open(checkpoint, &options, |_| {})).unwrap();
     let prompt = llm.encode("ROMEO:", Encode::default()).unwrap();
     let request = Request { max_new_tokens: 19, ..Request::default() };
-    let (written, _) = pollster::block_on(llm.generate(&prompt, &request, &mut |_| {})).unwrap();
+    let heard = |_| ControlFlow::Continue(());
+    let (written, _) = pollster::block_on(llm.generate(&prompt, &request, heard)).unwrap();
     let text = written.text.unwrap();
     assert!(text.starts_with("\nI'll not believe me, and I'll believe me."), "{text:?}");
 }

@@ -1,6 +1,7 @@
 //! Generation on the device: the tokens of the independent engine, alone and in batches, and the
 //! ways in which a generation ends.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{cases, folder, golden, gpu, ids};
@@ -33,7 +34,7 @@ fn load(path: &Path, options: Options) -> Llm {
 }
 
 fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {
-    block_on(llm.generate(prompt, request, &mut |_| {})).unwrap().0
+    block_on(llm.generate(prompt, request, |_| ControlFlow::Continue(()))).unwrap().0
 }
 
 /// The log-probabilities of what was drawn.
@@ -223,11 +224,13 @@ fn a_full_context_is_a_clear_end() {
     assert_eq!(found.finish, Finish::Context);
     assert_eq!(found.tokens.len(), 12 + 1 - 4, "the last token needs no room of its own");
     let too_long: Vec<u32> = (0..13).collect();
-    let error = block_on(llm.generate(&too_long, &greedy(1), &mut |_| {})).unwrap_err();
+    let error =
+        block_on(llm.generate(&too_long, &greedy(1), |_| ControlFlow::Continue(()))).unwrap_err();
     assert!(error.to_string().contains("context of 12"), "{error}");
-    let outside = block_on(llm.generate(&[501], &greedy(1), &mut |_| {})).unwrap_err();
+    let outside =
+        block_on(llm.generate(&[501], &greedy(1), |_| ControlFlow::Continue(()))).unwrap_err();
     assert!(outside.to_string().contains("501"), "{outside}");
-    let empty = block_on(llm.generate(&[], &greedy(1), &mut |_| {})).unwrap_err();
+    let empty = block_on(llm.generate(&[], &greedy(1), |_| ControlFlow::Continue(()))).unwrap_err();
     assert!(empty.to_string().contains("empty"), "{empty}");
     let long: Vec<u32> = (0..60).map(|i| i * 7 % 501).collect();
     let score = block_on(llm.score(&long, Some(2))).unwrap();

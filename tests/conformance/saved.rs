@@ -1,5 +1,6 @@
 //! Prompt caches in files: the same continuation, and a clear word on every file that is not one.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use pellucid::generate::{Backend, Generation, Llm, Options, Request};
@@ -32,7 +33,7 @@ fn generate(llm: &mut Llm, prompt: &[u32]) -> Generation {
         logprobs: Some(1),
         ..Request::default()
     };
-    block_on(llm.generate(prompt, &request, &mut |_| {})).unwrap().0
+    block_on(llm.generate(prompt, &request, |_| ControlFlow::Continue(()))).unwrap().0
 }
 
 #[test]

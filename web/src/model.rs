@@ -1,10 +1,13 @@
 //! A model that continues and scores texts.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use js_sys::{Function, Promise};
 use pellucid::check::Shelf;
-use pellucid::generate::{Chance, Finish, Generation, Llm, Options, Progress, Request, TokenTop};
+use pellucid::generate::{
+    Chance, Event, Finish, Generation, Llm, Options, Progress, Request, Stream, TokenTop,
+};
 use pellucid::gpu::Adapter;
 use pellucid::model::Fit;
 use pellucid::text::{Encode, Message, Role};
@@ -214,26 +217,39 @@ impl Model {
         let tokenizer = self.llm.tokenizer().cloned();
         let spelt = |id| tokenizer.as_ref().map(|tokenizer| tokenizer::text(tokenizer, id));
         let likely = |(id, logprob)| Likely { id, text: spelt(id).unwrap_or_default(), logprob };
-        let mut stream = self.llm.stream(&prompt, &request).map_err(told)?;
-        while let Some(read) = stream.read_prompt().await.map_err(told)? {
-            let progress = Prefill { read, of: prompt.len() };
-            if hear(&heard, &progress).await? == JsValue::FALSE {
-                return ended(stream.finish().await.map_err(told)?);
-            }
+        let mut failed = None;
+        let generation =
+            self.llm.generate_with(&prompt, &request, async |stream: &Stream<'_>, event: Event| {
+                let (answer, drawn) = match event {
+                    Event::Prefill { done, total } => {
+                        (hear(&heard, &Prefill { read: done, of: total }).await, false)
+                    }
+                    Event::Token(piece) => {
+                        let logprob = piece.top.as_ref().map(|top| top.logprob);
+                        let top = piece
+                            .top
+                            .map(|TokenTop { top, .. }| top.into_iter().map(&likely).collect());
+                        let drawn = Drawn { id: piece.token, text: piece.text, logprob, top };
+                        (hear(&heard, &drawn).await, true)
+                    }
+                };
+                match answer {
+                    Err(error) => failed = Some(error),
+                    Ok(on) if on == JsValue::FALSE => {}
+                    Ok(on) => {
+                        if drawn && on == "lose" {
+                            stream.lose_device();
+                        }
+                        return ControlFlow::Continue(());
+                    }
+                }
+                ControlFlow::Break(())
+            });
+        let generation = generation.await;
+        match failed {
+            Some(error) => Err(error),
+            None => ended(generation.map_err(told)?.0),
         }
-        while let Some(piece) = stream.next().await.map_err(told)? {
-            let logprob = piece.top.as_ref().map(|top| top.logprob);
-            let top = piece.top.map(|TokenTop { top, .. }| top.into_iter().map(likely).collect());
-            let drawn = Drawn { id: piece.token, text: piece.text, logprob, top };
-            let on = hear(&heard, &drawn).await?;
-            if on == JsValue::FALSE {
-                break;
-            }
-            if on == "lose" {
-                stream.lose_device();
-            }
-        }
-        ended(stream.finish().await.map_err(told)?)
     }
 
     /// ln p of each token after the first, and of the `top` most probable ones after each.

@@ -5,6 +5,7 @@ mod share;
 mod train;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
@@ -193,7 +194,8 @@ async fn counters(llm: &mut Llm) -> Result<Option<PerToken>> {
     }
     let drawn = 32.min(llm.context());
     let prompt = case::prompt(llm, 1, 0);
-    let (generation, _) = llm.generate(&prompt, &case::request(drawn), &mut |_| {}).await?;
+    let heard = |_| ControlFlow::Continue(());
+    let (generation, _) = llm.generate(&prompt, &case::request(drawn), heard).await?;
     Ok(generation.counters.map(PerToken::from))
 }
 

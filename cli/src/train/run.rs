@@ -1,5 +1,6 @@
 //! A run of training under way: its steps, its judgements, and what it leaves.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -177,7 +178,7 @@ impl Run<'_> {
             Sampling { temperature: 0.8, seed: self.options.seed, ..Sampling::default() };
         let room = self.context.saturating_sub(ids.len());
         let request = Request { max_new_tokens: room.min(120), sampling, ..Request::default() };
-        let (generation, _) = llm.generate(&ids, &request, &mut |_| {}).await?;
+        let (generation, _) = llm.generate(&ids, &request, |_| ControlFlow::Continue(())).await?;
         Ok(generation.text.unwrap_or_else(|| format!("{:?}", generation.tokens)))
     }
 

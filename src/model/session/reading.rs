@@ -1,4 +1,4 @@
-//! Rows on their way into the caches, a piece of the work at a time: whoever waits may stop.
+//! Prefill: rows are read into the caches a piece of the work at a time, so that it can be stopped.
 
 use std::collections::VecDeque;
 
@@ -7,8 +7,8 @@ use crate::gpu::Readback;
 
 use super::{Row, Session};
 
-/// Pieces that the device has at once: it goes on with one while the host hears of the other, and a
-/// stop wastes no more.
+/// Pieces in flight: while the host waits for one, the device already runs the next. A stop wastes no
+/// more than these.
 const MOST_IN_FLIGHT: usize = 2;
 
 /// Rows that are being read. Between its calls the session must run nothing else.
@@ -23,7 +23,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Is to read these rows; makes the plan of the first chunk ready.
+    /// Prepares to read these rows, with the plan of the first chunk.
     ///
     /// # Errors
     /// As [`Session::fill`].

@@ -1,0 +1,117 @@
+//! What is asked of a generation, and what it gives.
+
+use std::time::Duration;
+
+use crate::gpu::Counters;
+use crate::names::Sampling;
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The most tokens to draw.
+    pub max_new_tokens: usize,
+    /// How each is drawn.
+    pub sampling: Sampling,
+    /// Texts that end the generation; they are not part of the result.
+    pub stop: Vec<String>,
+    /// Go on after an end token.
+    pub ignore_eos: bool,
+    /// Give ln p of each drawn token and of this many most probable ones.
+    pub logprobs: Option<usize>,
+    /// Do not read again what the prompt's beginning shares with the text that was generated
+    /// before: its keys and values are still there. Where more of it is read at once in one run than
+    /// in another, the last bits may differ; without this, equal requests give equal bits.
+    pub reuse_prefix: bool,
+}
+
+impl Default for Request {
+    /// 128 tokens, greedily.
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 128,
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            ignore_eos: false,
+            logprobs: None,
+            reuse_prefix: false,
+        }
+    }
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    /// As many tokens as were asked for.
+    Length,
+    /// An end token was drawn.
+    Eos,
+    /// A stop text was reached.
+    Stop,
+    /// The context is full.
+    Context,
+    /// The caller ended it early.
+    Interrupted,
+}
+
+/// A drawn token's ln p, and those of the most probable tokens at that place.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct TokenTop {
+    /// The drawn token.
+    pub token: u32,
+    /// Its ln p.
+    pub logprob: f32,
+    /// (id, ln p) of the most probable tokens, best first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// One drawn token.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// The token.
+    pub token: u32,
+    /// The text that may be shown now: whole characters, nothing of a stop text.
+    pub text: String,
+    /// Its probabilities, if they were asked for.
+    pub top: Option<TokenTop>,
+}
+
+/// What happens in a generation.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// More of the prompt was read.
+    Prefill {
+        /// How many tokens' worth of reading is done.
+        done: usize,
+        /// How many tokens the prompt has.
+        total: usize,
+    },
+    /// A token was drawn.
+    Token(Piece),
+}
+
+/// A whole generation.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// The drawn tokens, an end token included.
+    pub tokens: Vec<u32>,
+    /// Their text, without end token or stop text; `None` without a tokenizer.
+    pub text: Option<String>,
+    /// Why it ended.
+    pub finish: Finish,
+    /// How many of the prompt's tokens were not read again ([`Request::reuse_prefix`]).
+    pub reused: usize,
+    /// Per token, if they were asked for.
+    pub logprobs: Option<Vec<TokenTop>>,
+    /// What the engine did in this many steps, after the first; `None` by the reference.
+    pub counters: Option<(Counters, usize)>,
+}
+
+/// How long things took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// From the call to the first drawn token.
+    pub first_token: Duration,
+    /// From the first drawn token to the last.
+    pub decode: Duration,
+}
