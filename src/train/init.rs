@@ -304,7 +304,7 @@ mod tests {
             }
         }
         let checkpoint = Checkpoint::open_files(files).unwrap();
-        let own = checkpoint.tokenizer().unwrap().unwrap();
+        let own = Tokenizer::from_checkpoint(&checkpoint).unwrap().unwrap();
         assert_eq!(checkpoint.config().vocab, own.vocab_size());
         assert_eq!(checkpoint.config().eos, [own.id(END).unwrap()]);
         assert_eq!(Checkpoint::open(folder.path()).unwrap().config(), checkpoint.config());
