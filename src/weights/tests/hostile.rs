@@ -158,7 +158,10 @@ fn wrong_tensors_are_refused_by_name() {
             "its shape is [8, 12], but the configuration asks for [12, 8]",
         ),
         (change(|tensor| Some(counting(tensor.name, &[96], 0))), "its shape is [96]"),
-        (change(|tensor| Some(Tensor { kind: "F64", ..tensor })), "its type F64 is not supported"),
+        (
+            change(|tensor| Some(Tensor { kind: "F64", bytes: tensor.bytes.repeat(2), ..tensor })),
+            "its type F64 is not supported",
+        ),
         (change(|tensor| Some(Tensor { kind: "I32", ..tensor })), "its type I32 is not supported"),
     ];
     for (tensors, expected) in cases {
