@@ -15,6 +15,7 @@ mod folders;
 mod gguf;
 mod gpts;
 mod hostile;
+mod hostile_safetensors;
 mod llamas;
 mod published;
 
