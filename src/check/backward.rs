@@ -1,7 +1,8 @@
 //! What the self-test tries of training: hostile shapes and values for every derivative.
 
 use crate::names::Format;
-use crate::ops::{CacheFormat, MAX_TRAINED_HEAD_WIDTH};
+use crate::ops::CacheFormat;
+use crate::ops::backward::MAX_TRAINED_HEAD_WIDTH;
 
 use super::cases::{
     AttendBack, Casts, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack,

@@ -6,8 +6,12 @@ use bytemuck::{Pod, Zeroable};
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
-use super::rope::{Cache, CachePart};
-use super::{Choices, Fetch, Op, Reduce, ensure, kernel, part, word};
+use super::cache::{Cache, CachePart};
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
+use super::softcap::capped;
+use super::variants::{Fetch, Reduce};
 
 /// z = softmax(softcap(scale · q kᵀ)) v over the keys that each row may see.
 #[derive(Clone, Copy, Debug)]
@@ -94,12 +98,6 @@ impl Division {
         let share = (1..=group.min(MOST_SHARED)).rev().find(fits).unwrap_or(1);
         Self { reduce, chunk, share, slices, groups }
     }
-}
-
-/// Fills a kernel's `softcap` slot.
-pub(super) fn capped(program: Program, cap: Option<f64>) -> Program {
-    let program = program.part(part("softcap"));
-    cap.into_iter().fold(program, |program, cap| program.constant("SOFTCAP", cap))
 }
 
 #[repr(C)]

@@ -1,11 +1,14 @@
-//! `embed`: tokens to vectors; and `pos_embed`, the learned positions on their own.
+//! `embed`: tokens to vectors.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
-use super::{Choices, Op, Weight, ensure, kernel, word};
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
+use super::weight::Weight;
 
 /// `out_t = scale · E[token_t] (+ P[position_t])`.
 #[derive(Clone, Copy, Debug)]
@@ -71,39 +74,6 @@ impl Op for Embed<'_> {
                     / table.parts.len() as u64,
             });
         }
-        Ok(())
-    }
-}
-
-/// The learned position vector of each row.
-#[derive(Clone, Copy, Debug)]
-pub struct PosEmbed {
-    /// (T): token, position, sequence and step of each row.
-    pub rows: BufferId,
-    /// Learned position vectors, (P, C).
-    pub positions: Tensor,
-    /// (T, C).
-    pub out: Tensor,
-}
-
-impl Op for PosEmbed {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
-        let Self { rows, positions, out } = self;
-        ensure(out.columns == positions.columns, "pos_embed", || {
-            format!("out has {} columns, the positions {}", out.columns, positions.columns)
-        })?;
-        let fours = out.stride() / 4;
-        recording.push(Dispatch {
-            program: Program::new(kernel("pos_embed")),
-            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
-            groups: vec![vec![
-                Binding::Read(*rows),
-                Binding::Read(positions.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(fours.div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: (out.rows * out.columns * 4) as u64,
-        });
         Ok(())
     }
 }

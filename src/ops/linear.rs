@@ -7,9 +7,12 @@ use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
 use super::activation::number;
-use super::attention::capped;
-use super::rope::{Cache, CachePart};
-use super::{Choices, Op, Weight, ensure, kernel, part, spread, word};
+use super::cache::{Cache, CachePart};
+use super::choices::Choices;
+use super::kernels::{kernel, part};
+use super::op::{Op, ensure, spread, word};
+use super::softcap::capped;
+use super::weight::Weight;
 
 /// out = x Wᵀ, then what [`Store`] says.
 #[derive(Clone, Copy, Debug)]

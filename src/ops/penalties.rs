@@ -6,7 +6,9 @@ use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 use crate::names::Sampling;
 
-use super::{Choices, Op, ensure, kernel, word};
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
 
 /// The logits with repetition, presence and frequency penalties.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,9 @@ use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 use crate::names::Sampling;
 
-use super::{Choices, Op, ensure, kernel, part, word};
+use super::choices::Choices;
+use super::kernels::{kernel, part};
+use super::op::{Op, ensure, word};
 
 /// Draws the next token of each row and moves the row on.
 ///

@@ -5,7 +5,9 @@ use bytemuck::{Pod, Zeroable};
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
 
-use super::{Choices, Op, ensure, kernel, part, word};
+use super::choices::Choices;
+use super::kernels::{kernel, part};
+use super::op::{Op, ensure, word};
 
 /// The K most probable tokens of each row with ln p, best first, ties to the lower id; and, where
 /// `chosen` is given, the row's own token before them.

@@ -11,12 +11,12 @@ use crate::gpu::{BufferId, Tensor};
 use crate::model::{Block, Drop, Map, MlpWeights, Model, NormWeights, Tape, norm};
 use crate::names::Format;
 use crate::names::Hook;
-use crate::ops::{
-    Activate, ActivateBackward, AttentionBackward, BiasBackward, Cache, Columns, Dropout,
-    EmbedBackward, GainBackward, Gated, GatedBackward, Gather, LayerNormBackward,
-    MAX_TRAINED_HEAD_WIDTH, MatmulBackwardW, MatmulBackwardX, RmsNormBackward, RopeBackward,
-    Weight, WeightPart,
+use crate::ops::backward::{
+    ActivateBackward, AttentionBackward, BiasBackward, Dropout, EmbedBackward, GainBackward,
+    GatedBackward, LayerNormBackward, LinearBackwardW, LinearBackwardX, MAX_TRAINED_HEAD_WIDTH,
+    RmsNormBackward, RopeBackward,
 };
+use crate::ops::{Activate, Cache, Columns, Gated, Gather, Weight, WeightPart};
 
 /// What both pages share of a micro-batch: sequences of `length` rows, one after another.
 pub(super) struct Pass<'a> {
@@ -284,12 +284,12 @@ fn apart(what: &str) -> Error {
 /// The gradients of a linear map's parameters, and the derivative of its input x (T, inputs), by dy
 /// (T, outputs).
 fn linear(tape: &mut Tape<'_>, map: &Map, gradient: &Map, x: Tensor, dy: Tensor) -> Result<Tensor> {
-    tape.push(MatmulBackwardW { dy, x, gradient: &gradient.weight })?;
+    tape.push(LinearBackwardW { dy, x, gradient: &gradient.weight })?;
     if let Some(out) = gradient.bias {
         tape.push(BiasBackward { dy, out })?;
     }
     let out = tape.tensor(x.rows, x.columns);
-    tape.push(MatmulBackwardX { dy, weight: &map.weight, out, first: 0, add: false })?;
+    tape.push(LinearBackwardX { dy, weight: &map.weight, out, first: 0, add: false })?;
     Ok(out)
 }
 

@@ -4,22 +4,41 @@
 //! **Gradients of parameters add up** over the rows and the micro-batches of a step; those of
 //! activations are written, unless an op says that it adds.
 
-mod activation;
-mod attention;
+mod activate_backward;
+mod adam_w;
+mod attention_backward;
+mod bias_backward;
+mod cast_f16;
+mod clip;
+mod column_sum;
+mod cross_entropy;
 mod dropout;
-mod embed;
-mod linear;
-mod loss;
-mod norm;
-mod optimizer;
-mod rope;
+mod embed_backward;
+mod gain_backward;
+mod gated_backward;
+mod gradient;
+mod linear_backward_w;
+mod linear_backward_x;
+mod norm_backward;
+mod rope_backward;
+mod sgd;
+mod square_sum;
+mod squares;
 
-pub use activation::{ActivateBackward, GatedBackward};
-pub use attention::{AttentionBackward, MAX_TRAINED_HEAD_WIDTH};
+pub use activate_backward::ActivateBackward;
+pub use adam_w::AdamW;
+pub use attention_backward::{AttentionBackward, MAX_TRAINED_HEAD_WIDTH};
+pub use bias_backward::BiasBackward;
+pub use cast_f16::CastF16;
+pub use clip::Clip;
+pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
-pub use embed::{EmbedBackward, runs_of};
-pub use linear::{BiasBackward, MatmulBackwardW, MatmulBackwardX};
-pub use loss::CrossEntropy;
-pub use norm::{GainBackward, LayerNormBackward, RmsNormBackward};
-pub use optimizer::{AdamW, CastF16, Clip, Sgd, SquareSum};
-pub use rope::RopeBackward;
+pub use embed_backward::{EmbedBackward, runs_of};
+pub use gain_backward::GainBackward;
+pub use gated_backward::GatedBackward;
+pub use linear_backward_w::LinearBackwardW;
+pub use linear_backward_x::LinearBackwardX;
+pub use norm_backward::{LayerNormBackward, RmsNormBackward};
+pub use rope_backward::RopeBackward;
+pub use sgd::Sgd;
+pub use square_sum::SquareSum;

@@ -4,7 +4,8 @@ use crate::check::Device;
 use crate::check::device::{TOLERANCE, wide};
 use crate::config::Rotation;
 use crate::error::Result;
-use crate::ops::{AttentionBackward, Cache, CacheFormat, RopeBackward, rope_table};
+use crate::ops::backward::{AttentionBackward, RopeBackward};
+use crate::ops::{Cache, CacheFormat, rope_table};
 use crate::reference::backward as twin;
 use crate::reference::{AttentionSize, RopeSize, attention};
 

@@ -4,7 +4,8 @@ use crate::check::Device;
 use crate::check::device::wide;
 use crate::error::Result;
 use crate::names::Format;
-use crate::ops::{BiasBackward, MatmulBackwardW, MatmulBackwardX, Weight};
+use crate::ops::Weight;
+use crate::ops::backward::{BiasBackward, LinearBackwardW, LinearBackwardX};
 use crate::reference::MatmulSize;
 use crate::reference::backward as twin;
 
@@ -43,7 +44,7 @@ impl Case for ProductBack {
         let first = 2;
         for add in [false, true] {
             let (out, before) = begun(device, rows + 3, inputs)?;
-            if device.run(&MatmulBackwardX { dy, weight: &weight, out, first, add }, 0)? {
+            if device.run(&LinearBackwardX { dy, weight: &weight, out, first, add }, 0)? {
                 let mut all = before;
                 let own = &mut all[first * inputs..][..rows * inputs];
                 for (value, dx) in own.iter_mut().zip(&expected.x) {
@@ -55,7 +56,7 @@ impl Case for ProductBack {
         let before = device.noise(outputs * inputs);
         let limit = limit(Format::F32);
         let (gradient, _) = device.weight(Format::F32, [outputs, inputs], limit, &before)?;
-        if device.run(&MatmulBackwardW { dy, x, gradient: &gradient }, 0)? {
+        if device.run(&LinearBackwardW { dy, x, gradient: &gradient }, 0)? {
             expect_weight(device, &gradient, &sum(&wide(&before), &expected.weight))?;
         }
         let (out, before) = begun(device, 1, outputs)?;

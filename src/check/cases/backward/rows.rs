@@ -5,9 +5,10 @@ use crate::check::device::{TOLERANCE, Values, wide};
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::names::Format;
-use crate::ops::{
+use crate::ops::Weight;
+use crate::ops::backward::{
     ActivateBackward, CrossEntropy, Dropout, EmbedBackward, GainBackward, GatedBackward,
-    LayerNormBackward, RmsNormBackward, Weight, runs_of,
+    LayerNormBackward, RmsNormBackward, runs_of,
 };
 use crate::reference::backward as twin;
 

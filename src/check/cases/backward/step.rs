@@ -5,7 +5,7 @@ use half::f16;
 use crate::check::Device;
 use crate::check::device::{TOLERANCE, wide};
 use crate::error::Result;
-use crate::ops::{AdamW, CastF16, Clip, Sgd, SquareSum};
+use crate::ops::backward::{AdamW, CastF16, Clip, Sgd, SquareSum};
 use crate::reference::backward as twin;
 
 use super::super::Case;

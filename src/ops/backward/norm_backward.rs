@@ -1,12 +1,12 @@
-//! The derivatives of norms, by their input and by their gain; that by their bias is `bias_backward`.
+//! `norm_backward`: the derivatives of both norms by their input.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
-use crate::ops::{Choices, Op, ensure, kernel, spread, word};
-
-use super::linear::shares;
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, spread, word};
 
 /// dx of y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -44,19 +44,6 @@ pub struct RmsNormBackward {
     pub dx: Tensor,
     /// 0 and 1 / √(mean(x²) + ε) of each row, (T, 2), for [`GainBackward`].
     pub stats: Tensor,
-}
-
-/// dgain += Σ dy ⊙ n over the rows, n being what the gain was multiplied with.
-#[derive(Clone, Copy, Debug)]
-pub struct GainBackward {
-    /// (T, C).
-    pub x: Tensor,
-    /// (T, C).
-    pub dy: Tensor,
-    /// As the norm's derivative leaves them, (T, 2).
-    pub stats: Tensor,
-    /// (1, C).
-    pub out: Tensor,
 }
 
 #[repr(C)]
@@ -135,35 +122,5 @@ impl Op for RmsNormBackward {
         let Self { x, gain, dy, eps, add, dx, stats } = self;
         let (op, gain, eps, add) = ("rms_norm_backward", gain.as_ref(), *eps, *add);
         Norm { op, x, gain, dy, eps, add, dx, stats }.record(recording, choices)
-    }
-}
-
-impl Op for GainBackward {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        let Self { x, dy, stats, out } = self;
-        let fits = (x.rows, x.columns) == (dy.rows, dy.columns) && out.columns == x.columns;
-        ensure(fits && (stats.rows, stats.columns) == (x.rows, 2), "gain_backward", || {
-            format!(
-                "x is {} x {}, dy {} x {}, the gain {}, the statistics {} x {}",
-                x.rows, x.columns, dy.rows, dy.columns, out.columns, stats.rows, stats.columns
-            )
-        })?;
-        let [wide, high] = shares(choices, x.rows);
-        let params = [word(x.rows), word(x.stride() / 4), word(x.columns), word(stats.stride())];
-        recording.push(Dispatch {
-            program: Program::new(kernel("gain_backward"))
-                .constant("WG_N", wide)
-                .constant("WG_T", high),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(x.buffer),
-                Binding::Read(dy.buffer),
-                Binding::Read(stats.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(x.columns.div_ceil(4)).div_ceil(wide), 1, 1]),
-            weight_bytes: 0,
-        });
-        Ok(())
     }
 }

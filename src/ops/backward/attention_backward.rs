@@ -1,11 +1,14 @@
-//! The derivative of attention, by queries, keys and values.
+//! `attention_backward`: the derivative of attention, by queries, keys and values.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, Dispatch, Grid, Part, Program, Recording, Tensor};
-use crate::ops::attention::capped;
-use crate::ops::{Cache, CachePart, Choices, Op, ensure, kernel, part, word};
+use crate::ops::cache::{Cache, CachePart};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::{kernel, part};
+use crate::ops::op::{Op, ensure, word};
+use crate::ops::softcap::capped;
 
 /// What comes back to queries, keys and values of z = softmax(softcap(scale · q kᵀ)) v, over whole
 /// sequences of equal length.

@@ -1,8 +1,10 @@
-//! The loss, and its derivative in place of the logits.
+//! `cross_entropy`: the loss, and its derivative in place of the logits.
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
-use crate::ops::{Choices, Op, ensure, kernel, spread, word};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, spread, word};
 
 /// −ln p of each row's target, and (softmax − onehot) / M in place of the row's logits.
 #[derive(Clone, Copy, Debug)]

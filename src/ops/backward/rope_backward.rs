@@ -1,10 +1,12 @@
-//! The derivative of the rotation, which turns the other way, and joins what was parted.
+//! `rope_backward`: the derivative of the rotation, which turns the other way and joins what was parted.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
-use crate::ops::{Choices, Op, ensure, kernel, word};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, word};
 
 /// What comes back to queries, keys and values before they turned, side by side.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,16 @@
-//! The derivative of a table that was looked up: of the embedding, and of learned positions.
+//! `embed_backward`: the derivative of a table that was looked up: of the embedding, and of learned
+//! positions.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
-use crate::ops::{Choices, Op, Weight, ensure, kernel, word};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, word};
+use crate::ops::weight::Weight;
 
-use super::linear::plain;
+use super::gradient::plain;
 
 /// `dE_id` += scale · Σ dy over the rows that hold the id.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,87 @@
+//! `attention_scores`: the first step of attention on its own.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+
+use super::cache::Cache;
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, word};
+use super::pattern::heads_of;
+use super::softcap::capped;
+
+/// scores = softcap(scale · q kᵀ) over the keys that each row may see, [`MASKED`] elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionScores<'a> {
+    /// (T): token, position, sequence and step of each row.
+    pub rows: BufferId,
+    /// Queries after rotation, (T, H·D).
+    pub q: Tensor,
+    /// Keys and values, those of the rows themselves included.
+    pub cache: &'a Cache,
+    /// How many latest positions a row sees, its own included; all without.
+    pub window: Option<usize>,
+    /// What q kᵀ is multiplied by: 1/√D unless the model says otherwise.
+    pub scale: f64,
+    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap).
+    pub softcap: Option<f64>,
+    /// (H·T, S).
+    pub out: Tensor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ScoresParams {
+    rows: u32,
+    keys: u32,
+    heads: u32,
+    kv_heads: u32,
+    width: u32,
+    q_stride: u32,
+    out_stride: u32,
+    context: u32,
+    window: u32,
+    first: u32,
+    scale: f32,
+    padding: u32,
+}
+
+impl Op for AttentionScores<'_> {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { rows, q, cache, window, scale, softcap, out } = self;
+        let heads = heads_of("attention_scores", q, cache, out)?;
+        for part in cache.parts.iter().filter(|part| part.first < out.columns) {
+            let keys = part.count.min(out.columns - part.first);
+            let params = ScoresParams {
+                rows: word(q.rows),
+                keys: word(keys),
+                heads: word(heads),
+                kv_heads: word(cache.heads),
+                width: word(cache.width),
+                q_stride: word(q.stride()),
+                out_stride: word(out.stride()),
+                context: word(part.count),
+                window: word(window.unwrap_or(0)),
+                first: word(part.first),
+                scale: *scale as f32,
+                padding: 0,
+            };
+            recording.push(Dispatch {
+                program: capped(Program::new(kernel("attention_scores")), *softcap)
+                    .part(cache.reader()),
+                params: bytemuck::bytes_of(&params).to_vec(),
+                groups: vec![
+                    vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
+                    Vec::new(),
+                    Vec::new(),
+                    part.reads(),
+                ],
+                grid: Grid::Fixed([word(keys.div_ceil(64)), word(q.rows), word(heads)]),
+                weight_bytes: 0,
+            });
+        }
+        Ok(())
+    }
+}
