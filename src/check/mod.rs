@@ -12,7 +12,7 @@ mod tables;
 mod timing;
 mod tune;
 
-pub use ceilings::{Ceilings, measure};
+pub use ceilings::{Ceilings, ceilings, measure};
 pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};
 pub use judge::{Outcome, variant};
 pub use products::products;

@@ -2,7 +2,7 @@
 
 use crate::config::Nonlinearity;
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::activation::number;
 use super::choices::Choices;
@@ -20,6 +20,12 @@ pub struct Activate {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        fours: u32,
+    }
+}
+
 impl Op for Activate {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, function, out } = self;
@@ -27,15 +33,15 @@ impl Op for Activate {
             format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
         })?;
         let fours = x.rows * x.stride() / 4;
-        recording.push(Dispatch {
-            program: Program::new(kernel("activate"))
-                .part(part("activation"))
-                .constant("ACTIVATION", number(*function)),
-            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
-            groups: vec![vec![Binding::Read(x.buffer), Binding::Write(out.buffer)]],
-            grid: Grid::Fixed(spread(fours.div_ceil(64))),
-            weight_bytes: 0,
-        });
+        let params = Params { fours: word(fours) };
+        let program = Program::new(kernel("activate"))
+            .part(part("activation"))
+            .constant("ACTIVATION", number(*function));
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            .write(0, out.buffer)
+            .grid(spread(fours.div_ceil(64)));
         Ok(())
     }
 }

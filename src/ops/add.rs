@@ -1,7 +1,7 @@
 //! `add`: the residual stream's sum on its own.
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -16,6 +16,12 @@ pub struct Add {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        fours: u32,
+    }
+}
+
 impl Op for Add {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, out } = self;
@@ -23,13 +29,12 @@ impl Op for Add {
             format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
         })?;
         let fours = x.rows * x.stride() / 4;
-        recording.push(Dispatch {
-            program: Program::new(kernel("add")),
-            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
-            groups: vec![vec![Binding::Read(x.buffer), Binding::Write(out.buffer)]],
-            grid: Grid::Fixed(spread(fours.div_ceil(64))),
-            weight_bytes: 0,
-        });
+        let params = Params { fours: word(fours) };
+        recording
+            .dispatch(Program::new(kernel("add")), &params)
+            .read(0, x.buffer)
+            .write(0, out.buffer)
+            .grid(spread(fours.div_ceil(64)));
         Ok(())
     }
 }

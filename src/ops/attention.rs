@@ -1,10 +1,8 @@
 //! Attention over the cache: `attention` or `attention_tiled` for many rows, `attention_split` and
 //! `attention_merge` for few.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Grid, Program, Recording, Tensor, params};
 
 use super::cache::{Cache, CachePart};
 use super::choices::Choices;
@@ -50,21 +48,20 @@ const ROWS: usize = 32;
 /// The widest head: the kernels' private arrays hold this many values.
 pub const MAX_HEAD_WIDTH: usize = 256;
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    stride: u32,
-    context: u32,
-    window: u32,
-    first: u32,
-    splits: u32,
-    split: u32,
-    scale: f32,
-    padding: u32,
+params! {
+    struct Params {
+        rows: u32,
+        heads: u32,
+        kv_heads: u32,
+        width: u32,
+        stride: u32,
+        context: u32,
+        window: u32,
+        first: u32,
+        splits: u32,
+        split: u32,
+        scale: f32,
+    }
 }
 
 /// How a workgroup of `attention_split` divides its work.
@@ -100,13 +97,13 @@ impl Division {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct MergeParams {
-    heads: u32,
-    width: u32,
-    stride: u32,
-    splits: u32,
+params! {
+    struct MergeParams {
+        heads: u32,
+        width: u32,
+        stride: u32,
+        splits: u32,
+    }
 }
 
 impl Op for Attention<'_> {
@@ -136,12 +133,12 @@ impl Attention<'_> {
     /// A kernel over one part of the cache, whose results begin at `split` of `splits`.
     fn over(
         &self,
-        part: &CachePart,
+        recording: &mut Recording,
+        (part, [splits, split]): (&CachePart, [usize; 2]),
         program: Program,
-        [splits, split]: [usize; 2],
         out: Tensor,
         grid: Grid,
-    ) -> Dispatch {
+    ) {
         let Self { rows, q, cache, window, scale, softcap, .. } = self;
         let params = Params {
             rows: word(q.rows),
@@ -155,22 +152,15 @@ impl Attention<'_> {
             splits: word(splits),
             split: word(split),
             scale: *scale as f32,
-            padding: 0,
         };
-        Dispatch {
-            program: capped(program, *softcap)
-                .part(cache.reader())
-                .constant("FOURS", cache.fours() as f64),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![
-                vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
-                Vec::new(),
-                Vec::new(),
-                part.reads(),
-            ],
-            grid,
-            weight_bytes: 0,
-        }
+        let program = capped(program, *softcap).part(cache.reader());
+        recording
+            .dispatch(program.constant("FOURS", cache.fours() as f64), &params)
+            .read(0, *rows)
+            .read(0, q.buffer)
+            .write(0, out.buffer)
+            .bind(3, part.reads())
+            .grid(grid);
     }
 
     /// Room for what `splits` stretches of the keys give each row and head.
@@ -186,14 +176,14 @@ impl Attention<'_> {
         };
         let grid = Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]);
         if let [part] = cache.parts.as_slice() {
-            recording.push(self.over(part, program, [1, 0], self.out, grid));
+            self.over(recording, (part, [1, 0]), program, self.out, grid);
             return;
         }
         let splits = cache.parts.len();
         let partial = self.partial(recording, heads, splits);
         let program = program.constant("PARTIAL", 1);
         for (split, part) in cache.parts.iter().enumerate() {
-            recording.push(self.over(part, program.clone(), [splits, split], partial, grid));
+            self.over(recording, (part, [splits, split]), program.clone(), partial, grid);
         }
         let positions = cache.parts.first().map_or(cache.context, |part| part.count);
         self.merge(recording, heads, partial, splits, positions);
@@ -226,7 +216,7 @@ impl Attention<'_> {
                 most: word(part.count.div_ceil(chunk)),
             };
             let place = [splits, part.first / chunk];
-            recording.push(self.over(part, program.clone(), place, partial, grid));
+            self.over(recording, (part, place), program.clone(), partial, grid);
         }
         self.merge(recording, heads, partial, splits, chunk);
     }
@@ -248,18 +238,14 @@ impl Attention<'_> {
             stride: word(out.stride()),
             splits: word(splits),
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("attention_merge"))
-                .constant("CHUNK", chunk as f64)
-                .constant("FOURS", fours as f64),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(*rows),
-                Binding::Read(partial.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word((heads * fours).div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: 0,
-        });
+        let program = Program::new(kernel("attention_merge"))
+            .constant("CHUNK", chunk as f64)
+            .constant("FOURS", fours as f64);
+        recording
+            .dispatch(program, &params)
+            .read(0, *rows)
+            .read(0, partial.buffer)
+            .write(0, out.buffer)
+            .grid([word((heads * fours).div_ceil(64)), word(out.rows), 1]);
     }
 }

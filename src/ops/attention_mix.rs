@@ -1,7 +1,7 @@
 //! `attention_mix`: the last step of attention on its own.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
 use super::choices::Choices;
@@ -22,42 +22,44 @@ pub struct AttentionMix<'a> {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        rows: u32,
+        keys: u32,
+        heads: u32,
+        kv_heads: u32,
+        width: u32,
+        pattern_stride: u32,
+        out_stride: u32,
+        context: u32,
+        first: u32,
+    }
+}
+
 impl Op for AttentionMix<'_> {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { rows, pattern, cache, out } = self;
         let heads = heads_of("attention_mix", out, cache, pattern)?;
         for part in cache.parts.iter().filter(|part| part.first < pattern.columns) {
-            let params = [
-                out.rows,
-                part.count.min(pattern.columns - part.first),
-                heads,
-                cache.heads,
-                cache.width,
-                pattern.stride(),
-                out.stride(),
-                part.count,
-                part.first,
-                0,
-                0,
-                0,
-            ];
+            let params = Params {
+                rows: word(out.rows),
+                keys: word(part.count.min(pattern.columns - part.first)),
+                heads: word(heads),
+                kv_heads: word(cache.heads),
+                width: word(cache.width),
+                pattern_stride: word(pattern.stride()),
+                out_stride: word(out.stride()),
+                context: word(part.count),
+                first: word(part.first),
+            };
             let program = Program::new(kernel("attention_mix")).part(cache.reader());
-            recording.push(Dispatch {
-                program: program.constant("ADD", f64::from(u8::from(part.first > 0))),
-                params: bytemuck::bytes_of(&params.map(word)).to_vec(),
-                groups: vec![
-                    vec![
-                        Binding::Read(*rows),
-                        Binding::Read(pattern.buffer),
-                        Binding::Write(out.buffer),
-                    ],
-                    Vec::new(),
-                    Vec::new(),
-                    part.reads(),
-                ],
-                grid: Grid::Fixed([word((heads * cache.fours()).div_ceil(64)), word(out.rows), 1]),
-                weight_bytes: 0,
-            });
+            recording
+                .dispatch(program.constant("ADD", part.first > 0), &params)
+                .read(0, *rows)
+                .read(0, pattern.buffer)
+                .write(0, out.buffer)
+                .bind(3, part.reads())
+                .grid([word((heads * cache.fours()).div_ceil(64)), word(out.rows), 1]);
         }
         Ok(())
     }

@@ -1,9 +1,7 @@
 //! `attention_result`: what each head writes on its own.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -23,17 +21,16 @@ pub struct AttentionResult<'a> {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct ResultParams {
-    words: u32,
-    z_stride: u32,
-    out_stride: u32,
-    head_width: u32,
-    columns: u32,
-    count: u32,
-    first: u32,
-    padding: u32,
+params! {
+    struct Params {
+        words: u32,
+        z_stride: u32,
+        out_stride: u32,
+        head_width: u32,
+        columns: u32,
+        count: u32,
+        first: u32,
+    }
 }
 
 impl Op for AttentionResult<'_> {
@@ -50,7 +47,7 @@ impl Op for AttentionResult<'_> {
             format!("out is {} x {} for {heads} x {}", out.rows, out.columns, weight.rows)
         })?;
         for piece in &weight.parts {
-            let params = ResultParams {
+            let params = Params {
                 words: weight.words(),
                 z_stride: word(z.stride() / 4),
                 out_stride: word(out.stride()),
@@ -58,18 +55,14 @@ impl Op for AttentionResult<'_> {
                 columns: word(weight.rows),
                 count: word(piece.rows),
                 first: word(piece.first),
-                padding: 0,
             };
-            recording.push(Dispatch {
-                program: weight.decode(Program::new(kernel(op))),
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![
-                    vec![Binding::Read(z.buffer), Binding::Write(out.buffer)],
-                    Weight::bindings(piece),
-                ],
-                grid: Grid::Fixed([word(piece.rows.div_ceil(64)), word(z.rows), word(*heads)]),
-                weight_bytes: weight.part_bytes(piece),
-            });
+            recording
+                .dispatch(weight.decode(Program::new(kernel(op))), &params)
+                .read(0, z.buffer)
+                .write(0, out.buffer)
+                .bind(1, Weight::bindings(piece))
+                .weight_bytes(weight.part_bytes(piece))
+                .grid([word(piece.rows.div_ceil(64)), word(z.rows), word(*heads)]);
         }
         Ok(())
     }

@@ -1,9 +1,7 @@
 //! `attention_scores`: the first step of attention on its own.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
 use super::choices::Choices;
@@ -31,21 +29,20 @@ pub struct AttentionScores<'a> {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct ScoresParams {
-    rows: u32,
-    keys: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    q_stride: u32,
-    out_stride: u32,
-    context: u32,
-    window: u32,
-    first: u32,
-    scale: f32,
-    padding: u32,
+params! {
+    struct Params {
+        rows: u32,
+        keys: u32,
+        heads: u32,
+        kv_heads: u32,
+        width: u32,
+        q_stride: u32,
+        out_stride: u32,
+        context: u32,
+        window: u32,
+        first: u32,
+        scale: f32,
+    }
 }
 
 impl Op for AttentionScores<'_> {
@@ -54,7 +51,7 @@ impl Op for AttentionScores<'_> {
         let heads = heads_of("attention_scores", q, cache, out)?;
         for part in cache.parts.iter().filter(|part| part.first < out.columns) {
             let keys = part.count.min(out.columns - part.first);
-            let params = ScoresParams {
+            let params = Params {
                 rows: word(q.rows),
                 keys: word(keys),
                 heads: word(heads),
@@ -66,21 +63,16 @@ impl Op for AttentionScores<'_> {
                 window: word(window.unwrap_or(0)),
                 first: word(part.first),
                 scale: *scale as f32,
-                padding: 0,
             };
-            recording.push(Dispatch {
-                program: capped(Program::new(kernel("attention_scores")), *softcap)
-                    .part(cache.reader()),
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![
-                    vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
-                    Vec::new(),
-                    Vec::new(),
-                    part.reads(),
-                ],
-                grid: Grid::Fixed([word(keys.div_ceil(64)), word(q.rows), word(heads)]),
-                weight_bytes: 0,
-            });
+            let program =
+                capped(Program::new(kernel("attention_scores")), *softcap).part(cache.reader());
+            recording
+                .dispatch(program, &params)
+                .read(0, *rows)
+                .read(0, q.buffer)
+                .write(0, out.buffer)
+                .bind(3, part.reads())
+                .grid([word(keys.div_ceil(64)), word(q.rows), word(heads)]);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `cache_rows`: keys as the cache holds them.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
 use super::choices::Choices;
@@ -19,6 +19,16 @@ pub struct CacheRows<'a> {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        kv_heads: u32,
+        width: u32,
+        context: u32,
+        out_stride: u32,
+        first: u32,
+    }
+}
+
 impl Op for CacheRows<'_> {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { rows, cache, out } = self;
@@ -26,19 +36,19 @@ impl Op for CacheRows<'_> {
             format!("out has {} columns, {} heads of {}", out.columns, cache.heads, cache.width)
         })?;
         for part in &cache.parts {
-            let params = [cache.heads, cache.width, part.count, out.stride(), part.first, 0, 0, 0];
-            recording.push(Dispatch {
-                program: Program::new(kernel("cache_rows")).part(cache.reader()),
-                params: bytemuck::bytes_of(&params.map(word)).to_vec(),
-                groups: vec![
-                    vec![Binding::Read(*rows), Binding::Write(out.buffer)],
-                    Vec::new(),
-                    Vec::new(),
-                    part.reads(),
-                ],
-                grid: Grid::Fixed([word(out.columns.div_ceil(64)), word(out.rows), 1]),
-                weight_bytes: 0,
-            });
+            let params = Params {
+                kv_heads: word(cache.heads),
+                width: word(cache.width),
+                context: word(part.count),
+                out_stride: word(out.stride()),
+                first: word(part.first),
+            };
+            recording
+                .dispatch(Program::new(kernel("cache_rows")).part(cache.reader()), &params)
+                .read(0, *rows)
+                .write(0, out.buffer)
+                .bind(3, part.reads())
+                .grid([word(out.columns.div_ceil(64)), word(out.rows), 1]);
         }
         Ok(())
     }

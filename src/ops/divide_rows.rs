@@ -1,7 +1,7 @@
 //! `divide_rows`: a norm's division on its own.
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -18,6 +18,13 @@ pub struct DivideRows {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        stride: u32,
+        scale_stride: u32,
+    }
+}
+
 impl Op for DivideRows {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, scale, out } = self;
@@ -25,18 +32,13 @@ impl Op for DivideRows {
         ensure((scale.rows, scale.columns) == (x.rows, 1), "divide_rows", || {
             format!("x has {} rows, scale is {} x {}", x.rows, scale.rows, scale.columns)
         })?;
-        let params = [word(x.stride() / 4), word(scale.stride()), 0, 0];
-        recording.push(Dispatch {
-            program: Program::new(kernel("divide_rows")),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(x.buffer),
-                Binding::Read(scale.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: by_fours(x),
-            weight_bytes: 0,
-        });
+        let params = Params { stride: word(x.stride() / 4), scale_stride: word(scale.stride()) };
+        recording
+            .dispatch(Program::new(kernel("divide_rows")), &params)
+            .read(0, x.buffer)
+            .read(0, scale.buffer)
+            .write(0, out.buffer)
+            .grid(by_fours(x));
         Ok(())
     }
 }

@@ -1,9 +1,7 @@
 //! `embed`: tokens to vectors.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -25,13 +23,13 @@ pub struct Embed<'a> {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    words: u32,
-    stride: u32,
-    first: u32,
-    count: u32,
+params! {
+    struct Params {
+        words: u32,
+        stride: u32,
+        first: u32,
+        count: u32,
+    }
 }
 
 impl Op for Embed<'_> {
@@ -54,25 +52,22 @@ impl Op for Embed<'_> {
             let table_buffer = piece.planes[0];
             let program = table
                 .decode(Program::new(kernel("embed")))
-                .constant("LEARNED", f64::from(u8::from(positions.is_some())));
-            recording.push(Dispatch {
-                program: match scale {
-                    Some(scale) => program.constant("SCALE", *scale),
-                    None => program,
-                },
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![
-                    vec![
-                        Binding::Read(*rows),
-                        Binding::Read(positions.map_or(table_buffer, |p| p.buffer)),
-                        Binding::Write(out.buffer),
-                    ],
-                    Weight::bindings(piece),
-                ],
-                grid: Grid::Fixed([params.words.div_ceil(64), word(out.rows), 1]),
-                weight_bytes: (table.bytes() / table.rows as u64) * out.rows as u64
-                    / table.parts.len() as u64,
-            });
+                .constant("LEARNED", positions.is_some());
+            let program = match scale {
+                Some(scale) => program.constant("SCALE", *scale),
+                None => program,
+            };
+            recording
+                .dispatch(program, &params)
+                .read(0, *rows)
+                .read(0, positions.map_or(table_buffer, |p| p.buffer))
+                .write(0, out.buffer)
+                .bind(1, Weight::bindings(piece))
+                .weight_bytes(
+                    (table.bytes() / table.rows as u64) * out.rows as u64
+                        / table.parts.len() as u64,
+                )
+                .grid([params.words.div_ceil(64), word(out.rows), 1]);
         }
         Ok(())
     }

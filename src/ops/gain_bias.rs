@@ -1,7 +1,7 @@
 //! `gain_bias`: a norm's gain and bias on their own.
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -20,6 +20,12 @@ pub struct GainBias {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        stride: u32,
+    }
+}
+
 impl Op for GainBias {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, gain, bias, out } = self;
@@ -32,19 +38,16 @@ impl Op for GainBias {
             })?;
         }
         let read = if bias.is_some() { 2 } else { 1 };
-        recording.push(Dispatch {
-            program: Program::new(kernel("gain_bias"))
-                .constant("BIAS", f64::from(u8::from(bias.is_some()))),
-            params: bytemuck::bytes_of(&[word(x.stride() / 4), 0, 0, 0]).to_vec(),
-            groups: vec![vec![
-                Binding::Read(x.buffer),
-                Binding::Read(vectors[0].buffer),
-                Binding::Read(vectors[1].buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: by_fours(x),
-            weight_bytes: read * x.columns as u64 * 4,
-        });
+        let params = Params { stride: word(x.stride() / 4) };
+        let program = Program::new(kernel("gain_bias")).constant("BIAS", bias.is_some());
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            .read(0, vectors[0].buffer)
+            .read(0, vectors[1].buffer)
+            .write(0, out.buffer)
+            .weight_bytes(read * x.columns as u64 * 4)
+            .grid(by_fours(x));
         Ok(())
     }
 }

@@ -1,10 +1,8 @@
 //! `gated`: a gated perceptron's product on its own, where it is not the epilogue of a linear map.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::config::Nonlinearity;
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::activation::number;
 use super::choices::Choices;
@@ -25,17 +23,16 @@ pub struct Gated {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    columns: u32,
-    step: u32,
-    gate_start: u32,
-    gate_stride: u32,
-    up_start: u32,
-    up_stride: u32,
-    out_stride: u32,
-    padding: u32,
+params! {
+    struct Params {
+        columns: u32,
+        step: u32,
+        gate_start: u32,
+        gate_stride: u32,
+        up_start: u32,
+        up_stride: u32,
+        out_stride: u32,
+    }
 }
 
 impl Op for Gated {
@@ -53,21 +50,16 @@ impl Op for Gated {
             up_start: word(up.start),
             up_stride: word(up.of.stride()),
             out_stride: word(out.stride()),
-            padding: 0,
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("gated"))
-                .part(part("activation"))
-                .constant("ACTIVATION", number(*function)),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(gate.of.buffer),
-                Binding::Read(up.of.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(out.columns.div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: 0,
-        });
+        let program = Program::new(kernel("gated"))
+            .part(part("activation"))
+            .constant("ACTIVATION", number(*function));
+        recording
+            .dispatch(program, &params)
+            .read(0, gate.of.buffer)
+            .read(0, up.of.buffer)
+            .write(0, out.buffer)
+            .grid([word(out.columns.div_ceil(64)), word(out.rows), 1]);
         Ok(())
     }
 }

@@ -1,9 +1,7 @@
 //! `gather`: rows by their numbers.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::columns::Columns;
@@ -21,15 +19,14 @@ pub struct Gather {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct GatherParams {
-    columns: u32,
-    start: u32,
-    step: u32,
-    x_stride: u32,
-    out_stride: u32,
-    padding: [u32; 3],
+params! {
+    struct Params {
+        columns: u32,
+        start: u32,
+        step: u32,
+        x_stride: u32,
+        out_stride: u32,
+    }
 }
 
 impl Op for Gather {
@@ -41,26 +38,20 @@ impl Op for Gather {
         ensure(index.is_some() || x.of.rows == out.rows, "gather", || {
             format!("{} rows into {} without an index", x.of.rows, out.rows)
         })?;
-        let params = GatherParams {
+        let params = Params {
             columns: word(x.count),
             start: word(x.start),
             step: word(x.step),
             x_stride: word(x.of.stride()),
             out_stride: word(out.stride()),
-            padding: [0; 3],
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("gather"))
-                .constant("INDEXED", f64::from(u8::from(index.is_some()))),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(x.of.buffer),
-                Binding::Read(index.unwrap_or(x.of.buffer)),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([params.columns.div_ceil(64), word(out.rows), 1]),
-            weight_bytes: 0,
-        });
+        let program = Program::new(kernel("gather")).constant("INDEXED", index.is_some());
+        recording
+            .dispatch(program, &params)
+            .read(0, x.of.buffer)
+            .read(0, index.unwrap_or(x.of.buffer))
+            .write(0, out.buffer)
+            .grid([params.columns.div_ceil(64), word(out.rows), 1]);
         Ok(())
     }
 }

@@ -1,9 +1,7 @@
 //! `head_norm`: an RMS norm a head, before rotation.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::columns::Columns;
@@ -23,17 +21,16 @@ pub struct HeadNorm {
     pub eps: f64,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct HeadNormParams {
-    heads: u32,
-    queries: u32,
-    width: u32,
-    start: u32,
-    stride: u32,
-    gain_stride: u32,
-    eps: f32,
-    padding: u32,
+params! {
+    struct Params {
+        heads: u32,
+        queries: u32,
+        width: u32,
+        start: u32,
+        stride: u32,
+        gain_stride: u32,
+        eps: f32,
+    }
 }
 
 impl Op for HeadNorm {
@@ -44,7 +41,7 @@ impl Op for HeadNorm {
             format!("{} columns, gains {} x {width}", x.count, gains.rows)
         })?;
         let heads = x.count / width;
-        let params = HeadNormParams {
+        let params = Params {
             heads: word(heads),
             queries: word(*queries),
             width: word(width),
@@ -52,15 +49,13 @@ impl Op for HeadNorm {
             stride: word(x.of.stride()),
             gain_stride: word(gains.stride()),
             eps: *eps as f32,
-            padding: 0,
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("head_norm")),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![Binding::Read(gains.buffer), Binding::Write(x.of.buffer)]],
-            grid: Grid::Fixed([word(heads.div_ceil(64)), word(x.of.rows), 1]),
-            weight_bytes: gains.bytes(),
-        });
+        recording
+            .dispatch(Program::new(kernel("head_norm")), &params)
+            .read(0, gains.buffer)
+            .write(0, x.of.buffer)
+            .weight_bytes(gains.bytes())
+            .grid([word(heads.div_ceil(64)), word(x.of.rows), 1]);
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! `layer_norm`: rows with mean 0 and variance 1.
 
 use crate::error::Result;
-use crate::gpu::{Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor};
 
 use super::choices::Choices;
-use super::norm::{check, dispatch};
-use super::op::Op;
+use super::kernels::kernel;
+use super::norm::{Params, check};
+use super::op::{Op, spread};
 
 /// y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row; without gain and bias if they are left out.
 #[derive(Clone, Copy, Debug)]
@@ -22,19 +23,20 @@ pub struct LayerNorm {
 
 impl Op for LayerNorm {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        // Where there is no gain, the slots are filled with x, which the kernel then does not touch.
-        let (gain, bias) = self.affine.unwrap_or((self.x, self.x));
-        check("layer_norm", &self.x, &[gain, bias], &self.out)?;
-        let has = self.affine.is_some();
-        recording.push(dispatch(
-            "layer_norm",
-            choices,
-            &self.x,
-            self.eps,
-            &[gain, bias],
-            has,
-            &self.out,
-        ));
+        const OP: &str = "layer_norm";
+        let Self { x, affine, eps, out } = self;
+        // Without a gain its slots hold x, which the kernel then does not touch.
+        let (gain, bias) = affine.unwrap_or((*x, *x));
+        check(OP, x, &[gain, bias], out)?;
+        let program = choices.reduce.apply(Program::new(kernel(OP)));
+        recording
+            .dispatch(program.constant("GAIN", affine.is_some()), &Params::new(x, *eps))
+            .read(0, x.buffer)
+            .read(0, gain.buffer)
+            .read(0, bias.buffer)
+            .write(0, out.buffer)
+            .weight_bytes(affine.map_or(0, |_| x.columns as u64 * 8))
+            .grid(spread(x.rows));
         Ok(())
     }
 }

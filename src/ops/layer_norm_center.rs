@@ -1,7 +1,7 @@
 //! `layer_norm_center`: the first step of a layer norm, where its result has a name.
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -16,18 +16,24 @@ pub struct LayerNormCenter {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+    }
+}
+
 impl Op for LayerNormCenter {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { x, out } = self;
         same_shape("layer_norm_center", x, out)?;
-        let params = [word(x.columns), word(x.stride() / 4), 0, 0];
-        recording.push(Dispatch {
-            program: choices.reduce.apply(Program::new(kernel("layer_norm_center"))),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![Binding::Read(x.buffer), Binding::Write(out.buffer)]],
-            grid: Grid::Fixed([word(x.rows), 1, 1]),
-            weight_bytes: 0,
-        });
+        let params = Params { columns: word(x.columns), stride: word(x.stride() / 4) };
+        let program = choices.reduce.apply(Program::new(kernel("layer_norm_center")));
+        recording.dispatch(program, &params).read(0, x.buffer).write(0, out.buffer).grid([
+            word(x.rows),
+            1,
+            1,
+        ]);
         Ok(())
     }
 }

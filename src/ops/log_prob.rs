@@ -1,7 +1,7 @@
 //! `log_prob`: how probable given tokens are.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -18,21 +18,23 @@ pub struct LogProb {
     pub out: BufferId,
 }
 
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+    }
+}
+
 impl Op for LogProb {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { logits, targets, out } = self;
-        let params = [word(logits.columns), word(logits.stride() / 4), 0, 0];
-        recording.push(Dispatch {
-            program: choices.reduce.apply(Program::new(kernel("log_prob"))),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(logits.buffer),
-                Binding::Read(*targets),
-                Binding::Write(*out),
-            ]],
-            grid: Grid::Fixed([word(logits.rows), 1, 1]),
-            weight_bytes: 0,
-        });
+        let params = Params { columns: word(logits.columns), stride: word(logits.stride() / 4) };
+        recording
+            .dispatch(choices.reduce.apply(Program::new(kernel("log_prob"))), &params)
+            .read(0, logits.buffer)
+            .read(0, *targets)
+            .write(0, *out)
+            .grid([word(logits.rows), 1, 1]);
         Ok(())
     }
 }

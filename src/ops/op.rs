@@ -31,6 +31,7 @@ pub(super) fn spread(count: usize) -> [u32; 3] {
     if count <= 65_535 { [count, 1, 1] } else { [65_535, count.div_ceil(65_535), 1] }
 }
 
+/// Fails unless x and out have the same shape.
 pub(super) fn same_shape(op: &'static str, x: &Tensor, out: &Tensor) -> Result<()> {
     ensure((x.rows, x.columns) == (out.rows, out.columns), op, || {
         format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
@@ -42,6 +43,7 @@ pub(super) fn by_fours(x: &Tensor) -> Grid {
     Grid::Fixed([word((x.stride() / 4).div_ceil(64)), word(x.rows), 1])
 }
 
+/// How many fours these values are.
 pub(super) fn whole_fours(op: &'static str, count: usize) -> Result<usize> {
     ensure(count.is_multiple_of(4), op, || format!("{count} values are no whole fours"))?;
     Ok(count / 4)

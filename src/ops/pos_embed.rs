@@ -1,7 +1,7 @@
 //! `pos_embed`: the learned positions on their own.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -18,6 +18,12 @@ pub struct PosEmbed {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        stride: u32,
+    }
+}
+
 impl Op for PosEmbed {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { rows, positions, out } = self;
@@ -25,17 +31,14 @@ impl Op for PosEmbed {
             format!("out has {} columns, the positions {}", out.columns, positions.columns)
         })?;
         let fours = out.stride() / 4;
-        recording.push(Dispatch {
-            program: Program::new(kernel("pos_embed")),
-            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
-            groups: vec![vec![
-                Binding::Read(*rows),
-                Binding::Read(positions.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(fours.div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: (out.rows * out.columns * 4) as u64,
-        });
+        let params = Params { stride: word(fours) };
+        recording
+            .dispatch(Program::new(kernel("pos_embed")), &params)
+            .read(0, *rows)
+            .read(0, positions.buffer)
+            .write(0, out.buffer)
+            .weight_bytes((out.rows * out.columns * 4) as u64)
+            .grid([word(fours.div_ceil(64)), word(out.rows), 1]);
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! `rms_norm`: rows with a mean square of 1.
 
 use crate::error::Result;
-use crate::gpu::{Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor};
 
 use super::choices::Choices;
-use super::norm::{check, dispatch};
-use super::op::Op;
+use super::kernels::kernel;
+use super::norm::{Params, check};
+use super::op::{Op, spread};
 
 /// y = x / √(mean(x²) + ε) ⊙ gain, row by row; without the gain if it is left out.
 #[derive(Clone, Copy, Debug)]
@@ -22,10 +23,19 @@ pub struct RmsNorm {
 
 impl Op for RmsNorm {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        let gain = self.gain.unwrap_or(self.x);
-        check("rms_norm", &self.x, &[gain], &self.out)?;
-        let has = self.gain.is_some();
-        recording.push(dispatch("rms_norm", choices, &self.x, self.eps, &[gain], has, &self.out));
+        const OP: &str = "rms_norm";
+        let Self { x, gain, eps, out } = self;
+        // Without a gain its slot holds x, which the kernel then does not touch.
+        let vector = gain.unwrap_or(*x);
+        check(OP, x, &[vector], out)?;
+        let program = choices.reduce.apply(Program::new(kernel(OP)));
+        recording
+            .dispatch(program.constant("GAIN", gain.is_some()), &Params::new(x, *eps))
+            .read(0, x.buffer)
+            .read(0, vector.buffer)
+            .write(0, out.buffer)
+            .weight_bytes(gain.map_or(0, |_| x.columns as u64 * 4))
+            .grid(spread(x.rows));
         Ok(())
     }
 }

@@ -1,9 +1,7 @@
 //! `rms_scale`: what a norm divides by, where it has a name.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -20,13 +18,13 @@ pub struct RmsScale {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct RmsScaleParams {
-    columns: u32,
-    stride: u32,
-    out_stride: u32,
-    eps: f32,
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+        out_stride: u32,
+        eps: f32,
+    }
 }
 
 impl Op for RmsScale {
@@ -35,19 +33,17 @@ impl Op for RmsScale {
         ensure((out.rows, out.columns) == (x.rows, 1), "rms_scale", || {
             format!("x has {} rows, out is {} x {}", x.rows, out.rows, out.columns)
         })?;
-        let params = RmsScaleParams {
+        let params = Params {
             columns: word(x.columns),
             stride: word(x.stride()),
             out_stride: word(out.stride()),
             eps: *eps as f32,
         };
-        recording.push(Dispatch {
-            program: choices.reduce.apply(Program::new(kernel("rms_scale"))),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![Binding::Read(x.buffer), Binding::Write(out.buffer)]],
-            grid: Grid::Fixed([word(x.rows), 1, 1]),
-            weight_bytes: 0,
-        });
+        recording
+            .dispatch(choices.reduce.apply(Program::new(kernel("rms_scale"))), &params)
+            .read(0, x.buffer)
+            .write(0, out.buffer)
+            .grid([word(x.rows), 1, 1]);
         Ok(())
     }
 }

@@ -1,10 +1,8 @@
 //! `rope`: turns queries and keys by their position, and fills the key/value cache.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::config::Rotation;
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
 use super::choices::Choices;
@@ -31,23 +29,22 @@ pub struct Rope<'a> {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct RopeParams {
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    rotated: u32,
-    q_start: u32,
-    q_stride: u32,
-    k_start: u32,
-    k_stride: u32,
-    v_start: u32,
-    v_stride: u32,
-    out_stride: u32,
-    context: u32,
-    first: u32,
-    padding: [u32; 3],
+params! {
+    struct Params {
+        heads: u32,
+        kv_heads: u32,
+        width: u32,
+        rotated: u32,
+        q_start: u32,
+        q_stride: u32,
+        k_start: u32,
+        k_stride: u32,
+        v_start: u32,
+        v_stride: u32,
+        out_stride: u32,
+        context: u32,
+        first: u32,
+    }
 }
 
 /// Cosine and sine of b·f for b < 256, then of 256·a·f for every a that `context` needs, for each
@@ -79,7 +76,7 @@ impl Op for Rope<'_> {
         let heads = q.count / width;
         let fours = (heads + 2 * cache.heads) * cache.fours();
         for part in &cache.parts {
-            let params = RopeParams {
+            let params = Params {
                 heads: word(heads),
                 kv_heads: word(cache.heads),
                 width: word(width),
@@ -93,28 +90,18 @@ impl Op for Rope<'_> {
                 out_stride: word(out.stride()),
                 context: word(part.count),
                 first: word(part.first),
-                padding: [0; 3],
             };
-            recording.push(Dispatch {
-                program: Program::new(kernel("rope")).part(cache.writer()),
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![
-                    vec![
-                        Binding::Read(*rows),
-                        Binding::Read(q.of.buffer),
-                        Binding::Read(k.of.buffer),
-                        Binding::Read(v.of.buffer),
-                        // Where nothing turns, the slot holds the queries, which serve as no table.
-                        Binding::Read(table.map_or(q.of.buffer, |(buffer, _)| buffer)),
-                        Binding::Write(out.buffer),
-                    ],
-                    Vec::new(),
-                    Vec::new(),
-                    part.writes(),
-                ],
-                grid: Grid::Fixed([word(fours.div_ceil(64)), word(out.rows), 1]),
-                weight_bytes: 0,
-            });
+            recording
+                .dispatch(Program::new(kernel("rope")).part(cache.writer()), &params)
+                .read(0, *rows)
+                .read(0, q.of.buffer)
+                .read(0, k.of.buffer)
+                .read(0, v.of.buffer)
+                // Where nothing turns, the slot holds the queries, which serve as no table.
+                .read(0, table.map_or(q.of.buffer, |(buffer, _)| buffer))
+                .write(0, out.buffer)
+                .bind(3, part.writes())
+                .grid([word(fours.div_ceil(64)), word(out.rows), 1]);
         }
         Ok(())
     }

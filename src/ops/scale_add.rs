@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::columns::Columns;
@@ -25,17 +23,16 @@ pub struct ScaleAdd {
     pub add: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct ScaleAddParams {
-    columns: u32,
-    row: u32,
-    start: u32,
-    step: u32,
-    x_stride: u32,
-    add_stride: u32,
-    scale: f32,
-    padding: u32,
+params! {
+    struct Params {
+        columns: u32,
+        row: u32,
+        start: u32,
+        step: u32,
+        x_stride: u32,
+        add_stride: u32,
+        scale: f32,
+    }
 }
 
 impl Op for ScaleAdd {
@@ -51,7 +48,7 @@ impl Op for ScaleAdd {
                 add.rows, add.columns, x.start, x.count, x.of.rows, x.of.columns
             )
         })?;
-        let params = ScaleAddParams {
+        let params = Params {
             columns: word(x.count),
             row: word(rows.start),
             start: word(x.start),
@@ -59,15 +56,12 @@ impl Op for ScaleAdd {
             x_stride: word(x.of.stride()),
             add_stride: if add.rows == 1 { 0 } else { word(add.stride()) },
             scale: *scale,
-            padding: 0,
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("scale_add")),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![Binding::Read(add.buffer), Binding::Write(x.of.buffer)]],
-            grid: Grid::Fixed([word(x.count.div_ceil(64)), word(rows.len()), 1]),
-            weight_bytes: 0,
-        });
+        recording
+            .dispatch(Program::new(kernel("scale_add")), &params)
+            .read(0, add.buffer)
+            .write(0, x.of.buffer)
+            .grid([word(x.count.div_ceil(64)), word(rows.len()), 1]);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `softmax`: the second step of attention on its own.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -22,6 +22,15 @@ pub struct Softmax {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        rows: u32,
+        keys: u32,
+        stride: u32,
+        window: u32,
+    }
+}
+
 impl Op for Softmax {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { rows, x, heads, window, out } = self;
@@ -33,18 +42,18 @@ impl Op for Softmax {
             )
         })?;
         let count = x.rows / heads;
-        let params = [word(count), word(x.columns), word(x.stride()), word(window.unwrap_or(0))];
-        recording.push(Dispatch {
-            program: choices.reduce.apply(Program::new(kernel("softmax"))),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(*rows),
-                Binding::Read(x.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(count), word(*heads), 1]),
-            weight_bytes: 0,
-        });
+        let params = Params {
+            rows: word(count),
+            keys: word(x.columns),
+            stride: word(x.stride()),
+            window: word(window.unwrap_or(0)),
+        };
+        recording
+            .dispatch(choices.reduce.apply(Program::new(kernel("softmax"))), &params)
+            .read(0, *rows)
+            .read(0, x.buffer)
+            .write(0, out.buffer)
+            .grid([word(count), word(*heads), 1]);
         Ok(())
     }
 }

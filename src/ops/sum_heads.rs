@@ -1,7 +1,7 @@
 //! `sum_heads`: what all heads write together.
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
@@ -20,6 +20,15 @@ pub struct SumHeads {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        heads: u32,
+        columns: u32,
+        x_stride: u32,
+        out_stride: u32,
+    }
+}
+
 impl Op for SumHeads {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, heads, bias, out } = self;
@@ -29,20 +38,21 @@ impl Op for SumHeads {
         ensure(bias.is_none_or(|bias| bias.columns == out.columns), "sum_heads", || {
             format!("the bias does not have the {} columns of out", out.columns)
         })?;
-        let params = [*heads, out.columns, x.stride(), out.stride()].map(word);
-        recording.push(Dispatch {
-            program: Program::new(kernel("sum_heads"))
-                .constant("BIAS", f64::from(u8::from(bias.is_some()))),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(x.buffer),
-                // Without a bias its slot holds x, which the kernel then does not take for one.
-                Binding::Read(bias.unwrap_or(*x).buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(out.columns.div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: bias.map_or(0, |bias| bias.columns as u64 * 4),
-        });
+        let params = Params {
+            heads: word(*heads),
+            columns: word(out.columns),
+            x_stride: word(x.stride()),
+            out_stride: word(out.stride()),
+        };
+        let program = Program::new(kernel("sum_heads")).constant("BIAS", bias.is_some());
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            // Without a bias its slot holds x, which the kernel then does not take for one.
+            .read(0, bias.unwrap_or(*x).buffer)
+            .write(0, out.buffer)
+            .weight_bytes(bias.map_or(0, |bias| bias.columns as u64 * 4))
+            .grid([word(out.columns.div_ceil(64)), word(out.rows), 1]);
         Ok(())
     }
 }

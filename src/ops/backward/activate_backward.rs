@@ -2,7 +2,7 @@
 
 use crate::config::Nonlinearity;
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::activation::number;
 use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
@@ -21,6 +21,12 @@ pub struct ActivateBackward {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        fours: u32,
+    }
+}
+
 impl Op for ActivateBackward {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, dy, function, out } = self;
@@ -29,19 +35,16 @@ impl Op for ActivateBackward {
             format!("x is {:?}, dy {:?}, out {:?}", shape(x), shape(dy), shape(out))
         })?;
         let fours = x.rows * x.stride() / 4;
-        recording.push(Dispatch {
-            program: Program::new(kernel("activate_backward"))
-                .part(part("activation"))
-                .constant("ACTIVATION", number(*function)),
-            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
-            groups: vec![vec![
-                Binding::Read(x.buffer),
-                Binding::Read(dy.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed(spread(fours.div_ceil(64))),
-            weight_bytes: 0,
-        });
+        let params = Params { fours: word(fours) };
+        let program = Program::new(kernel("activate_backward"))
+            .part(part("activation"))
+            .constant("ACTIVATION", number(*function));
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            .read(0, dy.buffer)
+            .write(0, out.buffer)
+            .grid(spread(fours.div_ceil(64)));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `adam_w`: parameters move by AdamW.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording};
+use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, spread, whole_fours, word};
@@ -27,20 +27,27 @@ pub struct AdamW {
     pub decays: bool,
 }
 
+params! {
+    struct Params {
+        fours: u32,
+    }
+}
+
 impl Op for AdamW {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { parameters, gradient, mean, square, count, settings, clip, decays } = self;
         let fours = whole_fours("adam_w", *count)?;
-        let moved = [*parameters, *gradient, *mean, *square].map(Binding::Write);
-        let read = [*settings, *clip].map(Binding::Read);
-        recording.push(Dispatch {
-            program: Program::new(kernel("adam_w"))
-                .constant("DECAYS", f64::from(u8::from(*decays))),
-            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
-            groups: vec![moved.into_iter().chain(read).collect()],
-            grid: Grid::Fixed(spread(fours.div_ceil(64))),
-            weight_bytes: 0,
-        });
+        let params = Params { fours: word(fours) };
+        let program = Program::new(kernel("adam_w")).constant("DECAYS", *decays);
+        recording
+            .dispatch(program, &params)
+            .write(0, *parameters)
+            .write(0, *gradient)
+            .write(0, *mean)
+            .write(0, *square)
+            .read(0, *settings)
+            .read(0, *clip)
+            .grid(spread(fours.div_ceil(64)));
         Ok(())
     }
 }

@@ -1,9 +1,7 @@
 //! `attention_backward`: the derivative of attention, by queries, keys and values.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Part, Program, Recording, Tensor};
+use crate::gpu::{Binding, Part, Program, Recording, Tensor, params};
 use crate::ops::cache::{Cache, CachePart};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
@@ -40,21 +38,20 @@ pub struct AttentionBackward<'a> {
     pub dv: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    length: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    stride: u32,
-    stats_stride: u32,
-    context: u32,
-    window: u32,
-    scale: f32,
-    out_stride: u32,
-    padding: u32,
+params! {
+    struct Params {
+        rows: u32,
+        length: u32,
+        heads: u32,
+        kv_heads: u32,
+        width: u32,
+        stride: u32,
+        stats_stride: u32,
+        context: u32,
+        window: u32,
+        scale: f32,
+        out_stride: u32,
+    }
 }
 
 /// Rows or keys that a workgroup takes.
@@ -99,12 +96,12 @@ impl AttentionBackward<'_> {
     /// One of the two kernels, over the rows of queries or of keys.
     fn over(
         &self,
+        recording: &mut Recording,
         name: &str,
         cached: &CachePart,
-        own: Vec<Binding>,
-        heads: usize,
-        out: &Tensor,
-    ) -> Dispatch {
+        own: [Binding; 3],
+        [heads, out_stride]: [usize; 2],
+    ) {
         let Self { q, cache, window, scale, softcap, dz, length, stats, .. } = self;
         let params = Params {
             rows: word(q.rows),
@@ -117,8 +114,7 @@ impl AttentionBackward<'_> {
             context: word(cached.count),
             window: word(window.unwrap_or(0)),
             scale: *scale as f32,
-            out_stride: word(out.stride()),
-            padding: 0,
+            out_stride: word(out_stride),
         };
         let whole = cache.width.is_multiple_of(4);
         let program = Program::new(kernel(name))
@@ -127,14 +123,13 @@ impl AttentionBackward<'_> {
             .part(cache.reader())
             .part(part(if whole { "heads_fours" } else { "heads_values" }))
             .part(room(cache.fours()));
-        let taken = vec![Binding::Read(q.buffer), Binding::Read(dz.buffer)];
-        Dispatch {
-            program: capped(program, *softcap),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![own, Vec::new(), taken, cached.reads()],
-            grid: Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]),
-            weight_bytes: 0,
-        }
+        recording
+            .dispatch(capped(program, *softcap), &params)
+            .bind(0, own)
+            .read(2, q.buffer)
+            .read(2, dz.buffer)
+            .bind(3, cached.reads())
+            .grid([word(q.rows.div_ceil(ROWS)), word(heads), 1]);
     }
 }
 
@@ -153,11 +148,12 @@ impl Op for AttentionBackward<'_> {
         let Self { q, cache, z, stats, dq, dk, dv, .. } = self;
         let (read, write) = (Binding::Read, Binding::Write);
         for cached in &cache.parts {
-            let own = vec![read(z.buffer), write(stats.buffer), write(dq.buffer)];
-            let heads = q.columns / cache.width;
-            recording.push(self.over("attention_backward_q", cached, own, heads, dq));
-            let own = vec![read(stats.buffer), write(dk.buffer), write(dv.buffer)];
-            recording.push(self.over("attention_backward_kv", cached, own, cache.heads, dk));
+            let own = [read(z.buffer), write(stats.buffer), write(dq.buffer)];
+            let size = [q.columns / cache.width, dq.stride()];
+            self.over(recording, "attention_backward_q", cached, own, size);
+            let own = [read(stats.buffer), write(dk.buffer), write(dv.buffer)];
+            let size = [cache.heads, dk.stride()];
+            self.over(recording, "attention_backward_kv", cached, own, size);
         }
         Ok(())
     }

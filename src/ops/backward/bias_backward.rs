@@ -1,7 +1,7 @@
 //! `bias_backward`: the derivative of y = x Wᵀ + b by b.
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, ensure, word};
@@ -17,6 +17,14 @@ pub struct BiasBackward {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        rows: u32,
+        stride: u32,
+        columns: u32,
+    }
+}
+
 impl Op for BiasBackward {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { dy, out } = self;
@@ -24,21 +32,18 @@ impl Op for BiasBackward {
             format!("dy has {} columns, the bias is {} x {}", dy.columns, out.rows, out.columns)
         })?;
         let [wide, high] = shares(choices, dy.rows);
-        recording.push(Dispatch {
-            program: Program::new(kernel("bias_backward"))
-                .constant("WG_N", wide)
-                .constant("WG_T", high),
-            params: bytemuck::bytes_of(&[
-                word(dy.rows),
-                word(dy.stride() / 4),
-                word(dy.columns),
-                0,
-            ])
-            .to_vec(),
-            groups: vec![vec![Binding::Read(dy.buffer), Binding::Write(out.buffer)]],
-            grid: Grid::Fixed([word(dy.columns.div_ceil(4)).div_ceil(wide), 1, 1]),
-            weight_bytes: 0,
-        });
+        let params = Params {
+            rows: word(dy.rows),
+            stride: word(dy.stride() / 4),
+            columns: word(dy.columns),
+        };
+        let program =
+            Program::new(kernel("bias_backward")).constant("WG_N", wide).constant("WG_T", high);
+        recording.dispatch(program, &params).read(0, dy.buffer).write(0, out.buffer).grid([
+            word(dy.columns.div_ceil(4)).div_ceil(wide),
+            1,
+            1,
+        ]);
         Ok(())
     }
 }

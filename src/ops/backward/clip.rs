@@ -1,7 +1,7 @@
 //! `clip`: how long all gradients are, and what they are multiplied by.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording};
+use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, word};
@@ -20,20 +20,23 @@ pub struct Clip {
     pub out: BufferId,
 }
 
+params! {
+    struct Params {
+        count: u32,
+    }
+}
+
 impl Op for Clip {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { partials, count, settings, out } = self;
-        recording.push(Dispatch {
-            program: choices.reduce_over(*count).apply(Program::new(kernel("clip"))),
-            params: bytemuck::bytes_of(&[word(*count), 0, 0, 0]).to_vec(),
-            groups: vec![vec![
-                Binding::Read(*partials),
-                Binding::Read(*settings),
-                Binding::Write(*out),
-            ]],
-            grid: Grid::Fixed([1, 1, 1]),
-            weight_bytes: 0,
-        });
+        let params = Params { count: word(*count) };
+        let program = choices.reduce_over(*count).apply(Program::new(kernel("clip")));
+        recording
+            .dispatch(program, &params)
+            .read(0, *partials)
+            .read(0, *settings)
+            .write(0, *out)
+            .grid([1, 1, 1]);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `gain_backward`: the derivative of a norm by its gain; that by its bias is `bias_backward`.
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, ensure, word};
@@ -21,6 +21,15 @@ pub struct GainBackward {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        rows: u32,
+        stride: u32,
+        columns: u32,
+        stats_stride: u32,
+    }
+}
+
 impl Op for GainBackward {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { x, dy, stats, out } = self;
@@ -32,21 +41,21 @@ impl Op for GainBackward {
             )
         })?;
         let [wide, high] = shares(choices, x.rows);
-        let params = [word(x.rows), word(x.stride() / 4), word(x.columns), word(stats.stride())];
-        recording.push(Dispatch {
-            program: Program::new(kernel("gain_backward"))
-                .constant("WG_N", wide)
-                .constant("WG_T", high),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(x.buffer),
-                Binding::Read(dy.buffer),
-                Binding::Read(stats.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(x.columns.div_ceil(4)).div_ceil(wide), 1, 1]),
-            weight_bytes: 0,
-        });
+        let params = Params {
+            rows: word(x.rows),
+            stride: word(x.stride() / 4),
+            columns: word(x.columns),
+            stats_stride: word(stats.stride()),
+        };
+        let program =
+            Program::new(kernel("gain_backward")).constant("WG_N", wide).constant("WG_T", high);
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            .read(0, dy.buffer)
+            .read(0, stats.buffer)
+            .write(0, out.buffer)
+            .grid([word(x.columns.div_ceil(4)).div_ceil(wide), 1, 1]);
         Ok(())
     }
 }

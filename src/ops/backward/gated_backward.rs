@@ -2,7 +2,7 @@
 
 use crate::config::Nonlinearity;
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::activation::number;
 use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
@@ -21,6 +21,14 @@ pub struct GatedBackward {
     pub out: Tensor,
 }
 
+params! {
+    struct Params {
+        fours: u32,
+        stride: u32,
+        dy_stride: u32,
+    }
+}
+
 impl Op for GatedBackward {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { both, dy, function, out } = self;
@@ -30,20 +38,20 @@ impl Op for GatedBackward {
             format!("both are {:?}, dy {:?}, out {:?}", shape(both), shape(dy), shape(out))
         })?;
         let fours = both.columns.div_ceil(4);
-        let params = [word(fours), word(both.stride() / 4), word(dy.stride() / 2), 0];
-        recording.push(Dispatch {
-            program: Program::new(kernel("gated_backward"))
-                .part(part("activation"))
-                .constant("ACTIVATION", number(*function)),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(both.buffer),
-                Binding::Read(dy.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(fours.div_ceil(64)), word(both.rows), 1]),
-            weight_bytes: 0,
-        });
+        let params = Params {
+            fours: word(fours),
+            stride: word(both.stride() / 4),
+            dy_stride: word(dy.stride() / 2),
+        };
+        let program = Program::new(kernel("gated_backward"))
+            .part(part("activation"))
+            .constant("ACTIVATION", number(*function));
+        recording
+            .dispatch(program, &params)
+            .read(0, both.buffer)
+            .read(0, dy.buffer)
+            .write(0, out.buffer)
+            .grid([word(fours.div_ceil(64)), word(both.rows), 1]);
         Ok(())
     }
 }

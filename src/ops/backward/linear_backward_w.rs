@@ -1,14 +1,12 @@
 //! `linear_backward_w`: the derivative of y = x Wᵀ by W.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, ensure, spread, word};
 use crate::ops::variants::Matmul;
-use crate::ops::weight::Weight;
+use crate::ops::weight::{Weight, WeightPart};
 
 use super::gradient::plain;
 use super::squares::{SQUARE, by_eights};
@@ -24,17 +22,36 @@ pub struct LinearBackwardW<'a> {
     pub gradient: &'a Weight,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct ParamsW {
-    words: u32,
-    dy_stride: u32,
-    x_stride: u32,
-    rows: u32,
-    count: u32,
-    first: u32,
-    columns: u32,
-    share: u32,
+params! {
+    struct Params {
+        words: u32,
+        dy_stride: u32,
+        x_stride: u32,
+        rows: u32,
+        count: u32,
+        first: u32,
+        columns: u32,
+    }
+}
+
+params! {
+    struct TiledParams {
+        words: u32,
+        dy_stride: u32,
+        x_stride: u32,
+        rows: u32,
+        count: u32,
+        first: u32,
+        columns: u32,
+        share: u32,
+    }
+}
+
+params! {
+    struct ShareParams {
+        fours: u32,
+        shares: u32,
+    }
 }
 
 /// The most rows that a share of them needs, whatever the matrix.
@@ -57,7 +74,7 @@ fn share_of(rows: usize, outputs: usize, inputs: usize) -> usize {
 
 impl Op for LinearBackwardW<'_> {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        const OP: &str = "matmul_backward_w";
+        const OP: &str = "linear_backward_w";
         let Self { dy, x, gradient } = self;
         plain(OP, gradient)?;
         let fits = dy.columns == gradient.rows && x.columns == gradient.columns;
@@ -74,65 +91,74 @@ impl Op for LinearBackwardW<'_> {
             )
         })?;
         for piece in &gradient.parts {
-            let mut params = ParamsW {
-                words: gradient.words(),
-                dy_stride: word(dy.stride() / 4),
-                x_stride: word(x.stride() / 4),
-                rows: word(dy.rows),
-                count: word(piece.rows),
-                first: word(piece.first),
-                columns: word(gradient.columns),
-                share: word(dy.rows),
-            };
-            let plane = piece.planes[0];
-            let (program, grid, to) = match choices.matmul {
-                Matmul::Direct { n, t } => {
-                    let (program, grid) = by_eights(OP, [n, t], gradient.columns, piece.rows);
-                    (program, grid, plane)
-                }
-                Matmul::Tiled | Matmul::TiledHalf => {
-                    let share = share_of(dy.rows, piece.rows, gradient.columns);
-                    let shares = dy.rows.div_ceil(share);
-                    let program = Program::new(kernel("matmul_backward_w_tiled"))
-                        .constant("SPLIT", f64::from(u8::from(shares > 1)));
-                    let squares = |size: usize| word(size.div_ceil(SQUARE));
-                    let grid = [squares(gradient.columns), squares(piece.rows), word(shares)];
-                    params.share = word(share);
-                    let to = match shares {
-                        1 => plane,
-                        _ => recording.tensor(shares * piece.rows, gradient.columns).buffer,
-                    };
-                    (program, Grid::Fixed(grid), to)
-                }
-            };
-            recording.push(Dispatch {
-                program,
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![vec![
-                    Binding::Read(dy.buffer),
-                    Binding::Read(x.buffer),
-                    Binding::Write(to),
-                ]],
-                grid,
-                weight_bytes: gradient.part_bytes(piece),
-            });
-            if to != plane {
-                let fours = params.count * params.words;
-                let shares = params.rows.div_ceil(params.share);
-                recording.push(add_shares(to, shares, plane, fours));
+            match choices.matmul {
+                Matmul::Direct { n, t } => self.direct(recording, piece, [n, t]),
+                Matmul::Tiled | Matmul::TiledHalf => self.tiled(recording, piece),
             }
         }
         Ok(())
     }
 }
 
-/// out += the sum of so many arrays of so many fours.
-fn add_shares(from: BufferId, shares: u32, out: BufferId, fours: u32) -> Dispatch {
-    Dispatch {
-        program: Program::new(kernel("add_shares")),
-        params: bytemuck::bytes_of(&[fours, shares, 0, 0]).to_vec(),
-        groups: vec![vec![Binding::Read(from), Binding::Write(out)]],
-        grid: Grid::Fixed(spread(fours.div_ceil(64) as usize)),
-        weight_bytes: 0,
+impl LinearBackwardW<'_> {
+    /// Straight from storage.
+    fn direct(&self, recording: &mut Recording, piece: &WeightPart, size: [u32; 2]) {
+        let Self { dy, x, gradient } = self;
+        let params = Params {
+            words: gradient.words(),
+            dy_stride: word(dy.stride() / 4),
+            x_stride: word(x.stride() / 4),
+            rows: word(dy.rows),
+            count: word(piece.rows),
+            first: word(piece.first),
+            columns: word(gradient.columns),
+        };
+        let (program, grid) = by_eights("matmul_backward_w", size, gradient.columns, piece.rows);
+        recording
+            .dispatch(program, &params)
+            .read(0, dy.buffer)
+            .read(0, x.buffer)
+            .write(0, piece.planes[0])
+            .weight_bytes(gradient.part_bytes(piece))
+            .grid(grid);
+    }
+
+    /// Through workgroup memory, and in shares of the rows where there are many.
+    fn tiled(&self, recording: &mut Recording, piece: &WeightPart) {
+        let Self { dy, x, gradient } = self;
+        let share = share_of(dy.rows, piece.rows, gradient.columns);
+        let shares = dy.rows.div_ceil(share);
+        let params = TiledParams {
+            words: gradient.words(),
+            dy_stride: word(dy.stride() / 4),
+            x_stride: word(x.stride() / 4),
+            rows: word(dy.rows),
+            count: word(piece.rows),
+            first: word(piece.first),
+            columns: word(gradient.columns),
+            share: word(share),
+        };
+        let plane = piece.planes[0];
+        let out = match shares {
+            1 => plane,
+            _ => recording.tensor(shares * piece.rows, gradient.columns).buffer,
+        };
+        let squares = |size: usize| word(size.div_ceil(SQUARE));
+        let program = Program::new(kernel("matmul_backward_w_tiled"));
+        recording
+            .dispatch(program.constant("SPLIT", shares > 1), &params)
+            .read(0, dy.buffer)
+            .read(0, x.buffer)
+            .write(0, out)
+            .weight_bytes(gradient.part_bytes(piece))
+            .grid([squares(gradient.columns), squares(piece.rows), word(shares)]);
+        if shares > 1 {
+            let params = ShareParams { fours: params.count * params.words, shares: word(shares) };
+            recording
+                .dispatch(Program::new(kernel("add_shares")), &params)
+                .read(0, out)
+                .write(0, plane)
+                .grid(spread(params.fours.div_ceil(64) as usize));
+        }
     }
 }

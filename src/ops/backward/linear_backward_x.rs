@@ -1,9 +1,7 @@
 //! `linear_backward_x`: the derivative of y = x Wᵀ by x.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Grid, Program, Recording, Tensor, params};
 use crate::names::Format;
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
@@ -28,22 +26,22 @@ pub struct LinearBackwardX<'a> {
     pub add: bool,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct ParamsX {
-    words: u32,
-    dy_stride: u32,
-    dx_stride: u32,
-    rows: u32,
-    count: u32,
-    first: u32,
-    row: u32,
-    columns: u32,
+params! {
+    struct Params {
+        words: u32,
+        dy_stride: u32,
+        dx_stride: u32,
+        rows: u32,
+        count: u32,
+        first: u32,
+        row: u32,
+        columns: u32,
+    }
 }
 
 impl Op for LinearBackwardX<'_> {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        const OP: &str = "matmul_backward_x";
+        const OP: &str = "linear_backward_x";
         let Self { dy, weight, out, first, add } = self;
         ensure(matches!(weight.format, Format::F32 | Format::F16), OP, || {
             format!("{} is {}, not f32 or f16", weight.name, weight.format)
@@ -58,7 +56,7 @@ impl Op for LinearBackwardX<'_> {
             format!("rows {first} to {} of {}", first + dy.rows, out.rows)
         })?;
         for (index, piece) in weight.parts.iter().enumerate() {
-            let params = ParamsX {
+            let params = Params {
                 words: weight.words(),
                 dy_stride: word(dy.stride() / 4),
                 dx_stride: word(out.stride() / 4),
@@ -69,7 +67,9 @@ impl Op for LinearBackwardX<'_> {
                 columns: word(weight.columns),
             };
             let (program, grid) = match choices.matmul {
-                Matmul::Direct { n, t } => by_eights(OP, [n, t], weight.columns, dy.rows),
+                Matmul::Direct { n, t } => {
+                    by_eights("matmul_backward_x", [n, t], weight.columns, dy.rows)
+                }
                 Matmul::Tiled | Matmul::TiledHalf => {
                     let columns = weight.columns.div_ceil(SQUARE);
                     let tile = choices.tile(dy.rows, weight.columns);
@@ -79,17 +79,14 @@ impl Op for LinearBackwardX<'_> {
                     (program, Grid::Fixed([word(columns), rows, 1]))
                 }
             };
-            let add = f64::from(u8::from(*add || index > 0));
-            recording.push(Dispatch {
-                program: weight.decode(program.constant("ADD", add)),
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![
-                    vec![Binding::Read(dy.buffer), Binding::Write(out.buffer)],
-                    Weight::bindings(piece),
-                ],
-                grid,
-                weight_bytes: weight.part_bytes(piece),
-            });
+            let add = *add || index > 0;
+            recording
+                .dispatch(weight.decode(program.constant("ADD", add)), &params)
+                .read(0, dy.buffer)
+                .write(0, out.buffer)
+                .bind(1, Weight::bindings(piece))
+                .weight_bytes(weight.part_bytes(piece))
+                .grid(grid);
         }
         Ok(())
     }

@@ -1,9 +1,7 @@
 //! `norm_backward`: the derivatives of both norms by their input.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, ensure, spread, word};
@@ -46,13 +44,13 @@ pub struct RmsNormBackward {
     pub stats: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    columns: u32,
-    stride: u32,
-    stats_stride: u32,
-    eps: f32,
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+        stats_stride: u32,
+        eps: f32,
+    }
 }
 
 /// What both norms are given.
@@ -86,25 +84,20 @@ impl Norm<'_> {
             stats_stride: word(stats.stride()),
             eps: eps as f32,
         };
-        let flag = |on: bool| f64::from(u8::from(on));
         let reduce = choices.reduce_over(4 * x.stride() / 4);
-        recording.push(Dispatch {
-            program: reduce
-                .apply(Program::new(kernel(op)))
-                .constant("GAIN", flag(gain.is_some()))
-                .constant("ADD", flag(add)),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(x.buffer),
-                // Without a gain its slot holds x, which the kernel then does not take for one.
-                Binding::Read(gain.unwrap_or(x).buffer),
-                Binding::Read(dy.buffer),
-                Binding::Write(dx.buffer),
-                Binding::Write(stats.buffer),
-            ]],
-            grid: Grid::Fixed(spread(x.rows)),
-            weight_bytes: 0,
-        });
+        let program = reduce
+            .apply(Program::new(kernel(op)))
+            .constant("GAIN", gain.is_some())
+            .constant("ADD", add);
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            // Without a gain its slot holds x, which the kernel then does not take for one.
+            .read(0, gain.unwrap_or(x).buffer)
+            .read(0, dy.buffer)
+            .write(0, dx.buffer)
+            .write(0, stats.buffer)
+            .grid(spread(x.rows));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `sgd`: parameters move against their gradient.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording};
+use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, spread, whole_fours, word};
@@ -21,19 +21,24 @@ pub struct Sgd {
     pub clip: BufferId,
 }
 
+params! {
+    struct Params {
+        fours: u32,
+    }
+}
+
 impl Op for Sgd {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { parameters, gradient, count, settings, clip } = self;
         let fours = whole_fours("sgd", *count)?;
-        let moved = [*parameters, *gradient].map(Binding::Write);
-        let read = [*settings, *clip].map(Binding::Read);
-        recording.push(Dispatch {
-            program: Program::new(kernel("sgd")),
-            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
-            groups: vec![moved.into_iter().chain(read).collect()],
-            grid: Grid::Fixed(spread(fours.div_ceil(64))),
-            weight_bytes: 0,
-        });
+        let params = Params { fours: word(fours) };
+        recording
+            .dispatch(Program::new(kernel("sgd")), &params)
+            .write(0, *parameters)
+            .write(0, *gradient)
+            .read(0, *settings)
+            .read(0, *clip)
+            .grid(spread(fours.div_ceil(64)));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `square_sum`: how long a gradient is, in parts.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording};
+use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, spread, whole_fours, word};
@@ -29,20 +29,27 @@ impl SquareSum {
     }
 }
 
+params! {
+    struct Params {
+        fours: u32,
+        slot: u32,
+    }
+}
+
 impl Op for SquareSum {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { values, count, out, slot } = self;
         let fours = whole_fours("square_sum", *count)?;
-        recording.push(Dispatch {
-            program: choices
-                .reduce_over(PER)
-                .apply(Program::new(kernel("square_sum")))
-                .constant("PER", PER as f64),
-            params: bytemuck::bytes_of(&[word(fours), word(*slot), 0, 0]).to_vec(),
-            groups: vec![vec![Binding::Read(*values), Binding::Write(*out)]],
-            grid: Grid::Fixed(spread(Self::slots(*count))),
-            weight_bytes: 0,
-        });
+        let params = Params { fours: word(fours), slot: word(*slot) };
+        let program = choices
+            .reduce_over(PER)
+            .apply(Program::new(kernel("square_sum")))
+            .constant("PER", PER as f64);
+        recording
+            .dispatch(program, &params)
+            .read(0, *values)
+            .write(0, *out)
+            .grid(spread(Self::slots(*count)));
         Ok(())
     }
 }
