@@ -7,7 +7,7 @@ use crate::gpu::{Program, Recording, Tensor, params};
 use super::activation::number;
 use super::choices::Choices;
 use super::kernels::{kernel, part};
-use super::op::{Op, ensure, spread, word};
+use super::op::{Op, same_shape, spread, word};
 
 /// out = f(x).
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +29,7 @@ params! {
 impl Op for Activate {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, function, out } = self;
-        ensure((x.rows, x.columns) == (out.rows, out.columns), "activate", || {
-            format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
-        })?;
+        same_shape("activate", x, out)?;
         let fours = x.rows * x.stride() / 4;
         let params = Params { fours: word(fours) };
         let program = Program::new(kernel("activate"))

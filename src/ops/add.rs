@@ -5,7 +5,7 @@ use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, spread, word};
+use super::op::{Op, same_shape, spread, word};
 
 /// out = out + x.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +25,7 @@ params! {
 impl Op for Add {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, out } = self;
-        ensure((x.rows, x.columns) == (out.rows, out.columns), "add", || {
-            format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
-        })?;
+        same_shape("add", x, out)?;
         let fours = x.rows * x.stride() / 4;
         let params = Params { fours: word(fours) };
         recording

@@ -6,7 +6,8 @@ use crate::gpu::{BufferId, Grid, Program, Recording, Tensor, params};
 
 use super::cache::{Cache, CachePart};
 use super::choices::Choices;
-use super::kernels::kernel;
+use super::kernels::{kernel, part};
+use super::mask::Mask;
 use super::op::{Op, ensure, word};
 use super::softcap::capped;
 use super::variants::{Fetch, Reduce};
@@ -20,12 +21,8 @@ pub struct Attention<'a> {
     pub q: Tensor,
     /// Keys and values, those of the rows themselves included.
     pub cache: &'a Cache,
-    /// How many latest positions a row sees, its own included; all without.
-    pub window: Option<usize>,
-    /// What q kᵀ is multiplied by: 1/√D unless the model says otherwise.
-    pub scale: f64,
-    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap).
-    pub softcap: Option<f64>,
+    /// What a row sees of the keys.
+    pub mask: Mask,
     /// (T, H·D).
     pub out: Tensor,
 }
@@ -134,32 +131,33 @@ impl Attention<'_> {
     fn over(
         &self,
         recording: &mut Recording,
-        (part, [splits, split]): (&CachePart, [usize; 2]),
+        (cached, [splits, split]): (&CachePart, [usize; 2]),
         program: Program,
         out: Tensor,
         grid: Grid,
     ) {
-        let Self { rows, q, cache, window, scale, softcap, .. } = self;
+        let Self { rows, q, cache, mask, .. } = self;
         let params = Params {
             rows: word(q.rows),
             heads: word(q.columns / cache.width),
             kv_heads: word(cache.heads),
             width: word(cache.width),
             stride: word(q.stride()),
-            context: word(part.count),
-            window: word(window.unwrap_or(0)),
-            first: word(part.first),
+            context: word(cached.count),
+            window: word(mask.window.unwrap_or(0)),
+            first: word(cached.first),
             splits: word(splits),
             split: word(split),
-            scale: *scale as f32,
+            scale: mask.scale as f32,
         };
-        let program = capped(program, *softcap).part(cache.reader());
+        let program =
+            capped(program.part(part("attention_params")), mask.softcap).part(cache.reader());
         recording
             .dispatch(program.constant("FOURS", cache.fours() as f64), &params)
             .read(0, *rows)
             .read(0, q.buffer)
             .write(0, out.buffer)
-            .bind(3, part.reads())
+            .bind(3, cached.reads())
             .grid(grid);
     }
 
@@ -175,15 +173,15 @@ impl Attention<'_> {
             Fetch::Tiled => Program::new(kernel("attention_tiled")),
         };
         let grid = Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]);
-        if let [part] = cache.parts.as_slice() {
-            self.over(recording, (part, [1, 0]), program, self.out, grid);
+        if let [cached] = cache.parts.as_slice() {
+            self.over(recording, (cached, [1, 0]), program, self.out, grid);
             return;
         }
         let splits = cache.parts.len();
         let partial = self.partial(recording, heads, splits);
         let program = program.constant("PARTIAL", 1);
-        for (split, part) in cache.parts.iter().enumerate() {
-            self.over(recording, (part, [splits, split]), program.clone(), partial, grid);
+        for (split, cached) in cache.parts.iter().enumerate() {
+            self.over(recording, (cached, [splits, split]), program.clone(), partial, grid);
         }
         let positions = cache.parts.first().map_or(cache.context, |part| part.count);
         self.merge(recording, heads, partial, splits, positions);
@@ -204,19 +202,22 @@ impl Attention<'_> {
                 .constant("SLICES", slices as f64)
                 .constant("GROUPS", groups as f64),
         };
-        let program = program.constant("CHUNK", chunk as f64).constant("SHARE", share as f64);
+        let program = program
+            .part(part("chunk"))
+            .constant("CHUNK", chunk as f64)
+            .constant("SHARE", share as f64);
         let splits = cache.context.div_ceil(chunk);
         let partial = self.partial(recording, heads, splits);
-        for part in &cache.parts {
+        for cached in &cache.parts {
             let grid = Grid::Extent {
                 x: word(heads / share),
                 y: word(q.rows),
                 chunk: word(chunk),
-                first: word(part.first),
-                most: word(part.count.div_ceil(chunk)),
+                first: word(cached.first),
+                most: word(cached.count.div_ceil(chunk)),
             };
-            let place = [splits, part.first / chunk];
-            self.over(recording, (part, place), program.clone(), partial, grid);
+            let place = [splits, cached.first / chunk];
+            self.over(recording, (cached, place), program.clone(), partial, grid);
         }
         self.merge(recording, heads, partial, splits, chunk);
     }

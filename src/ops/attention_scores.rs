@@ -6,11 +6,13 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use super::cache::Cache;
 use super::choices::Choices;
 use super::kernels::kernel;
+use super::mask::Mask;
 use super::op::{Op, word};
 use super::pattern::heads_of;
 use super::softcap::capped;
 
-/// scores = softcap(scale · q kᵀ) over the keys that each row may see, [`MASKED`] elsewhere.
+/// scores = softcap(scale · q kᵀ) over the keys that each row may see,
+/// [`MASKED`](super::MASKED) elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionScores<'a> {
     /// (T): token, position, sequence and step of each row.
@@ -19,12 +21,8 @@ pub struct AttentionScores<'a> {
     pub q: Tensor,
     /// Keys and values, those of the rows themselves included.
     pub cache: &'a Cache,
-    /// How many latest positions a row sees, its own included; all without.
-    pub window: Option<usize>,
-    /// What q kᵀ is multiplied by: 1/√D unless the model says otherwise.
-    pub scale: f64,
-    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap).
-    pub softcap: Option<f64>,
+    /// What a row sees of the keys.
+    pub mask: Mask,
     /// (H·T, S).
     pub out: Tensor,
 }
@@ -47,7 +45,7 @@ params! {
 
 impl Op for AttentionScores<'_> {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
-        let Self { rows, q, cache, window, scale, softcap, out } = self;
+        let Self { rows, q, cache, mask, out } = self;
         let heads = heads_of("attention_scores", q, cache, out)?;
         for part in cache.parts.iter().filter(|part| part.first < out.columns) {
             let keys = part.count.min(out.columns - part.first);
@@ -60,12 +58,12 @@ impl Op for AttentionScores<'_> {
                 q_stride: word(q.stride()),
                 out_stride: word(out.stride()),
                 context: word(part.count),
-                window: word(window.unwrap_or(0)),
+                window: word(mask.window.unwrap_or(0)),
                 first: word(part.first),
-                scale: *scale as f32,
+                scale: mask.scale as f32,
             };
             let program =
-                capped(Program::new(kernel("attention_scores")), *softcap).part(cache.reader());
+                capped(Program::new(kernel("attention_scores")), mask.softcap).part(cache.reader());
             recording
                 .dispatch(program, &params)
                 .read(0, *rows)

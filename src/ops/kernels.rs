@@ -79,8 +79,7 @@ kernels! {
     ]
     ops "backward/": [
         "embed_backward",
-        "layer_norm_backward" of "norm_backward",
-        "rms_norm_backward" of "norm_backward",
+        "norm_backward",
         "gain_backward",
         "matmul_backward_x" of "linear_backward_x",
         "matmul_backward_x_tiled" of "linear_backward_x",
@@ -133,6 +132,8 @@ parts![
     "tile_f32",
     "tile_f16" needs F16,
     "activation",
+    "attention_params",
+    "chunk",
     "softcap",
     "store_plain",
     "store_gated",
@@ -150,6 +151,8 @@ parts![
     "walk",
     "wide",
     "noise",
+    "column_sum",
+    "optimizer_settings",
 ];
 
 /// The kernel of this name.

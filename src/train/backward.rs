@@ -5,7 +5,7 @@
 //! would take. Gradients of parameters add up in a model of their own; that of the residual stream,
 //! `dx`, changes in place, as the stream itself does.
 
-use crate::config::{Config, Norm};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Tensor};
 use crate::model::{Block, Drop, Map, MlpWeights, Model, NormWeights, Tape, norm};
@@ -13,10 +13,10 @@ use crate::names::Format;
 use crate::names::Hook;
 use crate::ops::backward::{
     ActivateBackward, AttentionBackward, BiasBackward, Dropout, EmbedBackward, GainBackward,
-    GatedBackward, LayerNormBackward, LinearBackwardW, LinearBackwardX, MAX_TRAINED_HEAD_WIDTH,
-    RmsNormBackward, RopeBackward,
+    GatedBackward, LinearBackwardW, LinearBackwardX, MAX_TRAINED_HEAD_WIDTH, NormBackward,
+    RopeBackward,
 };
-use crate::ops::{Activate, Cache, Columns, Gated, Gather, Weight, WeightPart};
+use crate::ops::{Activate, Cache, Columns, Gated, Gather, Mask, Weight, WeightPart};
 
 /// What both pages share of a micro-batch: sequences of `length` rows, one after another.
 pub(super) struct Pass<'a> {
@@ -238,9 +238,11 @@ impl Pass<'_> {
         tape.push(AttentionBackward {
             q,
             cache: &self.caches[layer],
-            window: config.windows.get(layer).copied().flatten(),
-            scale: config.attention_scale(),
-            softcap: config.attention_softcap,
+            mask: Mask {
+                window: config.windows.get(layer).copied().flatten(),
+                scale: config.attention_scale(),
+                softcap: config.attention_softcap,
+            },
             z,
             dz,
             length: self.length,
@@ -306,10 +308,8 @@ pub(super) fn norm_backward(
     let (eps, gain, add) = (model.config.norm_eps, Some(weights.gain), onto.is_some());
     let dx = onto.unwrap_or_else(|| tape.tensor(x.rows, x.columns));
     let stats = tape.tensor(x.rows, 2);
-    match model.config.norm {
-        Norm::LayerNorm => tape.push(LayerNormBackward { x, gain, dy, eps, add, dx, stats })?,
-        Norm::RmsNorm => tape.push(RmsNormBackward { x, gain, dy, eps, add, dx, stats })?,
-    }
+    let norm = model.config.norm;
+    tape.push(NormBackward { norm, x, gain, dy, eps, add, dx, stats })?;
     tape.push(GainBackward { x, dy, stats, out: gradient.gain })?;
     if let Some(out) = gradient.bias {
         tape.push(BiasBackward { dy, out })?;

@@ -10,7 +10,7 @@ use crate::gpu::{BufferId, Tensor};
 use crate::names::Format;
 use crate::ops::{
     Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheFormat, CacheRows,
-    MASKED, Softmax, SumHeads, Weight,
+    MASKED, Mask, Softmax, SumHeads, Weight,
 };
 use crate::reference as twin;
 
@@ -122,7 +122,8 @@ impl Case for Attend {
         let made = self.make(device)?;
         let &Made { rows, q, ref cache, out, extent, size, .. } = &made;
         let &Self { window, scale, softcap, .. } = self;
-        if !device.run(&Attention { rows, q, cache, window, scale, softcap, out }, extent)? {
+        let mask = Mask { window, scale, softcap };
+        if !device.run(&Attention { rows, q, cache, mask, out }, extent)? {
             return Ok(());
         }
         let z = made.by_row().zip(&self.places).flat_map(|(q, &(position, sequence))| {
@@ -156,9 +157,8 @@ impl Case for Steps {
         let of_head = |head| by_row.iter().flat_map(move |row| &row[head * context..][..context]);
         let scores: Vec<f64> = (0..heads).flat_map(of_head).copied().collect();
         let step = device.output(heads * count, context)?;
-        if device
-            .run(&AttentionScores { rows, q, cache, window, scale, softcap, out: step }, extent)?
-        {
+        let mask = Mask { window, scale, softcap };
+        if device.run(&AttentionScores { rows, q, cache, mask, out: step }, extent)? {
             expect_scores(device, &step, scores.clone(), self.0.tolerance())?;
         }
         let finite = |&x: &f64| if x.is_finite() { x as f32 } else { MASKED };

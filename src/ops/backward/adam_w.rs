@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::choices::Choices;
-use crate::ops::kernels::kernel;
+use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, spread, whole_fours, word};
 
 /// Moves parameters by `AdamW`, and makes their gradient 0.
@@ -19,9 +19,9 @@ pub struct AdamW {
     pub square: BufferId,
     /// Values in each; a multiple of four.
     pub count: usize,
-    /// As for [`Clip`].
+    /// The [`OptimizerSettings`](super::OptimizerSettings) of the step.
     pub settings: BufferId,
-    /// What [`Clip`] gave.
+    /// The [`Clipping`](super::Clipping) that [`Clip`](super::Clip) found.
     pub clip: BufferId,
     /// Whether decay pulls at them: at matrices, not at vectors.
     pub decays: bool,
@@ -38,7 +38,9 @@ impl Op for AdamW {
         let Self { parameters, gradient, mean, square, count, settings, clip, decays } = self;
         let fours = whole_fours("adam_w", *count)?;
         let params = Params { fours: word(fours) };
-        let program = Program::new(kernel("adam_w")).constant("DECAYS", *decays);
+        let program = Program::new(kernel("adam_w"))
+            .part(part("optimizer_settings"))
+            .constant("DECAYS", *decays);
         recording
             .dispatch(program, &params)
             .write(0, *parameters)

@@ -5,6 +5,7 @@ use crate::gpu::{Binding, Part, Program, Recording, Tensor, params};
 use crate::ops::cache::{Cache, CachePart};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
+use crate::ops::mask::Mask;
 use crate::ops::op::{Op, ensure, word};
 use crate::ops::softcap::capped;
 
@@ -16,12 +17,8 @@ pub struct AttentionBackward<'a> {
     pub q: Tensor,
     /// The keys and values that it took, in one part.
     pub cache: &'a Cache,
-    /// How many latest positions a row sees, its own included; all without.
-    pub window: Option<usize>,
-    /// What q kᵀ is multiplied by.
-    pub scale: f64,
-    /// What bounds scores softly.
-    pub softcap: Option<f64>,
+    /// What a row sees of the keys.
+    pub mask: Mask,
     /// What attention gave, (T, H·D).
     pub z: Tensor,
     /// (T, H·D).
@@ -102,7 +99,7 @@ impl AttentionBackward<'_> {
         own: [Binding; 3],
         [heads, out_stride]: [usize; 2],
     ) {
-        let Self { q, cache, window, scale, softcap, dz, length, stats, .. } = self;
+        let Self { q, cache, mask, dz, length, stats, .. } = self;
         let params = Params {
             rows: word(q.rows),
             length: word(*length),
@@ -112,8 +109,8 @@ impl AttentionBackward<'_> {
             stride: word(q.stride()),
             stats_stride: word(stats.stride()),
             context: word(cached.count),
-            window: word(window.unwrap_or(0)),
-            scale: *scale as f32,
+            window: word(mask.window.unwrap_or(0)),
+            scale: mask.scale as f32,
             out_stride: word(out_stride),
         };
         let whole = cache.width.is_multiple_of(4);
@@ -124,7 +121,7 @@ impl AttentionBackward<'_> {
             .part(part(if whole { "heads_fours" } else { "heads_values" }))
             .part(room(cache.fours()));
         recording
-            .dispatch(capped(program, *softcap), &params)
+            .dispatch(capped(program, mask.softcap), &params)
             .bind(0, own)
             .read(2, q.buffer)
             .read(2, dz.buffer)

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::choices::Choices;
-use crate::ops::kernels::kernel;
+use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, ensure, word};
 
 use super::column_sum::shares;
@@ -37,8 +37,10 @@ impl Op for BiasBackward {
             stride: word(dy.stride() / 4),
             columns: word(dy.columns),
         };
-        let program =
-            Program::new(kernel("bias_backward")).constant("WG_N", wide).constant("WG_T", high);
+        let program = Program::new(kernel("bias_backward"))
+            .part(part("column_sum"))
+            .constant("WG_N", wide)
+            .constant("WG_T", high);
         recording.dispatch(program, &params).read(0, dy.buffer).write(0, out.buffer).grid([
             word(dy.columns.div_ceil(4)).div_ceil(wide),
             1,

@@ -3,20 +3,19 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::choices::Choices;
-use crate::ops::kernels::kernel;
+use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, word};
 
 /// The length of all gradients, and what they are multiplied by.
 #[derive(Clone, Copy, Debug)]
 pub struct Clip {
-    /// What [`SquareSum`] gave.
+    /// What [`SquareSum`](super::SquareSum) gave.
     pub partials: BufferId,
     /// How many parts.
     pub count: usize,
-    /// Eight numbers: rate, β₁, β₂, ε, decay, 1 − β₁ᵗ, 1 − β₂ᵗ, and the longest that gradients may be,
-    /// taken together; 0 for any.
+    /// The [`OptimizerSettings`](super::OptimizerSettings) of the step.
     pub settings: BufferId,
-    /// Four numbers: the factor, the length, 1 where that is finite and else 0, and 0.
+    /// Where the [`Clipping`](super::Clipping) goes.
     pub out: BufferId,
 }
 
@@ -30,7 +29,10 @@ impl Op for Clip {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { partials, count, settings, out } = self;
         let params = Params { count: word(*count) };
-        let program = choices.reduce_over(*count).apply(Program::new(kernel("clip")));
+        let program = choices
+            .reduce_over(*count)
+            .apply(Program::new(kernel("clip")))
+            .part(part("optimizer_settings"));
         recording
             .dispatch(program, &params)
             .read(0, *partials)

@@ -5,7 +5,6 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, ensure, word};
-use crate::reference::backward::dropout_threshold;
 
 /// x = 0 by chance, else x / (1 − p), in place. Twin: [`dropout`](crate::reference::backward::dropout).
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +29,11 @@ params! {
     }
 }
 
+/// The least of the 2³² random numbers with which a value stays: p · 2³², rounded.
+fn threshold(probability: f64) -> u32 {
+    (probability * (1_u64 << 32) as f64).round() as u32
+}
+
 impl Op for Dropout {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
         let Self { x, probability, draw, site } = self;
@@ -40,7 +44,7 @@ impl Op for Dropout {
             columns: word(x.columns),
             stride: word(x.stride() / 4),
             site: *site,
-            least: dropout_threshold(*probability),
+            least: threshold(*probability),
             scale: (1.0 / (1.0 - probability)) as f32,
         };
         recording

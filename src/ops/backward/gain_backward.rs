@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::choices::Choices;
-use crate::ops::kernels::kernel;
+use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, ensure, word};
 
 use super::column_sum::shares;
@@ -47,8 +47,10 @@ impl Op for GainBackward {
             columns: word(x.columns),
             stats_stride: word(stats.stride()),
         };
-        let program =
-            Program::new(kernel("gain_backward")).constant("WG_N", wide).constant("WG_T", high);
+        let program = Program::new(kernel("gain_backward"))
+            .part(part("column_sum"))
+            .constant("WG_N", wide)
+            .constant("WG_T", high);
         recording
             .dispatch(program, &params)
             .read(0, x.buffer)

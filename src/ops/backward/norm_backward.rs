@@ -1,14 +1,18 @@
 //! `norm_backward`: the derivatives of both norms by their input.
 
+use crate::config::Norm;
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, ensure, spread, word};
 
-/// dx of y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row.
+/// dx of y = (x − m) / s ⊙ gain + bias, row by row: of a layer norm, with the mean m and
+/// s = √(var + ε), or of an RMS norm, with m = 0 and s = √(mean(x²) + ε).
 #[derive(Clone, Copy, Debug)]
-pub struct LayerNormBackward {
+pub struct NormBackward {
+    /// Which norm.
+    pub norm: Norm,
     /// (T, C).
     pub x: Tensor,
     /// (1, C); ones without.
@@ -21,26 +25,7 @@ pub struct LayerNormBackward {
     pub add: bool,
     /// (T, C).
     pub dx: Tensor,
-    /// Mean and 1 / √(var + ε) of each row, (T, 2), for [`GainBackward`].
-    pub stats: Tensor,
-}
-
-/// dx of y = x / √(mean(x²) + ε) ⊙ gain, row by row.
-#[derive(Clone, Copy, Debug)]
-pub struct RmsNormBackward {
-    /// (T, C).
-    pub x: Tensor,
-    /// (1, C); ones without.
-    pub gain: Option<Tensor>,
-    /// (T, C).
-    pub dy: Tensor,
-    /// ε.
-    pub eps: f64,
-    /// Whether dx is added to.
-    pub add: bool,
-    /// (T, C).
-    pub dx: Tensor,
-    /// 0 and 1 / √(mean(x²) + ε) of each row, (T, 2), for [`GainBackward`].
+    /// m and 1 / s of each row, (T, 2), for [`GainBackward`](super::GainBackward).
     pub stats: Tensor,
 }
 
@@ -53,67 +38,41 @@ params! {
     }
 }
 
-/// What both norms are given.
-struct Norm<'a> {
-    op: &'static str,
-    x: &'a Tensor,
-    gain: Option<&'a Tensor>,
-    dy: &'a Tensor,
-    eps: f64,
-    add: bool,
-    dx: &'a Tensor,
-    stats: &'a Tensor,
-}
-
-impl Norm<'_> {
+impl Op for NormBackward {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        let &Self { op, x, gain, dy, eps, add, dx, stats } = self;
+        const OP: &str = "norm_backward";
+        let Self { norm, x, gain, dy, eps, add, dx, stats } = self;
         let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
-        ensure(shape(x) == shape(dy) && shape(x) == shape(dx), op, || {
+        ensure(shape(x) == shape(dy) && shape(x) == shape(dx), OP, || {
             format!("x is {:?}, dy {:?}, dx {:?}", shape(x), shape(dy), shape(dx))
         })?;
-        ensure(shape(stats) == (x.rows, 2), op, || {
+        ensure(shape(stats) == (x.rows, 2), OP, || {
             format!("the statistics of {} rows are {:?}", x.rows, shape(stats))
         })?;
-        ensure(gain.is_none_or(|gain| gain.columns == x.columns), op, || {
+        ensure(gain.is_none_or(|gain| gain.columns == x.columns), OP, || {
             format!("x has {} columns, the gain others", x.columns)
         })?;
         let params = Params {
             columns: word(x.columns),
             stride: word(x.stride() / 4),
             stats_stride: word(stats.stride()),
-            eps: eps as f32,
+            eps: *eps as f32,
         };
-        let reduce = choices.reduce_over(4 * x.stride() / 4);
-        let program = reduce
-            .apply(Program::new(kernel(op)))
+        let program = choices
+            .reduce_over(4 * x.stride() / 4)
+            .apply(Program::new(kernel(OP)))
+            .constant("CENTRED", *norm == Norm::LayerNorm)
             .constant("GAIN", gain.is_some())
-            .constant("ADD", add);
+            .constant("ADD", *add);
         recording
             .dispatch(program, &params)
             .read(0, x.buffer)
             // Without a gain its slot holds x, which the kernel then does not take for one.
-            .read(0, gain.unwrap_or(x).buffer)
+            .read(0, gain.unwrap_or(*x).buffer)
             .read(0, dy.buffer)
             .write(0, dx.buffer)
             .write(0, stats.buffer)
             .grid(spread(x.rows));
         Ok(())
-    }
-}
-
-impl Op for LayerNormBackward {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        let Self { x, gain, dy, eps, add, dx, stats } = self;
-        let (op, gain, eps, add) = ("layer_norm_backward", gain.as_ref(), *eps, *add);
-        Norm { op, x, gain, dy, eps, add, dx, stats }.record(recording, choices)
-    }
-}
-
-impl Op for RmsNormBackward {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        let Self { x, gain, dy, eps, add, dx, stats } = self;
-        let (op, gain, eps, add) = ("rms_norm_backward", gain.as_ref(), *eps, *add);
-        Norm { op, x, gain, dy, eps, add, dx, stats }.record(recording, choices)
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::choices::Choices;
-use crate::ops::kernels::kernel;
+use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, spread, whole_fours, word};
 
 /// Moves parameters against their gradient, and makes that 0.
@@ -15,9 +15,9 @@ pub struct Sgd {
     pub gradient: BufferId,
     /// Values in each; a multiple of four.
     pub count: usize,
-    /// As for [`Clip`].
+    /// The [`OptimizerSettings`](super::OptimizerSettings) of the step.
     pub settings: BufferId,
-    /// What [`Clip`] gave.
+    /// The [`Clipping`](super::Clipping) that [`Clip`](super::Clip) found.
     pub clip: BufferId,
 }
 
@@ -33,7 +33,7 @@ impl Op for Sgd {
         let fours = whole_fours("sgd", *count)?;
         let params = Params { fours: word(fours) };
         recording
-            .dispatch(Program::new(kernel("sgd")), &params)
+            .dispatch(Program::new(kernel("sgd")).part(part("optimizer_settings")), &params)
             .write(0, *parameters)
             .write(0, *gradient)
             .read(0, *settings)

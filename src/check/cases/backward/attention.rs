@@ -5,7 +5,7 @@ use crate::check::device::{TOLERANCE, wide};
 use crate::config::Rotation;
 use crate::error::Result;
 use crate::ops::backward::{AttentionBackward, RopeBackward};
-use crate::ops::{Cache, CacheFormat, rope_table};
+use crate::ops::{Cache, CacheFormat, Mask, rope_table};
 use crate::reference::backward as twin;
 use crate::reference::{AttentionSize, RopeSize, attention};
 
@@ -66,9 +66,7 @@ impl Case for AttendBack {
         let op = AttentionBackward {
             q,
             cache,
-            window,
-            scale,
-            softcap,
+            mask: Mask { window, scale, softcap },
             z,
             dz,
             length,

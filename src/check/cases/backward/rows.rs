@@ -2,13 +2,13 @@
 
 use crate::check::Device;
 use crate::check::device::{TOLERANCE, Values, wide};
-use crate::config::Nonlinearity;
+use crate::config::{Nonlinearity, Norm};
 use crate::error::Result;
 use crate::names::Format;
 use crate::ops::Weight;
 use crate::ops::backward::{
     ActivateBackward, CrossEntropy, Dropout, EmbedBackward, GainBackward, GatedBackward,
-    LayerNormBackward, RmsNormBackward, runs_of,
+    NormBackward, runs_of,
 };
 use crate::reference::backward as twin;
 
@@ -44,10 +44,12 @@ impl Case for NormsBack {
                 let (dx, before) = begun(device, rows, columns)?;
                 let eps = 1e-5;
                 let (expected, ran) = if centred {
-                    let op = LayerNormBackward { x, gain, dy, eps, add, dx, stats };
+                    let norm = Norm::LayerNorm;
+                    let op = NormBackward { norm, x, gain, dy, eps, add, dx, stats };
                     (twin::layer_norm_backward(&all, gains, &back, eps), device.run(&op, 0)?)
                 } else {
-                    let op = RmsNormBackward { x, gain, dy, eps, add, dx, stats };
+                    let norm = Norm::RmsNorm;
+                    let op = NormBackward { norm, x, gain, dy, eps, add, dx, stats };
                     (twin::rms_norm_backward(&all, gains, &back, eps), device.run(&op, 0)?)
                 };
                 if !ran {
