@@ -1,8 +1,9 @@
-//! The numbers that a kernel takes, as a struct whose layout a test can compare with the shader's.
+//! The uniform of a kernel: a struct that knows its fields, so that a test can compare them with the
+//! shader's.
 
 use bytemuck::Pod;
 
-/// The struct of a kernel's uniform: the fields of the shader's own struct, in the same order.
+/// A struct that a shader reads, with the same fields in the same order as the shader's own.
 pub trait Params: Pod {
     /// Its fields, in order.
     const FIELDS: &'static [Field];
@@ -37,7 +38,7 @@ impl FieldType for [u32; 2] {
     const WGSL: &'static str = "vec2<u32>";
 }
 
-/// Declares a struct with the layout that it has in WGSL, and implements [`Params`] for it.
+/// Declares a struct that a shader reads, and implements [`Params`] for it.
 macro_rules! params {
     (
         $(#[$meta:meta])*

@@ -120,13 +120,13 @@ impl DispatchBuilder<'_> {
         self
     }
 
-    /// How many bytes of weights the dispatch fetches; 0 unless this is said.
+    /// How many bytes of weights the dispatch fetches; 0 by default.
     pub fn weight_bytes(mut self, bytes: u64) -> Self {
         self.weight_bytes = bytes;
         self
     }
 
-    /// Appends the dispatch, over so many workgroups.
+    /// Sets the number of workgroups, and appends the dispatch to the recording.
     pub fn grid(self, grid: impl Into<Grid>) {
         let Self { recording, program, params, fields, groups, weight_bytes } = self;
         let grid = grid.into();

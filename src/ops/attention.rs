@@ -21,7 +21,7 @@ pub struct Attention<'a> {
     pub q: Tensor,
     /// Keys and values, those of the rows themselves included.
     pub cache: &'a Cache,
-    /// What a row sees of the keys.
+    /// Which keys a row sees, and how they are scored.
     pub mask: Mask,
     /// (T, H·D).
     pub out: Tensor,

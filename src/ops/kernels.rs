@@ -100,6 +100,7 @@ kernels! {
         "sgd",
         "cast_f16",
     ]
+    // The ceilings of a device are measured with these; no op records them.
     measurements "": [
         "ceiling_read",
         "ceiling_unpack",

@@ -1,6 +1,6 @@
-//! What a row sees, and how it scores it.
+//! The mask of attention, and how scores are scaled and bounded.
 
-/// Which keys a row sees, and what their scores are made of.
+/// Which keys a row sees, and how they are scored.
 #[derive(Clone, Copy, Debug)]
 pub struct Mask {
     /// How many latest positions a row sees, its own included; all without.

@@ -1,4 +1,4 @@
-//! `adam_w`: parameters move by AdamW.
+//! `adam_w`: parameters move by `AdamW`.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};

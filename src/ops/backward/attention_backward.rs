@@ -17,7 +17,7 @@ pub struct AttentionBackward<'a> {
     pub q: Tensor,
     /// The keys and values that it took, in one part.
     pub cache: &'a Cache,
-    /// What a row sees of the keys.
+    /// Which keys a row sees, and how they are scored.
     pub mask: Mask,
     /// What attention gave, (T, H·D).
     pub z: Tensor,

@@ -1,4 +1,4 @@
-//! How sums over the rows are shared.
+//! How the invocations of a workgroup share a sum over the rows.
 
 use crate::ops::choices::Choices;
 use crate::ops::variants::Matmul;

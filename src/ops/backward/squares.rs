@@ -1,4 +1,4 @@
-//! The outputs of the derivatives of a linear map, by squares.
+//! The grids of the derivatives of a linear map, whose workgroups make squares of the result.
 
 use crate::gpu::{Grid, Program};
 use crate::ops::kernels::kernel;
