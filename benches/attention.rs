@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
-use pellucid::ops::{Attention, Cache, CacheFormat, CachePart, Choices, Fetch, Op, Reduce};
+use pellucid::ops::{Attention, Cache, CacheFormat, CachePart, Choices, Fetch, Mask, Op, Reduce};
 
 /// Seconds of a run of one of the plans, all of them in one submit.
 fn time(engine: &mut Engine, plans: &[Plan], extent: u32) -> f64 {
@@ -87,8 +87,13 @@ fn main() {
                     .iter()
                     .map(|cache| {
                         let mut recording = Recording::new();
-                        let attention =
-                            Attention { rows, q, cache, window: None, scale, softcap: None, out };
+                        let attention = Attention {
+                            rows,
+                            q,
+                            cache,
+                            mask: Mask { window: None, scale, softcap: None },
+                            out,
+                        };
                         attention.record(&mut recording, &choices).unwrap();
                         engine.prepare(&recording).unwrap()
                     })

@@ -9,20 +9,7 @@
 // One invocation a row and head: it walks the keys from 0, or from what a sliding window leaves, to
 // its position, four at a time. Neighbours read the same keys at the same time. Query heads share
 // key/value head h K / H. Grid: (T / WG, H).
-// parts: softcap, cached
-struct Params {
-    rows: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    stride: u32,
-    context: u32,
-    window: u32,
-    first: u32,
-    splits: u32,
-    split: u32,
-    scale: f32,
-}
+// parts: attention_params, softcap, cached
 
 override WG: u32 = 32u;
 // ceil(D / 4): how many fours a head has; the arrays hold the widest head there is.

@@ -8,35 +8,14 @@
 // Such an adapter pays for a load per lane even where all lanes read the same address. So a
 // workgroup is one subgroup, whose lanes take four keys each, then fours of values; of what all of
 // them need, queries and weights, each loads a share, and they pass it round, as in matvec_rows.
-// Long, since scores, softmax and values share what is passed.
 // Grid: (H / SHARE, T, keys / CHUNK).
-// parts: softcap, cached
-struct Params {
-    rows: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    stride: u32,
-    context: u32,
-    window: u32,
-    first: u32,
-    splits: u32,
-    split: u32,
-    scale: f32,
-}
+// parts: attention_params, chunk, softcap, cached
 
 // Lanes of a subgroup, a power of two from 8 on.
 override WG: u32 = 8u;
-// Keys of a workgroup, a multiple of four.
-override CHUNK: u32 = 64u;
-override FOURS: u32 = 16u;
-// A divisor of H / K, at most eight.
-override SHARE: u32 = 1u;
 // The fours of values that a lane sums at once, at most four: together the lanes then walk through
 // memory without a gap, as whatever fetches ahead wants it.
 override ROUNDS: u32 = 2u;
-// Lengths of the workgroup's arrays: naga wants each to be a name of its own.
-override QUERIES: u32 = SHARE * FOURS;
 override SCORES: u32 = SHARE * CHUNK / 4u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,22 +23,15 @@ override SCORES: u32 = SHARE * CHUNK / 4u;
 @group(0) @binding(2) var<storage, read> q: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>;
 
-var<workgroup> query: array<vec4<f32>, QUERIES>;
 // (SHARE, CHUNK / 4): scores of four keys.
 var<workgroup> scores: array<vec4<f32>, SCORES>;
 
-// Of each head a lane's own: one of eight fours of the query, then the weights of one of four
-// quads.
+// A lane's own of each head: one of eight fours of the query, then one of four quads of weights.
 var<private> own: array<vec4<f32>, 8>;
 // What another lane has passed.
 var<private> passed: array<vec4<f32>, 8>;
 // Scores of a lane's four keys; then (ROUNDS, 8): its sums.
 var<private> sums: array<vec4<f32>, 32>;
-
-// Where four keys of the cache begin, counted in fours; past the last of `count` it repeats.
-fn places(first: u32, key: u32, count: u32) -> vec4<u32> {
-    return (first + min(key + vec4(0u, 1u, 2u, 3u), vec4(count - 1u))) * FOURS;
-}
 
 // Takes what one of the first four lanes holds: from a lane that the compiler knows it costs one
 // instruction, from another a loop over all lanes.
@@ -106,40 +78,20 @@ fn add_values(start: u32, at: vec4<u32>) {
     }
 }
 
-// Where the partial results of one of the workgroup's heads begin.
-fn place(group: vec3<u32>, h: u32) -> u32 {
-    let run = group.y * params.heads + group.x * SHARE + h;
-    return (run * params.splits + params.split + group.z) * (FOURS + 1u);
-}
-
 @compute @workgroup_size(WG)
 fn attention_split_passed(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = rows[group.y];
-    let end = row.y + 1u;
-    let border = (params.split + group.z) * CHUNK;
-    let first = max(select(0u, end - min(end, params.window), params.window > 0u), border);
-    let last = min(end, border + CHUNK);
-    let count = select(0u, last - first, last > first);
-    let quads = (count + 3u) / 4u;
-    let kv_head = group.x * SHARE * params.kv_heads / params.heads;
-    let keys = (row.z * params.kv_heads + kv_head) * params.context + first - params.first;
-    for (var i = lane; i < QUERIES; i += WG) {
-        let at = group.y * params.stride + (group.x * SHARE + i / FOURS) * params.width;
-        for (var e = i % FOURS * 4u; e < i % FOURS * 4u + 4u; e++) {
-            let value = q[at + min(e, params.width - 1u)] * params.scale;
-            query[i][e % 4u] = select(0.0, value, e < params.width);
-        }
-    }
+    let chunk = chunk_of(rows[group.y], group);
+    load_queries(group, lane);
     workgroupBarrier();
 
     var largest: array<f32, 8>;
     for (var h = 0u; h < SHARE; h++) { largest[h] = -1e30; }
-    for (var start = 0u; start < quads; start += WG) {
+    for (var start = 0u; start < chunk.quads; start += WG) {
         let quad = start + lane;
-        let at = places(keys, quad * 4u, count);
+        let at = places(chunk.keys, quad * 4u, chunk.count);
         for (var h = 0u; h < SHARE; h++) { sums[h] = vec4(0.0); }
         for (var i = 0u; i < FOURS; i += 8u) {
             for (var h = 0u; h < SHARE; h++) { own[h] = query4(h, i + lane % 8u); }
@@ -156,7 +108,7 @@ fn attention_split_passed(
             take(2u); add_keys(at, i + 6u);
             take(3u); add_keys(at, i + 7u);
         }
-        let inside = vec4(quad * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(count);
+        let inside = vec4(quad * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(chunk.count);
         for (var h = 0u; h < SHARE; h++) {
             let four = select(vec4(-1e30), softcap4(sums[h]), inside);
             largest[h] = max(largest[h], max(max(four.x, four.y), max(four.z, four.w)));
@@ -172,15 +124,15 @@ fn attention_split_passed(
         let start = block + lane;
         for (var i = 0u; i < ROUNDS * 8u; i++) { sums[i] = vec4(0.0); }
         var mass = array<f32, 8>();
-        for (var quad = 0u; quad < quads; quad += 4u) {
+        for (var quad = 0u; quad < chunk.quads; quad += 4u) {
             for (var h = 0u; h < SHARE; h++) {
-                own[h] = weights4(h, quad + lane % 4u, quads, largest[h]);
+                own[h] = weights4(h, quad + lane % 4u, chunk.quads, largest[h]);
                 mass[h] += dot(own[h], vec4(1.0));
             }
-            take(0u); add_values(start, places(keys, quad * 4u, count));
-            take(1u); add_values(start, places(keys, quad * 4u + 4u, count));
-            take(2u); add_values(start, places(keys, quad * 4u + 8u, count));
-            take(3u); add_values(start, places(keys, quad * 4u + 12u, count));
+            take(0u); add_values(start, places(chunk.keys, quad * 4u, chunk.count));
+            take(1u); add_values(start, places(chunk.keys, quad * 4u + 4u, chunk.count));
+            take(2u); add_values(start, places(chunk.keys, quad * 4u + 8u, chunk.count));
+            take(3u); add_values(start, places(chunk.keys, quad * 4u + 12u, chunk.count));
         }
         for (var h = 0u; h < SHARE; h++) {
             let whole = subgroupAdd(select(0.0, mass[h], lane < 4u));

@@ -11,20 +11,7 @@
 // invocation has four rows: four keys of their scores, one four a slice of their sums.
 // Grid: (T / 32, H).
 // Long, since scores, softmax and values share a walk.
-// parts: softcap, cached
-struct Params {
-    rows: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    stride: u32,
-    context: u32,
-    window: u32,
-    first: u32,
-    splits: u32,
-    split: u32,
-    scale: f32,
-}
+// parts: attention_params, softcap, cached
 
 override FOURS: u32 = 16u;
 override PARTIAL: bool = false;

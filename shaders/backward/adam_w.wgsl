@@ -4,10 +4,10 @@
 // Loshchilov and Hutter 2019. Nothing happens where the length of all gradients is not finite.
 //
 //   parameters, gradient, mean, square  (n)
-//   settings  (8)  rate, beta 1, beta 2, eps, decay, 1 - beta 1^t, 1 - beta 2^t, max_norm
-//   clip      (4)  factor, length, whether that is finite, 0
+//   settings, clip  as the part says
 //
 // One invocation makes four values; DECAYS is false for vectors. Grid: (n / 4 / 64).
+// parts: optimizer_settings
 struct Params { fours: u32 }
 
 override DECAYS: bool = false;
@@ -17,28 +17,25 @@ override DECAYS: bool = false;
 @group(0) @binding(2) var<storage, read_write> gradient: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> mean: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> square: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> settings: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> clip: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> settings: OptimizerSettings;
+@group(0) @binding(6) var<storage, read> clip: Clipping;
 
 @compute @workgroup_size(64)
 fn adam_w(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
-    if i >= params.fours || clip[0].z == 0.0 {
+    if i >= params.fours || clip.finite == 0.0 {
         return;
     }
-    let rate = settings[0].x;
-    let b1 = settings[0].y;
-    let b2 = settings[0].z;
-    let eps = settings[0].w;
-    let decay = settings[1].x;
-    let g = gradient[i] * clip[0].x;
+    let b1 = settings.beta1;
+    let b2 = settings.beta2;
+    let g = gradient[i] * clip.factor;
     let m = b1 * mean[i] + (1.0 - b1) * g;
     let v = b2 * square[i] + (1.0 - b2) * g * g;
-    var towards = m / settings[1].y / (sqrt(v / settings[1].z) + eps);
+    var towards = m / settings.correction1 / (sqrt(v / settings.correction2) + settings.eps);
     if DECAYS {
-        towards += decay * parameters[i];
+        towards += settings.decay * parameters[i];
     }
-    parameters[i] -= rate * towards;
+    parameters[i] -= settings.rate * towards;
     mean[i] = m;
     square[i] = v;
     gradient[i] = vec4(0.0);

@@ -22,6 +22,7 @@ struct Params {
     context: u32,
     window: u32,
     scale: f32,
+    out_stride: u32,
 }
 
 override WG: u32 = 32u;
@@ -95,7 +96,7 @@ fn attention_backward_q(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     for (var i = 0u; i < FOURS; i++) {
         for (var j = 0u; j < min(4u, params.width - i * 4u); j++) {
-            dq[base + i * 4u + j] = sum[i][j];
+            dq[t * params.out_stride + head * params.width + i * 4u + j] = sum[i][j];
         }
     }
     stats[t * params.stats_stride + head] = total;

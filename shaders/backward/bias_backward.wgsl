@@ -5,16 +5,12 @@
 //
 // WG_T invocations share the rows of four columns, and one of them sums what they found.
 // Grid: (N / 4 / WG_N).
+// parts: column_sum
 struct Params { rows: u32, stride: u32, columns: u32 }
-
-override WG_N: u32 = 8u;
-override WG_T: u32 = 8u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> gradient: array<vec4<f32>>;
-
-var<workgroup> sums: array<vec4<f32>, WG_N * WG_T>;
 
 @compute @workgroup_size(WG_N, WG_T)
 fn bias_backward(
@@ -26,15 +22,5 @@ fn bias_backward(
     for (var t = id.y; t < params.rows; t += WG_T) {
         sum += dy[t * params.stride + four];
     }
-    if WG_T > 1u {
-        sums[lane] = sum;
-        workgroupBarrier();
-        for (var other = 1u; other < WG_T && lane < WG_N; other++) {
-            sum += sums[other * WG_N + lane];
-        }
-    }
-    if lane < WG_N && id.x * 4u < params.columns {
-        let columns = vec4(four * 4u) + vec4(0u, 1u, 2u, 3u);
-        gradient[four] += select(vec4(0.0), sum, columns < vec4(params.columns));
-    }
+    add_columns(id.x, sum, lane);
 }

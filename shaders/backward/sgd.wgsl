@@ -2,24 +2,24 @@
 // where the length of all gradients is not finite.
 //
 //   parameters, gradient  (n)
-//   settings  (8)  rate, and what adam_w has besides
-//   clip      (4)  factor, length, whether that is finite, 0
+//   settings, clip  as the part says
 //
 // One invocation makes four values. Grid: (n / 4 / 64).
+// parts: optimizer_settings
 struct Params { fours: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> parameters: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> gradient: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> settings: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> clip: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> settings: OptimizerSettings;
+@group(0) @binding(4) var<storage, read> clip: Clipping;
 
 @compute @workgroup_size(64)
 fn sgd(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
-    if i >= params.fours || clip[0].z == 0.0 {
+    if i >= params.fours || clip.finite == 0.0 {
         return;
     }
-    parameters[i] -= settings[0].x * clip[0].x * gradient[i];
+    parameters[i] -= settings.rate * clip.factor * gradient[i];
     gradient[i] = vec4(0.0);
 }

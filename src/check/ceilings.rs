@@ -8,10 +8,8 @@
 //! A share near 1 means that a kernel leaves nothing on the table; one above 1, that it fetches less
 //! than it says, or that the caches hold the model.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Engine, Grid, Plan, Program, Recording};
+use crate::gpu::{Binding, BufferId, Engine, Plan, Program, Recording, params};
 use crate::names::Format;
 use crate::ops::{Weight, decode, kernel};
 
@@ -104,6 +102,15 @@ pub fn measure(engine: &mut Engine) -> Result<Ceilings> {
     Ok(Ceilings { read_gb_s, unpack_gb_s, gflop_s })
 }
 
+/// What the ceilings are measured with, over buffers that exist only by name: enough to look at, not
+/// to run.
+pub fn ceilings() -> Vec<Recording> {
+    let id = BufferId::fresh;
+    let pieces = [Piece { groups: 1, words: id(), scales: id(), out: id() }];
+    let unpacked = Format::ALL.into_iter().map(|format| unpack(&pieces, format));
+    [multiplication(id(), 1), read(&pieces)].into_iter().chain(unpacked).collect()
+}
+
 /// The streaming rate, and the unpack rate of each format.
 fn memory(engine: &mut Engine, pieces: &[Piece]) -> Result<(f64, Vec<(Format, f64)>)> {
     let groups: u64 = pieces.iter().map(|piece| u64::from(piece.groups)).sum();
@@ -153,13 +160,11 @@ fn scale_bytes() -> u64 {
 fn read(pieces: &[Piece]) -> Recording {
     let mut recording = Recording::new();
     for piece in pieces {
-        recording.push(Dispatch {
-            program: loading("ceiling_read"),
-            params: bytemuck::bytes_of(&[piece.groups, 0, 0, 0]).to_vec(),
-            groups: vec![vec![Binding::Read(piece.words), Binding::Write(piece.out)]],
-            grid: spread(piece.groups),
-            weight_bytes: 0,
-        });
+        recording
+            .dispatch(loading("ceiling_read"), &ReadParams { groups: piece.groups })
+            .read(0, piece.words)
+            .write(0, piece.out)
+            .grid(spread(piece.groups));
     }
     recording
 }
@@ -167,15 +172,14 @@ fn read(pieces: &[Piece]) -> Recording {
 fn unpack(pieces: &[Piece], format: Format) -> Recording {
     let mut recording = Recording::new();
     for piece in pieces {
-        let mut planes = vec![Binding::Read(piece.words), Binding::Read(piece.scales)];
-        planes.truncate(Weight::plane_bytes(format, columns(format)).len());
-        recording.push(Dispatch {
-            program: decode(format, loading("ceiling_unpack")),
-            params: bytemuck::bytes_of(&[LOADERS * LOADS, piece.groups, 0, 0]).to_vec(),
-            groups: vec![vec![Binding::Write(piece.out)], planes],
-            grid: spread(piece.groups),
-            weight_bytes: 0,
-        });
+        let planes = Weight::plane_bytes(format, columns(format)).len();
+        let planes = [piece.words, piece.scales].into_iter().take(planes);
+        let params = UnpackParams { words: LOADERS * LOADS, rows: piece.groups };
+        recording
+            .dispatch(decode(format, loading("ceiling_unpack")), &params)
+            .write(0, piece.out)
+            .bind(1, planes.map(Binding::Read))
+            .grid(spread(piece.groups));
     }
     recording
 }
@@ -185,28 +189,38 @@ fn loading(name: &str) -> Program {
 }
 
 /// Spreads workgroups over x and y, as the kernels expect.
-fn spread(groups: u32) -> Grid {
-    Grid::Fixed([groups.min(65_535), groups.div_ceil(65_535), 1])
+fn spread(groups: u32) -> [u32; 3] {
+    [groups.min(65_535), groups.div_ceil(65_535), 1]
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Multiply {
-    steps: u32,
-    a: f32,
-    b: f32,
-    padding: u32,
+params! {
+    struct ReadParams {
+        groups: u32,
+    }
+}
+
+params! {
+    struct UnpackParams {
+        words: u32,
+        rows: u32,
+    }
+}
+
+params! {
+    struct MultiplyParams {
+        steps: u32,
+        a: f32,
+        b: f32,
+    }
 }
 
 fn multiplication(out: BufferId, steps: u32) -> Recording {
     let mut recording = Recording::new();
-    recording.push(Dispatch {
-        program: Program::new(kernel("ceiling_fma")).constant("WG", MULTIPLIERS),
-        params: bytemuck::bytes_of(&Multiply { steps, a: 0.5, b: 0.5, padding: 0 }).to_vec(),
-        groups: vec![vec![Binding::Write(out)]],
-        grid: Grid::Fixed([GROUPS, 1, 1]),
-        weight_bytes: 0,
-    });
+    let program = Program::new(kernel("ceiling_fma")).constant("WG", MULTIPLIERS);
+    recording
+        .dispatch(program, &MultiplyParams { steps, a: 0.5, b: 0.5 })
+        .write(0, out)
+        .grid([GROUPS, 1, 1]);
     recording
 }
 

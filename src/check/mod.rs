@@ -14,7 +14,7 @@ mod timing;
 mod tune;
 mod wanted;
 
-pub use ceilings::{Ceilings, measure};
+pub use ceilings::{Ceilings, ceilings, measure};
 pub use choose::{Variants, Wishes, choose};
 pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};
 pub use judge::{Outcome, variant};

@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 use crate::gpu::{Engine, Need, Program};
 use crate::ops::{Choices, Known};
 
+use super::Device;
 use super::judge::{Outcome, variant};
 use super::suites::{self, Suite};
 use super::wanted::Wanted;
-use super::Device;
 
 /// How one variant of a kernel came out.
 #[derive(Clone, Debug, Serialize)]

@@ -13,7 +13,7 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Caps, Engine, Plan, Recording, Tensor};
 use crate::ops::{
-    Attention, Cache, CacheFormat, Choices, Fetch, Known, Lanes, Linear, Matmul, Op, Reduce,
+    Attention, Cache, CacheFormat, Choices, Fetch, Known, Lanes, Linear, Mask, Matmul, Op, Reduce,
     RmsNorm, Shape, Workload,
 };
 
@@ -187,7 +187,8 @@ fn attention(
         .and_then(|()| engine.create(places, 16 * rows as u64))
         .and_then(|()| engine.write(places, 0, bytemuck::cast_slice(&last)));
     let scale = 1.0 / (width as f64).sqrt();
-    let op = Attention { rows: places, q, cache, window: None, scale, softcap: None, out };
+    let mask = Mask { window: None, scale, softcap: None };
+    let op = Attention { rows: places, q, cache, mask, out };
     let what = format!("attention {rows}x{heads}x{width}");
     let extent = cache.context as u32;
     let won = filled.and_then(|()| contest(engine, &what, variants, &op, extent));

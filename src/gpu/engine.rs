@@ -176,10 +176,12 @@ impl Engine {
             for (number, bindings) in dispatch.groups.iter().enumerate() {
                 let mut entries = Vec::with_capacity(bindings.len() + 1);
                 if number == 0 {
+                    // Backends differ in whether a struct's size is rounded up to 16 bytes.
+                    let bytes = dispatch.params.len().max(1).next_multiple_of(16);
                     entries.push(wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                         buffer: &uniforms,
                         offset: (index * UNIFORM_ALIGNMENT) as u64,
-                        size: NonZeroU64::new(dispatch.params.len().max(16) as u64),
+                        size: NonZeroU64::new(bytes as u64),
                     }));
                 }
                 for binding in bindings {

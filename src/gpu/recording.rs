@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::params::{Field, Params};
 use super::shader::Program;
 use super::tensor::{BufferId, Tensor};
 
@@ -20,6 +21,8 @@ pub struct Dispatch {
     pub program: Program,
     /// The bytes of the uniform at group 0, binding 0.
     pub params: Vec<u8>,
+    /// The fields that these bytes hold.
+    pub fields: &'static [Field],
     /// The storage buffers of each group; group 0 counts from binding 1, the others from 0. A group
     /// without any is left out of the pipeline.
     pub groups: Vec<Vec<Binding>>,
@@ -79,6 +82,58 @@ impl Grid {
     }
 }
 
+impl From<[u32; 3]> for Grid {
+    fn from(groups: [u32; 3]) -> Self {
+        Self::Fixed(groups)
+    }
+}
+
+/// A dispatch that is being recorded: its buffers in the order of their bindings, then its grid.
+#[must_use = "`grid` records the dispatch"]
+#[derive(Debug)]
+pub struct DispatchBuilder<'a> {
+    recording: &'a mut Recording,
+    program: Program,
+    params: Vec<u8>,
+    fields: &'static [Field],
+    groups: Vec<Vec<Binding>>,
+    weight_bytes: u64,
+}
+
+impl DispatchBuilder<'_> {
+    /// The next buffer of a group is only read.
+    pub fn read(self, group: usize, buffer: BufferId) -> Self {
+        self.bind(group, [Binding::Read(buffer)])
+    }
+
+    /// The next buffer of a group is written, and perhaps read.
+    pub fn write(self, group: usize, buffer: BufferId) -> Self {
+        self.bind(group, [Binding::Write(buffer)])
+    }
+
+    /// The next buffers of a group. Groups that get none are left out of the pipeline.
+    pub fn bind(mut self, group: usize, bindings: impl IntoIterator<Item = Binding>) -> Self {
+        if self.groups.len() <= group {
+            self.groups.resize(group + 1, Vec::new());
+        }
+        self.groups[group].extend(bindings);
+        self
+    }
+
+    /// How many bytes of weights the dispatch fetches; 0 by default.
+    pub fn weight_bytes(mut self, bytes: u64) -> Self {
+        self.weight_bytes = bytes;
+        self
+    }
+
+    /// Sets the number of workgroups, and appends the dispatch to the recording.
+    pub fn grid(self, grid: impl Into<Grid>) {
+        let Self { recording, program, params, fields, groups, weight_bytes } = self;
+        let grid = grid.into();
+        recording.dispatches.push(Dispatch { program, params, fields, groups, grid, weight_bytes });
+    }
+}
+
 impl Recording {
     /// An empty recording.
     pub fn new() -> Self {
@@ -93,9 +148,16 @@ impl Recording {
         tensor
     }
 
-    /// Appends a dispatch.
-    pub fn push(&mut self, dispatch: Dispatch) {
-        self.dispatches.push(dispatch);
+    /// Begins a dispatch of a program; [`DispatchBuilder::grid`] appends it.
+    pub fn dispatch<P: Params>(&mut self, program: Program, params: &P) -> DispatchBuilder<'_> {
+        DispatchBuilder {
+            recording: self,
+            program,
+            params: bytemuck::bytes_of(params).to_vec(),
+            fields: P::FIELDS,
+            groups: vec![Vec::new()],
+            weight_bytes: 0,
+        }
     }
 
     /// What was recorded so far.

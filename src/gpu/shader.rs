@@ -9,6 +9,8 @@ use std::fmt;
 pub struct Kernel {
     /// The name of file and entry point.
     pub name: &'static str,
+    /// The op that records it; none for a kernel that only measures the device.
+    pub op: Option<&'static str>,
     /// The WGSL text.
     pub source: &'static str,
     /// What the device must offer, beside what its parts need.

@@ -12,7 +12,7 @@ use crate::gpu::{BufferId, Tensor};
 use crate::names::Hook;
 use crate::ops::{
     Activate, Add, Attention, Cache, Columns, Embed, Gated, Gather, HeadNorm, LayerNorm, Linear,
-    RmsNorm, Rope, Store,
+    Mask, RmsNorm, Rope, Store,
 };
 
 use super::{Block, Map, MlpWeights, Model, NormWeights, Tape, unfused};
@@ -211,9 +211,12 @@ fn attention(
         None => queries(tape, model, block, layer, cache, rows, x, out)?,
     };
     let z = tape.tensor(x.rows, config.q_width());
-    let window = config.windows.get(layer).copied().flatten();
-    let (scale, softcap) = (config.attention_scale(), config.attention_softcap);
-    let fused = Attention { rows, q: turned, cache, window, scale, softcap, out: z };
+    let mask = Mask {
+        window: config.windows.get(layer).copied().flatten(),
+        scale: config.attention_scale(),
+        softcap: config.attention_softcap,
+    };
+    let fused = Attention { rows, q: turned, cache, mask, out: z };
     if tape.wants(Hook::AttnScores(layer)) || tape.wants(Hook::Pattern(layer)) {
         unfused::attention(tape, layer, fused)?;
     } else {

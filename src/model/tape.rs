@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use crate::error::Result;
 use crate::gpu::{BufferId, Recording, Tensor};
 use crate::names::Hook;
-use crate::ops::{Choices, Columns, Dropout, Gather, Op, ScaleAdd};
+use crate::ops::backward::Dropout;
+use crate::ops::{Choices, Columns, Gather, Op, ScaleAdd};
 
 use super::hooks::{Action, Affine, Edit};
 

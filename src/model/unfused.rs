@@ -68,14 +68,14 @@ pub(super) fn turned_keys(tape: &mut Tape<'_>, layer: usize, rope: Rope<'_>) -> 
 
 /// Attention by way of its scores and its pattern.
 pub(super) fn attention(tape: &mut Tape<'_>, layer: usize, attention: Attention<'_>) -> Result<()> {
-    let Attention { rows, q, cache, window, scale, softcap, out } = attention;
+    let Attention { rows, q, cache, mask, out } = attention;
     let heads = q.columns / cache.width;
     let keys = tape.keys().min(cache.context);
     let scores = tape.tensor(heads * q.rows, keys);
-    tape.push(AttentionScores { rows, q, cache, window, scale, softcap, out: scores })?;
+    tape.push(AttentionScores { rows, q, cache, mask, out: scores })?;
     tape.mark(Hook::AttnScores(layer), Columns::all(scores))?;
     let pattern = tape.tensor(heads * q.rows, keys);
-    tape.push(Softmax { rows, x: scores, heads, window, out: pattern })?;
+    tape.push(Softmax { rows, x: scores, heads, window: mask.window, out: pattern })?;
     tape.mark(Hook::Pattern(layer), Columns::all(pattern))?;
     tape.push(AttentionMix { rows, pattern, cache, out })
 }

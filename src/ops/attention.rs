@@ -1,13 +1,16 @@
 //! Attention over the cache: `attention` or `attention_tiled` for many rows, `attention_split` and
 //! `attention_merge` for few.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Grid, Program, Recording, Tensor, params};
 
-use super::rope::{Cache, CachePart};
-use super::{Choices, Fetch, Op, Reduce, ensure, kernel, part, word};
+use super::cache::{Cache, CachePart};
+use super::choices::Choices;
+use super::kernels::{kernel, part};
+use super::mask::Mask;
+use super::op::{Op, ensure, word};
+use super::softcap::capped;
+use super::variants::{Fetch, Reduce};
 
 /// z = softmax(softcap(scale · q kᵀ)) v over the keys that each row may see.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +21,8 @@ pub struct Attention<'a> {
     pub q: Tensor,
     /// Keys and values, those of the rows themselves included.
     pub cache: &'a Cache,
-    /// How many latest positions a row sees, its own included; all without.
-    pub window: Option<usize>,
-    /// What q kᵀ is multiplied by: 1/√D unless the model says otherwise.
-    pub scale: f64,
-    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap).
-    pub softcap: Option<f64>,
+    /// Which keys a row sees, and how they are scored.
+    pub mask: Mask,
     /// (T, H·D).
     pub out: Tensor,
 }
@@ -46,21 +45,20 @@ const ROWS: usize = 32;
 /// The widest head: the kernels' private arrays hold this many values.
 pub const MAX_HEAD_WIDTH: usize = 256;
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    stride: u32,
-    context: u32,
-    window: u32,
-    first: u32,
-    splits: u32,
-    split: u32,
-    scale: f32,
-    padding: u32,
+params! {
+    struct Params {
+        rows: u32,
+        heads: u32,
+        kv_heads: u32,
+        width: u32,
+        stride: u32,
+        context: u32,
+        window: u32,
+        first: u32,
+        splits: u32,
+        split: u32,
+        scale: f32,
+    }
 }
 
 /// How a workgroup of `attention_split` divides its work.
@@ -96,19 +94,13 @@ impl Division {
     }
 }
 
-/// Fills a kernel's `softcap` slot.
-pub(super) fn capped(program: Program, cap: Option<f64>) -> Program {
-    let program = program.part(part("softcap"));
-    cap.into_iter().fold(program, |program, cap| program.constant("SOFTCAP", cap))
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct MergeParams {
-    heads: u32,
-    width: u32,
-    stride: u32,
-    splits: u32,
+params! {
+    struct MergeParams {
+        heads: u32,
+        width: u32,
+        stride: u32,
+        splits: u32,
+    }
 }
 
 impl Op for Attention<'_> {
@@ -138,41 +130,35 @@ impl Attention<'_> {
     /// A kernel over one part of the cache, whose results begin at `split` of `splits`.
     fn over(
         &self,
-        part: &CachePart,
+        recording: &mut Recording,
+        (cached, [splits, split]): (&CachePart, [usize; 2]),
         program: Program,
-        [splits, split]: [usize; 2],
         out: Tensor,
         grid: Grid,
-    ) -> Dispatch {
-        let Self { rows, q, cache, window, scale, softcap, .. } = self;
+    ) {
+        let Self { rows, q, cache, mask, .. } = self;
         let params = Params {
             rows: word(q.rows),
             heads: word(q.columns / cache.width),
             kv_heads: word(cache.heads),
             width: word(cache.width),
             stride: word(q.stride()),
-            context: word(part.count),
-            window: word(window.unwrap_or(0)),
-            first: word(part.first),
+            context: word(cached.count),
+            window: word(mask.window.unwrap_or(0)),
+            first: word(cached.first),
             splits: word(splits),
             split: word(split),
-            scale: *scale as f32,
-            padding: 0,
+            scale: mask.scale as f32,
         };
-        Dispatch {
-            program: capped(program, *softcap)
-                .part(cache.reader())
-                .constant("FOURS", cache.fours() as f64),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![
-                vec![Binding::Read(*rows), Binding::Read(q.buffer), Binding::Write(out.buffer)],
-                Vec::new(),
-                Vec::new(),
-                part.reads(),
-            ],
-            grid,
-            weight_bytes: 0,
-        }
+        let program =
+            capped(program.part(part("attention_params")), mask.softcap).part(cache.reader());
+        recording
+            .dispatch(program.constant("FOURS", cache.fours() as f64), &params)
+            .read(0, *rows)
+            .read(0, q.buffer)
+            .write(0, out.buffer)
+            .bind(3, cached.reads())
+            .grid(grid);
     }
 
     /// Room for what `splits` stretches of the keys give each row and head.
@@ -187,15 +173,15 @@ impl Attention<'_> {
             Fetch::Tiled => Program::new(kernel("attention_tiled")),
         };
         let grid = Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]);
-        if let [part] = cache.parts.as_slice() {
-            recording.push(self.over(part, program, [1, 0], self.out, grid));
+        if let [cached] = cache.parts.as_slice() {
+            self.over(recording, (cached, [1, 0]), program, self.out, grid);
             return;
         }
         let splits = cache.parts.len();
         let partial = self.partial(recording, heads, splits);
         let program = program.constant("PARTIAL", 1);
-        for (split, part) in cache.parts.iter().enumerate() {
-            recording.push(self.over(part, program.clone(), [splits, split], partial, grid));
+        for (split, cached) in cache.parts.iter().enumerate() {
+            self.over(recording, (cached, [splits, split]), program.clone(), partial, grid);
         }
         let positions = cache.parts.first().map_or(cache.context, |part| part.count);
         self.merge(recording, heads, partial, splits, positions);
@@ -216,19 +202,22 @@ impl Attention<'_> {
                 .constant("SLICES", slices as f64)
                 .constant("GROUPS", groups as f64),
         };
-        let program = program.constant("CHUNK", chunk as f64).constant("SHARE", share as f64);
+        let program = program
+            .part(part("chunk"))
+            .constant("CHUNK", chunk as f64)
+            .constant("SHARE", share as f64);
         let splits = cache.context.div_ceil(chunk);
         let partial = self.partial(recording, heads, splits);
-        for part in &cache.parts {
+        for cached in &cache.parts {
             let grid = Grid::Extent {
                 x: word(heads / share),
                 y: word(q.rows),
                 chunk: word(chunk),
-                first: word(part.first),
-                most: word(part.count.div_ceil(chunk)),
+                first: word(cached.first),
+                most: word(cached.count.div_ceil(chunk)),
             };
-            let place = [splits, part.first / chunk];
-            recording.push(self.over(part, program.clone(), place, partial, grid));
+            let place = [splits, cached.first / chunk];
+            self.over(recording, (cached, place), program.clone(), partial, grid);
         }
         self.merge(recording, heads, partial, splits, chunk);
     }
@@ -250,18 +239,14 @@ impl Attention<'_> {
             stride: word(out.stride()),
             splits: word(splits),
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("attention_merge"))
-                .constant("CHUNK", chunk as f64)
-                .constant("FOURS", fours as f64),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(*rows),
-                Binding::Read(partial.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word((heads * fours).div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: 0,
-        });
+        let program = Program::new(kernel("attention_merge"))
+            .constant("CHUNK", chunk as f64)
+            .constant("FOURS", fours as f64);
+        recording
+            .dispatch(program, &params)
+            .read(0, *rows)
+            .read(0, partial.buffer)
+            .write(0, out.buffer)
+            .grid([word((heads * fours).div_ceil(64)), word(out.rows), 1]);
     }
 }

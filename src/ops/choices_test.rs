@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Choices, Fetch, Known, Lanes, Matmul, Reduce, Shape, Weight};
 use crate::gpu::{BufferId, Caps, Need, Recording, Tensor};
 use crate::names::Format;
-use crate::ops::{Attention, Cache, CacheFormat, KERNELS, Linear, Op, PARTS, Store};
+use crate::ops::{Attention, Cache, CacheFormat, KERNELS, Linear, Mask, Op, PARTS, Store};
 
 /// Devices that choose differently: without subgroups, with one size of them, and with several.
 fn devices() -> Vec<Caps> {
@@ -40,7 +40,8 @@ fn used(choices: &Choices) -> BTreeSet<&'static str> {
     let cache = Cache::named(CacheFormat::F32, [1, 512], [3, 64], u64::MAX);
     let (q, out) = (Tensor::lasting(1, 576), Tensor::lasting(1, 576));
     let (rows, cache) = (BufferId::fresh(), &cache);
-    let attention = Attention { rows, q, cache, window: None, scale: 0.125, softcap: None, out };
+    let mask = Mask { window: None, scale: 0.125, softcap: None };
+    let attention = Attention { rows, q, cache, mask, out };
     attention.record(&mut recording, choices).unwrap();
     let parts = recording.dispatches().iter().flat_map(|dispatch| {
         let program = &dispatch.program;

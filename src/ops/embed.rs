@@ -1,11 +1,12 @@
-//! `embed`: tokens to vectors; and `pos_embed`, the learned positions on their own.
-
-use bytemuck::{Pod, Zeroable};
+//! `embed`: tokens to vectors.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::{Choices, Op, Weight, ensure, kernel, word};
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
+use super::weight::Weight;
 
 /// `out_t = scale · E[token_t] (+ P[position_t])`.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +23,13 @@ pub struct Embed<'a> {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    words: u32,
-    stride: u32,
-    first: u32,
-    count: u32,
+params! {
+    struct Params {
+        words: u32,
+        stride: u32,
+        first: u32,
+        count: u32,
+    }
 }
 
 impl Op for Embed<'_> {
@@ -51,59 +52,23 @@ impl Op for Embed<'_> {
             let table_buffer = piece.planes[0];
             let program = table
                 .decode(Program::new(kernel("embed")))
-                .constant("LEARNED", f64::from(u8::from(positions.is_some())));
-            recording.push(Dispatch {
-                program: match scale {
-                    Some(scale) => program.constant("SCALE", *scale),
-                    None => program,
-                },
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![
-                    vec![
-                        Binding::Read(*rows),
-                        Binding::Read(positions.map_or(table_buffer, |p| p.buffer)),
-                        Binding::Write(out.buffer),
-                    ],
-                    Weight::bindings(piece),
-                ],
-                grid: Grid::Fixed([params.words.div_ceil(64), word(out.rows), 1]),
-                weight_bytes: (table.bytes() / table.rows as u64) * out.rows as u64
-                    / table.parts.len() as u64,
-            });
+                .constant("LEARNED", positions.is_some());
+            let program = match scale {
+                Some(scale) => program.constant("SCALE", *scale),
+                None => program,
+            };
+            recording
+                .dispatch(program, &params)
+                .read(0, *rows)
+                .read(0, positions.map_or(table_buffer, |p| p.buffer))
+                .write(0, out.buffer)
+                .bind(1, Weight::bindings(piece))
+                .weight_bytes(
+                    (table.bytes() / table.rows as u64) * out.rows as u64
+                        / table.parts.len() as u64,
+                )
+                .grid([params.words.div_ceil(64), word(out.rows), 1]);
         }
-        Ok(())
-    }
-}
-
-/// The learned position vector of each row.
-#[derive(Clone, Copy, Debug)]
-pub struct PosEmbed {
-    /// (T): token, position, sequence and step of each row.
-    pub rows: BufferId,
-    /// Learned position vectors, (P, C).
-    pub positions: Tensor,
-    /// (T, C).
-    pub out: Tensor,
-}
-
-impl Op for PosEmbed {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
-        let Self { rows, positions, out } = self;
-        ensure(out.columns == positions.columns, "pos_embed", || {
-            format!("out has {} columns, the positions {}", out.columns, positions.columns)
-        })?;
-        let fours = out.stride() / 4;
-        recording.push(Dispatch {
-            program: Program::new(kernel("pos_embed")),
-            params: bytemuck::bytes_of(&[word(fours), 0, 0, 0]).to_vec(),
-            groups: vec![vec![
-                Binding::Read(*rows),
-                Binding::Read(positions.buffer),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(fours.div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: (out.rows * out.columns * 4) as u64,
-        });
         Ok(())
     }
 }

@@ -2,11 +2,27 @@
 
 use crate::gpu::{Kernel, Need, Part};
 
+/// The op of a kernel: of its own name, unless the list below says `of` another.
+macro_rules! op_of {
+    (ops $name:literal) => {
+        Some($name)
+    };
+    (ops $name:literal $op:literal) => {
+        Some($op)
+    };
+    (measurements $name:literal) => {
+        None
+    };
+}
+
 macro_rules! kernels {
-    ($($folder:literal: [$($name:literal $(needs $need:ident)?),* $(,)?])*) => {
+    ($($kind:ident $folder:literal: [
+        $($name:literal $(of $op:literal)? $(needs $need:ident)?),* $(,)?
+    ])*) => {
         /// Every kernel, by name.
         pub static KERNELS: &[Kernel] = &[$($(Kernel {
             name: $name,
+            op: op_of!($kind $name $($op)?),
             source: include_str!(concat!("../../shaders/", $folder, $name, ".wgsl")),
             needs: &[$(Need::$need)?],
         }),*),*];
@@ -25,21 +41,21 @@ macro_rules! parts {
 }
 
 kernels! {
-    "": [
+    ops "": [
         "embed",
         "layer_norm",
         "rms_norm",
-        "matvec",
-        "matvec_rows" needs Subgroups,
-        "matmul",
-        "matmul_tiled",
+        "matvec" of "linear",
+        "matvec_rows" of "linear" needs Subgroups,
+        "matmul" of "linear",
+        "matmul_tiled" of "linear",
         "head_norm",
         "rope",
         "attention",
-        "attention_tiled",
-        "attention_split",
-        "attention_split_passed" needs Subgroups,
-        "attention_merge",
+        "attention_tiled" of "attention",
+        "attention_split" of "attention",
+        "attention_split_passed" of "attention" needs Subgroups,
+        "attention_merge" of "attention",
         "activate",
         "gated",
         "gather",
@@ -60,24 +76,20 @@ kernels! {
         "attention_result",
         "sum_heads",
         "scale_add",
-        "ceiling_read",
-        "ceiling_unpack",
-        "ceiling_fma",
     ]
-    "backward/": [
+    ops "backward/": [
         "embed_backward",
-        "layer_norm_backward",
-        "rms_norm_backward",
+        "norm_backward",
         "gain_backward",
-        "matmul_backward_x",
-        "matmul_backward_x_tiled",
-        "matmul_backward_w",
-        "matmul_backward_w_tiled",
-        "add_shares",
+        "matmul_backward_x" of "linear_backward_x",
+        "matmul_backward_x_tiled" of "linear_backward_x",
+        "matmul_backward_w" of "linear_backward_w",
+        "matmul_backward_w_tiled" of "linear_backward_w",
+        "add_shares" of "linear_backward_w",
         "bias_backward",
         "rope_backward",
-        "attention_backward_q",
-        "attention_backward_kv",
+        "attention_backward_q" of "attention_backward",
+        "attention_backward_kv" of "attention_backward",
         "activate_backward",
         "gated_backward",
         "cross_entropy",
@@ -87,6 +99,12 @@ kernels! {
         "adam_w",
         "sgd",
         "cast_f16",
+    ]
+    // The ceilings of a device are measured with these; no op records them.
+    measurements "": [
+        "ceiling_read",
+        "ceiling_unpack",
+        "ceiling_fma",
     ]
 }
 
@@ -115,6 +133,8 @@ parts![
     "tile_f32",
     "tile_f16" needs F16,
     "activation",
+    "attention_params",
+    "chunk",
     "softcap",
     "store_plain",
     "store_gated",
@@ -132,6 +152,8 @@ parts![
     "walk",
     "wide",
     "noise",
+    "column_sum",
+    "optimizer_settings",
 ];
 
 /// The kernel of this name.

@@ -1,15 +1,16 @@
 //! A linear map: `matvec` for a few rows, `matmul` for many; the weight's format picks the decoder.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::config::Nonlinearity;
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::activation::number;
-use super::attention::capped;
-use super::rope::{Cache, CachePart};
-use super::{Choices, Op, Weight, ensure, kernel, part, spread, word};
+use super::cache::{Cache, CachePart};
+use super::choices::Choices;
+use super::kernels::{kernel, part};
+use super::op::{Op, ensure, spread, word};
+use super::softcap::capped;
+use super::weight::Weight;
 
 /// out = x Wᵀ, then what [`Store`] says.
 #[derive(Clone, Copy, Debug)]
@@ -59,22 +60,21 @@ impl Linear<'_> {
 /// The most rows for which [`Linear`] takes `matvec`.
 const FEW: usize = 8;
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    words: u32,
-    x_stride: u32,
-    out_stride: u32,
-    rows: u32,
-    count: u32,
-    first: u32,
-    padding: [u32; 2],
+params! {
+    struct Params {
+        words: u32,
+        x_stride: u32,
+        out_stride: u32,
+        rows: u32,
+        count: u32,
+        first: u32,
+    }
 }
 
 impl Op for Linear<'_> {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { x, weight, bias, store, out } = self;
-        let op = if x.rows <= FEW { "matvec" } else { "matmul" };
+        let op = "linear";
         ensure(x.columns == weight.columns, op, || {
             format!("x has {} columns, {} has {}", x.columns, weight.name, weight.columns)
         })?;
@@ -110,7 +110,6 @@ impl Op for Linear<'_> {
                 rows: word(x.rows),
                 count: word(piece.rows),
                 first: word(piece.first),
-                padding: [0; 2],
             };
             let (program, grid) = if x.rows <= FEW {
                 let lanes = choices.lanes_for(weight, x.rows);
@@ -122,30 +121,18 @@ impl Op for Linear<'_> {
                 let (program, n, t) = choices.matmul_for(weight, x.rows).program(tile);
                 (program, [word(piece.rows.div_ceil(n)), word(x.rows.div_ceil(t)), 1])
             };
-            let flag = |on: bool| f64::from(u8::from(on));
             let program = weight.decode(program).part(part("activation"));
-            // Without a bias its slot holds x, which the kernel then does not touch.
-            let bias_buffer = bias.unwrap_or(*x).buffer;
-            let mut groups = vec![
-                vec![Binding::Read(x.buffer)],
-                Weight::bindings(piece),
-                vec![Binding::Read(bias_buffer), Binding::Write(out.buffer)],
-            ];
             let program = match store {
                 Store::Gated(function) => {
                     program.part(part("store_gated")).constant("ACTIVATION", number(*function))
                 }
-                Store::Cache { rows, cache } => {
-                    groups[2].push(Binding::Read(*rows));
-                    groups.extend(cache.parts.iter().map(CachePart::writes));
-                    program
-                        .part(part("store_cache"))
-                        .part(cache.writer())
-                        .constant("QUERY_FOURS", outputs as f64 / 4.0)
-                        .constant("KEY_FOURS", (cache.heads * cache.width) as f64 / 4.0)
-                        .constant("HEAD_FOURS", cache.fours() as f64)
-                        .constant("CONTEXT", cache.context as f64)
-                }
+                Store::Cache { cache, .. } => program
+                    .part(part("store_cache"))
+                    .part(cache.writer())
+                    .constant("QUERY_FOURS", outputs as f64 / 4.0)
+                    .constant("KEY_FOURS", (cache.heads * cache.width) as f64 / 4.0)
+                    .constant("HEAD_FOURS", cache.fours() as f64)
+                    .constant("CONTEXT", cache.context as f64),
                 Store::Write | Store::Add | Store::Apply(_) | Store::SoftCap(_) => {
                     let (function, cap) = match store {
                         Store::Apply(function) => (number(*function), None),
@@ -154,18 +141,26 @@ impl Op for Linear<'_> {
                     };
                     let program = program
                         .part(part("store_plain"))
-                        .constant("ADD", flag(matches!(store, Store::Add)))
+                        .constant("ADD", matches!(store, Store::Add))
                         .constant("ACTIVATION", function);
                     capped(program, cap)
                 }
             };
-            recording.push(Dispatch {
-                program: program.constant("BIAS", flag(bias.is_some())),
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups,
-                grid: Grid::Fixed(grid),
-                weight_bytes: weight.part_bytes(piece) + bias.map_or(0, |_| piece.rows as u64 * 4),
-            });
+            let dispatch = recording
+                .dispatch(program.constant("BIAS", bias.is_some()), &params)
+                .read(0, x.buffer)
+                .bind(1, Weight::bindings(piece))
+                // Without a bias its slot holds x, which the kernel then does not touch.
+                .read(2, bias.unwrap_or(*x).buffer)
+                .write(2, out.buffer)
+                .weight_bytes(weight.part_bytes(piece) + bias.map_or(0, |_| piece.rows as u64 * 4));
+            match store {
+                Store::Cache { rows, cache } => {
+                    let written = cache.parts.iter().flat_map(CachePart::writes);
+                    dispatch.read(2, *rows).bind(3, written).grid(grid);
+                }
+                _ => dispatch.grid(grid),
+            }
         }
         Ok(())
     }

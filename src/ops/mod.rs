@@ -1,83 +1,90 @@
-//! One file per kernel: named fields, a shape check, the bindings, the grid. Knows no model.
+//! One file per op: named fields, a shape check, the bindings, the grid. Knows no model.
 //!
 //! The mathematics stands in the shader of the same name and, in plain Rust, in
 //! [`reference`](crate::reference).
 
+mod activate;
 mod activation;
+mod add;
 mod attention;
-mod backward;
+mod attention_mix;
+mod attention_result;
+mod attention_scores;
+pub mod backward;
+mod cache;
+mod cache_rows;
 mod choices;
 #[cfg(test)]
 mod choices_test;
+mod columns;
+mod divide_rows;
 mod embed;
-mod heads;
+mod gain_bias;
+mod gated;
+mod gather;
+mod head_norm;
 mod kernels;
 mod known;
+mod layer_norm;
+mod layer_norm_center;
 mod linear;
+mod log_prob;
+mod mask;
 mod norm;
-mod norm_steps;
+mod op;
 mod pattern;
 mod penalties;
+mod pos_embed;
+mod rms_norm;
+mod rms_scale;
 mod rope;
-mod rows;
 mod sample;
+mod scale_add;
+mod softcap;
+mod softmax;
+mod sum_heads;
 mod top_k;
 mod trials;
 mod variants;
 mod weight;
 mod workload;
 
-pub use activation::{Activate, Gated};
+pub use activate::Activate;
+pub use add::Add;
 pub use attention::{Attention, MAX_HEAD_WIDTH};
-pub use backward::{
-    ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,
-    EmbedBackward, GainBackward, GatedBackward, LayerNormBackward, MAX_TRAINED_HEAD_WIDTH,
-    MatmulBackwardW, MatmulBackwardX, RmsNormBackward, RopeBackward, Sgd, SquareSum, runs_of,
-};
+pub use attention_mix::AttentionMix;
+pub use attention_result::AttentionResult;
+pub use attention_scores::AttentionScores;
+pub use cache::{Cache, CacheFormat, CachePart};
+pub use cache_rows::CacheRows;
 pub use choices::Choices;
-pub use embed::{Embed, PosEmbed};
-pub use heads::{AttentionResult, SumHeads};
+pub use columns::Columns;
+pub use divide_rows::DivideRows;
+pub use embed::Embed;
+pub use gain_bias::GainBias;
+pub use gated::Gated;
+pub use gather::Gather;
+pub use head_norm::HeadNorm;
 pub use kernels::{KERNELS, PARTS, kernel, part};
 pub use known::{Known, Shape, fingerprint};
+pub use layer_norm::LayerNorm;
+pub use layer_norm_center::LayerNormCenter;
 pub use linear::{Linear, Store};
-pub use norm::{LayerNorm, RmsNorm};
-pub use norm_steps::{DivideRows, GainBias, LayerNormCenter, RmsScale};
-pub use pattern::{AttentionMix, AttentionScores, MASKED, Softmax};
+pub use log_prob::LogProb;
+pub use mask::Mask;
+pub use op::Op;
+pub use pattern::MASKED;
 pub use penalties::Penalties;
-pub use rope::{Cache, CacheFormat, CachePart, Columns, HeadNorm, Rope, rope_table};
-pub use rows::{Add, CacheRows, Gather, LogProb, ScaleAdd};
+pub use pos_embed::PosEmbed;
+pub use rms_norm::RmsNorm;
+pub use rms_scale::RmsScale;
+pub use rope::{Rope, rope_table};
 pub use sample::Sample;
+pub use scale_add::ScaleAdd;
+pub use softmax::Softmax;
+pub use sum_heads::SumHeads;
 pub use top_k::{Chosen, MAX_TOP_K, TopK};
 pub use variants::{Fetch, Lanes, Matmul, Reduce};
 pub(crate) use weight::decode;
 pub use weight::{Weight, WeightPart};
 pub use workload::Workload;
-
-use crate::error::{Error, Result};
-use crate::gpu::Recording;
-
-/// Something that can be recorded.
-pub trait Op {
-    /// Checks the shapes, then appends its dispatches.
-    ///
-    /// # Errors
-    /// [`Error::Shape`], naming the op and both shapes.
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()>;
-}
-
-/// Fails with the op's name and `reason` unless `holds`.
-fn ensure(holds: bool, op: &'static str, reason: impl FnOnce() -> String) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Shape { op, reason: reason() }) }
-}
-
-/// A count as a kernel takes it. Every count is a row, a column or a word of a bound buffer, whose
-/// size in bytes is below 2^32 by the adapter's limits, so this never saturates in a valid recording.
-fn word(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// Spreads `count` workgroups over x and y, so that no axis passes 65,535.
-fn spread(count: usize) -> [u32; 3] {
-    let count = word(count);
-    if count <= 65_535 { [count, 1, 1] } else { [65_535, count.div_ceil(65_535), 1] }
-}

@@ -1,12 +1,12 @@
 //! `penalties`: makes tokens of prompt and output less likely.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::names::Sampling;
 
-use super::{Choices, Op, ensure, kernel, word};
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
 
 /// The logits with repetition, presence and frequency penalties.
 #[derive(Clone, Copy, Debug)]
@@ -21,15 +21,14 @@ pub struct Penalties {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    columns: u32,
-    stride: u32,
-    repetition: f32,
-    presence: f32,
-    frequency: f32,
-    padding: [u32; 3],
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+        repetition: f32,
+        presence: f32,
+        frequency: f32,
+    }
 }
 
 impl Op for Penalties {
@@ -48,19 +47,13 @@ impl Op for Penalties {
             repetition: sampling.repetition_penalty,
             presence: sampling.presence_penalty,
             frequency: sampling.frequency_penalty,
-            padding: [0; 3],
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("penalties")),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(logits.buffer),
-                Binding::Read(*counts),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([params.stride.div_ceil(64), word(logits.rows), 1]),
-            weight_bytes: 0,
-        });
+        recording
+            .dispatch(Program::new(kernel("penalties")), &params)
+            .read(0, logits.buffer)
+            .read(0, *counts)
+            .write(0, out.buffer)
+            .grid([params.stride.div_ceil(64), word(logits.rows), 1]);
         Ok(())
     }
 }

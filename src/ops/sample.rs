@@ -1,12 +1,12 @@
 //! `sample`: the next token of each row.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::names::Sampling;
 
-use super::{Choices, Op, ensure, kernel, part, word};
+use super::choices::Choices;
+use super::kernels::{kernel, part};
+use super::op::{Op, ensure, word};
 
 /// Draws the next token of each row and moves the row on.
 ///
@@ -37,19 +37,18 @@ const HOPELESS: f64 = -20.0;
 /// Keeps differences of equal logits times this at zero, however small the temperature is.
 const MAX_INVERSE: f64 = 1e30;
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    columns: u32,
-    stride: u32,
-    rows: u32,
-    ring: u32,
-    seed: u64,
-    top_k: u32,
-    top_p: u32,
-    inverse: f32,
-    least: f32,
-    padding: [u32; 2],
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+        rows: u32,
+        ring: u32,
+        seed: [u32; 2],
+        top_k: u32,
+        top_p: u32,
+        inverse: f32,
+        least: f32,
+    }
 }
 
 impl Op for Sample {
@@ -67,14 +66,12 @@ impl Op for Sample {
             stride: word(logits.stride() / 4),
             rows: word(logits.rows),
             ring: word(*ring),
-            seed: sampling.seed,
+            seed: [sampling.seed as u32, (sampling.seed >> 32) as u32],
             top_k: sampling.top_k,
             top_p: share as u32,
             inverse: (1.0 / f64::from(sampling.temperature)).min(MAX_INVERSE) as f32,
             least: f64::from(sampling.min_p).ln().max(HOPELESS) as f32,
-            padding: [0; 2],
         };
-        let flag = |on: bool| f64::from(u8::from(on));
         // As many passes as top-k and top-p take together where ties stand at both boundaries.
         let program = choices
             .reduce_over(18 * logits.stride() / 4)
@@ -83,24 +80,19 @@ impl Op for Sample {
             .part(part("walk"))
             .part(part("wide"))
             .part(part("noise"))
-            .constant("GREEDY", flag(sampling.temperature == 0.0))
-            .constant("TOP_K", flag((1..columns).contains(&sampling.top_k)))
-            .constant("TOP_P", flag(sampling.top_p < 1.0))
-            .constant("COUNTS", flag(counts.is_some()));
+            .constant("GREEDY", sampling.temperature == 0.0)
+            .constant("TOP_K", (1..columns).contains(&sampling.top_k))
+            .constant("TOP_P", sampling.top_p < 1.0)
+            .constant("COUNTS", counts.is_some());
         // Without counts their slot holds a scrap, which the kernel then does not touch.
         let counts = counts.unwrap_or_else(|| recording.tensor(1, 1).buffer);
-        recording.push(Dispatch {
-            program,
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(logits.buffer),
-                Binding::Write(*rows),
-                Binding::Write(counts),
-                Binding::Write(*ids),
-            ]],
-            grid: Grid::Fixed([word(logits.rows), 1, 1]),
-            weight_bytes: 0,
-        });
+        recording
+            .dispatch(program, &params)
+            .read(0, logits.buffer)
+            .write(0, *rows)
+            .write(0, counts)
+            .write(0, *ids)
+            .grid([word(logits.rows), 1, 1]);
         Ok(())
     }
 }

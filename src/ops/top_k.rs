@@ -1,11 +1,11 @@
 //! `top_k`: the most probable tokens of each row.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::{Choices, Op, ensure, kernel, part, word};
+use super::choices::Choices;
+use super::kernels::{kernel, part};
+use super::op::{Op, ensure, word};
 
 /// The K most probable tokens of each row with ln p, best first, ties to the lower id; and, where
 /// `chosen` is given, the row's own token before them.
@@ -33,15 +33,14 @@ pub struct Chosen {
 /// The largest K: each costs a pass over the logits.
 pub const MAX_TOP_K: usize = 256;
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    columns: u32,
-    stride: u32,
-    rows: u32,
-    ring: u32,
-    k: u32,
-    padding: [u32; 3],
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+        rows: u32,
+        ring: u32,
+        k: u32,
+    }
 }
 
 impl Op for TopK {
@@ -60,24 +59,19 @@ impl Op for TopK {
             rows: word(logits.rows),
             ring: chosen.map_or(1, |chosen| word(chosen.ring)),
             k: word(*k),
-            padding: [0; 3],
         };
-        recording.push(Dispatch {
-            program: choices
-                .reduce_over((k + 2) * logits.stride() / 4)
-                .apply(Program::new(kernel("top_k")))
-                .part(part("ranking"))
-                .constant("CHOSEN", f64::from(u8::from(chosen.is_some()))),
-            params: bytemuck::bytes_of(&params).to_vec(),
+        let program = choices
+            .reduce_over((k + 2) * logits.stride() / 4)
+            .apply(Program::new(kernel("top_k")))
+            .part(part("ranking"))
+            .constant("CHOSEN", chosen.is_some());
+        recording
+            .dispatch(program, &params)
             // Without rows their slot holds the logits, which the kernel then does not touch.
-            groups: vec![vec![
-                Binding::Read(logits.buffer),
-                Binding::Read(chosen.map_or(logits.buffer, |chosen| chosen.rows)),
-                Binding::Write(*out),
-            ]],
-            grid: Grid::Fixed([word(logits.rows), 1, 1]),
-            weight_bytes: 0,
-        });
+            .read(0, logits.buffer)
+            .read(0, chosen.map_or(logits.buffer, |chosen| chosen.rows))
+            .write(0, *out)
+            .grid([word(logits.rows), 1, 1]);
         Ok(())
     }
 }

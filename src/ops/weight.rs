@@ -3,7 +3,8 @@
 use crate::gpu::{Binding, BufferId, Program, padded};
 use crate::names::Format;
 
-use super::{part, word};
+use super::kernels::part;
+use super::op::word;
 
 /// A matrix (rows, columns) of weights, y = W x, in one or more parts split by rows.
 #[derive(Clone, Debug)]

@@ -5,18 +5,18 @@
 //! would take. Gradients of parameters add up in a model of their own; that of the residual stream,
 //! `dx`, changes in place, as the stream itself does.
 
-use crate::config::{Config, Norm};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Tensor};
 use crate::model::{Block, Drop, Map, MlpWeights, Model, NormWeights, Tape, norm};
 use crate::names::Format;
 use crate::names::Hook;
-use crate::ops::{
-    Activate, ActivateBackward, AttentionBackward, BiasBackward, Cache, Columns, Dropout,
-    EmbedBackward, GainBackward, Gated, GatedBackward, Gather, LayerNormBackward,
-    MAX_TRAINED_HEAD_WIDTH, MatmulBackwardW, MatmulBackwardX, RmsNormBackward, RopeBackward,
-    Weight, WeightPart,
+use crate::ops::backward::{
+    ActivateBackward, AttentionBackward, BiasBackward, Dropout, EmbedBackward, GainBackward,
+    GatedBackward, LinearBackwardW, LinearBackwardX, MAX_TRAINED_HEAD_WIDTH, NormBackward,
+    RopeBackward,
 };
+use crate::ops::{Activate, Cache, Columns, Gated, Gather, Mask, Weight, WeightPart};
 
 /// What both pages share of a micro-batch: sequences of `length` rows, one after another.
 pub(super) struct Pass<'a> {
@@ -238,9 +238,11 @@ impl Pass<'_> {
         tape.push(AttentionBackward {
             q,
             cache: &self.caches[layer],
-            window: config.windows.get(layer).copied().flatten(),
-            scale: config.attention_scale(),
-            softcap: config.attention_softcap,
+            mask: Mask {
+                window: config.windows.get(layer).copied().flatten(),
+                scale: config.attention_scale(),
+                softcap: config.attention_softcap,
+            },
             z,
             dz,
             length: self.length,
@@ -284,12 +286,12 @@ fn apart(what: &str) -> Error {
 /// The gradients of a linear map's parameters, and the derivative of its input x (T, inputs), by dy
 /// (T, outputs).
 fn linear(tape: &mut Tape<'_>, map: &Map, gradient: &Map, x: Tensor, dy: Tensor) -> Result<Tensor> {
-    tape.push(MatmulBackwardW { dy, x, gradient: &gradient.weight })?;
+    tape.push(LinearBackwardW { dy, x, gradient: &gradient.weight })?;
     if let Some(out) = gradient.bias {
         tape.push(BiasBackward { dy, out })?;
     }
     let out = tape.tensor(x.rows, x.columns);
-    tape.push(MatmulBackwardX { dy, weight: &map.weight, out, first: 0, add: false })?;
+    tape.push(LinearBackwardX { dy, weight: &map.weight, out, first: 0, add: false })?;
     Ok(out)
 }
 
@@ -306,10 +308,8 @@ pub(super) fn norm_backward(
     let (eps, gain, add) = (model.config.norm_eps, Some(weights.gain), onto.is_some());
     let dx = onto.unwrap_or_else(|| tape.tensor(x.rows, x.columns));
     let stats = tape.tensor(x.rows, 2);
-    match model.config.norm {
-        Norm::LayerNorm => tape.push(LayerNormBackward { x, gain, dy, eps, add, dx, stats })?,
-        Norm::RmsNorm => tape.push(RmsNormBackward { x, gain, dy, eps, add, dx, stats })?,
-    }
+    let norm = model.config.norm;
+    tape.push(NormBackward { norm, x, gain, dy, eps, add, dx, stats })?;
     tape.push(GainBackward { x, dy, stats, out: gradient.gain })?;
     if let Some(out) = gradient.bias {
         tape.push(BiasBackward { dy, out })?;

@@ -3,9 +3,8 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor, padded};
 use crate::model::{Model, Tape};
-use crate::ops::{
-    BiasBackward, Columns, CrossEntropy, Gather, Linear, MatmulBackwardW, MatmulBackwardX, Store,
-};
+use crate::ops::backward::{BiasBackward, CrossEntropy, LinearBackwardW, LinearBackwardX};
+use crate::ops::{Columns, Gather, Linear, Store};
 
 /// The most bytes of logits that exist at once.
 const LOGIT_BYTES: usize = 64 << 20;
@@ -60,11 +59,11 @@ pub(super) fn loss(
         tape.push(CrossEntropy { logits, targets, first, losses, share })?;
         let (Some(gradients), Some(out)) = (gradients, dx) else { continue };
         let dy = logits;
-        tape.push(MatmulBackwardW { dy, x: chosen, gradient: gradients.head() })?;
+        tape.push(LinearBackwardW { dy, x: chosen, gradient: gradients.head() })?;
         if let Some(out) = gradients.head_bias {
             tape.push(BiasBackward { dy, out })?;
         }
-        tape.push(MatmulBackwardX { dy, weight, out, first, add: false })?;
+        tape.push(LinearBackwardX { dy, weight, out, first, add: false })?;
     }
     Ok(dx)
 }

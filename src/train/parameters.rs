@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Tensor, padded};
 use crate::model::{Model, Tape, Values};
 use crate::names::Format;
-use crate::ops::{AdamW, CastF16, Clip, Sgd, SquareSum, WeightPart};
+use crate::ops::WeightPart;
+use crate::ops::backward::{AdamW, CastF16, Clip, Sgd, SquareSum};
 use crate::weights::Part;
 
 use super::Optimizer;

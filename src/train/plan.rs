@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_places};
 use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers, norm};
 use crate::names::Hook;
-use crate::ops::{Cache, CacheFormat, Choices, runs_of};
+use crate::ops::backward::runs_of;
+use crate::ops::{Cache, CacheFormat, Choices};
 
 use super::backward::{self, Dropping, Pass, Runs, norm_backward};
 use super::loss::{self, Chunk, Targets};

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Engine, Plan};
 use crate::model::{Model, Row, pieces, rows};
 use crate::ops::Choices;
+use crate::ops::backward::OptimizerSettings;
 use crate::reference::backward::IGNORED;
 use crate::weights::{Checkpoint, Part};
 
@@ -218,9 +219,17 @@ impl Trainer {
         // Powers in f64: from an exponent of its own on, the correction is 1 in any case.
         let power = i32::try_from(self.step + 1).unwrap_or(i32::MAX);
         let corrected = betas.map(|beta| 1.0 - beta.powi(power));
-        let all = [rate, betas[0], betas[1], eps, decay, corrected[0], corrected[1], clip];
-        let all = all.map(|value| value as f32);
-        self.engine.write(self.buffers.settings, 0, bytemuck::cast_slice(&all))
+        let settings = OptimizerSettings {
+            rate: rate as f32,
+            beta1: betas[0] as f32,
+            beta2: betas[1] as f32,
+            eps: eps as f32,
+            decay: decay as f32,
+            correction1: corrected[0] as f32,
+            correction2: corrected[1] as f32,
+            max_norm: clip as f32,
+        };
+        self.engine.write(self.buffers.settings, 0, bytemuck::bytes_of(&settings))
     }
 
     /// What is said where numbers are no numbers any more: the first tensor at fault.

@@ -9,9 +9,15 @@ pub(crate) fn slots(source: &'static str) -> Vec<&'static str> {
     named.map_or(Vec::new(), |slots| slots.split(',').map(str::trim).collect())
 }
 
-/// The parts that fill a slot: files named after it.
+/// Whether a part fills a slot: its file bears the slot's name, alone or before a name of its own.
+pub(crate) fn fills(part: &Part, slot: &str) -> bool {
+    let own = part.name.strip_prefix(slot);
+    own.is_some_and(|own| own.is_empty() || own.starts_with('_'))
+}
+
+/// The parts that fill a slot.
 pub(crate) fn fillings(slot: &str) -> Vec<&'static Part> {
-    let fills = |part: &&Part| part.name.split('_').next() == Some(slot);
+    let fills = |part: &&Part| fills(part, slot);
     let found: Vec<_> = PARTS.iter().filter(fills).collect();
     assert!(!found.is_empty(), "no part fills the slot {slot}");
     found

@@ -1,10 +1,10 @@
 //! The kernels that are timed calculate too: sums that are easy to write down.
 
-use bytemuck::bytes_of;
+use bytemuck::{Pod, Zeroable};
 use pellucid::check::Device;
 use pellucid::check::cases::Case;
 use pellucid::error::Result;
-use pellucid::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
+use pellucid::gpu::{BufferId, Field, Params, Program, Recording, Tensor};
 use pellucid::ops::{Choices, Op, kernel, part};
 
 const GROUPS: usize = 3;
@@ -18,12 +18,30 @@ const SUMMAND: f32 = 0.625;
 #[derive(Debug)]
 pub(crate) struct Ceiling(pub(crate) &'static str);
 
-/// One dispatch, as it stands.
-struct Plain(Dispatch);
+/// Numbers whose meaning depends on the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Words([u32; 4]);
+
+impl Params for Words {
+    const FIELDS: &'static [Field] = &[];
+}
+
+/// One dispatch: what it reads, by group, and what it writes.
+struct Plain {
+    program: Program,
+    params: [u32; 4],
+    reads: Vec<Vec<BufferId>>,
+    out: Tensor,
+}
 
 impl Op for Plain {
     fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
-        recording.push(self.0.clone());
+        let mut dispatch = recording.dispatch(self.program.clone(), &Words(self.params));
+        for (group, buffers) in self.reads.iter().enumerate() {
+            dispatch = buffers.iter().fold(dispatch, |dispatch, id| dispatch.read(group, *id));
+        }
+        dispatch.write(0, self.out.buffer).grid([GROUPS as u32, 1, 1]);
         Ok(())
     }
 }
@@ -36,7 +54,7 @@ impl Case for Ceiling {
         let words = device.words(&values)?;
         let program = Program::new(kernel(self.0)).constant("WG", LANES as u32);
         let loading = || program.clone().constant("LOADS", LOADS as u32);
-        let (program, params, groups): (Program, [u32; 4], Vec<Vec<BufferId>>) = match self.0 {
+        let (program, params, reads): (Program, [u32; 4], Vec<Vec<BufferId>>) = match self.0 {
             "ceiling_fma" => {
                 let params = [STEPS, FACTOR.to_bits(), SUMMAND.to_bits(), 0];
                 (program, params, vec![vec![]])
@@ -47,21 +65,9 @@ impl Case for Ceiling {
                 (loading().part(part("weight_f32")), params, vec![vec![], vec![words]])
             }
         };
-        let mut groups: Vec<Vec<Binding>> = groups
-            .into_iter()
-            .map(|buffers| buffers.into_iter().map(Binding::Read).collect())
-            .collect();
-        groups[0].push(Binding::Write(out.buffer));
-        let dispatch = Dispatch {
-            program,
-            params: bytes_of(&params).to_vec(),
-            groups,
-            grid: Grid::Fixed([GROUPS as u32, 1, 1]),
-            weight_bytes: 0,
-        };
-        if device.run(&Plain(dispatch), 0)? {
+        if device.run(&Plain { program, params, reads, out }, 0)? {
             let expected = if self.0 == "ceiling_fma" { multiplied() } else { sums(&values) };
-            device.expect(&Tensor { ..out }, expected)?;
+            device.expect(&out, expected)?;
         }
         Ok(())
     }

@@ -80,8 +80,8 @@ impl Fault {
     pub(crate) fn sabotage(&self) -> Sabotage {
         let source: &'static str = self.source.clone().leak();
         let mut sabotage = Sabotage::default();
-        if let Some(&Kernel { name, needs, .. }) = kernel(self.file) {
-            sabotage.kernels = vec![Kernel { name, source, needs }].leak();
+        if let Some(&Kernel { name, op, needs, .. }) = kernel(self.file) {
+            sabotage.kernels = vec![Kernel { name, op, source, needs }].leak();
         }
         if let Some(&Part { name, needs, .. }) = PARTS.iter().find(|part| part.name == self.file) {
             sabotage.parts = vec![Part { name, source, needs }].leak();

@@ -2,6 +2,7 @@
 //! parts is sound and can be written for every system, that the ops bind what the kernels
 //! declare, and what the forward page records.
 
+mod every_op;
 mod module;
 #[path = "../common/programs.rs"]
 mod programs;
@@ -9,4 +10,4 @@ mod reflection;
 mod schedule;
 mod text;
 
-use programs::{fillings, programs, slots};
+use programs::{fillings, fills, programs, slots};

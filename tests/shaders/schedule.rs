@@ -95,7 +95,7 @@ fn gpt2_decode() {
             3x1x1           1536 B  embed+weight_f32 LEARNED=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 HEAD_FOURS=16 CONTEXT=1024 BIAS=1
-            12x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=1 FOURS=16
+            12x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=1 FOURS=16
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
             96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
@@ -103,7 +103,7 @@ fn gpt2_decode() {
             96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 HEAD_FOURS=16 CONTEXT=1024 BIAS=1
-            12x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=1 FOURS=16
+            12x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=1 FOURS=16
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
             96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
@@ -127,14 +127,14 @@ fn gpt2_prefill() {
             3x16x1         24576 B  embed+weight_f32 LEARNED=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=2 QUERY_FOURS=192 KEY_FOURS=192 HEAD_FOURS=16 CONTEXT=1024 BIAS=1
-            1x12x1             0 B  attention_tiled+softcap+cached_f32 FOURS=16
+            1x12x1             0 B  attention_tiled+attention_params+softcap+cached_f32 FOURS=16
             12x1x1       2362368 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       9449472 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=1 BIAS=1
             12x1x1       9440256 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=2 QUERY_FOURS=192 KEY_FOURS=192 HEAD_FOURS=16 CONTEXT=1024 BIAS=1
-            1x12x1             0 B  attention_tiled+softcap+cached_f32 FOURS=16
+            1x12x1             0 B  attention_tiled+attention_params+softcap+cached_f32 FOURS=16
             12x1x1       2362368 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       9449472 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=1 BIAS=1
@@ -158,7 +158,7 @@ fn llama_decode() {
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             30x1x1        345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=8 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             4x1x1              0 B  rope+cache_f32
-            3x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=3 FOURS=16
+            3x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=3 FOURS=16
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
             18x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=8 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
@@ -167,7 +167,7 @@ fn llama_decode() {
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             30x1x1        345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=8 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             4x1x1              0 B  rope+cache_f32
-            3x1x(n/64)         0 B  attention_split+reduce_workgroup+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=3 FOURS=16
+            3x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=3 FOURS=16
             3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
             18x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=8 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
@@ -190,7 +190,7 @@ fn llama_prefill() {
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             15x1x1        345600 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
-            1x9x1              0 B  attention_tiled+softcap+cached_f32 FOURS=16
+            1x9x1              0 B  attention_tiled+attention_params+softcap+cached_f32 FOURS=16
             9x1x1         207360 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       1105920 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_gated TILE=2 ACTIVATION=3 BIAS=0
@@ -198,7 +198,7 @@ fn llama_prefill() {
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             15x1x1        345600 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
-            1x9x1              0 B  attention_tiled+softcap+cached_f32 FOURS=16
+            1x9x1              0 B  attention_tiled+attention_params+softcap+cached_f32 FOURS=16
             9x1x1         207360 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       1105920 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_gated TILE=2 ACTIVATION=3 BIAS=0

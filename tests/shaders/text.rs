@@ -6,7 +6,7 @@ use std::path::Path;
 use pellucid::gpu::{Need, Target, link};
 use pellucid::ops::{KERNELS, PARTS};
 
-use super::{fillings, programs, slots};
+use super::{fillings, fills, programs, slots};
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders"))
@@ -50,11 +50,10 @@ fn a_kernel_opens_with_its_name_and_a_part_with_its_slot() {
         assert!(kernel.source.starts_with(&head), "{} does not open with `{head}`", kernel.name);
         assert!(kernel.source.contains("Grid: ") || kernel.source.contains("grid: "));
     }
-    let filled: BTreeSet<&str> =
-        all_slots().into_iter().flat_map(fillings).map(|p| p.name).collect();
+    let all_slots = all_slots();
     for part in PARTS {
-        assert!(filled.contains(part.name), "{} fills no kernel's slot", part.name);
-        let slot = part.name.split('_').next().unwrap();
+        let filled: Vec<_> = all_slots.iter().filter(|slot| fills(part, slot)).collect();
+        let [slot] = filled[..] else { panic!("{} fills the slots {filled:?}", part.name) };
         let head = format!("// Slot `{slot}`: ");
         assert!(part.source.starts_with(&head), "{} does not open with `{head}`", part.name);
     }
@@ -180,14 +179,15 @@ fn the_readme_has_a_row_for_every_kernel_and_part() {
 
 /// The README's signatures are the contract of a slot; every part that fills it keeps it.
 #[test]
-fn every_part_offers_the_functions_of_its_slot() {
+fn every_part_offers_the_functions_and_structs_of_its_slot() {
     let readme = readme();
     for slot in all_slots() {
         let (_, section) = readme
             .split_once(&format!("\n### {slot}\n"))
             .unwrap_or_else(|| panic!("shaders/README.md has no section {slot}"));
         let section = section.split("\n### ").next().unwrap_or_default();
-        let contract: Vec<&str> = section.lines().filter(|line| line.starts_with("fn ")).collect();
+        let signed = |line: &&str| line.starts_with("fn ") || line.starts_with("struct ");
+        let contract: Vec<&str> = section.lines().filter(signed).collect();
         assert!(!contract.is_empty(), "the section {slot} has no signatures");
         for part in fillings(slot) {
             for signature in &contract {
@@ -196,4 +196,40 @@ fn every_part_offers_the_functions_of_its_slot() {
             }
         }
     }
+}
+
+/// The name of a struct as a file's name: `RmsNorm` as `rms_norm`.
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
+
+/// A kernel's op stands in a file of its name, which holds no other op; and every op has a kernel.
+#[test]
+fn every_op_has_a_file_of_its_name_and_a_kernel() {
+    let ops: BTreeSet<&str> = KERNELS.iter().filter_map(|kernel| kernel.op).collect();
+    let mut found = BTreeSet::new();
+    for folder in ["src/ops", "src/ops/backward"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+            for line in text.lines().filter_map(|line| line.strip_prefix("impl Op for ")) {
+                let name = line.split(['<', ' ']).next().unwrap_or_default();
+                assert_eq!(snake(name), file, "the file that holds the op {name}");
+                assert!(found.insert(file.clone()), "{file} holds more than one op");
+            }
+        }
+    }
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(found, ops, "ops in src/ops, and ops that the registry names");
 }

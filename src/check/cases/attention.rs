@@ -2,7 +2,7 @@
 
 use crate::check::Device;
 use crate::error::Result;
-use crate::ops::{self, CacheFormat};
+use crate::ops::{self, CacheFormat, Mask};
 use crate::reference as twin;
 
 use super::attention_rows::{AttentionRows, Made};
@@ -19,7 +19,8 @@ impl Case for Attention {
         let &Made { rows, q, ref cache, extent, size, .. } = &made;
         let &AttentionRows { window, scale, softcap, .. } = case;
         let out = device.output(q.rows, q.columns)?;
-        if device.run(&ops::Attention { rows, q, cache, window, scale, softcap, out }, extent)? {
+        let mask = Mask { window, scale, softcap };
+        if device.run(&ops::Attention { rows, q, cache, mask, out }, extent)? {
             let z = made.by_row().zip(&case.places).flat_map(|(q, &(position, sequence))| {
                 let keys = made.sequence(&made.keys, sequence);
                 let values = made.sequence(&made.values, sequence);

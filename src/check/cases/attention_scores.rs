@@ -20,7 +20,8 @@ impl Case for AttentionScores {
         let &Made { rows, q, ref cache, extent, size, .. } = &made;
         let &AttentionRows { window, scale, softcap, context, .. } = case;
         let out = device.output(size.heads * q.rows, context)?;
-        let op = ops::AttentionScores { rows, q, cache, window, scale, softcap, out };
+        let mask = ops::Mask { window, scale, softcap };
+        let op = ops::AttentionScores { rows, q, cache, mask, out };
         if device.run(&op, extent)? {
             expect_scores(device, &out, made.scores(&case.places), case.tolerance())?;
         }

@@ -1,10 +1,10 @@
-//! Dropout, forwards and backwards alike.
-
-use bytemuck::{Pod, Zeroable};
+//! `dropout`, forwards and backwards alike.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
-use crate::ops::{Choices, Op, ensure, kernel, part, word};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::{kernel, part};
+use crate::ops::op::{Op, ensure, word};
 
 /// x = 0 by chance, else x / (1 − p), in place. Twin: [`dropout`](crate::reference::backward::dropout).
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +19,14 @@ pub struct Dropout {
     pub site: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    columns: u32,
-    stride: u32,
-    site: u32,
-    least: u32,
-    scale: f32,
-    padding: [u32; 3],
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+        site: u32,
+        least: u32,
+        scale: f32,
+    }
 }
 
 /// The smallest of the 2³² random words by which a value stays.
@@ -47,15 +46,12 @@ impl Op for Dropout {
             site: *site,
             least: least(*probability),
             scale: (1.0 / (1.0 - probability)) as f32,
-            padding: [0; 3],
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("dropout")).part(part("noise")),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![Binding::Write(x.buffer), Binding::Read(*draw)]],
-            grid: Grid::Fixed([word(x.columns.div_ceil(4 * 64)), word(x.rows), 1]),
-            weight_bytes: 0,
-        });
+        recording
+            .dispatch(Program::new(kernel("dropout")).part(part("noise")), &params)
+            .write(0, x.buffer)
+            .read(0, *draw)
+            .grid([word(x.columns.div_ceil(4 * 64)), word(x.rows), 1]);
         Ok(())
     }
 }

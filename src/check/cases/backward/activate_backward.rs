@@ -30,7 +30,7 @@ impl Case for ActivateBackward {
         let dy = device.tensor(rows, columns, &back)?;
         let out = device.output(rows, columns)?;
         for function in [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu] {
-            if device.run(&ops::ActivateBackward { x, dy, function, out }, 0)? {
+            if device.run(&ops::backward::ActivateBackward { x, dy, function, out }, 0)? {
                 let dx = twin::activate_backward(&wide(&values), &wide(&back), function);
                 device.expect(&out, dx)?;
             }

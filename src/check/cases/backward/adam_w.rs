@@ -38,8 +38,16 @@ impl Case for AdamW {
         for decays in [true, false] {
             let (parameters, gradient) = (device.words(&theta)?, device.words(&g)?);
             let (mean, square) = (device.words(&m)?, device.words(&v)?);
-            let op =
-                ops::AdamW { parameters, gradient, mean, square, count, settings, clip, decays };
+            let op = ops::backward::AdamW {
+                parameters,
+                gradient,
+                mean,
+                square,
+                count,
+                settings,
+                clip,
+                decays,
+            };
             if !device.run(&op, 0)? {
                 continue;
             }

@@ -3,7 +3,8 @@
 use crate::check::Device;
 use crate::check::device::wide;
 use crate::error::Result;
-use crate::ops::{self, Cache, CacheFormat, MAX_TRAINED_HEAD_WIDTH};
+use crate::ops::backward::MAX_TRAINED_HEAD_WIDTH;
+use crate::ops::{self, Cache, CacheFormat, Mask};
 use crate::reference::backward as twin;
 use crate::reference::{AttentionSize, attention};
 
@@ -62,12 +63,10 @@ impl Case for AttentionBackward {
         let dk = device.output(rows, kv_heads * width)?;
         let dv = device.output(rows, kv_heads * width)?;
         let cache = &cache;
-        let op = ops::AttentionBackward {
+        let op = ops::backward::AttentionBackward {
             q,
             cache,
-            window,
-            scale,
-            softcap,
+            mask: Mask { window, scale, softcap },
             z,
             dz,
             length,

@@ -25,7 +25,7 @@ impl Case for BiasBackward {
         let values = device.noise(rows * columns);
         let dy = device.tensor(rows, columns, &values)?;
         let (out, before) = begun(device, 1, columns)?;
-        if device.run(&ops::BiasBackward { dy, out }, 0)? {
+        if device.run(&ops::backward::BiasBackward { dy, out }, 0)? {
             device.expect(&out, sum(&before, &twin::bias_backward(&wide(&values), columns)))?;
             expect_padding(device, &out)?;
         }

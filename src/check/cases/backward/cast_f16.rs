@@ -36,7 +36,7 @@ impl Case for CastF16 {
         values.resize(values.len().next_multiple_of(8), 0.0);
         let count = values.len();
         let (from, out) = (device.words(&values)?, device.buffer(count as u64 * 2)?);
-        if device.run(&ops::CastF16 { values: from, count, out }, 0)? {
+        if device.run(&ops::backward::CastF16 { values: from, count, out }, 0)? {
             let expected = twin::cast_f16(&values);
             device.judge(out, count as u64 * 2, 0.0, move |bytes, _| {
                 let found: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);

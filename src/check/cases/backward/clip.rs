@@ -31,7 +31,7 @@ impl Case for Clip {
         let partials = device.words(&sums)?;
         let settings = STEP.words(device)?;
         let out = device.buffer(16)?;
-        if !device.run(&ops::Clip { partials, count, settings, out }, 0)? {
+        if !device.run(&ops::backward::Clip { partials, count, settings, out }, 0)? {
             return Ok(());
         }
         let twin::Clipped { factor, length, finite } = twin::clip(&wide(&sums), STEP.most);

@@ -38,7 +38,9 @@ impl Case for CrossEntropy {
         let ids = device.words(&all)?;
         let losses = device.words(&[before.clone(), vec![9.0; rows]].concat())?;
         let share = device.words(&[1.0 / counted as f32])?;
-        if device.run(&ops::CrossEntropy { logits, targets: ids, first, losses, share }, 0)? {
+        if device
+            .run(&ops::backward::CrossEntropy { logits, targets: ids, first, losses, share }, 0)?
+        {
             let loss = twin::cross_entropy(&wide(&values), &targets);
             if vocab == 1 {
                 // The token is certain, and p − 1 is nothing. The kernel's p is a number by itself, which

@@ -28,7 +28,7 @@ impl Case for Dropout {
         let values: Vec<f32> = device.noise(rows * columns).iter().map(|x| x + 2.0).collect();
         let x = device.tensor(rows, columns, &values)?;
         let draw = device.words(&[seed as u32, (seed >> 32) as u32, step, 0])?;
-        if device.run(&ops::Dropout { x, probability, draw, site }, 0)? {
+        if device.run(&ops::backward::Dropout { x, probability, draw, site }, 0)? {
             let mut expected = wide(&values);
             twin::dropout(&mut expected, probability, seed, site, step);
             device.expect(&x, expected)?;

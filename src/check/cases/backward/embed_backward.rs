@@ -4,7 +4,8 @@ use crate::check::Device;
 use crate::check::device::wide;
 use crate::error::Result;
 use crate::names::Format;
-use crate::ops::{self, Weight, runs_of};
+use crate::ops::backward::runs_of;
+use crate::ops::{self, Weight};
 use crate::reference::backward as twin;
 
 use super::super::expect::expect_weight;
@@ -35,7 +36,7 @@ impl Case for EmbedBackward {
         let (runs, order) = runs_of(&ids);
         let (runs, order) = (device.words(&runs)?, device.words(&order)?);
         let scale = 0.5;
-        if device.run(&ops::EmbedBackward { runs, order, dy, scale, table: &table }, 0)? {
+        if device.run(&ops::backward::EmbedBackward { runs, order, dy, scale, table: &table }, 0)? {
             let added = twin::embed_backward(&ids, &wide(&values), vocab, columns);
             let added: Vec<f64> = added.iter().map(|value| scale * value).collect();
             expect_weight(device, &table, &sum(&wide(&before), &added))?;

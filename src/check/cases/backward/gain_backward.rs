@@ -36,7 +36,7 @@ impl Case for GainBackward {
             let narrow: Vec<f32> = stats.iter().map(|&stat| stat as f32).collect();
             let stats = device.tensor(rows, 2, &narrow)?;
             let (out, before) = begun(device, 1, columns)?;
-            if device.run(&ops::GainBackward { x, dy, stats, out }, 0)? {
+            if device.run(&ops::backward::GainBackward { x, dy, stats, out }, 0)? {
                 let gain = twin::gain_backward(&wide_x, &wide_dy, &wide(&narrow), columns);
                 device.expect(&out, sum(&before, &gain))?;
                 expect_padding(device, &out)?;

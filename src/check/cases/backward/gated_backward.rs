@@ -31,7 +31,7 @@ impl Case for GatedBackward {
         let dy = device.tensor(rows, columns, &back)?;
         let out = device.output(rows, 2 * columns)?;
         for function in [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu] {
-            if device.run(&ops::GatedBackward { both, dy, function, out }, 0)? {
+            if device.run(&ops::backward::GatedBackward { both, dy, function, out }, 0)? {
                 let (gate, up) =
                     twin::gated_backward(&wide(&gates), &wide(&ups), &wide(&back), function);
                 let all = gate.iter().zip(&up).flat_map(|(gate, up)| [*gate, *up]).collect();

@@ -33,7 +33,7 @@ impl Case for LinearBackwardW {
         let (x, dy) = (device.noise(rows * inputs), device.noise(rows * outputs));
         let [wide_x, wide_dy] = [&x, &dy].map(|values| wide(values));
         let (x, dy) = (device.tensor(rows, inputs, &x)?, device.tensor(rows, outputs, &dy)?);
-        if device.run(&ops::MatmulBackwardW { dy, x, gradient: &gradient }, 0)? {
+        if device.run(&ops::backward::LinearBackwardW { dy, x, gradient: &gradient }, 0)? {
             let dw = twin::linear_backward_w(&wide_dy, &wide_x, LinearSize { inputs, outputs });
             expect_weight(device, &gradient, &sum(&wide(&before), &dw))?;
         }

@@ -36,7 +36,9 @@ impl Case for LinearBackwardX {
         let first = 2;
         for add in [false, true] {
             let (out, before) = begun(device, rows + 3, inputs)?;
-            if device.run(&ops::MatmulBackwardX { dy, weight: &weight, out, first, add }, 0)? {
+            if device
+                .run(&ops::backward::LinearBackwardX { dy, weight: &weight, out, first, add }, 0)?
+            {
                 let size = LinearSize { inputs, outputs };
                 let dx = twin::linear_backward_x(&wide(&values), &weights, size);
                 let mut all = before;

@@ -41,13 +41,8 @@ impl Case for NormBackward {
         for (gain, add) in [(Some(gain), false), (None, true)] {
             let (dx, before) = begun(device, rows, columns)?;
             let stats = device.output(rows, 2)?;
-            let layer = ops::LayerNormBackward { x, gain, dy, eps, add, dx, stats };
-            let rms = ops::RmsNormBackward { x, gain, dy, eps, add, dx, stats };
-            let op: &dyn ops::Op = match kind {
-                Norm::LayerNorm => &layer,
-                Norm::RmsNorm => &rms,
-            };
-            if !device.run(op, 0)? {
+            let op = ops::backward::NormBackward { norm: kind, x, gain, dy, eps, add, dx, stats };
+            if !device.run(&op, 0)? {
                 continue;
             }
             let gains = if gain.is_some() { &gains } else { &ones };

@@ -4,7 +4,8 @@ use crate::check::Device;
 use crate::check::device::wide;
 use crate::config::Rotation;
 use crate::error::Result;
-use crate::ops::{self, MAX_TRAINED_HEAD_WIDTH, rope_table};
+use crate::ops::backward::MAX_TRAINED_HEAD_WIDTH;
+use crate::ops::{self, rope_table};
 use crate::reference::RopeSize;
 use crate::reference::backward as twin;
 
@@ -46,7 +47,10 @@ impl Case for RopeBackward {
         let dk = device.tensor(rows, kv_heads * width, &dk)?;
         let dv = device.tensor(rows, kv_heads * width, &dv)?;
         let out = device.output(rows, (heads + 2 * kv_heads) * width)?;
-        if device.run(&ops::RopeBackward { rows: rows_buffer, dq, dk, dv, table, width, out }, 0)? {
+        if device.run(
+            &ops::backward::RopeBackward { rows: rows_buffer, dq, dk, dv, table, width, out },
+            0,
+        )? {
             device.expect(&out, expected)?;
         }
         Ok(())

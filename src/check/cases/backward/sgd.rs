@@ -33,7 +33,7 @@ impl Case for Sgd {
         let settings = STEP.words(device)?;
         let (clip, factor) = STEP.clipped(device, &wide(&g), broken)?;
         let (parameters, gradient) = (device.words(&theta)?, device.words(&g)?);
-        if device.run(&ops::Sgd { parameters, gradient, count, settings, clip }, 0)? {
+        if device.run(&ops::backward::Sgd { parameters, gradient, count, settings, clip }, 0)? {
             let mut expected = wide(&theta);
             if !broken {
                 let cut: Vec<f64> = wide(&g).iter().map(|g| factor * g).collect();

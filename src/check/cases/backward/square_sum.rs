@@ -32,11 +32,11 @@ impl Case for SquareSum {
         }
         let other = [3.0_f32, -4.0, 0.0, 12.0];
         let (first, second) = (device.words(&values)?, device.words(&other)?);
-        let slots = ops::SquareSum::slots(count);
+        let slots = ops::backward::SquareSum::slots(count);
         let out = device.buffer(4 * (slots as u64 + 1))?;
         let sums = [
-            ops::SquareSum { values: first, count, out, slot: 0 },
-            ops::SquareSum { values: second, count: 4, out, slot: slots },
+            ops::backward::SquareSum { values: first, count, out, slot: 0 },
+            ops::backward::SquareSum { values: second, count: 4, out, slot: slots },
         ];
         if !device.run_all(&[&sums[0], &sums[1]], 0, 1)? {
             return Ok(());

@@ -1,11 +1,13 @@
-//! The derivative of attention, by queries, keys and values.
-
-use bytemuck::{Pod, Zeroable};
+//! `attention_backward`: the derivative of attention, by queries, keys and values.
 
 use crate::error::Result;
-use crate::gpu::{Binding, Dispatch, Grid, Part, Program, Recording, Tensor};
-use crate::ops::attention::capped;
-use crate::ops::{Cache, CachePart, Choices, Op, ensure, kernel, part, word};
+use crate::gpu::{Binding, Part, Program, Recording, Tensor, params};
+use crate::ops::cache::{Cache, CachePart};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::{kernel, part};
+use crate::ops::mask::Mask;
+use crate::ops::op::{Op, ensure, word};
+use crate::ops::softcap::capped;
 
 /// What comes back to queries, keys and values of z = softmax(softcap(scale · q kᵀ)) v, over whole
 /// sequences of equal length.
@@ -15,12 +17,8 @@ pub struct AttentionBackward<'a> {
     pub q: Tensor,
     /// The keys and values that it took, in one part.
     pub cache: &'a Cache,
-    /// How many latest positions a row sees, its own included; all without.
-    pub window: Option<usize>,
-    /// What q kᵀ is multiplied by.
-    pub scale: f64,
-    /// What bounds scores softly.
-    pub softcap: Option<f64>,
+    /// Which keys a row sees, and how they are scored.
+    pub mask: Mask,
     /// What attention gave, (T, H·D).
     pub z: Tensor,
     /// (T, H·D).
@@ -37,21 +35,20 @@ pub struct AttentionBackward<'a> {
     pub dv: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    length: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    stride: u32,
-    stats_stride: u32,
-    context: u32,
-    window: u32,
-    scale: f32,
-    out_stride: u32,
-    padding: u32,
+params! {
+    struct Params {
+        rows: u32,
+        length: u32,
+        heads: u32,
+        kv_heads: u32,
+        width: u32,
+        stride: u32,
+        stats_stride: u32,
+        context: u32,
+        window: u32,
+        scale: f32,
+        out_stride: u32,
+    }
 }
 
 /// Rows or keys that a workgroup takes.
@@ -96,13 +93,13 @@ impl AttentionBackward<'_> {
     /// One of the two kernels, over the rows of queries or of keys.
     fn over(
         &self,
+        recording: &mut Recording,
         name: &str,
         cached: &CachePart,
-        own: Vec<Binding>,
-        heads: usize,
-        out: &Tensor,
-    ) -> Dispatch {
-        let Self { q, cache, window, scale, softcap, dz, length, stats, .. } = self;
+        own: [Binding; 3],
+        [heads, out_stride]: [usize; 2],
+    ) {
+        let Self { q, cache, mask, dz, length, stats, .. } = self;
         let params = Params {
             rows: word(q.rows),
             length: word(*length),
@@ -112,10 +109,9 @@ impl AttentionBackward<'_> {
             stride: word(q.stride()),
             stats_stride: word(stats.stride()),
             context: word(cached.count),
-            window: word(window.unwrap_or(0)),
-            scale: *scale as f32,
-            out_stride: word(out.stride()),
-            padding: 0,
+            window: word(mask.window.unwrap_or(0)),
+            scale: mask.scale as f32,
+            out_stride: word(out_stride),
         };
         let whole = cache.width.is_multiple_of(4);
         let program = Program::new(kernel(name))
@@ -124,14 +120,13 @@ impl AttentionBackward<'_> {
             .part(cache.reader())
             .part(part(if whole { "heads_fours" } else { "heads_values" }))
             .part(room(cache.fours()));
-        let taken = vec![Binding::Read(q.buffer), Binding::Read(dz.buffer)];
-        Dispatch {
-            program: capped(program, *softcap),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![own, Vec::new(), taken, cached.reads()],
-            grid: Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]),
-            weight_bytes: 0,
-        }
+        recording
+            .dispatch(capped(program, mask.softcap), &params)
+            .bind(0, own)
+            .read(2, q.buffer)
+            .read(2, dz.buffer)
+            .bind(3, cached.reads())
+            .grid([word(q.rows.div_ceil(ROWS)), word(heads), 1]);
     }
 }
 
@@ -150,11 +145,12 @@ impl Op for AttentionBackward<'_> {
         let Self { q, cache, z, stats, dq, dk, dv, .. } = self;
         let (read, write) = (Binding::Read, Binding::Write);
         for cached in &cache.parts {
-            let own = vec![read(z.buffer), write(stats.buffer), write(dq.buffer)];
-            let heads = q.columns / cache.width;
-            recording.push(self.over("attention_backward_q", cached, own, heads, dq));
-            let own = vec![read(stats.buffer), write(dk.buffer), write(dv.buffer)];
-            recording.push(self.over("attention_backward_kv", cached, own, cache.heads, dk));
+            let own = [read(z.buffer), write(stats.buffer), write(dq.buffer)];
+            let size = [q.columns / cache.width, dq.stride()];
+            self.over(recording, "attention_backward_q", cached, own, size);
+            let own = [read(stats.buffer), write(dk.buffer), write(dv.buffer)];
+            let size = [cache.heads, dk.stride()];
+            self.over(recording, "attention_backward_kv", cached, own, size);
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
-//! The derivative of a table that was looked up: of the embedding, and of learned positions.
-
-use bytemuck::{Pod, Zeroable};
+//! `embed_backward`: the derivative of a table that was looked up: of the embedding, and of learned
+//! positions.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
-use crate::ops::{Choices, Op, Weight, ensure, kernel, word};
+use crate::gpu::{Binding, BufferId, Program, Recording, Tensor, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, word};
+use crate::ops::weight::Weight;
 
-use super::linear::plain;
+use super::gradient::plain;
 
 /// `dE_id` += scale · Σ dy over the rows that hold the id.
 #[derive(Clone, Copy, Debug)]
@@ -23,16 +25,15 @@ pub struct EmbedBackward<'a> {
     pub table: &'a Weight,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    words: u32,
-    stride: u32,
-    first: u32,
-    count: u32,
-    columns: u32,
-    scale: f32,
-    padding: [u32; 2],
+params! {
+    struct Params {
+        words: u32,
+        stride: u32,
+        first: u32,
+        count: u32,
+        columns: u32,
+        scale: f32,
+    }
 }
 
 /// Rows in the order of their ids: for each id (id, first, end, 0), empty ones to as many as there are
@@ -68,22 +69,14 @@ impl Op for EmbedBackward<'_> {
                 count: word(piece.rows),
                 columns: word(dy.columns),
                 scale: *scale as f32,
-                padding: [0; 2],
             };
-            let written = piece.planes.iter().map(|&plane| Binding::Write(plane));
-            recording.push(Dispatch {
-                program: Program::new(kernel(OP)),
-                params: bytemuck::bytes_of(&params).to_vec(),
-                groups: vec![
-                    [*runs, *order, dy.buffer]
-                        .map(Binding::Read)
-                        .into_iter()
-                        .chain(written)
-                        .collect(),
-                ],
-                grid: Grid::Fixed([word(dy.columns.div_ceil(4 * 64)), word(dy.rows), 1]),
-                weight_bytes: 0,
-            });
+            recording
+                .dispatch(Program::new(kernel(OP)), &params)
+                .read(0, *runs)
+                .read(0, *order)
+                .read(0, dy.buffer)
+                .bind(0, piece.planes.iter().map(|&plane| Binding::Write(plane)))
+                .grid([word(dy.columns.div_ceil(4 * 64)), word(dy.rows), 1]);
         }
         Ok(())
     }

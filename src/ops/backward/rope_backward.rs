@@ -1,10 +1,10 @@
-//! The derivative of the rotation, which turns the other way, and joins what was parted.
-
-use bytemuck::{Pod, Zeroable};
+//! `rope_backward`: the derivative of the rotation, which turns the other way and joins what was parted.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
-use crate::ops::{Choices, Op, ensure, kernel, word};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, word};
 
 /// What comes back to queries, keys and values before they turned, side by side.
 #[derive(Clone, Copy, Debug)]
@@ -26,17 +26,16 @@ pub struct RopeBackward {
     pub out: Tensor,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    queries: u32,
-    keys: u32,
-    width: u32,
-    rotated: u32,
-    q_stride: u32,
-    k_stride: u32,
-    out_stride: u32,
-    padding: u32,
+params! {
+    struct Params {
+        queries: u32,
+        keys: u32,
+        width: u32,
+        rotated: u32,
+        q_stride: u32,
+        k_stride: u32,
+        out_stride: u32,
+    }
 }
 
 impl Op for RopeBackward {
@@ -60,23 +59,17 @@ impl Op for RopeBackward {
             q_stride: word(dq.stride()),
             k_stride: word(dk.stride()),
             out_stride: word(out.stride()),
-            padding: 0,
         };
-        recording.push(Dispatch {
-            program: Program::new(kernel("rope_backward")),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Read(*rows),
-                Binding::Read(dq.buffer),
-                Binding::Read(dk.buffer),
-                Binding::Read(dv.buffer),
-                // Where nothing turns, the slot holds the queries, which serve as no table.
-                Binding::Read(table.map_or(dq.buffer, |(buffer, _)| buffer)),
-                Binding::Write(out.buffer),
-            ]],
-            grid: Grid::Fixed([word(all.div_ceil(64)), word(out.rows), 1]),
-            weight_bytes: 0,
-        });
+        recording
+            .dispatch(Program::new(kernel("rope_backward")), &params)
+            .read(0, *rows)
+            .read(0, dq.buffer)
+            .read(0, dk.buffer)
+            .read(0, dv.buffer)
+            // Where nothing turns, the slot holds the queries, which serve as no table.
+            .read(0, table.map_or(dq.buffer, |(buffer, _)| buffer))
+            .write(0, out.buffer)
+            .grid([word(all.div_ceil(64)), word(out.rows), 1]);
         Ok(())
     }
 }

@@ -1,15 +1,19 @@
-// rms_norm_backward: of y = n gain, n = x / sqrt(mean(x^2) + eps), with g = dy gain,
-//   dx = (g - n mean(g n)) / sqrt(mean(x^2) + eps).
+// norm_backward: of y = n gain + bias, n = (x - m) / s, with g = dy gain,
+//   dx = (g - mean(g) - n mean(g n)) / s
+// where CENTRED is true: a layer norm, m = mean(x) and s = sqrt(var + eps). Else an RMS norm: m = 0,
+// s = sqrt(mean(x^2) + eps), and dx lacks the term mean(g).
 //
 //   x, dy  (T, C)
 //   gain   (C)     anything where GAIN is false: then g is dy
 //   dx     (T, C)  added to where ADD is true
-//   stats  (T, 2)  0 and 1 / sqrt(mean(x^2) + eps) of each row
+//   stats  (T, 2)  m and 1 / s of each row
 //
 // One workgroup a row. Grid: (T).
 // parts: reduce
 struct Params { columns: u32, stride: u32, stats_stride: u32, eps: f32 }
 
+// True for a layer norm, false for an RMS norm.
+override CENTRED: bool = true;
 override GAIN: bool = true;
 override ADD: bool = false;
 
@@ -36,7 +40,7 @@ fn back(base: u32, i: u32) -> vec4<f32> {
 }
 
 @compute @workgroup_size(WG)
-fn rms_norm_backward(
+fn norm_backward(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
@@ -44,20 +48,38 @@ fn rms_norm_backward(
     let base = row * params.stride;
     let fours = (params.columns + 3u) / 4u;
     let count = f32(params.columns);
+    var mean = 0.0;
+    if CENTRED {
+        // Counted from the first value, equal values have just that mean: else the scale, large
+        // where nothing varies, would make something of what was rounded.
+        let origin = x[base].x;
+        var sum = 0.0;
+        for (var i = lane; i < fours; i += WG) {
+            sum += dot(x[base + i] - origin, inside(i));
+        }
+        mean = origin + sum_workgroup(sum, lane) / count;
+    }
     var squares = 0.0;
     for (var i = lane; i < fours; i += WG) {
-        let value = x[base + i] * inside(i);
+        let value = (x[base + i] - mean) * inside(i);
         squares += dot(value, value);
     }
     let scale = 1.0 / sqrt(sum_workgroup(squares, lane) / count + params.eps);
+    var g_sum = 0.0;
     var gn_sum = 0.0;
     for (var i = lane; i < fours; i += WG) {
-        gn_sum += dot(back(base, i), x[base + i] * scale);
+        let g = back(base, i);
+        g_sum += dot(g, vec4(1.0));
+        gn_sum += dot(g, (x[base + i] - mean) * scale);
+    }
+    var g_mean = 0.0;
+    if CENTRED {
+        g_mean = sum_workgroup(g_sum, lane) / count;
     }
     let gn_mean = sum_workgroup(gn_sum, lane) / count;
     for (var i = lane; i < fours; i += WG) {
-        let n = x[base + i] * scale;
-        let value = (back(base, i) - n * gn_mean) * scale * inside(i);
+        let n = (x[base + i] - mean) * scale;
+        let value = (back(base, i) - g_mean - n * gn_mean) * scale * inside(i);
         if ADD {
             dx[base + i] += value;
         } else {
@@ -65,7 +87,7 @@ fn rms_norm_backward(
         }
     }
     if lane == 0u {
-        stats[row * params.stats_stride] = 0.0;
+        stats[row * params.stats_stride] = mean;
         stats[row * params.stats_stride + 1u] = scale;
     }
 }

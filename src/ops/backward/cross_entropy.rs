@@ -1,8 +1,10 @@
-//! The loss, and its derivative in place of the logits.
+//! `cross_entropy`: the loss, and its derivative in place of the logits.
 
 use crate::error::Result;
-use crate::gpu::{Binding, BufferId, Dispatch, Grid, Program, Recording, Tensor};
-use crate::ops::{Choices, Op, ensure, kernel, spread, word};
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, spread, word};
 
 /// −ln p of each row's target, and (softmax − onehot) / M in place of the row's logits.
 #[derive(Clone, Copy, Debug)]
@@ -20,24 +22,31 @@ pub struct CrossEntropy {
     pub share: BufferId,
 }
 
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+        first: u32,
+    }
+}
+
 impl Op for CrossEntropy {
     fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
         let Self { logits, targets, first, losses, share } = self;
         ensure(logits.columns > 0, "cross_entropy", || "there are no logits".to_owned())?;
-        let params = [word(logits.columns), word(logits.stride() / 4), word(*first), 0];
+        let params = Params {
+            columns: word(logits.columns),
+            stride: word(logits.stride() / 4),
+            first: word(*first),
+        };
         let reduce = choices.reduce_over(3 * logits.stride() / 4);
-        recording.push(Dispatch {
-            program: reduce.apply(Program::new(kernel("cross_entropy"))),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            groups: vec![vec![
-                Binding::Write(logits.buffer),
-                Binding::Read(*targets),
-                Binding::Write(*losses),
-                Binding::Read(*share),
-            ]],
-            grid: Grid::Fixed(spread(logits.rows)),
-            weight_bytes: 0,
-        });
+        recording
+            .dispatch(reduce.apply(Program::new(kernel("cross_entropy"))), &params)
+            .write(0, logits.buffer)
+            .read(0, *targets)
+            .write(0, *losses)
+            .read(0, *share)
+            .grid(spread(logits.rows));
         Ok(())
     }
 }

@@ -1,0 +1,45 @@
+//! `activate`: a perceptron's function on its own, where it is not the epilogue of a linear map.
+
+use crate::config::Nonlinearity;
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+
+use super::activation::number;
+use super::choices::Choices;
+use super::kernels::{kernel, part};
+use super::op::{Op, same_shape, spread, word};
+
+/// out = f(x).
+#[derive(Clone, Copy, Debug)]
+pub struct Activate {
+    /// (T, F).
+    pub x: Tensor,
+    /// f.
+    pub function: Nonlinearity,
+    /// (T, F).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        fours: u32,
+    }
+}
+
+impl Op for Activate {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, function, out } = self;
+        same_shape("activate", x, out)?;
+        let fours = x.rows * x.stride() / 4;
+        let params = Params { fours: word(fours) };
+        let program = Program::new(kernel("activate"))
+            .part(part("activation"))
+            .constant("ACTIVATION", number(*function));
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            .write(0, out.buffer)
+            .grid(spread(fours.div_ceil(64)));
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! `attention_mix`: the last step of attention on its own.
+
+use crate::error::Result;
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
+
+use super::cache::Cache;
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, word};
+use super::pattern::heads_of;
+
+/// z = pattern · v.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionMix<'a> {
+    /// (T): token, position, sequence and step of each row.
+    pub rows: BufferId,
+    /// (H·T, S).
+    pub pattern: Tensor,
+    /// Keys and values.
+    pub cache: &'a Cache,
+    /// (T, H·D).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        rows: u32,
+        keys: u32,
+        heads: u32,
+        kv_heads: u32,
+        width: u32,
+        pattern_stride: u32,
+        out_stride: u32,
+        context: u32,
+        first: u32,
+    }
+}
+
+impl Op for AttentionMix<'_> {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { rows, pattern, cache, out } = self;
+        let heads = heads_of("attention_mix", out, cache, pattern)?;
+        for part in cache.parts.iter().filter(|part| part.first < pattern.columns) {
+            let params = Params {
+                rows: word(out.rows),
+                keys: word(part.count.min(pattern.columns - part.first)),
+                heads: word(heads),
+                kv_heads: word(cache.heads),
+                width: word(cache.width),
+                pattern_stride: word(pattern.stride()),
+                out_stride: word(out.stride()),
+                context: word(part.count),
+                first: word(part.first),
+            };
+            let program = Program::new(kernel("attention_mix")).part(cache.reader());
+            recording
+                .dispatch(program.constant("ADD", part.first > 0), &params)
+                .read(0, *rows)
+                .read(0, pattern.buffer)
+                .write(0, out.buffer)
+                .bind(3, part.reads())
+                .grid([word((heads * cache.fours()).div_ceil(64)), word(out.rows), 1]);
+        }
+        Ok(())
+    }
+}

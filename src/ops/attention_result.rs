@@ -1,0 +1,69 @@
+//! `attention_result`: what each head writes on its own.
+
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
+use super::weight::Weight;
+
+/// For each head, its part of z times its columns of the output map.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionResult<'a> {
+    /// (T, H·D).
+    pub z: Tensor,
+    /// (C, H·D).
+    pub weight: &'a Weight,
+    /// H: heads.
+    pub heads: usize,
+    /// (T, H·C).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        words: u32,
+        z_stride: u32,
+        out_stride: u32,
+        head_width: u32,
+        columns: u32,
+        count: u32,
+        first: u32,
+    }
+}
+
+impl Op for AttentionResult<'_> {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { z, weight, heads, out } = self;
+        let op = "attention_result";
+        ensure(z.columns == weight.columns && z.columns.is_multiple_of(*heads), op, || {
+            format!(
+                "{heads} heads in {} columns of z and {} of {}",
+                z.columns, weight.columns, weight.name
+            )
+        })?;
+        ensure((out.rows, out.columns) == (z.rows, heads * weight.rows), op, || {
+            format!("out is {} x {} for {heads} x {}", out.rows, out.columns, weight.rows)
+        })?;
+        for piece in &weight.parts {
+            let params = Params {
+                words: weight.words(),
+                z_stride: word(z.stride() / 4),
+                out_stride: word(out.stride()),
+                head_width: word(z.columns / heads),
+                columns: word(weight.rows),
+                count: word(piece.rows),
+                first: word(piece.first),
+            };
+            recording
+                .dispatch(weight.decode(Program::new(kernel(op))), &params)
+                .read(0, z.buffer)
+                .write(0, out.buffer)
+                .bind(1, Weight::bindings(piece))
+                .weight_bytes(weight.part_bytes(piece))
+                .grid([word(piece.rows.div_ceil(64)), word(z.rows), word(*heads)]);
+        }
+        Ok(())
+    }
+}

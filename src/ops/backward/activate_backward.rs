@@ -1,0 +1,50 @@
+//! `activate_backward`: the derivative of a perceptron's function.
+
+use crate::config::Nonlinearity;
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+use crate::ops::activation::number;
+use crate::ops::choices::Choices;
+use crate::ops::kernels::{kernel, part};
+use crate::ops::op::{Op, ensure, spread, word};
+
+/// dx = dy ⊙ f′(x).
+#[derive(Clone, Copy, Debug)]
+pub struct ActivateBackward {
+    /// (T, F).
+    pub x: Tensor,
+    /// (T, F).
+    pub dy: Tensor,
+    /// f.
+    pub function: Nonlinearity,
+    /// dx, (T, F).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        fours: u32,
+    }
+}
+
+impl Op for ActivateBackward {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, dy, function, out } = self;
+        let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
+        ensure(shape(x) == shape(dy) && shape(x) == shape(out), "activate_backward", || {
+            format!("x is {:?}, dy {:?}, out {:?}", shape(x), shape(dy), shape(out))
+        })?;
+        let fours = x.rows * x.stride() / 4;
+        let params = Params { fours: word(fours) };
+        let program = Program::new(kernel("activate_backward"))
+            .part(part("activation"))
+            .constant("ACTIVATION", number(*function));
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            .read(0, dy.buffer)
+            .write(0, out.buffer)
+            .grid(spread(fours.div_ceil(64)));
+        Ok(())
+    }
+}

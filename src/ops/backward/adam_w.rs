@@ -1,0 +1,55 @@
+//! `adam_w`: parameters move by `AdamW`.
+
+use crate::error::Result;
+use crate::gpu::{BufferId, Program, Recording, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::{kernel, part};
+use crate::ops::op::{Op, spread, whole_fours, word};
+
+/// Moves parameters by `AdamW`, and makes their gradient 0.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamW {
+    /// What moves.
+    pub parameters: BufferId,
+    /// Its gradient.
+    pub gradient: BufferId,
+    /// The moving mean of the gradient.
+    pub mean: BufferId,
+    /// The moving mean of its square.
+    pub square: BufferId,
+    /// Values in each; a multiple of four.
+    pub count: usize,
+    /// The [`OptimizerSettings`](super::OptimizerSettings) of the step.
+    pub settings: BufferId,
+    /// The [`Clipping`](super::Clipping) that [`Clip`](super::Clip) found.
+    pub clip: BufferId,
+    /// Whether decay pulls at them: at matrices, not at vectors.
+    pub decays: bool,
+}
+
+params! {
+    struct Params {
+        fours: u32,
+    }
+}
+
+impl Op for AdamW {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { parameters, gradient, mean, square, count, settings, clip, decays } = self;
+        let fours = whole_fours("adam_w", *count)?;
+        let params = Params { fours: word(fours) };
+        let program = Program::new(kernel("adam_w"))
+            .part(part("optimizer_settings"))
+            .constant("DECAYS", *decays);
+        recording
+            .dispatch(program, &params)
+            .write(0, *parameters)
+            .write(0, *gradient)
+            .write(0, *mean)
+            .write(0, *square)
+            .read(0, *settings)
+            .read(0, *clip)
+            .grid(spread(fours.div_ceil(64)));
+        Ok(())
+    }
+}

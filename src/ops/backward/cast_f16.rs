@@ -1,0 +1,39 @@
+//! `cast_f16`: f32 to f16, as a matrix of that format has it.
+
+use crate::error::Result;
+use crate::gpu::{BufferId, Program, Recording, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, spread, word};
+
+/// Rounds values to IEEE halves, as a matrix of that format has them.
+#[derive(Clone, Copy, Debug)]
+pub struct CastF16 {
+    /// The values.
+    pub values: BufferId,
+    /// How many; a multiple of eight.
+    pub count: usize,
+    /// Where they go.
+    pub out: BufferId,
+}
+
+params! {
+    struct Params {
+        words: u32,
+    }
+}
+
+impl Op for CastF16 {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        const OP: &str = "cast_f16";
+        let Self { values, count, out } = self;
+        ensure(count.is_multiple_of(8), OP, || format!("{count} values are no whole eights"))?;
+        let params = Params { words: word(count / 8) };
+        recording
+            .dispatch(Program::new(kernel(OP)), &params)
+            .read(0, *values)
+            .write(0, *out)
+            .grid(spread((count / 8).div_ceil(64)));
+        Ok(())
+    }
+}

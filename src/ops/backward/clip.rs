@@ -1,0 +1,44 @@
+//! `clip`: how long all gradients are, and what they are multiplied by.
+
+use crate::error::Result;
+use crate::gpu::{BufferId, Program, Recording, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::{kernel, part};
+use crate::ops::op::{Op, word};
+
+/// The length of all gradients, and what they are multiplied by.
+#[derive(Clone, Copy, Debug)]
+pub struct Clip {
+    /// What [`SquareSum`](super::SquareSum) gave.
+    pub partials: BufferId,
+    /// How many parts.
+    pub count: usize,
+    /// The [`OptimizerSettings`](super::OptimizerSettings) of the step.
+    pub settings: BufferId,
+    /// Where the [`Clipping`](super::Clipping) goes.
+    pub out: BufferId,
+}
+
+params! {
+    struct Params {
+        count: u32,
+    }
+}
+
+impl Op for Clip {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { partials, count, settings, out } = self;
+        let params = Params { count: word(*count) };
+        let program = choices
+            .reduce_over(*count)
+            .apply(Program::new(kernel("clip")))
+            .part(part("optimizer_settings"));
+        recording
+            .dispatch(program, &params)
+            .read(0, *partials)
+            .read(0, *settings)
+            .write(0, *out)
+            .grid([1, 1, 1]);
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! How the invocations of a workgroup share a sum over the rows.
+
+use crate::ops::choices::Choices;
+use crate::ops::variants::Matmul;
+
+/// The shape of a workgroup that sums over rows: four columns an invocation along x, shares of the
+/// rows along y. Where lanes are the vector units of a core, nothing waits for anything; elsewhere two
+/// neighbours still fetch a whole sector of memory.
+pub(super) fn shares(choices: &Choices, rows: usize) -> [u32; 2] {
+    match choices.matmul {
+        Matmul::Direct { t: 1, .. } => [8, 1],
+        _ if rows < 16 => [32, 1],
+        _ if rows < 512 => [8, 16],
+        _ => [2, 128],
+    }
+}

@@ -1,0 +1,63 @@
+//! `gain_backward`: the derivative of a norm by its gain; that by its bias is `bias_backward`.
+
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::{kernel, part};
+use crate::ops::op::{Op, ensure, word};
+
+use super::column_sum::shares;
+
+/// dgain += Σ dy ⊙ n over the rows, n being what the gain was multiplied with.
+#[derive(Clone, Copy, Debug)]
+pub struct GainBackward {
+    /// (T, C).
+    pub x: Tensor,
+    /// (T, C).
+    pub dy: Tensor,
+    /// As the norm's derivative leaves them, (T, 2).
+    pub stats: Tensor,
+    /// (1, C).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        rows: u32,
+        stride: u32,
+        columns: u32,
+        stats_stride: u32,
+    }
+}
+
+impl Op for GainBackward {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { x, dy, stats, out } = self;
+        let fits = (x.rows, x.columns) == (dy.rows, dy.columns) && out.columns == x.columns;
+        ensure(fits && (stats.rows, stats.columns) == (x.rows, 2), "gain_backward", || {
+            format!(
+                "x is {} x {}, dy {} x {}, the gain {}, the statistics {} x {}",
+                x.rows, x.columns, dy.rows, dy.columns, out.columns, stats.rows, stats.columns
+            )
+        })?;
+        let [wide, high] = shares(choices, x.rows);
+        let params = Params {
+            rows: word(x.rows),
+            stride: word(x.stride() / 4),
+            columns: word(x.columns),
+            stats_stride: word(stats.stride()),
+        };
+        let program = Program::new(kernel("gain_backward"))
+            .part(part("column_sum"))
+            .constant("WG_N", wide)
+            .constant("WG_T", high);
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            .read(0, dy.buffer)
+            .read(0, stats.buffer)
+            .write(0, out.buffer)
+            .grid([word(x.columns.div_ceil(4)).div_ceil(wide), 1, 1]);
+        Ok(())
+    }
+}

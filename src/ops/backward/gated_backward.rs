@@ -1,0 +1,57 @@
+//! `gated_backward`: the derivative of a perceptron's function behind a gate.
+
+use crate::config::Nonlinearity;
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+use crate::ops::activation::number;
+use crate::ops::choices::Choices;
+use crate::ops::kernels::{kernel, part};
+use crate::ops::op::{Op, ensure, word};
+
+/// Of y = f(gate) ⊙ up: dgate = dy ⊙ up ⊙ f′(gate), dup = dy ⊙ f(gate).
+#[derive(Clone, Copy, Debug)]
+pub struct GatedBackward {
+    /// Gate and up, alternating, (T, 2F).
+    pub both: Tensor,
+    /// (T, F).
+    pub dy: Tensor,
+    /// f.
+    pub function: Nonlinearity,
+    /// What comes back to both, alternating, (T, 2F).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        fours: u32,
+        stride: u32,
+        dy_stride: u32,
+    }
+}
+
+impl Op for GatedBackward {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { both, dy, function, out } = self;
+        let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
+        let fits = shape(both) == shape(out) && shape(both) == (dy.rows, 2 * dy.columns);
+        ensure(fits, "gated_backward", || {
+            format!("both are {:?}, dy {:?}, out {:?}", shape(both), shape(dy), shape(out))
+        })?;
+        let fours = both.columns.div_ceil(4);
+        let params = Params {
+            fours: word(fours),
+            stride: word(both.stride() / 4),
+            dy_stride: word(dy.stride() / 2),
+        };
+        let program = Program::new(kernel("gated_backward"))
+            .part(part("activation"))
+            .constant("ACTIVATION", number(*function));
+        recording
+            .dispatch(program, &params)
+            .read(0, both.buffer)
+            .read(0, dy.buffer)
+            .write(0, out.buffer)
+            .grid([word(fours.div_ceil(64)), word(both.rows), 1]);
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! Gradients of matrices, which are f32 whatever their weights are.
+
+use crate::error::Result;
+use crate::names::Format;
+use crate::ops::op::ensure;
+use crate::ops::weight::Weight;
+
+/// Fails for a matrix in another format than f32.
+pub(super) fn plain(op: &'static str, weight: &Weight) -> Result<()> {
+    ensure(weight.format == Format::F32, op, || {
+        format!("{} is {}, and only f32 has derivatives", weight.name, weight.format)
+    })
+}

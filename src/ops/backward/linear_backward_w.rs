@@ -1,0 +1,164 @@
+//! `linear_backward_w`: the derivative of y = x Wᵀ by W.
+
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, spread, word};
+use crate::ops::variants::Matmul;
+use crate::ops::weight::{Weight, WeightPart};
+
+use super::gradient::plain;
+use super::squares::{SQUARE, by_eights};
+
+/// dW += dyᵀ x.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearBackwardW<'a> {
+    /// (T, N).
+    pub dy: Tensor,
+    /// (T, C).
+    pub x: Tensor,
+    /// (N, C), f32.
+    pub gradient: &'a Weight,
+}
+
+params! {
+    struct Params {
+        words: u32,
+        dy_stride: u32,
+        x_stride: u32,
+        rows: u32,
+        count: u32,
+        first: u32,
+        columns: u32,
+    }
+}
+
+params! {
+    struct TiledParams {
+        words: u32,
+        dy_stride: u32,
+        x_stride: u32,
+        rows: u32,
+        count: u32,
+        first: u32,
+        columns: u32,
+        share: u32,
+    }
+}
+
+params! {
+    struct ShareParams {
+        fours: u32,
+        shares: u32,
+    }
+}
+
+/// The most rows that a share of them needs, whatever the matrix.
+const LEAST_SHARE: usize = 128;
+
+/// Workgroups that keep a large device busy.
+const BUSY: usize = 1024;
+
+/// The most values of all shares together: 64 MiB.
+const MOST_SHARED: usize = 1 << 24;
+
+/// The rows of each share where a matrix of so many outputs and inputs sums over them: all of them where
+/// the matrix itself keeps a device busy.
+fn share_of(rows: usize, outputs: usize, inputs: usize) -> usize {
+    let squares = outputs.div_ceil(SQUARE) * inputs.div_ceil(SQUARE);
+    let most = (MOST_SHARED / (outputs * inputs).max(1)).min(rows.div_ceil(LEAST_SHARE));
+    let shares = (BUSY / squares).min(most).max(1);
+    rows.div_ceil(shares).next_multiple_of(32)
+}
+
+impl Op for LinearBackwardW<'_> {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        const OP: &str = "linear_backward_w";
+        let Self { dy, x, gradient } = self;
+        plain(OP, gradient)?;
+        let fits = dy.columns == gradient.rows && x.columns == gradient.columns;
+        ensure(fits && dy.rows == x.rows, OP, || {
+            format!(
+                "dy is {} x {}, x {} x {}, {} {} x {}",
+                dy.rows,
+                dy.columns,
+                x.rows,
+                x.columns,
+                gradient.name,
+                gradient.rows,
+                gradient.columns
+            )
+        })?;
+        for piece in &gradient.parts {
+            match choices.matmul {
+                Matmul::Direct { n, t } => self.direct(recording, piece, [n, t]),
+                Matmul::Tiled | Matmul::TiledHalf => self.tiled(recording, piece),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LinearBackwardW<'_> {
+    /// Straight from storage.
+    fn direct(&self, recording: &mut Recording, piece: &WeightPart, size: [u32; 2]) {
+        let Self { dy, x, gradient } = self;
+        let params = Params {
+            words: gradient.words(),
+            dy_stride: word(dy.stride() / 4),
+            x_stride: word(x.stride() / 4),
+            rows: word(dy.rows),
+            count: word(piece.rows),
+            first: word(piece.first),
+            columns: word(gradient.columns),
+        };
+        let (program, grid) = by_eights("matmul_backward_w", size, gradient.columns, piece.rows);
+        recording
+            .dispatch(program, &params)
+            .read(0, dy.buffer)
+            .read(0, x.buffer)
+            .write(0, piece.planes[0])
+            .weight_bytes(gradient.part_bytes(piece))
+            .grid(grid);
+    }
+
+    /// Through workgroup memory, and in shares of the rows where there are many.
+    fn tiled(&self, recording: &mut Recording, piece: &WeightPart) {
+        let Self { dy, x, gradient } = self;
+        let share = share_of(dy.rows, piece.rows, gradient.columns);
+        let shares = dy.rows.div_ceil(share);
+        let params = TiledParams {
+            words: gradient.words(),
+            dy_stride: word(dy.stride() / 4),
+            x_stride: word(x.stride() / 4),
+            rows: word(dy.rows),
+            count: word(piece.rows),
+            first: word(piece.first),
+            columns: word(gradient.columns),
+            share: word(share),
+        };
+        let plane = piece.planes[0];
+        let out = match shares {
+            1 => plane,
+            _ => recording.tensor(shares * piece.rows, gradient.columns).buffer,
+        };
+        let squares = |size: usize| word(size.div_ceil(SQUARE));
+        let program = Program::new(kernel("matmul_backward_w_tiled"));
+        recording
+            .dispatch(program.constant("SPLIT", shares > 1), &params)
+            .read(0, dy.buffer)
+            .read(0, x.buffer)
+            .write(0, out)
+            .weight_bytes(gradient.part_bytes(piece))
+            .grid([squares(gradient.columns), squares(piece.rows), word(shares)]);
+        if shares > 1 {
+            let params = ShareParams { fours: params.count * params.words, shares: word(shares) };
+            recording
+                .dispatch(Program::new(kernel("add_shares")), &params)
+                .read(0, out)
+                .write(0, plane)
+                .grid(spread(params.fours.div_ceil(64) as usize));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `linear_backward_x`: the derivative of y = x Wᵀ by x.
+
+use crate::error::Result;
+use crate::gpu::{Grid, Program, Recording, Tensor, params};
+use crate::names::Format;
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, word};
+use crate::ops::variants::Matmul;
+use crate::ops::weight::Weight;
+
+use super::squares::{SQUARE, by_eights};
+
+/// dx = dy W, for some rows of dx.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearBackwardX<'a> {
+    /// (T, N).
+    pub dy: Tensor,
+    /// (N, C), f32 or f16.
+    pub weight: &'a Weight,
+    /// (R, C), of which T rows are written.
+    pub out: Tensor,
+    /// The first of these rows.
+    pub first: usize,
+    /// Whether they are added to.
+    pub add: bool,
+}
+
+params! {
+    struct Params {
+        words: u32,
+        dy_stride: u32,
+        dx_stride: u32,
+        rows: u32,
+        count: u32,
+        first: u32,
+        row: u32,
+        columns: u32,
+    }
+}
+
+impl Op for LinearBackwardX<'_> {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        const OP: &str = "linear_backward_x";
+        let Self { dy, weight, out, first, add } = self;
+        ensure(matches!(weight.format, Format::F32 | Format::F16), OP, || {
+            format!("{} is {}, not f32 or f16", weight.name, weight.format)
+        })?;
+        ensure(dy.columns == weight.rows && out.columns == weight.columns, OP, || {
+            format!(
+                "dy has {} columns, out {}, {} is {} x {}",
+                dy.columns, out.columns, weight.name, weight.rows, weight.columns
+            )
+        })?;
+        ensure(first + dy.rows <= out.rows, OP, || {
+            format!("rows {first} to {} of {}", first + dy.rows, out.rows)
+        })?;
+        for (index, piece) in weight.parts.iter().enumerate() {
+            let params = Params {
+                words: weight.words(),
+                dy_stride: word(dy.stride() / 4),
+                dx_stride: word(out.stride() / 4),
+                rows: word(dy.rows),
+                count: word(piece.rows),
+                first: word(piece.first),
+                row: word(*first),
+                columns: word(weight.columns),
+            };
+            let (program, grid) = match choices.matmul {
+                Matmul::Direct { n, t } => {
+                    by_eights("matmul_backward_x", [n, t], weight.columns, dy.rows)
+                }
+                Matmul::Tiled | Matmul::TiledHalf => {
+                    let columns = weight.columns.div_ceil(SQUARE);
+                    let tile = choices.tile(dy.rows, weight.columns);
+                    let program = Program::new(kernel("matmul_backward_x_tiled"));
+                    let rows = word(dy.rows.div_ceil(8 * tile));
+                    let program = program.constant("TILE", tile as f64);
+                    (program, Grid::Fixed([word(columns), rows, 1]))
+                }
+            };
+            let add = *add || index > 0;
+            recording
+                .dispatch(weight.decode(program.constant("ADD", add)), &params)
+                .read(0, dy.buffer)
+                .write(0, out.buffer)
+                .bind(1, Weight::bindings(piece))
+                .weight_bytes(weight.part_bytes(piece))
+                .grid(grid);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! `norm_backward`: the derivatives of both norms by their input.
+
+use crate::config::Norm;
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, ensure, spread, word};
+
+/// dx of y = (x − m) / s ⊙ gain + bias, row by row: of a layer norm, with the mean m and
+/// s = √(var + ε), or of an RMS norm, with m = 0 and s = √(mean(x²) + ε).
+#[derive(Clone, Copy, Debug)]
+pub struct NormBackward {
+    /// Which norm.
+    pub norm: Norm,
+    /// (T, C).
+    pub x: Tensor,
+    /// (1, C); ones without.
+    pub gain: Option<Tensor>,
+    /// (T, C).
+    pub dy: Tensor,
+    /// ε.
+    pub eps: f64,
+    /// Whether dx is added to.
+    pub add: bool,
+    /// (T, C).
+    pub dx: Tensor,
+    /// m and 1 / s of each row, (T, 2), for [`GainBackward`](super::GainBackward).
+    pub stats: Tensor,
+}
+
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+        stats_stride: u32,
+        eps: f32,
+    }
+}
+
+impl Op for NormBackward {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        const OP: &str = "norm_backward";
+        let Self { norm, x, gain, dy, eps, add, dx, stats } = self;
+        let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
+        ensure(shape(x) == shape(dy) && shape(x) == shape(dx), OP, || {
+            format!("x is {:?}, dy {:?}, dx {:?}", shape(x), shape(dy), shape(dx))
+        })?;
+        ensure(shape(stats) == (x.rows, 2), OP, || {
+            format!("the statistics of {} rows are {:?}", x.rows, shape(stats))
+        })?;
+        ensure(gain.is_none_or(|gain| gain.columns == x.columns), OP, || {
+            format!("x has {} columns, the gain others", x.columns)
+        })?;
+        let params = Params {
+            columns: word(x.columns),
+            stride: word(x.stride() / 4),
+            stats_stride: word(stats.stride()),
+            eps: *eps as f32,
+        };
+        let program = choices
+            .reduce_over(4 * x.stride() / 4)
+            .apply(Program::new(kernel(OP)))
+            .constant("CENTRED", *norm == Norm::LayerNorm)
+            .constant("GAIN", gain.is_some())
+            .constant("ADD", *add);
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            // Without a gain its slot holds x, which the kernel then does not take for one.
+            .read(0, gain.unwrap_or(*x).buffer)
+            .read(0, dy.buffer)
+            .write(0, dx.buffer)
+            .write(0, stats.buffer)
+            .grid(spread(x.rows));
+        Ok(())
+    }
+}

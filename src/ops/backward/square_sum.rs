@@ -1,0 +1,55 @@
+//! `square_sum`: how long a gradient is, in parts.
+
+use crate::error::Result;
+use crate::gpu::{BufferId, Program, Recording, params};
+use crate::ops::choices::Choices;
+use crate::ops::kernels::kernel;
+use crate::ops::op::{Op, spread, whole_fours, word};
+
+/// The sum of the squares of a buffer's values, in parts.
+#[derive(Clone, Copy, Debug)]
+pub struct SquareSum {
+    /// The values.
+    pub values: BufferId,
+    /// How many; a multiple of four.
+    pub count: usize,
+    /// Where the parts go.
+    pub out: BufferId,
+    /// The first place there.
+    pub slot: usize,
+}
+
+/// Fours that a workgroup of `square_sum` takes.
+const PER: usize = 16_384;
+
+impl SquareSum {
+    /// In how many parts the squares of so many values come.
+    pub fn slots(count: usize) -> usize {
+        count.div_ceil(4 * PER)
+    }
+}
+
+params! {
+    struct Params {
+        fours: u32,
+        slot: u32,
+    }
+}
+
+impl Op for SquareSum {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { values, count, out, slot } = self;
+        let fours = whole_fours("square_sum", *count)?;
+        let params = Params { fours: word(fours), slot: word(*slot) };
+        let program = choices
+            .reduce_over(PER)
+            .apply(Program::new(kernel("square_sum")))
+            .constant("PER", PER as f64);
+        recording
+            .dispatch(program, &params)
+            .read(0, *values)
+            .write(0, *out)
+            .grid(spread(Self::slots(*count)));
+        Ok(())
+    }
+}

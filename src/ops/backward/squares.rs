@@ -1,0 +1,20 @@
+//! The grids of the derivatives of a linear map, whose workgroups make squares of the result.
+
+use crate::gpu::{Grid, Program};
+use crate::ops::kernels::kernel;
+use crate::ops::op::word;
+
+/// A kernel whose invocations make 8 x 8 values straight from storage, and its grid.
+pub(super) fn by_eights(
+    name: &str,
+    [wide, high]: [u32; 2],
+    columns: usize,
+    rows: usize,
+) -> (Program, Grid) {
+    let program = Program::new(kernel(name)).constant("WG_N", wide).constant("WG_T", high);
+    let groups = |count: usize, size: u32| word(count.div_ceil(8)).div_ceil(size);
+    (program, Grid::Fixed([groups(columns, wide), groups(rows, high), 1]))
+}
+
+/// Rows and columns of the square that a workgroup makes through its memory.
+pub(super) const SQUARE: usize = 64;

@@ -1,0 +1,44 @@
+//! `divide_rows`: a norm's division on its own.
+
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, by_fours, ensure, same_shape, word};
+
+/// out = x / scale, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct DivideRows {
+    /// (T, C).
+    pub x: Tensor,
+    /// (T, 1).
+    pub scale: Tensor,
+    /// (T, C).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        stride: u32,
+        scale_stride: u32,
+    }
+}
+
+impl Op for DivideRows {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, scale, out } = self;
+        same_shape("divide_rows", x, out)?;
+        ensure((scale.rows, scale.columns) == (x.rows, 1), "divide_rows", || {
+            format!("x has {} rows, scale is {} x {}", x.rows, scale.rows, scale.columns)
+        })?;
+        let params = Params { stride: word(x.stride() / 4), scale_stride: word(scale.stride()) };
+        recording
+            .dispatch(Program::new(kernel("divide_rows")), &params)
+            .read(0, x.buffer)
+            .read(0, scale.buffer)
+            .write(0, out.buffer)
+            .grid(by_fours(x));
+        Ok(())
+    }
+}

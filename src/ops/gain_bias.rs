@@ -1,0 +1,53 @@
+//! `gain_bias`: a norm's gain and bias on their own.
+
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, by_fours, ensure, same_shape, word};
+
+/// out = x ⊙ gain + bias.
+#[derive(Clone, Copy, Debug)]
+pub struct GainBias {
+    /// (T, C).
+    pub x: Tensor,
+    /// (1, C).
+    pub gain: Tensor,
+    /// (1, C).
+    pub bias: Option<Tensor>,
+    /// (T, C).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        stride: u32,
+    }
+}
+
+impl Op for GainBias {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, gain, bias, out } = self;
+        same_shape("gain_bias", x, out)?;
+        // Without a bias its slot holds the gain, which the kernel then reads only as that.
+        let vectors = [*gain, bias.unwrap_or(*gain)];
+        for vector in vectors {
+            ensure(vector.columns == x.columns, "gain_bias", || {
+                format!("x has {} columns, gain or bias {}", x.columns, vector.columns)
+            })?;
+        }
+        let read = if bias.is_some() { 2 } else { 1 };
+        let params = Params { stride: word(x.stride() / 4) };
+        let program = Program::new(kernel("gain_bias")).constant("BIAS", bias.is_some());
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            .read(0, vectors[0].buffer)
+            .read(0, vectors[1].buffer)
+            .write(0, out.buffer)
+            .weight_bytes(read * x.columns as u64 * 4)
+            .grid(by_fours(x));
+        Ok(())
+    }
+}

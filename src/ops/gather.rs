@@ -1,0 +1,57 @@
+//! `gather`: rows by their numbers.
+
+use crate::error::Result;
+use crate::gpu::{BufferId, Program, Recording, Tensor, params};
+
+use super::choices::Choices;
+use super::columns::Columns;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
+
+/// `out_i = x_(index_i)`, or row i itself without an index.
+#[derive(Clone, Copy, Debug)]
+pub struct Gather {
+    /// Columns of (T, ..).
+    pub x: Columns,
+    /// (N): which row of x.
+    pub index: Option<BufferId>,
+    /// (N, C).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        columns: u32,
+        start: u32,
+        step: u32,
+        x_stride: u32,
+        out_stride: u32,
+    }
+}
+
+impl Op for Gather {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, index, out } = self;
+        ensure(x.count == out.columns && x.end() <= x.of.columns, "gather", || {
+            format!("columns {}..+{} of {} into {}", x.start, x.count, x.of.columns, out.columns)
+        })?;
+        ensure(index.is_some() || x.of.rows == out.rows, "gather", || {
+            format!("{} rows into {} without an index", x.of.rows, out.rows)
+        })?;
+        let params = Params {
+            columns: word(x.count),
+            start: word(x.start),
+            step: word(x.step),
+            x_stride: word(x.of.stride()),
+            out_stride: word(out.stride()),
+        };
+        let program = Program::new(kernel("gather")).constant("INDEXED", index.is_some());
+        recording
+            .dispatch(program, &params)
+            .read(0, x.of.buffer)
+            .read(0, index.unwrap_or(x.of.buffer))
+            .write(0, out.buffer)
+            .grid([params.columns.div_ceil(64), word(out.rows), 1]);
+        Ok(())
+    }
+}

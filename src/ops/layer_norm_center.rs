@@ -1,0 +1,39 @@
+//! `layer_norm_center`: the first step of a layer norm, where its result has a name.
+
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, same_shape, word};
+
+/// out = x − mean, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNormCenter {
+    /// (T, C).
+    pub x: Tensor,
+    /// (T, C).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        columns: u32,
+        stride: u32,
+    }
+}
+
+impl Op for LayerNormCenter {
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+        let Self { x, out } = self;
+        same_shape("layer_norm_center", x, out)?;
+        let params = Params { columns: word(x.columns), stride: word(x.stride() / 4) };
+        let program = choices.reduce.apply(Program::new(kernel("layer_norm_center")));
+        recording.dispatch(program, &params).read(0, x.buffer).write(0, out.buffer).grid([
+            word(x.rows),
+            1,
+            1,
+        ]);
+        Ok(())
+    }
+}

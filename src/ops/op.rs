@@ -1,0 +1,50 @@
+//! What an op is, and what every op needs: shape checks, counts and grids.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Grid, Recording, Tensor};
+
+use super::choices::Choices;
+
+/// Something that can be recorded.
+pub trait Op {
+    /// Checks the shapes, then appends its dispatches.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], naming the op and both shapes.
+    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()>;
+}
+
+/// Fails with the op's name and `reason` unless `holds`.
+pub(super) fn ensure(holds: bool, op: &'static str, reason: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Shape { op, reason: reason() }) }
+}
+
+/// A count as a kernel takes it. Every count is a row, a column or a word of a bound buffer, whose
+/// size in bytes is below 2^32 by the adapter's limits, so this never saturates in a valid recording.
+pub(super) fn word(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Spreads `count` workgroups over x and y, so that no axis passes 65,535.
+pub(super) fn spread(count: usize) -> [u32; 3] {
+    let count = word(count);
+    if count <= 65_535 { [count, 1, 1] } else { [65_535, count.div_ceil(65_535), 1] }
+}
+
+/// Fails unless x and out have the same shape.
+pub(super) fn same_shape(op: &'static str, x: &Tensor, out: &Tensor) -> Result<()> {
+    ensure((x.rows, x.columns) == (out.rows, out.columns), op, || {
+        format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
+    })
+}
+
+/// One invocation for four values of a row.
+pub(super) fn by_fours(x: &Tensor) -> Grid {
+    Grid::Fixed([word((x.stride() / 4).div_ceil(64)), word(x.rows), 1])
+}
+
+/// How many fours these values are.
+pub(super) fn whole_fours(op: &'static str, count: usize) -> Result<usize> {
+    ensure(count.is_multiple_of(4), op, || format!("{count} values are no whole fours"))?;
+    Ok(count / 4)
+}

@@ -1,0 +1,67 @@
+//! `scale_add`: an edit of some rows and columns.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+
+use super::choices::Choices;
+use super::columns::Columns;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
+
+/// x = scale · x + add, for some rows and columns of x.
+#[derive(Clone, Debug)]
+pub struct ScaleAdd {
+    /// Columns of (T, ..); all of them change.
+    pub x: Columns,
+    /// The rows that change.
+    pub rows: Range<usize>,
+    /// With 0 the old value does not count, whatever it is.
+    pub scale: f32,
+    /// (N, C) for the N rows that change, or (1, C), the same for each.
+    pub add: Tensor,
+}
+
+params! {
+    struct Params {
+        columns: u32,
+        row: u32,
+        start: u32,
+        step: u32,
+        x_stride: u32,
+        add_stride: u32,
+        scale: f32,
+    }
+}
+
+impl Op for ScaleAdd {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, rows, scale, add } = self;
+        let fits = x.end() <= x.of.columns
+            && rows.end <= x.of.rows
+            && add.columns == x.count
+            && (add.rows == 1 || add.rows == rows.len());
+        ensure(fits, "scale_add", || {
+            format!(
+                "{} x {} values for rows {rows:?} and columns {}..+{} of {} x {}",
+                add.rows, add.columns, x.start, x.count, x.of.rows, x.of.columns
+            )
+        })?;
+        let params = Params {
+            columns: word(x.count),
+            row: word(rows.start),
+            start: word(x.start),
+            step: word(x.step),
+            x_stride: word(x.of.stride()),
+            add_stride: if add.rows == 1 { 0 } else { word(add.stride()) },
+            scale: *scale,
+        };
+        recording
+            .dispatch(Program::new(kernel("scale_add")), &params)
+            .read(0, add.buffer)
+            .write(0, x.of.buffer)
+            .grid([word(x.count.div_ceil(64)), word(rows.len()), 1]);
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! `sum_heads`: what all heads write together.
+
+use crate::error::Result;
+use crate::gpu::{Program, Recording, Tensor, params};
+
+use super::choices::Choices;
+use super::kernels::kernel;
+use super::op::{Op, ensure, word};
+
+/// The sum over all heads, plus the bias.
+#[derive(Clone, Copy, Debug)]
+pub struct SumHeads {
+    /// (T, H·C).
+    pub x: Tensor,
+    /// H: heads.
+    pub heads: usize,
+    /// (1, C).
+    pub bias: Option<Tensor>,
+    /// (T, C).
+    pub out: Tensor,
+}
+
+params! {
+    struct Params {
+        heads: u32,
+        columns: u32,
+        x_stride: u32,
+        out_stride: u32,
+    }
+}
+
+impl Op for SumHeads {
+    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+        let Self { x, heads, bias, out } = self;
+        ensure((x.rows, x.columns) == (out.rows, heads * out.columns), "sum_heads", || {
+            format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
+        })?;
+        ensure(bias.is_none_or(|bias| bias.columns == out.columns), "sum_heads", || {
+            format!("the bias does not have the {} columns of out", out.columns)
+        })?;
+        let params = Params {
+            heads: word(*heads),
+            columns: word(out.columns),
+            x_stride: word(x.stride()),
+            out_stride: word(out.stride()),
+        };
+        let program = Program::new(kernel("sum_heads")).constant("BIAS", bias.is_some());
+        recording
+            .dispatch(program, &params)
+            .read(0, x.buffer)
+            // Without a bias its slot holds x, which the kernel then does not take for one.
+            .read(0, bias.unwrap_or(*x).buffer)
+            .write(0, out.buffer)
+            .weight_bytes(bias.map_or(0, |bias| bias.columns as u64 * 4))
+            .grid([word(out.columns.div_ceil(64)), word(out.rows), 1]);
+        Ok(())
+    }
+}
