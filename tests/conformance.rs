@@ -18,9 +18,10 @@ mod train;
 
 use std::path::{Path, PathBuf};
 
-use pellucid::gpu::{AdapterChoice, Gpu};
+use pellucid::check::Wishes;
+use pellucid::gpu::{AdapterChoice, Engine, Gpu};
 use pellucid::measure::furthest;
-use pellucid::model::{Activation, Session, SessionOptions, offered, rows};
+use pellucid::model::{Activation, LoadOptions, Model, Session, SessionOptions, offered, rows};
 use pellucid::names::Hook;
 use pellucid::ops::{Cache, CacheFormat, Choices, Fetch, Lanes, Matmul, Reduce};
 use pellucid::weights::Checkpoint;
@@ -38,18 +39,22 @@ fn checkpoint(case: &Path) -> Checkpoint {
 }
 
 fn session(checkpoint: &Checkpoint, choice: &AdapterChoice, options: SessionOptions) -> Session {
-    let gpu = gpu_with(choice);
-    let choices = Choices::defaults(gpu.caps());
-    session_with(gpu, choices, checkpoint, options)
+    let opening = Session::open(gpu_with(choice), checkpoint, &options, Wishes::built_in(), |_| {});
+    pollster::block_on(opening).unwrap()
 }
 
+/// With these variants, and without the plan of memory: a session that only reads fits where one that
+/// draws from all its sequences would not.
 fn session_with(
     gpu: Gpu,
     choices: Choices,
     checkpoint: &Checkpoint,
     options: SessionOptions,
 ) -> Session {
-    pollster::block_on(Session::open(gpu, checkpoint, &options, choices, |_| {})).unwrap()
+    let mut engine = Engine::new(gpu);
+    let load = LoadOptions::default();
+    let model = Model::load(&mut engine, checkpoint, load, &mut |_, _| {}).unwrap();
+    Session::new(engine, model, choices, options).unwrap()
 }
 
 fn score(session: &mut Session, tokens: &[u32]) -> Vec<f32> {
