@@ -11,7 +11,8 @@ const FOLDERS: [&str; 9] =
     ["benches", "cli", "docs", "examples", "shaders", "src", "tests", "web", "xtask"];
 
 /// Files of the reference that hold no mathematics of their own.
-const HELPERS: [&str; 5] = ["golden_test", "mod", "observer", "parallel", "tests"];
+const HELPERS: [&str; 7] =
+    ["attention_size", "dot", "golden_test", "mod", "observer", "parallel", "tests"];
 
 /// Every page of the repository, by path and text.
 fn pages() -> Vec<(PathBuf, String)> {
