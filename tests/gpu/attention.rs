@@ -169,7 +169,9 @@ fn steps() -> impl Iterator<Item = AttentionRows> {
         ..AttentionRows::new([4, 2, 7], context, apart)
     });
     let short = |case| AttentionRows { format: CacheFormat::F16, ..case };
-    windows.chain(hostile().into_iter().map(short)).chain(soft_caps()).chain(parts())
+    let shared = AttentionRows::new([6, 2, 20], 130, AttentionRows::ragged(5, 130));
+    let all = windows.chain(hostile().into_iter().map(short)).chain(soft_caps()).chain(parts());
+    all.chain([shared])
 }
 
 #[test]

@@ -47,11 +47,13 @@ fn bias_backward() {
     let mut device = Device::open();
     for matmul in matmuls() {
         device.choices.matmul = matmul;
-        for rows in [1, 7, 20, 65, 700] {
+        for rows in [1, 7, 20, 65] {
             for columns in [1, 7, 8, 70, 130] {
                 device.check(&BiasBackward { rows, columns });
             }
         }
+        // So many rows are shared.
+        device.check(&BiasBackward { rows: 700, columns: 70 });
     }
 }
 
