@@ -4,7 +4,7 @@
 //! drawn; one that does not compile counts as none, and the next is drawn.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Results, Verdict, folder, output_of, write};
 use crate::adapters::Software;
@@ -65,7 +65,7 @@ struct Fault {
 
 /// Draws one fault a file, plants them, and notes which test fails.
 pub(super) fn plant(results: &mut Results) -> Result<(), String> {
-    let tree = tree()?;
+    let mut tree = Tree::open()?;
     let files = files()?;
     for (index, (file, text)) in files.iter().enumerate() {
         let name = format!("rust:{file}");
@@ -78,7 +78,7 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
         while verdict.is_none() && !faults.is_empty() {
             let fault = faults.swap_remove(random.index(faults.len()));
             eprintln!("mutants: [{}/{}] {}", index + 1, files.len(), fault.words);
-            verdict = planted(&tree, name.clone(), text, &fault)?;
+            verdict = tree.plant(name.clone(), text, &fault)?;
         }
         if let Some(verdict) = verdict {
             results.add(verdict)?;
@@ -93,24 +93,98 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
         let text = fs::read_to_string(&path).map_err(|error| shell::at(&path, &error))?;
         let at = text.find(was).ok_or_else(|| format!("{file} has no `{was}` any more"))?;
         let fault = fault(file, kind, &text, at, was, is);
-        let verdict = planted(&tree, name.clone(), &text, &fault)?;
+        let verdict = tree.plant(name.clone(), &text, &fault)?;
         results.add(verdict.ok_or_else(|| format!("{name} does not compile"))?)?;
     }
     Ok(())
 }
 
 /// A second working tree, of the same commit.
-fn tree() -> Result<PathBuf, String> {
-    let tree = folder().join("tree");
-    let git = |args: &[&str]| shell::quiet(shell::program("git").args(args));
-    if tree.exists() {
-        let own = tree.display().to_string();
-        let head = shell::capture(shell::program("git").args(["rev-parse", "HEAD"]))?;
-        git(&["-C", &own, "checkout", "--quiet", "--force", "--detach", head.trim()])?;
-    } else {
-        git(&["worktree", "add", "--detach", &tree.display().to_string()])?;
+struct Tree {
+    path: PathBuf,
+    /// Tests that pass without a fault.
+    sound: Vec<&'static str>,
+}
+
+impl Tree {
+    fn open() -> Result<Self, String> {
+        let path = folder().join("tree");
+        let own = path.display().to_string();
+        let git = |args: &[&str]| shell::quiet(shell::program("git").args(args));
+        if path.exists() {
+            let head = shell::capture(shell::program("git").args(["rev-parse", "HEAD"]))?;
+            git(&["-C", &own, "checkout", "--quiet", "--force", "--detach", head.trim()])?;
+        } else {
+            git(&["worktree", "add", "--detach", &own])?;
+        }
+        Ok(Self { path, sound: Vec::new() })
     }
-    Ok(tree)
+
+    /// What the tests say with the fault in place; nothing if it does not compile.
+    fn plant(
+        &mut self,
+        name: String,
+        text: &str,
+        fault: &Fault,
+    ) -> Result<Option<Verdict>, String> {
+        let path = self.path.join(&fault.file);
+        write(&path, &fault.changed)?;
+        let failure = self.first_failure(&fault.file);
+        write(&path, text)?;
+        let (what, by) = match failure? {
+            Failure::None => ("survived", "all tests pass".to_owned()),
+            Failure::Test { test, step } => {
+                self.make_sure_of(step)?;
+                ("caught", format!("{test} ({step})"))
+            }
+            Failure::Compiler => return Ok(None),
+        };
+        Ok(Some(Verdict { name, what: what.to_owned(), words: fault.words.clone(), by }))
+    }
+
+    /// Fails unless tests that have caught something pass without a fault.
+    fn make_sure_of(&mut self, step: &'static str) -> Result<(), String> {
+        if !self.sound.contains(&step) {
+            if let Some((false, text)) = self.test(step)? {
+                return Err(format!("{step} fails without a fault: {:?}", read(&text, step)));
+            }
+            self.sound.push(step);
+        }
+        Ok(())
+    }
+
+    /// Runs the tests that are close to a file, from the fastest to the slowest.
+    fn first_failure(&self, file: &str) -> Result<Failure, String> {
+        let steps: &[&'static str] = match file {
+            "tests/tidy.rs" => &["tidy"],
+            "tests/shaders/text.rs" => &["shaders"],
+            _ => &["lib", "shaders", "gpu", "faults"],
+        };
+        for step in steps {
+            match self.test(step)? {
+                None => return Ok(Failure::Test { test: "no end".to_owned(), step }),
+                Some((false, text)) => return Ok(read(&text, step)),
+                Some((true, _)) => {}
+            }
+        }
+        Ok(Failure::None)
+    }
+
+    /// Runs the unit tests, or a test program; nothing if it does not end.
+    fn test(&self, step: &'static str) -> Result<Option<(bool, String)>, String> {
+        let mut environment = Software::Lavapipe.environment()?.ok_or("lavapipe is not here")?;
+        environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
+        let mut command = shell::cargo(&["test", "--workspace"]);
+        match step {
+            "lib" => command.arg("--lib"),
+            test => command.args(["--test", test]),
+        };
+        // The dependencies are built there already.
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        let target = target.unwrap_or_else(|| shell::root().join("target"));
+        command.current_dir(&self.path).envs(environment).env("CARGO_TARGET_DIR", target);
+        output_of(&mut command)
+    }
 }
 
 /// The ops and the twins, in order.
@@ -180,67 +254,22 @@ fn fault(file: &str, kind: &str, text: &str, at: usize, was: &str, is: &str) -> 
     Fault { file: file.to_owned(), kind: kind.to_owned(), line, changed, words }
 }
 
-/// What the tests say with the fault in place; nothing if it does not compile.
-fn planted(
-    tree: &Path,
-    name: String,
-    text: &str,
-    fault: &Fault,
-) -> Result<Option<Verdict>, String> {
-    let path = tree.join(&fault.file);
-    write(&path, &fault.changed)?;
-    let by = first_failure(tree, &fault.file);
-    write(&path, text)?;
-    let (what, by) = match by? {
-        Failure::None => ("survived", "all tests pass".to_owned()),
-        Failure::Test(by) => ("caught", by),
-        Failure::Compiler => return Ok(None),
-    };
-    Ok(Some(Verdict { name, what: what.to_owned(), words: fault.words.clone(), by }))
-}
-
 #[derive(Debug, PartialEq, Eq)]
 enum Failure {
     None,
-    Test(String),
+    Test { test: String, step: &'static str },
     Compiler,
 }
 
-/// Runs the tests that are close to a file, from the fastest to the slowest.
-fn first_failure(tree: &Path, file: &str) -> Result<Failure, String> {
-    let steps: &[&[&str]] = match file {
-        "tests/tidy.rs" => &[&["--test", "tidy"]],
-        "tests/shaders/text.rs" => &[&["--test", "shaders"]],
-        _ => &[&["--lib"], &["--test", "shaders"], &["--test", "gpu"], &["--test", "faults"]],
-    };
-    let mut environment = Software::Lavapipe.environment()?.ok_or("lavapipe is not here")?;
-    environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
-    for step in steps {
-        let mut command = shell::cargo(&["test", "--workspace"]);
-        command.args(*step).current_dir(tree).envs(environment.clone());
-        // The dependencies are built there already.
-        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        let target = target.unwrap_or_else(|| shell::root().join("target"));
-        command.env("CARGO_TARGET_DIR", target);
-        let Some((success, text)) = output_of(&mut command)? else {
-            return Ok(Failure::Test(format!("`{}` does not end", step.join(" "))));
-        };
-        if !success {
-            return Ok(read(&text, &step.join(" ")));
-        }
-    }
-    Ok(Failure::None)
-}
-
 /// What failed, by what cargo printed.
-fn read(text: &str, step: &str) -> Failure {
+fn read(text: &str, step: &'static str) -> Failure {
     if text.contains("could not compile") {
         return Failure::Compiler;
     }
     let failed = text.lines().find_map(|line| {
         line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"))
     });
-    Failure::Test(format!("{} ({step})", failed.unwrap_or("the program ends")))
+    Failure::Test { test: failed.unwrap_or("the program ends").to_owned(), step }
 }
 
 /// A number for a name (FNV-1a), so that a file's draw does not depend on the other files.
@@ -293,8 +322,8 @@ mod tests {
 
     #[test]
     fn failures_are_named() {
-        let failed = read("test a::b ... ok\ntest a::c ... FAILED\n", "--lib");
-        assert_eq!(failed, Failure::Test("a::c (--lib)".to_owned()));
-        assert_eq!(read("error: could not compile `x`", "--lib"), Failure::Compiler);
+        let failed = read("test a::b ... ok\ntest a::c ... FAILED\n", "lib");
+        assert_eq!(failed, Failure::Test { test: "a::c".to_owned(), step: "lib" });
+        assert_eq!(read("error: could not compile `x`", "lib"), Failure::Compiler);
     }
 }
