@@ -1,7 +1,7 @@
 // norm_backward: of y = n gain + bias, n = (x - m) / s, with g = dy gain,
 //   dx = (g - mean(g) - n mean(g n)) / s
-// where CENTRED is true: a layer norm, m = mean(x) and s = sqrt(var + eps). Else an RMS norm: m = 0,
-// s = sqrt(mean(x^2) + eps), and dx lacks the term mean(g).
+// where CENTRED is true: a layer norm, m = mean(x) and s = sqrt(var + eps). Else an RMS norm:
+// m = 0, s = sqrt(mean(x^2) + eps), and dx lacks the term mean(g).
 //
 //   x, dy  (T, C)
 //   gain   (C)     anything where GAIN is false: then g is dy

@@ -1,5 +1,5 @@
-// Slot `chunk`: the keys of a row that a workgroup takes, and the queries of the SHARE heads that it
-// takes them for.
+// Slot `chunk`: the keys of a row that a workgroup takes, and the queries of the SHARE heads that
+// it takes them for.
 // Keys of a workgroup, a multiple of four.
 override CHUNK: u32 = 64u;
 override FOURS: u32 = 16u;

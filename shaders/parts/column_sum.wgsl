@@ -4,7 +4,7 @@ override WG_T: u32 = 8u;
 
 var<workgroup> sums: array<vec4<f32>, WG_N * WG_T>;
 
-// WG_T invocations share the rows of the same four columns. One of them adds what all of them found.
+// WG_T invocations share the rows of the same four columns. One of them adds what all found.
 fn add_columns(four: u32, own: vec4<f32>, lane: u32) {
     var sum = own;
     if WG_T > 1u {
