@@ -1,0 +1,300 @@
+//! The named values of the forward pass: one row a point, in the order of the pass.
+//!
+//! A new point is a row here, a mark where the pass computes its value, and the same mark in the
+//! reference.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Error;
+
+/// Makes [`Point`], [`Hook`] and the table behind both from one row a point.
+///
+/// A row holds the point, with `(layer)` if it exists once a layer; its name; its shape; what a
+/// model must have to have it; and what it is.
+macro_rules! points {
+    ($($point:ident $(($layer:ident))? $name:literal ($($size:tt),+) [$($need:ident),*] $about:literal)+) => {
+        /// A place in the forward pass whose value has a name, in the order of the pass.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Point {
+            $(#[doc = points!(@doc $about, ($($size),+), [$($need),*])] $point,)+
+        }
+
+        /// A named value of the forward pass, after TransformerLens: a [`Point`], and its layer.
+        ///
+        /// Each is offered only where the tensor is truly that thing; layers count from 0.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Hook {
+            $(
+                #[doc = points!(@doc $about, ($($size),+), [$($need),*])]
+                $point $((points!(@usize $layer)))?,
+            )+
+        }
+
+        /// What is known of each point, in the order of [`Point`].
+        const POINTS: &[Row] = &[$(Row {
+            point: Point::$point,
+            name: $name,
+            shape: &[$(points!(@size $size)),+],
+            needs: &[$(Need::$need),*],
+            about: $about,
+        },)+];
+
+        impl Point {
+            /// The value at this point in a layer; `layer` is ignored outside the layers.
+            pub fn at(self, layer: usize) -> Hook {
+                match self {
+                    $(Self::$point => Hook::$point $((points!(@first layer, $layer)))?,)+
+                }
+            }
+        }
+
+        impl Hook {
+            /// The point.
+            pub fn point(self) -> Point {
+                match self {
+                    $(Self::$point $((points!(@any $layer)))? => Point::$point,)+
+                }
+            }
+
+            /// The layer, for hooks inside one.
+            pub fn layer(self) -> Option<usize> {
+                match self {
+                    $(Self::$point $(($layer))? => None $(.or(Some($layer)))?,)+
+                }
+            }
+        }
+    };
+    (@doc $about:literal, ($first:tt $(, $rest:tt)*), [$($need:ident),*]) => {
+        concat!(
+            $about, ", (", stringify!($first) $(, ", ", stringify!($rest))*, ")",
+            $("; needs [`", stringify!($need), "`](Need::", stringify!($need), ")",)* "."
+        )
+    };
+    (@usize $layer:ident) => { usize };
+    (@any $layer:ident) => { _ };
+    (@first $value:ident, $layer:ident) => { $value };
+    (@size 1) => { Size::One };
+    (@size $size:ident) => { Size::$size };
+}
+
+points! {
+    Embed "hook_embed" (T, C) [] "Token embedding"
+    PosEmbed "hook_pos_embed" (T, C) [LearnedPositions] "Position embedding"
+    ResidPre(layer) "hook_resid_pre" (T, C) [] "Residual stream before the layer"
+    Ln1Scale(layer) "ln1.hook_scale" (T, 1) [] "Divisor of the first norm, √(var + ε)"
+    Ln1Normalized(layer) "ln1.hook_normalized" (T, C) [] "First norm before gain and bias"
+    Q(layer) "attn.hook_q" (T, H, D) [] "Queries before rotation"
+    K(layer) "attn.hook_k" (T, K, D) [] "Keys before rotation"
+    V(layer) "attn.hook_v" (T, K, D) [] "Values"
+    RotQ(layer) "attn.hook_rot_q" (T, H, D) [Rotation] "Queries after rotation"
+    RotK(layer) "attn.hook_rot_k" (T, K, D) [Rotation] "Keys after rotation"
+    AttnScores(layer) "attn.hook_attn_scores" (H, T, S) [] "Scores after scaling and masking"
+    Pattern(layer) "attn.hook_pattern" (H, T, S) [] "Attention pattern, whose rows sum to one"
+    Z(layer) "attn.hook_z" (T, H, D) [] "Pattern-weighted values"
+    Result(layer) "attn.hook_result" (T, H, C) []
+        "Each head's own write to the residual stream, without the output bias"
+    Ln1PostScale(layer) "ln1_post.hook_scale" (T, 1) [NormAfterAttention]
+        "Divisor of the norm after attention"
+    Ln1PostNormalized(layer) "ln1_post.hook_normalized" (T, C) [NormAfterAttention]
+        "Norm after attention before its gain"
+    AttnOut(layer) "hook_attn_out" (T, C) [] "What attention adds to the residual stream"
+    ResidMid(layer) "hook_resid_mid" (T, C) [Mlp, Serial]
+        "Residual stream between attention and MLP"
+    Ln2Scale(layer) "ln2.hook_scale" (T, 1) [Mlp] "Divisor of the second norm"
+    Ln2Normalized(layer) "ln2.hook_normalized" (T, C) [Mlp] "Second norm before gain and bias"
+    MlpPre(layer) "mlp.hook_pre" (T, F) [Mlp]
+        "MLP before the activation; the gate where there is one"
+    MlpPreLinear(layer) "mlp.hook_pre_linear" (T, F) [Mlp, Gate] "The factor that the gate scales"
+    MlpPost(layer) "mlp.hook_post" (T, F) [Mlp] "MLP after the activation"
+    Ln2PostScale(layer) "ln2_post.hook_scale" (T, 1) [Mlp, NormAfterMlp]
+        "Divisor of the norm after the MLP"
+    Ln2PostNormalized(layer) "ln2_post.hook_normalized" (T, C) [Mlp, NormAfterMlp]
+        "Norm after the MLP before its gain"
+    MlpOut(layer) "hook_mlp_out" (T, C) [Mlp] "What the MLP adds to the residual stream"
+    ResidPost(layer) "hook_resid_post" (T, C) [] "Residual stream after the layer"
+    LnFinalScale "ln_final.hook_scale" (T, 1) [] "Divisor of the final norm"
+    LnFinalNormalized "ln_final.hook_normalized" (T, C) [] "Final norm before gain and bias"
+}
+
+/// What the table says of a point.
+struct Row {
+    point: Point,
+    name: &'static str,
+    shape: &'static [Size],
+    needs: &'static [Need],
+    about: &'static str,
+}
+
+/// A size of a named value, by the letters of `docs/the-function.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// 1.
+    One,
+    /// Rows.
+    T,
+    /// Width of the residual stream.
+    C,
+    /// Query heads.
+    H,
+    /// Key/value heads.
+    K,
+    /// Width of a head.
+    D,
+    /// Hidden width of the MLP.
+    F,
+    /// Keys that the furthest row sees.
+    S,
+}
+
+/// What a model must have for a value to exist in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Learned position vectors.
+    LearnedPositions,
+    /// Rotation of queries and keys.
+    Rotation,
+    /// An MLP in its layers.
+    Mlp,
+    /// A gate in that MLP.
+    Gate,
+    /// The MLP after attention, not parallel to it.
+    Serial,
+    /// A norm of what attention computes.
+    NormAfterAttention,
+    /// A norm of what the MLP computes.
+    NormAfterMlp,
+}
+
+impl Point {
+    /// Every point, in the order of the forward pass.
+    pub fn all() -> impl Iterator<Item = Self> {
+        POINTS.iter().map(|row| row.point)
+    }
+
+    /// Its name; of a point inside the layers, what follows `blocks.N.`.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Whether it exists once a layer.
+    pub fn in_layer(self) -> bool {
+        self.at(0).layer().is_some()
+    }
+
+    /// The shape of its value.
+    pub fn shape(self) -> &'static [Size] {
+        self.row().shape
+    }
+
+    /// What a model must have to have it.
+    pub fn needs(self) -> &'static [Need] {
+        self.row().needs
+    }
+
+    /// What its value is.
+    pub fn about(self) -> &'static str {
+        self.row().about
+    }
+
+    fn row(self) -> &'static Row {
+        &POINTS[self as usize]
+    }
+}
+
+impl Hook {
+    /// Every hook of a model with this many layers, in the order of the forward pass.
+    /// Some of them exist only in some families.
+    pub fn all(layers: usize) -> Vec<Self> {
+        let count = |point: Point| if point.in_layer() { layers } else { 1 };
+        let all = Point::all().flat_map(|point| (0..count(point)).map(move |l| point.at(l)));
+        let mut all: Vec<Self> = all.collect();
+        all.sort_by_key(|hook| hook.place());
+        all
+    }
+
+    /// Where it stands in the forward pass: hooks sorted by this are in its order.
+    pub fn place(self) -> (usize, Point) {
+        let outside = if self.point() < Point::ResidPre { 0 } else { usize::MAX };
+        (self.layer().map_or(outside, |layer| layer + 1), self.point())
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.layer() {
+            None => f.write_str(self.point().name()),
+            Some(layer) => write!(f, "blocks.{layer}.{}", self.point().name()),
+        }
+    }
+}
+
+impl FromStr for Hook {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (layer, name) = match text.strip_prefix("blocks.").and_then(|rest| rest.split_once('.'))
+        {
+            Some((layer, name)) => (layer.parse().ok(), name),
+            None => (None, text),
+        };
+        let known = |point: &Point| point.name() == name && point.in_layer() == layer.is_some();
+        let found = Point::all().find(known).map(|point| point.at(layer.unwrap_or(0)));
+        found.ok_or_else(|| {
+            Error::Input(format!("no hook is named {text}; near it: {}", nearest(text).join(", ")))
+        })
+    }
+}
+
+/// The three hook names with the fewest edits from `text`.
+fn nearest(text: &str) -> Vec<String> {
+    let layer = text
+        .strip_prefix("blocks.")
+        .and_then(|rest| rest.split('.').next())
+        .and_then(|layer| layer.parse().ok())
+        .unwrap_or(0);
+    let mut names: Vec<String> = Point::all().map(|point| point.at(layer).to_string()).collect();
+    names.sort_by_cached_key(|name| edits(name, text));
+    names.truncate(3);
+    names
+}
+
+/// Levenshtein's distance, for suggestions.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(80).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hook_names_read_back() {
+        for hook in Hook::all(3) {
+            assert_eq!(hook.to_string().parse::<Hook>().unwrap(), hook, "{hook}");
+        }
+        assert!(Hook::all(3).is_sorted_by_key(|hook| hook.place()));
+        assert_eq!(Hook::Pattern(5).to_string(), "blocks.5.attn.hook_pattern");
+        assert!(Point::all().is_sorted(), "the table is in the order of the enum");
+        for wrong in ["attn.hook_q", "blocks.0.hook_embed", "blocks.x.attn.hook_q"] {
+            assert!(wrong.parse::<Hook>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_hook_lists_its_neighbours() {
+        let error = "blocks.2.attn.hook_patern".parse::<Hook>().unwrap_err().to_string();
+        assert!(error.contains("blocks.2.attn.hook_pattern"), "{error}");
+    }
+}
