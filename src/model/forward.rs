@@ -211,7 +211,7 @@ fn attention(
         None => queries(tape, model, block, layer, cache, rows, x, out)?,
     };
     let z = tape.tensor(x.rows, config.q_width());
-    let window = config.windows.get(layer).copied().flatten();
+    let window = config.window(layer);
     let (scale, softcap) = (config.attention_scale(), config.attention_softcap);
     let fused = Attention { rows, q: turned, cache, window, scale, softcap, out: z };
     if tape.wants(Hook::AttnScores(layer)) || tape.wants(Hook::Pattern(layer)) {

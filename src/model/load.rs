@@ -75,9 +75,13 @@ impl Model {
 
 /// Every rotation of a model, with a name for its table.
 pub(super) fn ropes(config: &Config) -> Vec<(BufferId, Rope)> {
-    let Position::Rope(rope) = &config.position else { return Vec::new() };
-    let all = [Some(rope), config.local_rope.as_ref()].into_iter().flatten();
-    all.map(|rope| (BufferId::fresh(), rope.clone())).collect()
+    let mut ropes: Vec<(BufferId, Rope)> = Vec::new();
+    for rope in (0..config.layers).filter_map(|layer| config.rope(layer)) {
+        if ropes.iter().all(|(_, known)| known != rope) {
+            ropes.push((BufferId::fresh(), rope.clone()));
+        }
+    }
+    ropes
 }
 
 /// The table by which a layer's queries and keys turn, and how many values of each head do.

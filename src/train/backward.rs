@@ -238,7 +238,7 @@ impl Pass<'_> {
         tape.push(AttentionBackward {
             q,
             cache: &self.caches[layer],
-            window: config.windows.get(layer).copied().flatten(),
+            window: config.window(layer),
             scale: config.attention_scale(),
             softcap: config.attention_softcap,
             z,

@@ -25,7 +25,6 @@ fn gpt2(layers: usize) -> Model {
         position: Position::Learned,
         mlp: Mlp::Plain { hidden: 3072, function: Nonlinearity::GeluTanh },
         biases,
-        windows: vec![None; layers],
         tied_head: true,
         ..Config::default()
     };

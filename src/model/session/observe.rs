@@ -118,8 +118,7 @@ impl Session {
         for &(hook, ref tensor) in &marks.reads {
             let mut values = self.engine.read(tensor).await?;
             if let Hook::AttnScores(layer) = hook {
-                let window = config.windows.get(layer).copied().flatten();
-                hide(&mut values, tensor.columns, rows, window);
+                hide(&mut values, tensor.columns, rows, config.window(layer));
             }
             let shape = shape(config, hook, rows.len(), extent(rows) as usize);
             activations.push(Activation { hook, shape, values });
