@@ -155,20 +155,6 @@ fn lacking(config: &Config, need: Need) -> Option<&'static str> {
     (!has).then_some(why)
 }
 
-/// Whether somebody who reads this value gets it from the very kernels that run unwatched: these
-/// write it anyway, and reading only adds a copy.
-pub fn copied(hook: Hook) -> bool {
-    matches!(
-        hook,
-        Hook::ResidPre(_)
-            | Hook::RotQ(_)
-            | Hook::Z(_)
-            | Hook::ResidMid(_)
-            | Hook::MlpPost(_)
-            | Hook::ResidPost(_)
-    )
-}
-
 /// The shape of a value over some rows, the furthest of which sees `keys` keys.
 pub(super) fn shape(config: &Config, hook: Hook, rows: usize, keys: usize) -> Vec<usize> {
     let size = |size: &Size| match size {

@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{Recording, Tensor};
-use crate::model::hooks::{offered, shape};
+use crate::model::forward::{forward, logits};
+use crate::model::hooks::{Action, offered, shape};
 use crate::model::plan::pieces;
-use crate::model::tape::Marks;
-use crate::model::{Action, Tape, forward, logits};
+use crate::model::tape::{Marks, Tape};
 use crate::names::Hook;
 use crate::ops::MASKED;
 
