@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_places};
 use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers};
+use crate::names::Format;
 use crate::ops::{Cache, CacheFormat, Choices, runs_of};
 
 use super::backward::{self, Dropping, MicroBatch, Pass, Runs};
@@ -120,8 +121,9 @@ impl Surroundings {
     pub(super) fn named(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Self> {
         check(options, &model.config)?;
         backward::check(&model.config)?;
+        let running = if options.mixed { Format::F16 } else { Format::F32 };
         Ok(Self {
-            parameters: Parameters::of(model, options.mixed)?,
+            parameters: Parameters::of(model, running)?,
             buffers: Buffers::named(),
             caches: caches(gpu, model, options)?,
             chunks: chunks(gpu, model, options.batch * options.context),
