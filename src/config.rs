@@ -34,8 +34,6 @@ pub struct Config {
     pub parallel: bool,
     /// How the model knows the order of its tokens.
     pub position: Position,
-    /// Another rotation for the layers that have a sliding window.
-    pub local_rope: Option<Rope>,
     /// The multilayer perceptron of each layer.
     pub mlp: Mlp,
     /// Which linear maps add a bias.
@@ -46,9 +44,8 @@ pub struct Config {
     pub attention_scale: Option<f64>,
     /// Scores s become cap · tanh(s / cap) before the mask.
     pub attention_softcap: Option<f64>,
-    /// Sliding window: a query sees this many latest positions, itself included.
-    /// One entry a layer; `None` sees everything before it.
-    pub windows: Vec<Option<usize>>,
+    /// What sets each layer apart from the others; one entry a layer.
+    pub kinds: Vec<LayerKind>,
     /// Whether the output head is the transposed embedding.
     pub tied_head: bool,
     /// Logits l become cap · tanh(l / cap).
@@ -57,6 +54,15 @@ pub struct Config {
     pub bos: Option<u32>,
     /// Tokens that end a text; ids outside the vocabulary are dropped.
     pub eos: Vec<u32>,
+}
+
+/// What sets a layer apart from the others of its model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerKind {
+    /// Sliding window: a query sees this many latest positions, itself included; all without.
+    pub window: Option<usize>,
+    /// A rotation of its own, instead of the model's.
+    pub rope: Option<Rope>,
 }
 
 /// The kinds of normalisation.
@@ -229,11 +235,27 @@ impl Config {
         self.attention_scale.unwrap_or(1.0 / (self.head_width as f64).sqrt())
     }
 
+    /// How many latest positions a layer's queries see, their own included; all without.
+    pub fn window(&self, layer: usize) -> Option<usize> {
+        self.kinds.get(layer)?.window
+    }
+
+    /// The windows of all layers.
+    pub fn windows(&self) -> Vec<Option<usize>> {
+        (0..self.layers).map(|layer| self.window(layer)).collect()
+    }
+
+    /// Gives the layers these windows, in order.
+    pub fn set_windows(&mut self, windows: impl IntoIterator<Item = Option<usize>>) {
+        for (kind, window) in self.kinds.iter_mut().zip(windows) {
+            kind.window = window;
+        }
+    }
+
     /// The rotation of a layer's queries and keys; none without rotary embedding.
     pub fn rope(&self, layer: usize) -> Option<&Rope> {
         let Position::Rope(rope) = &self.position else { return None };
-        let local = self.windows.get(layer).is_some_and(Option::is_some);
-        Some(self.local_rope.as_ref().filter(|_| local).unwrap_or(rope))
+        Some(self.kinds.get(layer).and_then(|kind| kind.rope.as_ref()).unwrap_or(rope))
     }
 }
 

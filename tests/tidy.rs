@@ -5,6 +5,7 @@ mod kernels;
 #[path = "tidy/links.rs"]
 mod links;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -197,6 +198,61 @@ fn ops_have_no_layer_index() {
         }
     }
     assert_none("layers in src/ops", &wrong);
+}
+
+/// The forward page is read beside `docs/the-function.md`; what a mathematician does not look for
+/// stands elsewhere.
+#[test]
+fn the_forward_page_is_a_page() {
+    let lines = |name: &str| fs::read_to_string(root().join(name)).unwrap().lines().count();
+    let (page, blocks) = (lines("src/model/forward.rs"), lines("src/model/blocks.rs"));
+    assert!(page <= 150, "the forward page has {page} lines");
+    assert!(blocks <= 400, "the composites have {blocks} lines");
+    let foreign = ["wants", "format", "chunk", "split", "adapter", "train"];
+    let mut wrong = Vec::new();
+    for (path, number, line) in code("src/model") {
+        let page = path.ends_with("forward.rs");
+        // Which form of a composite runs is decided in one table.
+        let decides = path.ends_with("forms.rs") || path.ends_with("tape.rs");
+        for word in words(&line.to_lowercase()).flat_map(|word| word.split('_')) {
+            if page && foreign.contains(&word) || word == "wants" && !decides {
+                wrong.push(format!("{}:{number}: {word}", path.display()));
+            }
+        }
+    }
+    assert_none("words that belong elsewhere", &wrong);
+}
+
+/// Files of `src/model` import each other by file, so that a reader is never sent in a circle.
+#[test]
+fn the_model_has_no_circular_imports() {
+    let (mut imports, mut wrong) = (BTreeMap::new(), Vec::new());
+    for (path, number, line) in code("src/model") {
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if path.components().count() > 3 || stem == "mod" {
+            continue;
+        }
+        let own: &mut BTreeSet<String> = imports.entry(stem).or_default();
+        for (at, found) in line.match_indices("super::") {
+            let used = &line[at + found.len()..];
+            match words(used).next().filter(|_| used.starts_with(char::is_lowercase)) {
+                Some(file) => own.extend([file.to_owned()]),
+                None if used.starts_with('*') => {}
+                None => wrong.push(format!("{}:{number} imports through mod.rs", path.display())),
+            }
+        }
+    }
+    // Files that import only what is gone go too, until there are none left, or only circles.
+    while !imports.is_empty() {
+        let left: BTreeSet<String> = imports.keys().cloned().collect();
+        let before = imports.len();
+        imports.retain(|_, used| !used.is_disjoint(&left));
+        if imports.len() == before {
+            wrong.push(format!("a circle among {left:?}"));
+            break;
+        }
+    }
+    assert_none("imports within src/model", &wrong);
 }
 
 /// Long files are read by nobody: 150 lines for a shader, 400 for Rust, unless the head says why.

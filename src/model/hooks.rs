@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::config::{Config, Mlp, Position};
 use crate::error::{Error, Result};
 use crate::gpu::Tensor;
-use crate::names::Hook;
+use crate::names::{Hook, Need, Size};
 use crate::ops::{Columns, MASKED};
 
 /// What to do with a named value on its way.
@@ -124,93 +124,48 @@ pub fn hooks(config: &Config) -> Vec<Hook> {
 /// # Errors
 /// [`Error::Input`], naming the hook and saying why there is no such value.
 pub fn offered(config: &Config, hook: Hook) -> Result<()> {
-    let rotary = matches!(config.position, Position::Rope(_));
-    let lacking = match hook {
-        _ if hook.layer().is_some_and(|layer| layer >= config.layers) => {
-            Some(format!("it has {} layers, counted from 0", config.layers))
-        }
-        Hook::PosEmbed if rotary => {
-            Some("it turns queries and keys instead of adding positions".to_owned())
-        }
-        Hook::RotQ(_) | Hook::RotK(_) if !rotary => {
-            Some("it adds learned positions instead of turning queries and keys".to_owned())
-        }
-        Hook::ResidMid(_)
-        | Hook::Ln2Scale(_)
-        | Hook::Ln2Normalized(_)
-        | Hook::MlpPre(_)
-        | Hook::MlpPreLinear(_)
-        | Hook::MlpPost(_)
-        | Hook::Ln2PostScale(_)
-        | Hook::Ln2PostNormalized(_)
-        | Hook::MlpOut(_)
-            if config.mlp == Mlp::None =>
-        {
-            Some("its layers have attention only".to_owned())
-        }
-        Hook::MlpPreLinear(_) if !config.mlp.gated() => {
-            Some("its perceptron has no gate, and so no factor beside it".to_owned())
-        }
-        Hook::ResidMid(_) if config.parallel => {
-            let why = "attention and perceptron read the same stream side by side, so there is \
-                       none between them";
-            Some(why.to_owned())
-        }
-        Hook::Ln1PostScale(_) | Hook::Ln1PostNormalized(_) if !config.post_norms => {
-            Some("what attention gives is added as it is".to_owned())
-        }
-        Hook::Ln2PostScale(_) | Hook::Ln2PostNormalized(_) if !config.post_norms => {
-            Some("what the perceptron gives is added as it is".to_owned())
-        }
-        _ => None,
-    };
-    match lacking {
-        Some(why) => Err(Error::Input(format!("this model has no {hook}: {why}"))),
-        None => Ok(()),
+    let refuse = |why: &str| Err(Error::Input(format!("this model has no {hook}: {why}")));
+    if hook.layer().is_some_and(|layer| layer >= config.layers) {
+        return refuse(&format!("it has {} layers, counted from 0", config.layers));
     }
+    let lacking = hook.point().needs().iter().find_map(|need| lacking(config, *need));
+    lacking.map_or(Ok(()), refuse)
 }
 
-/// Whether somebody who reads this value gets it from the very kernels that run unwatched: these
-/// write it anyway, and reading only adds a copy.
-pub fn copied(hook: Hook) -> bool {
-    matches!(
-        hook,
-        Hook::ResidPre(_)
-            | Hook::RotQ(_)
-            | Hook::Z(_)
-            | Hook::ResidMid(_)
-            | Hook::MlpPost(_)
-            | Hook::ResidPost(_)
-    )
+/// Why a model of this kind lacks what a value needs, if it does.
+fn lacking(config: &Config, need: Need) -> Option<&'static str> {
+    let rotary = matches!(config.position, Position::Rope(_));
+    let (has, why) = match need {
+        Need::LearnedPositions => {
+            (!rotary, "it turns queries and keys instead of adding positions")
+        }
+        Need::Rotation => (rotary, "it adds learned positions instead of turning queries and keys"),
+        Need::Mlp => (config.mlp != Mlp::None, "its layers have attention only"),
+        Need::Gate => {
+            (config.mlp.gated(), "its perceptron has no gate, and so no factor beside it")
+        }
+        Need::Serial => (
+            !config.parallel,
+            "attention and perceptron read the same stream side by side, so there is none between \
+             them",
+        ),
+        Need::NormAfterAttention => (config.post_norms, "what attention gives is added as it is"),
+        Need::NormAfterMlp => (config.post_norms, "what the perceptron gives is added as it is"),
+    };
+    (!has).then_some(why)
 }
 
 /// The shape of a value over some rows, the furthest of which sees `keys` keys.
 pub(super) fn shape(config: &Config, hook: Hook, rows: usize, keys: usize) -> Vec<usize> {
-    let Config { width, heads, kv_heads, head_width, .. } = *config;
-    match hook {
-        Hook::Embed
-        | Hook::PosEmbed
-        | Hook::ResidPre(_)
-        | Hook::Ln1Normalized(_)
-        | Hook::Ln1PostNormalized(_)
-        | Hook::AttnOut(_)
-        | Hook::ResidMid(_)
-        | Hook::Ln2Normalized(_)
-        | Hook::Ln2PostNormalized(_)
-        | Hook::MlpOut(_)
-        | Hook::ResidPost(_)
-        | Hook::LnFinalNormalized => vec![rows, width],
-        Hook::Ln1Scale(_)
-        | Hook::Ln1PostScale(_)
-        | Hook::Ln2Scale(_)
-        | Hook::Ln2PostScale(_)
-        | Hook::LnFinalScale => vec![rows, 1],
-        Hook::Q(_) | Hook::RotQ(_) | Hook::Z(_) => vec![rows, heads, head_width],
-        Hook::K(_) | Hook::RotK(_) | Hook::V(_) => vec![rows, kv_heads, head_width],
-        Hook::AttnScores(_) | Hook::Pattern(_) => vec![heads, rows, keys],
-        Hook::Result(_) => vec![rows, heads, width],
-        Hook::MlpPre(_) | Hook::MlpPreLinear(_) | Hook::MlpPost(_) => {
-            vec![rows, config.mlp.hidden()]
-        }
-    }
+    let size = |size: &Size| match size {
+        Size::One => 1,
+        Size::T => rows,
+        Size::C => config.width,
+        Size::H => config.heads,
+        Size::K => config.kv_heads,
+        Size::D => config.head_width,
+        Size::F => config.mlp.hidden(),
+        Size::S => keys,
+    };
+    hook.point().shape().iter().map(size).collect()
 }

@@ -5,7 +5,7 @@ use crate::names::Format;
 use crate::ops::Weight;
 use crate::weights::Part;
 
-use super::{Map, MlpWeights, Model, NormWeights};
+use super::weights::{GateUp, Map, MlpWeights, Model, NormWeights, Qkv};
 
 /// One tensor of a model on the device, and which parts of the function lie in its rows.
 #[derive(Debug)]
@@ -32,8 +32,10 @@ pub enum Values<'a> {
 /// What the rows of a leaf are.
 type Rows = (&'static [Part], bool);
 
-const QKV: Rows = (&[Part::Q, Part::K, Part::V], false);
-const QKV_BIAS: Rows = (&[Part::QBias, Part::KBias, Part::VBias], false);
+const QKV: &[Part] = &[Part::Q, Part::K, Part::V];
+const QKV_BIAS: &[Part] = &[Part::QBias, Part::KBias, Part::VBias];
+const QV: &[Part] = &[Part::Q, Part::V];
+const QV_BIAS: &[Part] = &[Part::QBias, Part::VBias];
 const GATE_UP: Rows = (&[Part::Gate, Part::Up], true);
 const GATE_UP_BIAS: Rows = (&[Part::GateBias, Part::UpBias], true);
 
@@ -70,6 +72,18 @@ impl Walk<'_> {
 }
 
 impl Model {
+    /// The bytes of the weights on the device.
+    pub fn bytes(&self) -> u64 {
+        let mut bytes = 0;
+        self.clone().walk(&mut |leaf| {
+            bytes += match leaf.values {
+                Values::Matrix(weight) => weight.bytes(),
+                Values::Table(tensor) => tensor.bytes(),
+            }
+        });
+        bytes
+    }
+
     /// Visits every tensor, in the order of the forward pass.
     pub fn walk(&mut self, visit: &mut dyn FnMut(Leaf<'_>)) {
         let mut walk = Walk { layer: 0, visit };
@@ -80,15 +94,16 @@ impl Model {
             walk.layer = layer;
             walk.norm(&[Part::Norm1], &[Part::Norm1Bias], &mut block.norm1);
             for joined in &mut block.qkv {
-                let (weight, bias): (Rows, Rows) = match joined.holds.as_slice() {
-                    [0] => (one(&[Part::Q]), one(&[Part::QBias])),
-                    [1] => (one(&[Part::K]), one(&[Part::KBias])),
-                    [2] => (one(&[Part::V]), one(&[Part::VBias])),
-                    [0, 1] => (one(&[Part::Q, Part::K]), one(&[Part::QBias, Part::KBias])),
-                    [0, 2] => (one(&[Part::Q, Part::V]), one(&[Part::QBias, Part::VBias])),
-                    [1, 2] => (one(&[Part::K, Part::V]), one(&[Part::KBias, Part::VBias])),
+                let (weights, biases) = match joined.holds.as_slice() {
+                    [Qkv::Query] => (&QKV[..1], &QKV_BIAS[..1]),
+                    [Qkv::Key] => (&QKV[1..2], &QKV_BIAS[1..2]),
+                    [Qkv::Value] => (&QKV[2..], &QKV_BIAS[2..]),
+                    [Qkv::Query, Qkv::Key] => (&QKV[..2], &QKV_BIAS[..2]),
+                    [Qkv::Query, Qkv::Value] => (QV, QV_BIAS),
+                    [Qkv::Key, Qkv::Value] => (&QKV[1..], &QKV_BIAS[1..]),
                     _ => (QKV, QKV_BIAS),
                 };
+                let (weight, bias) = (one(weights), one(biases));
                 walk.map(weight, bias, &mut joined.map);
             }
             walk.table(one(&[Part::QNorm, Part::KNorm]), &mut block.qk_norm);
@@ -99,21 +114,24 @@ impl Model {
             if let Some(norm) = &mut block.norm2 {
                 walk.norm(&[Part::Norm2], &[Part::Norm2Bias], norm);
             }
-            let (up, down) = ((one(&[Part::Up]), one(&[Part::UpBias])), one(&[Part::Down]));
-            match &mut block.mlp {
-                None => {}
-                Some(MlpWeights::Plain { up: map, down: last, .. }) => {
-                    walk.map(up.0, up.1, map);
-                    walk.map(down, one(&[Part::DownBias]), last);
+            if let Some(mlp) = &mut block.mlp {
+                let (down, down_bias) = (one(&[Part::Down]), one(&[Part::DownBias]));
+                match mlp {
+                    MlpWeights::Plain { up, .. } => {
+                        walk.map(one(&[Part::Up]), one(&[Part::UpBias]), up);
+                    }
+                    MlpWeights::Gated { gate_up: GateUp::Joined(both), .. } => {
+                        walk.map(GATE_UP, GATE_UP_BIAS, both);
+                    }
+                    MlpWeights::Gated { gate_up: GateUp::Apart { gate, up }, .. } => {
+                        walk.map(one(&[Part::Gate]), one(&[Part::GateBias]), gate);
+                        walk.map(one(&[Part::Up]), one(&[Part::UpBias]), up);
+                    }
                 }
-                Some(MlpWeights::Gated { gate_up, down: last, .. }) => {
-                    walk.map(GATE_UP, GATE_UP_BIAS, gate_up);
-                    walk.map(down, one(&[Part::DownBias]), last);
-                }
-                Some(MlpWeights::GatedApart { gate, up: map, down: last, .. }) => {
-                    walk.map(one(&[Part::Gate]), one(&[Part::GateBias]), gate);
-                    walk.map(up.0, up.1, map);
-                    walk.map(down, one(&[Part::DownBias]), last);
+                match mlp {
+                    MlpWeights::Plain { down: map, .. } | MlpWeights::Gated { down: map, .. } => {
+                        walk.map(down, down_bias, map);
+                    }
                 }
             }
             if let Some(norm) = &mut block.post_norm2 {

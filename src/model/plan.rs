@@ -6,7 +6,28 @@ use crate::gpu::{BufferId, Engine, Gpu, padded, shared_places};
 use crate::names::Format;
 use crate::ops::{Cache, CacheFormat, Choices, Weight};
 
-use super::{Fit, Model, Tape, Values, forward, logits};
+use super::forward::{forward, logits};
+use super::leaves::Values;
+use super::tape::Tape;
+use super::weights::Model;
+
+/// The bytes that a model will take on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Fit {
+    /// Weights.
+    pub weights: u64,
+    /// Keys and values.
+    pub cache: u64,
+    /// What lives within one run.
+    pub activations: u64,
+}
+
+impl Fit {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.cache + self.activations
+    }
+}
 
 /// How much a session holds.
 #[derive(Clone, Copy, Debug)]

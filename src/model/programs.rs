@@ -6,8 +6,10 @@ use crate::gpu::{BufferId, Program};
 use crate::names::Sampling;
 use crate::ops::{Cache, Choices, LogProb, Penalties, Sample, Shape, TopK, Workload};
 
-use super::plan::chunk_rows;
-use super::{Model, SessionOptions, Tape, forward, logits};
+use super::forward::{forward, logits};
+use super::plan::{SessionOptions, chunk_rows};
+use super::tape::Tape;
+use super::weights::Model;
 
 /// What a session does most: the linear maps of a step and of a whole chunk of a prompt.
 ///

@@ -15,8 +15,10 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Plan, Readback};
 use crate::ops::{Cache, Choices, LogProb, TopK};
 
-use super::plan::{chunk_rows, context, create_cache, layer_cache, pieces};
-use super::{Fit, Model, SessionOptions, Tape, forward, logits};
+use super::forward::{forward, logits};
+use super::plan::{Fit, SessionOptions, chunk_rows, context, create_cache, layer_cache, pieces};
+use super::tape::Tape;
+use super::weights::Model;
 
 /// One token of one sequence: the unit of work.
 #[repr(C)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Recording, Tensor};
-use crate::names::Hook;
+use crate::names::{Hook, Point};
 use crate::ops::backward::Dropout;
 use crate::ops::{Choices, Columns, Gather, Op, ScaleAdd};
 
@@ -140,7 +140,7 @@ impl<'a> Tape<'a> {
         if self.kept.contains_key(&hook) {
             // The residual stream goes on to change in place; other values stay as they are.
             let mut kept = value;
-            if matches!(hook, Hook::ResidPre(_) | Hook::ResidMid(_)) {
+            if matches!(hook.point(), Point::ResidPre | Point::ResidMid) {
                 let out = self.tensor(value.of.rows, value.count);
                 self.push(Gather { x: value, index: None, out })?;
                 kept = Columns::all(out);

@@ -1,173 +1,230 @@
-//! The named points of the forward pass.
+//! The named values of the forward pass: one row a point, in the order of the pass.
+//!
+//! A new point is a row here, a mark where the pass computes its value, and the same mark in the
+//! reference.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// A named point of the forward pass, after TransformerLens.
+/// Makes [`Point`], [`Hook`] and the table behind both from one row a point.
 ///
-/// Each is offered only where the tensor is truly that thing; the number is the layer, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Hook {
-    /// Token embedding, (T, C).
-    Embed,
-    /// Position embedding, (T, C); models with learned positions only.
-    PosEmbed,
-    /// Residual stream before the layer, (T, C).
-    ResidPre(usize),
-    /// Divisor of the first norm, √(var + ε), (T, 1).
-    Ln1Scale(usize),
-    /// First norm before gain and bias, (T, C).
-    Ln1Normalized(usize),
-    /// Queries before rotation, (T, H, D).
-    Q(usize),
-    /// Keys before rotation, (T, K, D).
-    K(usize),
-    /// Values, (T, K, D).
-    V(usize),
-    /// Queries after rotation, (T, H, D); rotary models only.
-    RotQ(usize),
-    /// Keys after rotation, (T, K, D); rotary models only.
-    RotK(usize),
-    /// Scores after scaling and masking, (H, T, T).
-    AttnScores(usize),
-    /// Attention pattern, rows sum to one, (H, T, T).
-    Pattern(usize),
-    /// Pattern-weighted values, (T, H, D).
-    Z(usize),
-    /// Each head's own write to the residual stream, without the output bias, (T, H, C).
-    Result(usize),
-    /// Divisor of the norm after attention, (T, 1); models with norms after, too.
-    Ln1PostScale(usize),
-    /// Norm after attention before its gain, (T, C); models with norms after, too.
-    Ln1PostNormalized(usize),
-    /// What attention adds to the residual stream, (T, C).
-    AttnOut(usize),
-    /// Residual stream between attention and perceptron, (T, C); not in attention-only models, nor
-    /// where both read the stream side by side.
-    ResidMid(usize),
-    /// Divisor of the second norm, (T, 1).
-    Ln2Scale(usize),
-    /// Second norm before gain and bias, (T, C).
-    Ln2Normalized(usize),
-    /// Perceptron before the activation, (T, F); the gate where there is one.
-    MlpPre(usize),
-    /// The factor beside the gate, (T, F); models with a gate only.
-    MlpPreLinear(usize),
-    /// Perceptron after the activation, (T, F).
-    MlpPost(usize),
-    /// Divisor of the norm after the perceptron, (T, 1); models with norms after, too.
-    Ln2PostScale(usize),
-    /// Norm after the perceptron before its gain, (T, C); models with norms after, too.
-    Ln2PostNormalized(usize),
-    /// What the perceptron adds to the residual stream, (T, C).
-    MlpOut(usize),
-    /// Residual stream after the layer, (T, C).
-    ResidPost(usize),
-    /// Divisor of the final norm, (T, 1).
-    LnFinalScale,
-    /// Final norm before gain and bias, (T, C).
-    LnFinalNormalized,
+/// A row holds the point, with `(layer)` if it exists once a layer; its name; its shape; what a
+/// model must have to have it; and what it is.
+macro_rules! points {
+    ($($point:ident $(($layer:ident))? $name:literal ($($size:tt),+) [$($need:ident),*] $about:literal)+) => {
+        /// A place in the forward pass whose value has a name, in the order of the pass.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Point {
+            $(#[doc = points!(@doc $about, ($($size),+), [$($need),*])] $point,)+
+        }
+
+        /// A named value of the forward pass, after TransformerLens: a [`Point`], and its layer.
+        ///
+        /// Each is offered only where the tensor is truly that thing; layers count from 0.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Hook {
+            $(
+                #[doc = points!(@doc $about, ($($size),+), [$($need),*])]
+                $point $((points!(@usize $layer)))?,
+            )+
+        }
+
+        /// What is known of each point, in the order of [`Point`].
+        const POINTS: &[Row] = &[$(Row {
+            point: Point::$point,
+            name: $name,
+            shape: &[$(points!(@size $size)),+],
+            needs: &[$(Need::$need),*],
+            about: $about,
+        },)+];
+
+        impl Point {
+            /// The value at this point in a layer; `layer` is ignored outside the layers.
+            pub fn at(self, layer: usize) -> Hook {
+                match self {
+                    $(Self::$point => Hook::$point $((points!(@first layer, $layer)))?,)+
+                }
+            }
+        }
+
+        impl Hook {
+            /// The point.
+            pub fn point(self) -> Point {
+                match self {
+                    $(Self::$point $((points!(@any $layer)))? => Point::$point,)+
+                }
+            }
+
+            /// The layer, for hooks inside one.
+            pub fn layer(self) -> Option<usize> {
+                match self {
+                    $(Self::$point $(($layer))? => None $(.or(Some($layer)))?,)+
+                }
+            }
+        }
+    };
+    (@doc $about:literal, ($first:tt $(, $rest:tt)*), [$($need:ident),*]) => {
+        concat!(
+            $about, ", (", stringify!($first) $(, ", ", stringify!($rest))*, ")",
+            $("; needs [`", stringify!($need), "`](Need::", stringify!($need), ")",)* "."
+        )
+    };
+    (@usize $layer:ident) => { usize };
+    (@any $layer:ident) => { _ };
+    (@first $value:ident, $layer:ident) => { $value };
+    (@size 1) => { Size::One };
+    (@size $size:ident) => { Size::$size };
 }
 
-type LayerHook = fn(usize) -> Hook;
+points! {
+    Embed "hook_embed" (T, C) [] "Token embedding"
+    PosEmbed "hook_pos_embed" (T, C) [LearnedPositions] "Position embedding"
+    ResidPre(layer) "hook_resid_pre" (T, C) [] "Residual stream before the layer"
+    Ln1Scale(layer) "ln1.hook_scale" (T, 1) [] "Divisor of the first norm, √(var + ε)"
+    Ln1Normalized(layer) "ln1.hook_normalized" (T, C) [] "First norm before gain and bias"
+    Q(layer) "attn.hook_q" (T, H, D) [] "Queries before rotation"
+    K(layer) "attn.hook_k" (T, K, D) [] "Keys before rotation"
+    V(layer) "attn.hook_v" (T, K, D) [] "Values"
+    RotQ(layer) "attn.hook_rot_q" (T, H, D) [Rotation] "Queries after rotation"
+    RotK(layer) "attn.hook_rot_k" (T, K, D) [Rotation] "Keys after rotation"
+    AttnScores(layer) "attn.hook_attn_scores" (H, T, S) [] "Scores after scaling and masking"
+    Pattern(layer) "attn.hook_pattern" (H, T, S) [] "Attention pattern, whose rows sum to one"
+    Z(layer) "attn.hook_z" (T, H, D) [] "Pattern-weighted values"
+    Result(layer) "attn.hook_result" (T, H, C) []
+        "Each head's own write to the residual stream, without the output bias"
+    Ln1PostScale(layer) "ln1_post.hook_scale" (T, 1) [NormAfterAttention]
+        "Divisor of the norm after attention"
+    Ln1PostNormalized(layer) "ln1_post.hook_normalized" (T, C) [NormAfterAttention]
+        "Norm after attention before its gain"
+    AttnOut(layer) "hook_attn_out" (T, C) [] "What attention adds to the residual stream"
+    ResidMid(layer) "hook_resid_mid" (T, C) [Mlp, Serial]
+        "Residual stream between attention and MLP"
+    Ln2Scale(layer) "ln2.hook_scale" (T, 1) [Mlp] "Divisor of the second norm"
+    Ln2Normalized(layer) "ln2.hook_normalized" (T, C) [Mlp] "Second norm before gain and bias"
+    MlpPre(layer) "mlp.hook_pre" (T, F) [Mlp]
+        "MLP before the activation; the gate where there is one"
+    MlpPreLinear(layer) "mlp.hook_pre_linear" (T, F) [Mlp, Gate] "The factor that the gate scales"
+    MlpPost(layer) "mlp.hook_post" (T, F) [Mlp] "MLP after the activation"
+    Ln2PostScale(layer) "ln2_post.hook_scale" (T, 1) [Mlp, NormAfterMlp]
+        "Divisor of the norm after the MLP"
+    Ln2PostNormalized(layer) "ln2_post.hook_normalized" (T, C) [Mlp, NormAfterMlp]
+        "Norm after the MLP before its gain"
+    MlpOut(layer) "hook_mlp_out" (T, C) [Mlp] "What the MLP adds to the residual stream"
+    ResidPost(layer) "hook_resid_post" (T, C) [] "Residual stream after the layer"
+    LnFinalScale "ln_final.hook_scale" (T, 1) [] "Divisor of the final norm"
+    LnFinalNormalized "ln_final.hook_normalized" (T, C) [] "Final norm before gain and bias"
+}
 
-/// The suffixes of the per-layer names, in the order of the forward pass.
-const LAYER_HOOKS: [(&str, LayerHook); 25] = [
-    ("hook_resid_pre", Hook::ResidPre),
-    ("ln1.hook_scale", Hook::Ln1Scale),
-    ("ln1.hook_normalized", Hook::Ln1Normalized),
-    ("attn.hook_q", Hook::Q),
-    ("attn.hook_k", Hook::K),
-    ("attn.hook_v", Hook::V),
-    ("attn.hook_rot_q", Hook::RotQ),
-    ("attn.hook_rot_k", Hook::RotK),
-    ("attn.hook_attn_scores", Hook::AttnScores),
-    ("attn.hook_pattern", Hook::Pattern),
-    ("attn.hook_z", Hook::Z),
-    ("attn.hook_result", Hook::Result),
-    ("ln1_post.hook_scale", Hook::Ln1PostScale),
-    ("ln1_post.hook_normalized", Hook::Ln1PostNormalized),
-    ("hook_attn_out", Hook::AttnOut),
-    ("hook_resid_mid", Hook::ResidMid),
-    ("ln2.hook_scale", Hook::Ln2Scale),
-    ("ln2.hook_normalized", Hook::Ln2Normalized),
-    ("mlp.hook_pre", Hook::MlpPre),
-    ("mlp.hook_pre_linear", Hook::MlpPreLinear),
-    ("mlp.hook_post", Hook::MlpPost),
-    ("ln2_post.hook_scale", Hook::Ln2PostScale),
-    ("ln2_post.hook_normalized", Hook::Ln2PostNormalized),
-    ("hook_mlp_out", Hook::MlpOut),
-    ("hook_resid_post", Hook::ResidPost),
-];
+/// What the table says of a point.
+struct Row {
+    point: Point,
+    name: &'static str,
+    shape: &'static [Size],
+    needs: &'static [Need],
+    about: &'static str,
+}
 
-/// The names outside the layers.
-const GLOBAL_HOOKS: [(&str, Hook); 4] = [
-    ("hook_embed", Hook::Embed),
-    ("hook_pos_embed", Hook::PosEmbed),
-    ("ln_final.hook_scale", Hook::LnFinalScale),
-    ("ln_final.hook_normalized", Hook::LnFinalNormalized),
-];
+/// A size of a named value, by the letters of `docs/the-function.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// 1.
+    One,
+    /// Rows.
+    T,
+    /// Width of the residual stream.
+    C,
+    /// Query heads.
+    H,
+    /// Key/value heads.
+    K,
+    /// Width of a head.
+    D,
+    /// Hidden width of the MLP.
+    F,
+    /// Keys that the furthest row sees.
+    S,
+}
 
-impl Hook {
-    /// The layer, for hooks inside one.
-    pub fn layer(self) -> Option<usize> {
-        let (_, rest) = self.parts();
-        rest
+/// What a model must have for a value to exist in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Learned position vectors.
+    LearnedPositions,
+    /// Rotation of queries and keys.
+    Rotation,
+    /// An MLP in its layers.
+    Mlp,
+    /// A gate in that MLP.
+    Gate,
+    /// The MLP after attention, not parallel to it.
+    Serial,
+    /// A norm of what attention computes.
+    NormAfterAttention,
+    /// A norm of what the MLP computes.
+    NormAfterMlp,
+}
+
+impl Point {
+    /// Every point, in the order of the forward pass.
+    pub fn all() -> impl Iterator<Item = Self> {
+        POINTS.iter().map(|row| row.point)
     }
 
+    /// Its name; of a point inside the layers, what follows `blocks.N.`.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Whether it exists once a layer.
+    pub fn in_layer(self) -> bool {
+        self.at(0).layer().is_some()
+    }
+
+    /// The shape of its value.
+    pub fn shape(self) -> &'static [Size] {
+        self.row().shape
+    }
+
+    /// What a model must have to have it.
+    pub fn needs(self) -> &'static [Need] {
+        self.row().needs
+    }
+
+    /// What its value is.
+    pub fn about(self) -> &'static str {
+        self.row().about
+    }
+
+    fn row(self) -> &'static Row {
+        &POINTS[self as usize]
+    }
+}
+
+impl Hook {
     /// Every hook of a model with this many layers, in the order of the forward pass.
     /// Some of them exist only in some families.
     pub fn all(layers: usize) -> Vec<Self> {
-        let mut all = vec![Self::Embed, Self::PosEmbed];
-        for layer in 0..layers {
-            all.extend(LAYER_HOOKS.iter().map(|(_, make)| make(layer)));
-        }
-        all.extend([Self::LnFinalScale, Self::LnFinalNormalized]);
+        let count = |point: Point| if point.in_layer() { layers } else { 1 };
+        let all = Point::all().flat_map(|point| (0..count(point)).map(move |l| point.at(l)));
+        let mut all: Vec<Self> = all.collect();
+        all.sort_by_key(|hook| hook.place());
         all
     }
 
     /// Where it stands in the forward pass: hooks sorted by this are in its order.
-    pub fn place(self) -> (usize, usize) {
-        match (self, self.layer()) {
-            (Self::Embed, _) => (0, 0),
-            (Self::PosEmbed, _) => (0, 1),
-            (Self::LnFinalScale, _) => (usize::MAX, 0),
-            (_, None) => (usize::MAX, 1),
-            (_, Some(layer)) => {
-                let place = LAYER_HOOKS.iter().position(|(_, make)| make(layer) == self);
-                (layer + 1, place.unwrap_or_default())
-            }
-        }
-    }
-
-    fn parts(self) -> (&'static str, Option<usize>) {
-        if let Some((name, _)) = GLOBAL_HOOKS.iter().find(|(_, hook)| *hook == self) {
-            return (name, None);
-        }
-        let layer = match self {
-            Self::Embed | Self::PosEmbed | Self::LnFinalScale | Self::LnFinalNormalized => 0,
-            Self::ResidPre(n) | Self::Ln1Scale(n) | Self::Ln1Normalized(n) => n,
-            Self::Q(n) | Self::K(n) | Self::V(n) | Self::RotQ(n) | Self::RotK(n) => n,
-            Self::AttnScores(n) | Self::Pattern(n) | Self::Z(n) | Self::Result(n) => n,
-            Self::AttnOut(n) | Self::ResidMid(n) | Self::Ln2Scale(n) => n,
-            Self::Ln2Normalized(n) | Self::MlpPre(n) | Self::MlpPreLinear(n) => n,
-            Self::MlpPost(n) | Self::MlpOut(n) | Self::ResidPost(n) => n,
-            Self::Ln1PostScale(n) | Self::Ln1PostNormalized(n) => n,
-            Self::Ln2PostScale(n) | Self::Ln2PostNormalized(n) => n,
-        };
-        let name =
-            LAYER_HOOKS.iter().find(|(_, make)| make(layer) == self).map_or("", |(name, _)| name);
-        (name, Some(layer))
+    pub fn place(self) -> (usize, Point) {
+        let outside = if self.point() < Point::ResidPre { 0 } else { usize::MAX };
+        (self.layer().map_or(outside, |layer| layer + 1), self.point())
     }
 }
 
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.parts() {
-            (name, None) => f.write_str(name),
-            (name, Some(layer)) => write!(f, "blocks.{layer}.{name}"),
+        match self.layer() {
+            None => f.write_str(self.point().name()),
+            Some(layer) => write!(f, "blocks.{layer}.{}", self.point().name()),
         }
     }
 }
@@ -176,12 +233,13 @@ impl FromStr for Hook {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let found = match text.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')) {
-            Some((layer, name)) => layer.parse().ok().and_then(|layer: usize| {
-                LAYER_HOOKS.iter().find(|(known, _)| *known == name).map(|(_, make)| make(layer))
-            }),
-            None => GLOBAL_HOOKS.iter().find(|(name, _)| *name == text).map(|(_, hook)| *hook),
+        let (layer, name) = match text.strip_prefix("blocks.").and_then(|rest| rest.split_once('.'))
+        {
+            Some((layer, name)) => (layer.parse().ok(), name),
+            None => (None, text),
         };
+        let known = |point: &Point| point.name() == name && point.in_layer() == layer.is_some();
+        let found = Point::all().find(known).map(|point| point.at(layer.unwrap_or(0)));
         found.ok_or_else(|| {
             Error::Input(format!("no hook is named {text}; near it: {}", nearest(text).join(", ")))
         })
@@ -195,12 +253,7 @@ fn nearest(text: &str) -> Vec<String> {
         .and_then(|rest| rest.split('.').next())
         .and_then(|layer| layer.parse().ok())
         .unwrap_or(0);
-    let mut names: Vec<String> = GLOBAL_HOOKS
-        .iter()
-        .map(|(_, hook)| *hook)
-        .chain(LAYER_HOOKS.iter().map(|(_, make)| make(layer)))
-        .map(|hook| hook.to_string())
-        .collect();
+    let mut names: Vec<String> = Point::all().map(|point| point.at(layer).to_string()).collect();
     names.sort_by_cached_key(|name| edits(name, text));
     names.truncate(3);
     names
@@ -233,6 +286,10 @@ mod tests {
         }
         assert!(Hook::all(3).is_sorted_by_key(|hook| hook.place()));
         assert_eq!(Hook::Pattern(5).to_string(), "blocks.5.attn.hook_pattern");
+        assert!(Point::all().is_sorted(), "the table is in the order of the enum");
+        for wrong in ["attn.hook_q", "blocks.0.hook_embed", "blocks.x.attn.hook_q"] {
+            assert!(wrong.parse::<Hook>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

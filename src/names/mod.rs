@@ -5,5 +5,5 @@ mod hook;
 mod sampling;
 
 pub use format::{Format, FormatInfo, Planes, Records};
-pub use hook::Hook;
+pub use hook::{Hook, Need, Point, Size};
 pub use sampling::Sampling;

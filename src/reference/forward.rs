@@ -107,7 +107,7 @@ impl Pass<'_> {
     fn attend(&mut self, layer: usize, x: &[f64], cache: &mut Cache) -> Vec<f64> {
         let config = &self.model.config;
         let (heads, kv_heads, head_width) = (config.heads, config.kv_heads, config.head_width);
-        let (window, scale) = (config.windows[layer], config.attention_scale());
+        let (window, scale) = (config.window(layer), config.attention_scale());
         let softcap = config.attention_softcap;
         let size = AttentionSize { heads, kv_heads, head_width, window, scale, softcap };
         let hooks = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));

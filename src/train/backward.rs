@@ -1,16 +1,19 @@
 //! The backward page: the forward page from the bottom to the top, for every family.
 //!
+//! The composites are those of the forward page in reverse order, and each takes the derivative of
+//! its output to that of its input. With d for a derivative of the loss, a projection y = x Wᵀ + b
+//! has dW = dyᵀ x, db = Σ dy and dx = dy W; the residual stream x ← x + f(x) has dx ← dx + f'(dx).
+//!
 //! What a derivative needs was kept on the way forward, or is in the cache (keys and values), or is
-//! made again from what was kept: norms and activation functions cost less than the memory they
+//! computed again from what was kept: norms and activation functions cost less than the memory they
 //! would take. Gradients of parameters add up in a model of their own; that of the residual stream,
 //! `dx`, changes in place, as the stream itself does.
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Tensor};
-use crate::model::{Block, Drop, Map, MlpWeights, Model, NormWeights, Tape, norm};
-use crate::names::Format;
-use crate::names::Hook;
+use crate::model::{self, Block, Drop, Map, MlpWeights, Model, NormWeights, Tape};
+use crate::names::{Format, Hook};
 use crate::ops::backward::{
     ActivateBackward, AttentionBackward, BiasBackward, Dropout, EmbedBackward, GainBackward,
     GatedBackward, LinearBackwardW, LinearBackwardX, MAX_TRAINED_HEAD_WIDTH, NormBackward,
@@ -18,8 +21,15 @@ use crate::ops::backward::{
 };
 use crate::ops::{Activate, Cache, Columns, Gated, Gather, Mask, Weight, WeightPart};
 
-/// What both pages share of a micro-batch: sequences of `length` rows, one after another.
-pub(super) struct Pass<'a> {
+/// The backward pass over a micro-batch, as it is recorded.
+pub(super) struct Pass<'a, 't> {
+    pub(super) tape: &'a mut Tape<'t>,
+    pub(super) batch: &'a MicroBatch<'a>,
+}
+
+/// What the forward and the backward page share of a micro-batch: sequences of `length` rows, one
+/// after another.
+pub(super) struct MicroBatch<'a> {
     pub(super) model: &'a Model,
     /// Of the same shapes, with gradients in place of weights.
     pub(super) gradients: &'a Model,
@@ -49,7 +59,8 @@ pub(super) struct Dropping {
     pub(super) draw: BufferId,
 }
 
-/// Fails for what the page below does not derive.
+/// Refuses what the page below does not derive; with [`one_qkv`] and [`one_first`], all that it
+/// refuses.
 ///
 /// # Errors
 /// [`Error::Unsupported`], naming it.
@@ -75,32 +86,254 @@ pub(super) fn check(config: &Config) -> Result<()> {
     }
 }
 
-impl Pass<'_> {
-    /// Asks the tape to keep what the way back needs, and to drop what is to be dropped.
-    pub(super) fn ask(&self, tape: &mut Tape<'_>) {
-        for layer in 0..self.model.blocks.len() {
-            let block = &self.model.blocks[layer];
-            tape.keep(Hook::ResidPre(layer));
-            tape.keep(queries(block, layer));
-            tape.keep(Hook::Z(layer));
-            if block.mlp.is_some() {
-                tape.keep(Hook::ResidMid(layer));
-                tape.keep(Hook::MlpPre(layer));
+/// The one projection of queries, keys and values.
+fn one_qkv(block: &Block) -> Result<&Map> {
+    match block.qkv.as_slice() {
+        [joined] => Ok(&joined.map),
+        _ => Err(apart("queries, keys and values")),
+    }
+}
+
+/// The one projection before the activation.
+fn one_first(mlp: &MlpWeights) -> Result<&Map> {
+    match mlp.before()[..] {
+        [map] => Ok(map),
+        _ => Err(apart("gate and up")),
+    }
+}
+
+fn apart(what: &str) -> Error {
+    Error::unsupported(
+        format!("training with {what} in matrices of different formats"),
+        "a model loaded with every matrix in f32",
+    )
+}
+
+impl<'t> Pass<'_, 't> {
+    /// Records the derivatives of all layers and of the embedding, by that of the residual stream
+    /// after the last one, `dx`, (T, C).
+    pub(super) fn layers(&mut self, dx: Tensor) -> Result<()> {
+        let batch = self.batch;
+        for (block, gradient) in batch.model.blocks.iter().zip(&batch.gradients.blocks).rev() {
+            self.layer(block, gradient, dx)?;
+        }
+        self.embed(dx)
+    }
+
+    /// One layer, which changes dx, (T, C), in place.
+    fn layer(&mut self, block: &Block, gradient: &Block, dx: Tensor) -> Result<()> {
+        let l = block.layer;
+        if let (Some(norm2), Some(gradient2)) = (&block.norm2, &gradient.norm2) {
+            // x ← x + mlp(m), m = norm₂(x).
+            let x = self.kept(Hook::ResidMid(l))?.of;
+            let dmlp = self.add_to_stream(Hook::MlpOut(l), dx)?;
+            let dm = self.mlp(block, gradient, norm2, x, dmlp)?;
+            self.norm((norm2, gradient2), x, dm, Some(dx))?;
+        }
+        // x ← x + z W_Oᵀ, z = attention(q, k, v), q, k, v = n W_Qᵀ, n W_Kᵀ, n W_Vᵀ, n = norm₁(x).
+        let dattn = self.add_to_stream(Hook::AttnOut(l), dx)?;
+        let dz = self.output(block, gradient, dattn)?;
+        let dqkv = self.attention(block, dz)?;
+        let x = self.kept(Hook::ResidPre(l))?.of;
+        let dn = self.queries(block, gradient, x, dqkv)?;
+        self.norm((&block.norm1, &gradient.norm1), x, dn, Some(dx))?;
+        Ok(())
+    }
+
+    /// The derivative of what a sub-layer added, by that of the stream: the same, but for what was
+    /// dropped.
+    fn add_to_stream(&mut self, hook: Hook, dx: Tensor) -> Result<Tensor> {
+        let Some(Drop { probability, draw, site }) = self.batch.drop(hook) else { return Ok(dx) };
+        let out = self.tape.tensor(dx.rows, dx.columns);
+        self.tape.push(Gather { x: Columns::all(dx), index: None, out })?;
+        self.tape.push(Dropout { x: out, probability, draw, site })?;
+        Ok(out)
+    }
+
+    /// The derivative of the normed stream, m = norm₂(x), by that of the MLP's output.
+    fn mlp(
+        &mut self,
+        block: &Block,
+        gradient: &Block,
+        norm2: &NormWeights,
+        x: Tensor,
+        dy: Tensor,
+    ) -> Result<Tensor> {
+        let (Some(mlp), Some(dmlp)) = (&block.mlp, &gradient.mlp) else { return Ok(dy) };
+        let pre = self.kept(Hook::MlpPre(block.layer))?;
+        let hidden = self.tape.tensor(pre.of.rows, pre.count);
+        match *mlp {
+            MlpWeights::Plain { function, .. } => {
+                self.tape.push(Activate { x: pre.of, function, out: hidden })?;
+            }
+            MlpWeights::Gated { function, .. } => {
+                let up = Columns { start: 1, ..pre };
+                self.tape.push(Gated { gate: pre, up, function, out: hidden })?;
             }
         }
-        for hook in self.dropped() {
-            if let Some(drop) = self.drop(hook) {
-                tape.drop_some(hook, drop);
+        let dy = self.linear(mlp.down(), dmlp.down(), hidden, dy)?;
+        let dpre = self.tape.tensor(pre.of.rows, pre.of.columns);
+        match *mlp {
+            MlpWeights::Plain { function, .. } => {
+                self.tape.push(ActivateBackward { x: pre.of, dy, function, out: dpre })?;
+            }
+            MlpWeights::Gated { function, .. } => {
+                self.tape.push(GatedBackward { both: pre.of, dy, function, out: dpre })?;
+            }
+        }
+        let m = self.forward().norm(norm2, x)?;
+        self.linear(one_first(mlp)?, one_first(dmlp)?, m, dpre)
+    }
+
+    /// The derivative of z by that of attention's output.
+    fn output(&mut self, block: &Block, gradient: &Block, dy: Tensor) -> Result<Tensor> {
+        let z = self.kept(Hook::Z(block.layer))?.of;
+        self.linear(&block.out, &gradient.out, z, dy)
+    }
+
+    /// The derivative of queries, keys and values before rotation, side by side, by that of z.
+    fn attention(&mut self, block: &Block, dz: Tensor) -> Result<Tensor> {
+        let MicroBatch { model, caches, rows, length, .. } = *self.batch;
+        let (config, layer) = (&model.config, block.layer);
+        let (z, q) = (self.kept(Hook::Z(layer))?.of, self.kept(rotated_queries(block))?);
+        let q = match q.of.columns == q.count {
+            true => q.of,
+            // Of queries side by side with keys and values, attention takes the queries alone.
+            false => {
+                let out = self.tape.tensor(q.of.rows, q.count);
+                self.tape.push(Gather { x: q, index: None, out })?;
+                out
+            }
+        };
+        let dq = self.tape.tensor(z.rows, config.q_width());
+        let [dk, dv] = [(); 2].map(|()| self.tape.tensor(z.rows, config.kv_width()));
+        let stats = self.tape.tensor(z.rows, 2 * config.heads);
+        self.tape.push(AttentionBackward {
+            q,
+            cache: &caches[layer],
+            mask: Mask {
+                window: config.window(layer),
+                scale: config.attention_scale(),
+                softcap: config.attention_softcap,
+            },
+            z,
+            dz,
+            length,
+            stats,
+            dq,
+            dk,
+            dv,
+        })?;
+        let out = self.tape.tensor(z.rows, dq.columns + dk.columns + dv.columns);
+        let (table, width) = (block.rope, config.head_width);
+        self.tape.push(RopeBackward { rows, dq, dk, dv, table, width, out })?;
+        Ok(out)
+    }
+
+    /// The derivative of the normed stream, n = norm₁(x), by that of queries, keys and values.
+    fn queries(
+        &mut self,
+        block: &Block,
+        gradient: &Block,
+        x: Tensor,
+        dqkv: Tensor,
+    ) -> Result<Tensor> {
+        let n = self.forward().norm(&block.norm1, x)?;
+        self.linear(one_qkv(block)?, one_qkv(gradient)?, n, dqkv)
+    }
+
+    /// The gradients of a norm's parameters, and the derivative of its input x (T, C), which is added
+    /// to `onto` where it is given.
+    pub(super) fn norm(
+        &mut self,
+        (weights, gradient): (&NormWeights, &NormWeights),
+        x: Tensor,
+        dy: Tensor,
+        onto: Option<Tensor>,
+    ) -> Result<Tensor> {
+        let Config { norm, norm_eps: eps, .. } = self.batch.model.config;
+        let (gain, add) = (Some(weights.gain), onto.is_some());
+        let dx = onto.unwrap_or_else(|| self.tape.tensor(x.rows, x.columns));
+        let stats = self.tape.tensor(x.rows, 2);
+        self.tape.push(NormBackward { norm, x, gain, dy, eps, add, dx, stats })?;
+        self.tape.push(GainBackward { x, dy, stats, out: gradient.gain })?;
+        if let Some(out) = gradient.bias {
+            self.tape.push(BiasBackward { dy, out })?;
+        }
+        Ok(dx)
+    }
+
+    /// Tokens, and learned positions: `x = E[tokens] + E_P[p]`.
+    fn embed(&mut self, dy: Tensor) -> Result<()> {
+        let MicroBatch { model, gradients, tokens, positions, .. } = *self.batch;
+        if let Some(Drop { probability, draw, site }) = self.batch.drop(Hook::ResidPre(0))
+            && !model.blocks.is_empty()
+        {
+            self.tape.push(Dropout { x: dy, probability, draw, site })?;
+        }
+        let Runs { runs, order } = tokens;
+        let scale = model.config.embed_scale.map_or(1.0, f64::from);
+        self.tape.push(EmbedBackward { runs, order, dy, scale, table: &gradients.embed })?;
+        if let Some(table) = gradients.positions {
+            let Runs { runs, order } = positions;
+            let table = &as_weight(table);
+            self.tape.push(EmbedBackward { runs, order, dy, scale: 1.0, table })?;
+        }
+        Ok(())
+    }
+
+    /// The gradients of a projection's parameters, and the derivative of its input x (T, inputs), by
+    /// dy (T, outputs).
+    fn linear(&mut self, map: &Map, gradient: &Map, x: Tensor, dy: Tensor) -> Result<Tensor> {
+        self.tape.push(LinearBackwardW { dy, x, gradient: &gradient.weight })?;
+        if let Some(out) = gradient.bias {
+            self.tape.push(BiasBackward { dy, out })?;
+        }
+        let out = self.tape.tensor(x.rows, x.columns);
+        self.tape.push(LinearBackwardX { dy, weight: &map.weight, out, first: 0, add: false })?;
+        Ok(out)
+    }
+
+    /// The forward page on the same tape, for what is computed again.
+    pub(super) fn forward(&mut self) -> model::Pass<'_, 't> {
+        let MicroBatch { model, rows, caches, .. } = *self.batch;
+        model::Pass { tape: self.tape, model, rows, caches }
+    }
+
+    /// A value of the way forward.
+    fn kept(&self, hook: Hook) -> Result<Columns> {
+        self.tape.kept(hook).ok_or_else(|| Error::Shape {
+            op: "backward",
+            reason: format!("{hook} was not kept on the way forward"),
+        })
+    }
+
+    /// Asks the tape to keep what the way back needs, and to drop what dropout drops.
+    pub(super) fn ask(&mut self) {
+        for block in &self.batch.model.blocks {
+            let layer = block.layer;
+            self.tape.keep(Hook::ResidPre(layer));
+            self.tape.keep(rotated_queries(block));
+            self.tape.keep(Hook::Z(layer));
+            if block.mlp.is_some() {
+                self.tape.keep(Hook::ResidMid(layer));
+                self.tape.keep(Hook::MlpPre(layer));
+            }
+        }
+        for hook in self.batch.dropped() {
+            if let Some(drop) = self.batch.drop(hook) {
+                self.tape.drop_some(hook, drop);
             }
         }
     }
+}
 
+impl MicroBatch<'_> {
     /// Where values are dropped: the embedding, and what each sub-layer adds to the stream.
     fn dropped(&self) -> Vec<Hook> {
-        let layers = 0..self.model.blocks.len();
-        let sums = layers.flat_map(|layer| {
-            let mlp = self.model.blocks[layer].mlp.is_some().then_some(Hook::MlpOut(layer));
-            [Some(Hook::AttnOut(layer)), mlp].into_iter().flatten()
+        let sums = self.model.blocks.iter().flat_map(|block| {
+            let mlp = block.mlp.is_some().then_some(Hook::MlpOut(block.layer));
+            [Some(Hook::AttnOut(block.layer)), mlp].into_iter().flatten()
         });
         // Without layers there is nothing after the embedding that could make up for it.
         let first = (!self.model.blocks.is_empty()).then_some(Hook::ResidPre(0));
@@ -117,204 +350,11 @@ impl Pass<'_> {
         };
         Some(Drop { probability, draw, site })
     }
-
-    /// The derivative of what a sub-layer added, by that of the stream: the same, but for what was
-    /// dropped.
-    fn summand(&self, tape: &mut Tape<'_>, hook: Hook, dx: Tensor) -> Result<Tensor> {
-        let Some(Drop { probability, draw, site }) = self.drop(hook) else { return Ok(dx) };
-        let out = tape.tensor(dx.rows, dx.columns);
-        tape.push(Gather { x: Columns::all(dx), index: None, out })?;
-        tape.push(Dropout { x: out, probability, draw, site })?;
-        Ok(out)
-    }
-
-    /// Records the derivatives of all layers and of the embedding, by that of the residual stream
-    /// after the last one, `dx`, (T, C).
-    pub(super) fn layers(&self, tape: &mut Tape<'_>, dx: Tensor) -> Result<()> {
-        let blocks = self.model.blocks.iter().zip(&self.gradients.blocks);
-        for (layer, (block, gradient)) in blocks.enumerate().rev() {
-            self.perceptron(tape, layer, block, gradient, dx)?;
-            self.attention(tape, layer, block, gradient, dx)?;
-        }
-        if let Some(Drop { probability, draw, site }) = self.drop(Hook::ResidPre(0))
-            && !self.model.blocks.is_empty()
-        {
-            tape.push(Dropout { x: dx, probability, draw, site })?;
-        }
-        self.embedding(tape, dx)
-    }
-
-    /// Tokens, and learned positions.
-    fn embedding(&self, tape: &mut Tape<'_>, dy: Tensor) -> Result<()> {
-        let Runs { runs, order } = self.tokens;
-        let scale = self.model.config.embed_scale.map_or(1.0, f64::from);
-        let table = &self.gradients.embed;
-        tape.push(EmbedBackward { runs, order, dy, scale, table })?;
-        if let Some(positions) = self.gradients.positions {
-            let Runs { runs, order } = self.positions;
-            let table = &as_weight(positions);
-            tape.push(EmbedBackward { runs, order, dy, scale: 1.0, table })?;
-        }
-        Ok(())
-    }
-
-    fn perceptron(
-        &self,
-        tape: &mut Tape<'_>,
-        layer: usize,
-        block: &Block,
-        gradient: &Block,
-        dx: Tensor,
-    ) -> Result<()> {
-        let weights = (&block.norm2, &gradient.norm2, &block.mlp, &gradient.mlp);
-        let (Some(norm2), Some(norm2_gradient), Some(mlp), Some(mlp_gradient)) = weights else {
-            return Ok(());
-        };
-        let dy = self.summand(tape, Hook::MlpOut(layer), dx)?;
-        let pre = kept(tape, Hook::MlpPre(layer))?;
-        let x = kept(tape, Hook::ResidMid(layer))?.of;
-        let names = (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer));
-        let dnormed = match (mlp, mlp_gradient) {
-            (
-                MlpWeights::Plain { up, down, function },
-                MlpWeights::Plain { up: up_gradient, down: down_gradient, .. },
-            ) => {
-                let (before, function) = (pre.of, *function);
-                let post = tape.tensor(before.rows, before.columns);
-                tape.push(Activate { x: before, function, out: post })?;
-                let dpost = linear(tape, down, down_gradient, post, dy)?;
-                let dpre = tape.tensor(before.rows, before.columns);
-                tape.push(ActivateBackward { x: before, dy: dpost, function, out: dpre })?;
-                let normed = norm(tape, self.model, norm2, x, names)?;
-                linear(tape, up, up_gradient, normed, dpre)?
-            }
-            (
-                MlpWeights::Gated { gate_up, down, function },
-                MlpWeights::Gated { gate_up: gate_up_gradient, down: down_gradient, .. },
-            ) => {
-                let (both, function) = (pre.of, *function);
-                let post = tape.tensor(both.rows, pre.count);
-                let up = Columns { start: 1, ..pre };
-                tape.push(Gated { gate: pre, up, function, out: post })?;
-                let dpost = linear(tape, down, down_gradient, post, dy)?;
-                let dboth = tape.tensor(both.rows, both.columns);
-                tape.push(GatedBackward { both, dy: dpost, function, out: dboth })?;
-                let normed = norm(tape, self.model, norm2, x, names)?;
-                linear(tape, gate_up, gate_up_gradient, normed, dboth)?
-            }
-            _ => return Err(apart("gate and up")),
-        };
-        norm_backward(tape, self.model, (norm2, norm2_gradient), x, dnormed, Some(dx))?;
-        Ok(())
-    }
-
-    fn attention(
-        &self,
-        tape: &mut Tape<'_>,
-        layer: usize,
-        block: &Block,
-        gradient: &Block,
-        dx: Tensor,
-    ) -> Result<()> {
-        let config = &self.model.config;
-        let ([map], [map_gradient]) = (&block.qkv[..], &gradient.qkv[..]) else {
-            return Err(apart("queries, keys and values"));
-        };
-        let dy = self.summand(tape, Hook::AttnOut(layer), dx)?;
-        let (z, q) = (kept(tape, Hook::Z(layer))?.of, kept(tape, queries(block, layer))?);
-        let dz = linear(tape, &block.out, &gradient.out, z, dy)?;
-        let q = match q.of.columns == q.count {
-            true => q.of,
-            // Of queries beside keys and values only the queries are wanted.
-            false => {
-                let out = tape.tensor(q.of.rows, q.count);
-                tape.push(Gather { x: q, index: None, out })?;
-                out
-            }
-        };
-        let dq = tape.tensor(z.rows, config.q_width());
-        let [dk, dv] = [(); 2].map(|()| tape.tensor(z.rows, config.kv_width()));
-        let stats = tape.tensor(z.rows, 2 * config.heads);
-        tape.push(AttentionBackward {
-            q,
-            cache: &self.caches[layer],
-            mask: Mask {
-                window: config.windows.get(layer).copied().flatten(),
-                scale: config.attention_scale(),
-                softcap: config.attention_softcap,
-            },
-            z,
-            dz,
-            length: self.length,
-            stats,
-            dq,
-            dk,
-            dv,
-        })?;
-        let dqkv = tape.tensor(z.rows, map.map.weight.rows);
-        let (rows, table, width) = (self.rows, block.rope, config.head_width);
-        tape.push(RopeBackward { rows, dq, dk, dv, table, width, out: dqkv })?;
-        let x = kept(tape, Hook::ResidPre(layer))?.of;
-        let names = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
-        let normed = norm(tape, self.model, &block.norm1, x, names)?;
-        let dnormed = linear(tape, &map.map, &map_gradient.map, normed, dqkv)?;
-        norm_backward(tape, self.model, (&block.norm1, &gradient.norm1), x, dnormed, Some(dx))?;
-        Ok(())
-    }
 }
 
-/// What attention multiplies with keys: queries after they have turned, where they do.
-fn queries(block: &Block, layer: usize) -> Hook {
-    if block.rope.is_some() { Hook::RotQ(layer) } else { Hook::Q(layer) }
-}
-
-/// A value of the way forward.
-fn kept(tape: &Tape<'_>, hook: Hook) -> Result<Columns> {
-    tape.kept(hook).ok_or_else(|| Error::Shape {
-        op: "backward",
-        reason: format!("{hook} was not kept on the way forward"),
-    })
-}
-
-fn apart(what: &str) -> Error {
-    Error::unsupported(
-        format!("training with {what} in matrices of different formats"),
-        "a model loaded with every matrix in f32",
-    )
-}
-
-/// The gradients of a linear map's parameters, and the derivative of its input x (T, inputs), by dy
-/// (T, outputs).
-fn linear(tape: &mut Tape<'_>, map: &Map, gradient: &Map, x: Tensor, dy: Tensor) -> Result<Tensor> {
-    tape.push(LinearBackwardW { dy, x, gradient: &gradient.weight })?;
-    if let Some(out) = gradient.bias {
-        tape.push(BiasBackward { dy, out })?;
-    }
-    let out = tape.tensor(x.rows, x.columns);
-    tape.push(LinearBackwardX { dy, weight: &map.weight, out, first: 0, add: false })?;
-    Ok(out)
-}
-
-/// The gradients of a norm's parameters, and the derivative of its input x (T, C), which is added to
-/// `onto` where it is given.
-pub(super) fn norm_backward(
-    tape: &mut Tape<'_>,
-    model: &Model,
-    (weights, gradient): (&NormWeights, &NormWeights),
-    x: Tensor,
-    dy: Tensor,
-    onto: Option<Tensor>,
-) -> Result<Tensor> {
-    let (eps, gain, add) = (model.config.norm_eps, Some(weights.gain), onto.is_some());
-    let dx = onto.unwrap_or_else(|| tape.tensor(x.rows, x.columns));
-    let stats = tape.tensor(x.rows, 2);
-    let norm = model.config.norm;
-    tape.push(NormBackward { norm, x, gain, dy, eps, add, dx, stats })?;
-    tape.push(GainBackward { x, dy, stats, out: gradient.gain })?;
-    if let Some(out) = gradient.bias {
-        tape.push(BiasBackward { dy, out })?;
-    }
-    Ok(dx)
+/// What attention multiplies with keys: queries after rotation, where the layer rotates them.
+fn rotated_queries(block: &Block) -> Hook {
+    if block.rope.is_some() { Hook::RotQ(block.layer) } else { Hook::Q(block.layer) }
 }
 
 /// A table that lies as a matrix of weights does.

@@ -74,9 +74,9 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    /// Names buffers for what belongs to each parameter of a model, whose matrices must be f32; with
-    /// `mixed` for their halves too.
-    pub(super) fn of(model: &Model, mixed: bool) -> Result<Self> {
+    /// Names buffers for what belongs to each parameter of a model, whose matrices must be f32. The
+    /// model that runs has them in the format `running`, f32 or f16.
+    pub(super) fn of(model: &Model, running: Format) -> Result<Self> {
         let gradients = model.shadow();
         let models = [model.clone(), gradients.clone(), model.shadow(), model.shadow()];
         let mut all: Vec<Parameter> = Vec::new();
@@ -128,11 +128,11 @@ impl Parameters {
                 "models loaded with every matrix in f32",
             ));
         }
-        let mut running = model.clone();
-        if mixed {
-            running = model.recast(Format::F16);
+        let mut model = model.clone();
+        if running != Format::F32 {
+            model = model.recast(running);
             let mut parameters = all.iter_mut();
-            running.walk(&mut |leaf| {
+            model.walk(&mut |leaf| {
                 let pieces = parameters.next().map(|parameter| &mut parameter.pieces);
                 let Values::Matrix(weight) = leaf.values else { return };
                 for (piece, part) in pieces.into_iter().flatten().zip(&weight.parts) {
@@ -140,7 +140,7 @@ impl Parameters {
                 }
             });
         }
-        Ok(Self { all, model: running, gradients })
+        Ok(Self { all, model, gradients })
     }
 
     /// Makes the memory behind gradients, moments and halves, zeros.

@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_places};
-use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers, norm};
-use crate::names::Hook;
+use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers};
+use crate::names::Format;
 use crate::ops::backward::runs_of;
 use crate::ops::{Cache, CacheFormat, Choices};
 
-use super::backward::{self, Dropping, Pass, Runs, norm_backward};
+use super::backward::{self, Dropping, MicroBatch, Pass, Runs};
 use super::loss::{self, Chunk, Targets};
 use super::options::check;
 use super::parameters::Parameters;
@@ -122,8 +122,9 @@ impl Surroundings {
     pub(super) fn named(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Self> {
         check(options, &model.config)?;
         backward::check(&model.config)?;
+        let running = if options.mixed { Format::F16 } else { Format::F32 };
         Ok(Self {
-            parameters: Parameters::of(model, options.mixed)?,
+            parameters: Parameters::of(model, running)?,
             buffers: Buffers::named(),
             caches: caches(gpu, model, options)?,
             chunks: chunks(gpu, model, options.batch * options.context),
@@ -154,7 +155,7 @@ impl Surroundings {
         let model = &parameters.model;
         let TrainOptions { batch, context, optimizer, .. } = *options;
         let dropping = Dropping { probability: options.dropout, draw: buffers.draw };
-        let pass = Pass {
+        let micro_batch = MicroBatch {
             model,
             gradients: &parameters.gradients,
             caches,
@@ -164,7 +165,7 @@ impl Surroundings {
             length: context,
             dropout: (options.dropout > 0.0).then_some(dropping),
         };
-        let learn = learn(choices, &pass, chunks, buffers.targets, batch * context)?;
+        let learn = learn(choices, &micro_batch, chunks, buffers.targets, batch * context)?;
         let mut tape = Tape::new(choices);
         let x = forward(&mut tape, model, caches, buffers.rows, batch * context)?;
         loss::loss(&mut tape, model, None, x, chunks, buffers.targets)?;
@@ -240,21 +241,20 @@ impl Rehearsal {
 /// Forwards, the loss, and backwards.
 fn learn(
     choices: &Choices,
-    pass: &Pass<'_>,
+    micro_batch: &MicroBatch<'_>,
     chunks: &[Chunk],
     targets: Targets,
     count: usize,
 ) -> Result<Recording> {
-    let (model, gradients) = (pass.model, pass.gradients);
+    let MicroBatch { model, gradients, caches, rows, .. } = *micro_batch;
     let mut tape = Tape::new(choices);
-    pass.ask(&mut tape);
-    let x = layers(&mut tape, model, pass.caches, pass.rows, count)?;
-    let names = (Hook::LnFinalScale, Hook::LnFinalNormalized);
-    let normed = norm(&mut tape, model, &model.final_norm, x, names)?;
-    if let Some(dy) = loss::loss(&mut tape, model, Some(gradients), normed, chunks, targets)? {
-        let norms = (&model.final_norm, &gradients.final_norm);
-        let dx = norm_backward(&mut tape, model, norms, x, dy, None)?;
-        pass.layers(&mut tape, dx)?;
+    let mut pass = Pass { tape: &mut tape, batch: micro_batch };
+    pass.ask();
+    let x = layers(pass.tape, model, caches, rows, count)?;
+    let normed = pass.forward().norm(&model.final_norm, x)?;
+    if let Some(dy) = loss::loss(pass.tape, model, Some(gradients), normed, chunks, targets)? {
+        let dx = pass.norm((&model.final_norm, &gradients.final_norm), x, dy, None)?;
+        pass.layers(dx)?;
     }
     Ok(tape.finish().0)
 }

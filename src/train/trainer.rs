@@ -35,6 +35,15 @@ pub struct Step {
     pub gradient_norm: f64,
 }
 
+/// What a batch is run for.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    /// Its loss and gradients.
+    Learn,
+    /// Its loss alone.
+    Evaluate,
+}
+
 /// A model that learns.
 #[derive(Debug)]
 pub struct Trainer {
@@ -150,7 +159,7 @@ impl Trainer {
             let draw = [seed as u32, (seed >> 32) as u32, draw, 0];
             self.engine.write(self.buffers.draw, 0, bytemuck::cast_slice(&draw))?;
             Buffers::order(&self.engine, self.buffers.tokens, &batch.tokens)?;
-            sum += self.run(batch, counted, true).await?;
+            sum += self.run(Task::Learn, batch, counted).await?;
         }
         Ok(sum / counted as f64)
     }
@@ -163,14 +172,14 @@ impl Trainer {
         let (mut sum, mut counted) = (0.0, 0);
         for batch in batches {
             let count = self.counted(batch)?;
-            sum += self.run(batch, count.max(1), false).await?;
+            sum += self.run(Task::Evaluate, batch, count.max(1)).await?;
             counted += count;
         }
         Ok(sum / counted as f64)
     }
 
     /// The sum of the losses of a batch.
-    async fn run(&mut self, batch: &Batch, counted: usize, learn: bool) -> Result<f64> {
+    async fn run(&mut self, task: Task, batch: &Batch, counted: usize) -> Result<f64> {
         let context = self.options.context;
         let sequences = batch.tokens.chunks(context).zip(0..);
         let rows: Vec<Row> =
@@ -179,7 +188,10 @@ impl Trainer {
         self.engine.write(self.buffers.rows, 0, bytemuck::cast_slice(&rows))?;
         self.engine.write(targets, 0, bytemuck::cast_slice(&batch.targets))?;
         self.engine.write(share, 0, bytemuck::bytes_of(&(1.0 / counted as f32)))?;
-        let pieces = if learn { &self.learn } else { &self.evaluate };
+        let pieces = match task {
+            Task::Learn => &self.learn,
+            Task::Evaluate => &self.evaluate,
+        };
         let read = (losses, 0, rows.len() as u64 * 4);
         let readback = self.engine.submit_pieces(pieces, context as u32, &[read])?;
         let Some(readback) = readback else { return Ok(0.0) };

@@ -243,7 +243,8 @@ pub(super) fn check(fields: Fields<'_>, names: &SizeNames, config: &Config) -> R
     let odd = |rope: &&Rope| {
         !rope.rotated.is_multiple_of(2) || rope.rotated == 0 || rope.rotated > head_width
     };
-    if let Some(rope) = whole.into_iter().chain(&config.local_rope).find(odd) {
+    let own = config.kinds.iter().filter_map(|kind| kind.rope.as_ref());
+    if let Some(rope) = whole.into_iter().chain(own).find(odd) {
         let name = if rope.rotated == head_width { names.head_width } else { names.rotated };
         return Err(fields.bad(
             name,

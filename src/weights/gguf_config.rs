@@ -7,7 +7,9 @@ use super::fields::{Fields, SizeNames, check, check_layers, shared_width};
 use super::gguf::Gguf;
 use super::names::{FAMILIES, GGUF_GPT2, GGUF_LLAMA, GGUF_PHI3, Names};
 use super::source::{Entries, Source, room};
-use crate::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
+use crate::config::{
+    Biases, Config, LayerKind, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling,
+};
 use crate::error::{Error, Result};
 use crate::names::Format;
 
@@ -131,7 +133,7 @@ pub(super) fn read(gguf: &mut Gguf, entries: &Entries) -> Result<(Config, &'stat
             head: false,
         },
         qk_norm: matches!(architecture.as_str(), "qwen3" | "gemma3"),
-        windows: vec![window; layers],
+        kinds: vec![LayerKind { window, rope: None }; layers],
         tied_head: !entries.contains_key("output.weight"),
         bos,
         eos,
@@ -159,12 +161,15 @@ fn complete_gemma(fields: Fields<'_>, pattern: Option<usize>, config: &mut Confi
     config.logit_softcap = cap("final_logit_softcapping", second.then_some(30.0))?;
     // Every other layer sees everything in the second generation, every sixth in the third.
     let pattern = pattern.unwrap_or(if second { 2 } else { 6 });
-    let window = config.windows.first().copied().flatten().or(second.then_some(4_096));
+    let window = config.window(0).or(second.then_some(4_096));
     let sees_all = |layer: usize| (layer + 1).is_multiple_of(pattern);
-    config.windows = (0..config.layers).map(|layer| window.filter(|_| !sees_all(layer))).collect();
+    config.set_windows((0..config.layers).map(|layer| window.filter(|_| !sees_all(layer))));
     if !second && let Position::Rope(rope) = &config.position {
         let base = fields.positive("rope.freq_base_swa")?.unwrap_or(10_000.0);
-        config.local_rope = Some(Rope { base, scaling: RopeScaling::None, ..rope.clone() });
+        let local = Rope { base, scaling: RopeScaling::None, ..rope.clone() };
+        for kind in config.kinds.iter_mut().filter(|kind| kind.window.is_some()) {
+            kind.rope = Some(local.clone());
+        }
     }
     Ok(())
 }

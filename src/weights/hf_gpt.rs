@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::fields::{Fields, SizeNames, check, check_layers, function, ids, only, shared_width};
 use super::rope::{self, Terms};
-use crate::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
+use crate::config::{
+    Biases, Config, LayerKind, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling,
+};
 use crate::error::Result;
 
 /// What a family calls its sizes, and what it means where its config.json is silent.
@@ -96,10 +98,8 @@ pub(super) fn gpt_neo(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     config.attention_scale = Some(1.0);
     config.biases = Biases { out: true, mlp: true, ..Biases::default() };
     let window = fields.count("window_size")?.unwrap_or(256);
-    config.windows = attention_layers(fields, config.layers)?
-        .into_iter()
-        .map(|local| local.then_some(window))
-        .collect();
+    let local = attention_layers(fields, config.layers)?;
+    config.set_windows(local.into_iter().map(|local| local.then_some(window)));
     finish(fields, &GPT_NEO, config)
 }
 
@@ -186,7 +186,7 @@ fn plain(fields: Fields<'_>, family: &Family, tensors: usize) -> Result<Config> 
         norm_eps: fields.positive(family.eps)?.unwrap_or(1e-5),
         position: Position::Learned,
         mlp: if hidden == 0 { Mlp::None } else { Mlp::Plain { hidden, function } },
-        windows: vec![None; layers],
+        kinds: vec![LayerKind::default(); layers],
         tied_head: fields.flag("tie_word_embeddings", family.tied)?,
         bos: ids(fields, "bos_token_id", vocab, bos)?.first().copied(),
         eos: ids(fields, "eos_token_id", vocab, eos)?,

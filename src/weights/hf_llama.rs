@@ -5,7 +5,7 @@ use super::fields::{
     shared_width,
 };
 use super::rope::{self, Terms};
-use crate::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position};
+use crate::config::{Biases, Config, LayerKind, Mlp, Nonlinearity, Norm, Position};
 use crate::error::Result;
 
 /// What a family means where its config.json is silent.
@@ -122,10 +122,11 @@ pub(super) fn llama(fields: Fields<'_>, family: &str, tensors: usize) -> Result<
         window = None;
     }
     let first = if qwen { fields.size("max_window_layers", 0)?.unwrap_or(28) } else { 0 };
-    config.windows = match listed_windows(fields, window, config.layers)? {
+    let windows = match listed_windows(fields, window, config.layers)? {
         Some(listed) => listed,
         None => (0..config.layers).map(|layer| window.filter(|_| layer >= first)).collect(),
     };
+    config.set_windows(windows);
     Ok(config)
 }
 
@@ -133,7 +134,7 @@ pub(super) fn llama(fields: Fields<'_>, family: &str, tensors: usize) -> Result<
 pub(super) fn phi3(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let mut config = plain(fields, "phi3", &PHI3, tensors)?;
     let window = or_null(fields, "sliding_window", PHI3.window)?;
-    config.windows = vec![window; config.layers];
+    config.set_windows(vec![window; config.layers]);
     Ok(config)
 }
 
@@ -151,6 +152,10 @@ pub(super) fn gemma3(fields: Fields<'_>, outer: Fields<'_>, tensors: usize) -> R
     let mut config = plain(fields, "gemma3", &GEMMA3, tensors)?;
     let pattern = fields.count("sliding_window_pattern")?.unwrap_or(6);
     gemma(fields, outer, pattern, &mut config)?;
+    // Layers that see everything rotate as the model does.
+    for kind in config.kinds.iter_mut().filter(|kind| kind.window.is_none()) {
+        kind.rope = None;
+    }
     config.qk_norm = true;
     config.attention_softcap = cap(fields, "attn_logit_softcapping", None)?;
     config.logit_softcap = cap(fields, "final_logit_softcapping", None)?;
@@ -167,13 +172,14 @@ fn gemma(fields: Fields<'_>, outer: Fields<'_>, pattern: usize, config: &mut Con
         Some(fields.positive("query_pre_attn_scalar")?.unwrap_or(256.0).powf(-0.5));
     config.embed_scale = Some(embed_scale(outer, config.width)?);
     let window = or_null(fields, "sliding_window", GEMMA2.window)?;
-    config.windows = match listed_windows(fields, window, config.layers)? {
+    let windows = match listed_windows(fields, window, config.layers)? {
         Some(listed) => listed,
         None => {
             let sees_all = |layer: usize| (layer + 1).is_multiple_of(pattern);
             (0..config.layers).map(|layer| window.filter(|_| !sees_all(layer))).collect()
         }
     };
+    config.set_windows(windows);
     Ok(())
 }
 
@@ -234,12 +240,11 @@ fn plain(fields: Fields<'_>, family: &str, defaults: &Defaults, tensors: usize) 
         norm: Norm::RmsNorm,
         norm_eps: fields.positive("rms_norm_eps")?.unwrap_or(defaults.eps),
         position: Position::Rope(rope),
-        local_rope,
         mlp: Mlp::Gated {
             hidden,
             function: function(fields, defaults.function.0, defaults.function.1)?,
         },
-        windows: vec![None; layers],
+        kinds: vec![LayerKind { window: None, rope: local_rope }; layers],
         tied_head: fields.flag("tie_word_embeddings", defaults.tied)?,
         bos: ids(fields, "bos_token_id", vocab, defaults.bos)?.first().copied(),
         eos: ids(fields, "eos_token_id", vocab, defaults.eos)?,

@@ -133,12 +133,17 @@ impl Part {
         matches!(self, Embed | Positions | Q | K | V | Out | Gate | Up | Down | Head)
     }
 
+    /// The rows and columns of the part in a model of this kind; a vector is one row.
+    pub fn size(self, config: &Config) -> [usize; 2] {
+        match self.shape(config) {
+            Shape::Map(rows, columns) => [rows, columns],
+            Shape::Vector(count) => [1, count],
+        }
+    }
+
     /// How many values the part has in a model of this kind.
     pub fn values(self, config: &Config) -> usize {
-        match self.shape(config) {
-            Shape::Map(rows, columns) => rows * columns,
-            Shape::Vector(count) => count,
-        }
+        self.size(config).iter().product()
     }
 
     pub(super) fn shape(self, config: &Config) -> Shape {

@@ -25,11 +25,10 @@ fn gpt2(layers: usize) -> Model {
         position: Position::Learned,
         mlp: Mlp::Plain { hidden: 3072, function: Nonlinearity::GeluTanh },
         biases,
-        windows: vec![None; layers],
         tied_head: true,
         ..Config::default()
     };
-    Model::dry(config, Format::F32, MAX_BINDING)
+    Model::dry(&config, Format::F32, MAX_BINDING).unwrap()
 }
 
 fn llama(layers: usize) -> Model {
@@ -47,14 +46,14 @@ fn llama(layers: usize) -> Model {
         ..gpt2(layers).config
     };
     let embed = Weight::named("embed", Format::Q8_0, config.vocab, config.width, MAX_BINDING);
-    Model { embed, ..Model::dry(config, Format::Q4_1, MAX_BINDING) }
+    Model { embed, ..Model::dry(&config, Format::Q4_1, MAX_BINDING).unwrap() }
 }
 
 /// The Llama, with a change.
 fn with(layers: usize, change: fn(&mut Config)) -> Model {
     let mut config = llama(layers).config;
     change(&mut config);
-    Model::dry(config, Format::Q4_1, MAX_BINDING)
+    Model::dry(&config, Format::Q4_1, MAX_BINDING).unwrap()
 }
 
 /// A whole run over some rows: forward, and the logits of the last of them.

@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{Recording, Tensor};
-use crate::model::hooks::{offered, shape};
+use crate::model::forward::{forward, logits};
+use crate::model::hooks::{Action, offered, shape};
 use crate::model::plan::pieces;
-use crate::model::tape::Marks;
-use crate::model::{Action, Tape, forward, logits};
+use crate::model::tape::{Marks, Tape};
 use crate::names::Hook;
 use crate::ops::MASKED;
 
@@ -118,8 +118,7 @@ impl Session {
         for &(hook, ref tensor) in &marks.reads {
             let mut values = self.engine.read(tensor).await?;
             if let Hook::AttnScores(layer) = hook {
-                let window = config.windows.get(layer).copied().flatten();
-                hide(&mut values, tensor.columns, rows, window);
+                hide(&mut values, tensor.columns, rows, config.window(layer));
             }
             let shape = shape(config, hook, rows.len(), extent(rows) as usize);
             activations.push(Activation { hook, shape, values });

@@ -82,11 +82,11 @@ fn windows_follow_each_familys_rules() {
         assert_eq!(config.biases.qkv, model == "qwen2");
         assert_eq!(config.qk_norm, model == "qwen3");
         assert!(!config.biases.out && config.bos.is_none() && config.eos.is_empty());
-        config.windows
+        config.windows()
     };
     let mistral = |changes: Value| {
         let config = with(llama_config(), json!({"model_type": "mistral"}));
-        open(&with(config, changes), &llama_tensors("model.")).windows
+        open(&with(config, changes), &llama_tensors("model.")).windows()
     };
     assert_eq!(mistral(json!({})), [Some(4096); 2]);
     assert_eq!(mistral(json!({"sliding_window": null})), [None; 2]);
@@ -102,7 +102,7 @@ fn windows_follow_each_familys_rules() {
             json!({"use_sliding_window": true, "max_window_layers": 0, "layer_types": kinds});
         assert_eq!(qwen(model, listed), [None, Some(8)]);
     }
-    assert_eq!(open(&llama_config(), &llama_tensors("model.")).windows, [None; 2]);
+    assert_eq!(open(&llama_config(), &llama_tensors("model.")).windows(), [None; 2]);
 }
 
 #[test]

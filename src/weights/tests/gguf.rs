@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::{Checkpoint, Part, dequantize, quantize};
 use super::{Gguf, Meta, Tensor, counting, refusal};
-use crate::config::{Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
+use crate::config::{Config, LayerKind, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
 use crate::names::Format;
 use crate::text::{Encode, Tokenizer};
 
@@ -113,7 +113,7 @@ fn llamas_metadata_becomes_its_configuration() {
         norm_eps: 0.5,
         position: Position::Rope(Rope { base: 1e4, rotated: 16, scaling: RopeScaling::None }),
         mlp: Mlp::Gated { hidden: 32, function: Nonlinearity::Silu },
-        windows: vec![None],
+        kinds: vec![LayerKind::default()],
         tied_head: true,
         bos: Some(1),
         eos: vec![2],
@@ -141,7 +141,7 @@ fn metadata_varies() {
     let (_folder, model) = open(&file);
     let config = model.config();
     assert_eq!(
-        (config.windows.as_slice(), config.eos.as_slice()),
+        (config.windows().as_slice(), config.eos.as_slice()),
         ([Some(7)].as_slice(), [0, 2].as_slice())
     );
     assert!(!config.tied_head && model.bpe().unwrap().unwrap().add_bos == Some(true));
@@ -339,7 +339,7 @@ fn smollm2_opens() {
         norm_eps: f64::from(1e-5_f32),
         position: Position::Rope(Rope { base: 1e5, rotated: 64, scaling: RopeScaling::None }),
         mlp: Mlp::Gated { hidden: 1_536, function: Nonlinearity::Silu },
-        windows: vec![None; 30],
+        kinds: vec![LayerKind::default(); 30],
         tied_head: true,
         bos: Some(1),
         eos: vec![2],

@@ -100,10 +100,10 @@ fn gpt_neos_windows_follow_its_patterns() {
         opened.map(|model| model.config().clone())
     };
     let config = windows(json!({})).unwrap();
-    assert_eq!(config.windows, [None, Some(6), None]);
+    assert_eq!(config.windows(), [None, Some(6), None]);
     assert_eq!((config.attention_scale(), config.mlp.hidden()), (1.0, 16));
     let turned = json!({"attention_types": [[["local"], 2], [["global"], 1]]});
-    assert_eq!(windows(turned).unwrap().windows, [Some(6), Some(6), None]);
+    assert_eq!(windows(turned).unwrap().windows(), [Some(6), Some(6), None]);
     for wrong in [
         json!([[["local"], 2]]),
         json!([[["local", "global"], 4_000_000_000_000_u64]]),

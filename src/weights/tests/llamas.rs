@@ -64,8 +64,10 @@ fn gemma_is_read_with_all_that_sets_it_apart() {
     assert_eq!(config.embed_scale, Some(2.828_125));
     assert_eq!(config.attention_scale(), 0.25);
     assert_eq!((config.attention_softcap, config.logit_softcap), (Some(50.0), Some(30.0)));
-    assert_eq!(config.windows, [Some(5), None]);
-    assert!(config.post_norms && !config.qk_norm && config.local_rope.is_none());
+    assert_eq!(config.windows(), [Some(5), None]);
+    assert!(
+        config.post_norms && !config.qk_norm && config.kinds.iter().all(|kind| kind.rope.is_none())
+    );
     assert_eq!(config.mlp, Mlp::Gated { hidden: 12, function: Nonlinearity::GeluTanh });
     // What the file holds less one is whole.
     assert_eq!(first_values(&model, Part::Norm2), [4.0]);
@@ -131,7 +133,7 @@ fn what_files_of_gemma_leave_to_their_readers_is_filled_in() {
         let config = model.config();
         assert_eq!((config.embed_scale, config.attention_scale()), (Some(2.0), scale));
         assert_eq!((config.attention_softcap, config.logit_softcap), (Some(40.0), Some(30.0)));
-        assert_eq!(config.windows[..3], [Some(6), None, Some(6)]);
+        assert_eq!(config.windows()[..3], [Some(6), None, Some(6)]);
         // Here gains are whole.
         assert_eq!(first_values(&model, Part::PostNorm1), [1.0]);
         assert_eq!(first_values(&model, Part::K), count_by(1, 4, 4));
@@ -160,7 +162,7 @@ fn gemma_3_turns_in_two_ways_which_older_and_newer_files_say_differently() {
         let local = Rope { base: 5e3, rotated: 4, scaling: RopeScaling::None };
         assert_eq!((config.rope(0), config.rope(1)), (Some(&local), Some(&all)));
         assert!(config.qk_norm && config.logit_softcap.is_none());
-        assert_eq!(config.windows, [Some(5), None]);
+        assert_eq!(config.windows(), [Some(5), None]);
         assert_eq!(model.matrix(Part::QNorm, 0).unwrap().values(0..1).unwrap(), count_by(4, 1, 4));
     }
     let uneven = json!({"rope_parameters": {"sliding_attention": {"partial_rotary_factor": 0.3}}});
@@ -170,7 +172,7 @@ fn gemma_3_turns_in_two_ways_which_older_and_newer_files_say_differently() {
     let (config, tensors) = gemma("gemma3_text", json!({}));
     let config = open(&config, &tensors).1.config().clone();
     assert_eq!(config.rope(0).map(|rope| rope.base), Some(1e4));
-    assert_eq!(config.windows, [Some(5); 2], "the first that sees everything is the sixth");
+    assert_eq!(config.windows(), [Some(5); 2], "the first that sees everything is the sixth");
 }
 
 #[test]
@@ -220,7 +222,7 @@ fn phi3(changes: Value) -> (Value, Vec<Tensor>) {
 fn phi_3s_joined_maps_are_parted() {
     let (config, tensors) = phi3(json!({"sliding_window": 7}));
     let (_folder, model) = open(&config, &tensors);
-    assert_eq!(model.config().windows, [Some(7)]);
+    assert_eq!(model.config().windows(), [Some(7)]);
     assert_eq!(first_values(&model, Part::K), count_by(8 * 8, 8, 4));
     assert_eq!(first_values(&model, Part::V), count_by(12 * 8, 8, 4));
     assert_eq!(first_values(&model, Part::Gate), count_by(0, 8, 3));

@@ -21,7 +21,7 @@ fn told(config: &Value) -> String {
         format!("{} of {head_width} to {slowest:.2e} x {:.3}", rope.rotated, rotation.amplitude)
     };
     let ropes = config.rope(layers - 1).map(rope).unwrap_or("none".to_owned());
-    let windows: Vec<usize> = config.windows.iter().flatten().copied().collect();
+    let windows: Vec<usize> = config.windows().into_iter().flatten().collect();
     let windowed = windows.first().map_or(String::new(), |w| format!(", {} x {w}", windows.len()));
     let tied = if config.tied_head { ", tied" } else { "" };
     format!("{layers} x {width}, {heads}/{kv_heads}, {hidden}, {ropes}{windowed}{tied}")

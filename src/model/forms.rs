@@ -1,0 +1,125 @@
+//! Which form of a composite runs, fused or step by step: one table.
+//!
+//! A fused kernel is faster because it never writes the values in between. So it runs unless one
+//! of those values was asked for, or the layer lacks what the kernel needs. A new fused form is a
+//! row here, and a function in [`blocks`](super::blocks); the forward page stays as it is.
+
+use crate::config::Config;
+use crate::names::{Hook, Point};
+use crate::ops::Cache;
+
+use super::tape::Tape;
+use super::weights::{Block, GateUp, MlpWeights, Model, NormPlace};
+
+/// The fused forms of the composites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fused {
+    /// Token and position vectors, added by the kernel that looks them up.
+    Embed,
+    /// A norm in one kernel.
+    Norm(NormPlace),
+    /// Queries, keys and values in one projection that fills the cache itself.
+    QkvToCache,
+    /// Rotated keys that are written to the cache only.
+    RotatedKeys,
+    /// Attention without its scores and pattern.
+    Attention,
+    /// The output projection of all heads at once.
+    Output,
+    /// The output projection adds to the residual stream.
+    AttentionUpdate,
+    /// The activation function within the projection before it.
+    Activation,
+    /// The last projection of the MLP adds to the residual stream.
+    MlpUpdate,
+}
+
+/// When a fused form runs.
+struct Form {
+    fused: Fused,
+    /// The values that it never writes.
+    hides: &'static [Point],
+    /// What it needs of the layer.
+    needs: &'static [Condition],
+}
+
+/// Whether a layer and its cache have what a fused form needs.
+type Condition = fn(&Config, &Block, &Cache) -> bool;
+
+#[rustfmt::skip]
+const FORMS: &[Form] = &[
+    Form { fused: Fused::Embed, hides: &[Point::Embed, Point::PosEmbed], needs: &[] },
+    norm(NormPlace::BeforeAttention),
+    Form {
+        fused: Fused::QkvToCache,
+        hides: &[Point::Q, Point::K, Point::V],
+        needs: &[one_projection, no_rotation, no_head_norms, heads_of_whole_vectors, cache_in_one_part],
+    },
+    Form { fused: Fused::RotatedKeys, hides: &[Point::RotK], needs: &[] },
+    Form { fused: Fused::Attention, hides: &[Point::AttnScores, Point::Pattern], needs: &[] },
+    Form { fused: Fused::Output, hides: &[Point::Result], needs: &[] },
+    norm(NormPlace::AfterAttention),
+    Form { fused: Fused::AttentionUpdate, hides: &[Point::AttnOut], needs: &[no_norm_after_attention] },
+    norm(NormPlace::BeforeMlp),
+    Form { fused: Fused::Activation, hides: &[Point::MlpPre, Point::MlpPreLinear], needs: &[gate_and_up_joined] },
+    norm(NormPlace::AfterMlp),
+    Form { fused: Fused::MlpUpdate, hides: &[Point::MlpOut], needs: &[no_norm_after_mlp] },
+    norm(NormPlace::Final),
+];
+
+/// A norm hides its divisor and its value before the gain, wherever it stands.
+const fn norm(place: NormPlace) -> Form {
+    Form { fused: Fused::Norm(place), hides: place.points(), needs: &[] }
+}
+
+fn one_projection(_: &Config, block: &Block, _: &Cache) -> bool {
+    block.qkv.len() == 1
+}
+
+fn no_rotation(_: &Config, block: &Block, _: &Cache) -> bool {
+    block.rope.is_none()
+}
+
+fn no_head_norms(_: &Config, block: &Block, _: &Cache) -> bool {
+    block.qk_norm.is_none()
+}
+
+/// The cache holds vectors of four values, and each head begins a new one.
+fn heads_of_whole_vectors(config: &Config, _: &Block, _: &Cache) -> bool {
+    config.head_width.is_multiple_of(4)
+}
+
+fn cache_in_one_part(_: &Config, _: &Block, cache: &Cache) -> bool {
+    cache.parts.len() == 1
+}
+
+fn no_norm_after_attention(_: &Config, block: &Block, _: &Cache) -> bool {
+    block.post_norm1.is_none()
+}
+
+fn gate_and_up_joined(_: &Config, block: &Block, _: &Cache) -> bool {
+    !matches!(&block.mlp, Some(MlpWeights::Gated { gate_up: GateUp::Apart { .. }, .. }))
+}
+
+fn no_norm_after_mlp(_: &Config, block: &Block, _: &Cache) -> bool {
+    block.post_norm2.is_none()
+}
+
+/// Whether a composite runs in its fused form; `layer` is ignored outside the layers.
+pub(super) fn fuses(
+    fused: Fused,
+    tape: &Tape<'_>,
+    model: &Model,
+    caches: &[Cache],
+    layer: usize,
+) -> bool {
+    let Some(form) = FORMS.iter().find(|form| form.fused == fused) else { return false };
+    let asked = form.hides.iter().any(|point| tape.wants(point.at(layer)));
+    let fits = |need: &Condition| need(&model.config, &model.blocks[layer], &caches[layer]);
+    !asked && form.needs.iter().all(fits)
+}
+
+/// Whether reading this value leaves every fused form in place, and so only adds a copy.
+pub fn copied(hook: Hook) -> bool {
+    !FORMS.iter().any(|form| form.hides.contains(&hook.point()))
+}
