@@ -16,4 +16,4 @@ pub mod text;
 pub mod train;
 pub mod unfinished;
 pub mod weights;
-pub use error::{Error, Result};
+pub use error::{Error, Remedy, Result};

@@ -153,6 +153,19 @@ fn gpu_knows_no_transformer() {
     assert_none("words of the model in src/gpu", &wrong);
 }
 
+/// An app or a page has no command line: what may help is a `Remedy`, which each front end words.
+#[test]
+fn the_library_speaks_no_flags() {
+    let mut wrong = Vec::new();
+    for (path, number, line) in code("src") {
+        let mut flags = line.match_indices("--").map(|(at, flag)| &line[at + flag.len()..]);
+        if flags.any(|word| word.starts_with(|c: char| c.is_ascii_alphabetic())) {
+            wrong.push(format!("{}:{number}: {}", path.display(), line.trim()));
+        }
+    }
+    assert_none("options of the command line in src", &wrong);
+}
+
 #[test]
 fn ops_have_no_layer_index() {
     let mut wrong = Vec::new();

@@ -76,7 +76,7 @@ impl Generate {
         }
         let prompt = match ids {
             Some(ids) => ids,
-            None => llm.encode(&text.unwrap_or_default(), self.text.encode())?,
+            None => options::encode(&llm, &text.unwrap_or_default(), self.text.encode())?,
         };
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
         let drawn = drawing::draw(&mut llm, &prompt, &request, load, shown).await?;

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough of it.
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("error: {}", output::one_line(&error)));
+            output::note(&format!("error: {}", output::sentence(&error)));
             ExitCode::FAILURE
         }
     }

@@ -302,6 +302,18 @@ pub(crate) fn text(argument: &str) -> Result<String> {
     if argument == "-" { read_input() } else { Ok(argument.to_owned()) }
 }
 
+/// The tokens of a text.
+///
+/// # Errors
+/// [`Error::Input`] for a model without a tokenizer, naming the option that does without.
+pub(crate) fn encode(llm: &Llm, text: &str, encode: Encode) -> Result<Vec<u32>> {
+    if llm.tokenizer().is_none() {
+        let reason = "the model has no tokenizer; give token ids with --tokens";
+        return Err(Error::Input(reason.to_owned()));
+    }
+    llm.encode(text, encode)
+}
+
 /// The next line of standard input without its end; `None` where the input ends.
 ///
 /// # Errors

@@ -61,7 +61,7 @@ impl Score {
                 return Err(Error::Context { asked: ids.len(), limit: llm.context() });
             }
             Some(ids) => ids,
-            None => llm.encode(&text.unwrap_or_default(), self.text.encode())?,
+            None => options::encode(&llm, &text.unwrap_or_default(), self.text.encode())?,
         };
         if let ([], Some(file)) = (tokens.as_slice(), &self.source.file) {
             return Err(Error::file(file, "holds no text to score"));

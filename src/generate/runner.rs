@@ -37,7 +37,7 @@ impl Runner {
             }
             Backend::Auto(choice) => match Gpu::open(choice).await {
                 Ok(gpu) => Self::gpu(gpu, checkpoint, options, progress).await,
-                Err(Error::Adapter(reason)) if choice.adapter.is_none() => {
+                Err(Error::Adapter { reason, .. }) if choice.adapter.is_none() => {
                     log::warn!("{reason}; running the reference on the CPU instead, slowly");
                     Self::cpu(checkpoint, options, progress)
                 }

@@ -90,7 +90,8 @@ impl Llm {
             return foreign("by another model", &header.model, &expected.model);
         }
         if header.layout != expected.layout || header.position_bytes != expected.position_bytes {
-            return foreign("with another --cache-type", &header.layout, &expected.layout);
+            let otherwise = "with keys and values stored otherwise";
+            return foreign(otherwise, &header.layout, &expected.layout);
         }
         let count = header.tokens.len();
         if count > self.context() {

@@ -343,7 +343,7 @@ impl<'a> Stream<'a> {
             self.decoder = AnyDecoder::Gpu(decoder);
             return Ok(());
         }
-        Err(Error::Lost("no device is left; the reference runs with --backend cpu".to_owned()))
+        Err(Error::Lost("no other is left".to_owned()))
     }
 
     /// Ends the generation, whether or not it has come to its end, and gives what there is.

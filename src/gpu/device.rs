@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 
 use super::readback::Poller;
 
@@ -254,13 +254,13 @@ impl Gpu {
             .filter(|(adapter, _)| fits(adapter))
             .min_by_key(|(adapter, _)| rank(adapter))
             .ok_or_else(|| match (&wanted, names.is_empty()) {
-                (Some(wanted), false) => Error::Adapter(format!(
-                    "no adapter is called {wanted}; there are: {}",
-                    names.join(", ")
-                )),
-                _ => Error::Adapter(
-                    "this machine has no adapter that runs compute shaders; install a Vulkan driver, or use --backend cpu"
-                        .to_owned(),
+                (Some(wanted), false) => Error::adapter(
+                    format!("no adapter is called {wanted}; there are: {}", names.join(", ")),
+                    [],
+                ),
+                _ => Error::adapter(
+                    "this machine has no adapter that runs compute shaders",
+                    [Remedy::InstallDriver, Remedy::OnCpu],
                 ),
             })?;
         Self::request(description, adapter, choice.max_binding).await
@@ -299,7 +299,7 @@ impl Gpu {
                 ..wgpu::DeviceDescriptor::default()
             })
             .await
-            .map_err(|error| Error::Adapter(format!("{}: {error}", description.name)))?;
+            .map_err(|error| Error::adapter(format!("{}: {error}", description.name), []))?;
         let fault = Arc::new(Mutex::new(None));
         let note = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -360,9 +360,9 @@ impl Gpu {
         let name = &self.adapter.name;
         match self.fault()? {
             None => Ok(()),
-            Some(Fault::Memory) => Err(Error::Memory(format!(
-                "{name} has no memory left; try a shorter --context, --cache-type f16 or --quantize q8_0"
-            ))),
+            Some(Fault::Memory) => {
+                Err(Error::memory(format!("{name} has no memory left"), [Remedy::LessMemory]))
+            }
             Some(Fault::Lost(text)) => Err(Error::Lost(format!("{name} ({text})"))),
             Some(Fault::Other(text)) => Err(Error::Device(format!("{name}: {text}"))),
         }

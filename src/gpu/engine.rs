@@ -96,10 +96,10 @@ impl Engine {
         let limit = self.gpu.caps().max_buffer_bytes();
         let size = bytes.max(16).next_multiple_of(16);
         if size > limit {
-            return Err(Error::Memory(format!(
-                "a buffer of {size} bytes is over the limit of {limit} bytes of {}",
-                self.gpu.adapter().name
-            )));
+            let adapter = &self.gpu.adapter().name;
+            let reason =
+                format!("a buffer of {size} bytes is over the limit of {limit} bytes of {adapter}");
+            return Err(Error::memory(reason, []));
         }
         self.counters.allocations += 1;
         let usage = wgpu::BufferUsages::STORAGE

@@ -8,8 +8,11 @@ fn failures_are_one_sentence_that_names_what_is_at_fault() {
     for (args, names) in [
         (&["generate", "--tokens", "501"][..], "token 501 is outside the vocabulary of 501"),
         (&["generate", "some text"], "no tokenizer; give token ids with --tokens"),
-        (&["generate", "--tokens", "1", "--context", "38"], "--context must be from 1 to"),
-        (&["generate", "--tokens", "1,2,3", "--context", "2"], "3 tokens do not fit"),
+        (&["generate", "--tokens", "1", "--context", "38"], "the context must be from 1 to"),
+        (
+            &["generate", "--tokens", "1,2,3", "--context", "2"],
+            "shorten the text or raise --context",
+        ),
         (&["generate", "--tokens", "1", "--temperature", "-1"], "temperature must be 0 or more"),
         (&["generate", "--tokens", "1", "--top-p", "0"], "top-p must be above 0"),
         (&["generate", "--tokens", "1", "--logprobs", "502"], "--logprobs 502 is more than"),
