@@ -95,11 +95,11 @@ impl Generate {
         let generation = &drawn.generation;
         show_end(generation)?;
         output::note(&format!(
-            "{} tokens ({}), {} tok/s, {}, seed {}{}",
+            "{} tokens ({}), {} tok/s{}, seed {}{}",
             generation.tokens.len(),
             format!("{:?}", generation.finish).to_lowercase(),
             output::shown(drawn.times.decode_tok_s),
-            output::place(llm.adapter()),
+            output::unnamed(llm.adapter()).map_or_else(String::new, |place| format!(", {place}")),
             request.sampling.seed,
             match generation.reused {
                 0 => String::new(),

@@ -56,7 +56,7 @@ pub(crate) struct DeviceOptions {
     /// The graphics interface, or the reference on the CPU
     #[arg(long)]
     backend: Option<Backend>,
-    /// A part of the adapter's name, or its index among those of the backend
+    /// A part of the adapter's name, or its index, as `adapters` lists them for the same --backend
     #[arg(long, value_name = "NAME-OR-INDEX")]
     adapter: Option<String>,
 }

@@ -141,6 +141,12 @@ pub(crate) fn place(adapter: Option<&Adapter>) -> String {
     )
 }
 
+/// Where a model runs, in words, for those who tell it at the end: [`planned`] has named an adapter
+/// before.
+pub(crate) fn unnamed(adapter: Option<&Adapter>) -> Option<String> {
+    adapter.is_none().then(|| place(adapter))
+}
+
 /// What the engine did for one token.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct PerToken {

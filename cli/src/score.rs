@@ -73,7 +73,9 @@ impl Score {
         }
         let perplexity = score.perplexity.map_or_else(|| "-".to_owned(), |p| format!("{p:.4}"));
         output::line(&format!("perplexity {perplexity}, {} tokens", tokens.len()))?;
-        output::note(&output::place(llm.adapter()));
+        if let Some(place) = output::unnamed(llm.adapter()) {
+            output::note(&place);
+        }
         Ok(())
     }
 }

@@ -150,6 +150,7 @@ impl Bench {
             // Four sequences need more room for keys, but only short ones: the model is loaded anew.
             let mut options = self.model.options()?;
             options.sequences = case::BATCH;
+            options.planned = None; // The adapter was named before.
             options.context = Some(case::BATCH_CONTEXT.min(llm.context()));
             drop(llm);
             let (mut llm, _) = self.model.load_with(&options).await?;
