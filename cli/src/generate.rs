@@ -68,6 +68,9 @@ impl Generate {
         let mut request = self.drawing.request(&self.model, self.max_new_tokens)?;
         request.reuse_prefix = self.load_cache.is_some();
         let text = self.prompt.text()?;
+        if let Some(text) = &text {
+            self.model.check_prompt(text, self.text.encode())?;
+        }
         let ids = self.prompt.tokens.as_ref().map(TokenList::ids).transpose()?;
         let (mut llm, load) = self.model.load().await?;
         self.drawing.check(&llm)?;

@@ -17,6 +17,7 @@ use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 
 use crate::hub::{self, Wanted};
+use crate::tokenize;
 
 /// Which model, where it runs, and how it is stored there.
 #[derive(Clone, Debug, Args)]
@@ -175,6 +176,21 @@ impl ModelOptions {
         Checkpoint::open(self.path.get_or_init(|| path))
     }
 
+    /// Fails for an empty prompt, unless the model's texts begin with a token of their own. Of the
+    /// model only the tokenizer is read, so that nobody waits for weights first.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for such a prompt, and those of the tokenizer.
+    pub(crate) fn check_prompt(&self, text: &str, encode: Encode) -> Result<()> {
+        if !text.is_empty() {
+            return Ok(());
+        }
+        let begins = encode.bos != Bos::Never
+            && !tokenize::tokenizer(self.model.as_deref())?.encode(text, encode)?.is_empty();
+        let empty = || Error::Input("the prompt is empty: give some text to continue".to_owned());
+        begins.then_some(()).ok_or_else(empty)
+    }
+
     /// Loads the model; also says how long that took.
     ///
     /// # Errors
@@ -252,13 +268,23 @@ impl FromStr for TokenList {
         if text == "-" {
             return Ok(Self::Input);
         }
-        let id = |word: &str| {
-            let word = word.trim();
-            let reason = || format!("{word:?} is no token id; give ids such as 1,2,3");
-            word.parse().map_err(|_| Error::Input(reason()))
-        };
-        text.split(',').map(id).collect::<Result<_>>().map(Self::Given)
+        if text.trim().is_empty() {
+            return Err(Error::Input(
+                "there are no token ids; give some, such as 1,2,3".to_owned(),
+            ));
+        }
+        parse_ids(text).map(Self::Given)
     }
+}
+
+/// Ids with commas between them.
+fn parse_ids(text: &str) -> Result<Vec<u32>> {
+    let id = |word: &str| {
+        let word = word.trim();
+        let reason = || format!("{word:?} is no token id; give ids such as 1,2,3");
+        word.parse().map_err(|_| Error::Input(reason()))
+    };
+    text.split(',').map(id).collect()
 }
 
 impl TokenList {
@@ -269,10 +295,13 @@ impl TokenList {
     pub(crate) fn ids(&self) -> Result<Vec<u32>> {
         match self {
             Self::Given(ids) => Ok(ids.clone()),
-            Self::Input => match read_input()?.trim().parse()? {
-                Self::Given(ids) => Ok(ids),
-                Self::Input => Err(Error::Input("standard input holds no token ids".to_owned())),
-            },
+            Self::Input => {
+                let text = read_input()?;
+                if text.trim().is_empty() {
+                    return Err(Error::file(INPUT, "holds no token ids"));
+                }
+                parse_ids(&text)
+            }
         }
     }
 }
@@ -339,6 +368,12 @@ pub(crate) fn file(path: &Path) -> Result<String> {
     }
     let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
     utf8(path, bytes)
+}
+
+/// The error for a file, or `-`, without text to work on.
+pub(crate) fn no_text(path: &Path, work: &str) -> Error {
+    let path = if path == Path::new("-") { Path::new(INPUT) } else { path };
+    Error::file(path, format!("holds no text to {work}"))
 }
 
 /// Fails where more most probable tokens are asked for than there are tokens.
