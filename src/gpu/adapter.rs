@@ -53,7 +53,7 @@ pub struct Limits {
 }
 
 /// The most storage buffers that a kernel binds.
-const STORAGE_BUFFERS: u32 = 8;
+pub(super) const STORAGE_BUFFERS: u32 = 8;
 
 fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
@@ -80,7 +80,7 @@ fn backends(choice: Option<&str>) -> Result<wgpu::Backends> {
     })
 }
 
-fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
+pub(super) fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
     let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
     let known = [
         (wgpu::Features::SUBGROUP, "subgroups"),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Remedy, Result};
 
-use super::adapter::{Adapter, AdapterChoice, enumerate, rank};
+use super::adapter::{Adapter, AdapterChoice, STORAGE_BUFFERS, describe, enumerate, rank};
 use super::readback::Poller;
 
 /// What the opened device can do; read once, handed to whoever chooses kernels and grids.
@@ -64,6 +64,48 @@ pub(super) enum Fault {
 
 /// What is used where an adapter offers it.
 const USEFUL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_F16);
+
+/// The limits of a device that are too small for the kernels, in words.
+fn lacking(limits: &wgpu::Limits) -> Vec<String> {
+    let usual = wgpu::Limits::default();
+    // The names are wgpu's. How large bindings and buffers may be only decides how tensors are split.
+    let needs = [
+        (
+            "max_storage_buffers_per_shader_stage",
+            limits.max_storage_buffers_per_shader_stage,
+            STORAGE_BUFFERS,
+        ),
+        ("max_bind_groups", limits.max_bind_groups, usual.max_bind_groups),
+        (
+            "max_compute_invocations_per_workgroup",
+            limits.max_compute_invocations_per_workgroup,
+            usual.max_compute_invocations_per_workgroup,
+        ),
+        (
+            "max_compute_workgroup_size_x",
+            limits.max_compute_workgroup_size_x,
+            usual.max_compute_workgroup_size_x,
+        ),
+        (
+            "max_compute_workgroup_size_y",
+            limits.max_compute_workgroup_size_y,
+            usual.max_compute_workgroup_size_y,
+        ),
+        (
+            "max_compute_workgroup_storage_size",
+            limits.max_compute_workgroup_storage_size,
+            usual.max_compute_workgroup_storage_size,
+        ),
+        (
+            "max_compute_workgroups_per_dimension",
+            limits.max_compute_workgroups_per_dimension,
+            usual.max_compute_workgroups_per_dimension,
+        ),
+        ("max_uniform_buffers_per_shader_stage", limits.max_uniform_buffers_per_shader_stage, 1),
+    ];
+    let small = needs.iter().filter(|(_, has, need)| has < need);
+    small.map(|(name, has, need)| format!("{name} is {has}, {need} are needed")).collect()
+}
 
 /// An open device.
 #[derive(Debug)]
@@ -138,6 +180,44 @@ impl Gpu {
         Ok(gpu)
     }
 
+    /// Takes a device that an app has opened, with its queue and the adapter that it came from. The
+    /// app goes on using all of them: they are handles, and work of both is submitted to one queue.
+    ///
+    /// The device needs no feature, and no more than the limits of [`wgpu::Limits::default`]. With
+    /// [`wgpu::Features::SUBGROUP`] and [`wgpu::Features::SHADER_F16`] faster kernels run; with the
+    /// adapter's own limits larger tensors stay in one piece. What the adapter could do but the device
+    /// was not asked for is not used.
+    ///
+    /// The device's handlers of uncaptured errors and of its loss are replaced, since what is wrong
+    /// must end the work here; an error that the app catches in an error scope of its own is not
+    /// heard. A device that is lost is the app's to open again.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`], naming each limit that is too small, with what is needed and what the
+    /// device has.
+    pub fn from_parts(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Result<Self> {
+        let description = describe(0, adapter);
+        let mut lacking = lacking(&device.limits());
+        let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+        if !adapter.get_downlevel_capabilities().flags.contains(compute) {
+            lacking.push("it has no compute shaders".to_owned());
+        }
+        if lacking.is_empty() {
+            return Ok(Self::new(description, &adapter.get_info(), device, queue));
+        }
+        let reason = format!(
+            "the device that was opened on {} cannot run the kernels: {}; request it with at least \
+             wgpu's default limits",
+            description.name,
+            lacking.join(", ")
+        );
+        Err(Error::adapter(reason, []))
+    }
+
     fn new(
         description: Adapter,
         info: &wgpu::AdapterInfo,
@@ -179,6 +259,16 @@ impl Gpu {
         });
         let poller = Poller::new(device.clone());
         Self { device, queue, poller, fault, caps, adapter: description }
+    }
+
+    /// The device, for passes of an app's own.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The queue to which all work here is submitted, in order.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
     }
 
     /// What the device can do.

@@ -115,7 +115,13 @@ impl Engine {
         Ok(buffer)
     }
 
-    fn buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
+    /// The memory behind a lasting buffer, for passes of an app's own: it can be bound as storage and
+    /// copied from and to. Passes that are submitted to the same queue later see what was written
+    /// before.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the buffer was never created, or is freed.
+    pub fn buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
         self.buffers
             .get(&id)
             .ok_or_else(|| Error::Device(format!("buffer {id:?} was never created")))

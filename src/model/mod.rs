@@ -21,7 +21,7 @@ pub use plan::{SessionOptions, context, layer_cache, plan};
 pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
 pub(crate) use session::Reading;
-pub use session::{Activation, Observed, Row, Scored, Session};
+pub use session::{Activation, Observed, OnDevice, Resident, Row, Scored, Session};
 pub use tape::{Drop, Marks, Tape};
 
 use crate::config::{Config, Nonlinearity, Rope};

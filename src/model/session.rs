@@ -4,7 +4,7 @@ mod observe;
 mod reading;
 mod stored;
 
-pub use observe::{Activation, Observed};
+pub use observe::{Activation, Observed, OnDevice, Resident};
 pub(crate) use reading::Reading;
 
 use std::collections::HashMap;
