@@ -1,6 +1,7 @@
 //! One error for the whole library: a variant for each way in which things fail.
 //!
-//! Every message names the file, tensor, option or device at fault and, where there is one, the way on.
+//! Every message names the file, tensor, setting or device at fault. What may help is a list of
+//! [`Remedy`]: the library knows no command line and no page, so each front end words them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -59,9 +60,23 @@ pub enum Error {
         limit: usize,
     },
     /// No adapter fits the request.
-    Adapter(String),
+    Adapter {
+        /// What was asked for, and what there is.
+        reason: String,
+        /// What may help.
+        remedies: Vec<Remedy>,
+    },
     /// The device failed while working.
     Device(String),
+    /// Kernels that every device should run give wrong results on this one.
+    Wrong {
+        /// The adapter.
+        adapter: String,
+        /// The kernels, in the variants that failed.
+        kernels: Vec<String>,
+        /// How the first of them differs from the reference.
+        reason: String,
+    },
     /// The device has gone: reset by a watchdog, unplugged, or given up. Another may be opened.
     Lost(String),
     /// A loss or a gradient is infinite or not a number.
@@ -73,8 +88,66 @@ pub enum Error {
         /// The first parameter whose gradient is at fault, if any is.
         tensor: Option<String>,
     },
-    /// The plan does not fit into the memory or the limits of the adapter.
-    Memory(String),
+    /// Something does not fit into the memory or the limits of the adapter.
+    Memory {
+        /// What is needed, and what there is.
+        reason: String,
+        /// What would need less.
+        remedies: Vec<Remedy>,
+    },
+}
+
+/// What the user of a program may do about an error.
+///
+/// [`Display`](fmt::Display) words it for programmers. A front end matches on it without a wildcard
+/// and names its own options instead; [`Error::message`] joins its words to the fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Give a shorter text.
+    ShorterText,
+    /// Ask for a longer context.
+    LongerContext,
+    /// Ask for a shorter context.
+    ShorterContext {
+        /// The longest that would fit, in tokens, where that is known.
+        fits: Option<usize>,
+    },
+    /// Store keys and values as f16.
+    CacheF16,
+    /// Store the weights as `Q4_0`.
+    WeightsQ4 {
+        /// The bytes that they would then take.
+        bytes: u64,
+    },
+    /// Use less memory by whatever the program offers: a shorter context, smaller formats, a smaller
+    /// batch.
+    LessMemory,
+    /// Run fewer sequences at once.
+    FewerSequences,
+    /// Train on a smaller batch, and accumulate gradients over more of them.
+    SmallerBatch,
+    /// Train by stochastic gradient descent, which keeps no moments.
+    PlainDescent,
+    /// Take a smaller model.
+    SmallerModel,
+    /// Lower the learning rate.
+    LowerRate,
+    /// Raise the learning rate over more steps at first.
+    LongerWarmup,
+    /// Limit the norm of the gradients to 1.
+    ClipGradients,
+    /// Do the same again.
+    RunAgain,
+    /// Run the reference on the CPU.
+    OnCpu,
+    /// Look for adapters of OpenGL too, which are left out where there are others.
+    OpenGl,
+    /// Install a driver.
+    InstallDriver,
+    /// Update the driver.
+    UpdateDriver,
+    /// Choose another adapter.
+    OtherAdapter,
 }
 
 impl Error {
@@ -101,40 +174,117 @@ impl Error {
     pub fn unsupported(what: impl Into<String>, supported: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into(), supported: supported.into() }
     }
+
+    /// Something that does not fit, and what would need less.
+    pub fn memory(reason: impl Into<String>, remedies: impl Into<Vec<Remedy>>) -> Self {
+        Self::Memory { reason: reason.into(), remedies: remedies.into() }
+    }
+
+    /// An adapter that is not there or cannot be used, and what may help.
+    pub fn adapter(reason: impl Into<String>, remedies: impl Into<Vec<Remedy>>) -> Self {
+        Self::Adapter { reason: reason.into(), remedies: remedies.into() }
+    }
+
+    /// What may help, the best first.
+    pub fn remedies(&self) -> &[Remedy] {
+        match self {
+            Self::Adapter { remedies, .. } | Self::Memory { remedies, .. } => remedies,
+            Self::Wrong { .. } => &[Remedy::UpdateDriver, Remedy::OtherAdapter, Remedy::OnCpu],
+            Self::Lost(_) => &[Remedy::RunAgain, Remedy::OnCpu],
+            Self::Diverged { .. } => {
+                &[Remedy::LowerRate, Remedy::LongerWarmup, Remedy::ClipGradients]
+            }
+            Self::Context { .. } => &[Remedy::ShorterText, Remedy::LongerContext],
+            _ => &[],
+        }
+    }
+
+    /// The whole sentence: the fault, then each remedy in the words of a front end, which are an
+    /// instruction such as "lower the context".
+    pub fn message(&self, words: impl Fn(Remedy) -> String) -> String {
+        let mut message = self.fault();
+        let remedies: Vec<String> = self.remedies().iter().map(|remedy| words(*remedy)).collect();
+        if let Some((last, before)) = remedies.split_last() {
+            message.push_str("; ");
+            if !before.is_empty() {
+                message.push_str(&before.join(", "));
+                message.push_str(if before.len() > 1 { ", or " } else { " or " });
+            }
+            message.push_str(last);
+        }
+        message
+    }
+
+    /// What is wrong, without remedies.
+    pub fn fault(&self) -> String {
+        match self {
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::File { path, reason } => format!("{}: {reason}", path.display()),
+            Self::Tensor { path, tensor, reason } => {
+                format!("{}: tensor {tensor}: {reason}", path.display())
+            }
+            Self::Unsupported { what, supported } => {
+                format!("{what} is not supported; supported: {supported}")
+            }
+            Self::Shape { op, reason } => format!("{op}: {reason}"),
+            Self::Input(reason) | Self::Device(reason) => reason.clone(),
+            Self::Adapter { reason, .. } | Self::Memory { reason, .. } => reason.clone(),
+            Self::Wrong { adapter, kernels, reason } => format!(
+                "{adapter} calculates wrongly in kernels that every device should run: {}; {reason}",
+                kernels.join(", ")
+            ),
+            Self::Diverged { step, loss, tensor } => {
+                let fault = match tensor {
+                    Some(tensor) => format!("the gradient of {tensor} is not finite"),
+                    None => "the norm of all gradients is not finite".to_owned(),
+                };
+                format!("step {step} diverged, with a loss of {loss}: {fault}")
+            }
+            Self::Lost(reason) => format!("the device was lost: {reason}"),
+            Self::Context { asked, limit } => {
+                format!("{asked} tokens do not fit into a context of {limit}")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::File { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::Tensor { path, tensor, reason } => {
-                write!(f, "{}: tensor {tensor}: {reason}", path.display())
+        f.write_str(&self.message(|remedy| remedy.to_string()))
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self {
+            Self::ShorterText => "shorten the text",
+            Self::LongerContext => "ask for a longer context",
+            Self::ShorterContext { fits: Some(fits) } => {
+                return write!(f, "shorten the context (one of {fits} would fit)");
             }
-            Self::Unsupported { what, supported } => {
-                write!(f, "{what} is not supported; supported: {supported}")
+            Self::ShorterContext { fits: None } => "shorten the context",
+            Self::CacheF16 => "store keys and values as f16",
+            Self::WeightsQ4 { bytes } => {
+                return write!(f, "store the weights as q4_0 ({} MiB)", bytes.div_ceil(1 << 20));
             }
-            Self::Shape { op, reason } => write!(f, "{op}: {reason}"),
-            Self::Input(reason) | Self::Adapter(reason) | Self::Device(reason) => {
-                write!(f, "{reason}")
+            Self::LessMemory => {
+                "use less memory: a shorter context, smaller formats or a smaller batch"
             }
-            Self::Memory(reason) => write!(f, "{reason}"),
-            Self::Diverged { step, loss, tensor } => {
-                write!(f, "step {step} diverged, with a loss of {loss}: ")?;
-                match tensor {
-                    Some(tensor) => write!(f, "the gradient of {tensor} is not finite")?,
-                    None => write!(f, "the length of all gradients is not finite")?,
-                }
-                write!(f, "; try a smaller --rate, a longer --warmup or --clip 1")
-            }
-            Self::Lost(reason) => {
-                write!(f, "the device was lost: {reason}; run again, or use --backend cpu")
-            }
-            Self::Context { asked, limit } => write!(
-                f,
-                "{asked} tokens do not fit into a context of {limit}; shorten the text or raise --context"
-            ),
-        }
+            Self::FewerSequences => "run fewer sequences at once",
+            Self::SmallerBatch => "use a smaller batch and accumulate more of them",
+            Self::PlainDescent => "train by SGD, which keeps no moments",
+            Self::SmallerModel => "take a smaller model",
+            Self::LowerRate => "lower the learning rate",
+            Self::LongerWarmup => "lengthen the warmup",
+            Self::ClipGradients => "clip the gradients to a norm of 1",
+            Self::RunAgain => "run again",
+            Self::OnCpu => "run the reference on the CPU",
+            Self::OpenGl => "look for OpenGL's adapters too",
+            Self::InstallDriver => "install a Vulkan driver",
+            Self::UpdateDriver => "update its driver",
+            Self::OtherAdapter => "choose another adapter",
+        };
+        f.write_str(words)
     }
 }
 
@@ -144,5 +294,42 @@ impl std::error::Error for Error {
             Self::Io { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remedies_are_one_list_in_a_front_ends_own_words() {
+        let error = |remedies: &[Remedy]| Error::memory("too large", remedies);
+        let own = |remedy| match remedy {
+            Remedy::CacheF16 => "a".to_owned(),
+            other => other.to_string(),
+        };
+        let [a, b, c] = [Remedy::CacheF16, Remedy::RunAgain, Remedy::SmallerModel];
+        assert_eq!(error(&[]).message(own), "too large");
+        assert_eq!(error(&[a]).message(own), "too large; a");
+        assert_eq!(error(&[a, b]).message(own), "too large; a or run again");
+        let all = error(&[a, b, c]);
+        assert_eq!(all.message(own), "too large; a, run again, or take a smaller model");
+        assert_eq!(
+            all.to_string(),
+            "too large; store keys and values as f16, run again, or take a smaller model"
+        );
+    }
+
+    #[test]
+    fn what_would_fit_is_said_in_numbers() {
+        let quantize = Remedy::WeightsQ4 { bytes: (150 << 20) - 5 };
+        assert_eq!(quantize.to_string(), "store the weights as q4_0 (150 MiB)");
+        let shorter = Remedy::ShorterContext { fits: Some(2048) };
+        assert_eq!(shorter.to_string(), "shorten the context (one of 2048 would fit)");
+        let context = Error::Context { asked: 9, limit: 8 };
+        assert_eq!(
+            context.to_string(),
+            "9 tokens do not fit into a context of 8; shorten the text or ask for a longer context"
+        );
     }
 }

@@ -17,4 +17,7 @@ pub mod text;
 pub mod train;
 pub mod unfinished;
 pub mod weights;
-pub use error::{Error, Result};
+
+pub use error::{Error, Remedy, Result};
+/// wgpu in the version whose types [`gpu::Gpu::from_parts`] takes and [`gpu::Engine::buffer`] gives.
+pub use wgpu;

@@ -34,6 +34,9 @@ const FLOORS: [(&str, u32); 17] = [
 const TRANSFORMER_WORDS: [&str; 8] =
     ["attention", "embed", "embedding", "head", "layer", "logit", "token", "transformer"];
 
+/// Where else wgpu may be named: for apps that have a device of their own.
+const FOR_APPS: [&str; 2] = ["src/lib.rs", "examples/own_device.rs"];
+
 /// The one sentence of `gpu` that may say what it does not know.
 const DISCLAIMER: &str = "Nothing here knows what a transformer is.";
 
@@ -160,7 +163,9 @@ fn only_gpu_says_wgpu() {
     for (path, number, line) in
         ["src", "cli", "examples", "benches"].iter().flat_map(|f| code_if(f))
     {
-        if !path.starts_with("src/gpu") && words(&line).any(|word| word == "wgpu") {
+        let app = FOR_APPS.iter().any(|app| path == Path::new(app));
+        let allowed = app || path.starts_with("src/gpu");
+        if !allowed && words(&line).any(|word| word == "wgpu") {
             wrong.push(format!("{}:{number}", path.display()));
         }
     }
@@ -187,6 +192,19 @@ fn gpu_knows_no_transformer() {
         }
     }
     assert_none("words of the model in src/gpu", &wrong);
+}
+
+/// An app or a page has no command line: what may help is a `Remedy`, which each front end words.
+#[test]
+fn the_library_speaks_no_flags() {
+    let mut wrong = Vec::new();
+    for (path, number, line) in code("src") {
+        let mut flags = line.match_indices("--").map(|(at, flag)| &line[at + flag.len()..]);
+        if flags.any(|word| word.starts_with(|c: char| c.is_ascii_alphabetic())) {
+            wrong.push(format!("{}:{number}: {}", path.display(), line.trim()));
+        }
+    }
+    assert_none("options of the command line in src", &wrong);
 }
 
 #[test]

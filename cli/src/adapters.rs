@@ -9,9 +9,12 @@ use crate::options::Backend;
 use crate::output;
 
 /// Lists the GPUs of this machine.
+///
+/// --adapter takes an index of this list, or a part of a name. OpenGL shows the same GPUs by a slower
+/// way: they are listed for --backend gl, or where there are no others.
 #[derive(Debug, Args)]
 pub(crate) struct Adapters {
-    /// Only those of this interface, with the indices that --adapter takes beside it
+    /// Only those of this interface, with the indices that --adapter takes together with it
     #[arg(long)]
     backend: Option<Backend>,
     /// Print one JSON object instead of a table

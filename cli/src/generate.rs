@@ -68,6 +68,9 @@ impl Generate {
         let mut request = self.drawing.request(&self.model, self.max_new_tokens)?;
         request.reuse_prefix = self.load_cache.is_some();
         let text = self.prompt.text()?;
+        if let Some(text) = &text {
+            self.model.check_prompt(text, self.text.encode())?;
+        }
         let ids = self.prompt.tokens.as_ref().map(TokenList::ids).transpose()?;
         let (mut llm, load) = self.model.load().await?;
         self.drawing.check(&llm)?;
@@ -76,7 +79,7 @@ impl Generate {
         }
         let prompt = match ids {
             Some(ids) => ids,
-            None => llm.encode(&text.unwrap_or_default(), self.text.encode())?,
+            None => options::encode(&llm, &text.unwrap_or_default(), self.text.encode())?,
         };
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
         let drawn = drawing::draw(&mut llm, &prompt, &request, load, shown).await?;
@@ -95,11 +98,11 @@ impl Generate {
         let generation = &drawn.generation;
         show_end(generation)?;
         output::note(&format!(
-            "{} tokens ({}), {} tok/s, {}, seed {}{}",
+            "{} tokens ({}), {} tok/s{}, seed {}{}",
             generation.tokens.len(),
             format!("{:?}", generation.finish).to_lowercase(),
             output::shown(drawn.times.decode_tok_s),
-            output::place(llm.adapter()),
+            output::unnamed(llm.adapter()).map_or_else(String::new, |place| format!(", {place}")),
             request.sampling.seed,
             match generation.reused {
                 0 => String::new(),

@@ -57,6 +57,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    quiet_mesa();
     let cli = Cli::parse();
     start_log();
     match pollster::block_on(run(cli.command)) {
@@ -64,9 +65,21 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough of it.
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("error: {}", output::one_line(&error)));
+            output::note(&format!("error: {}", output::sentence(&error)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Mesa's layer that orders GPUs asks the Wayland session which one is its own. Where no session is
+/// known, as for root or on a server, libwayland prints an error before every run. The layer is left
+/// out then: nothing is drawn, and the best GPU is chosen by its kind.
+#[allow(unsafe_code, reason = "the layer listens to the environment only")]
+fn quiet_mesa() {
+    let asked = ["NODEVICE_SELECT", "MESA_VK_DEVICE_SELECT", "DRI_PRIME", "XDG_RUNTIME_DIR"];
+    if cfg!(target_os = "linux") && asked.iter().all(|name| std::env::var_os(name).is_none()) {
+        // SAFETY: no other thread has been started that could read the environment meanwhile.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
 

@@ -1,6 +1,6 @@
 //! The options that commands share, and the reading of what they are to work on.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 
 use crate::hub::{self, Wanted};
+use crate::tokenize;
 
 /// Which model, where it runs, and how it is stored there.
 #[derive(Clone, Debug, Args)]
@@ -28,6 +29,9 @@ pub(crate) struct ModelOptions {
     /// The model's file or folder, once it is known.
     #[arg(skip)]
     path: OnceCell<PathBuf>,
+    /// Whether the adapter and the memory in use were already named.
+    #[arg(skip)]
+    planned: Cell<bool>,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
     /// Positions of a sequence [default: the smaller of the model's own and 4096]
@@ -56,7 +60,7 @@ pub(crate) struct DeviceOptions {
     /// The graphics interface, or the reference on the CPU
     #[arg(long)]
     backend: Option<Backend>,
-    /// A part of the adapter's name, or its index among those of the backend
+    /// A part of the adapter's name, or its index, as `adapters` lists them for the same --backend
     #[arg(long, value_name = "NAME-OR-INDEX")]
     adapter: Option<String>,
 }
@@ -175,6 +179,21 @@ impl ModelOptions {
         Checkpoint::open(self.path.get_or_init(|| path))
     }
 
+    /// Fails for an empty prompt, unless the model's texts begin with a token of their own. Of the
+    /// model only the tokenizer is read, so that nobody waits for weights first.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for such a prompt, and those of the tokenizer.
+    pub(crate) fn check_prompt(&self, text: &str, encode: Encode) -> Result<()> {
+        if !text.is_empty() {
+            return Ok(());
+        }
+        let begins = encode.bos != Bos::Never
+            && !tokenize::tokenizer(self.model.as_deref())?.encode(text, encode)?.is_empty();
+        let empty = || Error::Input("the prompt is empty: give some text to continue".to_owned());
+        begins.then_some(()).ok_or_else(empty)
+    }
+
     /// Loads the model; also says how long that took.
     ///
     /// # Errors
@@ -192,7 +211,11 @@ impl ModelOptions {
         let start = Instant::now();
         let bar = crate::output::loading_bar();
         let progress = |progress: Progress<'_>| match progress {
-            Progress::Planned(adapter, fit) => crate::output::planned(adapter, fit),
+            // A command that loads twice names the adapter once.
+            Progress::Planned(adapter, fit) if !self.planned.replace(true) => {
+                crate::output::planned(adapter, fit);
+            }
+            Progress::Planned(..) => {}
             Progress::Loaded { done, total } => {
                 bar.set_length(total);
                 bar.set_position(done);
@@ -255,13 +278,23 @@ impl FromStr for TokenList {
         if text == "-" {
             return Ok(Self::Input);
         }
-        let id = |word: &str| {
-            let word = word.trim();
-            let reason = || format!("{word:?} is no token id; give ids such as 1,2,3");
-            word.parse().map_err(|_| Error::Input(reason()))
-        };
-        text.split(',').map(id).collect::<Result<_>>().map(Self::Given)
+        if text.trim().is_empty() {
+            return Err(Error::Input(
+                "there are no token ids; give some, such as 1,2,3".to_owned(),
+            ));
+        }
+        parse_ids(text).map(Self::Given)
     }
+}
+
+/// Ids with commas between them.
+fn parse_ids(text: &str) -> Result<Vec<u32>> {
+    let id = |word: &str| {
+        let word = word.trim();
+        let reason = || format!("{word:?} is no token id; give ids such as 1,2,3");
+        word.parse().map_err(|_| Error::Input(reason()))
+    };
+    text.split(',').map(id).collect()
 }
 
 impl TokenList {
@@ -272,10 +305,13 @@ impl TokenList {
     pub(crate) fn ids(&self) -> Result<Vec<u32>> {
         match self {
             Self::Given(ids) => Ok(ids.clone()),
-            Self::Input => match read_input()?.trim().parse()? {
-                Self::Given(ids) => Ok(ids),
-                Self::Input => Err(Error::Input("standard input holds no token ids".to_owned())),
-            },
+            Self::Input => {
+                let text = read_input()?;
+                if text.trim().is_empty() {
+                    return Err(Error::file(INPUT, "holds no token ids"));
+                }
+                parse_ids(&text)
+            }
         }
     }
 }
@@ -305,6 +341,18 @@ pub(crate) fn text(argument: &str) -> Result<String> {
     if argument == "-" { read_input() } else { Ok(argument.to_owned()) }
 }
 
+/// The tokens of a text.
+///
+/// # Errors
+/// [`Error::Input`] for a model without a tokenizer, naming the option that does without.
+pub(crate) fn encode(llm: &Llm, text: &str, encode: Encode) -> Result<Vec<u32>> {
+    if llm.tokenizer().is_none() {
+        let reason = "the model has no tokenizer; give token ids with --tokens";
+        return Err(Error::Input(reason.to_owned()));
+    }
+    llm.encode(text, encode)
+}
+
 /// The next line of standard input without its end; `None` where the input ends.
 ///
 /// # Errors
@@ -330,6 +378,12 @@ pub(crate) fn file(path: &Path) -> Result<String> {
     }
     let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
     utf8(path, bytes)
+}
+
+/// The error for a file, or `-`, without text to work on.
+pub(crate) fn no_text(path: &Path, work: &str) -> Error {
+    let path = if path == Path::new("-") { Path::new(INPUT) } else { path };
+    Error::file(path, format!("holds no text to {work}"))
 }
 
 /// Fails where more most probable tokens are asked for than there are tokens.

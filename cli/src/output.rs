@@ -1,6 +1,5 @@
 //! What goes out: results on standard output, notes and progress on standard error.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use pellucid::gpu::{Adapter, Counters};
 use pellucid::model::Fit;
-use pellucid::{Error, Result};
+use pellucid::{Error, Remedy, Result};
 use serde::Serialize;
 
 /// How standard output is called in errors.
@@ -45,9 +44,47 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// An error as one line, with what may help in the command line's words.
+pub(crate) fn sentence(error: &Error) -> String {
+    one_line(&error.message(remedy))
+}
+
+/// What may help, by the names of options.
+fn remedy(remedy: Remedy) -> String {
+    let words = match remedy {
+        Remedy::ShorterText => "shorten the text",
+        Remedy::LongerContext => "raise --context",
+        Remedy::ShorterContext { fits: Some(fits) } => {
+            return format!("lower --context (one of {fits} would fit)");
+        }
+        Remedy::ShorterContext { fits: None } => "lower --context",
+        Remedy::CacheF16 => "use --cache-type f16",
+        Remedy::WeightsQ4 { bytes } => {
+            return format!("use --quantize q4_0 (weights of {} MiB)", bytes.div_ceil(1 << 20));
+        }
+        Remedy::LessMemory => {
+            "use less: a shorter --context, --cache-type f16, --quantize q8_0, or for training a \
+             smaller --batch"
+        }
+        Remedy::FewerSequences => "run fewer sequences at once",
+        Remedy::SmallerBatch => "lower --batch and raise --accumulate",
+        Remedy::PlainDescent => "use --optimizer sgd, which has no moments",
+        Remedy::SmallerModel => "take a smaller model",
+        Remedy::LowerRate => "lower --rate",
+        Remedy::LongerWarmup => "raise --warmup",
+        Remedy::ClipGradients => "use --clip 1",
+        Remedy::RunAgain => "run again",
+        Remedy::OnCpu => "use --backend cpu",
+        Remedy::OpenGl => "look for OpenGL's with --backend gl",
+        Remedy::InstallDriver => "install a Vulkan driver",
+        Remedy::UpdateDriver => "update its driver",
+        Remedy::OtherAdapter => "take another with --adapter",
+    };
+    words.to_owned()
+}
+
 /// A message as one line: those of drivers may have several.
-pub(crate) fn one_line(message: &impl Display) -> String {
-    let text = message.to_string();
+fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ")
 }
@@ -104,6 +141,12 @@ pub(crate) fn place(adapter: Option<&Adapter>) -> String {
     )
 }
 
+/// Where a model runs, in words, for those who tell it at the end: [`planned`] has named an adapter
+/// before.
+pub(crate) fn unnamed(adapter: Option<&Adapter>) -> Option<String> {
+    adapter.is_none().then(|| place(adapter))
+}
+
 /// What the engine did for one token.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct PerToken {
@@ -127,5 +170,28 @@ impl From<(Counters, usize)> for PerToken {
             weight_bytes_per_token: each(counters.weight_bytes),
             allocations_per_token: each(counters.allocations),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remedies_are_options() {
+        let remedies = [
+            Remedy::WeightsQ4 { bytes: 150 << 20 },
+            Remedy::ShorterContext { fits: Some(2048) },
+            Remedy::CacheF16,
+        ];
+        assert_eq!(
+            sentence(&Error::memory("too large\n  by far", remedies)),
+            "too large; by far; use --quantize q4_0 (weights of 150 MiB), lower --context (one of 2048 \
+             would fit), or use --cache-type f16"
+        );
+        assert_eq!(
+            sentence(&Error::Lost("x (y)".to_owned())),
+            "the device was lost: x (y); run again or use --backend cpu"
+        );
     }
 }

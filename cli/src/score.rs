@@ -51,6 +51,9 @@ struct Report {
 impl Score {
     pub(crate) async fn run(&self) -> Result<()> {
         let text = self.source.file.as_deref().map(options::file).transpose()?;
+        if let (Some(""), Some(file)) = (text.as_deref(), &self.source.file) {
+            return Err(options::no_text(file, "score"));
+        }
         let ids = self.source.tokens.as_ref().map(TokenList::ids).transpose()?;
         let (mut llm, _) = self.model.load().await?;
         let top = self.top.map(|k| k as usize);
@@ -61,10 +64,10 @@ impl Score {
                 return Err(Error::Context { asked: ids.len(), limit: llm.context() });
             }
             Some(ids) => ids,
-            None => llm.encode(&text.unwrap_or_default(), self.text.encode())?,
+            None => options::encode(&llm, &text.unwrap_or_default(), self.text.encode())?,
         };
         if let ([], Some(file)) = (tokens.as_slice(), &self.source.file) {
-            return Err(Error::file(file, "holds no text to score"));
+            return Err(options::no_text(file, "score"));
         }
         let score = llm.score(&tokens, top).await?;
         if self.json {
@@ -73,7 +76,9 @@ impl Score {
         }
         let perplexity = score.perplexity.map_or_else(|| "-".to_owned(), |p| format!("{p:.4}"));
         output::line(&format!("perplexity {perplexity}, {} tokens", tokens.len()))?;
-        output::note(&output::place(llm.adapter()));
+        if let Some(place) = output::unnamed(llm.adapter()) {
+            output::note(&place);
+        }
         Ok(())
     }
 }

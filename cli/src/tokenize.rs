@@ -40,10 +40,7 @@ struct Report {
 impl Tokenize {
     pub(crate) fn run(&self) -> Result<()> {
         let text = options::text(&self.input)?;
-        let tokenizer = match &self.model {
-            Some(model) => tokenizer(&hub::resolve(model, Wanted::Tokenizer)?)?,
-            None => built_in()?,
-        };
+        let tokenizer = tokenizer(self.model.as_deref())?;
         let ids = tokenizer.encode(&text, self.text.encode())?;
         let tokens = ids.iter().map(|&id| tokenizer.token(id)).collect();
         let report = Report { ids, tokens };
@@ -57,19 +54,24 @@ impl Tokenize {
     }
 }
 
-fn built_in() -> Result<Tokenizer> {
-    let model = Checkpoint::built_in()?;
-    Tokenizer::from_checkpoint(&model)?.ok_or_else(|| Error::file(model.path(), "has no tokenizer"))
-}
-
-/// The tokenizer of a model, or one on its own; no weights are read.
-fn tokenizer(path: &Path) -> Result<Tokenizer> {
+/// The tokenizer of a model, or one on its own; of the built-in model without. No weights are read,
+/// nor fetched where the tokenizer has files of its own.
+///
+/// # Errors
+/// Those of the files, and [`Error::File`] where there is no tokenizer.
+pub(crate) fn tokenizer(model: Option<&Path>) -> Result<Tokenizer> {
+    let Some(model) = model else {
+        let model = Checkpoint::built_in()?;
+        let tokenizer = Tokenizer::from_checkpoint(&model)?;
+        return tokenizer.ok_or_else(|| Error::file(model.path(), "has no tokenizer"));
+    };
+    let path = hub::resolve(model, Wanted::Tokenizer)?;
     let found = if path.is_dir() {
-        Tokenizer::from_folder(path)?
+        Tokenizer::from_folder(&path)?
     } else if path.is_file() && path.extension().is_some_and(|extension| extension == "json") {
-        Some(Tokenizer::from_json(path)?)
+        Some(Tokenizer::from_json(&path)?)
     } else {
-        Tokenizer::from_checkpoint(&Checkpoint::open(path)?)?
+        Tokenizer::from_checkpoint(&Checkpoint::open(&path)?)?
     };
     let files = "tokenizer.json, or vocab.json with merges.txt";
     found.ok_or_else(|| Error::file(path, format!("has no tokenizer ({files})")))

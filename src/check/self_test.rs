@@ -100,16 +100,13 @@ impl Report {
     /// Fails if the adapter is of no use.
     ///
     /// # Errors
-    /// [`Error::Device`], naming the kernels that are wrong and `--backend cpu`.
+    /// [`Error::Wrong`], naming the kernels.
     pub fn check(&self, adapter: &str) -> Result<()> {
         let failed = self.verdicts.iter().filter(|(_, verdict)| !verdict.ok && verdict.base);
-        let (names, reasons): (Vec<&str>, Vec<&str>) =
-            failed.map(|(name, verdict)| (name.as_str(), verdict.reason.as_str())).unzip();
+        let (kernels, reasons): (Vec<String>, Vec<&str>) =
+            failed.map(|(name, verdict)| (name.clone(), verdict.reason.as_str())).unzip();
         let Some(reason) = reasons.first() else { return Ok(()) };
-        Err(Error::Device(format!(
-            "{adapter} calculates wrongly in kernels that every device should run: {}; {reason}; update its driver, take another with --adapter, or use --backend cpu",
-            names.join(", ")
-        )))
+        Err(Error::Wrong { adapter: adapter.to_owned(), kernels, reason: (*reason).to_owned() })
     }
 }
 
@@ -197,7 +194,7 @@ const ENOUGH: usize = 2;
 /// their width.
 ///
 /// # Errors
-/// [`Error::Device`] where nothing right is left, which names `--backend cpu`.
+/// [`Error::Wrong`] where nothing right is left.
 pub async fn admit(
     engine: Engine,
     record: &mut Record,

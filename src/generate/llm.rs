@@ -137,7 +137,7 @@ impl Llm {
     /// [`Error::Input`] if the model has no tokenizer.
     pub fn encode(&self, text: &str, options: Encode) -> Result<Vec<u32>> {
         let missing =
-            || Error::Input("the model has no tokenizer; give token ids with --tokens".to_owned());
+            || Error::Input("the model has no tokenizer, and so takes token ids only".to_owned());
         self.tokenizer.as_ref().ok_or_else(missing)?.encode(text, options)
     }
 
@@ -149,7 +149,7 @@ impl Llm {
     pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>> {
         let (Some(tokenizer), Some(template)) = (&self.tokenizer, &self.chat) else {
             return Err(Error::Input(
-                "the model has no chat template; generate continues a text without one".to_owned(),
+                "the model has no chat template; it can only continue a text".to_owned(),
             ));
         };
         tokenizer.encode_chat(template, messages)

@@ -37,7 +37,7 @@ impl Runner {
             Backend::Auto(choice) | Backend::Gpu(choice) => choice,
         };
         let gpu = match Gpu::open(choice).await {
-            Err(Error::Adapter(reason))
+            Err(Error::Adapter { reason, .. })
                 if matches!(options.backend, Backend::Auto(_)) && choice.adapter.is_none() =>
             {
                 log::warn!("{reason}; running the reference on the CPU instead, slowly");

@@ -78,7 +78,8 @@ pub(super) fn load(path: &Path, runner: &mut Runner, model: &str, known: &mut Kn
         return foreign("by another model", &header.model, &expected.model);
     }
     if header.layout != expected.layout || header.position_bytes != expected.position_bytes {
-        return foreign("with another --cache-type", &header.layout, &expected.layout);
+        let otherwise = "with keys and values stored otherwise";
+        return foreign(otherwise, &header.layout, &expected.layout);
     }
     let (count, vocab) = (header.tokens.len(), runner.config().vocab);
     if count > runner.context() {

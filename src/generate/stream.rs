@@ -98,7 +98,7 @@ impl Stream<'_> {
         self.revived = true;
         let (checkpoint, options) = self.source;
         let Runner::Gpu(opened) = Runner::open(checkpoint, options, &mut |_| {}).await? else {
-            let reason = "no device is left; the reference runs with --backend cpu";
+            let reason = "no other is left";
             return Err(Error::Lost(reason.to_owned()));
         };
         **session = *opened;

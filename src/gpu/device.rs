@@ -1,60 +1,11 @@
-//! Adapters, and the device opened on one of them.
+//! The device opened on an adapter, by us or by an app, and what is wrong with it.
 
 use std::sync::{Arc, Mutex};
 
-use serde::Serialize;
+use crate::error::{Error, Remedy, Result};
 
-use crate::error::{Error, Result};
-
+use super::adapter::{Adapter, AdapterChoice, STORAGE_BUFFERS, describe, enumerate, rank};
 use super::readback::Poller;
-
-/// Which adapter to open; the default takes the best one.
-#[derive(Clone, Debug, Default)]
-pub struct AdapterChoice {
-    /// `vulkan`, `metal`, `dx12` or `gl`.
-    pub backend: Option<String>,
-    /// A part of the adapter's name, or its index in [`adapters`].
-    pub adapter: Option<String>,
-    /// Pretend that no binding may be larger than this many bytes; for tests.
-    pub max_binding: Option<u64>,
-}
-
-/// One adapter of this machine, as the command line lists it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Adapter {
-    /// Its place in the list.
-    pub index: usize,
-    /// The name that the driver gives.
-    pub name: String,
-    /// `vulkan`, `metal`, `dx12` or `gl`.
-    pub backend: String,
-    /// `discrete`, `integrated`, `virtual`, `software` or `other`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Driver and version.
-    pub driver: String,
-    /// What it can do beyond the default.
-    pub features: Vec<String>,
-    /// The limits that matter here.
-    pub limits: Limits,
-}
-
-/// The limits of an adapter that decide what runs on it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Limits {
-    /// The largest binding, in bytes.
-    pub max_storage_buffer_binding_size: u64,
-    /// The largest buffer, in bytes.
-    pub max_buffer_size: u64,
-    /// Invocations in a workgroup.
-    pub max_compute_invocations_per_workgroup: u32,
-    /// Bytes of workgroup memory.
-    pub max_compute_workgroup_storage_size: u32,
-    /// Storage buffers a kernel may bind.
-    pub max_storage_buffers_per_shader_stage: u32,
-    /// Lanes that run in lock step: least and most.
-    pub subgroup_size: [u32; 2],
-}
 
 /// What the opened device can do; read once, handed to whoever chooses kernels and grids.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +62,51 @@ pub(super) enum Fault {
     Other(String),
 }
 
+/// What is used where an adapter offers it.
+const USEFUL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_F16);
+
+/// The limits of a device that are too small for the kernels, in words.
+fn lacking(limits: &wgpu::Limits) -> Vec<String> {
+    let usual = wgpu::Limits::default();
+    // The names are wgpu's. How large bindings and buffers may be only decides how tensors are split.
+    let needs = [
+        (
+            "max_storage_buffers_per_shader_stage",
+            limits.max_storage_buffers_per_shader_stage,
+            STORAGE_BUFFERS,
+        ),
+        ("max_bind_groups", limits.max_bind_groups, usual.max_bind_groups),
+        (
+            "max_compute_invocations_per_workgroup",
+            limits.max_compute_invocations_per_workgroup,
+            usual.max_compute_invocations_per_workgroup,
+        ),
+        (
+            "max_compute_workgroup_size_x",
+            limits.max_compute_workgroup_size_x,
+            usual.max_compute_workgroup_size_x,
+        ),
+        (
+            "max_compute_workgroup_size_y",
+            limits.max_compute_workgroup_size_y,
+            usual.max_compute_workgroup_size_y,
+        ),
+        (
+            "max_compute_workgroup_storage_size",
+            limits.max_compute_workgroup_storage_size,
+            usual.max_compute_workgroup_storage_size,
+        ),
+        (
+            "max_compute_workgroups_per_dimension",
+            limits.max_compute_workgroups_per_dimension,
+            usual.max_compute_workgroups_per_dimension,
+        ),
+        ("max_uniform_buffers_per_shader_stage", limits.max_uniform_buffers_per_shader_stage, 1),
+    ];
+    let small = needs.iter().filter(|(_, has, need)| has < need);
+    small.map(|(name, has, need)| format!("{name} is {has}, {need} are needed")).collect()
+}
+
 /// An open device.
 #[derive(Debug)]
 pub struct Gpu {
@@ -122,110 +118,6 @@ pub struct Gpu {
     adapter: Adapter,
 }
 
-fn instance(backends: wgpu::Backends) -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    descriptor.backends = backends;
-    wgpu::Instance::new(descriptor)
-}
-
-fn backends(choice: Option<&str>) -> Result<wgpu::Backends> {
-    if cfg!(target_arch = "wasm32") {
-        return Ok(wgpu::Backends::BROWSER_WEBGPU);
-    }
-    Ok(match choice {
-        None => wgpu::Backends::from_env()
-            .unwrap_or(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12),
-        Some("vulkan") => wgpu::Backends::VULKAN,
-        Some("metal") => wgpu::Backends::METAL,
-        Some("dx12") => wgpu::Backends::DX12,
-        Some("gl") => wgpu::Backends::GL,
-        Some(other) => {
-            return Err(Error::Input(format!(
-                "there is no backend {other}; choose vulkan, metal, dx12, gl or cpu"
-            )));
-        }
-    })
-}
-
-fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
-    let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
-    let known = [
-        (wgpu::Features::SUBGROUP, "subgroups"),
-        (wgpu::Features::SHADER_F16, "shader-f16"),
-        (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
-    ];
-    Adapter {
-        index,
-        name: info.name,
-        backend: info.backend.to_str().to_owned(),
-        kind: match info.device_type {
-            wgpu::DeviceType::DiscreteGpu => "discrete",
-            wgpu::DeviceType::IntegratedGpu => "integrated",
-            wgpu::DeviceType::VirtualGpu => "virtual",
-            wgpu::DeviceType::Cpu => "software",
-            wgpu::DeviceType::Other => "other",
-        }
-        .to_owned(),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-        features: known
-            .iter()
-            .filter(|(flag, _)| features.contains(*flag))
-            .map(|(_, name)| (*name).to_owned())
-            .collect(),
-        limits: Limits {
-            max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
-            max_buffer_size: limits.max_buffer_size,
-            max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
-            max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
-            max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
-            subgroup_size: [info.subgroup_min_size, info.subgroup_max_size],
-        },
-    }
-}
-
-/// How much an adapter is wanted: discrete before integrated before software.
-/// GL is not even looked for unless it is asked for or nothing else is there.
-fn rank(adapter: &Adapter) -> u32 {
-    match adapter.kind.as_str() {
-        "discrete" => 0,
-        "integrated" => 1,
-        "virtual" => 2,
-        "other" => 3,
-        _ => 4,
-    }
-}
-
-async fn enumerate(backend: Option<&str>) -> Result<Vec<(Adapter, wgpu::Adapter)>> {
-    let backends = backends(backend)?;
-    let found = instance(backends).enumerate_adapters(backends).await;
-    let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
-    let able = found
-        .into_iter()
-        .filter(|adapter| adapter.get_downlevel_capabilities().flags.contains(compute))
-        .filter(|adapter| adapter.limits().max_storage_buffers_per_shader_stage >= 8);
-    Ok(able.enumerate().map(|(index, adapter)| (describe(index, &adapter), adapter)).collect())
-}
-
-/// The adapters of one backend, or of all; those of GL come last.
-async fn every_adapter(backend: Option<&str>) -> Result<Vec<(Adapter, wgpu::Adapter)>> {
-    let mut found = enumerate(backend).await?;
-    if backend.is_none() && wgpu::Backends::from_env().is_none() {
-        found.extend(enumerate(Some("gl")).await?);
-    }
-    for (index, (adapter, _)) in found.iter_mut().enumerate() {
-        adapter.index = index;
-    }
-    Ok(found)
-}
-
-/// The adapters of this machine that can run compute shaders, those of GL last.
-///
-/// # Errors
-/// [`Error::Input`] for an unknown backend.
-pub async fn adapters(backend: Option<&str>) -> Result<Vec<Adapter>> {
-    Ok(every_adapter(backend).await?.into_iter().map(|(adapter, _)| adapter).collect())
-}
-
 impl Gpu {
     /// Opens the adapter that `choice` names, or the best one.
     ///
@@ -234,12 +126,7 @@ impl Gpu {
     pub async fn open(choice: &AdapterChoice) -> Result<Self> {
         let backend = choice.backend.as_deref();
         let wanted = choice.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
-        // Looking for GL costs a start-up of its own: only where nothing else is there or an
-        // adapter is asked for by name, which may be one of GL's.
-        let mut found = if wanted.is_none() { enumerate(backend).await? } else { Vec::new() };
-        if found.is_empty() {
-            found = every_adapter(backend).await?;
-        }
+        let found = enumerate(backend).await?;
         let fits = |adapter: &Adapter| match &wanted {
             None => true,
             Some(wanted) => {
@@ -254,13 +141,13 @@ impl Gpu {
             .filter(|(adapter, _)| fits(adapter))
             .min_by_key(|(adapter, _)| rank(adapter))
             .ok_or_else(|| match (&wanted, names.is_empty()) {
-                (Some(wanted), false) => Error::Adapter(format!(
-                    "no adapter is called {wanted}; there are: {}",
-                    names.join(", ")
-                )),
-                _ => Error::Adapter(
-                    "this machine has no adapter that runs compute shaders; install a Vulkan driver, or use --backend cpu"
-                        .to_owned(),
+                (Some(wanted), false) => Error::adapter(
+                    format!("no adapter is called {wanted}; there are: {}", names.join(", ")),
+                    backend.is_none().then_some(Remedy::OpenGl).into_iter().collect::<Vec<_>>(),
+                ),
+                _ => Error::adapter(
+                    "this machine has no adapter that runs compute shaders",
+                    [Remedy::InstallDriver, Remedy::OnCpu],
                 ),
             })?;
         Self::request(description, adapter, choice.max_binding).await
@@ -271,14 +158,73 @@ impl Gpu {
         adapter: wgpu::Adapter,
         max_binding: Option<u64>,
     ) -> Result<Self> {
-        let useful = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
-        let features = adapter.features() & useful;
         let mut limits = adapter.limits();
         if let Some(bytes) = max_binding {
             limits.max_storage_buffer_binding_size =
                 limits.max_storage_buffer_binding_size.min(bytes);
         }
-        let info = adapter.get_info();
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("pellucid"),
+                required_features: adapter.features() & USEFUL,
+                required_limits: limits,
+                ..wgpu::DeviceDescriptor::default()
+            })
+            .await
+            .map_err(|error| Error::adapter(format!("{}: {error}", description.name), []))?;
+        let mut gpu = Self::new(description, &adapter.get_info(), device, queue);
+        if let Some(bytes) = max_binding {
+            // A browser's device has its default limits even where less was asked for.
+            gpu.caps.max_binding = gpu.caps.max_binding.min(bytes);
+        }
+        Ok(gpu)
+    }
+
+    /// Takes a device that an app has opened, with its queue and the adapter that it came from. The
+    /// app goes on using all of them: they are handles, and work of both is submitted to one queue.
+    ///
+    /// The device needs no feature, and no more than the limits of [`wgpu::Limits::default`]. With
+    /// [`wgpu::Features::SUBGROUP`] and [`wgpu::Features::SHADER_F16`] faster kernels run; with the
+    /// adapter's own limits larger tensors stay in one piece. What the adapter could do but the device
+    /// was not asked for is not used.
+    ///
+    /// The device's handlers of uncaptured errors and of its loss are replaced, since what is wrong
+    /// must end the work here; an error that the app catches in an error scope of its own is not
+    /// heard. A device that is lost is the app's to open again.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`], naming each limit that is too small, with what is needed and what the
+    /// device has.
+    pub fn from_parts(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Result<Self> {
+        let description = describe(0, adapter);
+        let mut lacking = lacking(&device.limits());
+        let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+        if !adapter.get_downlevel_capabilities().flags.contains(compute) {
+            lacking.push("it has no compute shaders".to_owned());
+        }
+        if lacking.is_empty() {
+            return Ok(Self::new(description, &adapter.get_info(), device, queue));
+        }
+        let reason = format!(
+            "the device that was opened on {} cannot run the kernels: {}; request it with at least \
+             wgpu's default limits",
+            description.name,
+            lacking.join(", ")
+        );
+        Err(Error::adapter(reason, []))
+    }
+
+    fn new(
+        description: Adapter,
+        info: &wgpu::AdapterInfo,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Self {
+        let (limits, features) = (device.limits(), device.features());
         let caps = Caps {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
@@ -291,15 +237,6 @@ impl Gpu {
             f16: features.contains(wgpu::Features::SHADER_F16),
             software: info.device_type == wgpu::DeviceType::Cpu,
         };
-        let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor {
-                label: Some("pellucid"),
-                required_features: features,
-                required_limits: limits,
-                ..wgpu::DeviceDescriptor::default()
-            })
-            .await
-            .map_err(|error| Error::Adapter(format!("{}: {error}", description.name)))?;
         let fault = Arc::new(Mutex::new(None));
         let note = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -321,7 +258,17 @@ impl Gpu {
             }
         });
         let poller = Poller::new(device.clone());
-        Ok(Self { device, queue, poller, fault, caps, adapter: description })
+        Self { device, queue, poller, fault, caps, adapter: description }
+    }
+
+    /// The device, for passes of an app's own.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The queue to which all work here is submitted, in order.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
     }
 
     /// What the device can do.
@@ -360,9 +307,9 @@ impl Gpu {
         let name = &self.adapter.name;
         match self.fault()? {
             None => Ok(()),
-            Some(Fault::Memory) => Err(Error::Memory(format!(
-                "{name} has no memory left; try a shorter --context, --cache-type f16 or --quantize q8_0"
-            ))),
+            Some(Fault::Memory) => {
+                Err(Error::memory(format!("{name} has no memory left"), [Remedy::LessMemory]))
+            }
             Some(Fault::Lost(text)) => Err(Error::Lost(format!("{name} ({text})"))),
             Some(Fault::Other(text)) => Err(Error::Device(format!("{name}: {text}"))),
         }

@@ -102,10 +102,10 @@ impl Engine {
         let limit = self.gpu.caps().max_buffer_bytes();
         let size = bytes.max(16).next_multiple_of(16);
         if size > limit {
-            return Err(Error::Memory(format!(
-                "a buffer of {size} bytes is over the limit of {limit} bytes of {}",
-                self.gpu.adapter().name
-            )));
+            let adapter = &self.gpu.adapter().name;
+            let reason =
+                format!("a buffer of {size} bytes is over the limit of {limit} bytes of {adapter}");
+            return Err(Error::memory(reason, []));
         }
         self.counters.allocations += 1;
         let usage = wgpu::BufferUsages::STORAGE
@@ -121,7 +121,13 @@ impl Engine {
         Ok(buffer)
     }
 
-    fn buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
+    /// The memory behind a lasting buffer, for passes of an app's own: it can be bound as storage and
+    /// copied from and to. Passes that are submitted to the same queue later see what was written
+    /// before.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the buffer was never created, or is freed.
+    pub fn buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
         self.buffers
             .get(&id)
             .ok_or_else(|| Error::Device(format!("buffer {id:?} was never created")))

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what a transformer is.
 
+mod adapter;
 mod counters;
 mod device;
 mod engine;
@@ -13,8 +14,9 @@ mod recording;
 mod shader;
 mod tensor;
 
+pub use adapter::{Adapter, AdapterChoice, Limits, adapters};
 pub use counters::Counters;
-pub use device::{Adapter, AdapterChoice, Caps, Gpu, Limits, adapters};
+pub use device::{Caps, Gpu};
 pub use engine::Engine;
 pub(crate) use params::params;
 pub use params::{Field, FieldType, Params};

@@ -22,7 +22,7 @@ pub use plan::{Fit, SessionOptions, context, layer_cache, plan};
 pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
 pub(crate) use session::Reading;
-pub use session::{Activation, Observed, Progress, Row, Scored, Session, rows};
+pub use session::{Activation, Observed, OnDevice, Progress, Resident, Row, Scored, Session, rows};
 pub use tape::{Drop, Marks, Tape};
 pub use upload::LoadOptions;
 pub use weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};

@@ -1,7 +1,7 @@
 //! What a session will take, and how it is cut to the device: decided before anything is allocated.
 
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::gpu::{BufferId, Engine, Gpu, padded, shared_places};
 use crate::names::Format;
 use crate::ops::{Cache, CacheFormat, Choices, Weight};
@@ -65,7 +65,7 @@ pub fn context(config: &Config, asked: Option<usize>) -> Result<usize> {
     let context = asked.unwrap_or(config.context.min(DEFAULT_CONTEXT));
     if context == 0 || context > config.context {
         return Err(Error::Input(format!(
-            "--context must be from 1 to the model's own {}, got {context}",
+            "the context must be from 1 to the model's own {}, got {context}",
             config.context
         )));
     }
@@ -101,18 +101,19 @@ pub(crate) fn pieces(config: &Config, choices: &Choices, rows: usize) -> usize {
 /// the model may be only [named](Model::named).
 ///
 /// # Errors
-/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for what does not fit; that
-/// one names the options that help.
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for what does not fit, with what
+/// would need less.
 pub fn plan(gpu: &Gpu, model: &Model, options: &SessionOptions) -> Result<Fit> {
     let cache = layer_cache(gpu, &model.config, options)?;
     let choices = Choices::defaults(gpu.caps());
     let places = activations(model, &choices, &cache, options)?;
     let limit = gpu.caps().max_buffer_bytes();
     if let Some(bytes) = places.iter().find(|bytes| **bytes > limit) {
-        return Err(Error::Memory(format!(
-            "reading a prompt needs a buffer of {bytes} bytes, and {} binds {limit}",
-            gpu.adapter().name
-        )));
+        let adapter = &gpu.adapter().name;
+        let reason = format!(
+            "reading a prompt needs a buffer of {bytes} bytes, and {adapter} binds {limit}"
+        );
+        return Err(Error::memory(reason, []));
     }
     let fit = Fit {
         weights: model.bytes(),
@@ -124,7 +125,8 @@ pub fn plan(gpu: &Gpu, model: &Model, options: &SessionOptions) -> Result<Fit> {
         && let Some(free) = free_memory()
         && fit.total() > free
     {
-        return Err(too_large(&fit, free, &gpu.adapter().name, smallest(model)));
+        let context = context(&model.config, options.context)?;
+        return Err(too_large(&fit, free, &gpu.adapter().name, smallest(model), context));
     }
     Ok(fit)
 }
@@ -156,26 +158,37 @@ fn smallest(model: &Model) -> u64 {
     bytes
 }
 
-/// What is said of a model over the free memory; `smallest` is what its weights take as `Q4_0`.
-fn too_large(fit: &Fit, free: u64, adapter: &str, smallest: u64) -> Error {
-    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
-    let mut ways = Vec::new();
+/// The error for a model over the free memory; `smallest` is what its weights take as `Q4_0`.
+fn too_large(fit: &Fit, free: u64, adapter: &str, smallest: u64, context: usize) -> Error {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let mut remedies = Vec::new();
     if smallest < fit.weights {
-        ways.push(format!("--quantize q4_0 (weights of {} MiB)", mb(smallest)));
+        remedies.push(Remedy::WeightsQ4 { bytes: smallest });
     }
     if fit.cache > fit.total() / 10 {
-        ways.push("a smaller --context".to_owned());
-        ways.push("--cache-type f16".to_owned());
+        remedies.push(Remedy::ShorterContext { fits: shorter_context(fit, free, context) });
+        remedies.push(Remedy::CacheF16);
     }
-    let ways = if ways.is_empty() { vec!["a smaller model".to_owned()] } else { ways };
-    Error::Memory(format!(
-        "the model needs {} MiB of weights, {} of keys and values and about {} for a run, but {adapter} has {} MiB of memory free: try {}",
-        mb(fit.weights),
-        mb(fit.cache),
-        mb(fit.activations),
-        free >> 20,
-        ways.join(", ")
-    ))
+    if remedies.is_empty() {
+        remedies.push(Remedy::SmallerModel);
+    }
+    let reason = format!(
+        "the model needs {} MiB of weights, {} of keys and values and about {} for a run, but {adapter} has {} MiB of memory free",
+        mib(fit.weights),
+        mib(fit.cache),
+        mib(fit.activations),
+        free >> 20
+    );
+    Error::memory(reason, remedies)
+}
+
+/// The longest context whose keys and values fit into what weights and activations leave free, in
+/// steps of 64; `None` where they leave nothing.
+fn shorter_context(fit: &Fit, free: u64, context: usize) -> Option<usize> {
+    let left = free.checked_sub(fit.weights + fit.activations)?;
+    let fits = u128::from(left) * context as u128 / u128::from(fit.cache);
+    let fits = fits as usize / 64 * 64;
+    (fits > 0).then_some(fits)
 }
 
 /// The bytes of the buffers that hold activations while a prompt is read and continued.
@@ -221,12 +234,13 @@ pub fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Resu
     if cache.parts.iter().all(|part| cache.part_bytes(part) <= limit) {
         return Ok(cache);
     }
-    Err(Error::Memory(format!(
-        "the keys of a position take {} bytes a layer for {} sequences, and {} binds {limit}; try fewer sequences or --cache-type f16",
+    let reason = format!(
+        "the keys of a position take {} bytes a layer for {} sequences, and {} binds {limit}",
         cache.position_bytes(),
         options.sequences,
         gpu.adapter().name
-    )))
+    );
+    Err(Error::memory(reason, [Remedy::FewerSequences, Remedy::CacheF16]))
 }
 
 #[cfg(test)]
@@ -254,18 +268,24 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told_with_what_helps() {
+    fn what_does_not_fit_comes_with_what_would() {
         let fit = Fit { weights: 600 << 20, cache: 100 << 20, activations: 1 << 20 };
-        let told = too_large(&fit, 512 << 20, "llvmpipe", 150 << 20).to_string();
+        let error = too_large(&fit, 512 << 20, "llvmpipe", 150 << 20, 4096);
         assert_eq!(
-            told,
+            error.fault(),
             "the model needs 600 MiB of weights, 100 of keys and values and about 1 for a run, but \
-             llvmpipe has 512 MiB of memory free: try --quantize q4_0 (weights of 150 MiB), a \
-             smaller --context, --cache-type f16"
+             llvmpipe has 512 MiB of memory free"
         );
+        let quantize = Remedy::WeightsQ4 { bytes: 150 << 20 };
+        // Weights alone are over what is free: no context would fit.
+        let shorter = Remedy::ShorterContext { fits: None };
+        assert_eq!(error.remedies(), [quantize, shorter, Remedy::CacheF16]);
+        let error = too_large(&fit, 651 << 20, "llvmpipe", 600 << 20, 4096);
+        let half = Remedy::ShorterContext { fits: Some(2048) };
+        assert_eq!(error.remedies(), [half, Remedy::CacheF16]);
         let fit = Fit { weights: 100 << 20, cache: 1 << 20, activations: 0 };
-        let told = too_large(&fit, 64 << 20, "llvmpipe", 100 << 20).to_string();
-        assert!(told.ends_with("try a smaller model"), "{told}");
+        let error = too_large(&fit, 64 << 20, "llvmpipe", 100 << 20, 4096);
+        assert_eq!(error.remedies(), [Remedy::SmallerModel]);
     }
 
     /// Chunks are as long on every model; what is cut is the submit.

@@ -5,7 +5,7 @@ mod open;
 mod reading;
 mod stored;
 
-pub use observe::{Activation, Observed};
+pub use observe::{Activation, Observed, OnDevice, Resident};
 pub use open::Progress;
 pub(crate) use reading::Reading;
 

@@ -57,7 +57,7 @@ impl Data {
             if !(tokens.is_empty() && name == "validation") && tokens.len() <= context {
                 return Err(Error::Input(format!(
                     "{} tokens of {name} data are too few for a context of {context}, which takes {}; \
-                     give more text, or a smaller --context",
+                     give more text or a shorter context",
                     tokens.len(),
                     context + 1
                 )));

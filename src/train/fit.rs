@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::gpu::Gpu;
 use crate::model::free_memory;
 
@@ -31,10 +31,11 @@ impl Fit {
     pub(super) fn check(&self, gpu: &Gpu, options: &TrainOptions) -> Result<()> {
         let (limit, adapter) = (gpu.caps().max_buffer_bytes(), &gpu.adapter().name);
         if self.largest_buffer > limit {
-            return Err(Error::Memory(format!(
-                "a step needs a buffer of {} bytes, and {adapter} binds {limit}: try a smaller --batch",
+            let reason = format!(
+                "a step needs a buffer of {} bytes, and {adapter} binds {limit}",
                 self.largest_buffer
-            )));
+            );
+            return Err(Error::memory(reason, [Remedy::SmallerBatch]));
         }
         // A software adapter keeps all in the machine's own memory; what others have free is not told.
         match free_memory().filter(|free| gpu.caps().software && self.total() > *free) {
@@ -43,29 +44,31 @@ impl Fit {
         }
     }
 
-    /// What is said of a run over the free memory.
+    /// The error for a run over the free memory.
     fn too_large(&self, free: u64, adapter: &str, options: &TrainOptions) -> Error {
-        let mb = |bytes: u64| bytes.div_ceil(1 << 20);
-        let mut ways = Vec::new();
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let mut remedies = Vec::new();
         if self.parameters < free {
             if options.batch > 1 {
-                ways.push("a smaller --batch with more to --accumulate");
+                remedies.push(Remedy::SmallerBatch);
             }
-            ways.push("a smaller --context");
+            remedies.push(Remedy::ShorterContext { fits: None });
         }
         if options.optimizer != Optimizer::Sgd && self.total() - self.parameters / 2 < free {
-            ways.push("--optimizer sgd, which has no moments");
+            remedies.push(Remedy::PlainDescent);
         }
-        let ways = if ways.is_empty() { vec!["a smaller model"] } else { ways };
-        Error::Memory(format!(
+        if remedies.is_empty() {
+            remedies.push(Remedy::SmallerModel);
+        }
+        let reason = format!(
             "a step needs {} MiB for parameters with gradients and moments, {} for keys and values and {} \
-             for activations, but {adapter} has {} MiB of memory free: try {}",
-            mb(self.parameters),
-            mb(self.cache),
-            mb(self.activations),
-            free >> 20,
-            ways.join(", or ")
-        ))
+             for activations, but {adapter} has {} MiB of memory free",
+            mib(self.parameters),
+            mib(self.cache),
+            mib(self.activations),
+            free >> 20
+        );
+        Error::memory(reason, remedies)
     }
 }
 
@@ -78,14 +81,15 @@ mod tests {
         let (options, mb) = (TrainOptions::default(), 1 << 20);
         let fit =
             Fit { parameters: 400 * mb, cache: 50 * mb, activations: 300 * mb, largest_buffer: 0 };
-        let told = fit.too_large(600 * mb, "llvmpipe", &options).to_string();
+        let error = fit.too_large(600 * mb, "llvmpipe", &options);
         assert_eq!(
-            told,
+            error.fault(),
             "a step needs 400 MiB for parameters with gradients and moments, 50 for keys and values and \
-             300 for activations, but llvmpipe has 600 MiB of memory free: try a smaller --batch with \
-             more to --accumulate, or a smaller --context, or --optimizer sgd, which has no moments"
+             300 for activations, but llvmpipe has 600 MiB of memory free"
         );
-        let told = fit.too_large(100 * mb, "llvmpipe", &options).to_string();
-        assert!(told.ends_with("try a smaller model"), "{told}");
+        let shorter = Remedy::ShorterContext { fits: None };
+        assert_eq!(error.remedies(), [Remedy::SmallerBatch, shorter, Remedy::PlainDescent]);
+        let error = fit.too_large(100 * mb, "llvmpipe", &options);
+        assert_eq!(error.remedies(), [Remedy::SmallerModel]);
     }
 }

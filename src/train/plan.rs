@@ -1,6 +1,6 @@
 //! What a step runs, and the buffers between it and the host.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_places};
 use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers};
 use crate::names::Format;
@@ -74,16 +74,17 @@ fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>
         ..SessionOptions::default()
     };
     let over = || {
-        Error::Memory(format!(
-            "the keys of {} sequences of {} tokens are over what {} binds: try a smaller --batch",
+        let reason = format!(
+            "the keys of {} sequences of {} tokens are over what {} binds",
             options.batch,
             options.context,
             gpu.adapter().name
-        ))
+        );
+        Error::memory(reason, [Remedy::SmallerBatch])
     };
     let cache = || match layer_cache(gpu, &model.config, &session) {
         Ok(cache) if cache.parts.len() == 1 => Ok(cache),
-        Ok(_) | Err(Error::Memory(_)) => Err(over()),
+        Ok(_) | Err(Error::Memory { .. }) => Err(over()),
         Err(other) => Err(other),
     };
     model.blocks.iter().map(|_| cache()).collect()
@@ -229,7 +230,7 @@ impl Rehearsal {
     /// that is known, before anything is allocated.
     ///
     /// # Errors
-    /// [`Error::Memory`], naming the options that help.
+    /// [`Error::Memory`], with what would need less.
     pub fn fit(&self, gpu: &Gpu, choices: &Choices) -> Result<Fit> {
         let recordings = self.surroundings.record(choices, &self.options)?;
         let fit = self.surroundings.fit(&recordings, self.options.optimizer);

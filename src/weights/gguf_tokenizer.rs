@@ -104,8 +104,7 @@ fn kind(fields: Fields<'_>) -> Result<Option<Kind>> {
         Some("llama") => Ok(Some(Kind::SentencePiece)),
         Some(other) => Err(Error::unsupported(
             format!("{}: tokenizer {other}", fields.path.display()),
-            "gpt2 (byte-level BPE), llama (SentencePiece by scores); \
-             --tokens does without a tokenizer",
+            "gpt2 (byte-level BPE), llama (SentencePiece by scores)",
         )),
     }
 }

@@ -10,5 +10,6 @@ mod engine;
 mod faults;
 mod linear;
 mod ops;
+mod own_device;
 mod sample;
 mod self_test;

@@ -1,7 +1,7 @@
 //! Values between Rust and JavaScript.
 
 use js_sys::{JSON, Reflect};
-use pellucid::Error;
+use pellucid::{Error, Remedy};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
@@ -30,31 +30,51 @@ pub(crate) fn fault(kind: &str, message: &str) -> JsValue {
     error.into()
 }
 
-/// An error of the library, in the words of the page: options are no flags there.
+/// An error of the library, with what may help in the words of the page.
 pub(crate) fn told(error: Error) -> JsValue {
     let kind = match &error {
         Error::Io { .. } | Error::File { .. } | Error::Tensor { .. } => "file",
         Error::Unsupported { .. } => "unsupported",
         Error::Context { .. } => "context",
-        Error::Adapter(_) => "adapter",
-        Error::Device(_) => "device",
+        Error::Adapter { .. } => "adapter",
+        Error::Device(_) | Error::Wrong { .. } => "device",
         Error::Lost(_) => "lost",
         Error::Diverged { .. } => "diverged",
-        Error::Memory(_) => "memory",
+        Error::Memory { .. } => "memory",
         _ => "input",
     };
-    let message = error.to_string().replace("--backend cpu", "the reference, on the CPU");
-    fault(kind, &unflagged(&message))
+    fault(kind, &error.message(remedy))
 }
 
-/// The sentence with its flags as words: `--cache-type` is the cache type.
-fn unflagged(message: &str) -> String {
-    let mut words = Vec::new();
-    for word in message.split(' ') {
-        match word.strip_prefix("--") {
-            Some(flag) => words.push(flag.replace('-', " ")),
-            None => words.push(word.to_owned()),
+/// What may help, by the names of a page's options.
+fn remedy(remedy: Remedy) -> String {
+    let words = match remedy {
+        Remedy::ShorterText => "shorten the text",
+        Remedy::LongerContext => "raise the context",
+        Remedy::ShorterContext { fits: Some(fits) } => {
+            return format!("lower the context (one of {fits} would fit)");
         }
-    }
-    words.join(" ")
+        Remedy::ShorterContext { fits: None } => "lower the context",
+        Remedy::CacheF16 => "set the cache type to f16",
+        Remedy::WeightsQ4 { bytes } => {
+            return format!("quantize to q4_0 (weights of {} MiB)", bytes.div_ceil(1 << 20));
+        }
+        Remedy::LessMemory => {
+            "use less: a shorter context, f16 as the cache type, a model quantized to q8_0, or for \
+             training a smaller batch"
+        }
+        Remedy::FewerSequences => "run fewer sequences at once",
+        Remedy::SmallerBatch => "lower the batch",
+        // A page always trains with moments.
+        Remedy::PlainDescent | Remedy::SmallerModel => "take a smaller model",
+        Remedy::LowerRate => "lower the rate",
+        Remedy::LongerWarmup => "raise the warmup",
+        Remedy::ClipGradients => "set clip to 1",
+        Remedy::RunAgain => "try again",
+        Remedy::OnCpu => "use the reference, on the CPU",
+        Remedy::OpenGl | Remedy::InstallDriver => "use a browser and a system with WebGPU",
+        Remedy::UpdateDriver => "update its driver",
+        Remedy::OtherAdapter => "let the browser use another adapter",
+    };
+    words.to_owned()
 }

@@ -125,7 +125,7 @@ impl Bench {
             }
             Err(error) => Err(error),
         };
-        let log = |error| log::warn!("no ceilings: {}", output::one_line(&error));
+        let log = |error| log::warn!("no ceilings: {}", output::sentence(&error));
         Ok(measured.map_err(log).ok())
     }
 

@@ -136,7 +136,7 @@ impl Train {
             )));
         }
         let mut damaged = |folder: &Path, error: Error| {
-            let error = output::one_line(&error);
+            let error = output::sentence(&error);
             log::warn!("{}: {error}; going back to the step before", folder.display());
         };
         let saved = Saved::latest(&self.output, &mut damaged)?;

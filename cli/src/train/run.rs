@@ -156,7 +156,7 @@ impl Run<'_> {
             bar.suspend(|| match text {
                 Ok(text) => output::note(&format!("step {step} says: {prompt}{text}")),
                 // Nothing is wrong with the run.
-                Err(error) => log::warn!("step {step} says nothing: {}", output::one_line(&error)),
+                Err(error) => log::warn!("step {step} says nothing: {}", output::sentence(&error)),
             });
         }
         self.saved = Some(folder);

@@ -110,6 +110,33 @@ fn prompts_are_read_alike_everywhere() {
     assert!(found.contains("long.txt: holds no text"), "{found}");
 }
 
+/// Where the tokenizer puts a token first, a model can begin from nothing.
+#[test]
+fn a_text_may_begin_from_nothing_but_its_first_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model_with_text(folder.path());
+    let file = path.join("tokenizer.json");
+    let mut tokenizer: Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let first = serde_json::json!({"SpecialToken": {"id": "<end>", "type_id": 0}});
+    let text = serde_json::json!({"Sequence": {"id": "A", "type_id": 0}});
+    tokenizer["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing",
+        "single": [first, text],
+        "pair": [first, text, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"<end>": {"id": "<end>", "ids": [128], "tokens": ["<end>"]}}
+    });
+    std::fs::write(&file, tokenizer.to_string()).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = pellucid(args);
+        command.args(["--json", "--backend", "cpu", "--model"]).arg(&path).output().unwrap()
+    };
+    let found = json(&run(&["generate", "", "--max-new-tokens", "2"]));
+    assert_eq!(found["prompt_tokens"], serde_json::json!([128]));
+    let found = failure(&run(&["generate", "", "--no-bos"]));
+    assert!(found.contains("the prompt is empty"), "{found}");
+}
+
 #[test]
 fn text_streams_and_a_reader_may_leave() {
     let folder = tempfile::tempdir().unwrap();

@@ -32,7 +32,80 @@ pub struct Observed {
     pub logits: Vec<f32>,
 }
 
+/// A named value that stays on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resident {
+    /// Its name.
+    pub hook: Hook,
+    /// Its sizes, as those of [`Activation::shape`].
+    pub shape: Vec<usize>,
+    /// Where it is: a row of the tensor for each row of values, padded to [`Tensor::stride`]. The
+    /// first size is its rows and the product of the others its columns; for scores and patterns all
+    /// sizes but the last are its rows. Scores that the mask hides are below −10³⁰.
+    pub tensor: Tensor,
+}
+
+/// What [`Session::observe_on_device`] leaves on the device, until [`Session::release`].
+#[derive(Debug)]
+pub struct OnDevice {
+    /// What was read, in the order of the forward pass.
+    pub activations: Vec<Resident>,
+    /// (T, V).
+    pub logits: Tensor,
+}
+
 impl Session {
+    /// Runs rows while reading and editing named values, as [`Session::observe`] does, but reads
+    /// nothing back: values and logits stay in buffers that an app's own passes can use, by
+    /// [`Engine::buffer`](crate::gpu::Engine::buffer). Nothing is waited for.
+    ///
+    /// # Errors
+    /// As [`Session::observe`]; [`Error::Input`] for no rows.
+    pub fn observe_on_device(
+        &mut self,
+        rows: &[Row],
+        actions: &[(Hook, Action)],
+    ) -> Result<OnDevice> {
+        if rows.is_empty() {
+            return Err(Error::Input("there are no rows to observe".to_owned()));
+        }
+        let out = Tensor::lasting(rows.len(), self.model.config.vocab);
+        self.engine.create_tensor(&out)?;
+        let (recording, marks) = match self.record_watched(rows, actions, Some(out)) {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                self.engine.free(out.buffer);
+                return Err(error);
+            }
+        };
+        let submitted = self.submit_watched(rows, &recording, &marks);
+        for (tensor, _) in &marks.inputs {
+            self.engine.free(tensor.buffer);
+        }
+        let keys = extent(rows) as usize;
+        let resident = |(hook, tensor): (Hook, Tensor)| {
+            let shape = shape(&self.model.config, hook, rows.len(), keys);
+            Resident { hook, shape, tensor }
+        };
+        let activations = marks.reads.into_iter().map(resident).collect();
+        let kept = OnDevice { activations, logits: out };
+        match submitted {
+            Ok(()) => Ok(kept),
+            Err(error) => {
+                self.release(kept);
+                Err(error)
+            }
+        }
+    }
+
+    /// Frees the memory of what was left on the device; passes that use it keep it until they end.
+    pub fn release(&mut self, kept: OnDevice) {
+        self.engine.free(kept.logits.buffer);
+        for activation in kept.activations {
+            self.engine.free(activation.tensor.buffer);
+        }
+    }
+
     /// Runs rows and gives the named values, in the order of the forward pass.
     ///
     /// # Errors
@@ -65,10 +138,28 @@ impl Session {
         actions: &[(Hook, Action)],
         room: Option<Tensor>,
     ) -> Result<Vec<Activation>> {
-        self.check(rows)?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        let (recording, marks) = self.record_watched(rows, actions, room)?;
+        let reads = marks.reads.iter().map(|(_, tensor)| tensor);
+        let lasting: Vec<Tensor> =
+            marks.inputs.iter().map(|(tensor, _)| tensor).chain(reads).copied().collect();
+        let activations = self.run(rows, &recording, &marks).await;
+        for tensor in lasting {
+            self.engine.free(tensor.buffer);
+        }
+        activations
+    }
+
+    /// Records a run of rows with actions, after checking both.
+    fn record_watched(
+        &self,
+        rows: &[Row],
+        actions: &[(Hook, Action)],
+        room: Option<Tensor>,
+    ) -> Result<(Recording, Marks)> {
+        self.check(rows)?;
         if rows.len() > self.chunk {
             return Err(Error::Input(format!(
                 "{} rows are to be observed, and this session runs {} at once",
@@ -84,24 +175,11 @@ impl Session {
         if let Some(out) = room {
             logits(&mut tape, &self.model, x, None, out)?;
         }
-        let (recording, marks) = tape.finish();
-        let reads = marks.reads.iter().map(|(_, tensor)| tensor);
-        let lasting: Vec<Tensor> =
-            marks.inputs.iter().map(|(tensor, _)| tensor).chain(reads).copied().collect();
-        let activations = self.run(rows, &recording, &marks).await;
-        for tensor in lasting {
-            self.engine.free(tensor.buffer);
-        }
-        activations
+        Ok(tape.finish())
     }
 
-    /// Makes the tensors of the marks, runs the recording, and reads what was asked for.
-    async fn run(
-        &mut self,
-        rows: &[Row],
-        recording: &Recording,
-        marks: &Marks,
-    ) -> Result<Vec<Activation>> {
+    /// Makes the tensors of the marks and runs the recording.
+    fn submit_watched(&mut self, rows: &[Row], recording: &Recording, marks: &Marks) -> Result<()> {
         self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
         for (tensor, values) in &marks.inputs {
             self.engine.create_tensor(tensor)?;
@@ -113,6 +191,17 @@ impl Session {
         let pieces = pieces(&self.model.config, &self.choices, rows.len());
         let pieces = self.engine.prepare(recording)?.in_pieces(pieces);
         self.engine.submit_pieces(&pieces, extent(rows), &[])?;
+        Ok(())
+    }
+
+    /// Runs the recording, and reads what was asked for.
+    async fn run(
+        &mut self,
+        rows: &[Row],
+        recording: &Recording,
+        marks: &Marks,
+    ) -> Result<Vec<Activation>> {
+        self.submit_watched(rows, recording, marks)?;
         let config = &self.model.config;
         let mut activations = Vec::with_capacity(marks.reads.len());
         for &(hook, ref tensor) in &marks.reads {
