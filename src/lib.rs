@@ -6,6 +6,7 @@ pub mod error;
 pub mod files;
 pub mod generate;
 pub mod gpu;
+#[cfg(feature = "inspect")]
 pub mod inspect;
 pub mod measure;
 pub mod model;
@@ -13,6 +14,7 @@ pub mod names;
 pub mod ops;
 pub mod reference;
 pub mod text;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod unfinished;
 pub mod weights;

@@ -1,5 +1,6 @@
 //! What an adapter is worth: whether it calculates rightly, and how fast it can go at all.
 
+#[cfg(feature = "train")]
 mod backward;
 pub mod cases;
 mod ceilings;

@@ -16,9 +16,11 @@ use crate::error::{Error, Result};
 use crate::gpu::{Engine, Gpu, Need, Program};
 use crate::ops::{Choices, Known};
 
+#[cfg(feature = "train")]
+use super::backward;
 use super::judge::{Outcome, variant};
 use super::tables::{self, Tables};
-use super::{Device, Store, backward};
+use super::{Device, Store};
 
 /// How one variant of a kernel came out.
 #[derive(Clone, Debug, Serialize)]
@@ -209,8 +211,10 @@ pub async fn admit(
     let adapter = engine.gpu().adapter().name.clone();
     let mut choices = Choices::new(&caps, record.known.clone());
     let mut device = Device::new(engine, choices.clone());
+    #[cfg_attr(not(feature = "train"), expect(unused_mut, reason = "training adds cases"))]
     let mut table = tables::quick(heads);
     // What learns has a loss.
+    #[cfg(feature = "train")]
     if programs(&choices)?.iter().any(|program| program.kernel.name == "cross_entropy") {
         backward::quick(&mut table, heads);
     }

@@ -3,6 +3,7 @@
 use crate::names::{Format, Sampling};
 use crate::ops::CacheFormat;
 
+#[cfg(feature = "train")]
 use super::backward;
 use super::cases::{
     Attend, Best, Case, Draws, Functions, HeadNorms, Heads, Move, Norms, Product, Steps, Straight,
@@ -48,6 +49,7 @@ impl Tables {
     pub(super) fn maps() -> Self {
         let mut all = Self::default();
         linear(&mut all.variants);
+        #[cfg(feature = "train")]
         backward::products(&mut all.variants);
         stores(&mut all.once);
         all
@@ -62,6 +64,7 @@ impl Tables {
         tables(&mut all.once);
         widths(&mut all.once);
         rows(&mut all.once);
+        #[cfg(feature = "train")]
         backward::add(&mut all);
         all
     }

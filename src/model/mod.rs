@@ -12,12 +12,14 @@ mod session;
 mod tape;
 mod unfused;
 
+#[cfg(feature = "train")]
 pub(crate) use forward::norm;
 pub use forward::{forward, layers, logits};
 pub use hooks::{Action, Change, Edit, copied, hooks, offered};
 pub use leaves::{Leaf, Values};
 pub use load::{Fit, LoadOptions};
 pub use plan::{SessionOptions, context, layer_cache, plan};
+#[cfg(feature = "train")]
 pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
 pub(crate) use session::Reading;

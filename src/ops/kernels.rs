@@ -3,13 +3,23 @@
 use crate::gpu::{Kernel, Need, Part};
 
 macro_rules! kernels {
-    ($($folder:literal: [$($name:literal $(needs $need:ident)?),* $(,)?])*) => {
-        /// Every kernel, by name.
-        pub static KERNELS: &[Kernel] = &[$($(Kernel {
-            name: $name,
-            source: include_str!(concat!("../../shaders/", $folder, $name, ".wgsl")),
-            needs: &[$(Need::$need)?],
-        }),*),*];
+    (
+        "": [$($name:literal $(needs $need:ident)?),* $(,)?]
+        "backward/": [$($backward:literal),* $(,)?]
+    ) => {
+        /// Every kernel, by name; those of training only with the feature `train`.
+        pub static KERNELS: &[Kernel] = &[
+            $(Kernel {
+                name: $name,
+                source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+                needs: &[$(Need::$need)?],
+            },)*
+            $(#[cfg(feature = "train")] Kernel {
+                name: $backward,
+                source: include_str!(concat!("../../shaders/backward/", $backward, ".wgsl")),
+                needs: &[],
+            },)*
+        ];
     };
 }
 

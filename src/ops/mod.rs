@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+#[cfg(feature = "train")]
 mod backward;
 mod choices;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod weight;
 
 pub use activation::{Activate, Gated};
 pub use attention::{Attention, MAX_HEAD_WIDTH};
+#[cfg(feature = "train")]
 pub use backward::{
     ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,
     EmbedBackward, GainBackward, GatedBackward, LayerNormBackward, MAX_TRAINED_HEAD_WIDTH,

@@ -12,6 +12,7 @@
 
 mod activation;
 mod attention;
+#[cfg(feature = "train")]
 pub mod backward;
 mod cache;
 mod embed;

@@ -3,6 +3,7 @@
 //! The self-test and the tests of this repository run the same cases over tables of their own.
 
 mod attention;
+#[cfg(feature = "train")]
 mod backward;
 mod draw;
 mod linear;
@@ -17,6 +18,7 @@ use crate::error::Result;
 use super::Device;
 
 pub use attention::{Attend, Heads, Steps};
+#[cfg(feature = "train")]
 pub use backward::{
     AttendBack, Casts, Drops, FunctionsBack, Moves, NormsBack, ProductBack, TargetsBack,
     TokensBack, TurnBack,
