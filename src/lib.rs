@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// docs.rs says which feature an item needs, which only nightly compilers can.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod check;
 pub mod config;
