@@ -21,3 +21,11 @@ pub mod train;
 pub mod unfinished;
 pub mod weights;
 pub use error::{Error, Result};
+
+/// Runs a future to its end on this thread, for programs that have no executor of their own.
+///
+/// A browser has no thread that may wait: there it is missing, and futures are spawned.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
+    pollster::block_on(future)
+}
