@@ -7,6 +7,7 @@ mod browser;
 mod ci;
 mod golden;
 mod models;
+mod outside;
 mod packages;
 mod shell;
 mod tally;
