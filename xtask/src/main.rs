@@ -5,6 +5,7 @@
 mod adapters;
 mod browser;
 mod ci;
+mod dist;
 mod golden;
 mod models;
 mod outside;
@@ -30,6 +31,8 @@ Tasks:
   adapters          install software graphics adapters for the tests, say where they are
   web [--serve [PORT]]
                     make the page for browsers in target/page, and open it
+  dist              make what people download in target/dist: the program, the page, the
+                    package for scripts, checksums, licences
   golden            make tests/golden anew with PyTorch (not needed to test)
 ";
 
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         }),
         ["adapters"] => adapters::install(),
         ["web", options @ ..] => web::main(options),
+        ["dist"] => dist::make(),
         ["golden"] => golden::make(),
         other => Err(format!("`{}` is no task; see `cargo xtask help`", other.join(" "))),
     };
