@@ -64,12 +64,18 @@ fn npm(dist: &Path, page: &Path) -> Result<(), String> {
     if shell::succeeds(shell::program(npm.get_program()).arg("--version")) {
         return shell::quiet(&mut npm);
     }
-    let manifest = read(&page.join("package.json"))?;
-    let files = strings(&manifest, "files").ok_or("package.json: it has no list `files`")?;
+    by_hand(dist, page)
+}
+
+/// As `npm pack` does: the manifest and the files that it lists, in a folder `package`.
+fn by_hand(dist: &Path, page: &Path) -> Result<(), String> {
+    let manifest = page.join("package.json");
+    let text = read(&manifest)?;
+    let files = strings(&text, "files").ok_or("package.json: it has no list `files`")?;
     let folder = dist.join("package");
     create(&folder)?;
-    for name in [&files[..], &["package.json", LICENSES, OWN[1], OWN[2]]].concat() {
-        copy(&page.join(name), &folder)?;
+    for file in files.iter().map(|name| page.join(name)).chain([manifest]) {
+        copy(&file, &folder)?;
     }
     let name = format!("pellucid-{}.tgz", env!("CARGO_PKG_VERSION"));
     tar(&dist.join(name), dist, "package")?;
@@ -239,6 +245,27 @@ mod tests {
             Some(vec!["a.js", "b"])
         );
         assert_eq!(strings(r#"{"x": 1}"#, "files"), None);
+    }
+
+    #[test]
+    fn the_package_for_scripts_holds_what_it_lists() {
+        let folder = std::env::temp_dir().join(format!("xtask-dist-{}", std::process::id()));
+        let page = folder.join("page");
+        create(&page).unwrap();
+        copy(&shell::root().join("web/page/package.json"), &page).unwrap();
+        let manifest = read(&page.join("package.json")).unwrap();
+        for name in strings(&manifest, "files").unwrap() {
+            write(&page.join(name), name).unwrap();
+        }
+        write(&page.join("other"), "not listed").unwrap();
+        by_hand(&folder, &page).unwrap();
+        let archive = folder.join(format!("pellucid-{}.tgz", env!("CARGO_PKG_VERSION")));
+        let listed = shell::capture(shell::program("tar").arg("-tzf").arg(archive)).unwrap();
+        for name in ["package.json", "pellucid.js", "wasm", LICENSES, OWN[1], OWN[2]] {
+            assert!(listed.contains(&format!("package/{name}\n")), "{name} is missing:\n{listed}");
+        }
+        assert!(!listed.contains("other"), "{listed}");
+        shell::remove_folder(&folder).unwrap();
     }
 
     #[test]
