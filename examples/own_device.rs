@@ -7,7 +7,7 @@ use pellucid::gpu::{Engine, Gpu, Tensor};
 use pellucid::model::{Action, LoadOptions, Model, Row, Session, SessionOptions};
 use pellucid::names::Hook;
 use pellucid::ops::Choices;
-use pellucid::text::Encode;
+use pellucid::text::{Encode, Tokenizer};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, wgpu};
 
@@ -120,7 +120,7 @@ fn main() -> pellucid::Result<()> {
         let model = Model::load(&mut engine, &checkpoint, LoadOptions::default(), &mut |_, _| {})?;
         let mut session = Session::new(engine, model, choices, SessionOptions::default())?;
 
-        let Some(tokenizer) = checkpoint.tokenizer()? else { return Ok(()) };
+        let Some(tokenizer) = Tokenizer::from_checkpoint(&checkpoint)? else { return Ok(()) };
         let ids = tokenizer.encode("ROMEO:\nBut soft, what light", Encode::default())?;
         let row = |(position, &token)| Row { token, position, sequence: 0, step: 0 };
         let rows: Vec<Row> = (0..).zip(&ids).map(row).collect();

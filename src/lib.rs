@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// docs.rs says which feature an item needs, which only nightly compilers can.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod check;
 pub mod config;
@@ -6,6 +8,7 @@ pub mod error;
 pub mod files;
 pub mod generate;
 pub mod gpu;
+#[cfg(feature = "inspect")]
 pub mod inspect;
 pub mod measure;
 pub mod model;
@@ -14,6 +17,7 @@ pub mod noise;
 pub mod ops;
 pub mod reference;
 pub mod text;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod unfinished;
 pub mod weights;
@@ -21,3 +25,11 @@ pub mod weights;
 pub use error::{Error, Remedy, Result};
 /// wgpu in the version whose types [`gpu::Gpu::from_parts`] takes and [`gpu::Engine::buffer`] gives.
 pub use wgpu;
+
+/// Runs a future to its end on this thread, for programs that have no executor of their own.
+///
+/// A browser has no thread that may wait: there it is missing, and futures are spawned.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
+    pollster::block_on(future)
+}

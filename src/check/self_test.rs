@@ -205,8 +205,10 @@ pub async fn admit(
     let adapter = engine.gpu().adapter().name.clone();
     let mut choices = Choices::new(&caps, record.known.clone());
     let mut device = Device::new(engine, choices.clone());
+    #[cfg_attr(not(feature = "train"), expect(unused_mut, reason = "training adds cases"))]
     let mut table = suites::quick(heads);
     // What learns has a loss.
+    #[cfg(feature = "train")]
     if programs(&choices)?.iter().any(|program| program.kernel.name == "cross_entropy") {
         table.extend(suites::quick_training(heads));
     }

@@ -13,12 +13,14 @@ mod tape;
 mod upload;
 mod weights;
 
+#[cfg(feature = "train")]
 pub(crate) use blocks::Pass;
 pub use forms::copied;
 pub use forward::{forward, layers, logits};
 pub use hooks::{Action, Change, Edit, hooks, offered};
 pub use leaves::{Leaf, Values};
 pub use plan::{Fit, SessionOptions, context, layer_cache, plan};
+#[cfg(feature = "train")]
 pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
 pub(crate) use session::Reading;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::error::Result;
 use crate::gpu::{BufferId, Recording, Tensor};
 use crate::names::{Hook, Point};
+#[cfg(feature = "train")]
 use crate::ops::backward::Dropout;
 use crate::ops::{Choices, Columns, Gather, Op, ScaleAdd};
 
@@ -87,6 +88,7 @@ impl<'a> Tape<'a> {
     }
 
     /// Drops some of a value's numbers by chance, before it is kept or read.
+    #[cfg(feature = "train")]
     pub fn drop_some(&mut self, hook: Hook, drop: Drop) {
         self.drops.push((hook, drop));
     }
@@ -133,9 +135,11 @@ impl<'a> Tape<'a> {
             self.marks.inputs.push((add, values));
             self.push(ScaleAdd { x, rows, scale, add })?;
         }
-        let drops = self.drops.iter().filter(|(dropped, _)| *dropped == hook);
-        for (_, Drop { probability, draw, site }) in drops.copied().collect::<Vec<_>>() {
-            self.push(Dropout { x: value.of, probability, draw, site })?;
+        #[cfg(feature = "train")]
+        for (dropped, Drop { probability, draw, site }) in self.drops.clone() {
+            if dropped == hook {
+                self.push(Dropout { x: value.of, probability, draw, site })?;
+            }
         }
         if self.kept.contains_key(&hook) {
             // The residual stream goes on to change in place; other values stay as they are.

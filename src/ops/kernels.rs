@@ -4,28 +4,41 @@ use crate::gpu::{Kernel, Need, Part};
 
 /// The op of a kernel: of its own name, unless the list below says `of` another.
 macro_rules! op_of {
-    (ops $name:literal) => {
-        Some($name)
+    ($name:literal) => {
+        $name
     };
-    (ops $name:literal $op:literal) => {
-        Some($op)
-    };
-    (measurements $name:literal) => {
-        None
+    ($name:literal $op:literal) => {
+        $op
     };
 }
 
 macro_rules! kernels {
-    ($($kind:ident $folder:literal: [
-        $($name:literal $(of $op:literal)? $(needs $need:ident)?),* $(,)?
-    ])*) => {
-        /// Every kernel, by name.
-        pub static KERNELS: &[Kernel] = &[$($(Kernel {
-            name: $name,
-            op: op_of!($kind $name $($op)?),
-            source: include_str!(concat!("../../shaders/", $folder, $name, ".wgsl")),
-            needs: &[$(Need::$need)?],
-        }),*),*];
+    (
+        ops: [$($name:literal $(of $op:literal)? $(needs $need:ident)?),* $(,)?]
+        training: [$($backward:literal $(of $backward_op:literal)?),* $(,)?]
+        measurements: [$($measurement:literal),* $(,)?]
+    ) => {
+        /// Every kernel, by name; those of training only with the feature `train`.
+        pub static KERNELS: &[Kernel] = &[
+            $(Kernel {
+                name: $name,
+                op: Some(op_of!($name $($op)?)),
+                source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+                needs: &[$(Need::$need)?],
+            },)*
+            $(#[cfg(feature = "train")] Kernel {
+                name: $backward,
+                op: Some(op_of!($backward $($backward_op)?)),
+                source: include_str!(concat!("../../shaders/backward/", $backward, ".wgsl")),
+                needs: &[],
+            },)*
+            $(Kernel {
+                name: $measurement,
+                op: None,
+                source: include_str!(concat!("../../shaders/", $measurement, ".wgsl")),
+                needs: &[],
+            },)*
+        ];
     };
 }
 
@@ -41,7 +54,7 @@ macro_rules! parts {
 }
 
 kernels! {
-    ops "": [
+    ops: [
         "embed",
         "layer_norm",
         "rms_norm",
@@ -77,7 +90,7 @@ kernels! {
         "sum_heads",
         "scale_add",
     ]
-    ops "backward/": [
+    training: [
         "embed_backward",
         "norm_backward",
         "gain_backward",
@@ -101,7 +114,7 @@ kernels! {
         "cast_f16",
     ]
     // The ceilings of a device are measured with these; no op records them.
-    measurements "": [
+    measurements: [
         "ceiling_read",
         "ceiling_unpack",
         "ceiling_fma",

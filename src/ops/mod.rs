@@ -10,6 +10,7 @@ mod attention;
 mod attention_mix;
 mod attention_result;
 mod attention_scores;
+#[cfg(feature = "train")]
 pub mod backward;
 mod cache;
 mod cache_rows;

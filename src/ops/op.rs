@@ -44,6 +44,7 @@ pub(super) fn by_fours(x: &Tensor) -> Grid {
 }
 
 /// How many fours these values are.
+#[cfg(feature = "train")]
 pub(super) fn whole_fours(op: &'static str, count: usize) -> Result<usize> {
     ensure(count.is_multiple_of(4), op, || format!("{count} values are no whole fours"))?;
     Ok(count / 4)

@@ -18,6 +18,7 @@ mod attention_pattern;
 mod attention_result;
 mod attention_scores;
 mod attention_size;
+#[cfg(feature = "train")]
 pub mod backward;
 mod cache;
 mod cache_rows;

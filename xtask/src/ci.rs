@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::adapters::{self, Software};
 use crate::tally::Tally;
 use crate::validation::Watch;
-use crate::{browser, models, packages, shell};
+use crate::{browser, models, outside, packages, shell};
 
 /// One named part of the run.
 struct Step {
@@ -23,7 +23,7 @@ struct Step {
 
 /// In the order of running. Tests and the program share the dev profile, so that the
 /// dependencies are built once.
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 21] = [
     Step {
         name: "fmt",
         about: "the formatting",
@@ -38,12 +38,22 @@ const STEPS: [Step; 18] = [
         },
     },
     Step {
+        name: "features",
+        about: "the library with fewer features, warnings denied",
+        run: |_| features(),
+    },
+    Step {
         name: "docs",
         about: "the documentation, warnings denied",
         run: |_| {
             let mut doc = shell::cargo(&["doc", "--workspace", "--no-deps"]);
             shell::run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))
         },
+    },
+    Step {
+        name: "package",
+        about: "what would be published, packed and unpacked",
+        run: |_| outside::pack(),
     },
     Step {
         name: "adapters",
@@ -97,6 +107,11 @@ const STEPS: [Step; 18] = [
         name: "doctor",
         about: "the self-test on lavapipe, with subgroups of 4 and of 16",
         run: doctor,
+    },
+    Step {
+        name: "outside",
+        about: "the packages, and README's example as a crate of its own, on lavapipe",
+        run: |_| outside::build(),
     },
     Step { name: "gl", about: "one generation on OpenGL (llvmpipe)", run: gl },
     Step { name: "cli", about: "the program's own tests, on lavapipe", run: cli },
@@ -178,6 +193,16 @@ fn run(steps: &[&Step], tally: &mut Tally) -> Result<(), String> {
             format!("step {} failed after {seconds:.1} s: {error}", step.name)
         })?;
         eprintln!("ci: {} passed in {seconds:.1} s", step.name);
+    }
+    Ok(())
+}
+
+/// The library without features and with each of them alone; the step clippy has them all.
+fn features() -> Result<(), String> {
+    for features in ["", "inspect", "train"] {
+        let mut clippy = shell::cargo(&["clippy", "--package", "pellucid"]);
+        clippy.args(["--no-default-features", "--features", features, "--", "-D", "warnings"]);
+        shell::run(&mut clippy)?;
     }
     Ok(())
 }

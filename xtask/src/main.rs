@@ -5,9 +5,11 @@
 mod adapters;
 mod browser;
 mod ci;
+mod dist;
 mod golden;
 mod models;
 mod mutants;
+mod outside;
 mod packages;
 mod shell;
 mod tally;
@@ -33,6 +35,8 @@ Tasks:
   mutants [shaders|rust [WORDS...]]
                     plant every fault of the list, and note in docs/testing.md which test
                     catches it; takes hours, and goes on where it was stopped
+  dist              make what people download in target/dist: the program, the page, the
+                    package for scripts, checksums, licences
   golden            make tests/golden anew with PyTorch (not needed to test)
 ";
 
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         ["adapters"] => adapters::install(),
         ["web", options @ ..] => web::main(options),
         ["mutants", options @ ..] => mutants::main(options),
+        ["dist"] => dist::make(),
         ["golden"] => golden::make(),
         other => Err(format!("`{}` is no task; see `cargo xtask help`", other.join(" "))),
     };

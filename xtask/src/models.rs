@@ -132,7 +132,7 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 /// The hash by Python, which fetched the file and so is at hand on every system.
-fn sha256(python: &str, file: &Path) -> Result<String, String> {
+pub(crate) fn sha256(python: &str, file: &Path) -> Result<String, String> {
     const HASH: &str =
         "import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())";
     let printed = shell::capture(shell::program(python).args(["-c", HASH]).arg(file))?;

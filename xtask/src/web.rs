@@ -13,17 +13,12 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Debian's compiler for the web and what it needs.
 const DEBIAN: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 
-/// The static folder.
-fn folder() -> PathBuf {
-    shell::root().join("target/page")
-}
-
 /// `cargo xtask web [--serve [PORT]]`.
 pub(crate) fn main(options: &[&str]) -> Result<(), String> {
     match options {
         [] => {
-            make()?;
-            eprintln!("xtask: the page is in {}; any file server can serve it", folder().display());
+            let folder = make()?;
+            eprintln!("xtask: the page is in {}; any file server can serve it", folder.display());
             Ok(())
         }
         ["--serve"] => serve("8080"),
@@ -33,13 +28,15 @@ pub(crate) fn main(options: &[&str]) -> Result<(), String> {
 }
 
 fn serve(port: &str) -> Result<(), String> {
-    make()?;
-    shell::run(tool(&["open"]).arg(folder()).arg(port))
+    let folder = make()?;
+    shell::run(tool(&["open"]).arg(folder).arg(port))
 }
 
-/// Makes the static folder.
-fn make() -> Result<(), String> {
-    make_into(&folder())
+/// Makes the static folder, and says where it is.
+pub(crate) fn make() -> Result<PathBuf, String> {
+    let folder = shell::root().join("target/page");
+    make_into(&folder)?;
+    Ok(folder)
 }
 
 /// Makes the page in another folder.

@@ -8,7 +8,7 @@ use crate::check::judge::compare;
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::measure;
-use crate::ops::{CacheFormat, Weight};
+use crate::ops::CacheFormat;
 
 /// Half an ulp of one: the relative error of one rounding to f32.
 pub(super) const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
@@ -22,26 +22,6 @@ pub(super) fn expect_words(
 ) -> Result<()> {
     device.judge(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
         compare(&bytemuck::pod_collect_to_vec::<u8, f32>(bytes), &twin, tolerance)
-    })
-}
-
-/// The same for numbers that have nothing to do with each other: the largest relative error of one.
-pub(super) fn expect_each(
-    device: &mut Device,
-    buffer: BufferId,
-    twin: Vec<f64>,
-    tolerance: f64,
-) -> Result<()> {
-    device.judge(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
-        let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-        if found.len() != twin.len() {
-            return (f64::INFINITY, format!("{} values, not {}", found.len(), twin.len()));
-        }
-        let pairs = found.iter().zip(&twin);
-        let errors = pairs.map(|(found, twin)| measure::relative_error(&[*found], &[*twin]));
-        let error = measure::largest(errors);
-        let reason = format!("{found:?} should be {twin:?}");
-        (error, if error > tolerance { reason } else { String::new() })
     })
 }
 
@@ -96,28 +76,5 @@ pub(super) fn expect_cache(
             return (measure::relative_error(&found, &twin), String::new());
         }
         (f64::INFINITY, format!("half {at} is {}, not {}", found[at], twin[at]))
-    })
-}
-
-/// Holds a matrix in parts against the twin's values, and its padding against nothing at all.
-pub(super) fn expect_weight(device: &mut Device, weight: &Weight, twin: &[f64]) -> Result<()> {
-    for part in &weight.parts {
-        let (rows, columns) = (part.rows, weight.columns);
-        let own = Tensor { buffer: part.planes[0], rows, columns };
-        device.expect(&own, twin[part.first * columns..][..rows * columns].to_vec())?;
-        expect_padding(device, &own)?;
-    }
-    Ok(())
-}
-
-/// The padding of what is learned stays zero, since the norm of gradients sums whole buffers.
-pub(super) fn expect_padding(device: &mut Device, tensor: &Tensor) -> Result<()> {
-    let (stride, columns) = (tensor.stride(), tensor.columns);
-    device.judge(tensor.buffer, tensor.bytes(), 0.0, move |bytes, _| {
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-        let mut padding = values.chunks_exact(stride).flat_map(|row| &row[columns..]);
-        let stray = padding.find(|value| **value != 0.0);
-        let reason = stray.map(|value| format!("{value} in the padding")).unwrap_or_default();
-        (if stray.is_some() { f64::INFINITY } else { 0.0 }, reason)
     })
 }

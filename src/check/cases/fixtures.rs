@@ -3,17 +3,12 @@
 use half::f16;
 
 use crate::check::Device;
-use crate::check::device::wide;
 use crate::error::Result;
-use crate::gpu::{BufferId, Tensor};
 use crate::names::{Format, Sampling};
 use crate::ops::{Cache, CacheFormat};
 
 /// Rows and columns: one value, odd, less and more than a workgroup, large.
 pub(super) const SHAPES: [(usize, usize); 5] = [(1, 1), (1, 768), (3, 7), (2, 257), (7, 2050)];
-
-/// The same for derivatives, whose twins take longer.
-pub(super) const SMALL_SHAPES: [(usize, usize); 3] = [(1, 1), (3, 7), (2, 257)];
 
 /// Rows and columns where time is short.
 pub(super) const QUICK_SHAPES: [(usize, usize); 2] = [(3, 7), (2, 257)];
@@ -85,26 +80,4 @@ pub(super) fn bell(device: &mut Device, count: usize, parts: f32) -> Vec<f32> {
         values.iter_mut().for_each(|value| *value = (*value * parts).round() / parts);
     }
     values
-}
-
-/// A gradient that something was added to before, with zeros in its padding.
-pub(super) fn begun(
-    device: &mut Device,
-    rows: usize,
-    columns: usize,
-) -> Result<(Tensor, Vec<f64>)> {
-    let values = device.noise(rows * columns);
-    let tensor = Tensor { buffer: BufferId::fresh(), rows, columns };
-    let mut stored = vec![0.0_f32; rows * tensor.stride()];
-    for (row, from) in stored.chunks_mut(tensor.stride()).zip(values.chunks(columns)) {
-        row[..columns].copy_from_slice(from);
-    }
-    device.fill(tensor.buffer, bytemuck::cast_slice(&stored))?;
-    Ok((tensor, wide(&values)))
-}
-
-/// What was there, and what is added to it.
-pub(super) fn sum(before: &[f64], added: &[f64]) -> Vec<f64> {
-    assert_eq!(before.len(), added.len(), "a gradient and what is added to it");
-    before.iter().zip(added).map(|(before, added)| before + added).collect()
 }

@@ -11,6 +11,7 @@ mod attention_mix;
 mod attention_result;
 mod attention_rows;
 mod attention_scores;
+#[cfg(feature = "train")]
 mod backward;
 mod cache_rows;
 mod divide_rows;
@@ -49,6 +50,7 @@ pub use attention_mix::AttentionMix;
 pub use attention_result::AttentionResult;
 pub use attention_rows::AttentionRows;
 pub use attention_scores::AttentionScores;
+#[cfg(feature = "train")]
 pub use backward::{
     ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,
     EmbedBackward, GainBackward, GatedBackward, LinearBackwardW, LinearBackwardX, NormBackward,

@@ -1,5 +1,6 @@
 //! What the self-test tries, collected from the tables of the cases.
 
+#[cfg(feature = "train")]
 mod backward;
 mod forward;
 mod table;
@@ -10,6 +11,7 @@ pub(super) use table::{Suite, Table};
 pub(super) fn maps() -> Suite {
     let mut suite = Suite::default();
     forward::maps(&mut suite);
+    #[cfg(feature = "train")]
     backward::maps(&mut suite);
     suite
 }
@@ -18,6 +20,7 @@ pub(super) fn maps() -> Suite {
 pub(super) fn rest() -> Suite {
     let mut suite = Suite::default();
     forward::rest(&mut suite);
+    #[cfg(feature = "train")]
     backward::rest(&mut suite);
     suite
 }
@@ -28,6 +31,7 @@ pub(super) fn quick(heads: [usize; 3]) -> Table {
 }
 
 /// The same of each op that it learns by.
+#[cfg(feature = "train")]
 pub(super) fn quick_training(heads: [usize; 3]) -> Table {
     backward::quick(heads)
 }

@@ -7,8 +7,9 @@ use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::fixtures::{QUICK_SHAPES, SMALL_SHAPES};
+use super::super::fixtures::QUICK_SHAPES;
 use super::super::{Case, Tables};
+use super::gradients::SMALL_SHAPES;
 
 /// What comes back through every function alone.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,9 @@ use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::expect::{expect_cancelled, expect_padding};
-use super::super::fixtures::{begun, sum};
+use super::super::expect::expect_cancelled;
 use super::super::{Case, Tables};
+use super::gradients::{begun, expect_padding, sum};
 
 /// ∂b of some rows, added to what is there.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::expect::expect_each;
 use super::super::{Case, Tables};
+use super::gradients::expect_each;
 use super::step::STEP;
 
 /// The length by some sums of squares.

@@ -7,8 +7,8 @@ use crate::ops;
 use crate::reference::backward as twin;
 
 use super::super::expect::{expect_cancelled, expect_words};
-use super::super::fixtures::SMALL_SHAPES;
 use super::super::{Case, Tables};
+use super::gradients::SMALL_SHAPES;
 
 /// The loss of some rows of logits, and what comes back to them.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,9 @@ use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::fixtures::{QUICK_SHAPES, SMALL_SHAPES};
+use super::super::fixtures::QUICK_SHAPES;
 use super::super::{Case, Tables};
+use super::gradients::SMALL_SHAPES;
 
 /// Values that are dropped by chance: the same ones on every device.
 #[derive(Clone, Copy, Debug)]

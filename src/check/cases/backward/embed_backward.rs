@@ -8,9 +8,8 @@ use crate::ops::backward::runs_of;
 use crate::ops::{self, Weight};
 use crate::reference::backward as twin;
 
-use super::super::expect::expect_weight;
-use super::super::fixtures::sum;
 use super::super::{Case, Tables};
+use super::gradients::{expect_weight, sum};
 
 /// What comes back to a table, from rows that hold some ids several times.
 #[derive(Clone, Copy, Debug)]

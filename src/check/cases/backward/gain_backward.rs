@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::expect::{expect_cancelled, expect_padding};
-use super::super::fixtures::{SMALL_SHAPES, begun, sum};
+use super::super::expect::expect_cancelled;
 use super::super::{Case, Tables};
+use super::gradients::{SMALL_SHAPES, begun, expect_padding, sum};
 
 /// ∂γ of some rows, of both norms, added to what is there; means and scales are the twin's.
 #[derive(Clone, Copy, Debug)]

@@ -8,9 +8,8 @@ use crate::ops::{self, Weight};
 use crate::reference::LinearSize;
 use crate::reference::backward as twin;
 
-use super::super::expect::expect_weight;
-use super::super::fixtures::sum;
 use super::super::{Case, Tables};
+use super::gradients::{expect_weight, sum};
 
 /// ∂W of a linear map, added to what is there.
 #[derive(Clone, Copy, Debug)]

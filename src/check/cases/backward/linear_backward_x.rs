@@ -8,8 +8,8 @@ use crate::ops::{self, Weight};
 use crate::reference::LinearSize;
 use crate::reference::backward as twin;
 
-use super::super::fixtures::begun;
 use super::super::{Case, Tables};
+use super::gradients::begun;
 
 /// ∂x of a linear map, into rows of a larger matrix: over what is there, and added to it.
 #[derive(Clone, Copy, Debug)]

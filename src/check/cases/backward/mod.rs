@@ -11,6 +11,7 @@ mod dropout;
 mod embed_backward;
 mod gain_backward;
 mod gated_backward;
+mod gradients;
 mod linear_backward_w;
 mod linear_backward_x;
 mod norm_backward;

@@ -10,8 +10,8 @@ use crate::ops;
 use crate::reference::backward as twin;
 
 use super::super::expect::expect_cancelled;
-use super::super::fixtures::{SMALL_SHAPES, begun, sum};
 use super::super::{Case, Tables};
+use super::gradients::{SMALL_SHAPES, begun, sum};
 
 /// ∂x of a norm, with a gain, and without one but added to what is there; and the mean and the scale
 /// that go on to the gain.

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::expect::expect_each;
 use super::super::{Case, Tables};
+use super::gradients::expect_each;
 
 /// Values whose squares go into one slot.
 const SLOT: usize = 65_536;
