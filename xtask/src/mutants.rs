@@ -55,9 +55,14 @@ pub(crate) fn main(options: &[&str]) -> Result<(), String> {
     }
     let report = results.report();
     write(&folder().join("report.md"), &report)?;
-    into_docs(&report)?;
+    // A part of the list says nothing of the whole.
+    let whole = options.is_empty();
+    if whole {
+        into_docs(&report)?;
+    }
     let survivors = results.verdicts.iter().filter(|verdict| verdict.what == "survived").count();
-    eprintln!("mutants: the result is in docs/testing.md");
+    let place = if whole { "docs/testing.md" } else { "target/mutants/report.md" };
+    eprintln!("mutants: the result is in {place}");
     if survivors > 0 { Err(format!("{survivors} faults are not caught")) } else { Ok(()) }
 }
 
