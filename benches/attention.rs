@@ -4,7 +4,9 @@
 use std::time::Instant;
 
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
-use pellucid::ops::{Attention, Cache, CacheFormat, CachePart, Choices, Fetch, Mask, Op, Reduce};
+use pellucid::ops::{
+    Attention, AttentionTiling, Cache, CacheFormat, CacheShard, KernelSelection, Mask, Op, Reduce,
+};
 
 /// Seconds of a run of one of the plans, all of them in one submit.
 fn time(engine: &mut Engine, plans: &[Plan], extent: u32) -> f64 {
@@ -16,21 +18,24 @@ fn time(engine: &mut Engine, plans: &[Plan], extent: u32) -> f64 {
 }
 
 /// The variants that make sense for this many rows.
-fn variants(base: &Choices, rows: usize) -> Vec<(String, Choices)> {
+fn variants(base: &KernelSelection, rows: usize) -> Vec<(String, KernelSelection)> {
     if rows > 8 {
-        return [Fetch::Direct, Fetch::Tiled]
-            .map(|attention| (format!("{attention:?}"), Choices { attention, ..base.clone() }))
+        return [AttentionTiling::Direct, AttentionTiling::Tiled]
+            .map(|attention| {
+                (format!("{attention:?}"), KernelSelection { attention, ..base.clone() })
+            })
             .to_vec();
     }
     let mut loaded = base.clone();
-    loaded.known.excluded.insert("attention_split_passed".to_owned());
+    loaded.profile.excluded.insert("attention_split_shuffle".to_owned());
     let mut all = vec![("default".to_owned(), base.clone()), ("not passed".to_owned(), loaded)];
     all.extend(
-        [64, 256].map(|chunk| (format!("chunk {chunk}"), Choices { chunk, ..base.clone() })),
+        [64, 256]
+            .map(|chunk| (format!("chunk {chunk}"), KernelSelection { chunk, ..base.clone() })),
     );
     all.extend([8, 64].map(|size| {
         let reduce = Reduce::Workgroup(size);
-        (format!("{reduce:?}"), Choices { reduce, ..base.clone() })
+        (format!("{reduce:?}"), KernelSelection { reduce, ..base.clone() })
     }));
     all
 }
@@ -38,7 +43,7 @@ fn variants(base: &Choices, rows: usize) -> Vec<(String, Choices)> {
 fn main() {
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
     println!("{} {}", gpu.adapter().name, gpu.adapter().driver);
-    let base = Choices::defaults(gpu.caps());
+    let base = KernelSelection::defaults(gpu.caps());
     let mut engine = Engine::new(gpu);
     // Query heads, key/value heads, head width, rows, the position behind the last of them.
     let shapes = [
@@ -67,12 +72,12 @@ fn main() {
                 .map(|_| Cache::named(format, [1, context], [kv_heads, width], u64::MAX))
                 .collect();
             for cache in &caches {
-                let CachePart { k, v, .. } = cache.parts[0];
+                let CacheShard { k, v, .. } = cache.shards[0];
                 engine.create(k, cache.bytes()).unwrap();
                 engine.create(v, cache.bytes()).unwrap();
             }
             let columns = heads * width;
-            let (q, out) = (Tensor::lasting(count, columns), Tensor::lasting(count, columns));
+            let (q, out) = (Tensor::persistent(count, columns), Tensor::persistent(count, columns));
             engine.create_tensor(&q).unwrap();
             engine.create_tensor(&out).unwrap();
             let rows = BufferId::fresh();
@@ -82,7 +87,7 @@ fn main() {
             engine.write(rows, 0, bytemuck::cast_slice(&places)).unwrap();
             let scale = 1.0 / (width as f64).sqrt();
             let mut contenders = Vec::new();
-            for (name, choices) in variants(&base, count) {
+            for (name, selection) in variants(&base, count) {
                 let plans: Vec<Plan> = caches
                     .iter()
                     .map(|cache| {
@@ -94,7 +99,7 @@ fn main() {
                             mask: Mask { window: None, scale, softcap: None },
                             out,
                         };
-                        attention.record(&mut recording, &choices).unwrap();
+                        attention.record(&mut recording, &selection).unwrap();
                         engine.prepare(&recording).unwrap()
                     })
                     .collect();
@@ -117,7 +122,7 @@ fn main() {
                     4.0 * (count * (end - count / 2) * heads * width) as f64 / median / 1e9
                 );
             }
-            for CachePart { k, v, .. } in caches.iter().flat_map(|cache| &cache.parts) {
+            for CacheShard { k, v, .. } in caches.iter().flat_map(|cache| &cache.shards) {
                 engine.free(*k);
                 engine.free(*v);
             }

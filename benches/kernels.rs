@@ -7,7 +7,7 @@ use std::time::Instant;
 use pellucid::check;
 use pellucid::gpu::{AdapterChoice, Engine, Gpu, Plan, Recording, Tensor};
 use pellucid::names::Format;
-use pellucid::ops::{Choices, Lanes, Linear, Matmul, Op, Store, Weight};
+use pellucid::ops::{Epilogue, KernelSelection, Lanes, Linear, Matmul, Op, Weight};
 
 /// Seconds of one run of a plan, `repeat` of them in one submit.
 fn time(engine: &mut Engine, plan: &Plan, repeat: usize) -> f64 {
@@ -19,22 +19,24 @@ fn time(engine: &mut Engine, plan: &Plan, repeat: usize) -> f64 {
 }
 
 /// The variants that make sense for this many rows.
-fn variants(base: &Choices, rows: usize, lanes: u32) -> Vec<(String, Choices)> {
+fn variants(base: &KernelSelection, rows: usize, lanes: u32) -> Vec<(String, KernelSelection)> {
     if rows > 8 {
         let direct = |n, t| Matmul::Direct { n, t };
         return [direct(8, 1), direct(8, 2), direct(8, 8), Matmul::Tiled]
-            .map(|matmul| (format!("{matmul:?}"), Choices { matmul, ..base.clone() }))
+            .map(|matmul| (format!("{matmul:?}"), KernelSelection { matmul, ..base.clone() }))
             .to_vec();
     }
     let mut all = vec![Lanes::One(8), Lanes::One(32), Lanes::Workgroup { size: 64, lanes: 32 }];
     if lanes > 0 {
         all.extend([
-            Lanes::Rows { size: lanes, lanes },
-            Lanes::Rows { size: 32, lanes },
-            Lanes::Subgroup { size: 64, lanes },
+            Lanes::LanePerRow { size: lanes, lanes },
+            Lanes::LanePerRow { size: 32, lanes },
+            Lanes::WholeSubgroup { size: 64, lanes },
         ]);
     }
-    all.into_iter().map(|l| (format!("{l:?}"), Choices { lanes: l, ..base.clone() })).collect()
+    all.into_iter()
+        .map(|l| (format!("{l:?}"), KernelSelection { lanes: l, ..base.clone() }))
+        .collect()
 }
 
 fn main() {
@@ -42,7 +44,7 @@ fn main() {
     println!("{} {}", gpu.adapter().name, gpu.adapter().driver);
     let caps = gpu.caps().clone();
     let mut engine = Engine::new(gpu);
-    let base = Choices { exact: true, ..Choices::defaults(&caps) };
+    let base = KernelSelection { forced: true, ..KernelSelection::defaults(&caps) };
     let lanes = caps.subgroups.filter(|(least, most)| least == most).map_or(0, |(size, _)| size);
     let shapes: [(usize, usize, usize); 9] = [
         (1, 2304, 768),
@@ -71,19 +73,20 @@ fn main() {
                 continue;
             }
             let weight = Weight::named("w", format, n, k, caps.max_binding);
-            for piece in &weight.parts {
+            for piece in &weight.shards {
                 for (plane, bytes) in piece.planes.iter().zip(Weight::plane_bytes(format, k)) {
                     engine.create(*plane, (bytes * piece.rows.next_multiple_of(4)) as u64).unwrap();
                 }
             }
-            let (x, out) = (Tensor::lasting(t, k), Tensor::lasting(t, n));
+            let (x, out) = (Tensor::persistent(t, k), Tensor::persistent(t, n));
             engine.create_tensor(&x).unwrap();
             engine.create_tensor(&out).unwrap();
             let mut contenders = Vec::new();
-            for (name, choices) in variants {
+            for (name, selection) in variants {
                 let mut recording = Recording::new();
-                let linear = Linear { x, weight: &weight, bias: None, store: Store::Write, out };
-                linear.record(&mut recording, &choices).unwrap();
+                let linear =
+                    Linear { x, weight: &weight, bias: None, epilogue: Epilogue::Write, out };
+                linear.record(&mut recording, &selection).unwrap();
                 let plan = engine.prepare(&recording).unwrap();
                 time(&mut engine, &plan, 1);
                 contenders.push((name, plan, Vec::new()));
@@ -103,7 +106,7 @@ fn main() {
                     2.0 * (t * n * k) as f64 / median / 1e9
                 );
             }
-            for plane in weight.parts.iter().flat_map(|piece| &piece.planes) {
+            for plane in weight.shards.iter().flat_map(|piece| &piece.planes) {
                 engine.free(*plane);
             }
         }

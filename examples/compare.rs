@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use pellucid::check::Wishes;
+use pellucid::check::SelectionPolicy;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::inspect::{Comparison, compare};
 use pellucid::model::{Session, SessionOptions};
@@ -42,7 +42,7 @@ async fn run(path: &Path, tokens: &str) -> Result<Comparison> {
     let reference = reference::Model::load(&checkpoint, &mut |_, _| {})?;
     let gpu = Gpu::open(&AdapterChoice::default()).await?;
     // The built-in variants as they are: a wrong kernel shows here, and is not left out.
-    let (options, kernels) = (SessionOptions::default(), Wishes::built_in());
+    let (options, kernels) = (SessionOptions::default(), SelectionPolicy::built_in());
     let mut session = Session::open(gpu, &checkpoint, &options, kernels, |_| {}).await?;
     compare(&mut session, &reference, &tokens, TOLERANCE).await
 }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use pellucid::check::Wishes;
+use pellucid::check::SelectionPolicy;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::noise::noise;
 use pellucid::reference::backward::IGNORED;
@@ -49,7 +49,7 @@ pub(crate) fn learn(
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
     let optimizer = Optimizer::AdamW { betas: [0.9, 0.98], eps: 1e-8, decay: 0.0 };
     let options = TrainOptions { batch, context, optimizer, ..TrainOptions::default() };
-    let opening = Trainer::open(gpu, &checkpoint, options, Wishes::default(), |_| {});
+    let opening = Trainer::open(gpu, &checkpoint, options, SelectionPolicy::default(), |_| {});
     let mut trainer = pollster::block_on(opening)?;
 
     let schedule = Schedule { steps, warmup: 50, peak: 3e-3, ..Schedule::default() };

@@ -1,20 +1,21 @@
 //! One kernel by hand: record it, run it, and hold it against its twin.
 
 use pellucid::gpu::{AdapterChoice, Engine, Gpu, Recording, Tensor};
-use pellucid::ops::{Choices, Op, RmsNorm};
+use pellucid::ops::{KernelSelection, Op, RmsNorm};
 use pellucid::reference;
 
 fn main() -> pellucid::Result<()> {
     pollster::block_on(async {
         let gpu = Gpu::open(&AdapterChoice::default()).await?;
         println!("on {}", gpu.adapter().name);
-        let choices = Choices::defaults(gpu.caps());
+        let selection = KernelSelection::defaults(gpu.caps());
         let mut engine = Engine::new(gpu);
 
         // Two rows of five values, and a gain.
         let values = [1.0_f32, 2.0, 3.0, 4.0, 5.0, -1.0, 0.5, 0.0, 0.5, 1.0];
         let gains = [1.0_f32, 1.0, 2.0, 1.0, 0.5];
-        let (x, gain, out) = (Tensor::lasting(2, 5), Tensor::lasting(1, 5), Tensor::lasting(2, 5));
+        let (x, gain, out) =
+            (Tensor::persistent(2, 5), Tensor::persistent(1, 5), Tensor::persistent(2, 5));
         for tensor in [&x, &gain, &out] {
             engine.create_tensor(tensor)?;
         }
@@ -22,7 +23,7 @@ fn main() -> pellucid::Result<()> {
         engine.write_tensor(&gain, &gains)?;
 
         let mut recording = Recording::new();
-        RmsNorm { x, gain: Some(gain), eps: 1e-5, out }.record(&mut recording, &choices)?;
+        RmsNorm { x, gain: Some(gain), eps: 1e-5, out }.record(&mut recording, &selection)?;
         print!("{recording}");
         let plan = engine.prepare(&recording)?;
         engine.submit(&[(&plan, 1)], &[])?;

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use pellucid::gpu::{Engine, Gpu, Tensor};
 use pellucid::model::{Action, LoadOptions, Model, Row, Session, SessionOptions};
 use pellucid::names::Hook;
-use pellucid::ops::Choices;
+use pellucid::ops::KernelSelection;
 use pellucid::text::{Encode, Tokenizer};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, wgpu};
@@ -115,10 +115,10 @@ fn main() -> pellucid::Result<()> {
         println!("on {}, opened by the app", gpu.adapter().name);
 
         let checkpoint = Checkpoint::built_in()?;
-        let choices = Choices::defaults(gpu.caps());
+        let selection = KernelSelection::defaults(gpu.caps());
         let mut engine = Engine::new(gpu);
         let model = Model::load(&mut engine, &checkpoint, LoadOptions::default(), &mut |_, _| {})?;
-        let mut session = Session::new(engine, model, choices, SessionOptions::default())?;
+        let mut session = Session::new(engine, model, selection, SessionOptions::default())?;
 
         let Some(tokenizer) = Tokenizer::from_checkpoint(&checkpoint)? else { return Ok(()) };
         let ids = tokenizer.encode("ROMEO:\nBut soft, what light", Encode::default())?;

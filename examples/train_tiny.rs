@@ -3,7 +3,7 @@
 //! The text is one sentence, again and again, by characters; a model of two layers has it by heart
 //! after some hundred steps.
 
-use pellucid::check::Wishes;
+use pellucid::check::SelectionPolicy;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::train::{Data, Schedule, Sizes, TrainOptions, Trainer, new_model};
 use pellucid::weights::Checkpoint;
@@ -33,7 +33,7 @@ fn main() -> pellucid::Result<()> {
 
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
     let options = TrainOptions { batch: 4, context: 32, ..TrainOptions::default() };
-    let opening = Trainer::open(gpu, &checkpoint, options, Wishes::default(), |_| {});
+    let opening = Trainer::open(gpu, &checkpoint, options, SelectionPolicy::default(), |_| {});
     let mut trainer = pollster::block_on(opening)?;
 
     let schedule = Schedule { steps: 200, warmup: 20, peak: 3e-3, ..Schedule::default() };

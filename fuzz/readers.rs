@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use pellucid::text::{Encode, Special, Tokenizer};
-use pellucid::weights::{Checkpoint, Part};
+use pellucid::weights::{Checkpoint, Param};
 
 /// A GPT-2 of next to no size, for a folder whose tensors are in question.
 const CONFIG: &str = r#"{"model_type": "gpt2", "vocab_size": 5, "n_positions": 4, "n_embd": 4,
@@ -63,7 +63,7 @@ fn read(path: &Path) {
     if let Ok(Some(tokenizer)) = Tokenizer::from_checkpoint(&checkpoint) {
         try_out(&tokenizer);
     }
-    for part in Part::ALL {
+    for part in Param::ALL {
         for layer in 0..checkpoint.config().layers.min(LAYERS) {
             if let Ok(matrix) = checkpoint.matrix(part, layer) {
                 drop(matrix.values(0..matrix.rows.min(ROWS)));

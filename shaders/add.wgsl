@@ -3,7 +3,7 @@
 //   x, out  (T, C)
 //
 // One invocation four values. Grid: (T C / 4 / 64).
-struct Params { fours: u32 }
+struct Params { vec4s: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
@@ -12,7 +12,7 @@ struct Params { fours: u32 }
 @compute @workgroup_size(64)
 fn add(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
-    if i < params.fours {
+    if i < params.vec4s {
         out[i] += x[i];
     }
 }

@@ -4,7 +4,7 @@
 //   rows   (T)          token, position, sequence, step
 //   q      (T, H D)     after rotation
 //   cache  keys and values of every sequence, positions `first` .. of them
-//   out    (T, H D); where the cache has several parts: (T H S, 4 FOURS + 4), as attention_split
+//   out    (T, H D); where the cache has several parts: (T H S, 4 VEC4S + 4), as attention_split
 //
 // One invocation a row and head: it walks the keys from 0, or from what a sliding window leaves, to
 // its position, four at a time. Neighbours read the same keys at the same time. Query heads share
@@ -12,8 +12,8 @@
 // parts: attention_params, softcap, cached
 
 override WG: u32 = 32u;
-// ceil(D / 4): how many fours a head has; the arrays hold the widest head there is.
-override FOURS: u32 = 16u;
+// ceil(D / 4): how many vec4s a head has; the arrays hold the widest head there is.
+override VEC4S: u32 = 16u;
 override PARTIAL: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,7 +32,7 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
     let base = t * params.stride + head * params.width;
     var query: array<vec4<f32>, 64>;
     var sum: array<vec4<f32>, 64>;
-    for (var i = 0u; i < FOURS; i++) {
+    for (var i = 0u; i < VEC4S; i++) {
         for (var j = 0u; j < 4u; j++) {
             let value = q[base + min(i * 4u + j, params.width - 1u)] * params.scale;
             query[i][j] = select(0.0, value, i * 4u + j < params.width);
@@ -48,9 +48,9 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
     var mass = 0.0;
     for (var key = max(window_first, params.first); key < end; key += 4u) {
         let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-        let at = (start + min(keys, vec4(end - 1u))) * FOURS;
+        let at = (start + min(keys, vec4(end - 1u))) * VEC4S;
         var scores = vec4(0.0);
-        for (var i = 0u; i < FOURS; i++) {
+        for (var i = 0u; i < VEC4S; i++) {
             let four = at + i;
             let k = mat4x4(read_k(four.x), read_k(four.y), read_k(four.z), read_k(four.w));
             scores += query[i] * k;
@@ -62,24 +62,24 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
         let weights = exp(scores - above);
         largest = above;
         mass = mass * fade + dot(weights, vec4(1.0));
-        for (var i = 0u; i < FOURS; i++) {
+        for (var i = 0u; i < VEC4S; i++) {
             let four = at + i;
             let v = mat4x4(read_v(four.x), read_v(four.y), read_v(four.z), read_v(four.w));
             sum[i] = sum[i] * fade + v * weights;
         }
     }
     if PARTIAL {
-        let at = ((t * params.heads + head) * params.splits + params.split) * (FOURS + 1u) * 4u;
-        for (var i = 0u; i < FOURS; i++) {
+        let at = ((t * params.heads + head) * params.splits + params.split) * (VEC4S + 1u) * 4u;
+        for (var i = 0u; i < VEC4S; i++) {
             for (var j = 0u; j < 4u; j++) {
                 out[at + i * 4u + j] = sum[i][j];
             }
         }
-        out[at + FOURS * 4u] = mass;
-        out[at + FOURS * 4u + 1u] = largest;
+        out[at + VEC4S * 4u] = mass;
+        out[at + VEC4S * 4u + 1u] = largest;
         return;
     }
-    for (var i = 0u; i < FOURS; i++) {
+    for (var i = 0u; i < VEC4S; i++) {
         for (var j = 0u; j < 4u; j++) {
             if i * 4u + j < params.width {
                 out[base + i * 4u + j] = sum[i][j] / mass;

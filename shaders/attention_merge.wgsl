@@ -2,14 +2,14 @@
 //   z = sum_s e^(m_s - m) o_s / sum_s e^(m_s - m) l_s, m the largest m_s
 //
 //   rows     (T)          token, position, sequence, step
-//   partial  (T H S, 4 FOURS + 4)  per row, head and split: o_s, then l_s and m_s
+//   partial  (T H S, 4 VEC4S + 4)  per row, head and split: o_s, then l_s and m_s
 //   z        (T, H D)
 //
-// One invocation four values of a head. Grid: (H FOURS / 64, T).
+// One invocation four values of a head. Grid: (H VEC4S / 64, T).
 struct Params { heads: u32, width: u32, stride: u32, splits: u32 }
 
 override CHUNK: u32 = 64u;
-override FOURS: u32 = 16u;
+override VEC4S: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -18,8 +18,8 @@ override FOURS: u32 = 16u;
 
 @compute @workgroup_size(64)
 fn attention_merge(@builtin(global_invocation_id) id: vec3<u32>) {
-    let head = id.x / FOURS;
-    let four = id.x % FOURS;
+    let head = id.x / VEC4S;
+    let four = id.x % VEC4S;
     if head >= params.heads {
         return;
     }
@@ -29,8 +29,8 @@ fn attention_merge(@builtin(global_invocation_id) id: vec3<u32>) {
     var sum = vec4(0.0);
     var mass = 0.0;
     for (var s = 0u; s < splits; s++) {
-        let at = (base + s) * (FOURS + 1u);
-        let tail = partial[at + FOURS];
+        let at = (base + s) * (VEC4S + 1u);
+        let tail = partial[at + VEC4S];
         let above = max(largest, tail.y);
         let fade = exp(largest - above);
         let weight = exp(tail.y - above);

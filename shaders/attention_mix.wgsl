@@ -30,9 +30,9 @@ override ADD: bool = false;
 
 @compute @workgroup_size(64)
 fn attention_mix(@builtin(global_invocation_id) id: vec3<u32>) {
-    let fours = (params.width + 3u) / 4u;
-    let head = id.x / fours;
-    let four = id.x % fours;
+    let vec4s = (params.width + 3u) / 4u;
+    let head = id.x / vec4s;
+    let four = id.x % vec4s;
     if head >= params.heads {
         return;
     }
@@ -43,7 +43,7 @@ fn attention_mix(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var key = 0u; key < params.keys; key++) {
         let weight = pattern[base + params.first + key];
         if weight != 0.0 {
-            sum += weight * read_v((start + key) * fours + four);
+            sum += weight * read_v((start + key) * vec4s + four);
         }
     }
     let at = id.y * params.out_stride + head * params.width + four * 4u;

@@ -38,9 +38,9 @@ fn attention_scores(@builtin(global_invocation_id) id: vec3<u32>) {
     let first = select(0u, end - min(end, params.window), params.window > 0u);
     var score = -1e30;
     if key >= first && key < end {
-        let fours = (params.width + 3u) / 4u;
+        let vec4s = (params.width + 3u) / 4u;
         let kv_head = head * params.kv_heads / params.heads;
-        let at = ((row.z * params.kv_heads + kv_head) * params.context + id.x) * fours;
+        let at = ((row.z * params.kv_heads + kv_head) * params.context + id.x) * vec4s;
         let base = id.y * params.q_stride + head * params.width;
         score = 0.0;
         for (var e = 0u; e < params.width; e += 4u) {

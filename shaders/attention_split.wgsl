@@ -3,10 +3,10 @@
 //   rows     (T)       token, position, sequence, step
 //   q        (T, H D)  after rotation
 //   cache    keys and values of every sequence, positions `first` .. of them
-//   partial  (T H S, 4 FOURS + 4)  a row, head and split: sum of exp(score - m) v, mass, m
+//   partial  (T H S, 4 VEC4S + 4)  a row, head and split: sum of exp(score - m) v, mass, m
 //
 // A workgroup takes CHUNK keys of a row for SHARE query heads that use one key/value head. An
-// invocation takes four keys, whose fours it shares with SLICES neighbours, then one four of values
+// invocation takes four keys, whose vec4s it shares with SLICES neighbours, then one four of values
 // and every GROUPS-th four of keys. Grid: (H / SHARE, T, keys / CHUNK).
 // parts: attention_params, chunk, reduce, softcap, cached
 
@@ -24,7 +24,7 @@ override SUMS: u32 = GROUPS * QUERIES;
 
 // (SLICES, SHARE, CHUNK / 4): scores of four keys, then in the first slice their weights.
 var<workgroup> scores: array<vec4<f32>, SCORES>;
-// (GROUPS, SHARE, FOURS).
+// (GROUPS, SHARE, VEC4S).
 var<workgroup> sums: array<vec4<f32>, SUMS>;
 
 @compute @workgroup_size(WG)
@@ -39,10 +39,10 @@ fn attention_split(
     for (var item = lane; item < chunk.quads * SLICES; item += WG) {
         let at = places(chunk.keys, item / SLICES * 4u, chunk.count);
         var dots = array<vec4<f32>, 8>();
-        for (var i = item % SLICES; i < FOURS; i += SLICES) {
+        for (var i = item % SLICES; i < VEC4S; i += SLICES) {
             let k = mat4x4(read_k(at.x + i), read_k(at.y + i), read_k(at.z + i), read_k(at.w + i));
             for (var h = 0u; h < SHARE; h++) {
-                dots[h] += query[h * FOURS + i] * k;
+                dots[h] += query[h * VEC4S + i] * k;
             }
         }
         for (var h = 0u; h < SHARE; h++) {
@@ -73,15 +73,15 @@ fn attention_split(
         }
         mass = sum_workgroup(mass, lane);
         if lane == 0u {
-            partial[place(group, h) + FOURS] = vec4(mass, largest, 0.0, 0.0);
+            partial[place(group, h) + VEC4S] = vec4(mass, largest, 0.0, 0.0);
         }
     }
     workgroupBarrier();
 
-    for (var item = lane; item < FOURS * GROUPS; item += WG) {
-        let i = item % FOURS;
+    for (var item = lane; item < VEC4S * GROUPS; item += WG) {
+        let i = item % VEC4S;
         var own = array<vec4<f32>, 8>();
-        for (var quad = item / FOURS; quad < chunk.quads; quad += GROUPS) {
+        for (var quad = item / VEC4S; quad < chunk.quads; quad += GROUPS) {
             let at = places(chunk.keys, quad * 4u, chunk.count) + i;
             let v = mat4x4(read_v(at.x), read_v(at.y), read_v(at.z), read_v(at.w));
             for (var h = 0u; h < SHARE; h++) {
@@ -89,7 +89,7 @@ fn attention_split(
             }
         }
         for (var h = 0u; h < SHARE; h++) {
-            sums[(item / FOURS * SHARE + h) * FOURS + i] = own[h];
+            sums[(item / VEC4S * SHARE + h) * VEC4S + i] = own[h];
         }
     }
     workgroupBarrier();
@@ -99,6 +99,6 @@ fn attention_split(
         for (var g = i; g < SUMS; g += QUERIES) {
             sum += sums[g];
         }
-        partial[place(group, i / FOURS) + i % FOURS] = sum;
+        partial[place(group, i / VEC4S) + i % VEC4S] = sum;
     }
 }

@@ -4,16 +4,16 @@
 //   rows   (T)          token, position, sequence, step
 //   q      (T, H D)     after rotation
 //   cache  keys and values of every sequence, positions `first` .. of them
-//   out    (T, H D); where the cache has several parts: (T H S, 4 FOURS + 4), as attention_split
+//   out    (T, H D); where the cache has several parts: (T H S, 4 VEC4S + 4), as attention_split
 //
 // A workgroup takes 32 rows of one head and walks the keys that any of them sees, 32 at a time, one
-// sequence after another; heads pass through workgroup memory in slices of eight fours. An
+// sequence after another; heads pass through workgroup memory in slices of eight vec4s. An
 // invocation has four rows: four keys of their scores, one four a slice of their sums.
 // Grid: (T / 32, H).
-// Long, since scores, softmax and values share a walk.
+// Long, since scores, softmax and values share a walk over the keys.
 // parts: attention_params, softcap, cached
 
-override FOURS: u32 = 16u;
+override VEC4S: u32 = 16u;
 override PARTIAL: bool = false;
 // No sequence has this number.
 const NONE = 0xffffffffu;
@@ -23,8 +23,8 @@ const NONE = 0xffffffffu;
 @group(0) @binding(2) var<storage, read> q: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
-// Slices of queries and keys, (8 fours, 32), or of values, (32, 8 fours); then scores, which become
-// weights, (8 fours of keys, 32 rows). Row or key i lies at i % 4 * 8 + i / 4, so that the four of
+// Slices of queries and keys, (8 vec4s, 32), or of values, (32, 8 vec4s); then scores, which become
+// weights, (8 vec4s of keys, 32 rows). Row or key i lies at i % 4 * 8 + i / 4, so that the four of
 // an invocation and those of its neighbours fall into different banks.
 var<workgroup> queries: array<vec4<f32>, 256>;
 var<workgroup> tile: array<vec4<f32>, 256>;
@@ -83,17 +83,17 @@ fn attention_tiled(
             let start =
                 (sequence * params.kv_heads + kv_head) * params.context + key - params.first;
             var dots = array<vec4<f32>, 4>();
-            for (var slice = 0u; slice < FOURS; slice += 8u) {
+            for (var slice = 0u; slice < VEC4S; slice += 8u) {
                 for (var i = lane; i < 256u; i += 64u) {
                     let place = i % 8u * 32u + i / 8u % 4u * 8u + i / 32u;
-                    let four = min(slice + i % 8u, FOURS - 1u);
+                    let four = min(slice + i % 8u, VEC4S - 1u);
                     let t = min(group.x * 32u + i / 8u, params.rows - 1u);
                     queries[place] = query4(t, group.y, four);
                     let slot = start + min(i / 8u, end - 1u - key);
-                    tile[place] = read_k(slot * FOURS + four);
+                    tile[place] = read_k(slot * VEC4S + four);
                 }
                 workgroupBarrier();
-                for (var f = 0u; f < min(8u, FOURS - slice); f++) {
+                for (var f = 0u; f < min(8u, VEC4S - slice); f++) {
                     let at = f * 32u + c;
                     let k = mat4x4(tile[at], tile[at + 8u], tile[at + 16u], tile[at + 24u]);
                     for (var j = 0u; j < 4u; j++) {
@@ -130,11 +130,11 @@ fn attention_tiled(
                 largest[lane] = above;
                 mass[lane] = sum;
             }
-            for (var slice = 0u; slice < FOURS; slice += 8u) {
+            for (var slice = 0u; slice < VEC4S; slice += 8u) {
                 for (var i = lane; i < 256u; i += 64u) {
                     let slot = start + min(i / 8u, end - 1u - key);
-                    let four = min(slice + i % 8u, FOURS - 1u);
-                    tile[i] = read_v(slot * FOURS + four);
+                    let four = min(slice + i % 8u, VEC4S - 1u);
+                    tile[i] = read_v(slot * VEC4S + four);
                 }
                 workgroupBarrier();
                 for (var j = 0u; j < 4u; j++) {
@@ -153,11 +153,11 @@ fn attention_tiled(
         sequence = next;
     }
     workgroupBarrier();
-    for (var i = 0u; i < 4u * ((FOURS + 7u) / 8u); i++) {
+    for (var i = 0u; i < 4u * ((VEC4S + 7u) / 8u); i++) {
         let place = i % 4u * 8u + r;
         let t = group.x * 32u + r * 4u + i % 4u;
         let four = i / 4u * 8u + c;
-        if t < params.rows && four < FOURS {
+        if t < params.rows && four < VEC4S {
             store(t, group.y, four, sums[i], vec2(mass[place], largest[place]));
         }
     }
@@ -167,12 +167,12 @@ fn attention_tiled(
 fn store(t: u32, head: u32, four: u32, sum: vec4<f32>, tail: vec2<f32>) {
     if PARTIAL {
         let run = (t * params.heads + head) * params.splits + params.split;
-        let at = run * (FOURS + 1u) * 4u;
+        let at = run * (VEC4S + 1u) * 4u;
         for (var j = 0u; j < 4u; j++) {
             out[at + four * 4u + j] = sum[j];
         }
-        out[at + FOURS * 4u] = tail.x;
-        out[at + FOURS * 4u + 1u] = tail.y;
+        out[at + VEC4S * 4u] = tail.x;
+        out[at + VEC4S * 4u + 1u] = tail.y;
         return;
     }
     for (var e = four * 4u; e < min(four * 4u + 4u, params.width); e++) {

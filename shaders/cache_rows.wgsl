@@ -22,7 +22,7 @@ fn cache_rows(@builtin(global_invocation_id) id: vec3<u32>) {
     if head >= params.kv_heads || row.y < params.first || position >= params.context {
         return;
     }
-    let fours = (params.width + 3u) / 4u;
-    let at = ((row.z * params.kv_heads + head) * params.context + position) * fours;
+    let vec4s = (params.width + 3u) / 4u;
+    let at = ((row.z * params.kv_heads + head) * params.context + position) * vec4s;
     out[id.y * params.out_stride + id.x] = read_k(at + e / 4u)[e % 4u];
 }

@@ -26,23 +26,23 @@ fn inside(column: u32) -> vec4<f32> {
 @compute @workgroup_size(WG)
 fn layer_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let base = (group.x + group.y * 65535u) * params.stride;
-    let fours = (params.columns + 3u) / 4u;
+    let vec4s = (params.columns + 3u) / 4u;
     // Counted from the first value, equal values have just that mean: else the scale, large where
     // nothing varies, would make something of what was rounded.
     let origin = x[base].x;
     var sum = 0.0;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         sum += dot(x[base + i] - origin, inside(i));
     }
     let mean = origin + sum_workgroup(sum, lane) / f32(params.columns);
     var squares = 0.0;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         let centred = (x[base + i] - mean) * inside(i);
         squares += dot(centred, centred);
     }
     let variance = sum_workgroup(squares, lane) / f32(params.columns);
     let scale = 1.0 / sqrt(variance + params.eps);
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         var value = (x[base + i] - mean) * scale;
         if GAIN {
             value = value * gain[i] + bias[i];

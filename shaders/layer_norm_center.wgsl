@@ -22,16 +22,16 @@ fn layer_norm_center(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let base = group.x * params.stride;
-    let fours = (params.columns + 3u) / 4u;
+    let vec4s = (params.columns + 3u) / 4u;
     // Counted from the first value, equal values have just that mean: else the scale, large where
     // nothing varies, would make something of what was rounded.
     let origin = x[base].x;
     var sum = 0.0;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         sum += dot(x[base + i] - origin, inside(i));
     }
     let mean = origin + sum_workgroup(sum, lane) / f32(params.columns);
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         out[base + i] = (x[base + i] - mean) * inside(i);
     }
 }

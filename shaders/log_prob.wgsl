@@ -22,14 +22,14 @@ fn four(base: u32, i: u32) -> vec4<f32> {
 @compute @workgroup_size(WG)
 fn log_prob(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let base = group.x * params.stride;
-    let fours = (params.columns + 3u) / 4u;
+    let vec4s = (params.columns + 3u) / 4u;
     var largest = vec4(-1e30);
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         largest = max(largest, four(base, i));
     }
     let m = max_workgroup(max(max(largest.x, largest.y), max(largest.z, largest.w)), lane);
     var sum = 0.0;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         sum += dot(exp(four(base, i) - m), vec4(1.0));
     }
     let mass = sum_workgroup(sum, lane);

@@ -18,7 +18,7 @@ override X_FOURS: u32 = 64u * TILE;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 
-// (8 fours of columns, rows); with `each` rows to an invocation, row r lies at
+// (8 vec4s of columns, rows); with `each` rows to an invocation, row r lies at
 // (r % each) 8 + r / each, so that its rows and those of its neighbour fall into different banks.
 var<workgroup> w_tile: array<Four, 512>;
 var<workgroup> x_tile: array<Four, X_FOURS>;

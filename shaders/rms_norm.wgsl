@@ -24,14 +24,14 @@ fn inside(column: u32) -> vec4<f32> {
 @compute @workgroup_size(WG)
 fn rms_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let base = (group.x + group.y * 65535u) * params.stride;
-    let fours = (params.columns + 3u) / 4u;
+    let vec4s = (params.columns + 3u) / 4u;
     var squares = 0.0;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         let value = x[base + i] * inside(i);
         squares += dot(value, value);
     }
     let scale = 1.0 / sqrt(sum_workgroup(squares, lane) / f32(params.columns) + params.eps);
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         var value = x[base + i] * scale;
         if GAIN {
             value *= gain[i];

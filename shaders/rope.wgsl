@@ -63,9 +63,9 @@ fn partner(e: u32) -> u32 {
 
 @compute @workgroup_size(64)
 fn rope(@builtin(global_invocation_id) id: vec3<u32>) {
-    let fours = (params.width + 3u) / 4u;
-    let head = id.x / fours;
-    let first = id.x % fours * 4u;
+    let vec4s = (params.width + 3u) / 4u;
+    let head = id.x / vec4s;
+    let first = id.x % vec4s * 4u;
     if head >= params.heads + 2u * params.kv_heads {
         return;
     }
@@ -111,7 +111,7 @@ fn rope(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let slot = (row.z * params.kv_heads + kv_head) * params.context + place;
-    let at = slot * fours + first / 4u;
+    let at = slot * vec4s + first / 4u;
     if head < params.heads + params.kv_heads {
         write_k(at, value);
     } else {

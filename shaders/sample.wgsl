@@ -11,7 +11,7 @@
 // Survivors are a beginning of the ranking (larger logit first, then lower id): the first `top_k`;
 // of these, the fewest first whose mass reaches `top_p`; of these, those above ln(mass) = `least`.
 // One workgroup a row. Grid: (N).
-// parts: reduce, ranking, walk, wide, noise
+// parts: reduce, argmax, radix_select, u64, noise
 struct Params {
     columns: u32,
     stride: u32,
@@ -41,7 +41,7 @@ override COUNTS: bool = false;
 // The row's largest logit.
 var<private> top: f32;
 
-fn fours() -> u32 {
+fn vec4s() -> u32 {
     return (params.columns + 3u) / 4u;
 }
 
@@ -63,7 +63,7 @@ fn mass(value: f32) -> vec2<u32> {
 
 fn best_logit(base: u32, lane: u32) -> Token {
     var best = nobody();
-    for (var i = lane; i < fours(); i += WG) {
+    for (var i = lane; i < vec4s(); i += WG) {
         best = better(best, four(base, i), i);
     }
     return best_of_workgroup(best, lane);
@@ -72,14 +72,14 @@ fn best_logit(base: u32, lane: u32) -> Token {
 fn draw(base: u32, row: vec4<u32>, lane: u32) -> u32 {
     var cut = everyone();
     if TOP_K {
-        cut = walk(base, cut, Goal(false, params.top_k), lane);
+        cut = radix_select(base, cut, Goal(false, params.top_k), lane);
     }
     if TOP_P {
-        cut = walk(base, cut, Goal(true, params.top_p), lane);
+        cut = radix_select(base, cut, Goal(true, params.top_p), lane);
     }
     let keys = draw_keys(vec4(params.seed, row.zw));
     var best = nobody();
-    for (var i = lane; i < fours(); i += WG) {
+    for (var i = lane; i < vec4s(); i += WG) {
         let values = four(base, i);
         let below = below_top(values);
         let kept = survive(rising(values), ids_of(i), cut) & (below >= vec4(params.least));

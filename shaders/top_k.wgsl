@@ -9,7 +9,7 @@
 //
 // Each round finds the best token after the last one: K is small, and nothing needs sorting.
 // One workgroup a row. Grid: (N).
-// parts: reduce, ranking
+// parts: reduce, argmax
 struct Params {
     columns: u32,
     stride: u32,
@@ -32,9 +32,9 @@ fn four(base: u32, i: u32) -> vec4<f32> {
 
 // The best of the tokens that come after `last`.
 fn next_best(base: u32, last: Token, lane: u32) -> Token {
-    let fours = (params.columns + 3u) / 4u;
+    let vec4s = (params.columns + 3u) / 4u;
     var best = nobody();
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         let values = four(base, i);
         let same = (values == vec4(last.value)) & (ids_of(i) > vec4(last.id));
         let after = (values < vec4(last.value)) | same;
@@ -56,8 +56,8 @@ fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     var token = next_best(base, Token(-NOTHING, 0u), lane);
     let m = token.value;
     var sums = vec4(0.0);
-    let fours = (params.columns + 3u) / 4u;
-    for (var i = lane; i < fours; i += WG) {
+    let vec4s = (params.columns + 3u) / 4u;
+    for (var i = lane; i < vec4s; i += WG) {
         sums += exp(four(base, i) - m);
     }
     let log_sum = m + log(sum_workgroup(dot(sums, vec4(1.0)), lane));

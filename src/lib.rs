@@ -2,6 +2,7 @@
 // docs.rs says which feature an item needs, which only nightly compilers can.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod atomic_file;
 pub mod check;
 pub mod config;
 pub mod error;
@@ -19,7 +20,6 @@ pub mod reference;
 pub mod text;
 #[cfg(feature = "train")]
 pub mod train;
-pub mod unfinished;
 pub mod weights;
 
 pub use error::{Error, Remedy, Result};

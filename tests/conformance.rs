@@ -18,12 +18,12 @@ mod train;
 
 use std::path::{Path, PathBuf};
 
-use pellucid::check::Wishes;
+use pellucid::check::SelectionPolicy;
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
 use pellucid::measure::furthest;
 use pellucid::model::{Activation, LoadOptions, Model, Session, SessionOptions, offered, rows};
 use pellucid::names::Hook;
-use pellucid::ops::{Cache, CacheFormat, Choices, Fetch, Lanes, Matmul, Reduce};
+use pellucid::ops::{AttentionTiling, Cache, CacheFormat, KernelSelection, Lanes, Matmul, Reduce};
 use pellucid::weights::Checkpoint;
 use serde_json::Value;
 
@@ -39,7 +39,8 @@ fn checkpoint(case: &Path) -> Checkpoint {
 }
 
 fn session(checkpoint: &Checkpoint, choice: &AdapterChoice, options: SessionOptions) -> Session {
-    let opening = Session::open(gpu_with(choice), checkpoint, &options, Wishes::built_in(), |_| {});
+    let opening =
+        Session::open(gpu_with(choice), checkpoint, &options, SelectionPolicy::built_in(), |_| {});
     pollster::block_on(opening).unwrap()
 }
 
@@ -47,14 +48,14 @@ fn session(checkpoint: &Checkpoint, choice: &AdapterChoice, options: SessionOpti
 /// draws from all its sequences would not.
 fn session_with(
     gpu: Gpu,
-    choices: Choices,
+    selection: KernelSelection,
     checkpoint: &Checkpoint,
     options: SessionOptions,
 ) -> Session {
     let mut engine = Engine::new(gpu);
     let load = LoadOptions::default();
     let model = Model::load(&mut engine, checkpoint, load, &mut |_, _| {}).unwrap();
-    Session::new(engine, model, choices, options).unwrap()
+    Session::new(engine, model, selection, options).unwrap()
 }
 
 fn score(session: &mut Session, tokens: &[u32]) -> Vec<f32> {
@@ -151,7 +152,7 @@ fn tensors_over_the_binding_limit_are_split() {
             &choice,
             SessionOptions { chunk: Some(12), ..SessionOptions::default() },
         );
-        let parts = session.model().embed.parts.len();
+        let parts = session.model().embed.shards.len();
         let bytes = session.model().embed.bytes();
         assert!(parts > 1 || bytes <= 40 << 10, "{} bytes in one part", bytes);
         let sequence = &golden["sequences"][0];
@@ -190,10 +191,10 @@ fn the_variants_of_other_adapters_agree() {
         let (case, golden) = (folder().join(case), golden(case));
         let checkpoint = checkpoint(&case);
         for chunk in [3, 128] {
-            for (choices, bound) in others(&gpu()) {
+            for (selection, bound) in others(&gpu()) {
                 let options = SessionOptions { chunk: Some(chunk), ..SessionOptions::default() };
-                let name = format!("{} in chunks of {chunk}: {choices:?}", case.display());
-                let mut session = session_with(gpu(), choices, &checkpoint, options);
+                let name = format!("{} in chunks of {chunk}: {selection:?}", case.display());
+                let mut session = session_with(gpu(), selection, &checkpoint, options);
                 let sequence = &golden["sequences"][0];
                 let found = score(&mut session, &ids(&sequence["tokens"]));
                 let error = furthest(&found, &numbers(&sequence["logprobs"]));
@@ -204,12 +205,12 @@ fn the_variants_of_other_adapters_agree() {
     }
 }
 
-/// Choices that other adapters make, as far as this one can run them, and how far off each may be.
-fn others(gpu: &Gpu) -> Vec<(Choices, f64)> {
-    let defaults = Choices::defaults(gpu.caps());
-    let plain = Choices {
+/// Selections that other adapters make, as far as this one can run them, and how far off each may be.
+fn others(gpu: &Gpu) -> Vec<(KernelSelection, f64)> {
+    let defaults = KernelSelection::defaults(gpu.caps());
+    let plain = KernelSelection {
         matmul: Matmul::Tiled,
-        attention: Fetch::Tiled,
+        attention: AttentionTiling::Tiled,
         chunk: 64,
         lanes: Lanes::Workgroup { size: 64, lanes: 32 },
         reduce: Reduce::Workgroup(64),
@@ -217,12 +218,12 @@ fn others(gpu: &Gpu) -> Vec<(Choices, f64)> {
     };
     let mut all = vec![(plain, 1e-3)];
     if let Some((least, _)) = gpu.caps().subgroups {
-        let reduce = Reduce::Subgroups { size: 256, least };
-        let lanes = Lanes::Subgroups { size: 64, lanes: 32 };
-        all.push((Choices { reduce, lanes, ..defaults.clone() }, 1e-3));
+        let reduce = Reduce::AcrossSubgroups { size: 256, least };
+        let lanes = Lanes::AcrossSubgroups { size: 64, lanes: 32 };
+        all.push((KernelSelection { reduce, lanes, ..defaults.clone() }, 1e-3));
     }
     if gpu.caps().f16 {
-        all.push((Choices { matmul: Matmul::TiledHalf, ..defaults }, 5e-2));
+        all.push((KernelSelection { matmul: Matmul::TiledHalf, ..defaults }, 5e-2));
     }
     all
 }
@@ -233,12 +234,12 @@ fn batch(
     checkpoint: &Checkpoint,
     texts: &[Vec<u32>],
     choice: &AdapterChoice,
-    attention: Fetch,
+    attention: AttentionTiling,
     options: SessionOptions,
 ) -> (Vec<f32>, Vec<Activation>) {
     let gpu = gpu_with(choice);
-    let choices = Choices { attention, ..Choices::defaults(gpu.caps()) };
-    let mut session = session_with(gpu, choices, checkpoint, options);
+    let selection = KernelSelection { attention, ..KernelSelection::defaults(gpu.caps()) };
+    let mut session = session_with(gpu, selection, checkpoint, options);
     let (mut batch, mut targets) = (Vec::new(), Vec::new());
     for (sequence, tokens) in (0..).zip(texts) {
         batch.extend(rows(&tokens[..tokens.len() - 1], sequence));
@@ -275,10 +276,14 @@ fn caches_over_the_binding_limit_are_split() {
         let heads = [config.kv_heads, config.head_width];
         let alone = Cache::named(cache, [1, config.context], heads, u64::MAX);
         let sequences = (LIMIT / alone.position_bytes() / 8) as usize;
-        let parts = Cache::named(cache, [sequences, config.context], heads, LIMIT).parts.len();
+        let parts = Cache::named(cache, [sequences, config.context], heads, LIMIT).shards.len();
         assert!(parts > 3, "{name}: {parts} parts");
         let lowered = AdapterChoice { max_binding: Some(LIMIT), ..AdapterChoice::default() };
-        for (chunk, attention) in [(3, Fetch::Direct), (80, Fetch::Direct), (80, Fetch::Tiled)] {
+        for (chunk, attention) in [
+            (3, AttentionTiling::Direct),
+            (80, AttentionTiling::Direct),
+            (80, AttentionTiling::Tiled),
+        ] {
             let options =
                 SessionOptions { sequences, chunk: Some(chunk), cache, ..Default::default() };
             let run =

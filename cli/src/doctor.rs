@@ -7,7 +7,7 @@ use std::thread;
 use clap::Args;
 use indicatif::ProgressBar;
 use pellucid::Result;
-use pellucid::check::{self, Report, Share, Verdict};
+use pellucid::check::{self, Report, Shard, Verdict};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use serde::Serialize;
 
@@ -40,8 +40,8 @@ impl Doctor {
     pub(crate) async fn run(&self) -> Result<()> {
         let choice = self.device.gpu("has no kernels to try")?;
         let mut gpus = Vec::new();
-        for share in Share::ALL {
-            gpus.push((share, Gpu::open(&choice).await?));
+        for shard in Shard::ALL {
+            gpus.push((shard, Gpu::open(&choice).await?));
         }
         let adapter = gpus[0].1.adapter().clone();
         let bar = output::progress_bar("trying {bar:30} {pos} of {len} cases");
@@ -59,26 +59,26 @@ impl Doctor {
 }
 
 /// All shares of the self-test, each in a thread and on a device of its own.
-fn all(gpus: Vec<(Share, Gpu)>, bar: &ProgressBar) -> Result<Report> {
-    let lengths = [const { AtomicU64::new(0) }; Share::ALL.len()];
-    let counts = [const { AtomicU64::new(0) }; Share::ALL.len()];
+fn all(gpus: Vec<(Shard, Gpu)>, bar: &ProgressBar) -> Result<Report> {
+    let lengths = [const { AtomicU64::new(0) }; Shard::ALL.len()];
+    let counts = [const { AtomicU64::new(0) }; Shard::ALL.len()];
     let sum = |all: &[AtomicU64]| all.iter().map(|one| one.load(Relaxed)).sum();
-    let one = &|i: usize, share: Share, gpu: Gpu| {
+    let one = &|i: usize, shard: Shard, gpu: Gpu| {
         let mut progress = |done: usize, total: usize| {
             counts[i].store(done as u64, Relaxed);
             lengths[i].store(total as u64, Relaxed);
             bar.set_length(sum(&lengths));
             bar.set_position(sum(&counts));
         };
-        pollster::block_on(check::doctor(Engine::new(gpu), share, &mut progress))
+        pollster::block_on(check::doctor(Engine::new(gpu), shard, &mut progress))
     };
     let mut report = Report::default();
     thread::scope(|scope| {
-        let shares = gpus.into_iter().enumerate();
-        let shares: Vec<_> =
-            shares.map(|(i, (share, gpu))| scope.spawn(move || one(i, share, gpu))).collect();
-        for share in shares {
-            report.join(share.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        let shards = gpus.into_iter().enumerate();
+        let shards: Vec<_> =
+            shards.map(|(i, (shard, gpu))| scope.spawn(move || one(i, shard, gpu))).collect();
+        for shard in shards {
+            report.join(shard.join().unwrap_or_else(|panic| resume_unwind(panic))?);
         }
         Ok(report)
     })

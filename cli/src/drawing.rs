@@ -7,7 +7,7 @@ use clap::Args;
 use pellucid::Result;
 use pellucid::generate::{Event, Finish, Generation, Llm, Request, Timings, TokenTop};
 use pellucid::gpu::Adapter;
-use pellucid::model::Fit;
+use pellucid::model::MemoryUse;
 use pellucid::names::Sampling;
 use serde::Serialize;
 
@@ -82,7 +82,7 @@ struct Report<'a> {
     counters: Option<PerToken>,
     adapter: Option<&'a Adapter>,
     plan: Option<String>,
-    memory: Option<Fit>,
+    memory: Option<MemoryUse>,
 }
 
 /// Seconds, and tokens a second.
@@ -192,7 +192,7 @@ impl Drawn {
             timings: &self.times,
             counters: generation.counters.map(PerToken::from),
             adapter: llm.adapter(),
-            plan: llm.session().map(|session| session.choices().key()),
+            plan: llm.session().map(|session| session.selection().key()),
             memory: llm.fit(),
         })
     }

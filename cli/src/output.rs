@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use pellucid::gpu::{Adapter, Counters};
-use pellucid::model::Fit;
+use pellucid::model::MemoryUse;
 use pellucid::{Error, Remedy, Result};
 use serde::Serialize;
 
@@ -90,7 +90,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// What a model will take, before it is loaded.
-pub(crate) fn planned(adapter: &Adapter, fit: &Fit) {
+pub(crate) fn planned(adapter: &Adapter, fit: &MemoryUse) {
     let parts = [fit.weights, fit.cache, fit.activations].map(HumanBytes);
     let [weights, cache, activations] = parts;
     note(&format!(

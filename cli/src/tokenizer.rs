@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use pellucid::text::{self, Kind, Tokenizer, Training};
-use pellucid::{Error, Result, unfinished};
+use pellucid::{Error, Result, atomic_file};
 use serde::Serialize;
 
 use crate::output;
@@ -104,7 +104,7 @@ impl Train {
         };
         let learned = text::train(&self.files, &training, &mut progress);
         bar.finish_and_clear();
-        unfinished::write(&self.output, learned?.as_bytes())
+        atomic_file::write(&self.output, learned?.as_bytes())
             .map_err(|error| Error::io(&self.output, error))?;
         let vocab_size = Tokenizer::from_json(&self.output)?.vocab_size();
         let report = Report { file: &self.output, vocab_size, bytes };

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use pellucid::Result;
-use pellucid::check::{self, Contest, Store};
+use pellucid::check::{self, Contest, ProfileCache};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{self, LoadOptions, Model, SessionOptions};
-use pellucid::ops::{Choices, Workload};
+use pellucid::ops::{KernelSelection, Workload};
 use serde::Serialize;
 
 use crate::options::ModelOptions;
@@ -50,14 +50,14 @@ impl Tune {
             let load = LoadOptions { quantize: options.quantize };
             let model = Model::named(&checkpoint, load, gpu.caps())?;
             let session = SessionOptions { context: options.context, ..SessionOptions::default() };
-            model::workload(&model, &Choices::defaults(gpu.caps()), &session)?
+            model::workload(&model, &KernelSelection::defaults(gpu.caps()), &session)?
         } else {
             Workload::common()
         };
         let adapter = gpu.adapter().clone();
-        let store = Store::new(&adapter);
+        let store = ProfileCache::new(&adapter);
         let mut record = store.load();
-        record.known.half = self.model.half();
+        record.profile.half = self.model.half();
         let bar = output::progress_bar("tuning {bar:30} {pos} of {len} shapes");
         let mut progress = |done: usize, total: usize| {
             bar.set_length(total as u64);
@@ -65,10 +65,10 @@ impl Tune {
         };
         let limit = Duration::from_secs(self.seconds.into());
         let mut engine = Engine::new(gpu);
-        let tuned = check::tune(&mut engine, &workload, &record.known, limit, &mut progress);
+        let tuned = check::tune(&mut engine, &workload, &record.profile, limit, &mut progress);
         bar.finish_and_clear();
         let (known, contests) = tuned?;
-        record.known.learn(&workload.shapes, known);
+        record.profile.learn(&workload.shapes, known);
         store.save(&record);
         let file = store.path().map(|path| path.display().to_string());
         if self.json {

@@ -4,7 +4,7 @@
 //
 // One invocation makes four values. Grid: (T F / 4 / 64).
 // parts: activation
-struct Params { fours: u32 }
+struct Params { vec4s: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
@@ -17,7 +17,7 @@ fn activate_backward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
-    if i < params.fours {
+    if i < params.vec4s {
         dx[i] = dy[i] * slope4(x[i]);
     }
 }

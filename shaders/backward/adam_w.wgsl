@@ -8,7 +8,7 @@
 //
 // One invocation makes four values; DECAYS is false for vectors. Grid: (n / 4 / 64).
 // parts: optimizer_settings
-struct Params { fours: u32 }
+struct Params { vec4s: u32 }
 
 override DECAYS: bool = false;
 
@@ -23,7 +23,7 @@ override DECAYS: bool = false;
 @compute @workgroup_size(64)
 fn adam_w(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
-    if i >= params.fours || clip.finite == 0.0 {
+    if i >= params.vec4s || clip.finite == 0.0 {
         return;
     }
     let b1 = settings.beta1;

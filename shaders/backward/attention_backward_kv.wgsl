@@ -26,8 +26,8 @@ struct Params {
 }
 
 override WG: u32 = 32u;
-// ceil(D / 4): how many fours a head has.
-override FOURS: u32 = 16u;
+// ceil(D / 4): how many vec4s a head has.
+override VEC4S: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> stats: array<f32>;
@@ -50,12 +50,12 @@ fn attention_backward_kv(@builtin(global_invocation_id) id: vec3<u32>) {
     let place = own % params.length;
     let start = own - place;
     let head_start = (own / params.length * params.kv_heads + kv_head) * params.context;
-    let at = (head_start + place) * FOURS;
+    let at = (head_start + place) * VEC4S;
     var key = no_head();
     var value = no_head();
     var key_sum = no_head();
     var value_sum = no_head();
-    for (var i = 0u; i < FOURS; i++) {
+    for (var i = 0u; i < VEC4S; i++) {
         key[i] = read_k(at + i) * params.scale;
         value[i] = read_v(at + i);
     }
@@ -70,7 +70,7 @@ fn attention_backward_kv(@builtin(global_invocation_id) id: vec3<u32>) {
             let r = min(rows, vec4(end - 1u));
             var scores = vec4(0.0);
             var shares = vec4(0.0);
-            for (var i = 0u; i < FOURS; i++) {
+            for (var i = 0u; i < VEC4S; i++) {
                 scores += key[i] * mat4x4(
                     read_q(r.x, head, i),
                     read_q(r.y, head, i),
@@ -89,7 +89,7 @@ fn attention_backward_kv(@builtin(global_invocation_id) id: vec3<u32>) {
             let pattern = select(vec4(0.0), exp(min(scores - stat(r, head), vec4(0.0))), sees);
             let through = stat(r, params.heads + head);
             let ds = pattern * (shares - through) * softcap_slope4(scores) * params.scale;
-            for (var i = 0u; i < FOURS; i++) {
+            for (var i = 0u; i < VEC4S; i++) {
                 value_sum[i] += mat4x4(
                     read_dz(r.x, head, i),
                     read_dz(r.y, head, i),
@@ -106,7 +106,7 @@ fn attention_backward_kv(@builtin(global_invocation_id) id: vec3<u32>) {
         }
     }
     let base = own * params.out_stride + kv_head * params.width;
-    for (var i = 0u; i < FOURS; i++) {
+    for (var i = 0u; i < VEC4S; i++) {
         for (var j = 0u; j < min(4u, params.width - i * 4u); j++) {
             dk[base + i * 4u + j] = key_sum[i][j];
             dv[base + i * 4u + j] = value_sum[i][j];

@@ -26,8 +26,8 @@ struct Params {
 }
 
 override WG: u32 = 32u;
-// ceil(D / 4): how many fours a head has.
-override FOURS: u32 = 16u;
+// ceil(D / 4): how many vec4s a head has.
+override VEC4S: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> z: array<f32>;
@@ -46,7 +46,7 @@ fn attention_backward_q(@builtin(global_invocation_id) id: vec3<u32>) {
     var back = no_head();
     var sum = no_head();
     var through = 0.0;
-    for (var i = 0u; i < FOURS; i++) {
+    for (var i = 0u; i < VEC4S; i++) {
         query[i] = read_q(t, head, i) * params.scale;
         back[i] = read_dz(t, head, i);
         for (var j = 0u; j < min(4u, params.width - i * 4u); j++) {
@@ -61,9 +61,9 @@ fn attention_backward_q(@builtin(global_invocation_id) id: vec3<u32>) {
     var mass = 0.0;
     for (var key = first; key < end; key += 4u) {
         let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-        let at = (start + min(keys, vec4(end - 1u))) * FOURS;
+        let at = (start + min(keys, vec4(end - 1u))) * VEC4S;
         var scores = vec4(0.0);
-        for (var i = 0u; i < FOURS; i++) {
+        for (var i = 0u; i < VEC4S; i++) {
             let four = at + i;
             scores +=
                 query[i] * mat4x4(read_k(four.x), read_k(four.y), read_k(four.z), read_k(four.w));
@@ -76,10 +76,10 @@ fn attention_backward_q(@builtin(global_invocation_id) id: vec3<u32>) {
     let total = largest + log(mass);
     for (var key = first; key < end; key += 4u) {
         let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-        let at = (start + min(keys, vec4(end - 1u))) * FOURS;
+        let at = (start + min(keys, vec4(end - 1u))) * VEC4S;
         var scores = vec4(0.0);
         var shares = vec4(0.0);
-        for (var i = 0u; i < FOURS; i++) {
+        for (var i = 0u; i < VEC4S; i++) {
             let four = at + i;
             scores +=
                 query[i] * mat4x4(read_k(four.x), read_k(four.y), read_k(four.z), read_k(four.w));
@@ -89,12 +89,12 @@ fn attention_backward_q(@builtin(global_invocation_id) id: vec3<u32>) {
         scores = softcap4(scores);
         let pattern = select(vec4(0.0), exp(scores - total), keys < vec4(end));
         let ds = pattern * (shares - through) * softcap_slope4(scores) * params.scale;
-        for (var i = 0u; i < FOURS; i++) {
+        for (var i = 0u; i < VEC4S; i++) {
             let four = at + i;
             sum[i] += mat4x4(read_k(four.x), read_k(four.y), read_k(four.z), read_k(four.w)) * ds;
         }
     }
-    for (var i = 0u; i < FOURS; i++) {
+    for (var i = 0u; i < VEC4S; i++) {
         for (var j = 0u; j < min(4u, params.width - i * 4u); j++) {
             dq[t * params.out_stride + head * params.width + i * 4u + j] = sum[i][j];
         }

@@ -29,16 +29,16 @@ fn cross_entropy(
 ) {
     let row = group.x + group.y * 65535u;
     let base = row * params.stride;
-    let fours = (params.columns + 3u) / 4u;
+    let vec4s = (params.columns + 3u) / 4u;
     let goal = targets[params.first + row];
     let counts = goal < params.columns;
     var largest = vec4(-1e30);
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         largest = max(largest, four(base, i));
     }
     let m = max_workgroup(max(max(largest.x, largest.y), max(largest.z, largest.w)), lane);
     var sum = 0.0;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         sum += dot(exp(four(base, i) - m), vec4(1.0));
     }
     let mass = sum_workgroup(sum, lane);
@@ -51,7 +51,7 @@ fn cross_entropy(
         losses[params.first + row] = loss;
     }
     let scale = select(0.0, share[0], counts);
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         let columns = vec4(i * 4u) + vec4(0u, 1u, 2u, 3u);
         let p = exp(four(base, i) - m) / mass;
         logits[base + i] = scale * (p - select(vec4(0.0), vec4(1.0), columns == vec4(goal)));

@@ -6,7 +6,7 @@
 //
 // One invocation makes two of each. Grid: (2F / 4 / 64, T).
 // parts: activation
-struct Params { fours: u32, stride: u32, dy_stride: u32 }
+struct Params { vec4s: u32, stride: u32, dy_stride: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> both: array<vec4<f32>>;
@@ -15,7 +15,7 @@ struct Params { fours: u32, stride: u32, dy_stride: u32 }
 
 @compute @workgroup_size(64)
 fn gated_backward(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= params.fours {
+    if id.x >= params.vec4s {
         return;
     }
     let at = id.y * params.stride + id.x;

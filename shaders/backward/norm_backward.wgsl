@@ -46,7 +46,7 @@ fn norm_backward(
 ) {
     let row = group.x + group.y * 65535u;
     let base = row * params.stride;
-    let fours = (params.columns + 3u) / 4u;
+    let vec4s = (params.columns + 3u) / 4u;
     let count = f32(params.columns);
     var mean = 0.0;
     if CENTRED {
@@ -54,20 +54,20 @@ fn norm_backward(
         // where nothing varies, would make something of what was rounded.
         let origin = x[base].x;
         var sum = 0.0;
-        for (var i = lane; i < fours; i += WG) {
+        for (var i = lane; i < vec4s; i += WG) {
             sum += dot(x[base + i] - origin, inside(i));
         }
         mean = origin + sum_workgroup(sum, lane) / count;
     }
     var squares = 0.0;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         let value = (x[base + i] - mean) * inside(i);
         squares += dot(value, value);
     }
     let scale = 1.0 / sqrt(sum_workgroup(squares, lane) / count + params.eps);
     var g_sum = 0.0;
     var gn_sum = 0.0;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         let g = back(base, i);
         g_sum += dot(g, vec4(1.0));
         gn_sum += dot(g, (x[base + i] - mean) * scale);
@@ -77,7 +77,7 @@ fn norm_backward(
         g_mean = sum_workgroup(g_sum, lane) / count;
     }
     let gn_mean = sum_workgroup(gn_sum, lane) / count;
-    for (var i = lane; i < fours; i += WG) {
+    for (var i = lane; i < vec4s; i += WG) {
         let n = (x[base + i] - mean) * scale;
         let value = (back(base, i) - g_mean - n * gn_mean) * scale * inside(i);
         if ADD {

@@ -6,7 +6,7 @@
 //
 // One invocation makes four values. Grid: (n / 4 / 64).
 // parts: optimizer_settings
-struct Params { fours: u32 }
+struct Params { vec4s: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> parameters: array<vec4<f32>>;
@@ -17,7 +17,7 @@ struct Params { fours: u32 }
 @compute @workgroup_size(64)
 fn sgd(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
-    if i >= params.fours || clip.finite == 0.0 {
+    if i >= params.vec4s || clip.finite == 0.0 {
         return;
     }
     parameters[i] -= settings.rate * clip.factor * gradient[i];

@@ -1,13 +1,13 @@
 // square_sum: the sum of x^2, in parts.
 //
-//   x    (n)  fours of values
+//   x    (n)  vec4s of values
 //   out       one sum a workgroup, from `slot` on
 //
-// A workgroup takes PER fours. Grid: (n / 4 / PER).
+// A workgroup takes PER vec4s. Grid: (n / 4 / PER).
 // parts: reduce
-struct Params { fours: u32, slot: u32 }
+struct Params { vec4s: u32, slot: u32 }
 
-// How many fours a workgroup takes.
+// How many vec4s a workgroup takes.
 override PER: u32 = 16384u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -17,13 +17,13 @@ override PER: u32 = 16384u;
 @compute @workgroup_size(WG)
 fn square_sum(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let number = group.x + group.y * 65535u;
-    let end = min(params.fours, (number + 1u) * PER);
+    let end = min(params.vec4s, (number + 1u) * PER);
     var sum = 0.0;
     for (var i = number * PER + lane; i < end; i += WG) {
         sum += dot(x[i], x[i]);
     }
     let all = sum_workgroup(sum, lane);
-    if lane == 0u && number * PER < params.fours {
+    if lane == 0u && number * PER < params.vec4s {
         out[params.slot + number] = all;
     }
 }

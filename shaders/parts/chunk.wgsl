@@ -2,18 +2,18 @@
 // it takes them for.
 // Keys of a workgroup, a multiple of four.
 override CHUNK: u32 = 64u;
-override FOURS: u32 = 16u;
+override VEC4S: u32 = 16u;
 // A divisor of H / K, at most eight.
 override SHARE: u32 = 1u;
 // The length of a workgroup's array: naga wants it to be a name of its own.
-override QUERIES: u32 = SHARE * FOURS;
+override QUERIES: u32 = SHARE * VEC4S;
 
 var<workgroup> query: array<vec4<f32>, QUERIES>;
 
 struct Chunk {
     // Where the first key lies, counted in keys of one head.
     keys: u32,
-    // How many keys there are, and how many fours of them.
+    // How many keys there are, and how many vec4s of them.
     count: u32,
     quads: u32,
 }
@@ -33,21 +33,21 @@ fn chunk_of(row: vec4<u32>, group: vec3<u32>) -> Chunk {
 // Loads the queries, times the scale; zeros past a head's end.
 fn load_queries(group: vec3<u32>, lane: u32) {
     for (var i = lane; i < QUERIES; i += WG) {
-        let at = group.y * params.stride + (group.x * SHARE + i / FOURS) * params.width;
-        for (var e = i % FOURS * 4u; e < i % FOURS * 4u + 4u; e++) {
+        let at = group.y * params.stride + (group.x * SHARE + i / VEC4S) * params.width;
+        for (var e = i % VEC4S * 4u; e < i % VEC4S * 4u + 4u; e++) {
             let value = q[at + min(e, params.width - 1u)] * params.scale;
             query[i][e % 4u] = select(0.0, value, e < params.width);
         }
     }
 }
 
-// Where four keys of the cache begin, counted in fours; past the last of `count` it repeats.
+// Where four keys of the cache begin, counted in vec4s; past the last of `count` it repeats.
 fn places(first: u32, key: u32, count: u32) -> vec4<u32> {
-    return (first + min(key + vec4(0u, 1u, 2u, 3u), vec4(count - 1u))) * FOURS;
+    return (first + min(key + vec4(0u, 1u, 2u, 3u), vec4(count - 1u))) * VEC4S;
 }
 
 // Where the partial results of one of the workgroup's heads begin.
 fn place(group: vec3<u32>, h: u32) -> u32 {
     let run = group.y * params.heads + group.x * SHARE + h;
-    return (run * params.splits + params.split + group.z) * (FOURS + 1u);
+    return (run * params.splits + params.split + group.z) * (VEC4S + 1u);
 }

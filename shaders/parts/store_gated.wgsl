@@ -5,7 +5,7 @@ override BIAS: bool = false;
 @group(2) @binding(0) var<storage, read> bias: array<vec4<f32>>;
 @group(2) @binding(1) var<storage, read_write> out: array<vec2<f32>>;
 
-// Four rows of gate|up, two outputs; `column` counts in fours, `stride` is a row's length in fours.
+// Four rows of gate|up, two outputs; `column` counts in vec4s, `stride` is a row's length in vec4s.
 fn store4(row: u32, column: u32, stride: u32, value: vec4<f32>) {
     var pairs = value;
     if BIAS {

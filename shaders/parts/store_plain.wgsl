@@ -7,7 +7,7 @@ override ADD: bool = false;
 @group(2) @binding(0) var<storage, read> bias: array<vec4<f32>>;
 @group(2) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 
-// Four outputs of one row; `column` counts in fours, `stride` is the row's length in fours.
+// Four outputs of one row; `column` counts in vec4s, `stride` is the row's length in vec4s.
 fn store4(row: u32, column: u32, stride: u32, value: vec4<f32>) {
     var result = value;
     if BIAS {

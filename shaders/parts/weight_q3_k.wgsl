@@ -1,9 +1,9 @@
 // Slot `weight`: GGUF's Q3_K, w = d (s - 32) (q - 4): 256 numbers of three bits share the f16 scale
 // d, and every 16 of them s of six bits.
-// The lower two bits of four neighbours lie in the bytes of a u32, four fours in each; the words of
+// The lower two bits of four neighbours lie in the bytes of a u32, four vec4s in each; the words of
 // four rows lie together. A record serves eight words of four rows: their d, and 8 bytes of
-// nothing; s of the first and of the second half of each word, as `sixes`; the third bits.
-// parts: sixes
+// nothing; s of the first and of the second half of each word, as `scales6`; the third bits.
+// parts: scales6
 const WORD: u32 = 32u;
 
 @group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;
@@ -16,7 +16,7 @@ fn load_word(row: u32, word: u32) -> Word {
     let record = at / 8u * 12u;
     let pair = weights[at * 2u + row / 2u % 2u];
     let d = unpack2x16float(scales[record][row / 2u % 2u])[row % 2u];
-    let s = (sixes(record + 1u, at % 8u) >> vec2(8u * (row % 4u))) & vec2(63u);
+    let s = (scales6(record + 1u, at % 8u) >> vec2(8u * (row % 4u))) & vec2(63u);
     return Word(
         select(pair.xy, pair.zw, row % 2u == 1u),
         scales[record + 4u + at % 8u][row % 4u],
@@ -31,7 +31,7 @@ fn load_words(first: u32, last: u32, word: u32) -> array<Word, 4> {
     let high = weights[at * 2u + 1u];
     let factors = scales[record].xy;
     let d = vec4(unpack2x16float(factors.x), unpack2x16float(factors.y));
-    let six = sixes(record + 1u, at % 8u);
+    let six = scales6(record + 1u, at % 8u);
     let s = d * (vec4<f32>(unpack4xU8(six.x)) - 32.0);
     let t = d * (vec4<f32>(unpack4xU8(six.y)) - 32.0);
     let bits = scales[record + 4u + at % 8u];

@@ -1,8 +1,8 @@
 // Slot `weight`: GGUF's Q4_K, w = d s q - m t: 256 nibbles share d and m, f16, and every 32 of them
 // s and t of six bits.
-// Four neighbours lie in the bytes of a u32, two fours in each. A record serves eight words of four
-// rows: their pairs d, m; then s and t of each word, as `sixes`.
-// parts: sixes
+// Four neighbours lie in the bytes of a u32, two vec4s in each. A record serves eight words of four
+// rows: their pairs d, m; then s and t of each word, as `scales6`.
+// parts: scales6
 const WORD: u32 = 32u;
 
 @group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;
@@ -14,7 +14,7 @@ fn load_word(row: u32, word: u32) -> Word {
     let at = row / 4u * params.words + word;
     let record = at / 8u * 4u;
     let pair = unpack2x16float(scales[record][row % 4u]);
-    let six = (sixes(record + 1u, at % 8u) >> vec2(8u * (row % 4u))) & vec2(63u);
+    let six = (scales6(record + 1u, at % 8u) >> vec2(8u * (row % 4u))) & vec2(63u);
     return Word(weights[row * params.words + word], pair * vec2<f32>(six));
 }
 
@@ -22,7 +22,7 @@ fn load_words(first: u32, last: u32, word: u32) -> array<Word, 4> {
     let at = first / 4u * params.words + word;
     let record = at / 8u * 4u;
     let pairs = scales[record];
-    let six = sixes(record + 1u, at % 8u);
+    let six = scales6(record + 1u, at % 8u);
     let s = vec4<f32>(unpack4xU8(six.x));
     let t = vec4<f32>(unpack4xU8(six.y));
     let a = unpack2x16float(pairs.x) * vec2(s.x, t.x);

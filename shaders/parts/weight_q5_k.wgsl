@@ -1,9 +1,9 @@
 // Slot `weight`: GGUF's Q5_K, w = d s q - m t: 256 numbers of five bits share d and m, f16, and
 // every 32 of them s and t of six bits.
-// The lower four bits of four neighbours lie in the bytes of a u32, two fours in each. A record
-// serves eight words of four rows: their pairs d, m; then s and t of each word, as `sixes`; then
+// The lower four bits of four neighbours lie in the bytes of a u32, two vec4s in each. A record
+// serves eight words of four rows: their pairs d, m; then s and t of each word, as `scales6`; then
 // the fifth bits.
-// parts: sixes
+// parts: scales6
 const WORD: u32 = 32u;
 
 @group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;
@@ -15,7 +15,7 @@ fn load_word(row: u32, word: u32) -> Word {
     let at = row / 4u * params.words + word;
     let record = at / 8u * 12u;
     let pair = unpack2x16float(scales[record][row % 4u]);
-    let six = (sixes(record + 1u, at % 8u) >> vec2(8u * (row % 4u))) & vec2(63u);
+    let six = (scales6(record + 1u, at % 8u) >> vec2(8u * (row % 4u))) & vec2(63u);
     let bits = scales[record + 4u + at % 8u][row % 4u];
     return Word(weights[row * params.words + word], bits, pair * vec2<f32>(six));
 }
@@ -25,7 +25,7 @@ fn load_words(first: u32, last: u32, word: u32) -> array<Word, 4> {
     let record = at / 8u * 12u;
     let pairs = scales[record];
     let bits = scales[record + 4u + at % 8u];
-    let six = sixes(record + 1u, at % 8u);
+    let six = scales6(record + 1u, at % 8u);
     let s = vec4<f32>(unpack4xU8(six.x));
     let t = vec4<f32>(unpack4xU8(six.y));
     let a = unpack2x16float(pairs.x) * vec2(s.x, t.x);

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Engine, Need, Program, Readback, Recording, Tensor, padded};
 use crate::names::Format;
 use crate::noise::noise;
-use crate::ops::{Choices, Op, Weight};
+use crate::ops::{KernelSelection, Op, Weight};
 use crate::weights::{dequantize, planes, quantize};
 
 use super::cases::Case;
@@ -22,7 +22,7 @@ pub const TOLERANCE: f64 = 1e-5;
 pub const HALF_TOLERANCE: f64 = 2e-3;
 
 /// What lies wherever no value was written: finite, as in any padding, but of no meaning.
-pub const JUNK: f32 = -7.5;
+pub const POISON: f32 = -7.5;
 
 /// What kind of numbers an op is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct Device {
     /// Runs the ops.
     pub engine: Engine,
     /// The variants in use.
-    pub choices: Choices,
+    pub selection: KernelSelection,
     seed: u64,
     made: Vec<BufferId>,
     last: Vec<Program>,
@@ -70,7 +70,7 @@ impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Device")
             .field("engine", &self.engine)
-            .field("choices", &self.choices)
+            .field("choices", &self.selection)
             .field("pending", &self.pending.len())
             .finish_non_exhaustive()
     }
@@ -78,10 +78,10 @@ impl fmt::Debug for Device {
 
 impl Device {
     /// Tries whatever it is given, with these variants.
-    pub fn new(engine: Engine, choices: Choices) -> Self {
+    pub fn new(engine: Engine, selection: KernelSelection) -> Self {
         Self {
             engine,
-            choices,
+            selection,
             seed: 0,
             made: Vec::new(),
             last: Vec::new(),
@@ -94,7 +94,7 @@ impl Device {
     /// The engine, without what the cases left in it.
     pub fn into_engine(mut self) -> Engine {
         self.made.drain(..).for_each(|id| self.engine.free(id));
-        self.engine.free_passing();
+        self.engine.free_transient();
         self.engine
     }
 
@@ -154,7 +154,7 @@ impl Device {
     pub fn run_all(&mut self, ops: &[&dyn Op], extent: u32, times: usize) -> Result<bool> {
         let mut recording = Recording::new();
         for op in ops {
-            op.record(&mut recording, &self.choices)?;
+            op.record(&mut recording, &self.selection)?;
         }
         let programs = recording.dispatches().iter().map(|dispatch| dispatch.program.clone());
         let programs: Vec<Program> = programs.collect();
@@ -255,7 +255,7 @@ impl Device {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) if it is over the limits.
     pub fn tensor(&mut self, rows: usize, columns: usize, values: &[f32]) -> Result<Tensor> {
-        let mut stored = vec![JUNK; rows * padded(columns)];
+        let mut stored = vec![POISON; rows * padded(columns)];
         for (row, from) in stored.chunks_mut(padded(columns)).zip(values.chunks(columns)) {
             row[..columns].copy_from_slice(from);
         }
@@ -267,7 +267,7 @@ impl Device {
     /// # Errors
     /// As [`Device::tensor`].
     pub fn output(&mut self, rows: usize, columns: usize) -> Result<Tensor> {
-        self.tensor(rows, columns, &vec![JUNK; rows * columns])
+        self.tensor(rows, columns, &vec![POISON; rows * columns])
     }
 
     /// A buffer of these words.
@@ -347,7 +347,7 @@ impl Device {
         bytes: &[u8],
     ) -> Result<Weight> {
         let weight = Weight::named("weight", format, rows, columns, max_binding);
-        for part in &weight.parts {
+        for part in &weight.shards {
             let row = format.row_bytes(columns);
             let packed = planes(format, columns, &bytes[part.first * row..][..part.rows * row]);
             for (&id, bytes) in part.planes.iter().zip(&packed) {
@@ -379,6 +379,6 @@ fn encoded(format: Format, values: &[f32]) -> Vec<u8> {
 }
 
 /// The same numbers in f64, as the twins take them.
-pub fn wide(values: &[f32]) -> Vec<f64> {
+pub fn to_f64(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }

@@ -2,11 +2,11 @@
 
 pub mod cases;
 mod ceilings;
-mod choose;
 mod device;
 mod judge;
 mod planted;
 mod products;
+mod select_kernels;
 mod self_test;
 mod store;
 mod suites;
@@ -15,11 +15,11 @@ mod tune;
 mod wanted;
 
 pub use ceilings::{Ceilings, ceilings, measure};
-pub use choose::{Variants, Wishes, choose};
-pub use device::{Device, HALF_TOLERANCE, JUNK, TOLERANCE, Values, wide};
+pub use device::{Device, HALF_TOLERANCE, POISON, TOLERANCE, Values, to_f64};
 pub use judge::{Outcome, variant};
 pub use planted::first_failure;
 pub use products::products;
-pub use self_test::{Record, Report, Share, Verdict, admit, doctor};
-pub use store::{Shelf, Store, folder};
+pub use select_kernels::{SelectionPolicy, Variants, select_kernels};
+pub use self_test::{Record, Report, Shard, Verdict, doctor, verify_kernels};
+pub use store::{KeyValueStorage, ProfileCache, folder};
 pub use tune::{Contest, tune};

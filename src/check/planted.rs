@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::Engine;
-use crate::ops::Choices;
+use crate::ops::KernelSelection;
 
 use super::Device;
 use super::judge::Outcome;
@@ -18,12 +18,12 @@ use super::wanted::Wanted;
 #[doc(hidden)]
 pub async fn first_failure(engine: Engine, name: &str) -> Result<(usize, Option<Outcome>)> {
     let caps = engine.gpu().caps().clone();
-    let mut device = Device::new(engine, Choices::defaults(&caps));
+    let mut device = Device::new(engine, KernelSelection::defaults(&caps));
     device.wanted = Wanted::using(name);
     let suites = [suites::rest(), suites::maps()];
     let mut judged = 0;
-    for (i, choices) in Choices::all(&caps).into_iter().enumerate() {
-        device.choices = choices;
+    for (i, selection) in KernelSelection::all(&caps).into_iter().enumerate() {
+        device.selection = selection;
         let once = suites.iter().flat_map(|suite| suite.once.iter().filter(|_| i == 0));
         let variants = suites.iter().flat_map(|suite| &suite.variants);
         for case in once.chain(variants) {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Engine, Recording};
-use crate::ops::{Choices, Known, Linear, Matmul, Op, Shape};
+use crate::ops::{DeviceProfile, KernelSelection, Linear, Matmul, Op, Shape};
 
 use super::timing::{time, with_linear};
 
@@ -21,17 +21,17 @@ const MOST: usize = 1024;
 /// # Errors
 /// [`Error::Memory`](crate::Error::Memory) if a shape does not fit,
 /// [`Error::Device`](crate::Error::Device) if the device fails.
-pub fn products(engine: &mut Engine, known: &Known, shapes: &[Shape]) -> Result<f64> {
+pub fn products(engine: &mut Engine, profile: &DeviceProfile, shapes: &[Shape]) -> Result<f64> {
     let caps = engine.gpu().caps().clone();
     let mut best = 0.0_f64;
     for shape in shapes {
         let name = shape.name();
-        let mut variants = vec![Choices::new(&caps, known.clone())];
+        let mut variants = vec![KernelSelection::new(&caps, profile.clone())];
         for matmul in Matmul::candidates(&caps) {
             if matmul != Matmul::TiledHalf {
-                let mut known = known.unmeasured();
-                known.matmul.insert(name.clone(), matmul);
-                variants.push(Choices::new(&caps, known));
+                let mut profile = profile.unmeasured();
+                profile.matmul.insert(name.clone(), matmul);
+                variants.push(KernelSelection::new(&caps, profile));
             }
         }
         best = best.max(with_linear(engine, shape, |engine, op| rate(engine, op, &variants))?);
@@ -40,16 +40,16 @@ pub fn products(engine: &mut Engine, known: &Known, shapes: &[Shape]) -> Result<
 }
 
 /// The best rate of a map over all variants.
-fn rate(engine: &mut Engine, op: &Linear<'_>, variants: &[Choices]) -> Result<f64> {
-    let times = variants.iter().map(|choices| seconds(engine, op, choices));
+fn rate(engine: &mut Engine, op: &Linear<'_>, variants: &[KernelSelection]) -> Result<f64> {
+    let times = variants.iter().map(|selection| seconds(engine, op, selection));
     let best = times.collect::<Result<Vec<f64>>>()?.into_iter().fold(f64::INFINITY, f64::min);
     Ok(2.0 * (op.x.rows * op.weight.rows * op.weight.columns) as f64 / best / 1e9)
 }
 
 /// The best time of an op in one variant.
-fn seconds(engine: &mut Engine, op: &dyn Op, choices: &Choices) -> Result<f64> {
+fn seconds(engine: &mut Engine, op: &dyn Op, selection: &KernelSelection) -> Result<f64> {
     let mut recording = Recording::new();
-    op.record(&mut recording, choices)?;
+    op.record(&mut recording, selection)?;
     let plan = engine.prepare(&recording)?;
     // The first run compiles.
     time(engine, &plan, 0, 1)?;

@@ -1,6 +1,6 @@
 //! Whether an adapter calculates rightly: its kernels held against their twins.
 //!
-//! [`doctor`] tries every variant that the adapter offers. [`admit`] tries those that a model uses,
+//! [`doctor`] tries every variant that the adapter offers. [`verify_kernels`] tries those that a model uses,
 //! and finds others where one is wrong; what passed is remembered, so that it costs time once.
 //!
 //! A variant that needs something special (see [`Need`](crate::gpu::Need)) and fails is excluded. One
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Need, Program};
-use crate::ops::{Choices, Known};
+use crate::ops::{DeviceProfile, KernelSelection};
 
 use super::Device;
 use super::judge::{Outcome, variant};
@@ -125,14 +125,14 @@ fn wrong(program: &Program) -> impl Iterator<Item = &'static str> {
 
 /// A share of all that there is to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum Shard {
     /// The linear maps, in all formats.
     Maps,
     /// All else.
     Rest,
 }
 
-impl Share {
+impl Shard {
     /// Both; they take about as long.
     pub const ALL: [Self; 2] = [Self::Maps, Self::Rest];
 }
@@ -145,21 +145,21 @@ impl Share {
 /// [`Error::Device`] if the device is lost, [`Error::Memory`] if it has too little.
 pub async fn doctor(
     engine: Engine,
-    share: Share,
+    shard: Shard,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Report> {
     let caps = engine.gpu().caps().clone();
-    let mut device = Device::new(engine, Choices::defaults(&caps));
+    let mut device = Device::new(engine, KernelSelection::defaults(&caps));
     let mut report = Report::default();
-    let choices = Choices::all(&caps);
-    let Suite { once, variants } = match share {
-        Share::Maps => suites::maps(),
-        Share::Rest => suites::rest(),
+    let selection = KernelSelection::all(&caps);
+    let Suite { once, variants } = match shard {
+        Shard::Maps => suites::maps(),
+        Shard::Rest => suites::rest(),
     };
-    let total = once.len() + choices.len() * variants.len();
+    let total = once.len() + selection.len() * variants.len();
     let mut done = 0;
-    for (i, choices) in choices.into_iter().enumerate() {
-        device.choices = choices;
+    for (i, selection) in selection.into_iter().enumerate() {
+        device.selection = selection;
         let first = once.iter().filter(|_| i == 0);
         for case in first.chain(&variants) {
             progress(done, total);
@@ -180,7 +180,7 @@ pub struct Record {
     /// Variants that came out right.
     pub passed: BTreeSet<String>,
     /// What was found out.
-    pub known: Known,
+    pub profile: DeviceProfile,
 }
 
 /// Runs of one program that are enough where time is short.
@@ -195,33 +195,33 @@ const ENOUGH: usize = 2;
 ///
 /// # Errors
 /// [`Error::Wrong`] where nothing right is left.
-pub async fn admit(
+pub async fn verify_kernels(
     engine: Engine,
     record: &mut Record,
     heads: [usize; 3],
-    programs: &dyn Fn(&Choices) -> Result<Vec<Program>>,
-) -> Result<(Engine, Choices)> {
+    programs: &dyn Fn(&KernelSelection) -> Result<Vec<Program>>,
+) -> Result<(Engine, KernelSelection)> {
     let caps = engine.gpu().caps().clone();
     let adapter = engine.gpu().adapter().name.clone();
-    let mut choices = Choices::new(&caps, record.known.clone());
-    let mut device = Device::new(engine, choices.clone());
+    let mut selection = KernelSelection::new(&caps, record.profile.clone());
+    let mut device = Device::new(engine, selection.clone());
     #[cfg_attr(not(feature = "train"), expect(unused_mut, reason = "training adds cases"))]
     let mut table = suites::quick(heads);
     // What learns has a loss.
     #[cfg(feature = "train")]
-    if programs(&choices)?.iter().any(|program| program.kernel.name == "cross_entropy") {
+    if programs(&selection)?.iter().any(|program| program.kernel.name == "cross_entropy") {
         table.extend(suites::quick_training(heads));
     }
     loop {
-        let used: BTreeSet<String> = programs(&choices)?.iter().map(variant).collect();
+        let used: BTreeSet<String> = programs(&selection)?.iter().map(variant).collect();
         let wanted: BTreeSet<String> = used.difference(&record.passed).cloned().collect();
         if wanted.is_empty() {
-            return Ok((device.into_engine(), choices));
+            return Ok((device.into_engine(), selection));
         }
         let mut report = Report::default();
         device.wanted = Wanted::only(wanted.clone(), ENOUGH);
-        for trial in choices.trials() {
-            device.choices = trial;
+        for trial in selection.trials() {
+            device.selection = trial;
             for case in &table {
                 for outcome in device.attempt(case.as_ref()).await? {
                     report.note(&outcome);
@@ -237,13 +237,13 @@ pub async fn admit(
             log::warn!("{adapter}: {kernel} ({variant}) is wrong and not used: {reason}");
         }
         // A part that is wrong somewhere has passed nowhere: it may only have been lucky.
-        let lucky = |name: &str| name.split(['+', ' ']).any(|word| excluded.contains(word));
-        let right = verdicts.into_iter().filter(|(name, verdict)| verdict.ok && !lucky(name));
+        let suspect = |name: &str| name.split(['+', ' ']).any(|word| excluded.contains(word));
+        let right = verdicts.into_iter().filter(|(name, verdict)| verdict.ok && !suspect(name));
         record.passed.extend(right.map(|(name, _)| name));
         if excluded.is_empty() {
-            return Ok((device.into_engine(), choices));
+            return Ok((device.into_engine(), selection));
         }
-        record.known.excluded.append(&mut excluded);
-        choices = Choices::new(&caps, record.known.clone());
+        record.profile.excluded.append(&mut excluded);
+        selection = KernelSelection::new(&caps, record.profile.clone());
     }
 }

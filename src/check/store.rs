@@ -2,7 +2,7 @@
 //!
 //! The folder is `PELLUCID_CACHE`, or `pellucid` in the system's own for caches. Where it cannot be
 //! read or written, everything goes on without. A program on a system without files passes in a
-//! [`Shelf`] of its own.
+//! [`KeyValueStorage`] of its own.
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -12,17 +12,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file;
 use crate::gpu::Adapter;
 use crate::ops::{KERNELS, PARTS, fingerprint};
-use crate::unfinished;
 
 use super::Record;
 
 /// The place of one adapter's record.
 #[derive(Clone, Debug, Default)]
-pub struct Store {
+pub struct ProfileCache {
     place: Place,
-    title: Title,
+    key: CacheKey,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -30,11 +30,11 @@ enum Place {
     #[default]
     Nowhere,
     File(PathBuf),
-    Shelf(Arc<dyn Shelf>, String),
+    KeyValueStorage(Arc<dyn KeyValueStorage>, String),
 }
 
 /// Where texts are kept by their names, on a system without files.
-pub trait Shelf: Debug + Send + Sync {
+pub trait KeyValueStorage: Debug + Send + Sync {
     /// The text of that name, if there is one.
     fn load(&self, name: &str) -> Option<String>;
 
@@ -44,7 +44,7 @@ pub trait Shelf: Debug + Send + Sync {
 
 /// Whose record it is: with another driver or other kernels nothing of it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Title {
+struct CacheKey {
     adapter: String,
     driver: String,
     backend: String,
@@ -52,9 +52,9 @@ struct Title {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Page {
+struct CacheEntry {
     #[serde(flatten)]
-    title: Title,
+    key: CacheKey,
     #[serde(flatten)]
     record: Record,
 }
@@ -62,7 +62,7 @@ struct Page {
 /// The largest file that is read.
 const MOST_BYTES: u64 = 4 << 20;
 
-impl Store {
+impl ProfileCache {
     /// A store that remembers nothing.
     pub fn nowhere() -> Self {
         Self::default()
@@ -74,23 +74,23 @@ impl Store {
     }
 
     /// The store of an adapter on a shelf.
-    pub fn on(shelf: Arc<dyn Shelf>, adapter: &Adapter) -> Self {
-        let title = Title::of(adapter);
-        Self { place: Place::Shelf(shelf, title.name()), title }
+    pub fn on(storage: Arc<dyn KeyValueStorage>, adapter: &Adapter) -> Self {
+        let key = CacheKey::of(adapter);
+        Self { place: Place::KeyValueStorage(storage, key.name()), key }
     }
 
     /// The store of an adapter in a folder, which is made if need be.
     pub fn within(folder: &Path, adapter: &Adapter) -> Self {
-        let title = Title::of(adapter);
-        let path = folder.join("adapters").join(title.name() + ".json");
-        Self { place: Place::File(path), title }
+        let key = CacheKey::of(adapter);
+        let path = folder.join("adapters").join(key.name() + ".json");
+        Self { place: Place::File(path), key }
     }
 
     /// The file, if there is a place for one.
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::File(path) => Some(path),
-            Place::Nowhere | Place::Shelf(..) => None,
+            Place::Nowhere | Place::KeyValueStorage(..) => None,
         }
     }
 
@@ -98,7 +98,7 @@ impl Store {
     pub fn load(&self) -> Record {
         let text = match &self.place {
             Place::Nowhere => None,
-            Place::Shelf(shelf, name) => shelf.load(name),
+            Place::KeyValueStorage(storage, name) => storage.load(name),
             Place::File(path) => match read(path) {
                 Ok(text) => Some(text),
                 Err(error) => {
@@ -110,11 +110,11 @@ impl Store {
             },
         };
         let Some(text) = text else { return Record::default() };
-        match serde_json::from_str::<Page>(&text) {
-            Ok(page) if page.title == self.title => page.record,
+        match serde_json::from_str::<CacheEntry>(&text) {
+            Ok(page) if page.key == self.key => page.record,
             Ok(_) => Record::default(),
             Err(error) => {
-                log::warn!("what is kept of {}: {error}; going on without it", self.title.adapter);
+                log::warn!("what is kept of {}: {error}; going on without it", self.key.adapter);
                 Record::default()
             }
         }
@@ -122,14 +122,14 @@ impl Store {
 
     /// Keeps a record; where that fails, says so and goes on.
     pub fn save(&self, record: &Record) {
-        let page = Page { title: self.title.clone(), record: record.clone() };
+        let page = CacheEntry { key: self.key.clone(), record: record.clone() };
         // Names and numbers can always be written.
         let text = serde_json::to_string_pretty(&page).unwrap_or_default();
         match &self.place {
             Place::Nowhere => {}
-            Place::Shelf(shelf, name) => shelf.save(name, &text),
+            Place::KeyValueStorage(storage, name) => storage.save(name, &text),
             Place::File(path) => {
-                if let Err(error) = unfinished::write(path, text.as_bytes()) {
+                if let Err(error) = atomic_file::write(path, text.as_bytes()) {
                     log::warn!("{}: {error}; the adapter will be tried again", path.display());
                 }
             }
@@ -137,7 +137,7 @@ impl Store {
     }
 }
 
-impl Title {
+impl CacheKey {
     fn of(adapter: &Adapter) -> Self {
         Self {
             adapter: adapter.name.clone(),
@@ -215,19 +215,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut record = Record::default();
         record.passed.insert("rms_norm WG=8".to_owned());
-        record.known.excluded.insert("reduce_subgroup".to_owned());
-        record.known.lanes.insert("q4_1 1x2x3".to_owned(), crate::ops::Lanes::One(8));
-        let store = Store::within(folder.path(), &adapter("1.0"));
+        record.profile.excluded.insert("reduce_subgroup".to_owned());
+        record.profile.lanes.insert("q4_1 1x2x3".to_owned(), crate::ops::Lanes::One(8));
+        let store = ProfileCache::within(folder.path(), &adapter("1.0"));
         assert_eq!(store.load(), Record::default());
         store.save(&record);
         assert_eq!(store.load(), record);
-        assert_eq!(Store::within(folder.path(), &adapter("1.1")).load(), Record::default());
+        assert_eq!(ProfileCache::within(folder.path(), &adapter("1.1")).load(), Record::default());
     }
 
     #[derive(Debug, Default)]
     struct Memory(Mutex<HashMap<String, String>>);
 
-    impl Shelf for Memory {
+    impl KeyValueStorage for Memory {
         fn load(&self, name: &str) -> Option<String> {
             self.0.lock().unwrap().get(name).cloned()
         }
@@ -239,19 +239,19 @@ mod tests {
 
     #[test]
     fn a_shelf_keeps_as_a_folder_does() {
-        let shelf = Arc::new(Memory::default());
-        let on = |driver| Store::on(shelf.clone(), &adapter(driver));
+        let storage = Arc::new(Memory::default());
+        let on = |driver| ProfileCache::on(storage.clone(), &adapter(driver));
         let mut record = Record::default();
         record.passed.insert("rms_norm WG=8".to_owned());
         on("1.0").save(&record);
         assert_eq!((on("1.0").load(), on("1.1").load()), (record, Record::default()));
-        assert_eq!(shelf.0.lock().unwrap().len(), 1);
+        assert_eq!(storage.0.lock().unwrap().len(), 1);
     }
 
     #[test]
     fn nonsense_and_places_that_are_none_are_no_error() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::within(folder.path(), &adapter("1.0"));
+        let store = ProfileCache::within(folder.path(), &adapter("1.0"));
         store.save(&Record::default());
         for nonsense in ["", "{", "[1, 2]", "{\"adapter\": 7}"] {
             fs::write(store.path().unwrap(), nonsense).unwrap();
@@ -259,10 +259,10 @@ mod tests {
         }
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let within_a_file = Store::within(&file, &adapter("1.0"));
+        let within_a_file = ProfileCache::within(&file, &adapter("1.0"));
         within_a_file.save(&Record::default());
         assert_eq!(within_a_file.load(), Record::default());
-        Store::nowhere().save(&Record::default());
-        assert_eq!(Store::nowhere().load(), Record::default());
+        ProfileCache::nowhere().save(&Record::default());
+        assert_eq!(ProfileCache::nowhere().load(), Record::default());
     }
 }

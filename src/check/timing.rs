@@ -4,7 +4,7 @@ use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Engine, Plan, Tensor};
-use crate::ops::{Linear, Shape, Store, Weight};
+use crate::ops::{Epilogue, Linear, Shape, Weight};
 
 /// What fills the buffers: a pair of halves, or four bytes, or eight nibbles, none of them zero, and
 /// no format makes a subnormal of it.
@@ -42,15 +42,15 @@ pub(super) fn with_linear<T>(
     let limit = engine.gpu().caps().max_binding;
     let weight = &Weight::named("weight", format, outputs, inputs, limit);
     let mut made = Vec::new();
-    for piece in &weight.parts {
+    for piece in &weight.shards {
         for (&plane, bytes) in piece.planes.iter().zip(Weight::plane_bytes(format, inputs)) {
             made.push((plane, (bytes * piece.rows.next_multiple_of(4)) as u64));
         }
     }
-    let (x, out) = (Tensor::lasting(rows, inputs), Tensor::lasting(rows, outputs));
+    let (x, out) = (Tensor::persistent(rows, inputs), Tensor::persistent(rows, outputs));
     made.extend([x, out].map(|tensor| (tensor.buffer, tensor.bytes())));
     let created = made.iter().try_for_each(|&(id, bytes)| filled(engine, id, bytes));
-    let op = Linear { x, weight, bias: None, store: Store::Write, out };
+    let op = Linear { x, weight, bias: None, epilogue: Epilogue::Write, out };
     let measured = created.and_then(|()| measure(engine, &op));
     made.iter().for_each(|&(id, _)| engine.free(id));
     measured

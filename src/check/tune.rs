@@ -13,8 +13,8 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Caps, Engine, Plan, Recording, Tensor};
 use crate::ops::{
-    Attention, Cache, CacheFormat, Choices, Fetch, Known, Lanes, Linear, Mask, Matmul, Op, Reduce,
-    RmsNorm, Shape, Workload,
+    Attention, AttentionTiling, Cache, CacheFormat, DeviceProfile, KernelSelection, Lanes, Linear,
+    Mask, Matmul, Op, Reduce, RmsNorm, Shape, Workload,
 };
 
 use super::timing::{filled, time, with_linear};
@@ -45,7 +45,7 @@ const MOST_TURNS: f64 = 0.75;
 const TURN: f64 = 4e-3;
 
 /// Variants this many times as slow as the default in their first turn are out.
-const HOPELESS: f64 = 1.5;
+const PRUNE_RATIO: f64 = 1.5;
 
 /// The most runs in one submit.
 const MOST_RUNS: usize = 256;
@@ -62,13 +62,13 @@ const MOST_RUNS: usize = 256;
 pub fn tune(
     engine: &mut Engine,
     workload: &Workload,
-    known: &Known,
+    profile: &DeviceProfile,
     limit: Duration,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<(Known, Vec<Contest>)> {
+) -> Result<(DeviceProfile, Vec<Contest>)> {
     let start = Instant::now();
     let caps = engine.gpu().caps().clone();
-    let mut found = known.unmeasured();
+    let mut found = profile.unmeasured();
     let mut contests = Vec::new();
     let attends = workload.heads[0] > 0;
     let total = workload.shapes.len() + usize::from(workload.width > 0) + 2 * usize::from(attends);
@@ -97,19 +97,24 @@ pub fn tune(
 }
 
 /// One linear map: few rows or many.
-fn linear(engine: &mut Engine, caps: &Caps, found: &mut Known, shape: &Shape) -> Result<Contest> {
-    let (name, plain) = (shape.name(), Choices::new(caps, found.unmeasured()));
+fn linear(
+    engine: &mut Engine,
+    caps: &Caps,
+    found: &mut DeviceProfile,
+    shape: &Shape,
+) -> Result<Contest> {
+    let (name, plain) = (shape.name(), KernelSelection::new(caps, found.unmeasured()));
     let with = |lanes: Option<Lanes>, matmul: Option<Matmul>| {
-        let mut known = plain.known.clone();
-        known.lanes.extend(lanes.map(|lanes| (name.clone(), lanes)));
-        known.matmul.extend(matmul.map(|matmul| (name.clone(), matmul)));
-        Choices::new(caps, known)
+        let mut profile = plain.profile.clone();
+        profile.lanes.extend(lanes.map(|lanes| (name.clone(), lanes)));
+        profile.matmul.extend(matmul.map(|matmul| (name.clone(), matmul)));
+        KernelSelection::new(caps, profile)
     };
-    let (contest, choices) = with_linear(engine, shape, |engine, op| {
+    let (contest, selection) = with_linear(engine, shape, |engine, op| {
         let (weight, rows) = (op.weight, op.x.rows);
-        let mut variants: Vec<(String, Choices)> = Vec::new();
+        let mut variants: Vec<(String, KernelSelection)> = Vec::new();
         if Linear::is_few(rows) {
-            let all = Lanes::candidates(caps).into_iter().filter(|lanes| plain.may_use(*lanes));
+            let all = Lanes::candidates(caps).into_iter().filter(|lanes| plain.allows(*lanes));
             variants.push((format!("{:?}", plain.lanes_for(weight, rows)), plain.clone()));
             variants.extend(all.map(|lanes| (format!("{lanes:?}"), with(Some(lanes), None))));
         } else {
@@ -120,8 +125,8 @@ fn linear(engine: &mut Engine, caps: &Caps, found: &mut Known, shape: &Shape) ->
         }
         contest(engine, &name, variants, op, 0)
     })?;
-    found.lanes.extend(choices.known.lanes);
-    found.matmul.extend(choices.known.matmul);
+    found.lanes.extend(selection.profile.lanes);
+    found.matmul.extend(selection.profile.matmul);
     Ok(contest)
 }
 
@@ -129,13 +134,15 @@ fn linear(engine: &mut Engine, caps: &Caps, found: &mut Known, shape: &Shape) ->
 fn reduce(
     engine: &mut Engine,
     caps: &Caps,
-    found: &Known,
+    found: &DeviceProfile,
     width: usize,
 ) -> Result<(Option<Reduce>, Contest)> {
-    let [x, out] = [(); 2].map(|()| Tensor::lasting(4, width));
-    let plain = Choices::new(caps, found.unmeasured());
-    let named = |choices: Choices| (format!("{:?}", choices.reduce), choices);
-    let with = |reduce| Choices::new(caps, Known { reduce: Some(reduce), ..plain.known.clone() });
+    let [x, out] = [(); 2].map(|()| Tensor::persistent(4, width));
+    let plain = KernelSelection::new(caps, found.unmeasured());
+    let named = |selection: KernelSelection| (format!("{:?}", selection.reduce), selection);
+    let with = |reduce| {
+        KernelSelection::new(caps, DeviceProfile { reduce: Some(reduce), ..plain.profile.clone() })
+    };
     // One that is excluded leaves the default, which then races against itself and does not win.
     let all = Reduce::candidates(caps).into_iter().map(|reduce| named(with(reduce)));
     let variants = std::iter::once(named(plain.clone())).chain(all).collect();
@@ -143,8 +150,8 @@ fn reduce(
     let op = RmsNorm { x, gain: None, eps: 1e-5, out };
     let won = made.and_then(|()| contest(engine, &format!("norm 4x{width}"), variants, &op, 0));
     [x, out].iter().for_each(|tensor| engine.free(tensor.buffer));
-    let (contest, choices) = won?;
-    Ok((choices.known.reduce, contest))
+    let (contest, selection) = won?;
+    Ok((selection.profile.reduce, contest))
 }
 
 /// Positions that rows see at most in a contest of attention.
@@ -154,30 +161,36 @@ const CONTEXT: usize = 1024;
 fn attention(
     engine: &mut Engine,
     caps: &Caps,
-    found: &mut Known,
+    found: &mut DeviceProfile,
     [heads, kv_heads, width]: [usize; 3],
     rows: usize,
 ) -> Result<Contest> {
-    let plain = Choices::new(caps, found.unmeasured());
-    let with =
-        |attention, chunk| Choices::new(caps, Known { attention, chunk, ..plain.known.clone() });
-    let name = |choices: &Choices| match rows {
-        1 => format!("{} keys", choices.chunk),
-        _ => format!("{:?}", choices.attention),
+    let plain = KernelSelection::new(caps, found.unmeasured());
+    let with = |attention, chunk| {
+        KernelSelection::new(caps, DeviceProfile { attention, chunk, ..plain.profile.clone() })
     };
-    let variants: Vec<Choices> = match rows {
-        1 => Choices::chunks(caps).into_iter().map(|chunk| with(None, Some(chunk))).collect(),
-        _ => Fetch::candidates(caps).into_iter().map(|fetch| with(Some(fetch), None)).collect(),
+    let name = |selection: &KernelSelection| match rows {
+        1 => format!("{} keys", selection.chunk),
+        _ => format!("{:?}", selection.attention),
+    };
+    let variants: Vec<KernelSelection> = match rows {
+        1 => {
+            KernelSelection::chunks(caps).into_iter().map(|chunk| with(None, Some(chunk))).collect()
+        }
+        _ => AttentionTiling::candidates(caps)
+            .into_iter()
+            .map(|fetch| with(Some(fetch), None))
+            .collect(),
     };
     let all = std::iter::once(plain.clone()).chain(variants);
-    let variants = all.map(|choices| (name(&choices), choices)).collect();
+    let variants = all.map(|selection| (name(&selection), selection)).collect();
     let shape = [1, CONTEXT.max(rows)];
     let cache = &Cache::named(CacheFormat::F32, shape, [kv_heads, width], caps.max_buffer_bytes());
-    let [q, out] = [(); 2].map(|()| Tensor::lasting(rows, heads * width));
+    let [q, out] = [(); 2].map(|()| Tensor::persistent(rows, heads * width));
     let places = BufferId::fresh();
     let mut made: Vec<_> = [q, out].iter().map(|tensor| (tensor.buffer, tensor.bytes())).collect();
-    for part in &cache.parts {
-        made.extend([part.k, part.v].map(|id| (id, cache.part_bytes(part))));
+    for part in &cache.shards {
+        made.extend([part.k, part.v].map(|id| (id, cache.shard_bytes(part))));
     }
     let last: Vec<[u32; 4]> =
         (0..rows).map(|row| [0, (cache.context - rows + row) as u32, 0, 0]).collect();
@@ -194,10 +207,10 @@ fn attention(
     let won = filled.and_then(|()| contest(engine, &what, variants, &op, extent));
     made.iter().for_each(|&(id, _)| engine.free(id));
     engine.free(places);
-    let (contest, Choices { known, .. }) = won?;
+    let (contest, KernelSelection { profile, .. }) = won?;
     if contest.taken != contest.default {
-        found.attention = known.attention.or(found.attention);
-        found.chunk = known.chunk.or(found.chunk);
+        found.attention = profile.attention.or(found.attention);
+        found.chunk = profile.chunk.or(found.chunk);
     }
     Ok(contest)
 }
@@ -205,7 +218,7 @@ fn attention(
 /// One variant in a contest.
 struct Runner {
     name: String,
-    choices: Choices,
+    selection: KernelSelection,
     plan: Plan,
     times: Vec<f64>,
 }
@@ -215,20 +228,20 @@ struct Runner {
 fn contest(
     engine: &mut Engine,
     what: &str,
-    variants: Vec<(String, Choices)>,
+    variants: Vec<(String, KernelSelection)>,
     op: &dyn Op,
     extent: u32,
-) -> Result<(Contest, Choices)> {
+) -> Result<(Contest, KernelSelection)> {
     let (mut runners, mut seen) = (Vec::new(), BTreeSet::new());
-    for (name, choices) in variants {
+    for (name, selection) in variants {
         if !seen.insert(name.clone()) {
             continue;
         }
         let mut recording = Recording::new();
-        op.record(&mut recording, &choices)?;
+        op.record(&mut recording, &selection)?;
         let plan = engine.prepare(&recording)?;
         // The first run compiles.
-        let runner = Runner { name, choices, plan, times: Vec::new() };
+        let runner = Runner { name, selection, plan, times: Vec::new() };
         time(engine, &runner.plan, extent, 1)?;
         runners.push(runner);
     }
@@ -243,7 +256,7 @@ fn contest(
                 runner.times.push(seconds);
             }
             if round == 1 {
-                let most = HOPELESS * best(&runners[0].times);
+                let most = PRUNE_RATIO * best(&runners[0].times);
                 runners.retain(|runner| runner.name == default || best(&runner.times) < most);
             }
         }
@@ -260,10 +273,10 @@ fn contest(
         runners.truncate(2);
         runners.iter_mut().for_each(|runner| runner.times.clear());
     }
-    let Some(Runner { name: taken, choices, .. }) = runners.pop() else {
+    let Some(Runner { name: taken, selection, .. }) = runners.pop() else {
         return Err(Error::Input(format!("{what} has no variants")));
     };
-    Ok((Contest { what: what.to_owned(), default, taken, gain }, choices))
+    Ok((Contest { what: what.to_owned(), default, taken, gain }, selection))
 }
 
 impl Runner {

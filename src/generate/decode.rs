@@ -7,7 +7,7 @@ use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Counters, Plan, Readback};
-use crate::model::{Reading, Row, Session, Tape, forward, logits, rows};
+use crate::model::{Prefill, Row, Session, Tape, forward, logits, rows};
 use crate::names::Sampling;
 use crate::ops::{Chosen, Penalties, Sample, TopK};
 
@@ -25,7 +25,7 @@ const TIME_IN_FLIGHT: Duration = Duration::from_millis(50);
 pub(super) struct Decoder {
     plan: Plan,
     /// The prompts but for their last tokens.
-    prompts: Reading,
+    prompts: Prefill,
     rows: BufferId,
     ids: BufferId,
     counts: Option<BufferId>,
@@ -81,7 +81,7 @@ impl Decoder {
         }
         session.check(&next)?;
         // The larger plan first: what it lays out has room for that of a step.
-        let reading = Reading::new(session, unread)?;
+        let prefill = Prefill::new(session, unread)?;
         let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
 
         let engine = session.engine_mut();
@@ -112,7 +112,7 @@ impl Decoder {
             }
         };
 
-        let mut tape = Tape::new(session.choices());
+        let mut tape = Tape::new(session.selection());
         let x = forward(&mut tape, session.model(), session.caches(), rows, sequences)?;
         let raw = tape.tensor(sequences, vocab);
         logits(&mut tape, session.model(), x, None, raw)?;
@@ -131,7 +131,7 @@ impl Decoder {
         let plan = engine.prepare(&recording)?;
         let decoder = Self {
             plan,
-            prompts: reading,
+            prompts: prefill,
             rows,
             ids,
             counts,
@@ -181,12 +181,12 @@ impl Decoder {
         wanted: usize,
     ) -> Result<Option<Step>> {
         while self.read(session).await?.is_some() {}
-        self.prompts.hand_over(session)?;
+        self.prompts.submit_rest(session)?;
         let wanted = wanted.min(self.most_steps);
         while self.launched < wanted && self.flights.len() < self.allowed() {
             self.launch(session)?;
         }
-        self.prompts.hear(session).await?;
+        self.prompts.poll(session).await?;
         let Some(flight) = self.flights.pop_front() else { return Ok(None) };
         let bytes = session.engine_mut().finish(flight).await?;
         let now = Instant::now();
@@ -211,7 +211,7 @@ impl Decoder {
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub(super) async fn close(mut self, session: &mut Session) -> Result<()> {
-        self.prompts.hear(session).await?;
+        self.prompts.poll(session).await?;
         while let Some(flight) = self.flights.pop_front() {
             session.engine_mut().finish(flight).await?;
         }

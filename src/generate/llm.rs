@@ -8,7 +8,7 @@ use web_time::Instant;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::Adapter;
-use crate::model::{Fit, Progress, Session};
+use crate::model::{MemoryUse, Progress, Session};
 use crate::names::Sampling;
 use crate::ops::MAX_TOP_K;
 use crate::text::{ChatTemplate, Encode, Message, Tokenizer};
@@ -16,7 +16,7 @@ use crate::weights::Checkpoint;
 
 use super::distribution::{Chance, chances};
 use super::options::Options;
-use super::prompt::{Known, Prompt};
+use super::prompt::{CachedPrompt, Prompt};
 use super::request::{Event, Generation, Request, Timings};
 use super::runner::Runner;
 use super::saved;
@@ -34,7 +34,7 @@ pub struct Llm {
     config: Config,
     tokenizer: Option<Tokenizer>,
     chat: Option<ChatTemplate>,
-    known: Known,
+    known: CachedPrompt,
     fingerprint: String,
 }
 
@@ -74,7 +74,7 @@ impl Llm {
         };
         let runner = Runner::open(&checkpoint, options, &mut progress).await?;
         let options = options.clone();
-        let known = Known::default();
+        let known = CachedPrompt::default();
         Ok(Self { checkpoint, options, runner, config, tokenizer, chat, known, fingerprint })
     }
 
@@ -84,7 +84,7 @@ impl Llm {
     /// # Errors
     /// As [`Llm::load`].
     pub async fn revive(&mut self) -> Result<()> {
-        self.known = Known::default();
+        self.known = CachedPrompt::default();
         self.runner = Runner::open(&self.checkpoint, &self.options, &mut |_| {}).await?;
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Llm {
     /// The session on the device, to run it; `None` by the reference. What is run may overwrite the
     /// caches, so the next prompt is read whole.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
-        self.known = Known::default();
+        self.known = CachedPrompt::default();
         self.runner.session_mut()
     }
 
@@ -127,7 +127,7 @@ impl Llm {
     }
 
     /// The bytes that model and state take on the device; `None` by the reference.
-    pub fn fit(&self) -> Option<Fit> {
+    pub fn fit(&self) -> Option<MemoryUse> {
         self.session().map(Session::fit)
     }
 
@@ -261,7 +261,7 @@ impl Llm {
         }
         prompts.iter().try_for_each(|prompt| self.check_prompt(prompt))?;
         let logprobs = self.logprobs(request)?;
-        self.known = Known::default();
+        self.known = CachedPrompt::default();
         let side_by_side = match self.session().map(Session::sequences) {
             Some(sequences) if prompts.len() > sequences => {
                 return Err(Error::Input(format!(
@@ -308,7 +308,7 @@ impl Llm {
     /// fails.
     pub async fn score(&mut self, tokens: &[u32], top: Option<usize>) -> Result<Score> {
         let top = top.map(|k| self.most_probable(k)).transpose()?;
-        self.known = Known::default();
+        self.known = CachedPrompt::default();
         score::score(&mut self.runner, tokens, top).await
     }
 
@@ -327,9 +327,9 @@ impl Llm {
         while prompt.next().await?.is_some() {}
         prompt.finish().await?;
         let read = self.known.shared(tokens);
-        self.known = Known::new(tokens[..read].to_vec());
+        self.known = CachedPrompt::new(tokens[..read].to_vec());
         let logits = self.runner.logits(tokens, read).await?;
-        self.known = Known::new(tokens.to_vec());
+        self.known = CachedPrompt::new(tokens.to_vec());
         let mut counts = vec![0; self.config.vocab];
         tokens.iter().for_each(|token| counts[*token as usize] += 1);
         Ok(chances(&logits, &counts, sampling))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::check::{Shelf, Wishes};
+use crate::check::{KeyValueStorage, SelectionPolicy};
 use crate::gpu::AdapterChoice;
 use crate::model::SessionOptions;
 use crate::names::Format;
@@ -39,7 +39,7 @@ pub struct Options {
     /// Store the weights in this format instead of the file's.
     pub quantize: Option<Format>,
     /// Whether kernels are held against the reference at an adapter's first use, and those that are
-    /// wrong are not used. It is remembered in the cache folder (see [`Store`](crate::check::Store)).
+    /// wrong are not used. It is remembered in the cache folder (see [`ProfileCache`](crate::check::ProfileCache)).
     pub check: bool,
     /// Whether to use the variants that `pellucid tune` found to be faster.
     pub tuned: bool,
@@ -47,7 +47,7 @@ pub struct Options {
     /// are then off by up to some 1e-2, and not by 1e-3.
     pub half: bool,
     /// Where the adapter's record is kept on a system without files; in the cache folder if `None`.
-    pub storage: Option<Arc<dyn Shelf>>,
+    pub storage: Option<Arc<dyn KeyValueStorage>>,
 }
 
 impl Default for Options {
@@ -74,8 +74,8 @@ impl Options {
     }
 
     /// How the variants of its kernels are chosen.
-    pub(super) fn wishes(&self) -> Wishes {
+    pub(super) fn policy(&self) -> SelectionPolicy {
         let &Self { check, tuned, half, .. } = self;
-        Wishes { check, tuned, half, storage: self.storage.clone() }
+        SelectionPolicy { check, tuned, half, storage: self.storage.clone() }
     }
 }

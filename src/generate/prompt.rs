@@ -1,13 +1,13 @@
 //! Reading a prompt without drawing from it, and what the caches hold of it afterwards.
 
 use crate::error::Result;
-use crate::model::{Reading, Session, rows};
+use crate::model::{Prefill, Session, rows};
 
 /// The tokens of the first sequence whose keys and values lie in the caches, from position 0 on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known(Vec<u32>);
+pub(super) struct CachedPrompt(Vec<u32>);
 
-impl Known {
+impl CachedPrompt {
     pub(super) fn new(tokens: Vec<u32>) -> Self {
         Self(tokens)
     }
@@ -27,10 +27,10 @@ impl Known {
 /// A prompt that is being read, but for its last token; made by [`Llm::read`](super::Llm::read).
 #[derive(Debug)]
 pub struct Prompt<'a> {
-    known: &'a mut Known,
+    known: &'a mut CachedPrompt,
     tokens: Vec<u32>,
     /// None by the reference, which reads a prompt with what is asked of it.
-    reading: Option<(Reading, &'a mut Session)>,
+    prefill: Option<(Prefill, &'a mut Session)>,
     /// How many tokens were read before.
     kept: usize,
 }
@@ -39,21 +39,21 @@ impl<'a> Prompt<'a> {
     /// Begins to read a prompt, which is not empty, in a session whose caches hold what is `known`.
     pub(super) fn new(
         session: Option<&'a mut Session>,
-        known: &'a mut Known,
+        known: &'a mut CachedPrompt,
         tokens: &[u32],
     ) -> Result<Self> {
         let kept = known.shared(tokens);
-        let reading = match session {
+        let prefill = match session {
             None => None,
             Some(session) => {
                 let unread = rows(tokens, 0)[kept..tokens.len() - 1].to_vec();
-                let reading = Reading::new(session, unread)?;
+                let prefill = Prefill::new(session, unread)?;
                 // Should this not be finished, nothing is known of the caches.
-                *known = Known::default();
-                Some((reading, session))
+                *known = CachedPrompt::default();
+                Some((prefill, session))
             }
         };
-        Ok(Self { known, tokens: tokens.to_vec(), reading, kept })
+        Ok(Self { known, tokens: tokens.to_vec(), prefill, kept })
     }
 
     /// Reads on; gives how many tokens' worth of reading is done, or `None` at the end.
@@ -62,11 +62,11 @@ impl<'a> Prompt<'a> {
     /// [`Error::Device`](crate::Error::Device) if the device fails,
     /// [`Error::Lost`](crate::Error::Lost) where it is lost.
     pub async fn next(&mut self) -> Result<Option<usize>> {
-        let Some((reading, session)) = &mut self.reading else { return Ok(None) };
-        if let Some(read) = reading.next(session).await? {
+        let Some((prefill, session)) = &mut self.prefill else { return Ok(None) };
+        if let Some(read) = prefill.next(session).await? {
             return Ok(Some(self.kept + read));
         }
-        reading.hand_over(session)?;
+        prefill.submit_rest(session)?;
         Ok(None)
     }
 
@@ -75,21 +75,21 @@ impl<'a> Prompt<'a> {
     /// # Errors
     /// As [`Prompt::next`].
     pub async fn finish(mut self) -> Result<()> {
-        let Some((reading, session)) = &mut self.reading else { return Ok(()) };
-        reading.hear(session).await?;
-        self.tokens.truncate(self.tokens.len() - 1 - reading.unread());
-        *self.known = Known::new(self.tokens);
+        let Some((prefill, session)) = &mut self.prefill else { return Ok(()) };
+        prefill.poll(session).await?;
+        self.tokens.truncate(self.tokens.len() - 1 - prefill.unread());
+        *self.known = CachedPrompt::new(self.tokens);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Known;
+    use super::CachedPrompt;
 
     #[test]
     fn a_prompt_shares_its_beginning_but_never_its_last_token() {
-        let known = Known::new(vec![1, 2, 3]);
+        let known = CachedPrompt::new(vec![1, 2, 3]);
         for (prompt, shared) in [
             (&[1, 2, 3, 4][..], 3),
             (&[1, 2, 3], 2),
@@ -101,6 +101,6 @@ mod tests {
         ] {
             assert_eq!(known.shared(prompt), shared, "{prompt:?}");
         }
-        assert_eq!(Known::default().shared(&[1, 2]), 0);
+        assert_eq!(CachedPrompt::default().shared(&[1, 2]), 0);
     }
 }

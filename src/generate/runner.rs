@@ -45,8 +45,8 @@ impl Runner {
             }
             opened => opened?,
         };
-        let (session, wishes) = (options.session(), options.wishes());
-        let session = Session::open(gpu, checkpoint, &session, wishes, progress).await?;
+        let (session, policy) = (options.session(), options.policy());
+        let session = Session::open(gpu, checkpoint, &session, policy, progress).await?;
         Ok(Self::Gpu(Box::new(session)))
     }
 

@@ -9,11 +9,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file::AtomicFile;
 use crate::error::{Error, Result};
-use crate::unfinished::Unfinished;
 use crate::weights::Hash;
 
-use super::prompt::Known;
+use super::prompt::CachedPrompt;
 use super::runner::Runner;
 
 /// What such a file begins with; the number counts changes of the format.
@@ -45,7 +45,7 @@ pub(super) async fn save(
     tokens: &[u32],
 ) -> Result<()> {
     let header = Header::new(runner, model, tokens);
-    let (unfinished, file) = Unfinished::create(path).map_err(|error| Error::io(path, error))?;
+    let (atomic_file, file) = AtomicFile::create(path).map_err(|error| Error::io(path, error))?;
     let mut to = Hashed { inner: BufWriter::new(file), hash: Hash::default() };
     let text = serde_json::to_vec(&header)
         .map_err(|error| Error::file(path, format!("cannot be written: {error}")))?;
@@ -61,11 +61,16 @@ pub(super) async fn save(
     let hash = to.hash.value();
     to.inner.write_all(&hash.to_le_bytes()).map_err(io)?;
     let file = to.inner.into_inner().map_err(|error| io(error.into_error()))?;
-    unfinished.finish(&file).map_err(io)
+    atomic_file.finish(&file).map_err(io)
 }
 
 /// Puts back into the caches what [`save`] wrote; `known` becomes its tokens.
-pub(super) fn load(path: &Path, runner: &mut Runner, model: &str, known: &mut Known) -> Result<()> {
+pub(super) fn load(
+    path: &Path,
+    runner: &mut Runner,
+    model: &str,
+    known: &mut CachedPrompt,
+) -> Result<()> {
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     let length = file.metadata().map_err(|error| Error::io(path, error))?.len();
     let mut from = Hashed { inner: BufReader::new(file), hash: Hash::default() };
@@ -89,7 +94,7 @@ pub(super) fn load(path: &Path, runner: &mut Runner, model: &str, known: &mut Kn
         return Err(Error::file(path, format!("holds token {id}, which the model has not")));
     }
     // Whatever is in the caches is about to be overwritten.
-    *known = Known::default();
+    *known = CachedPrompt::default();
     let bytes = count * header.position_bytes as usize;
     for layer in 0..header.layers {
         let parts = [from.take(path, bytes)?, from.take(path, bytes)?];
@@ -99,7 +104,7 @@ pub(super) fn load(path: &Path, runner: &mut Runner, model: &str, known: &mut Kn
     if from.take(path, hash.len())? != hash {
         return Err(Error::file(path, "is damaged: its contents do not match their hash"));
     }
-    *known = Known::new(header.tokens);
+    *known = CachedPrompt::new(header.tokens);
     Ok(())
 }
 

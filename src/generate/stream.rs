@@ -5,7 +5,7 @@ use crate::weights::Checkpoint;
 
 use super::decode::Decoder;
 use super::options::Options;
-use super::prompt::Known;
+use super::prompt::CachedPrompt;
 use super::request::{Event, Generation, Piece, Request};
 use super::runner::{Decoding, Runner};
 use super::tail::Tail;
@@ -15,7 +15,7 @@ use super::tail::Tail;
 pub struct Stream<'a> {
     pub(super) decoding: Decoding<'a>,
     pub(super) tail: Tail,
-    pub(super) known: &'a mut Known,
+    pub(super) known: &'a mut CachedPrompt,
     pub(super) prompt: Vec<u32>,
     pub(super) request: Request,
     /// How many most probable tokens are given.
@@ -125,7 +125,7 @@ impl Stream<'_> {
         let mut known = self.prompt;
         known.extend(&generation.tokens);
         known.truncate(known.len().saturating_sub(1 + unread));
-        *self.known = Known::new(known);
+        *self.known = CachedPrompt::new(known);
         Ok(generation)
     }
 }

@@ -10,17 +10,17 @@ use super::device::Gpu;
 use super::pipeline::{Pipelines, Sabotage};
 use super::plan::{Plan, Step, begin};
 use super::readback::Readback;
-use super::recording::{Recording, share};
+use super::recording::{Recording, assign_slots};
 use super::shader::Part;
 use super::tensor::{BufferId, Tensor};
 
-/// Executes recordings on one device. It owns every lasting buffer.
+/// Executes recordings on one device. It owns every persistent buffer.
 #[derive(Debug)]
 pub struct Engine {
     gpu: Gpu,
     buffers: HashMap<BufferId, wgpu::Buffer>,
-    /// Places for passing buffers, shared by all plans, since plans run one after another.
-    passing: Vec<wgpu::Buffer>,
+    /// Places for transient buffers, shared by all plans, since plans run one after another.
+    transient: Vec<wgpu::Buffer>,
     pipelines: Pipelines,
     staging: Vec<wgpu::Buffer>,
     counters: Counters,
@@ -35,7 +35,7 @@ impl Engine {
         Self {
             gpu,
             buffers: HashMap::new(),
-            passing: Vec::new(),
+            transient: Vec::new(),
             pipelines: Pipelines::default(),
             staging: Vec::new(),
             counters: Counters::default(),
@@ -65,17 +65,17 @@ impl Engine {
         Counters { allocations: self.counters.allocations + self.pipelines.made(), ..self.counters }
     }
 
-    /// Bytes that the passing buffers of all plans take.
-    pub fn passing_bytes(&self) -> u64 {
-        self.passing.iter().map(wgpu::Buffer::size).sum()
+    /// Bytes that the transient buffers of all plans take.
+    pub fn transient_bytes(&self) -> u64 {
+        self.transient.iter().map(wgpu::Buffer::size).sum()
     }
 
-    /// Lets go of all passing buffers; plans that use them keep them until they go.
-    pub fn free_passing(&mut self) {
-        self.passing.clear();
+    /// Lets go of all transient buffers; plans that use them keep them until they go.
+    pub fn free_transient(&mut self) {
+        self.transient.clear();
     }
 
-    /// Makes the memory behind a lasting buffer, filled with zeros.
+    /// Makes the memory behind a persistent buffer, filled with zeros.
     ///
     /// # Errors
     /// [`Error::Memory`] if the adapter's limits forbid it.
@@ -85,7 +85,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the memory behind a lasting tensor, filled with zeros.
+    /// Makes the memory behind a persistent tensor, filled with zeros.
     ///
     /// # Errors
     /// [`Error::Memory`] if the adapter's limits forbid it.
@@ -93,7 +93,7 @@ impl Engine {
         self.create(tensor.buffer, tensor.bytes())
     }
 
-    /// Frees a lasting buffer; plans that use it keep it until they go.
+    /// Frees a persistent buffer; plans that use it keep it until they go.
     pub fn free(&mut self, id: BufferId) {
         self.buffers.remove(&id);
     }
@@ -121,7 +121,7 @@ impl Engine {
         Ok(buffer)
     }
 
-    /// The memory behind a lasting buffer, for passes of an app's own: it can be bound as storage and
+    /// The memory behind a persistent buffer, for passes of an app's own: it can be bound as storage and
     /// copied from and to. Passes that are submitted to the same queue later see what was written
     /// before.
     ///
@@ -133,7 +133,7 @@ impl Engine {
             .ok_or_else(|| Error::Device(format!("buffer {id:?} was never created")))
     }
 
-    /// Writes bytes into a lasting buffer, before whatever is submitted next.
+    /// Writes bytes into a persistent buffer, before whatever is submitted next.
     ///
     /// # Errors
     /// [`Error::Device`] if the buffer was never created.
@@ -159,7 +159,7 @@ impl Engine {
     /// Resolves every pipeline and bind group of a recording.
     ///
     /// # Errors
-    /// [`Error::Memory`] if a passing buffer is too large, [`Error::Device`] if a kernel does not compile.
+    /// [`Error::Memory`] if a transient buffer is too large, [`Error::Device`] if a kernel does not compile.
     pub fn prepare(&mut self, recording: &Recording) -> Result<Plan> {
         let sabotaged;
         let recording = match self.pipelines.sabotage.dispatch {
@@ -171,8 +171,8 @@ impl Engine {
                 &sabotaged
             }
         };
-        let (place_of, places) = recording.places();
-        let chosen = self.choose_places(&places)?;
+        let (slot_of, slots) = recording.slots();
+        let chosen = self.choose_slots(&slots)?;
         let uniforms = self.uniforms(recording);
         let mut steps = Vec::with_capacity(recording.dispatches.len());
         for (index, dispatch) in recording.dispatches.iter().enumerate() {
@@ -192,8 +192,8 @@ impl Engine {
                 }
                 for binding in bindings {
                     let id = binding.buffer();
-                    let buffer = match id.passing_index() {
-                        Some(passing) => &self.passing[chosen[place_of[passing]]],
+                    let buffer = match id.transient_index() {
+                        Some(transient) => &self.transient[chosen[slot_of[transient]]],
                         None => self.buffer(id)?,
                     };
                     entries.push(buffer.as_entire_binding());
@@ -220,12 +220,12 @@ impl Engine {
     }
 
     /// For each place of a recording, a shared buffer that is large enough.
-    fn choose_places(&mut self, places: &[u64]) -> Result<Vec<usize>> {
-        let mut sizes: Vec<u64> = self.passing.iter().map(wgpu::Buffer::size).collect();
-        let chosen = share(&mut sizes, places);
-        for &bytes in &sizes[self.passing.len()..] {
+    fn choose_slots(&mut self, slots: &[u64]) -> Result<Vec<usize>> {
+        let mut sizes: Vec<u64> = self.transient.iter().map(wgpu::Buffer::size).collect();
+        let chosen = assign_slots(&mut sizes, slots);
+        for &bytes in &sizes[self.transient.len()..] {
             let buffer = self.storage(bytes)?;
-            self.passing.push(buffer);
+            self.transient.push(buffer);
         }
         Ok(chosen)
     }
@@ -357,7 +357,7 @@ impl Engine {
         Ok(rows.flat_map(|row| &row[..tensor.columns]).copied().collect())
     }
 
-    /// Writes `rows · columns` values into a lasting tensor.
+    /// Writes `rows · columns` values into a persistent tensor.
     ///
     /// # Errors
     /// [`Error::Shape`] if the count differs, [`Error::Device`] if the tensor was never created.

@@ -23,6 +23,6 @@ pub use params::{Field, FieldType, Params};
 pub use pipeline::Sabotage;
 pub use plan::Plan;
 pub use readback::Readback;
-pub use recording::{Binding, Dispatch, DispatchBuilder, Grid, Recording, shared_places};
+pub use recording::{Binding, Dispatch, DispatchBuilder, Grid, Recording, shared_slots};
 pub use shader::{Kernel, Need, Part, Program, Target, link};
 pub use tensor::{BufferId, Tensor, padded};

@@ -10,8 +10,8 @@ use super::tensor::{BufferId, Tensor};
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     pub(super) dispatches: Vec<Dispatch>,
-    /// The bytes of each passing buffer.
-    pub(super) passing: Vec<u64>,
+    /// The bytes of each transient buffer.
+    pub(super) transient: Vec<u64>,
 }
 
 /// One kernel over its buffers.
@@ -142,9 +142,9 @@ impl Recording {
 
     /// A matrix that lives from its first writer to its last reader in this recording.
     pub fn tensor(&mut self, rows: usize, columns: usize) -> Tensor {
-        let buffer = BufferId::passing(self.passing.len());
+        let buffer = BufferId::transient(self.transient.len());
         let tensor = Tensor { buffer, rows, columns };
-        self.passing.push(tensor.bytes());
+        self.transient.push(tensor.bytes());
         tensor
     }
 
@@ -170,74 +170,75 @@ impl Recording {
         self.dispatches.iter().map(|dispatch| dispatch.weight_bytes).sum()
     }
 
-    /// Gives each passing buffer a place, reusing places whose tenant is no longer needed.
-    /// Returns the place of each and the bytes of each place.
-    pub(super) fn places(&self) -> (Vec<usize>, Vec<u64>) {
-        let mut last_use = vec![0; self.passing.len()];
+    /// Gives each transient buffer a slot, reusing slots whose owner is no longer needed.
+    /// Returns the slot of each and the bytes of each slot.
+    pub(super) fn slots(&self) -> (Vec<usize>, Vec<u64>) {
+        let mut last_use = vec![0; self.transient.len()];
         for (step, dispatch) in self.dispatches.iter().enumerate() {
-            for index in dispatch.groups.iter().flatten().filter_map(|b| b.buffer().passing_index())
+            for index in
+                dispatch.groups.iter().flatten().filter_map(|b| b.buffer().transient_index())
             {
                 last_use[index] = step;
             }
         }
-        let mut place_of = vec![usize::MAX; self.passing.len()];
-        let mut places: Vec<u64> = Vec::new();
+        let mut slot_of = vec![usize::MAX; self.transient.len()];
+        let mut slots: Vec<u64> = Vec::new();
         let mut free: Vec<usize> = Vec::new();
         for (step, dispatch) in self.dispatches.iter().enumerate() {
             let used: Vec<usize> = dispatch
                 .groups
                 .iter()
                 .flatten()
-                .filter_map(|binding| binding.buffer().passing_index())
+                .filter_map(|binding| binding.buffer().transient_index())
                 .collect();
             for &index in &used {
-                if place_of[index] != usize::MAX {
+                if slot_of[index] != usize::MAX {
                     continue;
                 }
-                let bytes = self.passing[index];
-                // The smallest place that is large enough, else the largest, which then grows.
+                let bytes = self.transient[index];
+                // The smallest slot that is large enough, else the largest, which then grows.
                 let best = free
                     .iter()
                     .copied()
-                    .min_by_key(|&place| (places[place] < bytes, places[place].abs_diff(bytes)));
-                let place = best.unwrap_or_else(|| {
-                    places.push(0);
-                    places.len() - 1
+                    .min_by_key(|&slot| (slots[slot] < bytes, slots[slot].abs_diff(bytes)));
+                let slot = best.unwrap_or_else(|| {
+                    slots.push(0);
+                    slots.len() - 1
                 });
-                free.retain(|&other| other != place);
-                places[place] = places[place].max(bytes);
-                place_of[index] = place;
+                free.retain(|&other| other != slot);
+                slots[slot] = slots[slot].max(bytes);
+                slot_of[index] = slot;
             }
             for &index in &used {
-                if last_use[index] == step && !free.contains(&place_of[index]) {
-                    free.push(place_of[index]);
+                if last_use[index] == step && !free.contains(&slot_of[index]) {
+                    free.push(slot_of[index]);
                 }
             }
         }
-        (place_of, places)
+        (slot_of, slots)
     }
 
-    /// The bytes that the passing buffers take together once places are shared.
-    pub fn passing_bytes(&self) -> u64 {
-        self.places().1.iter().sum()
+    /// The bytes that the transient buffers take together once slots are shared.
+    pub fn transient_bytes(&self) -> u64 {
+        self.slots().1.iter().sum()
     }
 }
 
-/// The bytes of each passing buffer that an engine makes for these recordings, prepared in this
+/// The bytes of each transient buffer that an engine makes for these recordings, prepared in this
 /// order: they run one after another, so that they share buffers.
-pub fn shared_places(recordings: &[&Recording]) -> Vec<u64> {
+pub fn shared_slots(recordings: &[&Recording]) -> Vec<u64> {
     let mut shared = Vec::new();
     for recording in recordings {
-        share(&mut shared, &recording.places().1);
+        assign_slots(&mut shared, &recording.slots().1);
     }
     shared
 }
 
-/// Chooses a shared buffer for each place of a recording, the smallest that is large enough; where
+/// Chooses a shared buffer for each slot of a recording, the smallest that is large enough; where
 /// there is none, adds one. Gives the index of each.
-pub(super) fn share(shared: &mut Vec<u64>, places: &[u64]) -> Vec<usize> {
-    let mut chosen: Vec<usize> = Vec::with_capacity(places.len());
-    for &bytes in places {
+pub(super) fn assign_slots(shared: &mut Vec<u64>, slots: &[u64]) -> Vec<usize> {
+    let mut chosen: Vec<usize> = Vec::with_capacity(slots.len());
+    for &bytes in slots {
         let fits = (0..shared.len())
             .filter(|index| !chosen.contains(index) && shared[*index] >= bytes)
             .min_by_key(|&index| shared[index]);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names one buffer: a lasting one, or a passing one of a single recording.
+/// Names one buffer: a persistent one, or a transient one of a single recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(u64);
 
@@ -12,17 +12,17 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 const PASSING: u64 = 1 << 63;
 
 impl BufferId {
-    /// A name that no other lasting buffer has.
+    /// A name that no other persistent buffer has.
     pub fn fresh() -> Self {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(super) fn passing(index: usize) -> Self {
+    pub(super) fn transient(index: usize) -> Self {
         Self(PASSING | index as u64)
     }
 
-    /// The index within its recording, if the buffer is a passing one.
-    pub(super) fn passing_index(self) -> Option<usize> {
+    /// The index within its recording, if the buffer is a transient one.
+    pub(super) fn transient_index(self) -> Option<usize> {
         (self.0 & PASSING != 0).then_some((self.0 & !PASSING) as usize)
     }
 }
@@ -51,7 +51,7 @@ pub struct Tensor {
 
 impl Tensor {
     /// A matrix in a buffer of its own that outlives recordings; the engine must still create it.
-    pub fn lasting(rows: usize, columns: usize) -> Self {
+    pub fn persistent(rows: usize, columns: usize) -> Self {
         Self { buffer: BufferId::fresh(), rows, columns }
     }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Caps, Engine};
 use crate::names::Format;
 use crate::ops::{MAX_HEAD_WIDTH, rope_table};
-use crate::weights::{Checkpoint, Part};
+use crate::weights::{Checkpoint, Param};
 
 use super::upload::{Join, LoadOptions, Source, Tensors};
 use super::weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};
@@ -52,7 +52,7 @@ impl Model {
     }
 
     /// Makes the tables of rotations for a context in use.
-    pub(crate) fn turn(&self, engine: &mut Engine, context: usize) -> Result<()> {
+    pub(crate) fn build_rope_tables(&self, engine: &mut Engine, context: usize) -> Result<()> {
         for (id, rope) in &self.ropes {
             let table = rope_table(&rope.rotation(context), context);
             engine.create(*id, table.len() as u64 * 4)?;
@@ -63,7 +63,7 @@ impl Model {
 }
 
 /// A projection of attention: what it computes, its matrix and its bias.
-type Projection = (Qkv, Part, Part);
+type Projection = (Qkv, Param, Param);
 
 /// Puts a model together from its tensors.
 struct Builder<'b, 't> {
@@ -92,19 +92,19 @@ impl<'b, 't> Builder<'b, 't> {
                 format!("up to {MAX_HEAD_WIDTH}"),
             ));
         }
-        let embed = self.tensors.matrix(&[Part::Embed], Join::Stack, 0)?;
+        let embed = self.tensors.matrix(&[Param::Embed], Join::Stack, 0)?;
         let positions = match config.position {
-            Position::Learned => Some(self.tensors.table(Part::Positions)?),
+            Position::Learned => Some(self.tensors.table(Param::Positions)?),
             Position::Rope(_) => None,
         };
         let blocks = (0..config.layers).map(|layer| self.block(layer)).collect::<Result<_>>()?;
         let final_norm =
-            self.norm(Part::FinalNorm, Some(Part::FinalNormBias), NormPlace::Final, 0)?;
+            self.norm(Param::FinalNorm, Some(Param::FinalNormBias), NormPlace::Final, 0)?;
         let head = match config.tied_head {
             true => None,
-            false => Some(self.tensors.matrix(&[Part::Head], Join::Stack, 0)?),
+            false => Some(self.tensors.matrix(&[Param::Head], Join::Stack, 0)?),
         };
-        let head_bias = self.tensors.bias(&[Part::HeadBias], Join::Stack, 0)?;
+        let head_bias = self.tensors.bias(&[Param::HeadBias], Join::Stack, 0)?;
         let (config, ropes) = (config.clone(), self.ropes);
         Ok(Model { config, embed, positions, ropes, blocks, final_norm, head, head_bias })
     }
@@ -112,24 +112,28 @@ impl<'b, 't> Builder<'b, 't> {
     fn block(&mut self, layer: usize) -> Result<Block> {
         let config = self.config;
         let norm1 =
-            self.norm(Part::Norm1, Some(Part::Norm1Bias), NormPlace::BeforeAttention, layer)?;
+            self.norm(Param::Norm1, Some(Param::Norm1Bias), NormPlace::BeforeAttention, layer)?;
         let qkv = self.qkv(layer)?;
         let qk_norm = match config.qk_norm {
-            true => Some(self.tensors.vectors(&[Part::QNorm, Part::KNorm], layer)?),
+            true => Some(self.tensors.vectors(&[Param::QNorm, Param::KNorm], layer)?),
             false => None,
         };
-        let out = self.map(&[Part::Out], &[Part::OutBias], Join::Stack, layer)?;
+        let out = self.map(&[Param::Out], &[Param::OutBias], Join::Stack, layer)?;
         let rope = config.rope(layer).and_then(|own| {
             let known = self.ropes.iter().find(|(_, rope)| rope == own);
             known.map(|(id, rope)| (*id, rope.rotated))
         });
-        let post_norm1 = self.post_norm(Part::PostNorm1, NormPlace::AfterAttention, layer)?;
+        let post_norm1 = self.post_norm(Param::PostNorm1, NormPlace::AfterAttention, layer)?;
         let (mut norm2, mut post_norm2) = (None, None);
         let mlp = self.mlp(layer)?;
         if mlp.is_some() {
-            norm2 =
-                Some(self.norm(Part::Norm2, Some(Part::Norm2Bias), NormPlace::BeforeMlp, layer)?);
-            post_norm2 = self.post_norm(Part::PostNorm2, NormPlace::AfterMlp, layer)?;
+            norm2 = Some(self.norm(
+                Param::Norm2,
+                Some(Param::Norm2Bias),
+                NormPlace::BeforeMlp,
+                layer,
+            )?);
+            post_norm2 = self.post_norm(Param::PostNorm2, NormPlace::AfterMlp, layer)?;
         }
         Ok(Block { layer, norm1, qkv, qk_norm, rope, out, post_norm1, norm2, post_norm2, mlp })
     }
@@ -141,25 +145,25 @@ impl<'b, 't> Builder<'b, 't> {
         Ok(match self.config.mlp {
             Mlp::None => None,
             Mlp::Plain { function, .. } => {
-                let up = one(self, Part::Up, Part::UpBias)?;
-                let down = one(self, Part::Down, Part::DownBias)?;
+                let up = one(self, Param::Up, Param::UpBias)?;
+                let down = one(self, Param::Down, Param::DownBias)?;
                 Some(MlpWeights::Plain { up, down, function })
             }
             Mlp::Gated { function, .. } => {
-                let [gate, up] = [Part::Gate, Part::Up];
+                let [gate, up] = [Param::Gate, Param::Up];
                 let gate_up = match self.tensors.format(gate, layer)?
                     == self.tensors.format(up, layer)?
                 {
                     true => {
-                        let biases = [Part::GateBias, Part::UpBias];
+                        let biases = [Param::GateBias, Param::UpBias];
                         GateUp::Joined(self.map(&[gate, up], &biases, Join::Alternate, layer)?)
                     }
                     false => GateUp::Apart {
-                        gate: one(self, gate, Part::GateBias)?,
-                        up: one(self, up, Part::UpBias)?,
+                        gate: one(self, gate, Param::GateBias)?,
+                        up: one(self, up, Param::UpBias)?,
                     },
                 };
-                let down = one(self, Part::Down, Part::DownBias)?;
+                let down = one(self, Param::Down, Param::DownBias)?;
                 Some(MlpWeights::Gated { gate_up, down, function })
             }
         })
@@ -168,9 +172,9 @@ impl<'b, 't> Builder<'b, 't> {
     /// Queries, keys and values, those of equal formats joined.
     fn qkv(&mut self, layer: usize) -> Result<Vec<Joined>> {
         let all = [
-            (Qkv::Query, Part::Q, Part::QBias),
-            (Qkv::Key, Part::K, Part::KBias),
-            (Qkv::Value, Part::V, Part::VBias),
+            (Qkv::Query, Param::Q, Param::QBias),
+            (Qkv::Key, Param::K, Param::KBias),
+            (Qkv::Value, Param::V, Param::VBias),
         ];
         let mut groups: Vec<(Format, Vec<Projection>)> = Vec::new();
         for one in all {
@@ -181,23 +185,29 @@ impl<'b, 't> Builder<'b, 't> {
             }
         }
         let joined = |(_, group): (Format, Vec<Projection>)| {
-            let weights: Vec<Part> = group.iter().map(|one| one.1).collect();
-            let biases: Vec<Part> = group.iter().map(|one| one.2).collect();
+            let weights: Vec<Param> = group.iter().map(|one| one.1).collect();
+            let biases: Vec<Param> = group.iter().map(|one| one.2).collect();
             let map = self.map(&weights, &biases, Join::Stack, layer)?;
             Ok(Joined { map, holds: group.iter().map(|one| one.0).collect() })
         };
         groups.into_iter().map(joined).collect()
     }
 
-    fn map(&mut self, weights: &[Part], biases: &[Part], join: Join, layer: usize) -> Result<Map> {
+    fn map(
+        &mut self,
+        weights: &[Param],
+        biases: &[Param],
+        join: Join,
+        layer: usize,
+    ) -> Result<Map> {
         let weight = self.tensors.matrix(weights, join, layer)?;
         Ok(Map { weight, bias: self.tensors.bias(biases, join, layer)? })
     }
 
     fn norm(
         &mut self,
-        gain: Part,
-        bias: Option<Part>,
+        gain: Param,
+        bias: Option<Param>,
         place: NormPlace,
         layer: usize,
     ) -> Result<NormWeights> {
@@ -210,7 +220,7 @@ impl<'b, 't> Builder<'b, 't> {
     /// The norm of what a sub-layer computes, where the model has such norms.
     fn post_norm(
         &mut self,
-        gain: Part,
+        gain: Param,
         place: NormPlace,
         layer: usize,
     ) -> Result<Option<NormWeights>> {

@@ -10,8 +10,8 @@ use crate::gpu::{BufferId, Tensor};
 use crate::names::Hook;
 use crate::ops::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheRows,
-    Columns, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm, LayerNormCenter,
-    Linear, Mask, PosEmbed, RmsNorm, RmsScale, Rope, Softmax, Store, SumHeads,
+    Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather, HeadNorm, LayerNorm,
+    LayerNormCenter, Linear, Mask, PosEmbed, RmsNorm, RmsScale, Rope, Softmax, SumHeads,
 };
 
 use super::forms::{Fused, fuses};
@@ -59,7 +59,7 @@ impl<'p> Pass<'p, '_> {
     /// x Wᵀ + b on its own.
     fn linear(&mut self, x: Tensor, map: &Map) -> Result<Tensor> {
         let out = self.tape.tensor(x.rows, map.weight.rows);
-        self.tape.push(linear(x, map, Store::Write, out))?;
+        self.tape.push(linear(x, map, Epilogue::Write, out))?;
         Ok(out)
     }
 
@@ -131,7 +131,7 @@ impl<'p> Pass<'p, '_> {
         }
         let out = self.tape.tensor(x.rows, self.model.config.q_width());
         for joined in &block.qkv {
-            self.tape.push(linear(x, &joined.map, Store::Cache { rows, cache }, out))?;
+            self.tape.push(linear(x, &joined.map, Epilogue::Cache { rows, cache }, out))?;
         }
         Ok(out)
     }
@@ -249,7 +249,7 @@ impl<'p> Pass<'p, '_> {
         let hidden = self.tape.tensor(x.rows, mlp.down().weight.columns);
         match (mlp, self.fuses(Fused::Activation, layer)) {
             (MlpWeights::Plain { up, function, .. }, true) => {
-                self.tape.push(linear(x, up, Store::Apply(*function), hidden))?;
+                self.tape.push(linear(x, up, Epilogue::Apply(*function), hidden))?;
             }
             (MlpWeights::Plain { up, function, .. }, false) => {
                 let before = self.linear(x, up)?;
@@ -257,7 +257,7 @@ impl<'p> Pass<'p, '_> {
                 self.tape.push(Activate { x: before, function: *function, out: hidden })?;
             }
             (MlpWeights::Gated { gate_up: GateUp::Joined(both), function, .. }, true) => {
-                self.tape.push(linear(x, both, Store::Gated(*function), hidden))?;
+                self.tape.push(linear(x, both, Epilogue::Gated(*function), hidden))?;
             }
             (MlpWeights::Gated { gate_up, function, .. }, _) => {
                 let [gate, up] = self.gate_up(gate_up, x)?;
@@ -292,7 +292,7 @@ impl<'p> Pass<'p, '_> {
         let mut summand = match value {
             Pending::Written(summand) => summand,
             Pending::Projection { x: input, map } if self.fuses(fused, layer) => {
-                return self.tape.push(linear(input, map, Store::Add, x));
+                return self.tape.push(linear(input, map, Epilogue::Add, x));
             }
             Pending::Projection { x: input, map } => self.linear(input, map)?,
         };
@@ -321,10 +321,10 @@ pub(super) fn pick(
 
 /// The output head: logits, (N, V).
 pub(super) fn head(tape: &mut Tape<'_>, model: &Model, x: Tensor, out: Tensor) -> Result<()> {
-    let store = model.config.logit_softcap.map_or(Store::Write, Store::SoftCap);
-    tape.push(Linear { x, weight: model.head(), bias: model.head_bias, store, out })
+    let epilogue = model.config.logit_softcap.map_or(Epilogue::Write, Epilogue::SoftCap);
+    tape.push(Linear { x, weight: model.head(), bias: model.head_bias, epilogue, out })
 }
 
-fn linear<'m>(x: Tensor, map: &'m Map, store: Store<'m>, out: Tensor) -> Linear<'m> {
-    Linear { x, weight: &map.weight, bias: map.bias, store, out }
+fn linear<'m>(x: Tensor, map: &'m Map, epilogue: Epilogue<'m>, out: Tensor) -> Linear<'m> {
+    Linear { x, weight: &map.weight, bias: map.bias, epilogue, out }
 }

@@ -90,7 +90,7 @@ fn heads_of_whole_vectors(config: &Config, _: &Block, _: &Cache) -> bool {
 }
 
 fn cache_in_one_part(_: &Config, _: &Block, cache: &Cache) -> bool {
-    cache.parts.len() == 1
+    cache.shards.len() == 1
 }
 
 fn no_norm_after_attention(_: &Config, block: &Block, _: &Cache) -> bool {

@@ -107,7 +107,7 @@ impl Edit {
             x: Columns { start: x.start + columns.start * x.step, count: columns.len(), ..x },
             rows,
             scale,
-            add: Tensor::lasting(count, columns.len()),
+            add: Tensor::persistent(count, columns.len()),
             values,
         })
     }

@@ -2,18 +2,18 @@
 
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
-use crate::gpu::{BufferId, Engine, Gpu, padded, shared_places};
+use crate::gpu::{BufferId, Engine, Gpu, padded, shared_slots};
 use crate::names::Format;
-use crate::ops::{Cache, CacheFormat, Choices, Weight};
+use crate::ops::{Cache, CacheFormat, KernelSelection, Weight};
 
 use super::forward::{forward, logits};
-use super::leaves::Values;
+use super::params::Values;
 use super::tape::Tape;
 use super::weights::Model;
 
 /// The bytes that a model will take on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Fit {
+pub struct MemoryUse {
     /// Weights.
     pub weights: u64,
     /// Keys and values.
@@ -22,7 +22,7 @@ pub struct Fit {
     pub activations: u64,
 }
 
-impl Fit {
+impl MemoryUse {
     /// All of it.
     pub fn total(&self) -> u64 {
         self.weights + self.cache + self.activations
@@ -77,22 +77,22 @@ pub fn context(config: &Config, asked: Option<usize>) -> Result<usize> {
 pub(super) fn chunk_rows(
     config: &Config,
     options: &SessionOptions,
-    choices: &Choices,
+    selection: &KernelSelection,
 ) -> Result<usize> {
     let positions = context(config, options.context)? * options.sequences;
     if let Some(rows) = options.chunk {
         return Ok(rows.clamp(1, positions));
     }
-    let bytes = LOGIT_BYTES.min(choices.max_binding) as usize;
-    Ok((bytes / (4 * padded(config.vocab))).min(positions).clamp(1, choices.rows))
+    let bytes = LOGIT_BYTES.min(selection.max_binding) as usize;
+    Ok((bytes / (4 * padded(config.vocab))).min(positions).clamp(1, selection.rows))
 }
 
 /// In how many submits so many rows run, for each to stay within the budget of operations.
-pub(crate) fn pieces(config: &Config, choices: &Choices, rows: usize) -> usize {
+pub(crate) fn pieces(config: &Config, selection: &KernelSelection, rows: usize) -> usize {
     let hidden = config.mlp.hidden() * if config.mlp.gated() { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
     let row = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
-    (rows as f64 * row / choices.operations).ceil() as usize
+    (rows as f64 * row / selection.operations).ceil() as usize
 }
 
 /// What a model, its caches and its activations will take on a device, checked against the device's
@@ -103,22 +103,22 @@ pub(crate) fn pieces(config: &Config, choices: &Choices, rows: usize) -> usize {
 /// # Errors
 /// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for what does not fit, with what
 /// would need less.
-pub fn plan(gpu: &Gpu, model: &Model, options: &SessionOptions) -> Result<Fit> {
+pub fn plan(gpu: &Gpu, model: &Model, options: &SessionOptions) -> Result<MemoryUse> {
     let cache = layer_cache(gpu, &model.config, options)?;
-    let choices = Choices::defaults(gpu.caps());
-    let places = activations(model, &choices, &cache, options)?;
+    let selection = KernelSelection::defaults(gpu.caps());
+    let slots = activations(model, &selection, &cache, options)?;
     let limit = gpu.caps().max_buffer_bytes();
-    if let Some(bytes) = places.iter().find(|bytes| **bytes > limit) {
+    if let Some(bytes) = slots.iter().find(|bytes| **bytes > limit) {
         let adapter = &gpu.adapter().name;
         let reason = format!(
             "reading a prompt needs a buffer of {bytes} bytes, and {adapter} binds {limit}"
         );
         return Err(Error::memory(reason, []));
     }
-    let fit = Fit {
+    let fit = MemoryUse {
         weights: model.bytes(),
         cache: 2 * cache.bytes() * model.config.layers as u64,
-        activations: places.iter().sum(),
+        activations: slots.iter().sum(),
     };
     // A software adapter keeps all in the machine's own memory; what others have free is not told.
     if gpu.caps().software
@@ -152,14 +152,14 @@ fn smallest(model: &Model) -> u64 {
                 (planes.iter().sum::<usize>() * weight.rows) as u64
             }
             Values::Matrix(weight) => weight.bytes(),
-            Values::Table(tensor) => tensor.bytes(),
+            Values::Vector(tensor) => tensor.bytes(),
         }
     });
     bytes
 }
 
 /// The error for a model over the free memory; `smallest` is what its weights take as `Q4_0`.
-fn too_large(fit: &Fit, free: u64, adapter: &str, smallest: u64, context: usize) -> Error {
+fn too_large(fit: &MemoryUse, free: u64, adapter: &str, smallest: u64, context: usize) -> Error {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     let mut remedies = Vec::new();
     if smallest < fit.weights {
@@ -184,7 +184,7 @@ fn too_large(fit: &Fit, free: u64, adapter: &str, smallest: u64, context: usize)
 
 /// The longest context whose keys and values fit into what weights and activations leave free, in
 /// steps of 64; `None` where they leave nothing.
-fn shorter_context(fit: &Fit, free: u64, context: usize) -> Option<usize> {
+fn shorter_context(fit: &MemoryUse, free: u64, context: usize) -> Option<usize> {
     let left = free.checked_sub(fit.weights + fit.activations)?;
     let fits = u128::from(left) * context as u128 / u128::from(fit.cache);
     let fits = fits as usize / 64 * 64;
@@ -194,19 +194,19 @@ fn shorter_context(fit: &Fit, free: u64, context: usize) -> Option<usize> {
 /// The bytes of the buffers that hold activations while a prompt is read and continued.
 fn activations(
     model: &Model,
-    choices: &Choices,
+    selection: &KernelSelection,
     cache: &Cache,
     options: &SessionOptions,
 ) -> Result<Vec<u64>> {
     let config = &model.config;
     let (rows, caches) = (BufferId::fresh(), vec![cache.clone(); config.layers]);
-    let mut reading = Tape::new(choices);
-    forward(&mut reading, model, &caches, rows, chunk_rows(config, options, choices)?)?;
-    let mut drawing = Tape::new(choices);
+    let mut reading = Tape::new(selection);
+    forward(&mut reading, model, &caches, rows, chunk_rows(config, options, selection)?)?;
+    let mut drawing = Tape::new(selection);
     let x = forward(&mut drawing, model, &caches, rows, options.sequences)?;
     let raw = drawing.tensor(options.sequences, config.vocab);
     logits(&mut drawing, model, x, None, raw)?;
-    Ok(shared_places(&[&reading.finish().0, &drawing.finish().0]))
+    Ok(shared_slots(&[&reading.finish().0, &drawing.finish().0]))
 }
 
 /// Makes the memory behind a cache.
@@ -214,9 +214,9 @@ fn activations(
 /// # Errors
 /// [`Error::Memory`] if the adapter's limits forbid it.
 pub(crate) fn create_cache(engine: &mut Engine, cache: &Cache) -> Result<()> {
-    for part in &cache.parts {
-        engine.create(part.k, cache.part_bytes(part))?;
-        engine.create(part.v, cache.part_bytes(part))?;
+    for part in &cache.shards {
+        engine.create(part.k, cache.shard_bytes(part))?;
+        engine.create(part.v, cache.shard_bytes(part))?;
     }
     Ok(())
 }
@@ -231,7 +231,7 @@ pub fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Resu
     let shape = [options.sequences, context(config, options.context)?];
     let heads = [config.kv_heads, config.head_width];
     let cache = Cache::named(options.cache, shape, heads, limit);
-    if cache.parts.iter().all(|part| cache.part_bytes(part) <= limit) {
+    if cache.shards.iter().all(|part| cache.shard_bytes(part) <= limit) {
         return Ok(cache);
     }
     let reason = format!(
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_comes_with_what_would() {
-        let fit = Fit { weights: 600 << 20, cache: 100 << 20, activations: 1 << 20 };
+        let fit = MemoryUse { weights: 600 << 20, cache: 100 << 20, activations: 1 << 20 };
         let error = too_large(&fit, 512 << 20, "llvmpipe", 150 << 20, 4096);
         assert_eq!(
             error.fault(),
@@ -283,7 +283,7 @@ mod tests {
         let error = too_large(&fit, 651 << 20, "llvmpipe", 600 << 20, 4096);
         let half = Remedy::ShorterContext { fits: Some(2048) };
         assert_eq!(error.remedies(), [half, Remedy::CacheF16]);
-        let fit = Fit { weights: 100 << 20, cache: 1 << 20, activations: 0 };
+        let fit = MemoryUse { weights: 100 << 20, cache: 1 << 20, activations: 0 };
         let error = too_large(&fit, 64 << 20, "llvmpipe", 100 << 20, 4096);
         assert_eq!(error.remedies(), [Remedy::SmallerModel]);
     }
@@ -293,19 +293,20 @@ mod tests {
     fn large_models_read_whole_chunks_in_several_submits() {
         let mut config = golden().config().clone();
         let gpu = Caps { max_binding: 1 << 30, ..Caps::default() };
-        let of = |rows| pieces(&config, &Choices::defaults(&gpu), rows);
+        let of = |rows| pieces(&config, &KernelSelection::defaults(&gpu), rows);
         assert_eq!(of(512), 1);
         (config.layers, config.width, config.vocab, config.context) = (32, 4096, 128_256, 8192);
         (config.heads, config.kv_heads, config.head_width) = (32, 8, 128);
         config.mlp = Mlp::Gated { hidden: 14_336, function: Nonlinearity::Silu };
         // 15 GFLOP a row.
-        let of =
-            |caps: &Caps| [1, 8, 128].map(|rows| pieces(&config, &Choices::defaults(caps), rows));
+        let of = |caps: &Caps| {
+            [1, 8, 128].map(|rows| pieces(&config, &KernelSelection::defaults(caps), rows))
+        };
         assert_eq!(of(&gpu), [1, 2, 20]);
         assert_eq!(of(&Caps { software: true, ..gpu.clone() }), [16, 121, 1922]);
         let options = SessionOptions::default();
         let rows = |caps: &Caps, options: &SessionOptions| {
-            chunk_rows(&config, options, &Choices::defaults(caps)).unwrap()
+            chunk_rows(&config, options, &KernelSelection::defaults(caps)).unwrap()
         };
         assert_eq!(rows(&Caps { software: true, ..gpu.clone() }, &options), 128);
         assert_eq!(rows(&gpu, &options), 261);

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::gpu::{BufferId, Program};
 use crate::names::Sampling;
-use crate::ops::{Cache, Choices, LogProb, Penalties, Sample, Shape, TopK, Workload};
+use crate::ops::{Cache, KernelSelection, LogProb, Penalties, Sample, Shape, TopK, Workload};
 
 use super::forward::{forward, logits};
 use super::plan::{SessionOptions, chunk_rows};
@@ -15,8 +15,12 @@ use super::weights::Model;
 ///
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) for a context beyond the model's.
-pub fn workload(model: &Model, choices: &Choices, options: &SessionOptions) -> Result<Workload> {
-    let chunk = chunk_rows(&model.config, options, choices)?;
+pub fn workload(
+    model: &Model,
+    selection: &KernelSelection,
+    options: &SessionOptions,
+) -> Result<Workload> {
+    let chunk = chunk_rows(&model.config, options, selection)?;
     let mut shapes: Vec<Shape> = Vec::new();
     let maps = || model.maps().map(|map| &map.weight);
     let of_step = maps().chain([model.head()]).map(|weight| Shape::new(weight, options.sequences));
@@ -37,20 +41,20 @@ pub fn workload(model: &Model, choices: &Choices, options: &SessionOptions) -> R
 /// [`Error::Shape`](crate::Error::Shape) if the model's tensors do not fit together.
 pub fn programs(
     model: &Model,
-    choices: &Choices,
+    selection: &KernelSelection,
     cache: &Cache,
     options: &SessionOptions,
 ) -> Result<Vec<Program>> {
     let config = &model.config;
     let caches = vec![cache.clone(); config.layers];
-    let chunk = chunk_rows(config, options, choices)?;
+    let chunk = chunk_rows(config, options, selection)?;
     let mut programs = Vec::new();
     // Which variant multiplies depends on the rows by powers of two.
     let mut counts: Vec<usize> = (0..).map(|i| 1 << i).take_while(|rows| *rows < chunk).collect();
     counts.push(chunk);
     for count in counts {
         let [rows, targets, out, ids] = [(); 4].map(|()| BufferId::fresh());
-        let mut tape = Tape::new(choices);
+        let mut tape = Tape::new(selection);
         let x = forward(&mut tape, model, &caches, rows, count)?;
         let raw = tape.tensor(count, config.vocab);
         logits(&mut tape, model, x, None, raw)?;

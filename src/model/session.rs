@@ -2,21 +2,23 @@
 
 mod observe;
 mod open;
-mod reading;
+mod prefill;
 mod stored;
 
 pub use observe::{Activation, Observed, OnDevice, Resident};
 pub use open::Progress;
-pub(crate) use reading::Reading;
+pub(crate) use prefill::Prefill;
 
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Plan, Readback};
-use crate::ops::{Cache, Choices, LogProb, TopK};
+use crate::ops::{Cache, KernelSelection, LogProb, TopK};
 
 use super::forward::{forward, logits};
-use super::plan::{Fit, SessionOptions, chunk_rows, context, create_cache, layer_cache, pieces};
+use super::plan::{
+    MemoryUse, SessionOptions, chunk_rows, context, create_cache, layer_cache, pieces,
+};
 use super::tape::Tape;
 use super::weights::Model;
 
@@ -45,7 +47,7 @@ pub fn rows(tokens: &[u32], sequence: u32) -> Vec<Row> {
 pub struct Session {
     engine: Engine,
     model: Model,
-    choices: Choices,
+    selection: KernelSelection,
     caches: Vec<Cache>,
     context: usize,
     sequences: usize,
@@ -89,18 +91,18 @@ impl Session {
     pub fn new(
         mut engine: Engine,
         model: Model,
-        choices: Choices,
+        selection: KernelSelection,
         options: SessionOptions,
     ) -> Result<Self> {
         let config = &model.config;
         let context = context(config, options.context)?;
         let caches = (0..config.layers).map(|_| layer_cache(engine.gpu(), config, &options));
         let caches = caches.collect::<Result<Vec<Cache>>>()?;
-        model.turn(&mut engine, context)?;
+        model.build_rope_tables(&mut engine, context)?;
         for cache in &caches {
             create_cache(&mut engine, cache)?;
         }
-        let chunk = chunk_rows(config, &options, &choices)?;
+        let chunk = chunk_rows(config, &options, &selection)?;
         let (rows, targets, log_probs) = (BufferId::fresh(), BufferId::fresh(), BufferId::fresh());
         engine.create(rows, (chunk * size_of::<Row>()) as u64)?;
         engine.create(targets, chunk as u64 * 4)?;
@@ -108,7 +110,7 @@ impl Session {
         Ok(Self {
             engine,
             model,
-            choices,
+            selection,
             caches,
             context,
             sequences: options.sequences,
@@ -145,8 +147,8 @@ impl Session {
     }
 
     /// The variants that were chosen for the device.
-    pub fn choices(&self) -> &Choices {
-        &self.choices
+    pub fn selection(&self) -> &KernelSelection {
+        &self.selection
     }
 
     /// How many rows [`Session::fill`] has read so far.
@@ -160,11 +162,11 @@ impl Session {
     }
 
     /// The bytes that model and state take on the device.
-    pub fn fit(&self) -> Fit {
-        Fit {
+    pub fn fit(&self) -> MemoryUse {
+        MemoryUse {
             weights: self.model.bytes(),
             cache: self.caches.iter().map(|cache| 2 * cache.bytes()).sum(),
-            activations: self.engine.passing_bytes(),
+            activations: self.engine.transient_bytes(),
         }
     }
 
@@ -275,7 +277,7 @@ impl Session {
         if self.plans.contains_key(&(task, count)) {
             return Ok(());
         }
-        let mut tape = Tape::new(&self.choices);
+        let mut tape = Tape::new(&self.selection);
         let x = forward(&mut tape, &self.model, &self.caches, self.rows, count)?;
         let mut best = None;
         if let Task::Score { top } = task {
@@ -290,7 +292,7 @@ impl Session {
             }
         }
         let (recording, _) = tape.finish();
-        let pieces = pieces(&self.model.config, &self.choices, count);
+        let pieces = pieces(&self.model.config, &self.selection, count);
         let pieces = self.engine.prepare(&recording)?.in_pieces(pieces);
         // Whole chunks come again and again; of the odd remainders only the last is kept.
         let (chunk, engine) = (self.chunk, &mut self.engine);

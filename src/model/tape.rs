@@ -7,7 +7,7 @@ use crate::gpu::{BufferId, Recording, Tensor};
 use crate::names::{Hook, Point};
 #[cfg(feature = "train")]
 use crate::ops::backward::Dropout;
-use crate::ops::{Choices, Columns, Gather, Op, ScaleAdd};
+use crate::ops::{Columns, Gather, KernelSelection, Op, ScaleAdd};
 
 use super::hooks::{Action, Affine, Edit};
 
@@ -15,10 +15,10 @@ use super::hooks::{Action, Affine, Edit};
 #[derive(Debug)]
 pub struct Tape<'a> {
     recording: Recording,
-    choices: &'a Choices,
+    selection: &'a KernelSelection,
     read: HashSet<Hook>,
     edits: Vec<(Hook, Edit)>,
-    drops: Vec<(Hook, Drop)>,
+    dropouts: Vec<(Hook, DropoutSite)>,
     kept: HashMap<Hook, Option<Columns>>,
     keys: usize,
     marks: Marks,
@@ -26,7 +26,7 @@ pub struct Tape<'a> {
 
 /// Values that are set to zero by chance while a model learns, and the others made as much larger.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Drop {
+pub struct DropoutSite {
     /// How likely a value is to become zero.
     pub probability: f64,
     /// The words of the draw: seed, low half first, step, and 0.
@@ -46,20 +46,24 @@ pub struct Marks {
 
 impl<'a> Tape<'a> {
     /// An empty tape for a device's choices.
-    pub fn new(choices: &'a Choices) -> Self {
-        Self::with_hooks(choices, &[])
+    pub fn new(selection: &'a KernelSelection) -> Self {
+        Self::with_hooks(selection, &[])
     }
 
     /// An empty tape that keeps the values of these hooks; scores and patterns are as wide as the
     /// cache.
-    pub fn with_hooks(choices: &'a Choices, hooks: &[Hook]) -> Self {
+    pub fn with_hooks(selection: &'a KernelSelection, hooks: &[Hook]) -> Self {
         let actions: Vec<_> = hooks.iter().map(|hook| (*hook, Action::Read)).collect();
-        Self::with_actions(choices, &actions, usize::MAX)
+        Self::with_actions(selection, &actions, usize::MAX)
     }
 
     /// An empty tape that reads and edits values; scores and patterns are `keys` wide, or as wide
     /// as the cache if that is less. Edits of one value act in their order, before it is read.
-    pub fn with_actions(choices: &'a Choices, actions: &[(Hook, Action)], keys: usize) -> Self {
+    pub fn with_actions(
+        selection: &'a KernelSelection,
+        actions: &[(Hook, Action)],
+        keys: usize,
+    ) -> Self {
         let edit = |(hook, action): &(Hook, Action)| match action {
             Action::Read => None,
             Action::Edit(edit) => Some((*hook, edit.clone())),
@@ -67,10 +71,10 @@ impl<'a> Tape<'a> {
         let read = actions.iter().filter(|(_, action)| *action == Action::Read);
         Self {
             recording: Recording::new(),
-            choices,
+            selection,
             read: read.map(|(hook, _)| *hook).collect(),
             edits: actions.iter().filter_map(edit).collect(),
-            drops: Vec::new(),
+            dropouts: Vec::new(),
             kept: HashMap::new(),
             keys,
             marks: Marks::default(),
@@ -89,8 +93,8 @@ impl<'a> Tape<'a> {
 
     /// Drops some of a value's numbers by chance, before it is kept or read.
     #[cfg(feature = "train")]
-    pub fn drop_some(&mut self, hook: Hook, drop: Drop) {
-        self.drops.push((hook, drop));
+    pub fn set_dropout(&mut self, hook: Hook, drop: DropoutSite) {
+        self.dropouts.push((hook, drop));
     }
 
     /// A matrix that lives within the recording.
@@ -103,7 +107,7 @@ impl<'a> Tape<'a> {
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if its tensors do not fit.
     pub fn push(&mut self, op: impl Op) -> Result<()> {
-        op.record(&mut self.recording, self.choices)
+        op.record(&mut self.recording, self.selection)
     }
 
     /// Whether somebody asked to read or to edit this value.
@@ -114,7 +118,7 @@ impl<'a> Tape<'a> {
     /// Whether somebody asked to edit this value, or to drop some of it.
     pub fn edits(&self, hook: Hook) -> bool {
         self.edits.iter().any(|(edited, _)| *edited == hook)
-            || self.drops.iter().any(|(dropped, _)| *dropped == hook)
+            || self.dropouts.iter().any(|(dropped, _)| *dropped == hook)
     }
 
     /// The most columns of scores and patterns.
@@ -136,7 +140,7 @@ impl<'a> Tape<'a> {
             self.push(ScaleAdd { x, rows, scale, add })?;
         }
         #[cfg(feature = "train")]
-        for (dropped, Drop { probability, draw, site }) in self.drops.clone() {
+        for (dropped, DropoutSite { probability, draw, site }) in self.dropouts.clone() {
             if dropped == hook {
                 self.push(Dropout { x: value.of, probability, draw, site })?;
             }
@@ -152,7 +156,7 @@ impl<'a> Tape<'a> {
             self.kept.insert(hook, Some(kept));
         }
         if self.read.contains(&hook) {
-            let out = Tensor::lasting(value.of.rows, value.count);
+            let out = Tensor::persistent(value.of.rows, value.count);
             self.marks.reads.push((hook, out));
             self.push(Gather { x: value, index: None, out })?;
         }

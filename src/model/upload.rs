@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::gpu::{Engine, Tensor, padded};
 use crate::names::Format;
 use crate::ops::Weight;
-use crate::weights::{Checkpoint, Matrix, Part, dequantize, planes, quantize};
+use crate::weights::{Checkpoint, Matrix, Param, dequantize, planes, quantize};
 
 /// About how many bytes are read from a file at once.
 const READ_BYTES: usize = 8 << 20;
@@ -33,7 +33,7 @@ pub(super) enum Source<'a> {
 }
 
 /// What is known of a part before anything is read.
-struct Known {
+struct DeviceProfile {
     name: String,
     format: Format,
     rows: usize,
@@ -50,14 +50,14 @@ pub(super) enum Join {
 }
 
 impl Source<'_> {
-    fn has(&self, part: Part, layer: usize) -> bool {
+    fn has(&self, part: Param, layer: usize) -> bool {
         match self {
             Self::Files { checkpoint, .. } => checkpoint.has(part, layer),
             Self::Sizes { config, .. } => part.belongs_to(config),
         }
     }
 
-    fn known(&self, part: Part, layer: usize) -> Result<Known> {
+    fn known(&self, part: Param, layer: usize) -> Result<DeviceProfile> {
         match *self {
             Self::Files { checkpoint, options } => {
                 let Matrix { name, format, rows, columns, .. } = checkpoint.matrix(part, layer)?;
@@ -65,13 +65,13 @@ impl Source<'_> {
                     Some(other) if columns.is_multiple_of(other.block()) => other,
                     _ => format,
                 };
-                Ok(Known { name, format, rows, columns })
+                Ok(DeviceProfile { name, format, rows, columns })
             }
             Self::Sizes { config, format } => {
                 let [rows, columns] = part.size(config);
                 let whole = columns.is_multiple_of(format.block());
                 let format = if whole { format } else { Format::F32 };
-                Ok(Known { name: format!("{layer}.{part:?}"), format, rows, columns })
+                Ok(DeviceProfile { name: format!("{layer}.{part:?}"), format, rows, columns })
             }
         }
     }
@@ -106,12 +106,12 @@ impl<'a> Tensors<'a> {
     }
 
     /// The format that a part will have on the device.
-    pub(super) fn format(&self, part: Part, layer: usize) -> Result<Format> {
+    pub(super) fn format(&self, part: Param, layer: usize) -> Result<Format> {
         Ok(self.source.known(part, layer)?.format)
     }
 
     /// One weight from the rows of one or more matrices of the same format and width.
-    pub(super) fn matrix(&mut self, parts: &[Part], join: Join, layer: usize) -> Result<Weight> {
+    pub(super) fn matrix(&mut self, parts: &[Param], join: Join, layer: usize) -> Result<Weight> {
         let known = parts.iter().map(|&part| self.source.known(part, layer));
         let known = known.collect::<Result<Vec<_>>>()?;
         let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
@@ -125,22 +125,22 @@ impl<'a> Tensors<'a> {
     }
 
     /// A whole table as f32: the learned positions.
-    pub(super) fn table(&mut self, part: Part) -> Result<Tensor> {
-        let Known { rows, columns, .. } = self.source.known(part, 0)?;
-        let tensor = Tensor::lasting(rows, columns);
+    pub(super) fn table(&mut self, part: Param) -> Result<Tensor> {
+        let DeviceProfile { rows, columns, .. } = self.source.known(part, 0)?;
+        let tensor = Tensor::persistent(rows, columns);
         self.fill(&tensor, &[part], Join::Stack, 0)
     }
 
     /// Vectors of one width as the rows of a tensor.
-    pub(super) fn vectors(&mut self, parts: &[Part], layer: usize) -> Result<Tensor> {
-        let Known { columns, .. } = self.source.known(parts[0], layer)?;
-        self.fill(&Tensor::lasting(parts.len(), columns), parts, Join::Stack, layer)
+    pub(super) fn vectors(&mut self, parts: &[Param], layer: usize) -> Result<Tensor> {
+        let DeviceProfile { columns, .. } = self.source.known(parts[0], layer)?;
+        self.fill(&Tensor::persistent(parts.len(), columns), parts, Join::Stack, layer)
     }
 
     /// The biases of joined maps in one row; none where no map has one.
     pub(super) fn bias(
         &mut self,
-        parts: &[Part],
+        parts: &[Param],
         join: Join,
         layer: usize,
     ) -> Result<Option<Tensor>> {
@@ -151,13 +151,13 @@ impl<'a> Tensors<'a> {
         for &part in parts {
             columns += self.source.known(part, layer)?.columns;
         }
-        self.fill(&Tensor::lasting(1, columns), parts, join, layer).map(Some)
+        self.fill(&Tensor::persistent(1, columns), parts, join, layer).map(Some)
     }
 
     fn fill(
         &mut self,
         tensor: &Tensor,
-        parts: &[Part],
+        parts: &[Param],
         join: Join,
         layer: usize,
     ) -> Result<Tensor> {
@@ -176,7 +176,7 @@ impl<'a> Tensors<'a> {
 /// The bytes of all weights as they lie in the file.
 fn file_bytes(checkpoint: &Checkpoint) -> Result<u64> {
     let mut bytes = 0;
-    for part in Part::ALL {
+    for part in Param::ALL {
         for layer in 0..if part.in_layer() { checkpoint.config().layers } else { 1 } {
             if checkpoint.has(part, layer) {
                 let matrix = checkpoint.matrix(part, layer)?;
@@ -199,7 +199,7 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     /// Makes a tensor and writes the f32 values of some parts into it.
-    fn tensor(&mut self, tensor: &Tensor, parts: &[Part], join: Join, layer: usize) -> Result<()> {
+    fn tensor(&mut self, tensor: &Tensor, parts: &[Param], join: Join, layer: usize) -> Result<()> {
         let vectors: Vec<Vec<f32>> =
             parts.iter().map(|&part| self.values(part, layer)).collect::<Result<_>>()?;
         let values: Vec<f32> = match join {
@@ -212,14 +212,14 @@ impl Upload<'_> {
         self.engine.write_tensor(tensor, &values)
     }
 
-    fn values(&mut self, part: Part, layer: usize) -> Result<Vec<f32>> {
+    fn values(&mut self, part: Param, layer: usize) -> Result<Vec<f32>> {
         let matrix = self.checkpoint.matrix(part, layer)?;
         self.count(matrix.row_bytes() as u64 * matrix.rows as u64);
         matrix.values(0..matrix.rows)
     }
 
     /// Makes a weight's planes and fills them with the rows of some parts.
-    fn matrix(&mut self, weight: &Weight, parts: &[Part], join: Join, layer: usize) -> Result<()> {
+    fn matrix(&mut self, weight: &Weight, parts: &[Param], join: Join, layer: usize) -> Result<()> {
         let checkpoint = self.checkpoint;
         let matrices: Vec<Matrix> =
             parts.iter().map(|&part| checkpoint.matrix(part, layer)).collect::<Result<_>>()?;
@@ -231,7 +231,7 @@ impl Upload<'_> {
         let (format, columns) = (weight.format, weight.columns);
         let plane_bytes = Weight::plane_bytes(format, columns);
         let step = (READ_BYTES / (padded(columns) * 4)).max(1).next_multiple_of(8);
-        for part in &weight.parts {
+        for part in &weight.shards {
             for (plane, bytes) in part.planes.iter().zip(&plane_bytes) {
                 let bytes = (bytes * part.rows.next_multiple_of(4)) as u64;
                 self.engine.create(*plane, bytes)?;

@@ -164,21 +164,21 @@ formats! {
         name: "q3_k", gguf: 11, safetensors: false, quantizes: false,
         block: 256, block_bytes: 110, halves: 108..110,
         planes: Planes::Records(Records { low: 2, high: 1, words: 8, scale: 6 }),
-        word: 32, parts: &["weight_q3_k", "sixes"],
+        word: 32, parts: &["weight_q3_k", "scales6"],
     }
     /// GGUF: 256 values of 4 bits; every 32 have a scale and a minimum of 6 bits.
     Q4_K {
         name: "q4_k", gguf: 12, safetensors: false, quantizes: false,
         block: 256, block_bytes: 144, halves: 0..4,
         planes: Planes::Records(Records { low: 4, high: 0, words: 8, scale: 6 }),
-        word: 32, parts: &["weight_q4_k", "sixes"],
+        word: 32, parts: &["weight_q4_k", "scales6"],
     }
     /// GGUF: 256 values of 5 bits; every 32 have a scale and a minimum of 6 bits.
     Q5_K {
         name: "q5_k", gguf: 13, safetensors: false, quantizes: false,
         block: 256, block_bytes: 176, halves: 0..4,
         planes: Planes::Records(Records { low: 4, high: 1, words: 8, scale: 6 }),
-        word: 32, parts: &["weight_q5_k", "sixes"],
+        word: 32, parts: &["weight_q5_k", "scales6"],
     }
     /// GGUF: 256 values of 6 bits less 32; every 16 have a scale of 8 bits.
     Q6_K {

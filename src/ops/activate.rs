@@ -5,9 +5,9 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::activation::number;
-use super::choices::Choices;
 use super::kernels::{kernel, part};
-use super::op::{Op, same_shape, spread, word};
+use super::op::{Op, grid_1d, same_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// out = f(x).
 #[derive(Clone, Copy, Debug)]
@@ -22,16 +22,16 @@ pub struct Activate {
 
 params! {
     struct Params {
-        fours: u32,
+        vec4s: u32,
     }
 }
 
 impl Op for Activate {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, function, out } = self;
         same_shape("activate", x, out)?;
-        let fours = x.rows * x.stride() / 4;
-        let params = Params { fours: word(fours) };
+        let vec4s = x.rows * x.stride() / 4;
+        let params = Params { vec4s: to_u32(vec4s) };
         let program = Program::new(kernel("activate"))
             .part(part("activation"))
             .constant("ACTIVATION", number(*function));
@@ -39,7 +39,7 @@ impl Op for Activate {
             .dispatch(program, &params)
             .read(0, x.buffer)
             .write(0, out.buffer)
-            .grid(spread(fours.div_ceil(64)));
+            .grid(grid_1d(vec4s.div_ceil(64)));
         Ok(())
     }
 }

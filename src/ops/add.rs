@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, same_shape, spread, word};
+use super::op::{Op, grid_1d, same_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// out = out + x.
 #[derive(Clone, Copy, Debug)]
@@ -18,21 +18,21 @@ pub struct Add {
 
 params! {
     struct Params {
-        fours: u32,
+        vec4s: u32,
     }
 }
 
 impl Op for Add {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, out } = self;
         same_shape("add", x, out)?;
-        let fours = x.rows * x.stride() / 4;
-        let params = Params { fours: word(fours) };
+        let vec4s = x.rows * x.stride() / 4;
+        let params = Params { vec4s: to_u32(vec4s) };
         recording
             .dispatch(Program::new(kernel("add")), &params)
             .read(0, x.buffer)
             .write(0, out.buffer)
-            .grid(spread(fours.div_ceil(64)));
+            .grid(grid_1d(vec4s.div_ceil(64)));
         Ok(())
     }
 }

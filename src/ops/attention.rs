@@ -4,13 +4,13 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Grid, Program, Recording, Tensor, params};
 
-use super::cache::{Cache, CachePart};
-use super::choices::Choices;
+use super::cache::{Cache, CacheShard};
 use super::kernels::{kernel, part};
 use super::mask::Mask;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 use super::softcap::capped;
-use super::variants::{Fetch, Reduce};
+use super::variants::{AttentionTiling, Reduce};
 
 /// z = softmax(softcap(scale · q kᵀ)) v over the keys that each row may see.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ const FEW_OF_SEQUENCES: usize = 64;
 /// The most query heads that one workgroup of `attention_split` serves.
 const MOST_SHARED: usize = 8;
 
-/// The most fours of values that a lane of `attention_split_passed` sums at once.
+/// The most vec4s of values that a lane of `attention_split_shuffle` sums at once.
 const MOST_ROUNDS: usize = 4;
 
 /// Rows that one workgroup of `attention` or `attention_tiled` takes.
@@ -69,7 +69,7 @@ struct Division {
     chunk: usize,
     /// Query heads that it serves.
     share: usize,
-    /// Invocations that share the fours of a key.
+    /// Invocations that share the vec4s of a key.
     slices: usize,
     /// Invocations that share the keys of a four of values.
     groups: usize,
@@ -81,13 +81,13 @@ impl Division {
     /// All heads that use one key head go together, as long as what they need fits into half of the
     /// workgroup memory that every device has. Long contexts have larger chunks, so that there are
     /// fewer of them to join.
-    fn of(choices: &Choices, cache: &Cache, group: usize) -> Self {
-        let (reduce, chunk) = choices.split(cache.context);
-        let (chunk, fours) = (cache.stretch(chunk), cache.fours());
+    fn of(selection: &KernelSelection, cache: &Cache, group: usize) -> Self {
+        let (reduce, chunk) = selection.split(cache.context);
+        let (chunk, vec4s) = (cache.stretch(chunk), cache.vec4s());
         let lanes = reduce.size() as usize;
-        let slices = (lanes / (chunk / 4)).clamp(1, 4.min(fours).next_power_of_two());
-        let groups = (lanes / fours).max(1);
-        let bytes = |share: usize| 16 * share * (fours * (1 + groups) + slices * chunk / 4);
+        let slices = (lanes / (chunk / 4)).clamp(1, 4.min(vec4s).next_power_of_two());
+        let groups = (lanes / vec4s).max(1);
+        let bytes = |share: usize| 16 * share * (vec4s * (1 + groups) + slices * chunk / 4);
         let fits = |share: &usize| group.is_multiple_of(*share) && bytes(*share) <= 8 << 10;
         let share = (1..=group.min(MOST_SHARED)).rev().find(fits).unwrap_or(1);
         Self { reduce, chunk, share, slices, groups }
@@ -104,23 +104,23 @@ params! {
 }
 
 impl Op for Attention<'_> {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { q, cache, out, .. } = self;
         let width = cache.width;
-        ensure((q.rows, q.columns) == (out.rows, out.columns), "attention", || {
+        check_shape((q.rows, q.columns) == (out.rows, out.columns), "attention", || {
             format!("q is {} x {}, out {} x {}", q.rows, q.columns, out.rows, out.columns)
         })?;
-        ensure(width <= MAX_HEAD_WIDTH, "attention", || {
+        check_shape(width <= MAX_HEAD_WIDTH, "attention", || {
             format!("heads of {width} are wider than {MAX_HEAD_WIDTH}")
         })?;
-        ensure(q.columns.is_multiple_of(cache.heads * width), "attention", || {
+        check_shape(q.columns.is_multiple_of(cache.heads * width), "attention", || {
             format!("{} queries for {} key heads of {width}", q.columns, cache.heads)
         })?;
         let heads = q.columns / width;
         if q.rows <= FEW.max(cache.sequences.min(FEW_OF_SEQUENCES)) {
-            self.split(recording, choices, heads);
+            self.split(recording, selection, heads);
         } else {
-            self.whole(recording, choices, heads);
+            self.whole(recording, selection, heads);
         }
         Ok(())
     }
@@ -131,29 +131,29 @@ impl Attention<'_> {
     fn over(
         &self,
         recording: &mut Recording,
-        (cached, [splits, split]): (&CachePart, [usize; 2]),
+        (cached, [splits, split]): (&CacheShard, [usize; 2]),
         program: Program,
         out: Tensor,
         grid: Grid,
     ) {
         let Self { rows, q, cache, mask, .. } = self;
         let params = Params {
-            rows: word(q.rows),
-            heads: word(q.columns / cache.width),
-            kv_heads: word(cache.heads),
-            width: word(cache.width),
-            stride: word(q.stride()),
-            context: word(cached.count),
-            window: word(mask.window.unwrap_or(0)),
-            first: word(cached.first),
-            splits: word(splits),
-            split: word(split),
+            rows: to_u32(q.rows),
+            heads: to_u32(q.columns / cache.width),
+            kv_heads: to_u32(cache.heads),
+            width: to_u32(cache.width),
+            stride: to_u32(q.stride()),
+            context: to_u32(cached.count),
+            window: to_u32(mask.window.unwrap_or(0)),
+            first: to_u32(cached.first),
+            splits: to_u32(splits),
+            split: to_u32(split),
             scale: mask.scale as f32,
         };
         let program =
             capped(program.part(part("attention_params")), mask.softcap).part(cache.reader());
         recording
-            .dispatch(program.constant("FOURS", cache.fours() as f64), &params)
+            .dispatch(program.constant("VEC4S", cache.vec4s() as f64), &params)
             .read(0, *rows)
             .read(0, q.buffer)
             .write(0, out.buffer)
@@ -163,38 +163,40 @@ impl Attention<'_> {
 
     /// Room for what `splits` stretches of the keys give each row and head.
     fn partial(&self, recording: &mut Recording, heads: usize, splits: usize) -> Tensor {
-        recording.tensor(self.q.rows * heads * splits, (self.cache.fours() + 1) * 4)
+        recording.tensor(self.q.rows * heads * splits, (self.cache.vec4s() + 1) * 4)
     }
 
-    fn whole(&self, recording: &mut Recording, choices: &Choices, heads: usize) {
+    fn whole(&self, recording: &mut Recording, selection: &KernelSelection, heads: usize) {
         let Self { q, cache, .. } = self;
-        let program = match choices.attention {
-            Fetch::Direct => Program::new(kernel("attention")).constant("WG", ROWS as f64),
-            Fetch::Tiled => Program::new(kernel("attention_tiled")),
+        let program = match selection.attention {
+            AttentionTiling::Direct => {
+                Program::new(kernel("attention")).constant("WG", ROWS as f64)
+            }
+            AttentionTiling::Tiled => Program::new(kernel("attention_tiled")),
         };
-        let grid = Grid::Fixed([word(q.rows.div_ceil(ROWS)), word(heads), 1]);
-        if let [cached] = cache.parts.as_slice() {
+        let grid = Grid::Fixed([to_u32(q.rows.div_ceil(ROWS)), to_u32(heads), 1]);
+        if let [cached] = cache.shards.as_slice() {
             self.over(recording, (cached, [1, 0]), program, self.out, grid);
             return;
         }
-        let splits = cache.parts.len();
+        let splits = cache.shards.len();
         let partial = self.partial(recording, heads, splits);
         let program = program.constant("PARTIAL", 1);
-        for (split, cached) in cache.parts.iter().enumerate() {
+        for (split, cached) in cache.shards.iter().enumerate() {
             self.over(recording, (cached, [splits, split]), program.clone(), partial, grid);
         }
-        let positions = cache.parts.first().map_or(cache.context, |part| part.count);
+        let positions = cache.shards.first().map_or(cache.context, |part| part.count);
         self.merge(recording, heads, partial, splits, positions);
     }
 
-    fn split(&self, recording: &mut Recording, choices: &Choices, heads: usize) {
+    fn split(&self, recording: &mut Recording, selection: &KernelSelection, heads: usize) {
         let Self { q, cache, .. } = self;
         let Division { reduce, chunk, share, slices, groups } =
-            Division::of(choices, cache, heads / cache.heads);
-        let program = match choices.passes(reduce) {
+            Division::of(selection, cache, heads / cache.heads);
+        let program = match selection.shuffle_lanes(reduce) {
             Some(lanes) => {
-                let rounds = cache.fours().div_ceil(lanes as usize).min(MOST_ROUNDS);
-                let program = Program::new(kernel("attention_split_passed")).constant("WG", lanes);
+                let rounds = cache.vec4s().div_ceil(lanes as usize).min(MOST_ROUNDS);
+                let program = Program::new(kernel("attention_split_shuffle")).constant("WG", lanes);
                 program.constant("ROUNDS", rounds as f64)
             }
             None => reduce
@@ -208,13 +210,13 @@ impl Attention<'_> {
             .constant("SHARE", share as f64);
         let splits = cache.context.div_ceil(chunk);
         let partial = self.partial(recording, heads, splits);
-        for cached in &cache.parts {
+        for cached in &cache.shards {
             let grid = Grid::Extent {
-                x: word(heads / share),
-                y: word(q.rows),
-                chunk: word(chunk),
-                first: word(cached.first),
-                most: word(cached.count.div_ceil(chunk)),
+                x: to_u32(heads / share),
+                y: to_u32(q.rows),
+                chunk: to_u32(chunk),
+                first: to_u32(cached.first),
+                most: to_u32(cached.count.div_ceil(chunk)),
             };
             let place = [splits, cached.first / chunk];
             self.over(recording, (cached, place), program.clone(), partial, grid);
@@ -232,21 +234,21 @@ impl Attention<'_> {
         chunk: usize,
     ) {
         let Self { rows, cache, out, .. } = self;
-        let fours = cache.fours();
+        let vec4s = cache.vec4s();
         let params = MergeParams {
-            heads: word(heads),
-            width: word(cache.width),
-            stride: word(out.stride()),
-            splits: word(splits),
+            heads: to_u32(heads),
+            width: to_u32(cache.width),
+            stride: to_u32(out.stride()),
+            splits: to_u32(splits),
         };
         let program = Program::new(kernel("attention_merge"))
             .constant("CHUNK", chunk as f64)
-            .constant("FOURS", fours as f64);
+            .constant("VEC4S", vec4s as f64);
         recording
             .dispatch(program, &params)
             .read(0, *rows)
             .read(0, partial.buffer)
             .write(0, out.buffer)
-            .grid([word((heads * fours).div_ceil(64)), word(out.rows), 1]);
+            .grid([to_u32((heads * vec4s).div_ceil(64)), to_u32(out.rows), 1]);
     }
 }

@@ -4,10 +4,10 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, word};
+use super::op::{Op, to_u32};
 use super::pattern::heads_of;
+use super::selection::KernelSelection;
 
 /// z = pattern · v.
 #[derive(Clone, Copy, Debug)]
@@ -37,20 +37,20 @@ params! {
 }
 
 impl Op for AttentionMix<'_> {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { rows, pattern, cache, out } = self;
         let heads = heads_of("attention_mix", out, cache, pattern)?;
-        for part in cache.parts.iter().filter(|part| part.first < pattern.columns) {
+        for part in cache.shards.iter().filter(|part| part.first < pattern.columns) {
             let params = Params {
-                rows: word(out.rows),
-                keys: word(part.count.min(pattern.columns - part.first)),
-                heads: word(heads),
-                kv_heads: word(cache.heads),
-                width: word(cache.width),
-                pattern_stride: word(pattern.stride()),
-                out_stride: word(out.stride()),
-                context: word(part.count),
-                first: word(part.first),
+                rows: to_u32(out.rows),
+                keys: to_u32(part.count.min(pattern.columns - part.first)),
+                heads: to_u32(heads),
+                kv_heads: to_u32(cache.heads),
+                width: to_u32(cache.width),
+                pattern_stride: to_u32(pattern.stride()),
+                out_stride: to_u32(out.stride()),
+                context: to_u32(part.count),
+                first: to_u32(part.first),
             };
             let program = Program::new(kernel("attention_mix")).part(cache.reader());
             recording
@@ -59,7 +59,7 @@ impl Op for AttentionMix<'_> {
                 .read(0, pattern.buffer)
                 .write(0, out.buffer)
                 .bind(3, part.reads())
-                .grid([word((heads * cache.fours()).div_ceil(64)), word(out.rows), 1]);
+                .grid([to_u32((heads * cache.vec4s()).div_ceil(64)), to_u32(out.rows), 1]);
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 use super::weight::Weight;
 
 /// For each head, its part of z times its columns of the output map.
@@ -34,35 +34,35 @@ params! {
 }
 
 impl Op for AttentionResult<'_> {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { z, weight, heads, out } = self;
         let op = "attention_result";
-        ensure(z.columns == weight.columns && z.columns.is_multiple_of(*heads), op, || {
+        check_shape(z.columns == weight.columns && z.columns.is_multiple_of(*heads), op, || {
             format!(
                 "{heads} heads in {} columns of z and {} of {}",
                 z.columns, weight.columns, weight.name
             )
         })?;
-        ensure((out.rows, out.columns) == (z.rows, heads * weight.rows), op, || {
+        check_shape((out.rows, out.columns) == (z.rows, heads * weight.rows), op, || {
             format!("out is {} x {} for {heads} x {}", out.rows, out.columns, weight.rows)
         })?;
-        for piece in &weight.parts {
+        for piece in &weight.shards {
             let params = Params {
                 words: weight.words(),
-                z_stride: word(z.stride() / 4),
-                out_stride: word(out.stride()),
-                head_width: word(z.columns / heads),
-                columns: word(weight.rows),
-                count: word(piece.rows),
-                first: word(piece.first),
+                z_stride: to_u32(z.stride() / 4),
+                out_stride: to_u32(out.stride()),
+                head_width: to_u32(z.columns / heads),
+                columns: to_u32(weight.rows),
+                count: to_u32(piece.rows),
+                first: to_u32(piece.first),
             };
             recording
                 .dispatch(weight.decode(Program::new(kernel(op))), &params)
                 .read(0, z.buffer)
                 .write(0, out.buffer)
                 .bind(1, Weight::bindings(piece))
-                .weight_bytes(weight.part_bytes(piece))
-                .grid([word(piece.rows.div_ceil(64)), word(z.rows), word(*heads)]);
+                .weight_bytes(weight.shard_bytes(piece))
+                .grid([to_u32(piece.rows.div_ceil(64)), to_u32(z.rows), to_u32(*heads)]);
         }
         Ok(())
     }

@@ -4,11 +4,11 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
-use super::choices::Choices;
 use super::kernels::kernel;
 use super::mask::Mask;
-use super::op::{Op, word};
+use super::op::{Op, to_u32};
 use super::pattern::heads_of;
+use super::selection::KernelSelection;
 use super::softcap::capped;
 
 /// scores = softcap(scale · q kᵀ) over the keys that each row may see,
@@ -44,22 +44,22 @@ params! {
 }
 
 impl Op for AttentionScores<'_> {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { rows, q, cache, mask, out } = self;
         let heads = heads_of("attention_scores", q, cache, out)?;
-        for part in cache.parts.iter().filter(|part| part.first < out.columns) {
+        for part in cache.shards.iter().filter(|part| part.first < out.columns) {
             let keys = part.count.min(out.columns - part.first);
             let params = Params {
-                rows: word(q.rows),
-                keys: word(keys),
-                heads: word(heads),
-                kv_heads: word(cache.heads),
-                width: word(cache.width),
-                q_stride: word(q.stride()),
-                out_stride: word(out.stride()),
-                context: word(part.count),
-                window: word(mask.window.unwrap_or(0)),
-                first: word(part.first),
+                rows: to_u32(q.rows),
+                keys: to_u32(keys),
+                heads: to_u32(heads),
+                kv_heads: to_u32(cache.heads),
+                width: to_u32(cache.width),
+                q_stride: to_u32(q.stride()),
+                out_stride: to_u32(out.stride()),
+                context: to_u32(part.count),
+                window: to_u32(mask.window.unwrap_or(0)),
+                first: to_u32(part.first),
                 scale: mask.scale as f32,
             };
             let program =
@@ -70,7 +70,7 @@ impl Op for AttentionScores<'_> {
                 .read(0, q.buffer)
                 .write(0, out.buffer)
                 .bind(3, part.reads())
-                .grid([word(keys.div_ceil(64)), word(q.rows), word(heads)]);
+                .grid([to_u32(keys.div_ceil(64)), to_u32(q.rows), to_u32(heads)]);
         }
         Ok(())
     }

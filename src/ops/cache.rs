@@ -4,12 +4,12 @@ use crate::gpu::{Binding, BufferId, Part};
 
 use super::kernels::part;
 
-/// Keys and values of one layer, (sequence, head, position, width padded to fours), in one or more
+/// Keys and values of one layer, (sequence, head, position, width padded to vec4s), in one or more
 /// parts split by position. What a head attends to lies in a row, as whoever reads memory likes it.
 #[derive(Clone, Debug)]
 pub struct Cache {
     /// The parts, in order.
-    pub parts: Vec<CachePart>,
+    pub shards: Vec<CacheShard>,
     /// How its numbers are stored.
     pub format: CacheFormat,
     /// Sequences that it holds.
@@ -24,7 +24,7 @@ pub struct Cache {
 
 /// Neighbouring positions of every sequence of a cache, in buffers of their own.
 #[derive(Clone, Copy, Debug)]
-pub struct CachePart {
+pub struct CacheShard {
     /// The first position that it holds.
     pub first: usize,
     /// How many positions it holds.
@@ -58,22 +58,22 @@ impl Cache {
         [heads, width]: [usize; 2],
         max_binding: u64,
     ) -> Self {
-        let mut cache = Self { parts: Vec::new(), format, sequences, context, heads, width };
+        let mut cache = Self { shards: Vec::new(), format, sequences, context, heads, width };
         let fit = max_binding / cache.position_bytes().max(1);
         let fit = usize::try_from(fit).unwrap_or(usize::MAX);
         let step = match fit {
             _ if fit >= context => context.max(1),
             STEP.. => fit / STEP * STEP,
-            // The largest power of two that fits; at least four, since keys are taken by fours.
+            // The largest power of two that fits; at least four, since keys are taken by vec4s.
             _ => ((fit + 1).next_power_of_two() / 2).max(4),
         };
-        let part = |first: usize| CachePart {
+        let part = |first: usize| CacheShard {
             first,
             count: step.min(context - first),
             k: BufferId::fresh(),
             v: BufferId::fresh(),
         };
-        cache.parts = (0..context).step_by(step).map(part).collect();
+        cache.shards = (0..context).step_by(step).map(part).collect();
         cache
     }
 
@@ -83,7 +83,7 @@ impl Cache {
     }
 
     /// The bytes of a part's keys, and as many of its values.
-    pub fn part_bytes(&self, part: &CachePart) -> u64 {
+    pub fn shard_bytes(&self, part: &CacheShard) -> u64 {
         part.count as u64 * self.position_bytes()
     }
 
@@ -93,17 +93,17 @@ impl Cache {
             CacheFormat::F32 => 4,
             CacheFormat::F16 => 2,
         };
-        (self.sequences * self.heads * self.fours() * 4) as u64 * value
+        (self.sequences * self.heads * self.vec4s() * 4) as u64 * value
     }
 
     /// The longest stretch of positions, at most `most`, that no part's border cuts.
     pub(super) fn stretch(&self, most: usize) -> usize {
-        let Some(part) = self.parts.first().filter(|_| self.parts.len() > 1) else { return most };
+        let Some(part) = self.shards.first().filter(|_| self.shards.len() > 1) else { return most };
         (1..=most.min(part.count)).rev().find(|n| part.count.is_multiple_of(*n)).unwrap_or(1)
     }
 
     /// Fours of a head.
-    pub(super) fn fours(&self) -> usize {
+    pub(super) fn vec4s(&self) -> usize {
         self.width.div_ceil(4)
     }
 
@@ -124,7 +124,7 @@ impl Cache {
     }
 }
 
-impl CachePart {
+impl CacheShard {
     pub(super) fn reads(&self) -> Vec<Binding> {
         vec![Binding::Read(self.k), Binding::Read(self.v)]
     }

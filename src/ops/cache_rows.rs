@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// Each row's own keys, as the cache holds them.
 #[derive(Clone, Copy, Debug)]
@@ -30,25 +30,25 @@ params! {
 }
 
 impl Op for CacheRows<'_> {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { rows, cache, out } = self;
-        ensure(out.columns == cache.heads * cache.width, "cache_rows", || {
+        check_shape(out.columns == cache.heads * cache.width, "cache_rows", || {
             format!("out has {} columns, {} heads of {}", out.columns, cache.heads, cache.width)
         })?;
-        for part in &cache.parts {
+        for part in &cache.shards {
             let params = Params {
-                kv_heads: word(cache.heads),
-                width: word(cache.width),
-                context: word(part.count),
-                out_stride: word(out.stride()),
-                first: word(part.first),
+                kv_heads: to_u32(cache.heads),
+                width: to_u32(cache.width),
+                context: to_u32(part.count),
+                out_stride: to_u32(out.stride()),
+                first: to_u32(part.first),
             };
             recording
                 .dispatch(Program::new(kernel("cache_rows")).part(cache.reader()), &params)
                 .read(0, *rows)
                 .write(0, out.buffer)
                 .bind(3, part.reads())
-                .grid([word(out.columns.div_ceil(64)), word(out.rows), 1]);
+                .grid([to_u32(out.columns.div_ceil(64)), to_u32(out.rows), 1]);
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, by_fours, ensure, same_shape, word};
+use super::op::{Op, by_fours, check_shape, same_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// out = x / scale, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +26,14 @@ params! {
 }
 
 impl Op for DivideRows {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, scale, out } = self;
         same_shape("divide_rows", x, out)?;
-        ensure((scale.rows, scale.columns) == (x.rows, 1), "divide_rows", || {
+        check_shape((scale.rows, scale.columns) == (x.rows, 1), "divide_rows", || {
             format!("x has {} rows, scale is {} x {}", x.rows, scale.rows, scale.columns)
         })?;
-        let params = Params { stride: word(x.stride() / 4), scale_stride: word(scale.stride()) };
+        let params =
+            Params { stride: to_u32(x.stride() / 4), scale_stride: to_u32(scale.stride()) };
         recording
             .dispatch(Program::new(kernel("divide_rows")), &params)
             .read(0, x.buffer)

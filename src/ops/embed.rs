@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 use super::weight::Weight;
 
 /// `out_t = scale · E[token_t] (+ P[position_t])`.
@@ -33,20 +33,20 @@ params! {
 }
 
 impl Op for Embed<'_> {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { rows, table, scale, positions, out } = self;
-        ensure(out.columns == table.columns, "embed", || {
+        check_shape(out.columns == table.columns, "embed", || {
             format!("out has {} columns, {} has {}", out.columns, table.name, table.columns)
         })?;
-        ensure(positions.is_none_or(|p| p.columns == table.columns), "embed", || {
+        check_shape(positions.is_none_or(|p| p.columns == table.columns), "embed", || {
             format!("the positions do not have the {} columns of {}", table.columns, table.name)
         })?;
-        for piece in &table.parts {
+        for piece in &table.shards {
             let params = Params {
                 words: table.words(),
-                stride: word(out.stride() / 4),
-                first: word(piece.first),
-                count: word(piece.rows),
+                stride: to_u32(out.stride() / 4),
+                first: to_u32(piece.first),
+                count: to_u32(piece.rows),
             };
             // Without learned positions their slot holds the table, which the kernel then does not touch.
             let table_buffer = piece.planes[0];
@@ -65,9 +65,9 @@ impl Op for Embed<'_> {
                 .bind(1, Weight::bindings(piece))
                 .weight_bytes(
                     (table.bytes() / table.rows as u64) * out.rows as u64
-                        / table.parts.len() as u64,
+                        / table.shards.len() as u64,
                 )
-                .grid([params.words.div_ceil(64), word(out.rows), 1]);
+                .grid([params.words.div_ceil(64), to_u32(out.rows), 1]);
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, by_fours, ensure, same_shape, word};
+use super::op::{Op, by_fours, check_shape, same_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// out = x ⊙ gain + bias.
 #[derive(Clone, Copy, Debug)]
@@ -27,18 +27,18 @@ params! {
 }
 
 impl Op for GainBias {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, gain, bias, out } = self;
         same_shape("gain_bias", x, out)?;
         // Without a bias its slot holds the gain, which the kernel then reads only as that.
         let vectors = [*gain, bias.unwrap_or(*gain)];
         for vector in vectors {
-            ensure(vector.columns == x.columns, "gain_bias", || {
+            check_shape(vector.columns == x.columns, "gain_bias", || {
                 format!("x has {} columns, gain or bias {}", x.columns, vector.columns)
             })?;
         }
         let read = if bias.is_some() { 2 } else { 1 };
-        let params = Params { stride: word(x.stride() / 4) };
+        let params = Params { stride: to_u32(x.stride() / 4) };
         let program = Program::new(kernel("gain_bias")).constant("BIAS", bias.is_some());
         recording
             .dispatch(program, &params)

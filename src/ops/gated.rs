@@ -5,10 +5,10 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::activation::number;
-use super::choices::Choices;
 use super::columns::Columns;
 use super::kernels::{kernel, part};
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// out = f(gate) ⊙ up.
 #[derive(Clone, Copy, Debug)]
@@ -36,20 +36,20 @@ params! {
 }
 
 impl Op for Gated {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { gate, up, function, out } = self;
         let fits = gate.count == out.columns && up.count == out.columns && gate.step == up.step;
-        ensure(fits, "gated", || {
+        check_shape(fits, "gated", || {
             format!("gate has {} columns, up {}, out {}", gate.count, up.count, out.columns)
         })?;
         let params = Params {
-            columns: word(out.columns),
-            step: word(gate.step),
-            gate_start: word(gate.start),
-            gate_stride: word(gate.of.stride()),
-            up_start: word(up.start),
-            up_stride: word(up.of.stride()),
-            out_stride: word(out.stride()),
+            columns: to_u32(out.columns),
+            step: to_u32(gate.step),
+            gate_start: to_u32(gate.start),
+            gate_stride: to_u32(gate.of.stride()),
+            up_start: to_u32(up.start),
+            up_stride: to_u32(up.of.stride()),
+            out_stride: to_u32(out.stride()),
         };
         let program = Program::new(kernel("gated"))
             .part(part("activation"))
@@ -59,7 +59,7 @@ impl Op for Gated {
             .read(0, gate.of.buffer)
             .read(0, up.of.buffer)
             .write(0, out.buffer)
-            .grid([word(out.columns.div_ceil(64)), word(out.rows), 1]);
+            .grid([to_u32(out.columns.div_ceil(64)), to_u32(out.rows), 1]);
         Ok(())
     }
 }

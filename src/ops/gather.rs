@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::columns::Columns;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// `out_i = x_(index_i)`, or row i itself without an index.
 #[derive(Clone, Copy, Debug)]
@@ -30,20 +30,20 @@ params! {
 }
 
 impl Op for Gather {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, index, out } = self;
-        ensure(x.count == out.columns && x.end() <= x.of.columns, "gather", || {
+        check_shape(x.count == out.columns && x.end() <= x.of.columns, "gather", || {
             format!("columns {}..+{} of {} into {}", x.start, x.count, x.of.columns, out.columns)
         })?;
-        ensure(index.is_some() || x.of.rows == out.rows, "gather", || {
+        check_shape(index.is_some() || x.of.rows == out.rows, "gather", || {
             format!("{} rows into {} without an index", x.of.rows, out.rows)
         })?;
         let params = Params {
-            columns: word(x.count),
-            start: word(x.start),
-            step: word(x.step),
-            x_stride: word(x.of.stride()),
-            out_stride: word(out.stride()),
+            columns: to_u32(x.count),
+            start: to_u32(x.start),
+            step: to_u32(x.step),
+            x_stride: to_u32(x.of.stride()),
+            out_stride: to_u32(out.stride()),
         };
         let program = Program::new(kernel("gather")).constant("INDEXED", index.is_some());
         recording
@@ -51,7 +51,7 @@ impl Op for Gather {
             .read(0, x.of.buffer)
             .read(0, index.unwrap_or(x.of.buffer))
             .write(0, out.buffer)
-            .grid([params.columns.div_ceil(64), word(out.rows), 1]);
+            .grid([params.columns.div_ceil(64), to_u32(out.rows), 1]);
         Ok(())
     }
 }

@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::columns::Columns;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// RMS-normalises each head in place; heads from `queries` on take the second row of gains.
 #[derive(Clone, Copy, Debug)]
@@ -34,20 +34,20 @@ params! {
 }
 
 impl Op for HeadNorm {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, queries, gains, eps } = self;
         let width = gains.columns;
-        ensure(gains.rows == 2 && x.count.is_multiple_of(width), "head_norm", || {
+        check_shape(gains.rows == 2 && x.count.is_multiple_of(width), "head_norm", || {
             format!("{} columns, gains {} x {width}", x.count, gains.rows)
         })?;
         let heads = x.count / width;
         let params = Params {
-            heads: word(heads),
-            queries: word(*queries),
-            width: word(width),
-            start: word(x.start),
-            stride: word(x.of.stride()),
-            gain_stride: word(gains.stride()),
+            heads: to_u32(heads),
+            queries: to_u32(*queries),
+            width: to_u32(width),
+            start: to_u32(x.start),
+            stride: to_u32(x.of.stride()),
+            gain_stride: to_u32(gains.stride()),
             eps: *eps as f32,
         };
         recording
@@ -55,7 +55,7 @@ impl Op for HeadNorm {
             .read(0, gains.buffer)
             .write(0, x.of.buffer)
             .weight_bytes(gains.bytes())
-            .grid([word(heads.div_ceil(64)), word(x.of.rows), 1]);
+            .grid([to_u32(heads.div_ceil(64)), to_u32(x.of.rows), 1]);
         Ok(())
     }
 }

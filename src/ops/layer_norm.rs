@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor};
 
-use super::choices::Choices;
 use super::kernels::kernel;
 use super::norm::{Params, check};
-use super::op::{Op, spread};
+use super::op::{Op, grid_1d};
+use super::selection::KernelSelection;
 
 /// y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row; without gain and bias if they are left out.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +22,13 @@ pub struct LayerNorm {
 }
 
 impl Op for LayerNorm {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         const OP: &str = "layer_norm";
         let Self { x, affine, eps, out } = self;
         // Without a gain its slots hold x, which the kernel then does not touch.
         let (gain, bias) = affine.unwrap_or((*x, *x));
         check(OP, x, &[gain, bias], out)?;
-        let program = choices.reduce.apply(Program::new(kernel(OP)));
+        let program = selection.reduce.apply(Program::new(kernel(OP)));
         recording
             .dispatch(program.constant("GAIN", affine.is_some()), &Params::new(x, *eps))
             .read(0, x.buffer)
@@ -36,7 +36,7 @@ impl Op for LayerNorm {
             .read(0, bias.buffer)
             .write(0, out.buffer)
             .weight_bytes(affine.map_or(0, |_| x.columns as u64 * 8))
-            .grid(spread(x.rows));
+            .grid(grid_1d(x.rows));
         Ok(())
     }
 }

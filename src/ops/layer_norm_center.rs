@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, same_shape, word};
+use super::op::{Op, same_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// out = x − mean, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +24,13 @@ params! {
 }
 
 impl Op for LayerNormCenter {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { x, out } = self;
         same_shape("layer_norm_center", x, out)?;
-        let params = Params { columns: word(x.columns), stride: word(x.stride() / 4) };
-        let program = choices.reduce.apply(Program::new(kernel("layer_norm_center")));
+        let params = Params { columns: to_u32(x.columns), stride: to_u32(x.stride() / 4) };
+        let program = selection.reduce.apply(Program::new(kernel("layer_norm_center")));
         recording.dispatch(program, &params).read(0, x.buffer).write(0, out.buffer).grid([
-            word(x.rows),
+            to_u32(x.rows),
             1,
             1,
         ]);

@@ -5,14 +5,14 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::activation::number;
-use super::cache::{Cache, CachePart};
-use super::choices::Choices;
+use super::cache::{Cache, CacheShard};
 use super::kernels::{kernel, part};
-use super::op::{Op, ensure, spread, word};
+use super::op::{Op, check_shape, grid_1d, to_u32};
+use super::selection::KernelSelection;
 use super::softcap::capped;
 use super::weight::Weight;
 
-/// out = x Wᵀ, then what [`Store`] says.
+/// out = x Wᵀ, then what [`Epilogue`] says.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a> {
     /// (T, C).
@@ -22,14 +22,14 @@ pub struct Linear<'a> {
     /// (1, N).
     pub bias: Option<Tensor>,
     /// What happens to the products.
-    pub store: Store<'a>,
-    /// (T, N), or (T, N/2) for [`Store::Gated`], or (T, H·D) for [`Store::Cache`].
+    pub epilogue: Epilogue<'a>,
+    /// (T, N), or (T, N/2) for [`Epilogue::Gated`], or (T, H·D) for [`Epilogue::Cache`].
     pub out: Tensor,
 }
 
 /// What a linear map does with its products, after the bias.
 #[derive(Clone, Copy, Debug)]
-pub enum Store<'a> {
+pub enum Epilogue<'a> {
     /// Writes them.
     Write,
     /// Adds them to what is there: the residual stream.
@@ -72,76 +72,76 @@ params! {
 }
 
 impl Op for Linear<'_> {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
-        let Self { x, weight, bias, store, out } = self;
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
+        let Self { x, weight, bias, epilogue, out } = self;
         let op = "linear";
-        ensure(x.columns == weight.columns, op, || {
+        check_shape(x.columns == weight.columns, op, || {
             format!("x has {} columns, {} has {}", x.columns, weight.name, weight.columns)
         })?;
-        let outputs = match store {
-            Store::Gated(_) => {
-                ensure(weight.rows.is_multiple_of(2), op, || {
+        let outputs = match epilogue {
+            Epilogue::Gated(_) => {
+                check_shape(weight.rows.is_multiple_of(2), op, || {
                     format!("{} has {} rows, not pairs of gate and up", weight.name, weight.rows)
                 })?;
                 weight.rows / 2
             }
-            Store::Cache { cache, .. } => {
-                ensure(cache.width.is_multiple_of(4), op, || {
-                    format!("heads of {} do not fit into the cache by fours", cache.width)
+            Epilogue::Cache { cache, .. } => {
+                check_shape(cache.width.is_multiple_of(4), op, || {
+                    format!("heads of {} do not fit into the cache by vec4s", cache.width)
                 })?;
-                ensure(cache.parts.len() == 1, op, || {
-                    format!("the cache has {} parts, not one", cache.parts.len())
+                check_shape(cache.shards.len() == 1, op, || {
+                    format!("the cache has {} parts, not one", cache.shards.len())
                 })?;
                 weight.rows.saturating_sub(2 * cache.heads * cache.width)
             }
             _ => weight.rows,
         };
-        ensure((out.rows, out.columns) == (x.rows, outputs), op, || {
+        check_shape((out.rows, out.columns) == (x.rows, outputs), op, || {
             format!("out is {} x {}, not {} x {outputs}", out.rows, out.columns, x.rows)
         })?;
-        ensure(bias.is_none_or(|bias| bias.columns == weight.rows), op, || {
+        check_shape(bias.is_none_or(|bias| bias.columns == weight.rows), op, || {
             format!("the bias of {} does not have its {} rows", weight.name, weight.rows)
         })?;
-        for piece in &weight.parts {
+        for piece in &weight.shards {
             let params = Params {
                 words: weight.words(),
-                x_stride: word(x.stride() / 4),
-                out_stride: word(out.stride() / 4),
-                rows: word(x.rows),
-                count: word(piece.rows),
-                first: word(piece.first),
+                x_stride: to_u32(x.stride() / 4),
+                out_stride: to_u32(out.stride() / 4),
+                rows: to_u32(x.rows),
+                count: to_u32(piece.rows),
+                first: to_u32(piece.first),
             };
             let (program, grid) = if x.rows <= FEW {
-                let lanes = choices.lanes_for(weight, x.rows);
+                let lanes = selection.lanes_for(weight, x.rows);
                 let program = lanes.apply(Program::new(kernel(lanes.kernel())));
                 let groups = piece.rows.div_ceil(4).div_ceil(lanes.groups());
-                (program.constant("COLS", word(x.rows)), spread(groups))
+                (program.constant("COLS", to_u32(x.rows)), grid_1d(groups))
             } else {
-                let tile = choices.tile(x.rows, piece.rows);
-                let (program, n, t) = choices.matmul_for(weight, x.rows).program(tile);
-                (program, [word(piece.rows.div_ceil(n)), word(x.rows.div_ceil(t)), 1])
+                let tile = selection.tile(x.rows, piece.rows);
+                let (program, n, t) = selection.matmul_for(weight, x.rows).program(tile);
+                (program, [to_u32(piece.rows.div_ceil(n)), to_u32(x.rows.div_ceil(t)), 1])
             };
             let program = weight.decode(program).part(part("activation"));
-            let program = match store {
-                Store::Gated(function) => {
+            let program = match epilogue {
+                Epilogue::Gated(function) => {
                     program.part(part("store_gated")).constant("ACTIVATION", number(*function))
                 }
-                Store::Cache { cache, .. } => program
+                Epilogue::Cache { cache, .. } => program
                     .part(part("store_cache"))
                     .part(cache.writer())
-                    .constant("QUERY_FOURS", outputs as f64 / 4.0)
-                    .constant("KEY_FOURS", (cache.heads * cache.width) as f64 / 4.0)
-                    .constant("HEAD_FOURS", cache.fours() as f64)
+                    .constant("QUERY_VEC4S", outputs as f64 / 4.0)
+                    .constant("KEY_VEC4S", (cache.heads * cache.width) as f64 / 4.0)
+                    .constant("HEAD_VEC4S", cache.vec4s() as f64)
                     .constant("CONTEXT", cache.context as f64),
-                Store::Write | Store::Add | Store::Apply(_) | Store::SoftCap(_) => {
-                    let (function, cap) = match store {
-                        Store::Apply(function) => (number(*function), None),
-                        Store::SoftCap(cap) => (0, Some(*cap)),
+                Epilogue::Write | Epilogue::Add | Epilogue::Apply(_) | Epilogue::SoftCap(_) => {
+                    let (function, cap) = match epilogue {
+                        Epilogue::Apply(function) => (number(*function), None),
+                        Epilogue::SoftCap(cap) => (0, Some(*cap)),
                         _ => (0, None),
                     };
                     let program = program
                         .part(part("store_plain"))
-                        .constant("ADD", matches!(store, Store::Add))
+                        .constant("ADD", matches!(epilogue, Epilogue::Add))
                         .constant("ACTIVATION", function);
                     capped(program, cap)
                 }
@@ -153,10 +153,12 @@ impl Op for Linear<'_> {
                 // Without a bias its slot holds x, which the kernel then does not touch.
                 .read(2, bias.unwrap_or(*x).buffer)
                 .write(2, out.buffer)
-                .weight_bytes(weight.part_bytes(piece) + bias.map_or(0, |_| piece.rows as u64 * 4));
-            match store {
-                Store::Cache { rows, cache } => {
-                    let written = cache.parts.iter().flat_map(CachePart::writes);
+                .weight_bytes(
+                    weight.shard_bytes(piece) + bias.map_or(0, |_| piece.rows as u64 * 4),
+                );
+            match epilogue {
+                Epilogue::Cache { rows, cache } => {
+                    let written = cache.shards.iter().flat_map(CacheShard::writes);
                     dispatch.read(2, *rows).bind(3, written).grid(grid);
                 }
                 _ => dispatch.grid(grid),

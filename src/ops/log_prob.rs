@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, word};
+use super::op::{Op, to_u32};
+use super::selection::KernelSelection;
 
 /// The natural logarithm of each target's probability.
 #[derive(Clone, Copy, Debug)]
@@ -26,15 +26,16 @@ params! {
 }
 
 impl Op for LogProb {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { logits, targets, out } = self;
-        let params = Params { columns: word(logits.columns), stride: word(logits.stride() / 4) };
+        let params =
+            Params { columns: to_u32(logits.columns), stride: to_u32(logits.stride() / 4) };
         recording
-            .dispatch(choices.reduce.apply(Program::new(kernel("log_prob"))), &params)
+            .dispatch(selection.reduce.apply(Program::new(kernel("log_prob"))), &params)
             .read(0, logits.buffer)
             .read(0, *targets)
             .write(0, *out)
-            .grid([word(logits.rows), 1, 1]);
+            .grid([to_u32(logits.rows), 1, 1]);
         Ok(())
     }
 }

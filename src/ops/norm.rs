@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Tensor, params};
 
-use super::op::{ensure, same_shape, word};
+use super::op::{check_shape, same_shape, to_u32};
 
 params! {
     pub(super) struct Params {
@@ -15,7 +15,7 @@ params! {
 
 impl Params {
     pub(super) fn new(x: &Tensor, eps: f64) -> Self {
-        Self { columns: word(x.columns), stride: word(x.stride() / 4), eps: eps as f32 }
+        Self { columns: to_u32(x.columns), stride: to_u32(x.stride() / 4), eps: eps as f32 }
     }
 }
 
@@ -23,7 +23,7 @@ impl Params {
 pub(super) fn check(op: &'static str, x: &Tensor, vectors: &[Tensor], out: &Tensor) -> Result<()> {
     same_shape(op, x, out)?;
     for vector in vectors {
-        ensure(vector.columns == x.columns, op, || {
+        check_shape(vector.columns == x.columns, op, || {
             format!("x has {} columns, gain or bias {}", x.columns, vector.columns)
         })?;
     }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Grid, Recording, Tensor};
 
-use super::choices::Choices;
+use super::selection::KernelSelection;
 
 /// Something that can be recorded.
 pub trait Op {
@@ -11,41 +11,45 @@ pub trait Op {
     ///
     /// # Errors
     /// [`Error::Shape`], naming the op and both shapes.
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()>;
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()>;
 }
 
 /// Fails with the op's name and `reason` unless `holds`.
-pub(super) fn ensure(holds: bool, op: &'static str, reason: impl FnOnce() -> String) -> Result<()> {
+pub(super) fn check_shape(
+    holds: bool,
+    op: &'static str,
+    reason: impl FnOnce() -> String,
+) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::Shape { op, reason: reason() }) }
 }
 
 /// A count as a kernel takes it. Every count is a row, a column or a word of a bound buffer, whose
 /// size in bytes is below 2^32 by the adapter's limits, so this never saturates in a valid recording.
-pub(super) fn word(count: usize) -> u32 {
+pub(super) fn to_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Spreads `count` workgroups over x and y, so that no axis passes 65,535.
-pub(super) fn spread(count: usize) -> [u32; 3] {
-    let count = word(count);
+pub(super) fn grid_1d(count: usize) -> [u32; 3] {
+    let count = to_u32(count);
     if count <= 65_535 { [count, 1, 1] } else { [65_535, count.div_ceil(65_535), 1] }
 }
 
 /// Fails unless x and out have the same shape.
 pub(super) fn same_shape(op: &'static str, x: &Tensor, out: &Tensor) -> Result<()> {
-    ensure((x.rows, x.columns) == (out.rows, out.columns), op, || {
+    check_shape((x.rows, x.columns) == (out.rows, out.columns), op, || {
         format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
     })
 }
 
 /// One invocation for four values of a row.
 pub(super) fn by_fours(x: &Tensor) -> Grid {
-    Grid::Fixed([word((x.stride() / 4).div_ceil(64)), word(x.rows), 1])
+    Grid::Fixed([to_u32((x.stride() / 4).div_ceil(64)), to_u32(x.rows), 1])
 }
 
-/// How many fours these values are.
+/// How many vec4s these values are.
 #[cfg(feature = "train")]
 pub(super) fn whole_fours(op: &'static str, count: usize) -> Result<usize> {
-    ensure(count.is_multiple_of(4), op, || format!("{count} values are no whole fours"))?;
+    check_shape(count.is_multiple_of(4), op, || format!("{count} values are no whole vec4s"))?;
     Ok(count / 4)
 }

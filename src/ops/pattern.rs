@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::Tensor;
 
 use super::cache::Cache;
-use super::op::ensure;
+use super::op::check_shape;
 
 /// The score of a key that a row does not see: finite, since WGSL promises no infinity.
 pub const MASKED: f32 = -1e30;
@@ -18,12 +18,12 @@ pub(super) fn heads_of(
     cache: &Cache,
     pattern: &Tensor,
 ) -> Result<usize> {
-    ensure(of.columns.is_multiple_of(cache.heads * cache.width), op, || {
+    check_shape(of.columns.is_multiple_of(cache.heads * cache.width), op, || {
         format!("{} columns for {} key heads of {}", of.columns, cache.heads, cache.width)
     })?;
     let heads = of.columns / cache.width;
     let fits = pattern.rows == heads * of.rows && pattern.columns <= cache.context;
-    ensure(fits, op, || {
+    check_shape(fits, op, || {
         format!(
             "a pattern of {} x {} for {heads} heads, {} rows and {} positions",
             pattern.rows, pattern.columns, of.rows, cache.context

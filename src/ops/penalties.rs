@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::names::Sampling;
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// The logits with repetition, presence and frequency penalties.
 #[derive(Clone, Copy, Debug)]
@@ -32,18 +32,18 @@ params! {
 }
 
 impl Op for Penalties {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { logits, counts, sampling, out } = self;
         sampling.check()?;
-        ensure((logits.rows, logits.columns) == (out.rows, out.columns), "penalties", || {
+        check_shape((logits.rows, logits.columns) == (out.rows, out.columns), "penalties", || {
             format!(
                 "logits are {} x {}, out {} x {}",
                 logits.rows, logits.columns, out.rows, out.columns
             )
         })?;
         let params = Params {
-            columns: word(logits.columns),
-            stride: word(logits.stride() / 4),
+            columns: to_u32(logits.columns),
+            stride: to_u32(logits.stride() / 4),
             repetition: sampling.repetition_penalty,
             presence: sampling.presence_penalty,
             frequency: sampling.frequency_penalty,
@@ -53,7 +53,7 @@ impl Op for Penalties {
             .read(0, logits.buffer)
             .read(0, *counts)
             .write(0, out.buffer)
-            .grid([params.stride.div_ceil(64), word(logits.rows), 1]);
+            .grid([params.stride.div_ceil(64), to_u32(logits.rows), 1]);
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// The learned position vector of each row.
 #[derive(Clone, Copy, Debug)]
@@ -25,20 +25,20 @@ params! {
 }
 
 impl Op for PosEmbed {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { rows, positions, out } = self;
-        ensure(out.columns == positions.columns, "pos_embed", || {
+        check_shape(out.columns == positions.columns, "pos_embed", || {
             format!("out has {} columns, the positions {}", out.columns, positions.columns)
         })?;
-        let fours = out.stride() / 4;
-        let params = Params { stride: word(fours) };
+        let vec4s = out.stride() / 4;
+        let params = Params { stride: to_u32(vec4s) };
         recording
             .dispatch(Program::new(kernel("pos_embed")), &params)
             .read(0, *rows)
             .read(0, positions.buffer)
             .write(0, out.buffer)
             .weight_bytes((out.rows * out.columns * 4) as u64)
-            .grid([word(fours.div_ceil(64)), word(out.rows), 1]);
+            .grid([to_u32(vec4s.div_ceil(64)), to_u32(out.rows), 1]);
         Ok(())
     }
 }

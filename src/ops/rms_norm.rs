@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor};
 
-use super::choices::Choices;
 use super::kernels::kernel;
 use super::norm::{Params, check};
-use super::op::{Op, spread};
+use super::op::{Op, grid_1d};
+use super::selection::KernelSelection;
 
 /// y = x / √(mean(x²) + ε) ⊙ gain, row by row; without the gain if it is left out.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +22,20 @@ pub struct RmsNorm {
 }
 
 impl Op for RmsNorm {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         const OP: &str = "rms_norm";
         let Self { x, gain, eps, out } = self;
         // Without a gain its slot holds x, which the kernel then does not touch.
         let vector = gain.unwrap_or(*x);
         check(OP, x, &[vector], out)?;
-        let program = choices.reduce.apply(Program::new(kernel(OP)));
+        let program = selection.reduce.apply(Program::new(kernel(OP)));
         recording
             .dispatch(program.constant("GAIN", gain.is_some()), &Params::new(x, *eps))
             .read(0, x.buffer)
             .read(0, vector.buffer)
             .write(0, out.buffer)
             .weight_bytes(gain.map_or(0, |_| x.columns as u64 * 4))
-            .grid(spread(x.rows));
+            .grid(grid_1d(x.rows));
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// out = √(mean(x²) + ε), row by row.
 #[derive(Clone, Copy, Debug)]
@@ -28,22 +28,22 @@ params! {
 }
 
 impl Op for RmsScale {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { x, eps, out } = self;
-        ensure((out.rows, out.columns) == (x.rows, 1), "rms_scale", || {
+        check_shape((out.rows, out.columns) == (x.rows, 1), "rms_scale", || {
             format!("x has {} rows, out is {} x {}", x.rows, out.rows, out.columns)
         })?;
         let params = Params {
-            columns: word(x.columns),
-            stride: word(x.stride()),
-            out_stride: word(out.stride()),
+            columns: to_u32(x.columns),
+            stride: to_u32(x.stride()),
+            out_stride: to_u32(out.stride()),
             eps: *eps as f32,
         };
         recording
-            .dispatch(choices.reduce.apply(Program::new(kernel("rms_scale"))), &params)
+            .dispatch(selection.reduce.apply(Program::new(kernel("rms_scale"))), &params)
             .read(0, x.buffer)
             .write(0, out.buffer)
-            .grid([word(x.rows), 1, 1]);
+            .grid([to_u32(x.rows), 1, 1]);
         Ok(())
     }
 }

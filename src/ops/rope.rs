@@ -5,10 +5,10 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
-use super::choices::Choices;
 use super::columns::Columns;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// Turns queries and keys by their position, and writes keys and values to the cache.
 #[derive(Clone, Copy, Debug)]
@@ -64,32 +64,32 @@ pub fn rope_table(rotation: &Rotation, context: usize) -> Vec<f32> {
 }
 
 impl Op for Rope<'_> {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { rows, q, k, v, table, cache, out } = self;
         let width = cache.width;
-        ensure(k.count == cache.heads * width && v.count == k.count, "rope", || {
+        check_shape(k.count == cache.heads * width && v.count == k.count, "rope", || {
             format!("{} keys and {} values for {} heads of {width}", k.count, v.count, cache.heads)
         })?;
-        ensure(q.count == out.columns && q.count.is_multiple_of(width), "rope", || {
+        check_shape(q.count == out.columns && q.count.is_multiple_of(width), "rope", || {
             format!("{} queries, {} outputs, heads of {width}", q.count, out.columns)
         })?;
         let heads = q.count / width;
-        let fours = (heads + 2 * cache.heads) * cache.fours();
-        for part in &cache.parts {
+        let vec4s = (heads + 2 * cache.heads) * cache.vec4s();
+        for part in &cache.shards {
             let params = Params {
-                heads: word(heads),
-                kv_heads: word(cache.heads),
-                width: word(width),
-                rotated: word(table.map_or(0, |(_, rotated)| rotated)),
-                q_start: word(q.start),
-                q_stride: word(q.of.stride()),
-                k_start: word(k.start),
-                k_stride: word(k.of.stride()),
-                v_start: word(v.start),
-                v_stride: word(v.of.stride()),
-                out_stride: word(out.stride()),
-                context: word(part.count),
-                first: word(part.first),
+                heads: to_u32(heads),
+                kv_heads: to_u32(cache.heads),
+                width: to_u32(width),
+                rotated: to_u32(table.map_or(0, |(_, rotated)| rotated)),
+                q_start: to_u32(q.start),
+                q_stride: to_u32(q.of.stride()),
+                k_start: to_u32(k.start),
+                k_stride: to_u32(k.of.stride()),
+                v_start: to_u32(v.start),
+                v_stride: to_u32(v.of.stride()),
+                out_stride: to_u32(out.stride()),
+                context: to_u32(part.count),
+                first: to_u32(part.first),
             };
             recording
                 .dispatch(Program::new(kernel("rope")).part(cache.writer()), &params)
@@ -101,7 +101,7 @@ impl Op for Rope<'_> {
                 .read(0, table.map_or(q.of.buffer, |(buffer, _)| buffer))
                 .write(0, out.buffer)
                 .bind(3, part.writes())
-                .grid([word(fours.div_ceil(64)), word(out.rows), 1]);
+                .grid([to_u32(vec4s.div_ceil(64)), to_u32(out.rows), 1]);
         }
         Ok(())
     }

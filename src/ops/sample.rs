@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::names::Sampling;
 
-use super::choices::Choices;
 use super::kernels::{kernel, part};
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// Draws the next token of each row and moves the row on.
 ///
@@ -32,7 +32,7 @@ pub struct Sample {
 const MAX_VOCAB: usize = 1 << 19;
 
 /// A token this far below the best cannot win: noise lies between −2.82 and 16.64.
-const HOPELESS: f64 = -20.0;
+const NEGLIGIBLE: f64 = -20.0;
 
 /// Keeps differences of equal logits times this at zero, however small the temperature is.
 const MAX_INVERSE: f64 = 1e30;
@@ -52,33 +52,33 @@ params! {
 }
 
 impl Op for Sample {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { logits, rows, counts, sampling, ids, ring } = self;
         sampling.check()?;
-        ensure((1..=MAX_VOCAB).contains(&logits.columns), "sample", || {
+        check_shape((1..=MAX_VOCAB).contains(&logits.columns), "sample", || {
             format!("a vocabulary of {}; it must be from 1 to {MAX_VOCAB}", logits.columns)
         })?;
-        ensure(*ring > 0, "sample", || "a ring of 0 steps".to_owned())?;
-        let columns = word(logits.columns);
+        check_shape(*ring > 0, "sample", || "a ring of 0 steps".to_owned())?;
+        let columns = to_u32(logits.columns);
         let share = (f64::from(sampling.top_p) * (1_u64 << 32) as f64).max(1.0);
         let params = Params {
             columns,
-            stride: word(logits.stride() / 4),
-            rows: word(logits.rows),
-            ring: word(*ring),
+            stride: to_u32(logits.stride() / 4),
+            rows: to_u32(logits.rows),
+            ring: to_u32(*ring),
             seed: [sampling.seed as u32, (sampling.seed >> 32) as u32],
             top_k: sampling.top_k,
             top_p: share as u32,
             inverse: (1.0 / f64::from(sampling.temperature)).min(MAX_INVERSE) as f32,
-            least: f64::from(sampling.min_p).ln().max(HOPELESS) as f32,
+            least: f64::from(sampling.min_p).ln().max(NEGLIGIBLE) as f32,
         };
         // As many passes as top-k and top-p take together where ties stand at both boundaries.
-        let program = choices
+        let program = selection
             .reduce_over(18 * logits.stride() / 4)
             .apply(Program::new(kernel("sample")))
-            .part(part("ranking"))
-            .part(part("walk"))
-            .part(part("wide"))
+            .part(part("argmax"))
+            .part(part("radix_select"))
+            .part(part("u64"))
             .part(part("noise"))
             .constant("GREEDY", sampling.temperature == 0.0)
             .constant("TOP_K", (1..columns).contains(&sampling.top_k))
@@ -92,7 +92,7 @@ impl Op for Sample {
             .write(0, *rows)
             .write(0, counts)
             .write(0, *ids)
-            .grid([word(logits.rows), 1, 1]);
+            .grid([to_u32(logits.rows), 1, 1]);
         Ok(())
     }
 }

@@ -5,10 +5,10 @@ use std::ops::Range;
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::columns::Columns;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// x = scale · x + add, for some rows and columns of x.
 #[derive(Clone, Debug)]
@@ -36,32 +36,32 @@ params! {
 }
 
 impl Op for ScaleAdd {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, rows, scale, add } = self;
         let fits = x.end() <= x.of.columns
             && rows.end <= x.of.rows
             && add.columns == x.count
             && (add.rows == 1 || add.rows == rows.len());
-        ensure(fits, "scale_add", || {
+        check_shape(fits, "scale_add", || {
             format!(
                 "{} x {} values for rows {rows:?} and columns {}..+{} of {} x {}",
                 add.rows, add.columns, x.start, x.count, x.of.rows, x.of.columns
             )
         })?;
         let params = Params {
-            columns: word(x.count),
-            row: word(rows.start),
-            start: word(x.start),
-            step: word(x.step),
-            x_stride: word(x.of.stride()),
-            add_stride: if add.rows == 1 { 0 } else { word(add.stride()) },
+            columns: to_u32(x.count),
+            row: to_u32(rows.start),
+            start: to_u32(x.start),
+            step: to_u32(x.step),
+            x_stride: to_u32(x.of.stride()),
+            add_stride: if add.rows == 1 { 0 } else { to_u32(add.stride()) },
             scale: *scale,
         };
         recording
             .dispatch(Program::new(kernel("scale_add")), &params)
             .read(0, add.buffer)
             .write(0, x.of.buffer)
-            .grid([word(x.count.div_ceil(64)), word(rows.len()), 1]);
+            .grid([to_u32(x.count.div_ceil(64)), to_u32(rows.len()), 1]);
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// out = softmax(x) over the keys that each row may see, zero elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +32,10 @@ params! {
 }
 
 impl Op for Softmax {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { rows, x, heads, window, out } = self;
         let fits = (x.rows, x.columns) == (out.rows, out.columns) && x.rows.is_multiple_of(*heads);
-        ensure(fits, "softmax", || {
+        check_shape(fits, "softmax", || {
             format!(
                 "x is {} x {}, out {} x {}, for {heads} heads",
                 x.rows, x.columns, out.rows, out.columns
@@ -43,17 +43,17 @@ impl Op for Softmax {
         })?;
         let count = x.rows / heads;
         let params = Params {
-            rows: word(count),
-            keys: word(x.columns),
-            stride: word(x.stride()),
-            window: word(window.unwrap_or(0)),
+            rows: to_u32(count),
+            keys: to_u32(x.columns),
+            stride: to_u32(x.stride()),
+            window: to_u32(window.unwrap_or(0)),
         };
         recording
-            .dispatch(choices.reduce.apply(Program::new(kernel("softmax"))), &params)
+            .dispatch(selection.reduce.apply(Program::new(kernel("softmax"))), &params)
             .read(0, *rows)
             .read(0, x.buffer)
             .write(0, out.buffer)
-            .grid([word(count), word(*heads), 1]);
+            .grid([to_u32(count), to_u32(*heads), 1]);
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::kernel;
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// The sum over all heads, plus the bias.
 #[derive(Clone, Copy, Debug)]
@@ -30,19 +30,19 @@ params! {
 }
 
 impl Op for SumHeads {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, heads, bias, out } = self;
-        ensure((x.rows, x.columns) == (out.rows, heads * out.columns), "sum_heads", || {
+        check_shape((x.rows, x.columns) == (out.rows, heads * out.columns), "sum_heads", || {
             format!("x is {} x {}, out {} x {}", x.rows, x.columns, out.rows, out.columns)
         })?;
-        ensure(bias.is_none_or(|bias| bias.columns == out.columns), "sum_heads", || {
+        check_shape(bias.is_none_or(|bias| bias.columns == out.columns), "sum_heads", || {
             format!("the bias does not have the {} columns of out", out.columns)
         })?;
         let params = Params {
-            heads: word(*heads),
-            columns: word(out.columns),
-            x_stride: word(x.stride()),
-            out_stride: word(out.stride()),
+            heads: to_u32(*heads),
+            columns: to_u32(out.columns),
+            x_stride: to_u32(x.stride()),
+            out_stride: to_u32(out.stride()),
         };
         let program = Program::new(kernel("sum_heads")).constant("BIAS", bias.is_some());
         recording
@@ -52,7 +52,7 @@ impl Op for SumHeads {
             .read(0, bias.unwrap_or(*x).buffer)
             .write(0, out.buffer)
             .weight_bytes(bias.map_or(0, |bias| bias.columns as u64 * 4))
-            .grid([word(out.columns.div_ceil(64)), word(out.rows), 1]);
+            .grid([to_u32(out.columns.div_ceil(64)), to_u32(out.rows), 1]);
         Ok(())
     }
 }

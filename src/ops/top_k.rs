@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::choices::Choices;
 use super::kernels::{kernel, part};
-use super::op::{Op, ensure, word};
+use super::op::{Op, check_shape, to_u32};
+use super::selection::KernelSelection;
 
 /// The K most probable tokens of each row with ln p, best first, ties to the lower id; and, where
 /// `chosen` is given, the row's own token before them.
@@ -44,26 +44,26 @@ params! {
 }
 
 impl Op for TopK {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { logits, k, chosen, out } = self;
         let most = MAX_TOP_K.min(logits.columns);
-        ensure(*k <= most, "top_k", || {
+        check_shape(*k <= most, "top_k", || {
             format!("{k} of {} tokens; at most {most} can be listed", logits.columns)
         })?;
-        ensure(chosen.is_none_or(|chosen| chosen.ring > 0), "top_k", || {
+        check_shape(chosen.is_none_or(|chosen| chosen.ring > 0), "top_k", || {
             "a ring of 0 steps".to_owned()
         })?;
         let params = Params {
-            columns: word(logits.columns),
-            stride: word(logits.stride() / 4),
-            rows: word(logits.rows),
-            ring: chosen.map_or(1, |chosen| word(chosen.ring)),
-            k: word(*k),
+            columns: to_u32(logits.columns),
+            stride: to_u32(logits.stride() / 4),
+            rows: to_u32(logits.rows),
+            ring: chosen.map_or(1, |chosen| to_u32(chosen.ring)),
+            k: to_u32(*k),
         };
-        let program = choices
+        let program = selection
             .reduce_over((k + 2) * logits.stride() / 4)
             .apply(Program::new(kernel("top_k")))
-            .part(part("ranking"))
+            .part(part("argmax"))
             .constant("CHOSEN", chosen.is_some());
         recording
             .dispatch(program, &params)
@@ -71,7 +71,7 @@ impl Op for TopK {
             .read(0, logits.buffer)
             .read(0, chosen.map_or(logits.buffer, |chosen| chosen.rows))
             .write(0, *out)
-            .grid([word(logits.rows), 1, 1]);
+            .grid([to_u32(logits.rows), 1, 1]);
         Ok(())
     }
 }

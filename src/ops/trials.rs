@@ -1,11 +1,11 @@
-//! Choices made to be tried: every variant, on whatever shape.
+//! Selections made to be tried: every variant, on whatever shape.
 
 use crate::gpu::Caps;
 
 use super::variants::offers;
-use super::{Choices, Fetch, Lanes, Matmul, Reduce};
+use super::{AttentionTiling, KernelSelection, Lanes, Matmul, Reduce};
 
-impl Choices {
+impl KernelSelection {
     /// Every variant that a device offers, in as few choices as hold them all: what a self-test has
     /// to try.
     pub fn all(caps: &Caps) -> Vec<Self> {
@@ -14,16 +14,16 @@ impl Choices {
         reduces.retain(|reduce| offered(reduce.part()));
         let mut lanes = Lanes::candidates(caps);
         lanes.retain(|lanes| offered(lanes.rests_on()));
-        let fetches = Fetch::candidates(caps);
-        Self::defaults(caps).over(&reduces, &lanes, &Matmul::candidates(caps), &fetches)
+        let tilings = AttentionTiling::candidates(caps);
+        Self::defaults(caps).over(&reduces, &lanes, &Matmul::candidates(caps), &tilings)
     }
 
     /// Every variant that these choices come to for some shape or other.
     pub fn trials(&self) -> Vec<Self> {
-        let mut lanes: Vec<Lanes> = (1..=64).map(|words| self.narrowed(words)).collect();
-        lanes.extend(self.known.lanes.values());
+        let mut lanes: Vec<Lanes> = (1..=64).map(|words| self.lanes_with_work(words)).collect();
+        lanes.extend(self.profile.lanes.values());
         let mut matmuls = vec![self.matmul];
-        matmuls.extend(self.known.matmul.values());
+        matmuls.extend(self.profile.matmul.values());
         // Rows of many values may want wider sums: see `reduce_over`.
         let reduces = [self.reduce, self.reduce_over(usize::MAX)];
         self.over(&reduces, &distinct(lanes), &distinct(matmuls), &[self.attention])
@@ -35,15 +35,15 @@ impl Choices {
         reduces: &[Reduce],
         lanes: &[Lanes],
         matmuls: &[Matmul],
-        fetches: &[Fetch],
+        tilings: &[AttentionTiling],
     ) -> Vec<Self> {
-        let count = reduces.len().max(lanes.len()).max(matmuls.len()).max(fetches.len());
+        let count = reduces.len().max(lanes.len()).max(matmuls.len()).max(tilings.len());
         let choice = |i: usize| Self {
             reduce: reduces[i % reduces.len()],
             lanes: lanes[i % lanes.len()],
             matmul: matmuls[i % matmuls.len()],
-            attention: fetches[i % fetches.len()],
-            exact: true,
+            attention: tilings[i % tilings.len()],
+            forced: true,
             ..self.clone()
         };
         (0..count).map(choice).collect()

@@ -12,9 +12,9 @@ pub enum Reduce {
     /// Through workgroup memory, with this many invocations.
     Workgroup(u32),
     /// The workgroup is one subgroup of this many lanes.
-    Subgroup(u32),
+    WholeSubgroup(u32),
     /// Within subgroups of any size, then over them.
-    Subgroups {
+    AcrossSubgroups {
         /// Invocations in a workgroup.
         size: u32,
         /// The least lanes of a subgroup.
@@ -28,7 +28,7 @@ pub enum Lanes {
     /// Each works alone, in workgroups of this size.
     One(u32),
     /// Each works alone, in workgroups of `size`; the lanes of a subgroup pass the values of x round.
-    Rows {
+    LanePerRow {
         /// Invocations in a workgroup.
         size: u32,
         /// Lanes of a subgroup, 4 or more.
@@ -42,14 +42,14 @@ pub enum Lanes {
         lanes: u32,
     },
     /// The lanes of a subgroup share rows.
-    Subgroup {
+    WholeSubgroup {
         /// Invocations in a workgroup.
         size: u32,
         /// Lanes of a subgroup.
         lanes: u32,
     },
     /// `lanes` neighbours share rows and sum within subgroups of any size, then over them.
-    Subgroups {
+    AcrossSubgroups {
         /// Invocations in a workgroup.
         size: u32,
         /// Invocations that share rows.
@@ -75,7 +75,7 @@ pub enum Matmul {
 
 /// How a kernel of many rows fetches what several of them use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fetch {
+pub enum AttentionTiling {
     /// Straight from storage.
     Direct,
     /// Through workgroup memory.
@@ -93,7 +93,7 @@ pub(super) fn offers(caps: &Caps, name: &str) -> bool {
     })
 }
 
-impl Fetch {
+impl AttentionTiling {
     /// The variants worth trying on a device, its default first.
     pub fn candidates(caps: &Caps) -> [Self; 2] {
         if caps.software { [Self::Direct, Self::Tiled] } else { [Self::Tiled, Self::Direct] }
@@ -114,7 +114,7 @@ impl Matmul {
     }
 
     /// The kernel, its numbers, and the outputs and rows (n, t) of one workgroup; `tile` is what
-    /// [`Choices::tile`](super::Choices::tile) gives.
+    /// [`KernelSelection::tile`](super::KernelSelection::tile) gives.
     pub(super) fn program(self, tile: usize) -> (Program, usize, usize) {
         match self {
             Self::Direct { n, t } => {
@@ -142,15 +142,15 @@ impl Reduce {
         let large = 256.min(caps.max_invocations);
         let mut all = Vec::new();
         if caps.software {
-            all.extend(fixed(caps).map(Self::Subgroup));
+            all.extend(fixed(caps).map(Self::WholeSubgroup));
             all.extend([16, large].map(Self::Workgroup));
         }
         if let Some((least, _)) = caps.subgroups {
-            all.push(Self::Subgroups { size: large, least: least.max(1) });
+            all.push(Self::AcrossSubgroups { size: large, least: least.max(1) });
         }
         if !caps.software {
             all.extend([large, 64].map(Self::Workgroup));
-            all.extend(fixed(caps).map(Self::Subgroup));
+            all.extend(fixed(caps).map(Self::WholeSubgroup));
         }
         all
     }
@@ -158,7 +158,9 @@ impl Reduce {
     /// Invocations of a workgroup.
     pub(super) fn size(self) -> u32 {
         match self {
-            Self::Workgroup(size) | Self::Subgroup(size) | Self::Subgroups { size, .. } => size,
+            Self::Workgroup(size)
+            | Self::WholeSubgroup(size)
+            | Self::AcrossSubgroups { size, .. } => size,
         }
     }
 
@@ -166,10 +168,10 @@ impl Reduce {
     pub(super) fn at_most(self, most: u32) -> Self {
         match self {
             Self::Workgroup(size) => Self::Workgroup(size.min(most)),
-            Self::Subgroups { size, least } => {
-                Self::Subgroups { size: size.min(most).max(least), least }
+            Self::AcrossSubgroups { size, least } => {
+                Self::AcrossSubgroups { size: size.min(most).max(least), least }
             }
-            subgroup @ Self::Subgroup(_) => subgroup,
+            subgroup @ Self::WholeSubgroup(_) => subgroup,
         }
     }
 
@@ -177,8 +179,8 @@ impl Reduce {
     pub(super) fn part(self) -> &'static str {
         match self {
             Self::Workgroup(_) => "reduce_workgroup",
-            Self::Subgroup(_) => "reduce_subgroup",
-            Self::Subgroups { .. } => "reduce_subgroups",
+            Self::WholeSubgroup(_) => "reduce_subgroup",
+            Self::AcrossSubgroups { .. } => "reduce_subgroups",
         }
     }
 
@@ -186,8 +188,8 @@ impl Reduce {
     pub(super) fn apply(self, program: Program) -> Program {
         let program = program.part(part(self.part()));
         match self {
-            Self::Workgroup(size) | Self::Subgroup(size) => program.constant("WG", size),
-            Self::Subgroups { size, least } => {
+            Self::Workgroup(size) | Self::WholeSubgroup(size) => program.constant("WG", size),
+            Self::AcrossSubgroups { size, least } => {
                 program.constant("WG", size).constant("LEAST", least)
             }
         }
@@ -199,12 +201,12 @@ impl Lanes {
     pub fn candidates(caps: &Caps) -> Vec<Self> {
         let wide = caps.max_invocations.min(64);
         let shared = |lanes| Self::Workgroup { size: wide, lanes };
-        let joined = |lanes| Self::Subgroups { size: wide, lanes };
+        let joined = |lanes| Self::AcrossSubgroups { size: wide, lanes };
         let one = |size| Self::One(size);
         let mut all = Vec::new();
-        let subgroup = |lanes: u32| Self::Subgroup { size: lanes.max(wide), lanes };
+        let subgroup = |lanes: u32| Self::WholeSubgroup { size: lanes.max(wide), lanes };
         if caps.software {
-            all.extend(fixed(caps).map(|lanes| Self::Rows { size: lanes, lanes }));
+            all.extend(fixed(caps).map(|lanes| Self::LanePerRow { size: lanes, lanes }));
             all.push(one(8));
             all.extend(fixed(caps).map(subgroup));
             all.extend([joined(8), shared(32)]);
@@ -212,24 +214,24 @@ impl Lanes {
             all.extend(fixed(caps).map(subgroup));
             all.extend([joined(32), shared(32), joined(8), joined(16), shared(8), shared(16)]);
             all.push(one(64));
-            all.extend(fixed(caps).map(|lanes| Self::Rows { size: lanes.max(wide), lanes }));
+            all.extend(fixed(caps).map(|lanes| Self::LanePerRow { size: lanes.max(wide), lanes }));
         }
         all
     }
 
     /// The kernel that works so.
     pub(super) fn kernel(self) -> &'static str {
-        if matches!(self, Self::Rows { .. }) { "matvec_rows" } else { "matvec" }
+        if matches!(self, Self::LanePerRow { .. }) { "matvec_shuffle" } else { "matvec" }
     }
 
     /// The part that fills the kernel's slot `lanes`; none where it has no such slot.
     fn part(self) -> Option<&'static str> {
         match self {
             Self::One(_) => Some("lanes_one"),
-            Self::Rows { .. } => None,
+            Self::LanePerRow { .. } => None,
             Self::Workgroup { .. } => Some("lanes_workgroup"),
-            Self::Subgroup { .. } => Some("lanes_subgroup"),
-            Self::Subgroups { .. } => Some("lanes_subgroups"),
+            Self::WholeSubgroup { .. } => Some("lanes_subgroup"),
+            Self::AcrossSubgroups { .. } => Some("lanes_subgroups"),
         }
     }
 
@@ -246,10 +248,10 @@ impl Lanes {
         };
         match self {
             Self::One(size) => program.constant("WG", size),
-            Self::Rows { size, lanes }
+            Self::LanePerRow { size, lanes }
             | Self::Workgroup { size, lanes }
-            | Self::Subgroup { size, lanes }
-            | Self::Subgroups { size, lanes } => {
+            | Self::WholeSubgroup { size, lanes }
+            | Self::AcrossSubgroups { size, lanes } => {
                 program.constant("WG", size).constant("LANES", lanes)
             }
         }
@@ -258,10 +260,10 @@ impl Lanes {
     /// How many groups of rows one workgroup covers.
     pub(super) fn groups(self) -> usize {
         match self {
-            Self::One(size) | Self::Rows { size, .. } => size as usize,
+            Self::One(size) | Self::LanePerRow { size, .. } => size as usize,
             Self::Workgroup { size, lanes }
-            | Self::Subgroup { size, lanes }
-            | Self::Subgroups { size, lanes } => (size / lanes) as usize,
+            | Self::WholeSubgroup { size, lanes }
+            | Self::AcrossSubgroups { size, lanes } => (size / lanes) as usize,
         }
     }
 }

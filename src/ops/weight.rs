@@ -4,7 +4,7 @@ use crate::gpu::{Binding, BufferId, Program, padded};
 use crate::names::Format;
 
 use super::kernels::part;
-use super::op::word;
+use super::op::to_u32;
 
 /// A matrix (rows, columns) of weights, y = W x, in one or more parts split by rows.
 #[derive(Clone, Debug)]
@@ -18,12 +18,12 @@ pub struct Weight {
     /// Inputs.
     pub columns: usize,
     /// The parts, in order; all but the last hold a multiple of eight rows.
-    pub parts: Vec<WeightPart>,
+    pub shards: Vec<WeightShard>,
 }
 
 /// Consecutive rows of a weight matrix in buffers of their own.
 #[derive(Clone, Debug)]
-pub struct WeightPart {
+pub struct WeightShard {
     /// The first row that it holds.
     pub first: usize,
     /// How many rows it holds.
@@ -50,9 +50,9 @@ impl Weight {
         let row_bytes = Self::plane_bytes(format, columns)[0];
         let fit = usize::try_from(max_binding).unwrap_or(usize::MAX) / row_bytes.max(1);
         let step = if fit >= rows { rows.max(1) } else { (fit / 8 * 8).max(8) };
-        let parts = (0..rows)
+        let shards = (0..rows)
             .step_by(step)
-            .map(|first| WeightPart {
+            .map(|first| WeightShard {
                 first,
                 rows: step.min(rows - first),
                 planes: Self::plane_bytes(format, columns)
@@ -61,7 +61,7 @@ impl Weight {
                     .collect(),
             })
             .collect();
-        Self { name: name.to_owned(), format, rows, columns, parts }
+        Self { name: name.to_owned(), format, rows, columns, shards }
     }
 
     /// The bytes of one row in each plane; planes hold a multiple of four rows.
@@ -76,7 +76,7 @@ impl Weight {
 
     /// The 16-byte words of a row.
     pub(super) fn words(&self) -> u32 {
-        word(padded(self.columns) / self.format.info().word)
+        to_u32(padded(self.columns) / self.format.info().word)
     }
 
     /// Fills a kernel's `weight` slot.
@@ -84,12 +84,12 @@ impl Weight {
         decode(self.format, program)
     }
 
-    pub(super) fn bindings(part: &WeightPart) -> Vec<Binding> {
+    pub(super) fn bindings(part: &WeightShard) -> Vec<Binding> {
         part.planes.iter().map(|&plane| Binding::Read(plane)).collect()
     }
 
     /// The bytes that a kernel fetches when it reads every row of a part once.
-    pub(super) fn part_bytes(&self, part: &WeightPart) -> u64 {
+    pub(super) fn shard_bytes(&self, part: &WeightShard) -> u64 {
         (Self::plane_bytes(self.format, self.columns).iter().sum::<usize>() * part.rows) as u64
     }
 }

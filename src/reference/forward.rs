@@ -26,7 +26,7 @@ use super::sum_heads::sum_heads;
 use crate::config::{Mlp, Norm, Position};
 use crate::error::{Error, Result};
 use crate::names::Hook;
-use crate::weights::Part;
+use crate::weights::Param;
 
 /// One forward pass over new rows.
 struct Pass<'a> {
@@ -50,13 +50,13 @@ impl Model {
         let positions = self.positions(cache, tokens)?;
         let mut pass = Pass { model: self, observer, positions, context: cache.context() };
 
-        let mut x = embed(tokens, self.own(Part::Embed, 0), config.width);
+        let mut x = embed(tokens, self.own(Param::Embed, 0), config.width);
         if let Some(scale) = config.embed_scale {
             x.iter_mut().for_each(|x| *x *= f64::from(scale));
         }
         pass.mark(Hook::Embed, &[config.width], &mut x);
         if config.position == Position::Learned {
-            let table = self.own(Part::Positions, 0);
+            let table = self.own(Param::Positions, 0);
             let mut placed = pos_embed(&pass.positions, table, config.width);
             pass.mark(Hook::PosEmbed, &[config.width], &mut placed);
             add(&mut x, &placed);
@@ -72,7 +72,7 @@ impl Model {
                 if before.is_none() {
                     pass.mark(Hook::ResidMid(layer), &[config.width], &mut x);
                 }
-                let mut mlp_out = pass.perceptron(layer, before.as_ref().unwrap_or(&x));
+                let mut mlp_out = pass.mlp(layer, before.as_ref().unwrap_or(&x));
                 pass.mark(Hook::MlpOut(layer), &[config.width], &mut mlp_out);
                 add(&mut x, &mlp_out);
             }
@@ -80,7 +80,7 @@ impl Model {
         }
         cache.advance(tokens.len());
         let hooks = (Hook::LnFinalScale, Hook::LnFinalNormalized);
-        Ok(pass.norm(&x, (Part::FinalNorm, Some(Part::FinalNormBias)), 0, hooks))
+        Ok(pass.norm(&x, (Param::FinalNorm, Some(Param::FinalNormBias)), 0, hooks))
     }
 
     /// The positions of tokens that follow the cached ones; all that can go wrong in a pass.
@@ -111,17 +111,17 @@ impl Pass<'_> {
         let softcap = config.attention_softcap;
         let size = AttentionSize { heads, kv_heads, head_width, window, scale, softcap };
         let hooks = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
-        let x = self.norm(x, (Part::Norm1, Some(Part::Norm1Bias)), layer, hooks);
+        let x = self.norm(x, (Param::Norm1, Some(Param::Norm1Bias)), layer, hooks);
 
-        let mut q = self.model.linear(&x, (Part::Q, Part::QBias), layer);
-        let mut k = self.model.linear(&x, (Part::K, Part::KBias), layer);
-        let mut v = self.model.linear(&x, (Part::V, Part::VBias), layer);
+        let mut q = self.model.linear(&x, (Param::Q, Param::QBias), layer);
+        let mut k = self.model.linear(&x, (Param::K, Param::KBias), layer);
+        let mut v = self.model.linear(&x, (Param::V, Param::VBias), layer);
         self.mark(Hook::Q(layer), &[heads, head_width], &mut q);
         self.mark(Hook::K(layer), &[kv_heads, head_width], &mut k);
         self.mark(Hook::V(layer), &[kv_heads, head_width], &mut v);
         if config.qk_norm {
-            q = rms_norm(&q, self.model.own(Part::QNorm, layer), config.norm_eps);
-            k = rms_norm(&k, self.model.own(Part::KNorm, layer), config.norm_eps);
+            q = rms_norm(&q, self.model.own(Param::QNorm, layer), config.norm_eps);
+            k = rms_norm(&k, self.model.own(Param::KNorm, layer), config.norm_eps);
         }
         if let Some(own) = config.rope(layer) {
             let rotation = own.rotation(self.context);
@@ -147,22 +147,22 @@ impl Pass<'_> {
         self.mark(Hook::Z(layer), &[heads, head_width], &mut z);
         let out = if self.wants(Hook::Result(layer)) {
             let width = config.width;
-            let mut result = attention_result(&z, self.model.own(Part::Out, layer), heads, width);
+            let mut result = attention_result(&z, self.model.own(Param::Out, layer), heads, width);
             self.mark(Hook::Result(layer), &[heads, width], &mut result);
-            sum_heads(&result, self.model.weight(Part::OutBias, layer), heads, width)
+            sum_heads(&result, self.model.weight(Param::OutBias, layer), heads, width)
         } else {
-            self.model.linear(&z, (Part::Out, Part::OutBias), layer)
+            self.model.linear(&z, (Param::Out, Param::OutBias), layer)
         };
         let hooks = (Hook::Ln1PostScale(layer), Hook::Ln1PostNormalized(layer));
-        self.post_norm(out, Part::PostNorm1, layer, hooks)
+        self.post_norm(out, Param::PostNorm1, layer, hooks)
     }
 
     /// What the perceptron adds to the stream: (T, C) to (T, C).
-    fn perceptron(&mut self, layer: usize, x: &[f64]) -> Vec<f64> {
+    fn mlp(&mut self, layer: usize, x: &[f64]) -> Vec<f64> {
         let hidden = self.model.config.mlp.hidden();
         let hooks = (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer));
-        let x = self.norm(x, (Part::Norm2, Some(Part::Norm2Bias)), layer, hooks);
-        let up = |pass: &Self| pass.model.linear(&x, (Part::Up, Part::UpBias), layer);
+        let x = self.norm(x, (Param::Norm2, Some(Param::Norm2Bias)), layer, hooks);
+        let up = |pass: &Self| pass.model.linear(&x, (Param::Up, Param::UpBias), layer);
         let mut post = match self.model.config.mlp {
             // Where there is no perceptron, nobody asks for what it adds.
             Mlp::None => return Vec::new(),
@@ -172,7 +172,7 @@ impl Pass<'_> {
                 activate(&pre, function)
             }
             Mlp::Gated { function, .. } => {
-                let mut gate = self.model.linear(&x, (Part::Gate, Part::GateBias), layer);
+                let mut gate = self.model.linear(&x, (Param::Gate, Param::GateBias), layer);
                 self.mark(Hook::MlpPre(layer), &[hidden], &mut gate);
                 let mut up = up(self);
                 self.mark(Hook::MlpPreLinear(layer), &[hidden], &mut up);
@@ -180,16 +180,16 @@ impl Pass<'_> {
             }
         };
         self.mark(Hook::MlpPost(layer), &[hidden], &mut post);
-        let out = self.model.linear(&post, (Part::Down, Part::DownBias), layer);
+        let out = self.model.linear(&post, (Param::Down, Param::DownBias), layer);
         let hooks = (Hook::Ln2PostScale(layer), Hook::Ln2PostNormalized(layer));
-        self.post_norm(out, Part::PostNorm2, layer, hooks)
+        self.post_norm(out, Param::PostNorm2, layer, hooks)
     }
 
     /// The norm of what a sub-layer gives, where the model has such norms: (T, C) to (T, C).
     fn post_norm(
         &mut self,
         x: Vec<f64>,
-        gain: Part,
+        gain: Param,
         layer: usize,
         hooks: (Hook, Hook),
     ) -> Vec<f64> {
@@ -203,7 +203,7 @@ impl Pass<'_> {
     fn norm(
         &mut self,
         x: &[f64],
-        (gain, bias): (Part, Option<Part>),
+        (gain, bias): (Param, Option<Param>),
         layer: usize,
         (scale_hook, normalized_hook): (Hook, Hook),
     ) -> Vec<f64> {

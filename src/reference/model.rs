@@ -8,7 +8,7 @@ use super::observer::Observer;
 use super::softcap::softcap;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::weights::{Checkpoint, Part};
+use crate::weights::{Checkpoint, Param};
 
 /// About how many values are read between two reports of progress.
 const VALUES_PER_READ: usize = 1 << 22;
@@ -19,7 +19,7 @@ pub struct Model {
     /// Sizes and kinds.
     pub config: Config,
     /// By part and layer; parts outside the layers have layer 0.
-    weights: HashMap<(Part, usize), Weight>,
+    weights: HashMap<(Param, usize), Weight>,
 }
 
 /// One tensor, (outputs, inputs) row-major; a vector is one row.
@@ -37,7 +37,7 @@ impl Model {
     pub fn load(checkpoint: &Checkpoint, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
         let config = checkpoint.config().clone();
         let mut matrices = Vec::new();
-        for part in Part::ALL.into_iter().filter(|part| part.belongs_to(&config)) {
+        for part in Param::ALL.into_iter().filter(|part| part.belongs_to(&config)) {
             for layer in 0..if part.in_layer() { config.layers } else { 1 } {
                 matrices.push(((part, layer), checkpoint.matrix(part, layer)?));
             }
@@ -106,25 +106,25 @@ impl Model {
     /// One weight as f32, (outputs, inputs) row-major or a vector; none where the family has none.
     ///
     /// Parts outside the layers have layer 0.
-    pub fn weight(&self, part: Part, layer: usize) -> Option<&[f32]> {
+    pub fn weight(&self, part: Param, layer: usize) -> Option<&[f32]> {
         self.weights.get(&(part, layer)).map(|weight| weight.values.as_slice())
     }
 
     /// A weight that the configuration promises; its absence is a bug of the page.
-    pub(super) fn own(&self, part: Part, layer: usize) -> &[f32] {
+    pub(super) fn own(&self, part: Param, layer: usize) -> &[f32] {
         &self.weights[&(part, layer)].values
     }
 
     /// y = x Wᵀ + b by one of the layer's maps; the bias is left out where there is none.
-    pub(super) fn linear(&self, x: &[f64], (map, bias): (Part, Part), layer: usize) -> Vec<f64> {
+    pub(super) fn linear(&self, x: &[f64], (map, bias): (Param, Param), layer: usize) -> Vec<f64> {
         let weight = &self.weights[&(map, layer)];
         linear(x, &weight.values, self.weight(bias, layer), weight.size)
     }
 
     /// Logits of normalised rows: (T, C) to (T, V).
     fn head(&self, stream: &[f64]) -> Vec<f64> {
-        let head = if self.config.tied_head { Part::Embed } else { Part::Head };
-        let logits = self.linear(stream, (head, Part::HeadBias), 0);
+        let head = if self.config.tied_head { Param::Embed } else { Param::Head };
+        let logits = self.linear(stream, (head, Param::HeadBias), 0);
         match self.config.logit_softcap {
             Some(cap) => softcap(&logits, cap),
             None => logits,

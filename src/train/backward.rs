@@ -12,14 +12,14 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Tensor};
-use crate::model::{self, Block, Drop, Map, MlpWeights, Model, NormWeights, Tape};
+use crate::model::{self, Block, DropoutSite, Map, MlpWeights, Model, NormWeights, Tape};
 use crate::names::{Format, Hook};
 use crate::ops::backward::{
     ActivateBackward, AttentionBackward, BiasBackward, Dropout, EmbedBackward, GainBackward,
     GatedBackward, LinearBackwardW, LinearBackwardX, MAX_TRAINED_HEAD_WIDTH, NormBackward,
     RopeBackward,
 };
-use crate::ops::{Activate, Cache, Columns, Gated, Gather, Mask, Weight, WeightPart};
+use crate::ops::{Activate, Cache, Columns, Gated, Gather, Mask, Weight, WeightShard};
 
 /// The backward pass over a micro-batch, as it is recorded.
 pub(super) struct Pass<'a, 't> {
@@ -143,7 +143,9 @@ impl<'t> Pass<'_, 't> {
     /// The derivative of what a sub-layer added, by that of the stream: the same, but for what was
     /// dropped.
     fn add_to_stream(&mut self, hook: Hook, dx: Tensor) -> Result<Tensor> {
-        let Some(Drop { probability, draw, site }) = self.batch.drop(hook) else { return Ok(dx) };
+        let Some(DropoutSite { probability, draw, site }) = self.batch.drop(hook) else {
+            return Ok(dx);
+        };
         let out = self.tape.tensor(dx.rows, dx.columns);
         self.tape.push(Gather { x: Columns::all(dx), index: None, out })?;
         self.tape.push(Dropout { x: out, probability, draw, site })?;
@@ -266,7 +268,7 @@ impl<'t> Pass<'_, 't> {
     /// Tokens, and learned positions: `x = E[tokens] + E_P[p]`.
     fn embed(&mut self, dy: Tensor) -> Result<()> {
         let MicroBatch { model, gradients, tokens, positions, .. } = *self.batch;
-        if let Some(Drop { probability, draw, site }) = self.batch.drop(Hook::ResidPre(0))
+        if let Some(DropoutSite { probability, draw, site }) = self.batch.drop(Hook::ResidPre(0))
             && !model.blocks.is_empty()
         {
             self.tape.push(Dropout { x: dy, probability, draw, site })?;
@@ -322,7 +324,7 @@ impl<'t> Pass<'_, 't> {
         }
         for hook in self.batch.dropped() {
             if let Some(drop) = self.batch.drop(hook) {
-                self.tape.drop_some(hook, drop);
+                self.tape.set_dropout(hook, drop);
             }
         }
     }
@@ -341,14 +343,14 @@ impl MicroBatch<'_> {
     }
 
     /// What of a value is dropped, if anything is.
-    fn drop(&self, hook: Hook) -> Option<Drop> {
+    fn drop(&self, hook: Hook) -> Option<DropoutSite> {
         let Dropping { probability, draw } = self.dropout?;
         let site = match hook {
             Hook::AttnOut(layer) => 2 * layer as u32 + 1,
             Hook::MlpOut(layer) => 2 * layer as u32 + 2,
             _ => 0,
         };
-        Some(Drop { probability, draw, site })
+        Some(DropoutSite { probability, draw, site })
     }
 }
 
@@ -360,6 +362,6 @@ fn rotated_queries(block: &Block) -> Hook {
 /// A table that lies as a matrix of weights does.
 fn as_weight(table: Tensor) -> Weight {
     let Tensor { buffer, rows, columns } = table;
-    let parts = vec![WeightPart { first: 0, rows, planes: vec![buffer] }];
-    Weight { name: "positions".to_owned(), format: Format::F32, rows, columns, parts }
+    let shards = vec![WeightShard { first: 0, rows, planes: vec![buffer] }];
+    Weight { name: "positions".to_owned(), format: Format::F32, rows, columns, shards }
 }

@@ -10,7 +10,7 @@ use super::{Optimizer, TrainOptions};
 
 /// The bytes that a run of training takes on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Fit {
+pub struct TrainMemory {
     /// Parameters with their gradients and moments, and their halves where there are any.
     pub parameters: u64,
     /// Keys and values.
@@ -21,7 +21,7 @@ pub struct Fit {
     pub largest_buffer: u64,
 }
 
-impl Fit {
+impl TrainMemory {
     /// All of it.
     pub fn total(&self) -> u64 {
         self.parameters + self.cache + self.activations
@@ -79,8 +79,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_names_what_helps() {
         let (options, mb) = (TrainOptions::default(), 1 << 20);
-        let fit =
-            Fit { parameters: 400 * mb, cache: 50 * mb, activations: 300 * mb, largest_buffer: 0 };
+        let fit = TrainMemory {
+            parameters: 400 * mb,
+            cache: 50 * mb,
+            activations: 300 * mb,
+            largest_buffer: 0,
+        };
         let error = fit.too_large(600 * mb, "llvmpipe", &options);
         assert_eq!(
             error.fault(),

@@ -5,14 +5,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::atomic_file;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::names::Format;
 use crate::noise::noise;
 use crate::text::Tokenizer;
-use crate::unfinished;
-use crate::weights::{Blueprint, Part};
+use crate::weights::{Param, TensorLayout};
 
 /// A family that new models can be made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,16 +114,16 @@ const MODEL: &str = "model.safetensors";
 ///
 /// # Errors
 /// Those of the system, and of sizes that do not fit together.
-pub fn new_model(folder: &Path, config: &Value, seed: u64) -> Result<Blueprint> {
+pub fn new_model(folder: &Path, config: &Value, seed: u64) -> Result<TensorLayout> {
     let path = folder.join(CONFIG);
     let text = serde_json::to_string_pretty(config)
         .map_err(|error| Error::file(&path, error.to_string()))?;
-    unfinished::write(&path, format!("{text}\n").as_bytes()).map_err(|e| Error::io(&path, e))?;
-    let blueprint = Blueprint::from_config(&path)?;
-    let config = blueprint.config();
+    atomic_file::write(&path, format!("{text}\n").as_bytes()).map_err(|e| Error::io(&path, e))?;
+    let layout = TensorLayout::from_config(&path)?;
+    let config = layout.config();
     let mut values = |part, layer| Ok(first_values(config, seed, part, layer));
-    blueprint.write(&folder.join(MODEL), Format::F32, &mut values)?;
-    Ok(blueprint)
+    layout.write(&folder.join(MODEL), Format::F32, &mut values)?;
+    Ok(layout)
 }
 
 /// The same in memory; what else belongs to the model, such as `tokenizer.json`, may be `beside` it.
@@ -139,10 +139,10 @@ pub fn new_model_in_memory(
     let text = config.to_string().into_bytes();
     let mut files: Vec<(String, Vec<u8>)> = beside.into_iter().collect();
     files.push((CONFIG.to_owned(), text));
-    let blueprint = Blueprint::from_files(&Files::in_memory(path, files.clone()), CONFIG)?;
-    let mut values = |part, layer| Ok(first_values(blueprint.config(), seed, part, layer));
+    let layout = TensorLayout::from_files(&Files::in_memory(path, files.clone()), CONFIG)?;
+    let mut values = |part, layer| Ok(first_values(layout.config(), seed, part, layer));
     let mut bytes = Vec::new();
-    blueprint.write_to(&mut bytes, &path.join(MODEL), Format::F32, &mut values)?;
+    layout.write_to(&mut bytes, &path.join(MODEL), Format::F32, &mut values)?;
     files.push((MODEL.to_owned(), bytes));
     Ok(Files::in_memory(path, files))
 }
@@ -187,7 +187,7 @@ impl NewModel {
     pub fn write(&self, folder: &Path, seed: u64) -> Result<()> {
         for (name, text) in &self.companions {
             let path = folder.join(name);
-            unfinished::write(&path, text.as_bytes()).map_err(|e| Error::io(&path, e))?;
+            atomic_file::write(&path, text.as_bytes()).map_err(|e| Error::io(&path, e))?;
         }
         new_model(folder, &self.config, seed)?;
         Ok(())
@@ -204,16 +204,16 @@ impl NewModel {
 }
 
 /// What a part begins with.
-fn first_values(config: &Config, seed: u64, part: Part, layer: usize) -> Vec<f32> {
+fn first_values(config: &Config, seed: u64, part: Param, layer: usize) -> Vec<f32> {
     let count = part.values(config);
     match part {
-        Part::Norm1 | Part::Norm2 | Part::FinalNorm | Part::PostNorm1 | Part::PostNorm2 => {
+        Param::Norm1 | Param::Norm2 | Param::FinalNorm | Param::PostNorm1 | Param::PostNorm2 => {
             vec![1.0; count]
         }
-        Part::QNorm | Part::KNorm => vec![1.0; count],
+        Param::QNorm | Param::KNorm => vec![1.0; count],
         _ if !part.is_matrix() => vec![0.0; count],
         // What is added to the residual stream 2 L times begins smaller, lest the stream grow.
-        Part::Out | Part::Down => {
+        Param::Out | Param::Down => {
             let deviation = DEVIATION / (2.0 * config.layers as f64).sqrt();
             normal(seed, part, layer, count, deviation)
         }
@@ -224,8 +224,8 @@ fn first_values(config: &Config, seed: u64, part: Part, layer: usize) -> Vec<f32
 /// Normal numbers that depend on nothing but seed, part, layer and place.
 ///
 /// Source: Box & Muller 1958.
-fn normal(seed: u64, part: Part, layer: usize, count: usize, deviation: f64) -> Vec<f32> {
-    let part = Part::ALL.iter().position(|other| *other == part).unwrap_or(0) as u32;
+fn normal(seed: u64, part: Param, layer: usize, count: usize, deviation: f64) -> Vec<f32> {
+    let part = Param::ALL.iter().position(|other| *other == part).unwrap_or(0) as u32;
     let unit = |id: u32| (f64::from(noise(seed, part, layer as u32, id)) + 0.5) / 2_f64.powi(32);
     let pair = |i: u32| {
         let length = (-2.0 * unit(2 * i).ln()).sqrt() * deviation;
@@ -271,12 +271,12 @@ mod tests {
                 let squares: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
                 (squares / values.len() as f64).sqrt()
             };
-            assert!((deviation(&values(Part::Embed, 0)) - 0.02).abs() < 1e-3);
-            assert!(values(Part::FinalNorm, 0).iter().all(|gain| *gain == 1.0));
+            assert!((deviation(&values(Param::Embed, 0)) - 0.02).abs() < 1e-3);
+            assert!(values(Param::FinalNorm, 0).iter().all(|gain| *gain == 1.0));
             if sizes.layers > 0 {
-                assert!((deviation(&values(Part::Out, 1)) - 0.01).abs() < 1e-3);
-                assert_ne!(values(Part::Q, 0), values(Part::Q, 1));
-                assert_ne!(values(Part::Q, 0)[..9], values(Part::K, 0)[..9]);
+                assert!((deviation(&values(Param::Out, 1)) - 0.01).abs() < 1e-3);
+                assert_ne!(values(Param::Q, 0), values(Param::Q, 1));
+                assert_ne!(values(Param::Q, 0)[..9], values(Param::K, 0)[..9]);
             }
             let again = root.join("again");
             new_model(&again, &config, 7).unwrap();

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Tensor, padded};
 use crate::model::{Model, Tape};
 use crate::ops::backward::{BiasBackward, CrossEntropy, LinearBackwardW, LinearBackwardX};
-use crate::ops::{Columns, Gather, Linear, Store};
+use crate::ops::{Columns, Epilogue, Gather, Linear};
 
 /// The most bytes of logits that exist at once.
 const LOGIT_BYTES: usize = 64 << 20;
@@ -55,7 +55,7 @@ pub(super) fn loss(
         }
         let logits = tape.tensor(rows, model.config.vocab);
         let (weight, bias) = (model.head(), model.head_bias);
-        tape.push(Linear { x: chosen, weight, bias, store: Store::Write, out: logits })?;
+        tape.push(Linear { x: chosen, weight, bias, epilogue: Epilogue::Write, out: logits })?;
         tape.push(CrossEntropy { logits, targets, first, losses, share })?;
         let (Some(gradients), Some(out)) = (gradients, dx) else { continue };
         let dy = logits;

@@ -8,9 +8,9 @@
 mod backward;
 mod data;
 mod fit;
-mod frame;
 mod init;
 mod loss;
+mod model_files;
 mod open;
 mod options;
 mod parameters;
@@ -21,13 +21,13 @@ mod state;
 mod trainer;
 
 pub use data::{Data, read_tokens};
-pub use fit::Fit;
-pub use frame::Frame;
+pub use fit::TrainMemory;
 pub use init::{Family, NewModel, Sizes, new_model, new_model_in_memory};
+pub use model_files::ModelFiles;
 pub use open::Progress;
 pub use options::{Optimizer, TrainOptions};
-pub use parameters::Held;
-pub use plan::Rehearsal;
+pub use parameters::TrainSlot;
+pub use plan::DryRun;
 pub use preset::Preset;
 pub use schedule::{Decay, Schedule};
 pub use state::{Saved, State};

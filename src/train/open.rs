@@ -5,10 +5,10 @@ use crate::error::Result;
 use crate::gpu::{Adapter, Gpu};
 use crate::model::{LoadOptions, Model};
 use crate::names::Format;
-use crate::ops::Choices;
+use crate::ops::KernelSelection;
 use crate::weights::Checkpoint;
 
-use super::{Fit, Rehearsal, TrainOptions, Trainer};
+use super::{DryRun, TrainMemory, TrainOptions, Trainer};
 
 /// What is reported while a trainer is opened.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub enum Progress<'a> {
         /// On this adapter.
         adapter: &'a Adapter,
         /// So many bytes.
-        fit: &'a Fit,
+        fit: &'a TrainMemory,
         /// For so many values to learn.
         parameters: usize,
     },
@@ -35,8 +35,8 @@ impl Trainer {
     /// Opens a checkpoint on a device to train it: checks that the run fits, chooses the variants of its
     /// kernels, loads the weights as f32 and allocates gradients, moments and caches.
     ///
-    /// `variants` are [`Wishes`](crate::check::Wishes), by which they are chosen, or the very
-    /// [`Choices`], such as those of a saved step.
+    /// `variants` are [`SelectionPolicy`](crate::check::SelectionPolicy), by which they are chosen, or the very
+    /// [`KernelSelection`], such as those of a saved step.
     ///
     /// # Errors
     /// Those of reading the file and of [`Trainer::new`]; [`Error::Memory`](crate::Error::Memory) for
@@ -51,15 +51,15 @@ impl Trainer {
     ) -> Result<Self> {
         let load = LoadOptions { quantize: Some(Format::F32) };
         let named = Model::named(checkpoint, load, gpu.caps())?;
-        let rehearsal = Rehearsal::new(&gpu, &named, options)?;
-        let programs = |choices: &Choices| rehearsal.programs(choices);
-        let (mut engine, choices) =
-            check::choose(gpu, &named.config, variants.into(), &programs).await?;
-        let fit = rehearsal.fit(engine.gpu(), &choices)?;
-        let (adapter, parameters) = (engine.gpu().adapter(), rehearsal.parameter_count());
+        let dry_run = DryRun::new(&gpu, &named, options)?;
+        let programs = |selection: &KernelSelection| dry_run.programs(selection);
+        let (mut engine, selection) =
+            check::select_kernels(gpu, &named.config, variants.into(), &programs).await?;
+        let fit = dry_run.fit(engine.gpu(), &selection)?;
+        let (adapter, parameters) = (engine.gpu().adapter(), dry_run.parameter_count());
         progress(Progress::Planned { adapter, fit: &fit, parameters });
         let mut loaded = |done, total| progress(Progress::Loaded { done, total });
         let model = Model::load(&mut engine, checkpoint, load, &mut loaded)?;
-        Self::new(engine, model, &choices, options, checkpoint)
+        Self::new(engine, model, &selection, options, checkpoint)
     }
 }

@@ -7,15 +7,15 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Tensor, padded};
 use crate::model::{Model, Tape, Values};
 use crate::names::Format;
-use crate::ops::WeightPart;
+use crate::ops::WeightShard;
 use crate::ops::backward::{AdamW, CastF16, Clip, Sgd, SquareSum};
-use crate::weights::Part;
+use crate::weights::Param;
 
 use super::Optimizer;
 
 /// What is held of each parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Held {
+pub enum TrainSlot {
     /// The parameter itself.
     Value,
     /// ∂loss/∂parameter, as far as it has been added up.
@@ -30,7 +30,7 @@ pub enum Held {
 #[derive(Debug)]
 pub(super) struct Parameter {
     /// The parts that lie in it.
-    pub(super) parts: &'static [Part],
+    pub(super) params: &'static [Param],
     pub(super) layer: usize,
     /// Whether their rows alternate.
     alternate: bool,
@@ -46,7 +46,7 @@ struct Piece {
     rows: usize,
     /// Rows that its buffers have room for.
     room: usize,
-    /// By [`Held`].
+    /// By [`TrainSlot`].
     buffers: [BufferId; 4],
     /// Its values as half floats, where products take those.
     halves: Option<BufferId>,
@@ -54,8 +54,8 @@ struct Piece {
 
 impl Piece {
     /// What is held of these rows.
-    fn tensor(&self, held: Held, columns: usize) -> Tensor {
-        Tensor { buffer: self.buffers[held as usize], rows: self.rows, columns }
+    fn tensor(&self, slot: TrainSlot, columns: usize) -> Tensor {
+        Tensor { buffer: self.buffers[slot as usize], rows: self.rows, columns }
     }
 
     fn bytes(&self, columns: usize) -> u64 {
@@ -77,34 +77,34 @@ impl Parameters {
     /// Names buffers for what belongs to each parameter of a model, whose matrices must be f32. The
     /// model that runs has them in the format `running`, f32 or f16.
     pub(super) fn of(model: &Model, running: Format) -> Result<Self> {
-        let gradients = model.shadow();
-        let models = [model.clone(), gradients.clone(), model.shadow(), model.shadow()];
+        let gradients = model.empty_like();
+        let models = [model.clone(), gradients.clone(), model.empty_like(), model.empty_like()];
         let mut all: Vec<Parameter> = Vec::new();
         let mut wrong = None;
-        for (held, mut model) in models.into_iter().enumerate() {
+        for (slot, mut model) in models.into_iter().enumerate() {
             let mut index = 0;
-            model.walk(&mut |leaf| {
-                let (columns, pieces): (usize, Vec<(usize, usize, BufferId)>) = match leaf.values {
+            model.walk(&mut |param| {
+                let (columns, pieces): (usize, Vec<(usize, usize, BufferId)>) = match param.values {
                     Values::Matrix(weight) => {
                         if weight.format != Format::F32 {
                             wrong = Some(format!("{} in {}", weight.name, weight.format));
                         }
-                        let part = |part: &WeightPart| {
+                        let part = |part: &WeightShard| {
                             (part.rows, part.rows.next_multiple_of(4), part.planes[0])
                         };
-                        (weight.columns, weight.parts.iter().map(part).collect())
+                        (weight.columns, weight.shards.iter().map(part).collect())
                     }
-                    Values::Table(table) => {
+                    Values::Vector(table) => {
                         (table.columns, vec![(table.rows, table.rows, table.buffer)])
                     }
                 };
-                if held == 0 {
+                if slot == 0 {
                     all.push(Parameter {
-                        parts: leaf.parts,
-                        layer: leaf.layer,
-                        alternate: leaf.alternate,
+                        params: param.params,
+                        layer: param.layer,
+                        alternate: param.alternate,
                         columns,
-                        decays: leaf.parts.iter().all(|part| part.is_matrix()),
+                        decays: param.params.iter().all(|part| part.is_matrix()),
                         pieces: pieces
                             .iter()
                             .map(|&(rows, room, id)| Piece {
@@ -117,7 +117,7 @@ impl Parameters {
                     });
                 }
                 for (piece, (.., id)) in all[index].pieces.iter_mut().zip(pieces) {
-                    piece.buffers[held] = id;
+                    piece.buffers[slot] = id;
                 }
                 index += 1;
             });
@@ -130,12 +130,12 @@ impl Parameters {
         }
         let mut model = model.clone();
         if running != Format::F32 {
-            model = model.recast(running);
+            model = model.with_format(running);
             let mut parameters = all.iter_mut();
-            model.walk(&mut |leaf| {
+            model.walk(&mut |param| {
                 let pieces = parameters.next().map(|parameter| &mut parameter.pieces);
-                let Values::Matrix(weight) = leaf.values else { return };
-                for (piece, part) in pieces.into_iter().flatten().zip(&weight.parts) {
+                let Values::Matrix(weight) = param.values else { return };
+                for (piece, part) in pieces.into_iter().flatten().zip(&weight.shards) {
                     piece.halves = Some(part.planes[0]);
                 }
             });
@@ -223,11 +223,11 @@ impl Parameters {
                 }
             }
         }
-        self.halve(tape)
+        self.cast_weights_to_f16(tape)
     }
 
     /// Records the making of halves from what they are halves of, where there are any.
-    pub(super) fn halve(&self, tape: &mut Tape<'_>) -> Result<()> {
+    pub(super) fn cast_weights_to_f16(&self, tape: &mut Tape<'_>) -> Result<()> {
         for (_, piece, count) in self.pieces() {
             if let Some(out) = piece.halves {
                 tape.push(CastF16 { values: piece.buffers[0], count, out })?;
@@ -241,54 +241,54 @@ impl Parameters {
     pub(super) async fn read(
         &self,
         engine: &mut Engine,
-        held: Held,
-        part: Part,
+        slot: TrainSlot,
+        part: Param,
         layer: usize,
         config: &Config,
     ) -> Result<Vec<f32>> {
         let parameter = self.find(part, layer)?;
-        Ok(parameter.cut(&parameter.read(engine, held).await?, part, config))
+        Ok(parameter.cut(&parameter.read(engine, slot).await?, part, config))
     }
 
     /// The same of all parts, each with its layer. Every buffer is read once.
     pub(super) async fn read_all(
         &self,
         engine: &mut Engine,
-        held: Held,
+        slot: TrainSlot,
         config: &Config,
-    ) -> Result<HashMap<(Part, usize), Vec<f32>>> {
-        let mut parts = HashMap::new();
+    ) -> Result<HashMap<(Param, usize), Vec<f32>>> {
+        let mut params = HashMap::new();
         for parameter in &self.all {
-            let all = parameter.read(engine, held).await?;
-            let cut = |part: &Part| ((*part, parameter.layer), parameter.cut(&all, *part, config));
-            parts.extend(parameter.parts.iter().map(cut));
+            let all = parameter.read(engine, slot).await?;
+            let cut = |part: &Param| ((*part, parameter.layer), parameter.cut(&all, *part, config));
+            params.extend(parameter.params.iter().map(cut));
         }
-        Ok(parts)
+        Ok(params)
     }
 
     /// The parameter that a part of the function lies in.
-    fn find(&self, part: Part, layer: usize) -> Result<&Parameter> {
-        let found = self.all.iter().find(|p| p.layer == layer && p.parts.contains(&part));
+    fn find(&self, part: Param, layer: usize) -> Result<&Parameter> {
+        let found = self.all.iter().find(|p| p.layer == layer && p.params.contains(&part));
         found.ok_or_else(|| Error::Input(format!("this model has no {part:?} in layer {layer}")))
     }
 }
 
 impl Parameter {
     /// All values, without padding.
-    pub(super) async fn read(&self, engine: &mut Engine, held: Held) -> Result<Vec<f32>> {
+    pub(super) async fn read(&self, engine: &mut Engine, slot: TrainSlot) -> Result<Vec<f32>> {
         let mut all = Vec::new();
         for piece in &self.pieces {
-            all.extend(engine.read(&piece.tensor(held, self.columns)).await?);
+            all.extend(engine.read(&piece.tensor(slot, self.columns)).await?);
         }
         Ok(all)
     }
 
     /// The other way round.
-    pub(super) fn write(&self, engine: &Engine, held: Held, values: &[f32]) -> Result<()> {
+    pub(super) fn write(&self, engine: &Engine, slot: TrainSlot, values: &[f32]) -> Result<()> {
         let mut rest = values;
         for piece in &self.pieces {
             let (own, after) = rest.split_at(rest.len().min(piece.rows * self.columns));
-            engine.write_tensor(&piece.tensor(held, self.columns), own)?;
+            engine.write_tensor(&piece.tensor(slot, self.columns), own)?;
             rest = after;
         }
         Ok(())
@@ -300,15 +300,15 @@ impl Parameter {
     }
 
     /// The values of one of its parts, out of all.
-    fn cut(&self, all: &[f32], part: Part, config: &Config) -> Vec<f32> {
-        let which = self.parts.iter().position(|own| *own == part).unwrap_or(0);
+    fn cut(&self, all: &[f32], part: Param, config: &Config) -> Vec<f32> {
+        let which = self.params.iter().position(|own| *own == part).unwrap_or(0);
         if self.alternate {
             // A vector beside another is one row with it; its unit is a value.
             let unit = if part.is_matrix() { self.columns } else { 1 };
-            let units = all.chunks_exact(unit).skip(which).step_by(self.parts.len());
+            let units = all.chunks_exact(unit).skip(which).step_by(self.params.len());
             return units.flatten().copied().collect();
         }
-        let before: usize = self.parts[..which].iter().map(|part| part.values(config)).sum();
+        let before: usize = self.params[..which].iter().map(|part| part.values(config)).sum();
         all[before..][..part.values(config)].to_vec()
     }
 }

@@ -1,17 +1,17 @@
 //! What a step runs, and the buffers between it and the host.
 
 use crate::error::{Error, Remedy, Result};
-use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_places};
+use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_slots};
 use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers};
 use crate::names::Format;
 use crate::ops::backward::runs_of;
-use crate::ops::{Cache, CacheFormat, Choices};
+use crate::ops::{Cache, CacheFormat, KernelSelection};
 
 use super::backward::{self, Dropping, MicroBatch, Pass, Runs};
 use super::loss::{self, Chunk, Targets};
 use super::options::check;
 use super::parameters::Parameters;
-use super::{Fit, Optimizer, TrainOptions};
+use super::{Optimizer, TrainMemory, TrainOptions};
 
 /// What goes to the device and comes back in a step.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>
         Error::memory(reason, [Remedy::SmallerBatch])
     };
     let cache = || match layer_cache(gpu, &model.config, &session) {
-        Ok(cache) if cache.parts.len() == 1 => Ok(cache),
+        Ok(cache) if cache.shards.len() == 1 => Ok(cache),
         Ok(_) | Err(Error::Memory { .. }) => Err(over()),
         Err(other) => Err(other),
     };
@@ -107,19 +107,19 @@ pub(super) struct Recordings {
     /// The optimiser.
     pub(super) update: Recording,
     /// The making of halves, which is the end of the optimiser too.
-    pub(super) halve: Recording,
+    pub(super) cast: Recording,
 }
 
 /// What stands around a model that learns: named, and then made.
 #[derive(Debug)]
-pub(super) struct Surroundings {
+pub(super) struct TrainBuffers {
     pub(super) parameters: Parameters,
     pub(super) buffers: Buffers,
     caches: Vec<Cache>,
     chunks: Vec<Chunk>,
 }
 
-impl Surroundings {
+impl TrainBuffers {
     pub(super) fn named(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Self> {
         check(options, &model.config)?;
         backward::check(&model.config)?;
@@ -151,7 +151,11 @@ impl Surroundings {
     }
 
     /// Records all that a trainer runs; nothing of it need be there yet.
-    pub(super) fn record(&self, choices: &Choices, options: &TrainOptions) -> Result<Recordings> {
+    pub(super) fn record(
+        &self,
+        selection: &KernelSelection,
+        options: &TrainOptions,
+    ) -> Result<Recordings> {
         let Self { parameters, buffers, caches, chunks } = self;
         let model = &parameters.model;
         let TrainOptions { batch, context, optimizer, .. } = *options;
@@ -166,56 +170,56 @@ impl Surroundings {
             length: context,
             dropout: (options.dropout > 0.0).then_some(dropping),
         };
-        let learn = learn(choices, &micro_batch, chunks, buffers.targets, batch * context)?;
-        let mut tape = Tape::new(choices);
+        let learn = learn(selection, &micro_batch, chunks, buffers.targets, batch * context)?;
+        let mut tape = Tape::new(selection);
         let x = forward(&mut tape, model, caches, buffers.rows, batch * context)?;
         loss::loss(&mut tape, model, None, x, chunks, buffers.targets)?;
         let evaluate = tape.finish().0;
-        let mut tape = Tape::new(choices);
+        let mut tape = Tape::new(selection);
         let Buffers { partials, settings, clip, .. } = *buffers;
         parameters.update(&mut tape, optimizer, partials, settings, clip)?;
         let update = tape.finish().0;
-        let mut tape = Tape::new(choices);
-        parameters.halve(&mut tape)?;
-        Ok(Recordings { learn, evaluate, update, halve: tape.finish().0 })
+        let mut tape = Tape::new(selection);
+        parameters.cast_weights_to_f16(&mut tape)?;
+        Ok(Recordings { learn, evaluate, update, cast: tape.finish().0 })
     }
 
     /// What all of it takes.
-    pub(super) fn fit(&self, recordings: &Recordings, optimizer: Optimizer) -> Fit {
+    pub(super) fn fit(&self, recordings: &Recordings, optimizer: Optimizer) -> TrainMemory {
         let Recordings { learn, evaluate, update, .. } = recordings;
-        let places = shared_places(&[learn, evaluate, update]);
-        Fit {
+        let slots = shared_slots(&[learn, evaluate, update]);
+        TrainMemory {
             parameters: self.parameters.bytes(optimizer),
             cache: self.caches.iter().map(|cache| 2 * cache.bytes()).sum(),
-            activations: places.iter().sum(),
-            largest_buffer: places.iter().copied().max().unwrap_or(0),
+            activations: slots.iter().sum(),
+            largest_buffer: slots.iter().copied().max().unwrap_or(0),
         }
     }
 }
 
 /// What a [`Trainer`](super::Trainer) would run on a device: for the self-test, before there is one.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct DryRun {
     options: TrainOptions,
-    surroundings: Surroundings,
+    buffers: TrainBuffers,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// Of a model that may be only [named](Model::named).
     ///
     /// # Errors
     /// As [`Trainer::new`](super::Trainer::new).
     pub fn new(gpu: &Gpu, model: &Model, options: TrainOptions) -> Result<Self> {
-        Ok(Self { options, surroundings: Surroundings::named(gpu, model, &options)? })
+        Ok(Self { options, buffers: TrainBuffers::named(gpu, model, &options)? })
     }
 
     /// Its programs with some choices, as far as variants go.
     ///
     /// # Errors
     /// [`Error::Shape`] if the model's tensors do not fit together.
-    pub fn programs(&self, choices: &Choices) -> Result<Vec<Program>> {
+    pub fn programs(&self, selection: &KernelSelection) -> Result<Vec<Program>> {
         let Recordings { learn, evaluate, update, .. } =
-            self.surroundings.record(choices, &self.options)?;
+            self.buffers.record(selection, &self.options)?;
         let all = [learn, evaluate, update];
         let dispatches = all.iter().flat_map(Recording::dispatches);
         Ok(dispatches.map(|dispatch| dispatch.program.clone()).collect())
@@ -223,7 +227,7 @@ impl Rehearsal {
 
     /// How many values would be learned.
     pub fn parameter_count(&self) -> usize {
-        self.surroundings.parameters.count()
+        self.buffers.parameters.count()
     }
 
     /// What it would take, checked against the device's limits, and against the memory that is free where
@@ -231,9 +235,9 @@ impl Rehearsal {
     ///
     /// # Errors
     /// [`Error::Memory`], with what would need less.
-    pub fn fit(&self, gpu: &Gpu, choices: &Choices) -> Result<Fit> {
-        let recordings = self.surroundings.record(choices, &self.options)?;
-        let fit = self.surroundings.fit(&recordings, self.options.optimizer);
+    pub fn fit(&self, gpu: &Gpu, selection: &KernelSelection) -> Result<TrainMemory> {
+        let recordings = self.buffers.record(selection, &self.options)?;
+        let fit = self.buffers.fit(&recordings, self.options.optimizer);
         fit.check(gpu, &self.options)?;
         Ok(fit)
     }
@@ -241,14 +245,14 @@ impl Rehearsal {
 
 /// Forwards, the loss, and backwards.
 fn learn(
-    choices: &Choices,
+    selection: &KernelSelection,
     micro_batch: &MicroBatch<'_>,
     chunks: &[Chunk],
     targets: Targets,
     count: usize,
 ) -> Result<Recording> {
     let MicroBatch { model, gradients, caches, rows, .. } = *micro_batch;
-    let mut tape = Tape::new(choices);
+    let mut tape = Tape::new(selection);
     let mut pass = Pass { tape: &mut tape, batch: micro_batch };
     pass.ask();
     let x = layers(pass.tape, model, caches, rows, count)?;

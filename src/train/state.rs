@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::atomic_file;
 use crate::error::{Error, Result};
 use crate::names::Format;
-use crate::ops::Known;
-use crate::unfinished;
-use crate::weights::{Hash, NewTensor, Part, read_safetensors, write_safetensors};
+use crate::ops::DeviceProfile;
+use crate::weights::{Hash, NewTensor, Param, read_safetensors, write_safetensors};
 
-use super::frame::Frame;
+use super::model_files::ModelFiles;
 use super::{TrainOptions, Trainer};
 
 /// What is needed of a step, beside its tensors, to go on from it.
@@ -29,7 +29,7 @@ pub struct State {
     /// What the run is like.
     pub options: TrainOptions,
     /// What was known of the device, which decides which variant of each kernel runs.
-    pub known: Known,
+    pub profile: DeviceProfile,
     /// The name of all those choices; where it is another, sums come out in another order.
     pub plan_key: String,
     /// What the caller wants to know again.
@@ -67,9 +67,14 @@ impl Trainer {
     ///
     /// # Errors
     /// Those of the system, and of the device.
-    pub async fn export(&mut self, folder: &Path, frame: &Frame, format: Format) -> Result<()> {
+    pub async fn export(
+        &mut self,
+        folder: &Path,
+        files: &ModelFiles,
+        format: Format,
+    ) -> Result<()> {
         let beside = beside(folder)?;
-        self.write_model(&beside, frame, format).await?;
+        self.write_model(&beside, files, format).await?;
         into_place(&beside, folder)
     }
 
@@ -77,11 +82,15 @@ impl Trainer {
     ///
     /// # Errors
     /// Those of the device.
-    pub async fn files(&mut self, frame: &Frame, format: Format) -> Result<Vec<(String, Vec<u8>)>> {
+    pub async fn files(
+        &mut self,
+        files: &ModelFiles,
+        format: Format,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
         let mut all = self.values().await?;
         let mut bytes = Vec::new();
-        frame.blueprint.write_to(&mut bytes, MODEL.as_ref(), format, &mut taken(&mut all))?;
-        let beside = frame.files(format)?.into_iter();
+        files.layout.write_to(&mut bytes, MODEL.as_ref(), format, &mut taken(&mut all))?;
+        let beside = files.files(format)?.into_iter();
         let mut files: Vec<_> = beside.map(|(name, b)| (name.to_owned(), b.into_owned())).collect();
         files.push((MODEL.to_owned(), bytes));
         Ok(files)
@@ -91,10 +100,10 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::export`].
-    pub async fn save(&mut self, run: &Path, frame: &Frame, own: Value) -> Result<PathBuf> {
+    pub async fn save(&mut self, run: &Path, files: &ModelFiles, own: Value) -> Result<PathBuf> {
         let folder = run.join(format!("step-{:08}", self.steps()));
         let beside = beside(&folder)?;
-        self.write_model(&beside, frame, Format::F32).await?;
+        self.write_model(&beside, files, Format::F32).await?;
         self.write_moments(&beside.join(OPTIMIZER)).await?;
         let mut files = BTreeMap::new();
         for name in [MODEL, OPTIMIZER] {
@@ -103,15 +112,15 @@ impl Trainer {
         let state = State {
             step: self.steps(),
             options: *self.options(),
-            known: self.choices().known.clone(),
-            plan_key: self.choices().key(),
+            profile: self.selection().profile.clone(),
+            plan_key: self.selection().key(),
             run: own,
             files,
         };
         let path = beside.join(STATE);
         let text =
             serde_json::to_vec_pretty(&state).map_err(|e| Error::file(&path, e.to_string()))?;
-        unfinished::write(&path, &text).map_err(|e| Error::io(&path, e))?;
+        atomic_file::write(&path, &text).map_err(|e| Error::io(&path, e))?;
         into_place(&beside, &folder)?;
         Ok(folder)
     }
@@ -136,10 +145,15 @@ impl Trainer {
         Ok(())
     }
 
-    async fn write_model(&mut self, folder: &Path, frame: &Frame, format: Format) -> Result<()> {
+    async fn write_model(
+        &mut self,
+        folder: &Path,
+        files: &ModelFiles,
+        format: Format,
+    ) -> Result<()> {
         let mut all = self.values().await?;
-        frame.blueprint.write(&folder.join(MODEL), format, &mut taken(&mut all))?;
-        frame.write(folder, format)
+        files.layout.write(&folder.join(MODEL), format, &mut taken(&mut all))?;
+        files.write(folder, format)
     }
 
     async fn write_moments(&mut self, path: &Path) -> Result<()> {
@@ -156,8 +170,8 @@ impl Trainer {
 
 /// Hands out the values of each part once.
 fn taken(
-    all: &mut HashMap<(Part, usize), Vec<f32>>,
-) -> impl FnMut(Part, usize) -> Result<Vec<f32>> {
+    all: &mut HashMap<(Param, usize), Vec<f32>>,
+) -> impl FnMut(Param, usize) -> Result<Vec<f32>> {
     |part, layer| {
         all.remove(&(part, layer)).ok_or_else(|| {
             Error::tensor(MODEL, format!("{part:?}, layer {layer}"), "is not in the model")

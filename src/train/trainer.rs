@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Plan};
 use crate::model::{Model, Row, pieces, rows};
-use crate::ops::Choices;
+use crate::ops::KernelSelection;
 use crate::ops::backward::OptimizerSettings;
 use crate::reference::backward::IGNORED;
-use crate::weights::{Checkpoint, Part};
+use crate::weights::{Checkpoint, Param};
 
 use super::loss::Targets;
-use super::parameters::{Held, Parameter, Parameters};
-use super::plan::{Buffers, Recordings, Surroundings};
-use super::{Fit, Optimizer, TrainOptions};
+use super::parameters::{Parameter, Parameters, TrainSlot};
+use super::plan::{Buffers, Recordings, TrainBuffers};
+use super::{Optimizer, TrainMemory, TrainOptions};
 
 /// Sequences to learn from, one after another: `batch · context` tokens, and what should follow each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,15 +48,15 @@ enum Task {
 #[derive(Debug)]
 pub struct Trainer {
     engine: Engine,
-    choices: Choices,
+    selection: KernelSelection,
     options: TrainOptions,
     parameters: Parameters,
-    names: HashMap<(Part, usize), String>,
+    names: HashMap<(Param, usize), String>,
     buffers: Buffers,
     learn: Vec<Plan>,
     evaluate: Vec<Plan>,
     update: Plan,
-    fit: Fit,
+    fit: TrainMemory,
     step: u64,
 }
 
@@ -70,30 +70,30 @@ impl Trainer {
     pub fn new(
         mut engine: Engine,
         model: Model,
-        choices: &Choices,
+        selection: &KernelSelection,
         options: TrainOptions,
         checkpoint: &Checkpoint,
     ) -> Result<Self> {
-        let surroundings = Surroundings::named(engine.gpu(), &model, &options)?;
-        surroundings.create(&mut engine, &options)?;
-        model.turn(&mut engine, options.context)?;
-        let recordings = surroundings.record(choices, &options)?;
-        let fit = surroundings.fit(&recordings, options.optimizer);
-        let Surroundings { parameters, buffers, .. } = surroundings;
-        let Recordings { learn, evaluate, update, halve } = recordings;
+        let buffers = TrainBuffers::named(engine.gpu(), &model, &options)?;
+        buffers.create(&mut engine, &options)?;
+        model.build_rope_tables(&mut engine, options.context)?;
+        let recordings = buffers.record(selection, &options)?;
+        let fit = buffers.fit(&recordings, options.optimizer);
+        let TrainBuffers { parameters, buffers, .. } = buffers;
+        let Recordings { learn, evaluate, update, cast } = recordings;
         // Backwards it is twice the work of forwards.
-        let forward = pieces(&model.config, choices, options.batch * options.context);
+        let forward = pieces(&model.config, selection, options.batch * options.context);
         let learn = engine.prepare(&learn)?.in_pieces(3 * forward);
         let evaluate = engine.prepare(&evaluate)?.in_pieces(forward);
         let update = engine.prepare(&update)?;
         if options.mixed {
-            let halve = engine.prepare(&halve)?;
-            engine.submit(&[(&halve, 0)], &[])?;
+            let cast = engine.prepare(&cast)?;
+            engine.submit(&[(&cast, 0)], &[])?;
         }
         let names = names(&parameters, checkpoint)?;
         Ok(Self {
             engine,
-            choices: choices.clone(),
+            selection: selection.clone(),
             options,
             parameters,
             names,
@@ -248,11 +248,11 @@ impl Trainer {
     async fn diverged(&mut self, loss: f64) -> Error {
         let step = self.step + 1;
         for parameter in &self.parameters.all {
-            match parameter.read(&mut self.engine, Held::Gradient).await {
+            match parameter.read(&mut self.engine, TrainSlot::Gradient).await {
                 Err(error) => return error,
                 Ok(values) if values.iter().all(|value| value.is_finite()) => {}
                 Ok(_) => {
-                    let name = self.names.get(&(parameter.parts[0], parameter.layer));
+                    let name = self.names.get(&(parameter.params[0], parameter.layer));
                     let tensor = name.cloned().unwrap_or_default();
                     return Error::Diverged { step, loss, tensor: Some(tensor) };
                 }
@@ -266,30 +266,30 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Input`] where the model has no such part, [`Error::Device`] if the device fails.
-    pub async fn read(&mut self, held: Held, part: Part, layer: usize) -> Result<Vec<f32>> {
+    pub async fn read(&mut self, slot: TrainSlot, part: Param, layer: usize) -> Result<Vec<f32>> {
         let layer = if part.in_layer() { layer } else { 0 };
         let config = &self.parameters.model.config;
-        self.parameters.read(&mut self.engine, held, part, layer, config).await
+        self.parameters.read(&mut self.engine, slot, part, layer, config).await
     }
 
     /// The values of all parts of the function, each with its layer.
-    pub(super) async fn values(&mut self) -> Result<HashMap<(Part, usize), Vec<f32>>> {
+    pub(super) async fn values(&mut self) -> Result<HashMap<(Param, usize), Vec<f32>>> {
         let config = &self.parameters.model.config;
-        self.parameters.read_all(&mut self.engine, Held::Value, config).await
+        self.parameters.read_all(&mut self.engine, TrainSlot::Value, config).await
     }
 
     /// The moments of each parameter, by the names under which they are saved, and what holds them.
-    pub(super) fn moments(&mut self) -> (Vec<(String, &Parameter, Held)>, &mut Engine) {
+    pub(super) fn moments(&mut self) -> (Vec<(String, &Parameter, TrainSlot)>, &mut Engine) {
         let Self { parameters, names, options, engine, .. } = self;
-        let kinds: &[(&str, Held)] = match options.optimizer {
-            Optimizer::AdamW { .. } => &[("mean", Held::Mean), ("square", Held::Square)],
+        let kinds: &[(&str, TrainSlot)] = match options.optimizer {
+            Optimizer::AdamW { .. } => &[("mean", TrainSlot::Mean), ("square", TrainSlot::Square)],
             Optimizer::Sgd => &[],
         };
         let mut all = Vec::new();
         for parameter in &parameters.all {
-            let name = names.get(&(parameter.parts[0], parameter.layer));
-            for (kind, held) in kinds {
-                all.push((format!("{kind}.{}", name.map_or("", |name| name)), parameter, *held));
+            let name = names.get(&(parameter.params[0], parameter.layer));
+            for (kind, slot) in kinds {
+                all.push((format!("{kind}.{}", name.map_or("", |name| name)), parameter, *slot));
             }
         }
         (all, engine)
@@ -312,8 +312,8 @@ impl Trainer {
     }
 
     /// The variants that run.
-    pub fn choices(&self) -> &Choices {
-        &self.choices
+    pub fn selection(&self) -> &KernelSelection {
+        &self.selection
     }
 
     /// What the run is like.
@@ -332,7 +332,7 @@ impl Trainer {
     }
 
     /// The bytes that all of it takes on the device.
-    pub fn fit(&self) -> Fit {
+    pub fn fit(&self) -> TrainMemory {
         self.fit
     }
 }
@@ -341,17 +341,17 @@ impl Trainer {
 fn names(
     parameters: &Parameters,
     checkpoint: &Checkpoint,
-) -> Result<HashMap<(Part, usize), String>> {
+) -> Result<HashMap<(Param, usize), String>> {
     let mut names = HashMap::new();
     for parameter in &parameters.all {
         let mut all: Vec<String> = Vec::new();
-        for &part in parameter.parts {
+        for &part in parameter.params {
             let name = checkpoint.matrix(part, parameter.layer)?.name;
             if !all.contains(&name) {
                 all.push(name);
             }
         }
-        names.insert((parameter.parts[0], parameter.layer), all.join(", "));
+        names.insert((parameter.params[0], parameter.layer), all.join(", "));
     }
     Ok(names)
 }

@@ -9,7 +9,7 @@ use super::gguf_config;
 use super::gguf_tokenizer::{self, Bpe, SentencePiece};
 use super::matrix::Matrix;
 use super::names::Names;
-use super::parts::{Cut, Part};
+use super::parts::{Cut, Param};
 use super::source::Entries;
 use super::special::{SpecialToken, SpecialTokens};
 use crate::config::Config;
@@ -72,7 +72,7 @@ impl Checkpoint {
 
     /// Checks every tensor, so that what has been opened can be relied on.
     fn checked(self) -> Result<Self> {
-        for part in Part::ALL {
+        for part in Param::ALL {
             let times = if part.in_layer() { self.config.layers } else { 1 };
             for layer in 0..times {
                 if self.has(part, layer) {
@@ -120,7 +120,7 @@ impl Checkpoint {
     }
 
     /// Whether the model has this part in this layer; `layer` is ignored outside the layers.
-    pub fn has(&self, part: Part, layer: usize) -> bool {
+    pub fn has(&self, part: Param, layer: usize) -> bool {
         part.belongs_to(&self.config) && (!part.in_layer() || layer < self.config.layers)
     }
 
@@ -128,7 +128,7 @@ impl Checkpoint {
     ///
     /// Fails where the model has no such part, or where the file's tensor is missing, of another
     /// shape than the configuration calls for, or of an unsupported type.
-    pub fn matrix(&self, part: Part, layer: usize) -> Result<Matrix> {
+    pub fn matrix(&self, part: Param, layer: usize) -> Result<Matrix> {
         let first = self.names.find(part, layer, self.prefix).next();
         let found = self.find(part, layer).or(first);
         let (name, cut) = found.filter(|_| self.has(part, layer)).ok_or_else(|| {
@@ -145,13 +145,13 @@ impl Checkpoint {
         // Llama's converter lays the two values of each rotated pair side by side.
         let paired = self.gguf().is_some()
             && self.config.architecture == "llama"
-            && matches!(part, Part::Q | Part::K | Part::QBias | Part::KBias);
+            && matches!(part, Param::Q | Param::K | Param::QBias | Param::KBias);
         let cut = if paired { Cut::Paired } else { cut };
         Matrix::new(name, entry, part, cut, &self.config)
     }
 
     /// The tensor that the files have of a part, and how the part lies in it.
-    pub(super) fn find(&self, part: Part, layer: usize) -> Option<(String, Cut)> {
+    pub(super) fn find(&self, part: Param, layer: usize) -> Option<(String, Cut)> {
         let mut known = self.names.find(part, layer, self.prefix);
         known.find(|(name, _)| self.entries.contains_key(name))
     }

@@ -66,7 +66,7 @@ pub(super) const Q3_K: Gather = Gather {
 
 pub(super) const Q4_K: Gather = Gather {
     order: |bytes, block| {
-        block.scales = sixes(&bytes[..12]);
+        block.scales = scales6(&bytes[..12]);
         fields::<4, 32>(&bytes[12..], 0, &mut block.quants);
     },
     zero: 0.0,
@@ -75,7 +75,7 @@ pub(super) const Q4_K: Gather = Gather {
 
 pub(super) const Q5_K: Gather = Gather {
     order: |bytes, block| {
-        block.scales = sixes(&bytes[..12]);
+        block.scales = scales6(&bytes[..12]);
         fields::<1, 32>(&bytes[12..44], 4, &mut block.quants);
         fields::<4, 32>(&bytes[44..], 0, &mut block.quants);
     },
@@ -145,7 +145,7 @@ fn fields<const BITS: usize, const GROUP: usize>(bytes: &[u8], shift: usize, out
 
 /// The pairs (s, t) of six bits each of `Q4_K` and `Q5_K`: the first four keep theirs in the lower
 /// bits of bytes 0 to 3 and 4 to 7; the last four, four bits in bytes 8 to 11 and two on top of those.
-fn sixes(bytes: &[u8]) -> [u8; 16] {
+fn scales6(bytes: &[u8]) -> [u8; 16] {
     let mut pairs = [0; 16];
     for i in 0..4 {
         let (s, t, both) = (bytes[i], bytes[i + 4], bytes[i + 8]);

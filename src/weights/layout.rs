@@ -1,6 +1,6 @@
 //! Where the values of a part lie in a file's tensor, to read them and to write them.
 
-use super::parts::{Cut, Part, Shape};
+use super::parts::{Cut, Param, Shape};
 use crate::config::{Config, Position};
 
 /// How a part of [`rows`, `columns`] lies in a tensor.
@@ -40,14 +40,14 @@ pub(super) fn paired(within: usize, rotated: usize) -> usize {
 
 impl Layout {
     /// How a part lies in a tensor that is cut so.
-    pub(super) fn of(part: Part, cut: Cut, config: &Config) -> Self {
+    pub(super) fn of(part: Param, cut: Cut, config: &Config) -> Self {
         let shape = part.shape(config);
         let (queries, keys, hidden) = (config.q_width(), config.kv_width(), config.mlp.hidden());
         let (joined, first) = match part {
-            Part::Gate | Part::GateBias => (2 * hidden, 0),
-            Part::Up | Part::UpBias => (2 * hidden, hidden),
-            Part::K | Part::KBias => (queries + 2 * keys, queries),
-            Part::V | Part::VBias => (queries + 2 * keys, queries + keys),
+            Param::Gate | Param::GateBias => (2 * hidden, 0),
+            Param::Up | Param::UpBias => (2 * hidden, hidden),
+            Param::K | Param::KBias => (queries + 2 * keys, queries),
+            Param::V | Param::VBias => (queries + 2 * keys, queries + keys),
             _ => (queries + 2 * keys, 0),
         };
         let in_file: Vec<usize> = match (shape, cut) {

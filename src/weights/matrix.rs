@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::blocks::{dequantize, finite};
 use super::layout::{Layout, Order, paired};
-use super::parts::{Cut, Part};
+use super::parts::{Cut, Param};
 use super::source::{Entry, Source, room};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ impl Matrix {
     pub(super) fn new(
         name: String,
         entry: &Entry,
-        part: Part,
+        part: Param,
         cut: Cut,
         config: &Config,
     ) -> Result<Self> {

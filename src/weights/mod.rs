@@ -4,11 +4,10 @@
 //! headers and checks all of them: every tensor that the configuration calls for is there, has the
 //! right shape and a known type, and lies inside its file apart from all others. What the families
 //! call things and how they lay them out stays in here: the rest of the program asks for a
-//! [`Part`] and gets a [`Matrix`] of plain [out, in] rows. Of text it knows the files and the metadata that a
+//! [`Param`] and gets a [`Matrix`] of plain [out, in] rows. Of text it knows the files and the metadata that a
 //! tokenizer is made of, no more.
 
 mod blocks;
-mod blueprint;
 mod built_in;
 mod checkpoint;
 mod fields;
@@ -30,18 +29,19 @@ mod rope;
 mod safetensors;
 mod source;
 mod special;
+mod tensor_layout;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use blocks::{dequantize, quantize};
-pub use blueprint::Blueprint;
 pub use checkpoint::Checkpoint;
 pub(crate) use fingerprint::Hash;
 pub use gguf_tokenizer::{Bpe, SentencePiece};
 pub use matrix::Matrix;
-pub use parts::Part;
+pub use parts::Param;
 pub use planes::planes;
 pub use safetensors::read_safetensors;
 pub use special::{SpecialToken, SpecialTokens};
+pub use tensor_layout::TensorLayout;
 pub use write::{NewTensor, write_safetensors, write_safetensors_to};

@@ -4,7 +4,7 @@ use crate::config::{Config, Mlp, Norm, Position};
 
 /// One weight of a model. All but the six outside the layers exist once a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum Param {
     /// Token embedding, [V, C]; outside the layers.
     Embed,
     /// Learned positions, [context, C]; outside the layers.
@@ -63,7 +63,7 @@ pub enum Part {
     HeadBias,
 }
 
-impl Part {
+impl Param {
     /// All of them, those outside the layers included.
     pub const ALL: [Self; 28] = [
         Self::Embed,
@@ -98,7 +98,7 @@ impl Part {
 
     /// Whether the part exists once a layer.
     pub fn in_layer(self) -> bool {
-        use Part::{Embed, FinalNorm, FinalNormBias, Head, HeadBias, Positions};
+        use Param::{Embed, FinalNorm, FinalNormBias, Head, HeadBias, Positions};
         !matches!(self, Embed | Positions | FinalNorm | FinalNormBias | Head | HeadBias)
     }
 
@@ -129,7 +129,7 @@ impl Part {
 
     /// Whether the part is a matrix: a linear map or a table of vectors.
     pub fn is_matrix(self) -> bool {
-        use Part::{Down, Embed, Gate, Head, K, Out, Positions, Q, Up, V};
+        use Param::{Down, Embed, Gate, Head, K, Out, Positions, Q, Up, V};
         matches!(self, Embed | Positions | Q | K | V | Out | Gate | Up | Down | Head)
     }
 

@@ -84,10 +84,10 @@ struct Packed {
 impl Packed {
     fn new(format: Format, layout: Records, words: usize, rows: usize) -> Self {
         let block = format.block() / WORD;
-        let fours = rows.div_ceil(4);
-        let low_rows = if layout.low == 4 { rows } else { fours * 4 };
+        let vec4s = rows.div_ceil(4);
+        let low_rows = if layout.low == 4 { rows } else { vec4s * 4 };
         let low = vec![0; low_rows * words * 4 * layout.low];
-        let records = vec![0; fours * words.div_ceil(layout.words) * layout.bytes()];
+        let records = vec![0; vec4s * words.div_ceil(layout.words) * layout.bytes()];
         Self { layout, block, words, low, records }
     }
 
@@ -132,9 +132,9 @@ impl Packed {
 /// lie in the four bytes of a u32: a shift and a mask put each into a byte of its own.
 fn spread(quants: &[u8], bits: usize, shift: usize, out: &mut [u8]) {
     let mask = ((1 << bits) - 1) * 0x0101_0101_u32;
-    let fours = quants.as_chunks::<4>().0;
-    for (out, fours) in out.as_chunks_mut::<4>().0.iter_mut().zip(fours.chunks_exact(8 / bits)) {
-        let word = fours.iter().enumerate().fold(0, |word, (index, four)| {
+    let vec4s = quants.as_chunks::<4>().0;
+    for (out, vec4s) in out.as_chunks_mut::<4>().0.iter_mut().zip(vec4s.chunks_exact(8 / bits)) {
+        let word = vec4s.iter().enumerate().fold(0, |word, (index, four)| {
             word | (u32::from_le_bytes(*four) >> shift & mask) << (bits * index)
         });
         *out = word.to_le_bytes();

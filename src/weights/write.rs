@@ -10,9 +10,9 @@ use std::path::Path;
 use half::f16;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
+use crate::atomic_file::AtomicFile;
 use crate::error::{Error, Result};
 use crate::names::Format;
-use crate::unfinished::Unfinished;
 
 /// A tensor to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +38,11 @@ pub fn write_safetensors(
     values: &mut dyn FnMut(usize) -> Result<Vec<f32>>,
 ) -> Result<()> {
     let io = |error| Error::io(path, error);
-    let (unfinished, file) = Unfinished::create(path).map_err(io)?;
+    let (atomic_file, file) = AtomicFile::create(path).map_err(io)?;
     let mut out = BufWriter::new(file);
     write_safetensors_to(&mut out, path, tensors, metadata, values)?;
     let file = out.into_inner().map_err(|error| io(error.into_error()))?;
-    unfinished.finish(&file).map_err(io)
+    atomic_file.finish(&file).map_err(io)
 }
 
 /// The same wherever the bytes go; the path is what errors call that.

@@ -11,7 +11,7 @@ use pellucid::measure::furthest;
 use pellucid::model::{LoadOptions, Model, SessionOptions, plan};
 use pellucid::names::Sampling;
 use pellucid::text::Encode;
-use pellucid::weights::{Checkpoint, Part};
+use pellucid::weights::{Checkpoint, Param};
 use pollster::block_on;
 
 /// A case's file or folder.
@@ -150,14 +150,14 @@ fn mixed_formats_cost_what_the_file_holds() {
         let checkpoint = Checkpoint::open(&path).unwrap();
         let config = checkpoint.config();
         let mut file = 0;
-        for part in Part::ALL {
+        for part in Param::ALL {
             for layer in 0..if part.in_layer() { config.layers } else { 1 } {
                 if !checkpoint.has(part, layer) {
                     continue;
                 }
                 let matrix = checkpoint.matrix(part, layer).unwrap();
                 // Of a table that is not the head too, a token is fetched.
-                let rows = if part == Part::Embed && !config.tied_head { 1 } else { matrix.rows };
+                let rows = if part == Param::Embed && !config.tied_head { 1 } else { matrix.rows };
                 file += (rows * matrix.row_bytes()) as u64;
             }
         }

@@ -141,12 +141,12 @@ fn named_values_are_the_independent_engines() {
 
 /// The schedule of the forward page alone, with these values read.
 fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) -> String {
-    let (model, choices) = (session.model(), session.choices());
+    let (model, selection) = (session.model(), session.selection());
     let config = &model.config;
     let heads = [config.kv_heads, config.head_width];
     let cache = || Cache::named(CacheFormat::F32, [1, 32], heads, u64::MAX);
     let caches: Vec<Cache> = (0..config.layers).map(|_| cache()).collect();
-    let mut tape = hooks.map_or(Tape::new(choices), |hooks| Tape::with_hooks(choices, hooks));
+    let mut tape = hooks.map_or(Tape::new(selection), |hooks| Tape::with_hooks(selection, hooks));
     forward(&mut tape, model, &caches, BufferId::fresh(), count).unwrap();
     tape.finish().0.to_string()
 }

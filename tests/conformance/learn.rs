@@ -9,10 +9,10 @@ use pellucid::model::{LoadOptions, Model};
 use pellucid::reference::backward::IGNORED;
 use pellucid::reference::noise;
 use pellucid::train::{
-    Batch, Data, Family, Frame, Held, Optimizer, Saved, Schedule, Sizes, TrainOptions, Trainer,
-    new_model,
+    Batch, Data, Family, ModelFiles, Optimizer, Saved, Schedule, Sizes, TrainOptions, TrainSlot,
+    Trainer, new_model,
 };
-use pellucid::weights::{Checkpoint, Part};
+use pellucid::weights::{Checkpoint, Param};
 use pellucid::{Error, names::Format};
 use pollster::block_on;
 use serde_json::Value;
@@ -88,15 +88,18 @@ fn what_was_stopped_goes_on_with_the_same_bits() {
     for (family, mixed) in [(Family::Gpt2, false), (Family::Llama, false), (Family::Gpt2, true)] {
         let options = TrainOptions { mixed, ..OPTIONS };
         let folder = Folder::new(&format!("stopped-{family:?}-{mixed}"));
-        let began = begin(&folder.0.join("new"), &Sizes { family, ..SMALL }, 5);
+        let initial = begin(&folder.0.join("new"), &Sizes { family, ..SMALL }, 5);
         let data = small_data();
-        let mut whole = trainer(&began, options);
+        let mut whole = trainer(&initial, options);
         let without = steps(&mut whole, &data, 8);
-        let mut first = trainer(&began, options);
+        let mut first = trainer(&initial, options);
         let mut with = steps(&mut first, &data, 4);
-        let saved =
-            block_on(first.save(&folder.0, &Frame::of(&began).unwrap(), Value::from("mine")))
-                .unwrap();
+        let saved = block_on(first.save(
+            &folder.0,
+            &ModelFiles::of(&initial).unwrap(),
+            Value::from("mine"),
+        ))
+        .unwrap();
         let saved = Saved::open(&saved).unwrap();
         assert_eq!((saved.state.step, &saved.state.run), (4, &Value::from("mine")));
         let mut second = trainer(&Checkpoint::open(&saved.folder).unwrap(), options);
@@ -104,7 +107,7 @@ fn what_was_stopped_goes_on_with_the_same_bits() {
         with.extend(steps(&mut second, &data, 8));
         assert_eq!(with, without);
         let weights =
-            |trainer: &mut Trainer| block_on(trainer.read(Held::Value, Part::Q, 1)).unwrap();
+            |trainer: &mut Trainer| block_on(trainer.read(TrainSlot::Value, Param::Q, 1)).unwrap();
         assert_eq!(weights(&mut second), weights(&mut whole));
         let judges = data.validation(&options, usize::MAX);
         let judged = block_on(second.evaluate(&judges)).unwrap();
@@ -117,21 +120,23 @@ fn what_was_stopped_goes_on_with_the_same_bits() {
 fn halves_are_multiplied_by_and_f32_moves() {
     let folder = Folder::new("mixed");
     let sizes = Sizes { family: Family::Llama, kv_heads: Some(1), width: 36, ..SMALL };
-    let began = begin(&folder.0.join("new"), &Sizes { heads: 6, ..sizes }, 5);
+    let initial = begin(&folder.0.join("new"), &Sizes { heads: 6, ..sizes }, 5);
     let options = TrainOptions { dropout: 0.0, ..OPTIONS };
-    let mut full = trainer(&began, options);
-    let frame = Frame::of(&began).unwrap();
-    block_on(full.export(&folder.0.join("rounded"), &frame, Format::F16)).unwrap();
+    let mut full = trainer(&initial, options);
+    let files = ModelFiles::of(&initial).unwrap();
+    block_on(full.export(&folder.0.join("rounded"), &files, Format::F16)).unwrap();
     let mut rounded = trainer(&Checkpoint::open(&folder.0.join("rounded")).unwrap(), options);
-    let mut mixed = trainer(&began, TrainOptions { mixed: true, ..options });
+    let mut mixed = trainer(&initial, TrainOptions { mixed: true, ..options });
     let data = small_data();
     let batches = data.batches(&options, 0, 2);
     let losses = [&mut rounded, &mut mixed, &mut full]
         .map(|trainer| block_on(trainer.add_gradients(&batches)).unwrap());
     assert!((losses[0] - losses[1]).abs() < 1e-6, "{losses:?}");
-    for part in [Part::Embed, Part::Q, Part::V, Part::Out, Part::Gate, Part::Down, Part::Norm2] {
+    for part in
+        [Param::Embed, Param::Q, Param::V, Param::Out, Param::Gate, Param::Down, Param::Norm2]
+    {
         let [own, expected, other] = [&mut mixed, &mut rounded, &mut full]
-            .map(|trainer| block_on(trainer.read(Held::Gradient, part, 1)).unwrap());
+            .map(|trainer| block_on(trainer.read(TrainSlot::Gradient, part, 1)).unwrap());
         assert!(
             relative_error(&own, &expected) < 1e-5,
             "{part:?}: {}",
@@ -141,7 +146,7 @@ fn halves_are_multiplied_by_and_f32_moves() {
         assert!(1e-5 < other && other.is_finite(), "{part:?} does not know of halves: {other}");
     }
     let values =
-        |trainer: &mut Trainer| block_on(trainer.read(Held::Value, Part::Down, 0)).unwrap();
+        |trainer: &mut Trainer| block_on(trainer.read(TrainSlot::Value, Param::Down, 0)).unwrap();
     let begun = values(&mut mixed);
     assert_eq!(begun, values(&mut full));
     // Steps that would be lost: a half near 0.01 has neighbours 8e-6 away.
@@ -159,14 +164,15 @@ fn halves_are_multiplied_by_and_f32_moves() {
 #[test]
 fn the_step_before_stands_in_for_a_damaged_one() {
     let folder = Folder::new("damaged");
-    let began = begin(&folder.0.join("new"), &SMALL, 5);
+    let initial = begin(&folder.0.join("new"), &SMALL, 5);
     let data = small_data();
-    let mut trainer = trainer(&began, OPTIONS);
+    let mut trainer = trainer(&initial, OPTIONS);
     let mut saved = Vec::new();
     for last in 1..=3 {
         steps(&mut trainer, &data, last);
         saved.push(
-            block_on(trainer.save(&folder.0, &Frame::of(&began).unwrap(), Value::Null)).unwrap(),
+            block_on(trainer.save(&folder.0, &ModelFiles::of(&initial).unwrap(), Value::Null))
+                .unwrap(),
         );
     }
     // One value differs; and a file is cut short.
@@ -196,9 +202,9 @@ fn the_step_before_stands_in_for_a_damaged_one() {
 #[test]
 fn a_step_of_another_run_is_refused() {
     let folder = Folder::new("other");
-    let began = begin(&folder.0.join("new"), &SMALL, 5);
-    let frame = Frame::of(&began).unwrap();
-    let saved = block_on(trainer(&began, OPTIONS).save(&folder.0, &frame, Value::Null)).unwrap();
+    let initial = begin(&folder.0.join("new"), &SMALL, 5);
+    let files = ModelFiles::of(&initial).unwrap();
+    let saved = block_on(trainer(&initial, OPTIONS).save(&folder.0, &files, Value::Null)).unwrap();
     let saved = Saved::open(&saved).unwrap();
     let other = begin(&folder.0.join("other"), &Sizes { width: 16, ..SMALL }, 5);
     let error = trainer(&other, OPTIONS).resume(&saved).unwrap_err().to_string();
@@ -208,9 +214,9 @@ fn a_step_of_another_run_is_refused() {
 #[test]
 fn numbers_that_are_none_stop_the_run_and_are_named() {
     let folder = Folder::new("diverged");
-    let began = begin(&folder.0, &SMALL, 5);
+    let initial = begin(&folder.0, &SMALL, 5);
     let data = small_data();
-    let mut trainer = trainer(&began, TrainOptions { clip: 0.0, ..OPTIONS });
+    let mut trainer = trainer(&initial, TrainOptions { clip: 0.0, ..OPTIONS });
     let batches = data.batches(&OPTIONS, 0, 1);
     // A step so long that nothing is left of the weights.
     let long = block_on(trainer.step(&batches, 1e30));
@@ -225,8 +231,8 @@ fn numbers_that_are_none_stop_the_run_and_are_named() {
 #[test]
 fn what_cannot_be_learned_from_is_told() {
     let folder = Folder::new("input");
-    let began = begin(&folder.0, &SMALL, 5);
-    let mut trainer = trainer(&began, OPTIONS);
+    let initial = begin(&folder.0, &SMALL, 5);
+    let mut trainer = trainer(&initial, OPTIONS);
     let fine = small_data().batches(&OPTIONS, 0, 1).remove(0);
     let mut high = fine.clone();
     high.tokens[0] = 30;
@@ -259,10 +265,10 @@ fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
     }
     let folder = Folder::new("bigrams");
     let sizes = Sizes { layers: 0, width: 32, heads: 1, vocab, context: 32, untied: true, ..SMALL };
-    let began = begin(&folder.0, &sizes, 1);
+    let initial = begin(&folder.0, &sizes, 1);
     let optimizer = Optimizer::AdamW { betas: [0.9, 0.95], eps: 1e-8, decay: 0.0 };
     let options = TrainOptions { batch: 8, context: 32, optimizer, dropout: 0.0, ..OPTIONS };
-    let mut trainer = trainer(&began, options);
+    let mut trainer = trainer(&initial, options);
     let data = Data::split(tokens.clone(), 0.1).unwrap();
     let schedule = Schedule { steps: 400, warmup: 20, peak: 1e-2, ..Schedule::default() };
     for step in 0..schedule.steps {
@@ -301,17 +307,17 @@ fn two_layers_of_attention_learn_to_repeat_and_one_does_not() {
 #[test]
 fn what_is_exported_opens_as_any_other_model() {
     let folder = Folder::new("export");
-    let began = begin(&folder.0.join("new"), &Sizes { family: Family::Llama, ..SMALL }, 5);
-    let mut trainer = trainer(&began, OPTIONS);
+    let initial = begin(&folder.0.join("new"), &Sizes { family: Family::Llama, ..SMALL }, 5);
+    let mut trainer = trainer(&initial, OPTIONS);
     steps(&mut trainer, &small_data(), 2);
     for format in [Format::F32, Format::F16] {
         let place = folder.0.join(format.to_string());
-        block_on(trainer.export(&place, &Frame::of(&began).unwrap(), format)).unwrap();
+        block_on(trainer.export(&place, &ModelFiles::of(&initial).unwrap(), format)).unwrap();
         let opened = Checkpoint::open(&place).unwrap();
-        assert_eq!(opened.config(), &Config { ..began.config().clone() });
-        let matrix = opened.matrix(Part::Gate, 1).unwrap();
+        assert_eq!(opened.config(), &Config { ..initial.config().clone() });
+        let matrix = opened.matrix(Param::Gate, 1).unwrap();
         assert_eq!(matrix.format, format);
-        let own = block_on(trainer.read(Held::Value, Part::Gate, 1)).unwrap();
+        let own = block_on(trainer.read(TrainSlot::Value, Param::Gate, 1)).unwrap();
         let found = matrix.values(0..matrix.rows).unwrap();
         let furthest = furthest(&found, &own);
         assert!(furthest <= if format == Format::F32 { 0.0 } else { 1e-4 }, "{furthest}");

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use pellucid::measure::{furthest, largest};
 use pellucid::names::Format;
-use pellucid::ops::{Choices, Matmul};
-use pellucid::train::{Batch, Held, Optimizer, TrainOptions, Trainer};
-use pellucid::weights::{Blueprint, Checkpoint, read_safetensors};
+use pellucid::ops::{KernelSelection, Matmul};
+use pellucid::train::{Batch, Optimizer, TrainOptions, TrainSlot, Trainer};
+use pellucid::weights::{Checkpoint, TensorLayout, read_safetensors};
 use serde_json::Value;
 
 use super::{folder, gpu, ids, numbers, read_json};
@@ -23,9 +23,9 @@ pub(super) fn trainer(checkpoint: &Checkpoint, options: TrainOptions) -> Trainer
 /// With products that are made so, not as is best for the device.
 fn trainer_with(checkpoint: &Checkpoint, options: TrainOptions, matmul: Option<Matmul>) -> Trainer {
     let gpu = gpu();
-    let mut choices = Choices::defaults(gpu.caps());
-    choices.matmul = matmul.unwrap_or(choices.matmul);
-    pollster::block_on(Trainer::open(gpu, checkpoint, options, choices, |_| {})).unwrap()
+    let mut selection = KernelSelection::defaults(gpu.caps());
+    selection.matmul = matmul.unwrap_or(selection.matmul);
+    pollster::block_on(Trainer::open(gpu, checkpoint, options, selection, |_| {})).unwrap()
 }
 
 fn goldens() -> Vec<(String, Value)> {
@@ -65,13 +65,13 @@ fn batches(step: &Value) -> Vec<Batch> {
 fn by_name(
     trainer: &mut Trainer,
     checkpoint: &Checkpoint,
-    held: Held,
+    slot: TrainSlot,
 ) -> HashMap<String, Vec<f32>> {
     let file = tempfile();
-    Blueprint::of(checkpoint)
+    TensorLayout::of(checkpoint)
         .unwrap()
         .write(&file, Format::F32, &mut |part, layer| {
-            pollster::block_on(trainer.read(held, part, layer))
+            pollster::block_on(trainer.read(slot, part, layer))
         })
         .unwrap();
     let all = read_safetensors(&file).unwrap();
@@ -134,7 +134,7 @@ fn gradients_and_ten_steps_are_pytorchs() {
         for (index, step) in golden["batches"].as_array().unwrap().iter().enumerate() {
             let loss = pollster::block_on(trainer.add_gradients(&batches(step))).unwrap();
             if index == 0 {
-                let gradients = by_name(&mut trainer, &checkpoint, Held::Gradient);
+                let gradients = by_name(&mut trainer, &checkpoint, TrainSlot::Gradient);
                 let wrong = unlike(&gradients, &golden["gradients"]);
                 failed.extend(wrong.into_iter().map(|wrong| format!("{name}: {wrong}")));
             }

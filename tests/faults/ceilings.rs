@@ -5,7 +5,7 @@ use pellucid::check::Device;
 use pellucid::check::cases::Case;
 use pellucid::error::Result;
 use pellucid::gpu::{BufferId, Field, Params, Program, Recording, Tensor};
-use pellucid::ops::{Choices, Op, kernel, part};
+use pellucid::ops::{KernelSelection, Op, kernel, part};
 
 const GROUPS: usize = 3;
 const LANES: usize = 64;
@@ -36,7 +36,7 @@ struct Plain {
 }
 
 impl Op for Plain {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let mut dispatch = recording.dispatch(self.program.clone(), &Words(self.params));
         for (group, buffers) in self.reads.iter().enumerate() {
             dispatch = buffers.iter().fold(dispatch, |dispatch, id| dispatch.read(group, *id));

@@ -18,7 +18,7 @@ use pellucid::check::cases::{Case, Linear};
 use pellucid::check::{self, Device, Outcome};
 use pellucid::gpu::{Caps, Engine, Need, Program, Sabotage};
 use pellucid::names::Format;
-use pellucid::ops::{Choices, KERNELS, Lanes, PARTS};
+use pellucid::ops::{KERNELS, KernelSelection, Lanes, PARTS};
 use pollster::block_on;
 
 use common::gpu;
@@ -72,7 +72,7 @@ fn lacks(caps: &Caps, file: &str) -> Option<&'static str> {
 /// Runs the cases of a kernel or part up to the first that fails; gives how many were judged too.
 fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
     let engine = || Engine::sabotaged(gpu(), sabotage);
-    let defaults = Choices::defaults(gpu().caps());
+    let defaults = KernelSelection::defaults(gpu().caps());
     if file.starts_with("ceiling_") {
         // Ceilings are measured, and the self-test has no case for them.
         return attempt(file, engine(), defaults, &ceilings::Ceiling(file));
@@ -81,10 +81,10 @@ fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
     // Subgroups are narrow on a CPU, and its own self-test leaves out lanes that span several.
     let wide = file == "lanes_subgroups" && failed.is_none();
     for lanes in [16, 32].into_iter().filter(|_| wide) {
-        let lanes = Lanes::Subgroups { size: 64, lanes };
-        let choices = Choices { lanes, exact: true, ..defaults.clone() };
+        let lanes = Lanes::AcrossSubgroups { size: 64, lanes };
+        let selection = KernelSelection { lanes, forced: true, ..defaults.clone() };
         let (more, other) =
-            attempt(file, engine(), choices, &Linear::plain(Format::F32, 1, [250, 516]));
+            attempt(file, engine(), selection, &Linear::plain(Format::F32, 1, [250, 516]));
         judged += more;
         failed = failed.or(other);
     }
@@ -95,10 +95,10 @@ fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
 fn attempt(
     file: &str,
     engine: Engine,
-    choices: Choices,
+    selection: KernelSelection,
     case: &dyn Case,
 ) -> (usize, Option<Outcome>) {
-    let mut outcomes = block_on(Device::new(engine, choices).attempt(case)).unwrap();
+    let mut outcomes = block_on(Device::new(engine, selection).attempt(case)).unwrap();
     outcomes.retain(|outcome| {
         let has = |program: &Program| {
             program.kernel.name == file || program.parts.iter().any(|part| part.name == file)

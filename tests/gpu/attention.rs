@@ -6,12 +6,12 @@ use pellucid::check::cases::{
     SumHeads,
 };
 use pellucid::names::Format;
-use pellucid::ops::{CacheFormat, Fetch};
+use pellucid::ops::{AttentionTiling, CacheFormat};
 
 use crate::common::Device;
 
 /// Both ways to attend with many rows.
-const FETCHES: [Fetch; 2] = [Fetch::Direct, Fetch::Tiled];
+const FETCHES: [AttentionTiling; 2] = [AttentionTiling::Direct, AttentionTiling::Tiled];
 
 const CACHES: [CacheFormat; 2] = [CacheFormat::F32, CacheFormat::F16];
 
@@ -20,7 +20,7 @@ const CACHES: [CacheFormat; 2] = [CacheFormat::F32, CacheFormat::F16];
 fn check(device: &mut Device, case: &AttentionRows) {
     let few = case.places.len() <= 8;
     for attention in FETCHES.into_iter().take(if few { 1 } else { 2 }) {
-        device.choices.attention = attention;
+        device.selection.attention = attention;
         device.check(&Attention(case.clone()));
     }
 }
@@ -34,7 +34,7 @@ fn attention() {
         [[1, 1, 7], [4, 2, 16], [3, 1, 20], [9, 3, 64], [2, 2, 80], [8, 1, 128], [2, 1, 255]]
     {
         for format in CACHES {
-            device.choices.reduce = reductions.next().unwrap_or(device.choices.reduce);
+            device.selection.reduce = reductions.next().unwrap_or(device.selection.reduce);
             let ragged = [1, 3, 8, 9, 40].map(|rows| AttentionRows::ragged(rows, 70));
             for places in ragged.into_iter().chain([AttentionRows::row_run(31, 39)]) {
                 let case = AttentionRows::new(heads, 70, places);
@@ -48,11 +48,11 @@ fn attention() {
 fn every_reduction() {
     let mut device = Device::open();
     for reduce in device.reductions() {
-        device.choices.reduce = reduce;
+        device.selection.reduce = reduce;
         // Group sizes that fit one workgroup together, and one that does not.
         for heads in [[2, 2, 20], [6, 2, 20], [32, 1, 128]] {
             for chunk in [4, 64, 256] {
-                device.choices.chunk = chunk;
+                device.selection.chunk = chunk;
                 let places = AttentionRows::row_run(124, 4);
                 device.check(&Attention(AttentionRows::new(heads, 130, places)));
             }
@@ -189,7 +189,7 @@ fn softmax() {
         device.check(&Softmax(case));
     }
     for reduce in device.reductions() {
-        device.choices.reduce = reduce;
+        device.selection.reduce = reduce;
         let places = AttentionRows::ragged(5, 130);
         device.check(&Softmax(AttentionRows::new([6, 2, 20], 130, places)));
     }

@@ -18,7 +18,7 @@ const SHAPES: [(usize, usize); 6] = [(1, 1), (3, 7), (5, 256), (2, 257), (40, 10
 fn linear_backward_x() {
     let mut device = Device::open();
     for matmul in matmuls() {
-        device.choices.matmul = matmul;
+        device.selection.matmul = matmul;
         for format in [Format::F32, Format::F16] {
             for (rows, shape, part) in products() {
                 device.check(&LinearBackwardX { format, rows, shape, part });
@@ -33,7 +33,7 @@ fn linear_backward_x() {
 fn linear_backward_w() {
     let mut device = Device::open();
     for matmul in matmuls() {
-        device.choices.matmul = matmul;
+        device.selection.matmul = matmul;
         for (rows, shape, part) in products() {
             device.check(&LinearBackwardW { rows, shape, part });
         }
@@ -46,7 +46,7 @@ fn linear_backward_w() {
 fn bias_backward() {
     let mut device = Device::open();
     for matmul in matmuls() {
-        device.choices.matmul = matmul;
+        device.selection.matmul = matmul;
         for rows in [1, 7, 20, 65] {
             for columns in [1, 7, 8, 70, 130] {
                 device.check(&BiasBackward { rows, columns });
@@ -76,7 +76,7 @@ fn products() -> impl Iterator<Item = (usize, [usize; 2], Option<usize>)> {
 fn norm_backward() {
     let mut device = Device::open();
     for reduce in device.reductions() {
-        device.choices.reduce = reduce;
+        device.selection.reduce = reduce;
         for kind in [Norm::LayerNorm, Norm::RmsNorm] {
             for (rows, columns) in SHAPES {
                 for values in Values::ALL {
@@ -101,7 +101,7 @@ fn gain_backward() {
 fn cross_entropy() {
     let mut device = Device::open();
     for reduce in device.reductions() {
-        device.choices.reduce = reduce;
+        device.selection.reduce = reduce;
         for (rows, vocab) in SHAPES.into_iter().chain([(3, 50_257)]) {
             for values in Values::ALL {
                 device.check(&CrossEntropy { rows, vocab, values });
@@ -121,7 +121,7 @@ const COUNTS: [usize; 4] = [4, 1000, 65_540, 200_000];
 fn square_sum() {
     let mut device = Device::open();
     for reduce in device.reductions() {
-        device.choices.reduce = reduce;
+        device.selection.reduce = reduce;
         for count in COUNTS {
             for (scale, broken) in GRADIENTS {
                 device.check(&SquareSum { count, scale, broken });
@@ -134,7 +134,7 @@ fn square_sum() {
 fn clip() {
     let mut device = Device::open();
     for reduce in device.reductions() {
-        device.choices.reduce = reduce;
+        device.selection.reduce = reduce;
         for count in [1, 2, 6, 700] {
             for (scale, broken) in GRADIENTS.into_iter().chain([(1e4, None)]) {
                 device.check(&Clip { count, scale, broken });

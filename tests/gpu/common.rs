@@ -6,7 +6,7 @@ use pellucid::check::cases::Case;
 use pellucid::check::{self, variant};
 use pellucid::gpu::{AdapterChoice, Caps, Engine, Gpu};
 use pellucid::measure;
-use pellucid::ops::{Choices, Lanes, Reduce};
+use pellucid::ops::{KernelSelection, Lanes, Reduce};
 
 /// The adapter that the caller chose.
 pub(crate) fn gpu() -> Gpu {
@@ -24,16 +24,16 @@ pub(crate) fn gpu() -> Gpu {
 /// An open device, the variants in use, and the largest error of each kernel so far.
 pub(crate) struct Device {
     inner: check::Device,
-    pub(crate) choices: Choices,
+    pub(crate) selection: KernelSelection,
     worst: BTreeMap<&'static str, f64>,
 }
 
 impl Device {
     pub(crate) fn open() -> Self {
         let gpu = gpu();
-        let choices = Choices { exact: true, ..Choices::defaults(gpu.caps()) };
-        let inner = check::Device::new(Engine::new(gpu), choices.clone());
-        Self { inner, choices, worst: BTreeMap::new() }
+        let selection = KernelSelection { forced: true, ..KernelSelection::defaults(gpu.caps()) };
+        let inner = check::Device::new(Engine::new(gpu), selection.clone());
+        Self { inner, selection, worst: BTreeMap::new() }
     }
 
     pub(crate) fn caps(&self) -> &Caps {
@@ -53,10 +53,10 @@ impl Device {
     /// Every way to sum over a row.
     pub(crate) fn reductions(&self) -> Vec<Reduce> {
         let mut all: Vec<Reduce> = [8, 64, 256].map(Reduce::Workgroup).to_vec();
-        all.extend(self.subgroup().map(Reduce::Subgroup));
+        all.extend(self.subgroup().map(Reduce::WholeSubgroup));
         // Subgroups are as large as they are: the kernels may be told less, down to one lane.
         if let Some((least, _)) = self.subgroups() {
-            let joined = |(size, least)| Reduce::Subgroups { size, least };
+            let joined = |(size, least)| Reduce::AcrossSubgroups { size, least };
             all.extend([(256, least), (64, least), (128, 1), (32, least.min(4))].map(joined));
         }
         all
@@ -69,10 +69,12 @@ impl Device {
             Lanes::Workgroup { size: 64, lanes: 32 },
             Lanes::Workgroup { size: 32, lanes: 4 },
         ];
-        all.extend(self.subgroup().map(|lanes| Lanes::Subgroup { size: lanes.max(64), lanes }));
-        all.extend(self.subgroup().map(|lanes| Lanes::Rows { size: 2 * lanes, lanes }));
+        all.extend(
+            self.subgroup().map(|lanes| Lanes::WholeSubgroup { size: lanes.max(64), lanes }),
+        );
+        all.extend(self.subgroup().map(|lanes| Lanes::LanePerRow { size: 2 * lanes, lanes }));
         if self.subgroups().is_some() {
-            all.extend([4, 8, 16, 32].map(|lanes| Lanes::Subgroups { size: 64, lanes }));
+            all.extend([4, 8, 16, 32].map(|lanes| Lanes::AcrossSubgroups { size: 64, lanes }));
         }
         all
     }
@@ -80,7 +82,7 @@ impl Device {
     /// Fails, with the case, unless everything comes out as the twin says.
     #[track_caller]
     pub(crate) fn check(&mut self, case: &dyn Case) {
-        self.inner.choices = self.choices.clone();
+        self.inner.selection = self.selection.clone();
         let outcomes = pollster::block_on(self.inner.attempt(case)).unwrap();
         assert!(!outcomes.is_empty(), "{case:?} checks nothing");
         for outcome in outcomes {

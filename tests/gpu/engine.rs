@@ -1,7 +1,7 @@
 //! What the engine does with plans, whatever their kernels are.
 
 use pellucid::gpu::{Engine, Recording, Tensor};
-use pellucid::ops::{Add, Choices, Op};
+use pellucid::ops::{Add, KernelSelection, Op};
 
 use crate::common::gpu;
 
@@ -9,9 +9,9 @@ use crate::common::gpu;
 #[test]
 fn a_plan_in_pieces_does_the_same_in_several_submits() {
     let gpu = gpu();
-    let choices = Choices::defaults(gpu.caps());
+    let selection = KernelSelection::defaults(gpu.caps());
     let mut engine = Engine::new(gpu);
-    let [x, out] = [(); 2].map(|()| Tensor::lasting(3, 5));
+    let [x, out] = [(); 2].map(|()| Tensor::persistent(3, 5));
     for tensor in [x, out] {
         engine.create_tensor(&tensor).unwrap();
         engine.write_tensor(&tensor, &[1.0_f32; 15]).unwrap();
@@ -19,8 +19,8 @@ fn a_plan_in_pieces_does_the_same_in_several_submits() {
     // Each is added to the other in turn: Fibonacci's numbers, which any other order would miss.
     let mut recording = Recording::new();
     for _ in 0..5 {
-        Add { x, out }.record(&mut recording, &choices).unwrap();
-        Add { x: out, out: x }.record(&mut recording, &choices).unwrap();
+        Add { x, out }.record(&mut recording, &selection).unwrap();
+        Add { x: out, out: x }.record(&mut recording, &selection).unwrap();
     }
     for (pieces, submits) in [(1, 1), (3, 3), (4, 4), (10, 10), (1000, 10)] {
         let plan = engine.prepare(&recording).unwrap().in_pieces(pieces);

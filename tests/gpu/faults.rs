@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pellucid::Error;
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Recording, Tensor};
-use pellucid::ops::{Add, Choices, Op};
+use pellucid::ops::{Add, KernelSelection, Op};
 
 /// Longer than anything here takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,12 +56,12 @@ fn a_read_under_way_ends_when_the_device_goes() {
 fn a_lost_device_refuses_everything() {
     within_patience(|| {
         let mut engine = engine();
-        let tensor = Tensor::lasting(4, 8);
+        let tensor = Tensor::persistent(4, 8);
         engine.create_tensor(&tensor).unwrap();
         let mut recording = Recording::new();
-        let choices = Choices::defaults(engine.gpu().caps());
+        let selection = KernelSelection::defaults(engine.gpu().caps());
         Add { x: tensor, out: Tensor { buffer: BufferId::fresh(), ..tensor } }
-            .record(&mut recording, &choices)
+            .record(&mut recording, &selection)
             .unwrap();
         engine.gpu().destroy();
         assert_lost(engine.create(BufferId::fresh(), 64));

@@ -20,7 +20,7 @@ fn shapes(format: Format) -> [[usize; 2]; 3] {
 fn matvec() {
     let mut device = Device::open();
     for (number, lanes) in device.lanes().into_iter().enumerate() {
-        device.choices.lanes = lanes;
+        device.selection.lanes = lanes;
         let counts: &[usize] = if number == 0 { &[1, 2, 5, 8] } else { &[1, 5] };
         for (i, format) in Format::ALL.into_iter().enumerate() {
             for (j, &rows) in counts.iter().enumerate() {
@@ -41,7 +41,7 @@ fn matmul() {
     let mut tiles = vec![direct(8, 8), direct(8, 1), direct(2, 16), Matmul::Tiled];
     tiles.extend(device.caps().f16.then_some(Matmul::TiledHalf));
     for (i, &tile) in tiles.iter().enumerate() {
-        device.choices.matmul = tile;
+        device.selection.matmul = tile;
         for (j, format) in Format::ALL.into_iter().enumerate() {
             let [small, middle, large] = shapes(format);
             for case in [

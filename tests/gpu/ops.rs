@@ -48,10 +48,10 @@ macro_rules! over_rows {
         #[test]
         fn $name() {
             let mut device = Device::open();
-            let reductions = vec![device.choices.reduce];
+            let reductions = vec![device.selection.reduce];
             $(let reductions = { drop(reductions); device.$every_reduction() };)?
             for reduce in reductions {
-                device.choices.reduce = reduce;
+                device.selection.reduce = reduce;
                 for (rows, columns) in SHAPES {
                     for values in Values::ALL {
                         device.check(&$case { rows, columns, values });
@@ -75,7 +75,7 @@ over_rows! {
 fn log_prob() {
     let mut device = Device::open();
     for reduce in device.reductions() {
-        device.choices.reduce = reduce;
+        device.selection.reduce = reduce;
         for (rows, vocab) in SHAPES.into_iter().chain([(3, 50_257)]) {
             for values in Values::ALL {
                 device.check(&LogProb { rows, vocab, values });

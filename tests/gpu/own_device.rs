@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use pellucid::gpu::{Engine, Gpu};
 use pellucid::model::{Action, Change, Edit, LoadOptions, Model, Row, Session, SessionOptions};
 use pellucid::names::Hook;
-use pellucid::ops::Choices;
+use pellucid::ops::KernelSelection;
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, wgpu};
 use pollster::block_on;
@@ -96,11 +96,11 @@ fn values_stay_on_the_apps_device_as_they_are_read_back() {
     let gpu = Gpu::from_parts(&adapter, device, queue).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/llama");
     let checkpoint = Checkpoint::open(&folder).unwrap();
-    let choices = Choices::defaults(gpu.caps());
+    let selection = KernelSelection::defaults(gpu.caps());
     let mut engine = Engine::new(gpu);
     let load = LoadOptions::default();
     let model = Model::load(&mut engine, &checkpoint, load, &mut |_, _| {}).unwrap();
-    let mut session = Session::new(engine, model, choices, SessionOptions::default()).unwrap();
+    let mut session = Session::new(engine, model, selection, SessionOptions::default()).unwrap();
 
     let row = |(position, token)| Row { token, position, sequence: 0, step: 0 };
     let rows: Vec<Row> = (0..).zip([5, 9, 2, 7, 7]).map(row).collect();

@@ -3,7 +3,7 @@
 use pellucid::check::cases::{self, Drawn};
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
 use pellucid::names::Sampling;
-use pellucid::ops::{Choices, Chosen, Op, Penalties, Reduce, Sample, TopK};
+use pellucid::ops::{Chosen, KernelSelection, Op, Penalties, Reduce, Sample, TopK};
 use pellucid::reference;
 
 /// The first row starts here; the others count on from it.
@@ -40,14 +40,14 @@ const SETTINGS: &[Sampling] = &[
 
 struct Device {
     engine: Engine,
-    choices: Choices,
+    selection: KernelSelection,
 }
 
 impl Device {
     fn new() -> Self {
         let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
-        let choices = Choices::defaults(gpu.caps());
-        Self { engine: Engine::new(gpu), choices }
+        let selection = KernelSelection::defaults(gpu.caps());
+        Self { engine: Engine::new(gpu), selection }
     }
 
     fn buffer<T: bytemuck::Pod>(&mut self, values: &[T]) -> BufferId {
@@ -58,7 +58,7 @@ impl Device {
     }
 
     fn tensor(&mut self, rows: usize, values: &[f32]) -> Tensor {
-        let tensor = Tensor::lasting(rows, values.len() / rows);
+        let tensor = Tensor::persistent(rows, values.len() / rows);
         self.engine.create_tensor(&tensor).unwrap();
         self.engine.write_tensor(&tensor, values).unwrap();
         tensor
@@ -67,7 +67,7 @@ impl Device {
     fn run(&mut self, times: usize, ops: &[&dyn Op]) {
         let mut recording = Recording::new();
         for op in ops {
-            op.record(&mut recording, &self.choices).unwrap();
+            op.record(&mut recording, &self.selection).unwrap();
         }
         let plan = self.engine.prepare(&recording).unwrap();
         let steps: Vec<(&Plan, u32)> = vec![(&plan, 0); times];
@@ -196,7 +196,7 @@ fn sample_draws_the_same_with_any_workgroup() {
     let logits = Random(2).values(3 * 4096, 2.0);
     let expected: Vec<_> = SETTINGS.iter().map(|s| device.draw(3, &logits, *s, 20)).collect();
     for size in [1, 32, 256] {
-        device.choices.reduce = Reduce::Workgroup(size);
+        device.selection.reduce = Reduce::Workgroup(size);
         let got: Vec<_> = SETTINGS.iter().map(|s| device.draw(3, &logits, *s, 20)).collect();
         assert_eq!(got, expected, "workgroups of {size}");
     }
@@ -356,19 +356,19 @@ fn top_k_gives_the_impossible_no_probability() {
 #[test]
 fn impossible_numbers_are_refused() {
     let mut recording = Recording::new();
-    let choices = Choices::defaults(&pellucid::gpu::Caps::default());
-    let mut refused = |op: &dyn Op| op.record(&mut recording, &choices).unwrap_err().to_string();
-    let logits = Tensor::lasting(1, 7);
+    let selection = KernelSelection::defaults(&pellucid::gpu::Caps::default());
+    let mut refused = |op: &dyn Op| op.record(&mut recording, &selection).unwrap_err().to_string();
+    let logits = Tensor::persistent(1, 7);
     let [rows, ids] = [(); 2].map(|()| BufferId::fresh());
     let sample = Sample { logits, rows, counts: None, sampling: PLAIN, ids, ring: 4 };
     assert!(refused(&Sample { ring: 0, ..sample }).contains("ring"));
-    let wide = Tensor::lasting(1, 600_000);
+    let wide = Tensor::persistent(1, 600_000);
     assert!(refused(&Sample { logits: wide, ..sample }).contains("600000"));
     let cold = Sampling { temperature: -1.0, ..PLAIN };
     assert!(refused(&Sample { sampling: cold, ..sample }).contains("temperature"));
     let top = TopK { logits, k: 8, chosen: None, out: ids };
     assert!(refused(&top).contains("at most 7"));
-    let out = Tensor::lasting(2, 7);
+    let out = Tensor::persistent(2, 7);
     let penalties = Penalties { logits, counts: ids, sampling: PLAIN, out };
     assert!(refused(&penalties).contains("out 2 x 7"));
 }

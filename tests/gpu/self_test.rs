@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pellucid::check::{self, Record, Report, Share};
+use pellucid::check::{self, Record, Report, Shard};
 use pellucid::gpu::{Caps, Engine, Gpu, Need, Part, Program};
 use pellucid::measure;
 use pellucid::model::{self, LoadOptions, Model, Session, SessionOptions};
 use pellucid::names::Format;
-use pellucid::ops::{Choices, KERNELS, Lanes, Matmul, PARTS, Reduce, Shape, part};
-use pellucid::train::{Rehearsal, TrainOptions};
+use pellucid::ops::{KERNELS, KernelSelection, Lanes, Matmul, PARTS, Reduce, Shape, part};
+use pellucid::train::{DryRun, TrainOptions};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Remedy};
 
@@ -26,9 +26,9 @@ fn able(caps: &Caps, needs: &[Need]) -> bool {
 fn the_doctor_tries_every_kernel_and_part_and_finds_them_right() {
     let caps = gpu().caps().clone();
     let mut report = Report::default();
-    for share in Share::ALL {
+    for shard in Shard::ALL {
         let progress = &mut |_, _| {};
-        let tried = check::doctor(Engine::new(gpu()), share, progress);
+        let tried = check::doctor(Engine::new(gpu()), shard, progress);
         report.join(pollster::block_on(tried).unwrap());
     }
     let wrong: Vec<_> = report.verdicts.values().filter(|verdict| !verdict.ok).collect();
@@ -42,9 +42,9 @@ fn the_doctor_tries_every_kernel_and_part_and_finds_them_right() {
     // A kernel for the vector units of CPUs, if these are wide.
     let wide = fixed && caps.software && caps.subgroups.is_some_and(|(least, _)| least >= 8);
     for name in kernels.chain(PARTS.iter().filter(|p| able(&caps, p.needs)).map(|p| p.name)) {
-        let one_size = ["matvec_rows", "reduce_subgroup", "lanes_subgroup"].contains(&name);
+        let one_size = ["matvec_shuffle", "reduce_subgroup", "lanes_subgroup"].contains(&name);
         let offered = match name {
-            "attention_split_passed" => wide,
+            "attention_split_shuffle" => wide,
             _ => fixed || !one_size,
         };
         assert!(tried.contains(name) || !offered, "nobody tries {name}");
@@ -98,8 +98,8 @@ fn load(engine: &mut Engine) -> Model {
 }
 
 /// How far a session is from the golden log-probabilities.
-fn error(engine: Engine, model: Model, choices: Choices) -> f64 {
-    let mut session = Session::new(engine, model, choices, SessionOptions::default()).unwrap();
+fn error(engine: Engine, model: Model, selection: KernelSelection) -> f64 {
+    let mut session = Session::new(engine, model, selection, SessionOptions::default()).unwrap();
     let golden = std::fs::read_to_string(Path::new(GOLDEN).join("golden.json")).unwrap();
     let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
     let sequence = &golden["sequences"][0];
@@ -111,38 +111,39 @@ fn error(engine: Engine, model: Model, choices: Choices) -> f64 {
     measure::furthest(&scored.logprobs, &golden)
 }
 
-fn admit(
+fn verify_kernels(
     engine: Engine,
     model: &Model,
     record: &mut Record,
-) -> pellucid::Result<(Engine, Choices)> {
+) -> pellucid::Result<(Engine, KernelSelection)> {
     let options = SessionOptions::default();
     let config = &model.config;
     let heads = [config.heads, config.kv_heads, config.head_width];
     let cache = model::layer_cache(engine.gpu(), config, &options).unwrap();
-    let programs = |choices: &Choices| model::programs(model, choices, &cache, &options);
-    pollster::block_on(check::admit(engine, record, heads, &programs))
+    let programs =
+        |selection: &KernelSelection| model::programs(model, selection, &cache, &options);
+    pollster::block_on(check::verify_kernels(engine, record, heads, &programs))
 }
 
-fn used(gpu: &Gpu, model: &Model, choices: &Choices) -> Vec<Program> {
+fn used(gpu: &Gpu, model: &Model, selection: &KernelSelection) -> Vec<Program> {
     let options = SessionOptions::default();
     let cache = model::layer_cache(gpu, &model.config, &options).unwrap();
-    model::programs(model, choices, &cache, &options).unwrap()
+    model::programs(model, selection, &cache, &options).unwrap()
 }
 
 /// Makes a record prefer the variant that a part belongs to, where that is not the default anyway.
 fn prefer(record: &mut Record, part: &str, caps: &Caps, model: &Model) {
     match (part, caps.subgroups) {
         ("reduce_subgroups", Some((least, _))) => {
-            record.known.reduce = Some(Reduce::Subgroups { size: 256, least });
+            record.profile.reduce = Some(Reduce::AcrossSubgroups { size: 256, least });
         }
         ("tile_f16", _) => {
-            record.known.half = true;
+            record.profile.half = true;
             for (map, rows) in
                 model.maps().flat_map(|map| [16, 32, 64, 128].map(|rows| (map, rows)))
             {
                 let name = Shape::new(&map.weight, rows).name();
-                record.known.matmul.insert(name, Matmul::TiledHalf);
+                record.profile.matmul.insert(name, Matmul::TiledHalf);
             }
         }
         _ => panic!("nothing prefers {part}"),
@@ -161,12 +162,12 @@ fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
         let mut engine = Engine::with_parts(gpu(), broken);
         let model = load(&mut engine);
         prefer(&mut record, name, &caps, &model);
-        let unchecked = Choices::new(&caps, record.known.clone());
-        let (engine, choices) = admit(engine, &model, &mut record).unwrap();
-        let excluded: Vec<&str> = record.known.excluded.iter().map(String::as_str).collect();
+        let unchecked = KernelSelection::new(&caps, record.profile.clone());
+        let (engine, selection) = verify_kernels(engine, &model, &mut record).unwrap();
+        let excluded: Vec<&str> = record.profile.excluded.iter().map(String::as_str).collect();
         assert_eq!(excluded, [name]);
         assert!(!record.passed.iter().any(|passed| passed.contains(name)));
-        let error_with = error(engine, model, choices);
+        let error_with = error(engine, model, selection);
         assert!(error_with < 1e-3, "{name}: with what is left: off by {error_with}");
 
         // What would have come of it.
@@ -182,8 +183,8 @@ fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
         // next test shows what follows.
         let mut engine = Engine::new(gpu());
         let model = load(&mut engine);
-        let choices = Choices::defaults(&caps);
-        let programs = used(engine.gpu(), &model, &choices);
+        let selection = KernelSelection::defaults(&caps);
+        let programs = used(engine.gpu(), &model, &selection);
         assert!(programs.iter().all(|program| program.needs().next().is_none()));
     }
 }
@@ -192,10 +193,10 @@ fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
 fn where_nothing_right_is_left_the_adapter_is_refused() {
     let gpu = gpu();
     let mut record = Record::default();
-    record.known.excluded.extend(["reduce_subgroup", "reduce_subgroups"].map(str::to_owned));
+    record.profile.excluded.extend(["reduce_subgroup", "reduce_subgroups"].map(str::to_owned));
     let mut engine = Engine::with_parts(gpu, &NOTHING_RIGHT);
     let model = load(&mut engine);
-    let refused = admit(engine, &model, &mut record).unwrap_err();
+    let refused = verify_kernels(engine, &model, &mut record).unwrap_err();
     let Error::Wrong { kernels, .. } = &refused else { panic!("{refused}") };
     assert!(kernels.iter().any(|kernel| kernel.contains("reduce_workgroup")), "{refused}");
     assert!(refused.remedies().contains(&Remedy::OnCpu), "{refused}");
@@ -206,11 +207,11 @@ fn what_passed_is_not_tried_again() {
     let mut engine = Engine::new(gpu());
     let model = load(&mut engine);
     let mut record = Record::default();
-    let (engine, first) = admit(engine, &model, &mut record).unwrap();
+    let (engine, first) = verify_kernels(engine, &model, &mut record).unwrap();
     let used = used(engine.gpu(), &model, &first);
     assert!(used.iter().all(|program| record.passed.contains(&check::variant(program))));
     let (before, kept) = (engine.counters(), record.clone());
-    let (engine, second) = admit(engine, &model, &mut record).unwrap();
+    let (engine, second) = verify_kernels(engine, &model, &mut record).unwrap();
     assert_eq!(engine.counters().since(before).dispatches, 0);
     assert_eq!((first, kept), (second, record));
 }
@@ -222,25 +223,25 @@ fn measured_variants_are_tried_too() {
     let model = load(&mut engine);
     let caps = engine.gpu().caps().clone();
     let mut record = Record::default();
-    record.known.half = true;
+    record.profile.half = true;
     let lanes = Lanes::candidates(&caps).into_iter().cycle();
     let matmuls = Matmul::candidates(&caps).into_iter().cycle();
     let weights = || model.maps().map(|map| &map.weight);
     for (weight, (lanes, matmul)) in weights().zip(lanes.zip(matmuls)) {
         for rows in [1, 2, 4, 8] {
-            record.known.lanes.insert(Shape::new(weight, rows).name(), lanes);
+            record.profile.lanes.insert(Shape::new(weight, rows).name(), lanes);
         }
         for rows in [16, 32, 64, 128] {
-            record.known.matmul.insert(Shape::new(weight, rows).name(), matmul);
+            record.profile.matmul.insert(Shape::new(weight, rows).name(), matmul);
         }
     }
-    assert!(record.known.lanes.len() > 4, "the model has several shapes");
-    let (engine, choices) = admit(engine, &model, &mut record).unwrap();
-    let used = used(engine.gpu(), &model, &choices);
+    assert!(record.profile.lanes.len() > 4, "the model has several shapes");
+    let (engine, selection) = verify_kernels(engine, &model, &mut record).unwrap();
+    let used = used(engine.gpu(), &model, &selection);
     let untried: BTreeSet<String> =
         used.iter().map(check::variant).filter(|name| !record.passed.contains(name)).collect();
     assert!(untried.is_empty(), "{untried:#?}");
-    let error = error(engine, model, choices);
+    let error = error(engine, model, selection);
     // Some of the products are in halves, where the adapter has them.
     assert!(error < if caps.f16 { 5e-2 } else { 1e-3 }, "off by {error}");
 }
@@ -265,22 +266,26 @@ fn what_models_run_and_training_runs_is_tried() {
         let options = TrainOptions { mixed, ..options };
         let gpu = gpu();
         let model = Model::named(&checkpoint, load, gpu.caps()).unwrap();
-        let rehearsal = Rehearsal::new(&gpu, &model, options).unwrap();
-        tried(gpu, &model, &|choices| rehearsal.programs(choices));
+        let dry_run = DryRun::new(&gpu, &model, options).unwrap();
+        tried(gpu, &model, &|selection| dry_run.programs(selection));
     }
     let checkpoint = Checkpoint::built_in().unwrap();
     let (gpu, options) = (gpu(), SessionOptions::default());
     let model = Model::named(&checkpoint, LoadOptions::default(), gpu.caps()).unwrap();
     let cache = model::layer_cache(&gpu, &model.config, &options).unwrap();
-    tried(gpu, &model, &|choices| model::programs(&model, choices, &cache, &options));
+    tried(gpu, &model, &|selection| model::programs(&model, selection, &cache, &options));
 }
 
-fn tried(gpu: Gpu, model: &Model, programs: &dyn Fn(&Choices) -> pellucid::Result<Vec<Program>>) {
+fn tried(
+    gpu: Gpu,
+    model: &Model,
+    programs: &dyn Fn(&KernelSelection) -> pellucid::Result<Vec<Program>>,
+) {
     let mut record = Record::default();
     let heads = [model.config.heads, model.config.kv_heads, model.config.head_width];
-    let admitted = check::admit(Engine::new(gpu), &mut record, heads, programs);
-    let (_, choices) = pollster::block_on(admitted).unwrap();
-    for program in programs(&choices).unwrap() {
+    let admitted = check::verify_kernels(Engine::new(gpu), &mut record, heads, programs);
+    let (_, selection) = pollster::block_on(admitted).unwrap();
+    for program in programs(&selection).unwrap() {
         let variant = check::variant(&program);
         assert!(record.passed.contains(&variant), "{variant} was not tried");
     }

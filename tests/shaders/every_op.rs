@@ -10,9 +10,9 @@ use pellucid::ops::backward::{
 };
 use pellucid::ops::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheFormat,
-    CacheRows, Choices, Chosen, Columns, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm,
-    LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Penalties, PosEmbed, RmsNorm, RmsScale,
-    Rope, Sample, ScaleAdd, Softmax, Store, SumHeads, TopK, Weight,
+    CacheRows, Chosen, Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather, HeadNorm,
+    KernelSelection, LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Penalties, PosEmbed,
+    RmsNorm, RmsScale, Rope, Sample, ScaleAdd, Softmax, SumHeads, TopK, Weight,
 };
 
 /// Devices that choose differently.
@@ -29,12 +29,12 @@ fn devices() -> [Caps; 4] {
 /// What every op records, and what the ceilings of a device are measured with: a recording for each
 /// choice of variants that a device may come to.
 pub(super) fn recordings() -> Vec<Recording> {
-    let choices = devices().into_iter().flat_map(|caps| {
-        let mut all = Choices::all(&caps);
-        all.push(Choices::defaults(&caps));
+    let selection = devices().into_iter().flat_map(|caps| {
+        let mut all = KernelSelection::all(&caps);
+        all.push(KernelSelection::defaults(&caps));
         all
     });
-    let mut all: Vec<Recording> = choices.map(|choices| Every::record(&choices)).collect();
+    let mut all: Vec<Recording> = selection.map(|selection| Every::record(&selection)).collect();
     all.extend(pellucid::check::ceilings());
     all
 }
@@ -42,16 +42,16 @@ pub(super) fn recordings() -> Vec<Recording> {
 /// A recording that grows by one op after another.
 struct Every<'a> {
     recording: Recording,
-    choices: &'a Choices,
+    selection: &'a KernelSelection,
 }
 
 fn vector(columns: usize) -> Tensor {
-    Tensor::lasting(1, columns)
+    Tensor::persistent(1, columns)
 }
 
 impl<'a> Every<'a> {
-    fn record(choices: &'a Choices) -> Recording {
-        let mut every = Self { recording: Recording::new(), choices };
+    fn record(selection: &'a KernelSelection) -> Recording {
+        let mut every = Self { recording: Recording::new(), selection };
         for (count, width) in [(1, 64), (5, 96), (130, 768)] {
             every.norms(count, width);
             every.rows(count, width);
@@ -69,7 +69,7 @@ impl<'a> Every<'a> {
                 let part = (100 * 2 * kv_heads * width * 4) as u64;
                 for max_binding in [u64::MAX, part] {
                     let cache = Cache::named(format, [2, 300], [kv_heads, width], max_binding);
-                    assert_eq!(cache.parts.len() > 1, max_binding < u64::MAX);
+                    assert_eq!(cache.shards.len() > 1, max_binding < u64::MAX);
                     every.attention(heads, &cache);
                 }
                 let cache = Cache::named(format, [2, 300], [kv_heads, width], u64::MAX);
@@ -85,7 +85,7 @@ impl<'a> Every<'a> {
     }
 
     fn push(&mut self, op: impl Op) {
-        op.record(&mut self.recording, self.choices).expect("the sample's shapes fit");
+        op.record(&mut self.recording, self.selection).expect("the sample's shapes fit");
     }
 
     /// The norms, step by step too, and their derivatives.
@@ -152,12 +152,12 @@ impl<'a> Every<'a> {
 
     fn embed(&mut self, out: Tensor, table: &Weight) {
         let rows = BufferId::fresh();
-        for positions in [None, Some(Tensor::lasting(256, table.columns))] {
+        for positions in [None, Some(Tensor::persistent(256, table.columns))] {
             for scale in [None, Some(8.0)] {
                 self.push(Embed { rows, table, scale, positions, out });
             }
         }
-        self.push(PosEmbed { rows, positions: Tensor::lasting(256, table.columns), out });
+        self.push(PosEmbed { rows, positions: Tensor::persistent(256, table.columns), out });
     }
 
     /// Every store, with and without a bias; and what each head writes.
@@ -165,21 +165,21 @@ impl<'a> Every<'a> {
         let width = weight.rows / 4 * 4 / 3 / 4 * 4;
         let cache = Cache::named(CacheFormat::F32, [1, 9], [1, width], u64::MAX);
         for store in [
-            Store::Write,
-            Store::Add,
-            Store::Apply(Nonlinearity::GeluTanh),
-            Store::SoftCap(30.0),
-            Store::Gated(Nonlinearity::Silu),
-            Store::Cache { rows: BufferId::fresh(), cache: &cache },
+            Epilogue::Write,
+            Epilogue::Add,
+            Epilogue::Apply(Nonlinearity::GeluTanh),
+            Epilogue::SoftCap(30.0),
+            Epilogue::Gated(Nonlinearity::Silu),
+            Epilogue::Cache { rows: BufferId::fresh(), cache: &cache },
         ] {
             for bias in [None, Some(vector(weight.rows))] {
                 let columns = match store {
-                    Store::Gated(_) => weight.rows / 2,
-                    Store::Cache { .. } => weight.rows - 2 * width,
+                    Epilogue::Gated(_) => weight.rows / 2,
+                    Epilogue::Cache { .. } => weight.rows - 2 * width,
                     _ => weight.rows,
                 };
                 let out = self.tensor(x.rows, columns);
-                self.push(Linear { x, weight, bias, store, out });
+                self.push(Linear { x, weight, bias, epilogue: store, out });
             }
         }
         let out = self.tensor(x.rows, 4 * weight.rows);
@@ -214,7 +214,7 @@ impl<'a> Every<'a> {
         for count in [1, 8, 100] {
             let joined = self.tensor(count, q_width + 2 * kv_width);
             let both = Columns::range(joined, 0, q_width + kv_width);
-            let gains = Tensor::lasting(2, width);
+            let gains = Tensor::persistent(2, width);
             self.push(HeadNorm { x: both, queries: heads, gains, eps: 1e-6 });
             let q = Columns::range(joined, 0, q_width);
             let k = Columns::range(joined, q_width, kv_width);

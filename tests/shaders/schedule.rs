@@ -5,7 +5,7 @@ use pellucid::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, 
 use pellucid::gpu::{BufferId, Caps, Dispatch, Recording};
 use pellucid::model::{Model, Tape, forward, logits};
 use pellucid::names::{Format, Hook};
-use pellucid::ops::{Cache, CacheFormat, Choices, Weight};
+use pellucid::ops::{Cache, CacheFormat, KernelSelection, Weight};
 
 const MAX_BINDING: u64 = 128 << 20;
 
@@ -58,8 +58,8 @@ fn with(layers: usize, change: fn(&mut Config)) -> Model {
 
 /// A whole run over some rows: forward, and the logits of the last of them.
 fn record(model: &Model, rows: usize, hooks: &[Hook]) -> Recording {
-    let choices = Choices::defaults(&Caps::default());
-    let mut tape = Tape::with_hooks(&choices, hooks);
+    let selection = KernelSelection::defaults(&Caps::default());
+    let mut tape = Tape::with_hooks(&selection, hooks);
     let caches = caches(model);
     let x = forward(&mut tape, model, &caches, BufferId::fresh(), rows).unwrap();
     let out = tape.tensor(1, model.config.vocab);
@@ -78,7 +78,7 @@ fn caches(model: &Model) -> Vec<Cache> {
 fn check(model: &Model, rows: usize, expected: &Expect) {
     let recording = record(model, rows, &[]);
     let count = recording.dispatches().len();
-    let (weights, passing) = (recording.weight_bytes(), recording.passing_bytes());
+    let (weights, passing) = (recording.weight_bytes(), recording.transient_bytes());
     expected.assert_eq(&format!(
         "{recording}{count} dispatches, {weights} B of weights, {passing} B of activations\n"
     ));
@@ -93,17 +93,17 @@ fn gpt2_decode() {
             3x1x1           1536 B  embed+weight_f32 LEARNED=1
             3x1x1           1536 B  embed+weight_f32 LEARNED=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 HEAD_FOURS=16 CONTEXT=1024 BIAS=1
-            12x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=1 FOURS=16
-            3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
+            288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_VEC4S=192 KEY_VEC4S=192 HEAD_VEC4S=16 CONTEXT=1024 BIAS=1
+            12x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=1 VEC4S=16
+            3x1x1              0 B  attention_merge CHUNK=64 VEC4S=16
             96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             384x1x1      9449472 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=1 BIAS=1
             96x1x1       9440256 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_FOURS=192 KEY_FOURS=192 HEAD_FOURS=16 CONTEXT=1024 BIAS=1
-            12x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=1 FOURS=16
-            3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
+            288x1x1      7087104 B  matvec+lanes_workgroup+weight_f32+activation+store_cache+cache_f32 WG=64 LANES=32 COLS=1 QUERY_VEC4S=192 KEY_VEC4S=192 HEAD_VEC4S=16 CONTEXT=1024 BIAS=1
+            12x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=1 VEC4S=16
+            3x1x1              0 B  attention_merge CHUNK=64 VEC4S=16
             96x1x1       2362368 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=1 ACTIVATION=0 BIAS=1
             1x1x1           6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             384x1x1      9449472 B  matvec+lanes_workgroup+weight_f32+activation+store_plain+softcap WG=64 LANES=32 COLS=1 ADD=0 ACTIVATION=1 BIAS=1
@@ -125,15 +125,15 @@ fn gpt2_prefill() {
             3x16x1         24576 B  embed+weight_f32 LEARNED=1
             3x16x1         24576 B  embed+weight_f32 LEARNED=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=2 QUERY_FOURS=192 KEY_FOURS=192 HEAD_FOURS=16 CONTEXT=1024 BIAS=1
-            1x12x1             0 B  attention_tiled+attention_params+softcap+cached_f32 FOURS=16
+            36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=2 QUERY_VEC4S=192 KEY_VEC4S=192 HEAD_VEC4S=16 CONTEXT=1024 BIAS=1
+            1x12x1             0 B  attention_tiled+attention_params+softcap+cached_f32 VEC4S=16
             12x1x1       2362368 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       9449472 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=1 BIAS=1
             12x1x1       9440256 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
-            36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=2 QUERY_FOURS=192 KEY_FOURS=192 HEAD_FOURS=16 CONTEXT=1024 BIAS=1
-            1x12x1             0 B  attention_tiled+attention_params+softcap+cached_f32 FOURS=16
+            36x1x1       7087104 B  matmul_tiled+tile_f32+weight_f32+activation+store_cache+cache_f32 TILE=2 QUERY_VEC4S=192 KEY_VEC4S=192 HEAD_VEC4S=16 CONTEXT=1024 BIAS=1
+            1x12x1             0 B  attention_tiled+attention_params+softcap+cached_f32 VEC4S=16
             12x1x1       2362368 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=1
             16x1x1          6144 B  layer_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       9449472 B  matmul_tiled+tile_f32+weight_f32+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=1 BIAS=1
@@ -157,8 +157,8 @@ fn llama_decode() {
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             30x1x1        345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=8 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             4x1x1              0 B  rope+cache_f32
-            3x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=3 FOURS=16
-            3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
+            3x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=3 VEC4S=16
+            3x1x1              0 B  attention_merge CHUNK=64 VEC4S=16
             18x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=8 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             96x1x1       1105920 B  matvec+lanes_workgroup+weight_q4_1+activation+store_gated WG=64 LANES=8 COLS=1 ACTIVATION=3 BIAS=0
@@ -166,8 +166,8 @@ fn llama_decode() {
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             30x1x1        345600 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=8 COLS=1 ADD=0 ACTIVATION=0 BIAS=0
             4x1x1              0 B  rope+cache_f32
-            3x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=3 FOURS=16
-            3x1x1              0 B  attention_merge CHUNK=64 FOURS=16
+            3x1x(n/64)         0 B  attention_split+reduce_workgroup+chunk+attention_params+softcap+cached_f32 WG=64 SLICES=4 GROUPS=4 CHUNK=64 SHARE=3 VEC4S=16
+            3x1x1              0 B  attention_merge CHUNK=64 VEC4S=16
             18x1x1        207360 B  matvec+lanes_workgroup+weight_q4_1+activation+store_plain+softcap WG=64 LANES=8 COLS=1 ADD=1 ACTIVATION=0 BIAS=0
             1x1x1           2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             96x1x1       1105920 B  matvec+lanes_workgroup+weight_q4_1+activation+store_gated WG=64 LANES=8 COLS=1 ACTIVATION=3 BIAS=0
@@ -189,7 +189,7 @@ fn llama_prefill() {
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             15x1x1        345600 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
-            1x9x1              0 B  attention_tiled+attention_params+softcap+cached_f32 FOURS=16
+            1x9x1              0 B  attention_tiled+attention_params+softcap+cached_f32 VEC4S=16
             9x1x1         207360 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       1105920 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_gated TILE=2 ACTIVATION=3 BIAS=0
@@ -197,7 +197,7 @@ fn llama_prefill() {
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             15x1x1        345600 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=0 ACTIVATION=0 BIAS=0
             4x16x1             0 B  rope+cache_f32
-            1x9x1              0 B  attention_tiled+attention_params+softcap+cached_f32 FOURS=16
+            1x9x1              0 B  attention_tiled+attention_params+softcap+cached_f32 VEC4S=16
             9x1x1         207360 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_plain+softcap TILE=2 ADD=1 ACTIVATION=0 BIAS=0
             16x1x1          2304 B  rms_norm+reduce_workgroup WG=256 GAIN=1
             48x1x1       1105920 B  matmul_tiled+tile_f32+weight_q4_1+activation+store_gated TILE=2 ACTIVATION=3 BIAS=0
@@ -235,11 +235,11 @@ fn steps(recording: &Recording) -> Vec<String> {
 
 #[test]
 fn a_hook_adds_its_copy_and_nothing_else() {
-    let choices = Choices::defaults(&Caps::default());
+    let selection = KernelSelection::defaults(&Caps::default());
     for model in [gpt2(2), llama(2)] {
         let (caches, rows) = (caches(&model), BufferId::fresh());
         let run = |hooks: &[Hook]| {
-            let mut tape = Tape::with_hooks(&choices, hooks);
+            let mut tape = Tape::with_hooks(&selection, hooks);
             forward(&mut tape, &model, &caches, rows, 4).unwrap();
             tape.finish()
         };

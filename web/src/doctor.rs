@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use js_sys::Function;
-use pellucid::check::{self, Report, Share, Shelf, Verdict};
+use pellucid::check::{self, KeyValueStorage, Report, Shard, Verdict};
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
 use send_wrapper::SendWrapper;
 use serde::Serialize;
@@ -23,18 +23,18 @@ struct Findings<'a> {
 #[wasm_bindgen]
 pub async fn doctor(progress: Function) -> Result<JsValue> {
     let mut report = Report::default();
-    let shares = Share::ALL;
+    let shards = Shard::ALL;
     let mut before = 0;
-    for (index, share) in shares.into_iter().enumerate() {
+    for (index, shard) in shards.into_iter().enumerate() {
         let gpu = Gpu::open(&AdapterChoice::default()).await.map_err(told)?;
         let mut all = 0;
         let mut heard = |done: usize, total: usize| {
             all = total;
             // The other shares are about as long.
-            let length = before + total * (shares.len() - index);
+            let length = before + total * (shards.len() - index);
             let _ = progress.call2(&JsValue::NULL, &(before + done).into(), &length.into());
         };
-        report.join(check::doctor(Engine::new(gpu), share, &mut heard).await.map_err(told)?);
+        report.join(check::doctor(Engine::new(gpu), shard, &mut heard).await.map_err(told)?);
         before += all;
     }
     plain(&Findings { kernels: report.verdicts.values().collect(), ok: report.ok() })
@@ -58,7 +58,7 @@ extern "C" {
 #[derive(Debug)]
 struct Kept(SendWrapper<Visits>);
 
-impl Shelf for Kept {
+impl KeyValueStorage for Kept {
     fn load(&self, name: &str) -> Option<String> {
         self.0.get(name).ok()?.as_string()
     }
@@ -70,6 +70,6 @@ impl Shelf for Kept {
 }
 
 /// Where the adapter's record is kept.
-pub(crate) fn storage(visits: Visits) -> Arc<dyn Shelf> {
+pub(crate) fn storage(visits: Visits) -> Arc<dyn KeyValueStorage> {
     Arc::new(Kept(SendWrapper::new(visits)))
 }

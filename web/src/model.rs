@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use js_sys::{Function, Promise};
-use pellucid::check::Shelf;
+use pellucid::check::KeyValueStorage;
 use pellucid::generate::{
     Chance, Event, Finish, Generation, Llm, Options, Progress, Request, Stream, TokenTop,
 };
 use pellucid::gpu::Adapter;
-use pellucid::model::Fit;
+use pellucid::model::MemoryUse;
 use pellucid::text::{Encode, Message, Role};
 use pellucid::weights::Checkpoint;
 use serde::{Deserialize, Serialize};
@@ -59,8 +59,8 @@ struct Memory {
     activations: u64,
 }
 
-impl From<Fit> for Memory {
-    fn from(Fit { weights, cache, activations }: Fit) -> Self {
+impl From<MemoryUse> for Memory {
+    fn from(MemoryUse { weights, cache, activations }: MemoryUse) -> Self {
         Self { weights, cache, activations }
     }
 }
@@ -148,7 +148,7 @@ impl Model {
     pub(crate) async fn of(
         name: String,
         checkpoint: Checkpoint,
-        storage: Arc<dyn Shelf>,
+        storage: Arc<dyn KeyValueStorage>,
     ) -> Result<Self> {
         let options = Options { storage: Some(storage), ..Options::default() };
         let llm = Llm::open(checkpoint, &options, |_| {}).await.map_err(told)?;
@@ -170,7 +170,7 @@ impl Model {
             own_context: config.context,
             adapter: llm.adapter(),
             memory: llm.fit().map(Memory::from),
-            plan: llm.session().map(|session| session.choices().key()),
+            plan: llm.session().map(|session| session.selection().key()),
             tokenizer: llm.tokenizer().is_some(),
             chat: llm.chat_template().is_some(),
             eos: &config.eos,

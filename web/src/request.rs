@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pellucid::check::Shelf;
+use pellucid::check::KeyValueStorage;
 use pellucid::generate::{Backend, Options, Request};
 use pellucid::gpu::AdapterChoice;
 use pellucid::names::{Format, Sampling};
@@ -29,7 +29,7 @@ pub(crate) struct Loading {
 
 impl Loading {
     /// The same in the library's words, for a page that keeps the adapter's record there.
-    pub(crate) fn options(self, storage: Arc<dyn Shelf>) -> Result<Options> {
+    pub(crate) fn options(self, storage: Arc<dyn KeyValueStorage>) -> Result<Options> {
         let unknown = |name: &str, value: &str, known: &str| {
             Err(fault("input", &format!("{name} must be {known}, not {value}")))
         };

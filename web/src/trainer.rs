@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use js_sys::Uint8Array;
-use pellucid::check::{Shelf, Wishes};
+use pellucid::check::{KeyValueStorage, SelectionPolicy};
 use pellucid::files::Files;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::names::Format;
 use pellucid::text::{Bos, Encode};
 use pellucid::train::{
-    self, Data, Decay, Family, Fit, Frame, NewModel, Optimizer, Preset, Schedule, Sizes,
-    TrainOptions,
+    self, Data, Decay, Family, ModelFiles, NewModel, Optimizer, Preset, Schedule, Sizes,
+    TrainMemory, TrainOptions,
 };
 use pellucid::weights::Checkpoint;
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,12 @@ use crate::value::{Result, fault, plain, read, told};
 #[derive(Debug)]
 pub struct Trainer {
     trainer: train::Trainer,
-    frame: Frame,
+    files: ModelFiles,
     data: Data,
     schedule: Schedule,
     /// The model as it was when it was last read from the device, and after how many steps.
     known: (Files, u64),
-    storage: Arc<dyn Shelf>,
+    storage: Arc<dyn KeyValueStorage>,
 }
 
 /// What a run is like. The defaults are those of the program's `--preset char`.
@@ -141,7 +141,7 @@ struct Info {
     valid_tokens: usize,
     tokens_per_step: usize,
     steps: u64,
-    memory: Fit,
+    memory: TrainMemory,
 }
 
 /// What a step found.
@@ -178,7 +178,7 @@ impl Trainer {
         files: Files,
         text: &str,
         settings: &Settings,
-        storage: Arc<dyn Shelf>,
+        storage: Arc<dyn KeyValueStorage>,
     ) -> Result<Self> {
         let checkpoint = &Checkpoint::open_files(files.clone()).map_err(told)?;
         let missing = || fault("input", "the model has no tokenizer");
@@ -188,10 +188,10 @@ impl Trainer {
         let tokens = tokenizer.encode(text, encode).map_err(told)?;
         let data = Data::split(tokens, settings.valid_share).map_err(told)?;
         data.check(settings.context, checkpoint.config().vocab).map_err(told)?;
-        let frame = Frame::of(checkpoint).map_err(told)?;
+        let files = ModelFiles::of(checkpoint).map_err(told)?;
         let trainer = open(checkpoint, settings.options(), &storage).await?;
         let schedule = settings.schedule();
-        Ok(Self { trainer, frame, data, schedule, known: (files, 0), storage })
+        Ok(Self { trainer, files, data, schedule, known: (files, 0), storage })
     }
 
     /// What there is to tell of the run.
@@ -231,16 +231,16 @@ impl Trainer {
     /// The model as it is by now: a folder in Hugging Face's layout, in a ZIP archive.
     pub async fn save(&mut self, half: bool) -> Result<Uint8Array> {
         let format = if half { Format::F16 } else { Format::F32 };
-        let files = self.trainer.files(&self.frame, format).await.map_err(told)?;
+        let files = self.trainer.files(&self.files, format).await.map_err(told)?;
         Ok(Uint8Array::from(archive::pack(&files).map_err(told)?.as_slice()))
     }
 
     /// The model as it is by now, on a device of its own, to generate with. From here a run goes on
     /// whose device is lost later.
     pub async fn model(&mut self, name: String) -> Result<Model> {
-        let files = self.trainer.files(&self.frame, Format::F32).await.map_err(told)?;
+        let files = self.trainer.files(&self.files, Format::F32).await.map_err(told)?;
         let files = Files::in_memory(&name, files);
-        self.known = (files.clone(), self.trainer.steps());
+        self.profile = (files.clone(), self.trainer.steps());
         let checkpoint = Checkpoint::open_files(files).map_err(told)?;
         Model::of(name, checkpoint, Arc::clone(&self.storage)).await
     }
@@ -248,7 +248,7 @@ impl Trainer {
     /// Opens a device anew after a loss, with the model as it was last read; gives after how many steps
     /// that was. The moments of its gradients begin anew.
     pub async fn revive(&mut self) -> Result<f64> {
-        let (files, steps) = &self.known;
+        let (files, steps) = &self.profile;
         let checkpoint = Checkpoint::open_files(files.clone()).map_err(told)?;
         self.trainer = open(&checkpoint, *self.trainer.options(), &self.storage).await?;
         self.trainer.set_steps(*steps);
@@ -264,11 +264,12 @@ impl Trainer {
 
 /// The model on the device, ready to learn.
 async fn open(
-    began: &Checkpoint,
+    initial: &Checkpoint,
     options: TrainOptions,
-    storage: &Arc<dyn Shelf>,
+    storage: &Arc<dyn KeyValueStorage>,
 ) -> Result<train::Trainer> {
     let gpu = Gpu::open(&AdapterChoice::default()).await.map_err(told)?;
-    let wishes = Wishes { storage: Some(Arc::clone(storage)), ..Wishes::default() };
-    train::Trainer::open(gpu, began, options, wishes, |_| {}).await.map_err(told)
+    let policy =
+        SelectionPolicy { storage: Some(Arc::clone(storage)), ..SelectionPolicy::default() };
+    train::Trainer::open(gpu, initial, options, policy, |_| {}).await.map_err(told)
 }

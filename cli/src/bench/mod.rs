@@ -13,7 +13,7 @@ use pellucid::Result;
 use pellucid::check::{self, Ceilings};
 use pellucid::generate::Llm;
 use pellucid::gpu::{Adapter, Engine, Gpu};
-use pellucid::model::Fit;
+use pellucid::model::MemoryUse;
 use serde::Serialize;
 
 use crate::options::ModelOptions;
@@ -77,7 +77,7 @@ pub(crate) struct Report {
     shares: Shares,
     adapter: Option<Adapter>,
     plan: Option<String>,
-    memory: Option<Fit>,
+    memory: Option<MemoryUse>,
 }
 
 /// The ceilings, in 10⁹ a second.
@@ -144,7 +144,7 @@ impl Bench {
             report.context_4096_over_512 = Some(long.median_tok_s / short.median_tok_s);
         }
         report.adapter = llm.adapter().cloned();
-        report.plan = llm.session().map(|session| session.choices().key());
+        report.plan = llm.session().map(|session| session.selection().key());
         report.memory = llm.fit();
         let work = llm.session().map(|session| Work::new(session.model()));
         if self.wants(Case::Batch4) {

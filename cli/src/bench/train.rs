@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use pellucid::check::{Store, products};
+use pellucid::check::{ProfileCache, products};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{LoadOptions, Model};
 use pellucid::names::Format;
-use pellucid::ops::{Choices, Shape};
-use pellucid::train::{Batch, Family, Fit, Sizes, TrainOptions, Trainer, new_model};
+use pellucid::ops::{KernelSelection, Shape};
+use pellucid::train::{Batch, Family, Sizes, TrainMemory, TrainOptions, Trainer, new_model};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::Serialize;
@@ -70,7 +70,7 @@ struct Measured {
     product_gflop_s: f64,
     share: f64,
     mixed: bool,
-    memory: Fit,
+    memory: TrainMemory,
 }
 
 /// What `--json` prints.
@@ -134,9 +134,9 @@ impl Train {
         let batch = self.batch.map_or(subject.batch(), usize::from);
         let context = sizes.context;
         let rows = (batch * context) as f64;
-        let known = Store::new(gpu.adapter()).load().known;
-        let known = if self.no_tune { known.unmeasured() } else { known };
-        let choices = Choices::new(gpu.caps(), known.clone());
+        let profile = ProfileCache::new(gpu.adapter()).load().profile;
+        let profile = if self.no_tune { profile.unmeasured() } else { profile };
+        let selection = KernelSelection::new(gpu.caps(), profile.clone());
         let square = if gpu.caps().software { SQUARE } else { SQUARE_ON_A_GPU };
         let folder = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), error))?;
         new_model(folder.path(), &sizes.config(None), 0)?;
@@ -154,13 +154,13 @@ impl Train {
                 shapes.push(shape);
             }
         }
-        let product_gflop_s = products(&mut engine, &known, &shapes)?;
+        let product_gflop_s = products(&mut engine, &profile, &shapes)?;
         let multiplied: usize = maps().map(|weight| weight.rows * weight.columns).sum();
         let attention = 12 * sizes.layers * sizes.width * context;
         let operations = (6 * multiplied + attention) as f64;
 
         let options = TrainOptions { batch, context, mixed: self.mixed, ..TrainOptions::default() };
-        let mut trainer = Trainer::new(engine, model, &choices, options, &checkpoint)?;
+        let mut trainer = Trainer::new(engine, model, &selection, options, &checkpoint)?;
         let tokens = |step: u32| {
             let id = |i: usize| (i as u32 ^ step).wrapping_mul(2_654_435_761) >> 8;
             let ids: Vec<u32> = (0..=batch * context).map(|i| id(i) % sizes.vocab as u32).collect();
@@ -201,7 +201,7 @@ impl Train {
 
 impl Measured {
     fn show(&self) -> Result<()> {
-        let Fit { parameters, cache, activations, largest_buffer } = self.memory;
+        let TrainMemory { parameters, cache, activations, largest_buffer } = self.memory;
         let bytes = indicatif::HumanBytes;
         output::line(&format!(
             "{:<5}{:>8.0} tok/s  {:.1} GFLOP/s, {:.2} of the fastest product's {:.1}; {} x {} tokens in \

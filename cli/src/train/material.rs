@@ -15,7 +15,7 @@ use crate::output;
 /// A model and its data.
 pub(super) struct Material {
     /// The model that the run begins with, or goes on with.
-    pub(super) began: Checkpoint,
+    pub(super) initial: Checkpoint,
     pub(super) data: Data,
     /// The hash of all tokens.
     pub(super) hash: String,
@@ -31,12 +31,12 @@ impl Material {
         if settings.data.is_empty() {
             return Err(Error::Input("which FILEs to learn from?".to_owned()));
         }
-        let began = match (saved, &settings.from) {
+        let initial = match (saved, &settings.from) {
             (Some(saved), _) => Checkpoint::open(&saved.folder)?,
             (None, Some(from)) => Checkpoint::open(&hub::resolve(from, Wanted::Model)?)?,
             (None, None) => new(settings, &output.join("new"))?,
         };
-        let tokenizer = Tokenizer::from_checkpoint(&began)?;
+        let tokenizer = Tokenizer::from_checkpoint(&initial)?;
         if let (Some(text), Some(tokenizer)) = (&settings.sample, &tokenizer) {
             // Better now than after the first steps.
             let told = |error| Error::Input(format!("--sample {text:?}: {error}"));
@@ -54,7 +54,7 @@ impl Material {
             indicatif::HumanCount(data.valid.len() as u64)
         ));
         let hash = data.fingerprint();
-        Ok(Self { began, data, hash })
+        Ok(Self { initial, data, hash })
     }
 }
 

@@ -8,10 +8,10 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pellucid::check::{Variants, Wishes};
+use pellucid::check::{SelectionPolicy, Variants};
 use pellucid::gpu::{Adapter, Gpu};
-use pellucid::ops::Choices;
-use pellucid::train::{Fit, Frame, Progress, Saved, TrainOptions, Trainer};
+use pellucid::ops::KernelSelection;
+use pellucid::train::{ModelFiles, Progress, Saved, TrainMemory, TrainOptions, Trainer};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -91,18 +91,18 @@ impl Train {
         let schedule = settings.schedule()?;
         settings.check_from()?;
         let material = Material::prepare(&settings, &self.output, saved.as_ref())?;
-        let Material { began, data, hash } = material;
+        let Material { initial, data, hash } = material;
         if own.is_some_and(|own| own.data != hash) {
             return Err(Error::Input(format!(
                 "the data is not what the run in {} was begun with",
                 self.output.display()
             )));
         }
-        let own_context = began.config().context;
+        let own_context = initial.config().context;
         let context = settings.context.unwrap_or(own_context.min(256));
         let options = settings.options(context);
-        data.check(context, began.config().vocab)?;
-        let trainer = self.trainer(&began, options, saved.as_ref()).await?;
+        data.check(context, initial.config().vocab)?;
+        let trainer = self.trainer(&initial, options, saved.as_ref()).await?;
         let record = Record::open(&self.output, trainer.steps())?;
         let judged = record.judged().filter(|(_, loss)| loss.is_finite());
         let best = judged.min_by(|a, b| a.1.total_cmp(&b.1));
@@ -112,7 +112,7 @@ impl Train {
             settings,
             schedule,
             options,
-            frame: Frame::of(&began)?,
+            files: ModelFiles::of(&initial)?,
             context: own_context,
             data,
             hash,
@@ -149,7 +149,7 @@ impl Train {
     /// The model on the device, ready to learn.
     async fn trainer(
         &self,
-        began: &Checkpoint,
+        initial: &Checkpoint,
         options: TrainOptions,
         saved: Option<&Saved>,
     ) -> Result<Trainer> {
@@ -158,19 +158,19 @@ impl Train {
         let variants = match saved {
             Some(saved) => {
                 // Other variants would sum in another order.
-                let choices = Choices::new(gpu.caps(), saved.state.known.clone());
-                if saved.state.plan_key != choices.key() {
+                let selection = KernelSelection::new(gpu.caps(), saved.state.profile.clone());
+                if saved.state.plan_key != selection.key() {
                     log::warn!(
                         "the run was begun on another device: it goes on, but not with the same last \
                          bits"
                     );
                 }
-                Variants::Given(choices)
+                Variants::Given(selection)
             }
-            None => Variants::Chosen(Wishes {
+            None => Variants::Chosen(SelectionPolicy {
                 check: !self.no_check,
                 tuned: !self.no_tune,
-                ..Wishes::default()
+                ..SelectionPolicy::default()
             }),
         };
         let bar = output::loading_bar();
@@ -181,7 +181,7 @@ impl Train {
                 bar.set_position(done);
             }
         };
-        let trainer = Trainer::open(gpu, began, options, variants, progress).await;
+        let trainer = Trainer::open(gpu, initial, options, variants, progress).await;
         bar.finish_and_clear();
         let mut trainer = trainer?;
         if let Some(saved) = saved {
@@ -192,7 +192,7 @@ impl Train {
 }
 
 /// Says what a run will take, before any of it is allocated.
-fn planned(adapter: &Adapter, fit: &Fit, parameters: usize) {
+fn planned(adapter: &Adapter, fit: &TrainMemory, parameters: usize) {
     let [held, cache, activations, largest] =
         [fit.parameters, fit.cache, fit.activations, fit.largest_buffer].map(indicatif::HumanBytes);
     output::note(&format!(

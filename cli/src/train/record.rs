@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use pellucid::{Error, Result, unfinished};
+use pellucid::{Error, Result, atomic_file};
 use plotters::prelude::{
     ChartBuilder, IntoDrawingArea, LineSeries, PathElement, RGBColor, SVGBackend,
     SeriesLabelPosition, WHITE,
@@ -57,7 +57,7 @@ impl Record {
             }
         }
         let text: String = lines.iter().map(|line| text(line) + "\n").collect();
-        unfinished::write(&path, text.as_bytes()).map_err(io)?;
+        atomic_file::write(&path, text.as_bytes()).map_err(io)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
         Ok(Self { path, file, lines })
     }
@@ -79,7 +79,7 @@ impl Record {
         let path = self.path.with_file_name("loss.svg");
         let text = picture(&learned, &judged)
             .map_err(|error| Error::file(&path, format!("cannot be drawn: {error}")))?;
-        unfinished::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))
+        atomic_file::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))
     }
 
     /// The validation losses so far, by step.

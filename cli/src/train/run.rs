@@ -9,7 +9,7 @@ use pellucid::generate::{Backend, Llm, Options, Request};
 use pellucid::gpu::AdapterChoice;
 use pellucid::names::Sampling;
 use pellucid::text::Encode;
-use pellucid::train::{Batch, Data, Frame, Saved, Schedule, Step, TrainOptions, Trainer};
+use pellucid::train::{Batch, Data, ModelFiles, Saved, Schedule, Step, TrainOptions, Trainer};
 use pellucid::{Error, Result};
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ pub(super) struct Run<'a> {
     pub(super) schedule: Schedule,
     pub(super) options: TrainOptions,
     /// What stands around the model's tensors.
-    pub(super) frame: Frame,
+    pub(super) files: ModelFiles,
     /// The model's own context.
     pub(super) context: usize,
     pub(super) data: Data,
@@ -103,7 +103,7 @@ impl Run<'_> {
         drop(stretch);
         let folder = self.train.output.join("model");
         if judges.is_empty() && !interrupted {
-            self.trainer.export(&folder, &self.frame, self.settings.format()).await?;
+            self.trainer.export(&folder, &self.files, self.settings.format()).await?;
         }
         self.record.draw()?;
         let done = last.map_or(0.0, |last| (last.step - first) as f64);
@@ -133,7 +133,7 @@ impl Run<'_> {
         self.record.add(Line::judged(step, loss))?;
         if self.best.is_none_or(|(_, best)| loss < best) {
             let folder = self.train.output.join("model");
-            self.trainer.export(&folder, &self.frame, self.settings.format()).await?;
+            self.trainer.export(&folder, &self.files, self.settings.format()).await?;
             self.best = Some((step, loss));
         }
         self.record.draw()?;
@@ -149,7 +149,7 @@ impl Run<'_> {
         let own = Own { settings: self.settings.clone(), data: self.hash.clone() };
         let own = serde_json::to_value(own)
             .map_err(|error| Error::file(&self.train.output, error.to_string()))?;
-        let folder = self.trainer.save(&self.train.output, &self.frame, own).await?;
+        let folder = self.trainer.save(&self.train.output, &self.files, own).await?;
         Saved::keep_last(&self.train.output, self.train.keep.max(1))?;
         if let Some(prompt) = &self.settings.sample {
             let (text, step) = (self.speak(&folder, prompt).await, self.trainer.steps());

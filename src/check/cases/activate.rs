@@ -1,7 +1,7 @@
 //! Functions of activations.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::ops;
@@ -32,7 +32,7 @@ impl Case for Activate {
         for function in [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu] {
             let out = device.output(rows, columns)?;
             if device.run(&ops::Activate { x, function, out }, 0)? {
-                device.expect(&out, twin::activate(&wide(&values), function))?;
+                device.expect(&out, twin::activate(&to_f64(&values), function))?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The residual stream and what is added to it.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -25,8 +25,8 @@ impl Case for Add {
         let x = device.tensor(rows, columns, &values)?;
         let out = device.tensor(rows, columns, &before)?;
         if device.run(&ops::Add { x, out }, 0)? {
-            let mut expected = wide(&before);
-            twin::add(&mut expected, &wide(&values));
+            let mut expected = to_f64(&before);
+            twin::add(&mut expected, &to_f64(&values));
             device.expect(&out, expected)?;
         }
         Ok(())

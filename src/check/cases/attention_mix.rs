@@ -1,7 +1,7 @@
 //! What the pattern of attention mixes.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -26,7 +26,7 @@ impl Case for AttentionMix {
         if device.run(&ops::AttentionMix { rows, pattern, cache, out }, extent)? {
             let z = case.places.iter().enumerate().flat_map(|(row, &(_, sequence))| {
                 let of_head = |head| &narrow[(head * count + row) * context..][..context];
-                let weights: Vec<f64> = (0..heads).flat_map(|head| wide(of_head(head))).collect();
+                let weights: Vec<f64> = (0..heads).flat_map(|head| to_f64(of_head(head))).collect();
                 twin::attention_mix(&weights, made.sequence(&made.values, sequence), size)
             });
             device.expect(&out, z.collect())?;

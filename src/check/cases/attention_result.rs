@@ -1,7 +1,7 @@
 //! What each head writes to the residual stream.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::names::Format;
 use crate::ops::{self, Weight};
@@ -33,7 +33,7 @@ impl Case for AttentionResult {
         let z = device.tensor(rows, heads * width, &values)?;
         let out = device.output(rows, heads * columns)?;
         if device.run(&ops::AttentionResult { z, weight: &weight, heads, out }, 0)? {
-            device.expect(&out, twin::attention_result(&wide(&values), &kept, heads, columns))?;
+            device.expect(&out, twin::attention_result(&to_f64(&values), &kept, heads, columns))?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Rows that attend to what caches hold: what all steps of attention are given.
 
 use crate::check::Device;
-use crate::check::device::{TOLERANCE, Values, wide};
+use crate::check::device::{TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::ops::{Cache, CacheFormat};
@@ -85,7 +85,7 @@ impl AttentionRows {
             cache,
             extent: self.places.iter().map(|place| place.0 + 1).max().unwrap_or(1),
             size,
-            queries: wide(&queries),
+            queries: to_f64(&queries),
             keys,
             values,
         })

@@ -1,7 +1,7 @@
 //! Rows by their divisors.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -25,12 +25,12 @@ impl Case for DivideRows {
         let &Self { rows, columns, values } = self;
         let values = device.values(values, rows * columns);
         let x = device.tensor(rows, columns, &values)?;
-        let scales = twin::rms_scale(&wide(&values), columns, 1e-6);
+        let scales = twin::rms_scale(&to_f64(&values), columns, 1e-6);
         let narrow: Vec<f32> = scales.iter().map(|&scale| scale as f32).collect();
         let scale = device.tensor(rows, 1, &narrow)?;
         let out = device.output(rows, columns)?;
         if device.run(&ops::DivideRows { x, scale, out }, 0)? {
-            device.expect(&out, twin::divide_rows(&wide(&values), &wide(&narrow)))?;
+            device.expect(&out, twin::divide_rows(&to_f64(&values), &to_f64(&narrow)))?;
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub(super) fn filled(device: &mut Device, cache: &Cache) -> Result<[Vec<f64>; 2]
     let count = cache.sequences * cache.context * slot;
     let [keys, values] = [(); 2]
         .map(|()| -> Vec<f16> { device.noise(count).into_iter().map(f16::from_f32).collect() });
-    for part in &cache.parts {
+    for part in &cache.shards {
         for (id, all) in [(part.k, &keys), (part.v, &values)] {
             let rows = all.chunks(cache.context * slot).flat_map(|sequence| {
                 (0..cache.heads).flat_map(move |head| {

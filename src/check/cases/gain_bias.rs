@@ -1,7 +1,7 @@
 //! Gain and bias of a norm.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -32,7 +32,7 @@ impl Case for GainBias {
         for bias in [Some(bias), None] {
             if device.run(&ops::GainBias { x, gain, bias, out }, 0)? {
                 let bias = bias.map(|_| &biases[..]);
-                device.expect(&out, twin::gain_bias(&wide(&values), &gains, bias))?;
+                device.expect(&out, twin::gain_bias(&to_f64(&values), &gains, bias))?;
             }
         }
         Ok(())

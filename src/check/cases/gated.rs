@@ -1,7 +1,7 @@
 //! Functions of a gate.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::ops::{self, Columns};
@@ -40,7 +40,7 @@ impl Case for Gated {
             for (gate, up) in pairs {
                 let out = device.output(rows, columns)?;
                 if device.run(&ops::Gated { gate, up, function, out }, 0)? {
-                    device.expect(&out, twin::gated(&wide(&values), &wide(&ups), function))?;
+                    device.expect(&out, twin::gated(&to_f64(&values), &to_f64(&ups), function))?;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Rows and columns that are picked.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops::{self, Columns};
 use crate::reference::{self as twin, ColumnRange};
@@ -34,7 +34,7 @@ impl Case for Gather {
                 let out = device.output(from.len(), count)?;
                 if device.run(&ops::Gather { x, index, out }, 0)? {
                     let range = ColumnRange { start, count, step };
-                    device.expect(&out, twin::gather(&wide(&values), columns, from, range))?;
+                    device.expect(&out, twin::gather(&to_f64(&values), columns, from, range))?;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Norms of heads.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops::{self, Columns};
 use crate::reference as twin;
@@ -31,7 +31,7 @@ impl Case for HeadNorm {
         let gains = device.tensor(2, width, &gain)?;
         let x = Columns::range(of, before, heads * width);
         if device.run(&ops::HeadNorm { x, queries, gains, eps: 1e-6 }, 0)? {
-            let mut expected = wide(&values);
+            let mut expected = to_f64(&values);
             let gains = [&gain[..width], &gain[width..]];
             for row in expected.chunks_mut(columns) {
                 let own = &mut row[before..before + heads * width];

@@ -1,7 +1,7 @@
 //! Layer norms.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -34,7 +34,7 @@ impl Case for LayerNorm {
             if device.run(&ops::LayerNorm { x, affine, eps: 1e-5, out }, 0)? {
                 let (gain, bias) =
                     if affine.is_some() { (&gains, &biases) } else { (&ones, &zeros) };
-                device.expect(&out, twin::layer_norm(&wide(&values), gain, bias, 1e-5))?;
+                device.expect(&out, twin::layer_norm(&to_f64(&values), gain, bias, 1e-5))?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Rows without their mean.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::measure;
 use crate::ops;
@@ -29,11 +29,11 @@ impl Case for LayerNormCenter {
         let x = device.tensor(rows, columns, &values)?;
         let out = device.output(rows, columns)?;
         if device.run(&ops::LayerNormCenter { x, out }, 0)? {
-            let centred = twin::layer_norm_center(&wide(&values), columns);
+            let centred = twin::layer_norm_center(&to_f64(&values), columns);
             if centred.iter().all(|x| *x == 0.0) {
                 // Equal values cancel. The kernel counts from the first of them, so that all it sums is
                 // zero; what is left is the rounding of two subtractions.
-                let largest = measure::largest(wide(&values).into_iter().map(f64::abs));
+                let largest = measure::largest(to_f64(&values).into_iter().map(f64::abs));
                 expect_cancelled(device, &out, centred, 2.0, largest)?;
             } else {
                 device.expect(&out, centred)?;

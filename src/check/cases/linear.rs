@@ -1,11 +1,11 @@
 //! Linear maps: few rows and many, every format, every store, whole and in parts.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::names::Format;
-use crate::ops::{self, Cache, CacheFormat, CachePart, Store, Weight};
+use crate::ops::{self, Cache, CacheFormat, CacheShard, Epilogue, Weight};
 use crate::reference as twin;
 
 use super::expect::expect_cache;
@@ -22,7 +22,7 @@ pub struct Linear {
     /// Outputs and inputs.
     pub shape: [usize; 2],
     /// What becomes of y.
-    pub store: Store<'static>,
+    pub epilogue: Epilogue<'static>,
     /// Whether a bias is added.
     pub biased: bool,
     /// Rows of W that a part holds at most; all without.
@@ -34,28 +34,28 @@ pub struct Linear {
 }
 
 /// What may become of products outside a cache, in all kinds.
-const STORES: [Store<'static>; 8] = [
-    Store::Write,
-    Store::Add,
-    Store::Apply(Nonlinearity::GeluTanh),
-    Store::Gated(Nonlinearity::Silu),
-    Store::SoftCap(1.5),
-    Store::Gated(Nonlinearity::GeluTanh),
-    Store::Apply(Nonlinearity::Gelu),
-    Store::Apply(Nonlinearity::Silu),
+const EPILOGUES: [Epilogue<'static>; 8] = [
+    Epilogue::Write,
+    Epilogue::Add,
+    Epilogue::Apply(Nonlinearity::GeluTanh),
+    Epilogue::Gated(Nonlinearity::Silu),
+    Epilogue::SoftCap(1.5),
+    Epilogue::Gated(Nonlinearity::GeluTanh),
+    Epilogue::Apply(Nonlinearity::Gelu),
+    Epilogue::Apply(Nonlinearity::Silu),
 ];
 
 impl Linear {
     /// A product of plain values, written as it is.
     pub fn plain(format: Format, rows: usize, shape: [usize; 2]) -> Self {
-        let (store, values) = (Store::Write, Values::Plain);
-        Self { format, rows, shape, store, biased: false, part: None, values, scale: 1.0 }
+        let (epilogue, values) = (Epilogue::Write, Values::Plain);
+        Self { format, rows, shape, epilogue, biased: false, part: None, values, scale: 1.0 }
     }
 
     /// The same with the `i`-th combination of store and bias.
     #[must_use]
     pub fn stored(self, i: usize) -> Self {
-        Self { store: STORES[i % 8], biased: (i + i / 8) % 2 == 1, ..self }
+        Self { epilogue: EPILOGUES[i % 8], biased: (i + i / 8) % 2 == 1, ..self }
     }
 }
 
@@ -69,13 +69,14 @@ impl Case for Linear {
         let (weight, kept) = device.weight(self.format, self.shape, bytes, &weights)?;
         let values = device.values(self.values, self.rows * inputs);
         let biases = device.noise(outputs);
-        let columns = if matches!(self.store, Store::Gated(_)) { outputs / 2 } else { outputs };
+        let columns =
+            if matches!(self.epilogue, Epilogue::Gated(_)) { outputs / 2 } else { outputs };
         let before = device.noise(self.rows * columns);
         let x = device.tensor(self.rows, inputs, &values)?;
         let bias = if self.biased { Some(device.tensor(1, outputs, &biases)?) } else { None };
         let out = device.tensor(self.rows, columns, &before)?;
-        let store = self.store;
-        if !device.run(&ops::Linear { x, weight: &weight, bias, store, out }, 0)? {
+        let epilogue = self.epilogue;
+        if !device.run(&ops::Linear { x, weight: &weight, bias, epilogue, out }, 0)? {
             return Ok(());
         }
         if device.takes_halves() && self.scale < 1e-3 {
@@ -85,15 +86,15 @@ impl Case for Linear {
         let size = twin::LinearSize { inputs, outputs };
         // Linears in half floats are those of values that are halves.
         let (values, kept) = (device.as_taken(values), device.as_taken(kept));
-        let y = twin::linear(&wide(&values), &kept, self.biased.then_some(&biases[..]), size);
-        let expected = match store {
-            Store::Add => y.iter().zip(wide(&before)).map(|(y, before)| y + before).collect(),
-            Store::Apply(function) => twin::activate(&y, function),
-            Store::SoftCap(cap) => twin::softcap(&y, cap),
-            Store::Gated(function) => {
+        let y = twin::linear(&to_f64(&values), &kept, self.biased.then_some(&biases[..]), size);
+        let expected = match epilogue {
+            Epilogue::Add => y.iter().zip(to_f64(&before)).map(|(y, before)| y + before).collect(),
+            Epilogue::Apply(function) => twin::activate(&y, function),
+            Epilogue::SoftCap(cap) => twin::softcap(&y, cap),
+            Epilogue::Gated(function) => {
                 y.chunks(2).flat_map(|pair| twin::gated(&pair[..1], &pair[1..], function)).collect()
             }
-            Store::Write | Store::Cache { .. } => y,
+            Epilogue::Write | Epilogue::Cache { .. } => y,
         };
         device.expect(&out, expected)
     }
@@ -131,23 +132,23 @@ impl Case for LinearToCache {
             CacheFormat::F16 => bytemuck::cast_slice(&halves),
         };
         let cache = Cache::named(format, [sequences, context], [kv_heads, width], u64::MAX);
-        let CachePart { k, v, .. } = cache.parts[0];
+        let CacheShard { k, v, .. } = cache.shards[0];
         device.fill(k, bytes)?;
         device.fill(v, bytes)?;
         let out = device.output(self.places.len(), queries)?;
-        let store = Store::Cache { rows, cache: &cache };
-        if !device.run(&ops::Linear { x, weight: &weight, bias, store, out }, 0)? {
+        let epilogue = Epilogue::Cache { rows, cache: &cache };
+        if !device.run(&ops::Linear { x, weight: &weight, bias, epilogue, out }, 0)? {
             return Ok(());
         }
         let size = twin::LinearSize { inputs, outputs };
         let (values, kept) = (device.as_taken(values), device.as_taken(kept));
-        let all = twin::linear(&wide(&values), &kept, Some(&biases), size);
+        let all = twin::linear(&to_f64(&values), &kept, Some(&biases), size);
         let part = |from: usize, count: usize| -> Vec<f64> {
             all.chunks(outputs).flat_map(|row| &row[from..from + count]).copied().collect()
         };
         device.expect(&out, part(0, queries))?;
         for (buffer, from) in [(k, queries), (v, queries + keys)] {
-            let mut expected = wide(&before);
+            let mut expected = to_f64(&before);
             for (&(at, sequence), row) in self.places.iter().zip(part(from, keys).chunks(keys)) {
                 for (head, values) in row.chunks(width).enumerate() {
                     let slot = (sequence as usize * kv_heads + head) * context + at as usize;

@@ -1,7 +1,7 @@
 //! Log-probabilities of given tokens.
 
 use crate::check::Device;
-use crate::check::device::{TOLERANCE, Values, wide};
+use crate::check::device::{TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -30,7 +30,7 @@ impl Case for LogProb {
         let ids = device.words(&targets)?;
         let out = device.buffer(4 * rows as u64)?;
         if device.run(&ops::LogProb { logits, targets: ids, out }, 0)? {
-            expect_words(device, out, twin::log_prob(&wide(&values), &targets), TOLERANCE)?;
+            expect_words(device, out, twin::log_prob(&to_f64(&values), &targets), TOLERANCE)?;
         }
         Ok(())
     }

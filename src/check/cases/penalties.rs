@@ -1,7 +1,7 @@
 //! Penalties on tokens that came before.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::names::Sampling;
 use crate::ops;
@@ -30,7 +30,7 @@ impl Case for Penalties {
         let counts = device.words(&seen)?;
         let out = device.output(rows, vocab)?;
         if device.run(&ops::Penalties { logits, counts, sampling, out }, 0)? {
-            device.expect(&out, twin::penalties(&wide(&raw), &seen, &sampling))?;
+            device.expect(&out, twin::penalties(&to_f64(&raw), &seen, &sampling))?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! RMS norms.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -31,7 +31,7 @@ impl Case for RmsNorm {
         for gain in [Some(gain), None] {
             if device.run(&ops::RmsNorm { x, gain, eps: 1e-6, out }, 0)? {
                 let gain = if gain.is_some() { &gains } else { &ones };
-                device.expect(&out, twin::rms_norm(&wide(&values), gain, 1e-6))?;
+                device.expect(&out, twin::rms_norm(&to_f64(&values), gain, 1e-6))?;
             }
         }
         Ok(())

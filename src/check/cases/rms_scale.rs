@@ -1,7 +1,7 @@
 //! The divisors of norms.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -27,7 +27,7 @@ impl Case for RmsScale {
         let x = device.tensor(rows, columns, &values)?;
         let out = device.output(rows, 1)?;
         if device.run(&ops::RmsScale { x, eps: 1e-6, out }, 0)? {
-            device.expect(&out, twin::rms_scale(&wide(&values), columns, 1e-6))?;
+            device.expect(&out, twin::rms_scale(&to_f64(&values), columns, 1e-6))?;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Rotation by position, and what lands in the cache.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::config::Rotation;
 use crate::error::Result;
-use crate::ops::{self, Cache, CacheFormat, CachePart, Columns, rope_table};
+use crate::ops::{self, Cache, CacheFormat, CacheShard, Columns, rope_table};
 use crate::reference as twin;
 
 use super::expect::expect_cache;
@@ -78,9 +78,9 @@ impl Case for Rope {
         let shape = ([sequences, context], [kv_heads, width]);
         let bytes = Cache::named(format, shape.0, shape.1, u64::MAX).bytes();
         let cache = Cache::named(format, shape.0, shape.1, bytes / self.parts);
-        for part in &cache.parts {
-            device.make(part.k, cache.part_bytes(part))?;
-            device.make(part.v, cache.part_bytes(part))?;
+        for part in &cache.shards {
+            device.make(part.k, cache.shard_bytes(part))?;
+            device.make(part.v, cache.shard_bytes(part))?;
         }
         let frequency = |i| 1e4_f64.powf(-2.0 * f64::from(i) / rotated as f64);
         let frequencies = (0..rotated as u32 / 2).map(frequency).collect();
@@ -104,15 +104,15 @@ impl Case for Rope {
         }
         let positions: Vec<u32> = places.iter().map(|place| place.0).collect();
         let part = |start, width| -> Vec<f64> {
-            joined.chunks(columns).flat_map(|row| wide(&row[start..start + width])).collect()
+            joined.chunks(columns).flat_map(|row| to_f64(&row[start..start + width])).collect()
         };
         let turned = |values: &[f64], heads| {
             let size = twin::RopeSize { heads, head_width: width };
             twin::rope(values, &positions, &rotation, size)
         };
         device.expect(&out, turned(&part(0, q_width), heads))?;
-        let (keys, values) = (turned(&part(q_width, kv_width), kv_heads), wide(&values));
-        for part in &cache.parts {
+        let (keys, values) = (turned(&part(q_width, kv_width), kv_heads), to_f64(&values));
+        for part in &cache.shards {
             for (id, values) in [(part.k, &keys), (part.v, &values)] {
                 expect_cache(device, id, format, laid_out(&cache, part, places, values))?;
             }
@@ -133,8 +133,8 @@ impl Tables for Rope {
     }
 }
 
-/// A part of a cache that was zero until these rows were written; heads are padded to fours.
-fn laid_out(cache: &Cache, part: &CachePart, places: &[(u32, u32)], values: &[f64]) -> Vec<f64> {
+/// A part of a cache that was zero until these rows were written; heads are padded to vec4s.
+fn laid_out(cache: &Cache, part: &CacheShard, places: &[(u32, u32)], values: &[f64]) -> Vec<f64> {
     let padded = cache.width.next_multiple_of(4);
     let mut all = vec![0.0; cache.sequences * cache.heads * part.count * padded];
     for (&(position, sequence), row) in places.iter().zip(values.chunks(cache.heads * cache.width))

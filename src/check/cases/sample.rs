@@ -1,7 +1,7 @@
 //! Draws of tokens.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::names::Sampling;
 use crate::ops;
@@ -101,7 +101,7 @@ impl Case for Sample {
             if !device.run_all(ops, 0, steps)? {
                 continue;
             }
-            let (raw, mut seen) = (wide(&raw), seen.clone());
+            let (raw, mut seen) = (to_f64(&raw), seen.clone());
             let tolerance = (1 + n * steps / 100) as f64 / (n * steps) as f64;
             device.judge(ids, 4 * (steps * n) as u64, tolerance, move |bytes, _| {
                 let ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);

@@ -1,7 +1,7 @@
 //! Edits of named values.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops::{self, Columns};
 use crate::reference::{self as twin, ColumnRange};
@@ -32,9 +32,9 @@ impl Case for ScaleAdd {
                 let x = Columns { of, start, count, step };
                 let add = device.tensor(added, count, &values)?;
                 if device.run(&ops::ScaleAdd { x, rows: rows.clone(), scale, add }, 0)? {
-                    let mut expected = wide(&before);
+                    let mut expected = to_f64(&before);
                     let range = ColumnRange { start, count, step };
-                    let (scale, values) = (f64::from(scale), wide(&values));
+                    let (scale, values) = (f64::from(scale), to_f64(&values));
                     twin::scale_add(&mut expected, columns, rows.clone(), range, scale, &values);
                     device.expect(&of, expected)?;
                 }

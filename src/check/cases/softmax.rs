@@ -1,7 +1,7 @@
 //! The pattern of attention, written out.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops::{self, MASKED};
 use crate::reference as twin;
@@ -25,7 +25,7 @@ impl Case for Softmax {
         let x = device.tensor(heads * q.rows, context, &scores)?;
         let out = device.output(heads * q.rows, context)?;
         if device.run(&ops::Softmax { rows, x, heads, window, out }, extent)? {
-            device.expect(&out, twin::softmax(&wide(&scores), context))?;
+            device.expect(&out, twin::softmax(&to_f64(&scores), context))?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The sum of what heads write.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -28,7 +28,7 @@ impl Case for SumHeads {
         for bias in [None, Some(device.tensor(1, columns, &biases)?)] {
             if device.run(&ops::SumHeads { x, heads, bias, out }, 0)? {
                 let bias = bias.map(|_| &biases[..]);
-                device.expect(&out, twin::sum_heads(&wide(&results), bias, heads, columns))?;
+                device.expect(&out, twin::sum_heads(&to_f64(&results), bias, heads, columns))?;
             }
         }
         Ok(())

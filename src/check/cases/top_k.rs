@@ -1,7 +1,7 @@
 //! The most probable tokens.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::measure;
 use crate::ops::{self, Chosen};
@@ -39,7 +39,7 @@ impl Case for TopK {
             if !device.run(&ops::TopK { logits, k, chosen, out }, 0)? {
                 continue;
             }
-            let values = wide(&values);
+            let values = to_f64(&values);
             device.judge(out, (8 * 4 * n * pairs) as u64, 1e-5, move |bytes, _| {
                 let found: Vec<[u32; 2]> = bytemuck::pod_collect_to_vec(bytes);
                 // Of a ring's slots, those before and after belong to other steps.

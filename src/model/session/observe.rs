@@ -69,7 +69,7 @@ impl Session {
         if rows.is_empty() {
             return Err(Error::Input("there are no rows to observe".to_owned()));
         }
-        let out = Tensor::lasting(rows.len(), self.model.config.vocab);
+        let out = Tensor::persistent(rows.len(), self.model.config.vocab);
         self.engine.create_tensor(&out)?;
         let (recording, marks) = match self.record_watched(rows, actions, Some(out)) {
             Ok(recorded) => recorded,
@@ -123,7 +123,7 @@ impl Session {
     /// # Errors
     /// As [`Session::values`], and [`Error::Input`] for an edit that does not fit its value.
     pub async fn observe(&mut self, rows: &[Row], actions: &[(Hook, Action)]) -> Result<Observed> {
-        let out = Tensor::lasting(rows.len(), self.model.config.vocab);
+        let out = Tensor::persistent(rows.len(), self.model.config.vocab);
         self.engine.create_tensor(&out)?;
         let activations = self.watch(rows, actions, Some(out)).await;
         let logits = self.engine.read(&out).await;
@@ -143,10 +143,10 @@ impl Session {
         }
         let (recording, marks) = self.record_watched(rows, actions, room)?;
         let reads = marks.reads.iter().map(|(_, tensor)| tensor);
-        let lasting: Vec<Tensor> =
+        let persistent: Vec<Tensor> =
             marks.inputs.iter().map(|(tensor, _)| tensor).chain(reads).copied().collect();
         let activations = self.run(rows, &recording, &marks).await;
-        for tensor in lasting {
+        for tensor in persistent {
             self.engine.free(tensor.buffer);
         }
         activations
@@ -170,7 +170,7 @@ impl Session {
         for (hook, _) in actions {
             offered(&self.model.config, *hook)?;
         }
-        let mut tape = Tape::with_actions(&self.choices, actions, extent(rows) as usize);
+        let mut tape = Tape::with_actions(&self.selection, actions, extent(rows) as usize);
         let x = forward(&mut tape, &self.model, &self.caches, self.rows, rows.len())?;
         if let Some(out) = room {
             logits(&mut tape, &self.model, x, None, out)?;
@@ -188,7 +188,7 @@ impl Session {
         for (_, tensor) in &marks.reads {
             self.engine.create_tensor(tensor)?;
         }
-        let pieces = pieces(&self.model.config, &self.choices, rows.len());
+        let pieces = pieces(&self.model.config, &self.selection, rows.len());
         let pieces = self.engine.prepare(recording)?.in_pieces(pieces);
         self.engine.submit_pieces(&pieces, extent(rows), &[])?;
         Ok(())

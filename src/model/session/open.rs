@@ -4,9 +4,9 @@ use crate::check::{self, Variants};
 use crate::error::Result;
 use crate::gpu::{Adapter, Gpu};
 use crate::model::{
-    Fit, LoadOptions, Model, SessionOptions, layer_cache, plan, programs as programs_of,
+    LoadOptions, MemoryUse, Model, SessionOptions, layer_cache, plan, programs as programs_of,
 };
-use crate::ops::Choices;
+use crate::ops::KernelSelection;
 use crate::weights::Checkpoint;
 
 use super::Session;
@@ -15,7 +15,7 @@ use super::Session;
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
     /// The bytes that the model will take on this adapter, before any is allocated.
-    Planned(&'a Adapter, &'a Fit),
+    Planned(&'a Adapter, &'a MemoryUse),
     /// Bytes of weights that were read.
     Loaded {
         /// So far.
@@ -29,8 +29,8 @@ impl Session {
     /// Opens a checkpoint on a device: checks that it fits, chooses the variants of its kernels, loads
     /// its weights and allocates its caches.
     ///
-    /// `variants` are [`Wishes`](crate::check::Wishes), by which they are chosen, or the very
-    /// [`Choices`].
+    /// `variants` are [`SelectionPolicy`](crate::check::SelectionPolicy), by which they are chosen, or the very
+    /// [`KernelSelection`].
     ///
     /// # Errors
     /// Those of reading the file; [`Error::Input`](crate::Error::Input) for a context beyond the
@@ -48,11 +48,12 @@ impl Session {
         let fit = plan(&gpu, &named, options)?;
         progress(Progress::Planned(gpu.adapter(), &fit));
         let cache = layer_cache(&gpu, &named.config, options)?;
-        let programs = |choices: &Choices| programs_of(&named, choices, &cache, options);
-        let (mut engine, choices) =
-            check::choose(gpu, &named.config, variants.into(), &programs).await?;
+        let programs =
+            |selection: &KernelSelection| programs_of(&named, selection, &cache, options);
+        let (mut engine, selection) =
+            check::select_kernels(gpu, &named.config, variants.into(), &programs).await?;
         let mut loaded = |done, total| progress(Progress::Loaded { done, total });
         let model = Model::load(&mut engine, checkpoint, load, &mut loaded)?;
-        Self::new(engine, model, choices, *options)
+        Self::new(engine, model, selection, *options)
     }
 }

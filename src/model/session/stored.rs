@@ -1,7 +1,7 @@
 //! The caches as bytes, so that what was read can outlast the session.
 
 use crate::error::{Error, Result};
-use crate::ops::CachePart;
+use crate::ops::CacheShard;
 
 use super::Session;
 
@@ -22,7 +22,7 @@ impl Session {
     }
 
     /// Keys and values of the first sequence's first `positions`, in one layer: (head, position,
-    /// width padded to fours).
+    /// width padded to vec4s).
     ///
     /// # Errors
     /// [`Error::Input`] for a layer or positions that the session does not have, [`Error::Device`]
@@ -74,7 +74,7 @@ impl Session {
         })?;
         let row = self.position_bytes() / cache.heads as u64;
         let of_head = |head: usize| {
-            cache.parts.iter().map(move |part| Run {
+            cache.shards.iter().map(move |part| Run {
                 part: *part,
                 at: (head * part.count) as u64 * row,
                 bytes: positions.saturating_sub(part.first).min(part.count) as u64 * row,
@@ -86,7 +86,7 @@ impl Session {
 
 /// Neighbouring positions of one head within a part of a cache.
 struct Run {
-    part: CachePart,
+    part: CacheShard,
     /// Where they begin in its buffers, in bytes.
     at: u64,
     bytes: u64,

@@ -4,9 +4,9 @@ use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::activation::number;
-use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
-use crate::ops::op::{Op, ensure, spread, word};
+use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
+use crate::ops::selection::KernelSelection;
 
 /// dx = dy ⊙ f′(x).
 #[derive(Clone, Copy, Debug)]
@@ -23,19 +23,19 @@ pub struct ActivateBackward {
 
 params! {
     struct Params {
-        fours: u32,
+        vec4s: u32,
     }
 }
 
 impl Op for ActivateBackward {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, dy, function, out } = self;
         let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
-        ensure(shape(x) == shape(dy) && shape(x) == shape(out), "activate_backward", || {
+        check_shape(shape(x) == shape(dy) && shape(x) == shape(out), "activate_backward", || {
             format!("x is {:?}, dy {:?}, out {:?}", shape(x), shape(dy), shape(out))
         })?;
-        let fours = x.rows * x.stride() / 4;
-        let params = Params { fours: word(fours) };
+        let vec4s = x.rows * x.stride() / 4;
+        let params = Params { vec4s: to_u32(vec4s) };
         let program = Program::new(kernel("activate_backward"))
             .part(part("activation"))
             .constant("ACTIVATION", number(*function));
@@ -44,7 +44,7 @@ impl Op for ActivateBackward {
             .read(0, x.buffer)
             .read(0, dy.buffer)
             .write(0, out.buffer)
-            .grid(spread(fours.div_ceil(64)));
+            .grid(grid_1d(vec4s.div_ceil(64)));
         Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
-use crate::ops::op::{Op, spread, whole_fours, word};
+use crate::ops::op::{Op, grid_1d, to_u32, whole_fours};
+use crate::ops::selection::KernelSelection;
 
 /// Moves parameters by `AdamW`, and makes their gradient 0.
 #[derive(Clone, Copy, Debug)]
@@ -29,15 +29,15 @@ pub struct AdamW {
 
 params! {
     struct Params {
-        fours: u32,
+        vec4s: u32,
     }
 }
 
 impl Op for AdamW {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { parameters, gradient, mean, square, count, settings, clip, decays } = self;
-        let fours = whole_fours("adam_w", *count)?;
-        let params = Params { fours: word(fours) };
+        let vec4s = whole_fours("adam_w", *count)?;
+        let params = Params { vec4s: to_u32(vec4s) };
         let program = Program::new(kernel("adam_w"))
             .part(part("optimizer_settings"))
             .constant("DECAYS", *decays);
@@ -49,7 +49,7 @@ impl Op for AdamW {
             .write(0, *square)
             .read(0, *settings)
             .read(0, *clip)
-            .grid(spread(fours.div_ceil(64)));
+            .grid(grid_1d(vec4s.div_ceil(64)));
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::gpu::{Binding, Part, Program, Recording, Tensor, params};
-use crate::ops::cache::{Cache, CachePart};
-use crate::ops::choices::Choices;
+use crate::ops::cache::{Cache, CacheShard};
 use crate::ops::kernels::{kernel, part};
 use crate::ops::mask::Mask;
-use crate::ops::op::{Op, ensure, word};
+use crate::ops::op::{Op, check_shape, to_u32};
+use crate::ops::selection::KernelSelection;
 use crate::ops::softcap::capped;
 
 /// What comes back to queries, keys and values of z = softmax(softcap(scale · q kᵀ)) v, over whole
@@ -64,29 +64,31 @@ impl AttentionBackward<'_> {
         let Self { q, cache, z, dz, length, stats, dq, dk, dv, .. } = self;
         let width = cache.width;
         let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
-        ensure([z, dz, dq].iter().all(|tensor| shape(tensor) == shape(q)), OP, || {
+        check_shape([z, dz, dq].iter().all(|tensor| shape(tensor) == shape(q)), OP, || {
             format!("q is {:?}, z {:?}, dz {:?}, dq {:?}", shape(q), shape(z), shape(dz), shape(dq))
         })?;
         let keys = (q.rows, cache.heads * width);
-        ensure(shape(dk) == keys && shape(dv) == keys, OP, || {
+        check_shape(shape(dk) == keys && shape(dv) == keys, OP, || {
             format!("dk is {:?} and dv {:?}, not {keys:?}", shape(dk), shape(dv))
         })?;
-        ensure(q.columns.is_multiple_of(keys.1) && width <= MAX_TRAINED_HEAD_WIDTH, OP, || {
-            format!("{} queries for {} key heads of {width}", q.columns, cache.heads)
-        })?;
-        ensure(shape(stats) == (q.rows, 2 * q.columns / width), OP, || {
+        check_shape(
+            q.columns.is_multiple_of(keys.1) && width <= MAX_TRAINED_HEAD_WIDTH,
+            OP,
+            || format!("{} queries for {} key heads of {width}", q.columns, cache.heads),
+        )?;
+        check_shape(shape(stats) == (q.rows, 2 * q.columns / width), OP, || {
             format!("the statistics are {:?}", shape(stats))
         })?;
         let sequences = q.rows.checked_div(*length).unwrap_or(0);
         let whole = sequences * length == q.rows;
-        ensure(whole && sequences <= cache.sequences && *length <= cache.context, OP, || {
+        check_shape(whole && sequences <= cache.sequences && *length <= cache.context, OP, || {
             format!(
                 "{} rows as sequences of {length}, a cache for {} of {}",
                 q.rows, cache.sequences, cache.context
             )
         })?;
-        ensure(cache.parts.len() == 1, OP, || {
-            format!("the cache has {} parts, not one", cache.parts.len())
+        check_shape(cache.shards.len() == 1, OP, || {
+            format!("the cache has {} parts, not one", cache.shards.len())
         })
     }
 
@@ -95,56 +97,56 @@ impl AttentionBackward<'_> {
         &self,
         recording: &mut Recording,
         name: &str,
-        cached: &CachePart,
+        cached: &CacheShard,
         own: [Binding; 3],
         [heads, out_stride]: [usize; 2],
     ) {
         let Self { q, cache, mask, dz, length, stats, .. } = self;
         let params = Params {
-            rows: word(q.rows),
-            length: word(*length),
-            heads: word(q.columns / cache.width),
-            kv_heads: word(cache.heads),
-            width: word(cache.width),
-            stride: word(q.stride()),
-            stats_stride: word(stats.stride()),
-            context: word(cached.count),
-            window: word(mask.window.unwrap_or(0)),
+            rows: to_u32(q.rows),
+            length: to_u32(*length),
+            heads: to_u32(q.columns / cache.width),
+            kv_heads: to_u32(cache.heads),
+            width: to_u32(cache.width),
+            stride: to_u32(q.stride()),
+            stats_stride: to_u32(stats.stride()),
+            context: to_u32(cached.count),
+            window: to_u32(mask.window.unwrap_or(0)),
             scale: mask.scale as f32,
-            out_stride: word(out_stride),
+            out_stride: to_u32(out_stride),
         };
         let whole = cache.width.is_multiple_of(4);
         let program = Program::new(kernel(name))
             .constant("WG", ROWS as f64)
-            .constant("FOURS", cache.fours() as f64)
+            .constant("VEC4S", cache.vec4s() as f64)
             .part(cache.reader())
-            .part(part(if whole { "heads_fours" } else { "heads_values" }))
-            .part(room(cache.fours()));
+            .part(part(if whole { "heads_vec4" } else { "heads_f32" }))
+            .part(head_array(cache.vec4s()));
         recording
             .dispatch(capped(program, mask.softcap), &params)
             .bind(0, own)
             .read(2, q.buffer)
             .read(2, dz.buffer)
             .bind(3, cached.reads())
-            .grid([word(q.rows.div_ceil(ROWS)), word(heads), 1]);
+            .grid([to_u32(q.rows.div_ceil(ROWS)), to_u32(heads), 1]);
     }
 }
 
-/// The smallest array that holds a head of so many fours.
-fn room(fours: usize) -> &'static Part {
-    part(match fours {
-        0..=8 => "room_8",
-        9..=16 => "room_16",
-        _ => "room_32",
+/// The smallest array that holds a head of so many vec4s.
+fn head_array(vec4s: usize) -> &'static Part {
+    part(match vec4s {
+        0..=8 => "head_array_8",
+        9..=16 => "head_array_16",
+        _ => "head_array_32",
     })
 }
 
 impl Op for AttentionBackward<'_> {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         self.check()?;
         let Self { q, cache, z, stats, dq, dk, dv, .. } = self;
         let (read, write) = (Binding::Read, Binding::Write);
-        for cached in &cache.parts {
+        for cached in &cache.shards {
             let own = [read(z.buffer), write(stats.buffer), write(dq.buffer)];
             let size = [q.columns / cache.width, dq.stride()];
             self.over(recording, "attention_backward_q", cached, own, size);

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
-use crate::ops::op::{Op, ensure, word};
+use crate::ops::op::{Op, check_shape, to_u32};
+use crate::ops::selection::KernelSelection;
 
 use super::column_sum::shares;
 
@@ -26,23 +26,23 @@ params! {
 }
 
 impl Op for BiasBackward {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { dy, out } = self;
-        ensure((out.rows, out.columns) == (1, dy.columns), "bias_backward", || {
+        check_shape((out.rows, out.columns) == (1, dy.columns), "bias_backward", || {
             format!("dy has {} columns, the bias is {} x {}", dy.columns, out.rows, out.columns)
         })?;
-        let [wide, high] = shares(choices, dy.rows);
+        let [wide, high] = shares(selection, dy.rows);
         let params = Params {
-            rows: word(dy.rows),
-            stride: word(dy.stride() / 4),
-            columns: word(dy.columns),
+            rows: to_u32(dy.rows),
+            stride: to_u32(dy.stride() / 4),
+            columns: to_u32(dy.columns),
         };
         let program = Program::new(kernel("bias_backward"))
             .part(part("column_sum"))
             .constant("WG_N", wide)
             .constant("WG_T", high);
         recording.dispatch(program, &params).read(0, dy.buffer).write(0, out.buffer).grid([
-            word(dy.columns.div_ceil(4)).div_ceil(wide),
+            to_u32(dy.columns.div_ceil(4)).div_ceil(wide),
             1,
             1,
         ]);

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
-use crate::ops::op::{Op, ensure, spread, word};
+use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
+use crate::ops::selection::KernelSelection;
 
 /// Rounds values to IEEE halves, as a matrix of that format has them.
 #[derive(Clone, Copy, Debug)]
@@ -24,16 +24,16 @@ params! {
 }
 
 impl Op for CastF16 {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         const OP: &str = "cast_f16";
         let Self { values, count, out } = self;
-        ensure(count.is_multiple_of(8), OP, || format!("{count} values are no whole eights"))?;
-        let params = Params { words: word(count / 8) };
+        check_shape(count.is_multiple_of(8), OP, || format!("{count} values are no whole eights"))?;
+        let params = Params { words: to_u32(count / 8) };
         recording
             .dispatch(Program::new(kernel(OP)), &params)
             .read(0, *values)
             .write(0, *out)
-            .grid(spread((count / 8).div_ceil(64)));
+            .grid(grid_1d((count / 8).div_ceil(64)));
         Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
-use crate::ops::op::{Op, word};
+use crate::ops::op::{Op, to_u32};
+use crate::ops::selection::KernelSelection;
 
 /// The length of all gradients, and what they are multiplied by.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +26,10 @@ params! {
 }
 
 impl Op for Clip {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { partials, count, settings, out } = self;
-        let params = Params { count: word(*count) };
-        let program = choices
+        let params = Params { count: to_u32(*count) };
+        let program = selection
             .reduce_over(*count)
             .apply(Program::new(kernel("clip")))
             .part(part("optimizer_settings"));

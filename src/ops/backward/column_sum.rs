@@ -1,13 +1,13 @@
 //! How the invocations of a workgroup share a sum over the rows.
 
-use crate::ops::choices::Choices;
+use crate::ops::selection::KernelSelection;
 use crate::ops::variants::Matmul;
 
 /// The shape of a workgroup that sums over rows: four columns an invocation along x, shares of the
 /// rows along y. Where lanes are the vector units of a core, nothing waits for anything; elsewhere two
 /// neighbours still fetch a whole sector of memory.
-pub(super) fn shares(choices: &Choices, rows: usize) -> [u32; 2] {
-    match choices.matmul {
+pub(super) fn shares(selection: &KernelSelection, rows: usize) -> [u32; 2] {
+    match selection.matmul {
         Matmul::Direct { t: 1, .. } => [8, 1],
         _ if rows < 16 => [32, 1],
         _ if rows < 512 => [8, 16],

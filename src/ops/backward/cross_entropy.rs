@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
-use crate::ops::op::{Op, ensure, spread, word};
+use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
+use crate::ops::selection::KernelSelection;
 
 /// −ln p of each row's target, and (softmax − onehot) / M in place of the row's logits.
 #[derive(Clone, Copy, Debug)]
@@ -31,22 +31,22 @@ params! {
 }
 
 impl Op for CrossEntropy {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { logits, targets, first, losses, share } = self;
-        ensure(logits.columns > 0, "cross_entropy", || "there are no logits".to_owned())?;
+        check_shape(logits.columns > 0, "cross_entropy", || "there are no logits".to_owned())?;
         let params = Params {
-            columns: word(logits.columns),
-            stride: word(logits.stride() / 4),
-            first: word(*first),
+            columns: to_u32(logits.columns),
+            stride: to_u32(logits.stride() / 4),
+            first: to_u32(*first),
         };
-        let reduce = choices.reduce_over(3 * logits.stride() / 4);
+        let reduce = selection.reduce_over(3 * logits.stride() / 4);
         recording
             .dispatch(reduce.apply(Program::new(kernel("cross_entropy"))), &params)
             .write(0, logits.buffer)
             .read(0, *targets)
             .write(0, *losses)
             .read(0, *share)
-            .grid(spread(logits.rows));
+            .grid(grid_1d(logits.rows));
         Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
-use crate::ops::op::{Op, ensure, word};
+use crate::ops::op::{Op, check_shape, to_u32};
+use crate::ops::selection::KernelSelection;
 
 /// x = 0 by chance, else x / (1 − p), in place. Twin: [`dropout`](crate::reference::backward::dropout).
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +35,14 @@ fn least(probability: f64) -> u32 {
 }
 
 impl Op for Dropout {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, probability, draw, site } = self;
-        ensure((0.0..1.0).contains(probability), "dropout", || {
+        check_shape((0.0..1.0).contains(probability), "dropout", || {
             format!("a probability of {probability}")
         })?;
         let params = Params {
-            columns: word(x.columns),
-            stride: word(x.stride() / 4),
+            columns: to_u32(x.columns),
+            stride: to_u32(x.stride() / 4),
             site: *site,
             least: least(*probability),
             scale: (1.0 / (1.0 - probability)) as f32,
@@ -51,7 +51,7 @@ impl Op for Dropout {
             .dispatch(Program::new(kernel("dropout")).part(part("noise")), &params)
             .write(0, x.buffer)
             .read(0, *draw)
-            .grid([word(x.columns.div_ceil(4 * 64)), word(x.rows), 1]);
+            .grid([to_u32(x.columns.div_ceil(4 * 64)), to_u32(x.rows), 1]);
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Program, Recording, Tensor, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
-use crate::ops::op::{Op, ensure, word};
+use crate::ops::op::{Op, check_shape, to_u32};
+use crate::ops::selection::KernelSelection;
 use crate::ops::weight::Weight;
 
 use super::gradient::plain;
@@ -39,7 +39,7 @@ params! {
 /// Rows in the order of their ids: for each id (id, first, end, 0), empty ones to as many as there are
 /// rows, and the numbers of the rows that `first` and `end` count.
 pub fn runs_of(ids: &[u32]) -> (Vec<[u32; 4]>, Vec<u32>) {
-    let mut order: Vec<u32> = (0..word(ids.len())).collect();
+    let mut order: Vec<u32> = (0..to_u32(ids.len())).collect();
     order.sort_by_key(|row| ids[*row as usize]);
     let mut runs: Vec<[u32; 4]> = Vec::with_capacity(ids.len());
     for (row, place) in order.iter().zip(0..) {
@@ -54,20 +54,20 @@ pub fn runs_of(ids: &[u32]) -> (Vec<[u32; 4]>, Vec<u32>) {
 }
 
 impl Op for EmbedBackward<'_> {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         const OP: &str = "embed_backward";
         let Self { runs, order, dy, scale, table } = self;
         plain(OP, table)?;
-        ensure(dy.columns == table.columns, OP, || {
+        check_shape(dy.columns == table.columns, OP, || {
             format!("dy has {} columns, {} has {}", dy.columns, table.name, table.columns)
         })?;
-        for piece in &table.parts {
+        for piece in &table.shards {
             let params = Params {
                 words: table.words(),
-                stride: word(dy.stride() / 4),
-                first: word(piece.first),
-                count: word(piece.rows),
-                columns: word(dy.columns),
+                stride: to_u32(dy.stride() / 4),
+                first: to_u32(piece.first),
+                count: to_u32(piece.rows),
+                columns: to_u32(dy.columns),
                 scale: *scale as f32,
             };
             recording
@@ -76,7 +76,7 @@ impl Op for EmbedBackward<'_> {
                 .read(0, *order)
                 .read(0, dy.buffer)
                 .bind(0, piece.planes.iter().map(|&plane| Binding::Write(plane)))
-                .grid([word(dy.columns.div_ceil(4 * 64)), word(dy.rows), 1]);
+                .grid([to_u32(dy.columns.div_ceil(4 * 64)), to_u32(dy.rows), 1]);
         }
         Ok(())
     }

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
-use crate::ops::op::{Op, ensure, word};
+use crate::ops::op::{Op, check_shape, to_u32};
+use crate::ops::selection::KernelSelection;
 
 use super::column_sum::shares;
 
@@ -31,21 +31,21 @@ params! {
 }
 
 impl Op for GainBackward {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { x, dy, stats, out } = self;
         let fits = (x.rows, x.columns) == (dy.rows, dy.columns) && out.columns == x.columns;
-        ensure(fits && (stats.rows, stats.columns) == (x.rows, 2), "gain_backward", || {
+        check_shape(fits && (stats.rows, stats.columns) == (x.rows, 2), "gain_backward", || {
             format!(
                 "x is {} x {}, dy {} x {}, the gain {}, the statistics {} x {}",
                 x.rows, x.columns, dy.rows, dy.columns, out.columns, stats.rows, stats.columns
             )
         })?;
-        let [wide, high] = shares(choices, x.rows);
+        let [wide, high] = shares(selection, x.rows);
         let params = Params {
-            rows: word(x.rows),
-            stride: word(x.stride() / 4),
-            columns: word(x.columns),
-            stats_stride: word(stats.stride()),
+            rows: to_u32(x.rows),
+            stride: to_u32(x.stride() / 4),
+            columns: to_u32(x.columns),
+            stats_stride: to_u32(stats.stride()),
         };
         let program = Program::new(kernel("gain_backward"))
             .part(part("column_sum"))
@@ -57,7 +57,7 @@ impl Op for GainBackward {
             .read(0, dy.buffer)
             .read(0, stats.buffer)
             .write(0, out.buffer)
-            .grid([word(x.columns.div_ceil(4)).div_ceil(wide), 1, 1]);
+            .grid([to_u32(x.columns.div_ceil(4)).div_ceil(wide), 1, 1]);
         Ok(())
     }
 }

@@ -4,9 +4,9 @@ use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::activation::number;
-use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
-use crate::ops::op::{Op, ensure, word};
+use crate::ops::op::{Op, check_shape, to_u32};
+use crate::ops::selection::KernelSelection;
 
 /// Of y = f(gate) ⊙ up: dgate = dy ⊙ up ⊙ f′(gate), dup = dy ⊙ f(gate).
 #[derive(Clone, Copy, Debug)]
@@ -23,25 +23,25 @@ pub struct GatedBackward {
 
 params! {
     struct Params {
-        fours: u32,
+        vec4s: u32,
         stride: u32,
         dy_stride: u32,
     }
 }
 
 impl Op for GatedBackward {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { both, dy, function, out } = self;
         let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
         let fits = shape(both) == shape(out) && shape(both) == (dy.rows, 2 * dy.columns);
-        ensure(fits, "gated_backward", || {
+        check_shape(fits, "gated_backward", || {
             format!("both are {:?}, dy {:?}, out {:?}", shape(both), shape(dy), shape(out))
         })?;
-        let fours = both.columns.div_ceil(4);
+        let vec4s = both.columns.div_ceil(4);
         let params = Params {
-            fours: word(fours),
-            stride: word(both.stride() / 4),
-            dy_stride: word(dy.stride() / 2),
+            vec4s: to_u32(vec4s),
+            stride: to_u32(both.stride() / 4),
+            dy_stride: to_u32(dy.stride() / 2),
         };
         let program = Program::new(kernel("gated_backward"))
             .part(part("activation"))
@@ -51,7 +51,7 @@ impl Op for GatedBackward {
             .read(0, both.buffer)
             .read(0, dy.buffer)
             .write(0, out.buffer)
-            .grid([word(fours.div_ceil(64)), word(both.rows), 1]);
+            .grid([to_u32(vec4s.div_ceil(64)), to_u32(both.rows), 1]);
         Ok(())
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::error::Result;
 use crate::names::Format;
-use crate::ops::op::ensure;
+use crate::ops::op::check_shape;
 use crate::ops::weight::Weight;
 
 /// Fails for a matrix in another format than f32.
 pub(super) fn plain(op: &'static str, weight: &Weight) -> Result<()> {
-    ensure(weight.format == Format::F32, op, || {
+    check_shape(weight.format == Format::F32, op, || {
         format!("{} is {}, and only f32 has derivatives", weight.name, weight.format)
     })
 }

@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
-use crate::ops::op::{Op, ensure, spread, word};
+use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
+use crate::ops::selection::KernelSelection;
 use crate::ops::variants::Matmul;
-use crate::ops::weight::{Weight, WeightPart};
+use crate::ops::weight::{Weight, WeightShard};
 
 use super::gradient::plain;
 use super::squares::{SQUARE, by_eights};
@@ -49,7 +49,7 @@ params! {
 
 params! {
     struct ShareParams {
-        fours: u32,
+        vec4s: u32,
         shares: u32,
     }
 }
@@ -73,12 +73,12 @@ fn share_of(rows: usize, outputs: usize, inputs: usize) -> usize {
 }
 
 impl Op for LinearBackwardW<'_> {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         const OP: &str = "linear_backward_w";
         let Self { dy, x, gradient } = self;
         plain(OP, gradient)?;
         let fits = dy.columns == gradient.rows && x.columns == gradient.columns;
-        ensure(fits && dy.rows == x.rows, OP, || {
+        check_shape(fits && dy.rows == x.rows, OP, || {
             format!(
                 "dy is {} x {}, x {} x {}, {} {} x {}",
                 dy.rows,
@@ -90,8 +90,8 @@ impl Op for LinearBackwardW<'_> {
                 gradient.columns
             )
         })?;
-        for piece in &gradient.parts {
-            match choices.matmul {
+        for piece in &gradient.shards {
+            match selection.matmul {
                 Matmul::Direct { n, t } => self.direct(recording, piece, [n, t]),
                 Matmul::Tiled | Matmul::TiledHalf => self.tiled(recording, piece),
             }
@@ -102,63 +102,63 @@ impl Op for LinearBackwardW<'_> {
 
 impl LinearBackwardW<'_> {
     /// Straight from storage.
-    fn direct(&self, recording: &mut Recording, piece: &WeightPart, size: [u32; 2]) {
+    fn direct(&self, recording: &mut Recording, piece: &WeightShard, size: [u32; 2]) {
         let Self { dy, x, gradient } = self;
         let params = Params {
             words: gradient.words(),
-            dy_stride: word(dy.stride() / 4),
-            x_stride: word(x.stride() / 4),
-            rows: word(dy.rows),
-            count: word(piece.rows),
-            first: word(piece.first),
-            columns: word(gradient.columns),
+            dy_stride: to_u32(dy.stride() / 4),
+            x_stride: to_u32(x.stride() / 4),
+            rows: to_u32(dy.rows),
+            count: to_u32(piece.rows),
+            first: to_u32(piece.first),
+            columns: to_u32(gradient.columns),
         };
-        let (program, grid) = by_eights("matmul_backward_w", size, gradient.columns, piece.rows);
+        let (program, grid) = by_eights("linear_backward_w", size, gradient.columns, piece.rows);
         recording
             .dispatch(program, &params)
             .read(0, dy.buffer)
             .read(0, x.buffer)
             .write(0, piece.planes[0])
-            .weight_bytes(gradient.part_bytes(piece))
+            .weight_bytes(gradient.shard_bytes(piece))
             .grid(grid);
     }
 
     /// Through workgroup memory, and in shares of the rows where there are many.
-    fn tiled(&self, recording: &mut Recording, piece: &WeightPart) {
+    fn tiled(&self, recording: &mut Recording, piece: &WeightShard) {
         let Self { dy, x, gradient } = self;
         let share = share_of(dy.rows, piece.rows, gradient.columns);
         let shares = dy.rows.div_ceil(share);
         let params = TiledParams {
             words: gradient.words(),
-            dy_stride: word(dy.stride() / 4),
-            x_stride: word(x.stride() / 4),
-            rows: word(dy.rows),
-            count: word(piece.rows),
-            first: word(piece.first),
-            columns: word(gradient.columns),
-            share: word(share),
+            dy_stride: to_u32(dy.stride() / 4),
+            x_stride: to_u32(x.stride() / 4),
+            rows: to_u32(dy.rows),
+            count: to_u32(piece.rows),
+            first: to_u32(piece.first),
+            columns: to_u32(gradient.columns),
+            share: to_u32(share),
         };
         let plane = piece.planes[0];
         let out = match shares {
             1 => plane,
             _ => recording.tensor(shares * piece.rows, gradient.columns).buffer,
         };
-        let squares = |size: usize| word(size.div_ceil(SQUARE));
-        let program = Program::new(kernel("matmul_backward_w_tiled"));
+        let squares = |size: usize| to_u32(size.div_ceil(SQUARE));
+        let program = Program::new(kernel("linear_backward_w_tiled"));
         recording
             .dispatch(program.constant("SPLIT", shares > 1), &params)
             .read(0, dy.buffer)
             .read(0, x.buffer)
             .write(0, out)
-            .weight_bytes(gradient.part_bytes(piece))
-            .grid([squares(gradient.columns), squares(piece.rows), word(shares)]);
+            .weight_bytes(gradient.shard_bytes(piece))
+            .grid([squares(gradient.columns), squares(piece.rows), to_u32(shares)]);
         if shares > 1 {
-            let params = ShareParams { fours: params.count * params.words, shares: word(shares) };
+            let params = ShareParams { vec4s: params.count * params.words, shares: to_u32(shares) };
             recording
                 .dispatch(Program::new(kernel("add_shares")), &params)
                 .read(0, out)
                 .write(0, plane)
-                .grid(spread(params.fours.div_ceil(64) as usize));
+                .grid(grid_1d(params.vec4s.div_ceil(64) as usize));
         }
     }
 }

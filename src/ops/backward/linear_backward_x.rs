@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Grid, Program, Recording, Tensor, params};
 use crate::names::Format;
-use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
-use crate::ops::op::{Op, ensure, word};
+use crate::ops::op::{Op, check_shape, to_u32};
+use crate::ops::selection::KernelSelection;
 use crate::ops::variants::Matmul;
 use crate::ops::weight::Weight;
 
@@ -40,43 +40,43 @@ params! {
 }
 
 impl Op for LinearBackwardX<'_> {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         const OP: &str = "linear_backward_x";
         let Self { dy, weight, out, first, add } = self;
-        ensure(matches!(weight.format, Format::F32 | Format::F16), OP, || {
+        check_shape(matches!(weight.format, Format::F32 | Format::F16), OP, || {
             format!("{} is {}, not f32 or f16", weight.name, weight.format)
         })?;
-        ensure(dy.columns == weight.rows && out.columns == weight.columns, OP, || {
+        check_shape(dy.columns == weight.rows && out.columns == weight.columns, OP, || {
             format!(
                 "dy has {} columns, out {}, {} is {} x {}",
                 dy.columns, out.columns, weight.name, weight.rows, weight.columns
             )
         })?;
-        ensure(first + dy.rows <= out.rows, OP, || {
+        check_shape(first + dy.rows <= out.rows, OP, || {
             format!("rows {first} to {} of {}", first + dy.rows, out.rows)
         })?;
-        for (index, piece) in weight.parts.iter().enumerate() {
+        for (index, piece) in weight.shards.iter().enumerate() {
             let params = Params {
                 words: weight.words(),
-                dy_stride: word(dy.stride() / 4),
-                dx_stride: word(out.stride() / 4),
-                rows: word(dy.rows),
-                count: word(piece.rows),
-                first: word(piece.first),
-                row: word(*first),
-                columns: word(weight.columns),
+                dy_stride: to_u32(dy.stride() / 4),
+                dx_stride: to_u32(out.stride() / 4),
+                rows: to_u32(dy.rows),
+                count: to_u32(piece.rows),
+                first: to_u32(piece.first),
+                row: to_u32(*first),
+                columns: to_u32(weight.columns),
             };
-            let (program, grid) = match choices.matmul {
+            let (program, grid) = match selection.matmul {
                 Matmul::Direct { n, t } => {
-                    by_eights("matmul_backward_x", [n, t], weight.columns, dy.rows)
+                    by_eights("linear_backward_x", [n, t], weight.columns, dy.rows)
                 }
                 Matmul::Tiled | Matmul::TiledHalf => {
                     let columns = weight.columns.div_ceil(SQUARE);
-                    let tile = choices.tile(dy.rows, weight.columns);
-                    let program = Program::new(kernel("matmul_backward_x_tiled"));
-                    let rows = word(dy.rows.div_ceil(8 * tile));
+                    let tile = selection.tile(dy.rows, weight.columns);
+                    let program = Program::new(kernel("linear_backward_x_tiled"));
+                    let rows = to_u32(dy.rows.div_ceil(8 * tile));
                     let program = program.constant("TILE", tile as f64);
-                    (program, Grid::Fixed([word(columns), rows, 1]))
+                    (program, Grid::Fixed([to_u32(columns), rows, 1]))
                 }
             };
             let add = *add || index > 0;
@@ -85,7 +85,7 @@ impl Op for LinearBackwardX<'_> {
                 .read(0, dy.buffer)
                 .write(0, out.buffer)
                 .bind(1, Weight::bindings(piece))
-                .weight_bytes(weight.part_bytes(piece))
+                .weight_bytes(weight.shard_bytes(piece))
                 .grid(grid);
         }
         Ok(())

@@ -3,9 +3,9 @@
 use crate::config::Norm;
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
-use crate::ops::op::{Op, ensure, spread, word};
+use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
+use crate::ops::selection::KernelSelection;
 
 /// dx of y = (x − m) / s ⊙ gain + bias, row by row: of a layer norm, with the mean m and
 /// s = √(var + ε), or of an RMS norm, with m = 0 and s = √(mean(x²) + ε).
@@ -39,26 +39,26 @@ params! {
 }
 
 impl Op for NormBackward {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         const OP: &str = "norm_backward";
         let Self { norm, x, gain, dy, eps, add, dx, stats } = self;
         let shape = |tensor: &Tensor| (tensor.rows, tensor.columns);
-        ensure(shape(x) == shape(dy) && shape(x) == shape(dx), OP, || {
+        check_shape(shape(x) == shape(dy) && shape(x) == shape(dx), OP, || {
             format!("x is {:?}, dy {:?}, dx {:?}", shape(x), shape(dy), shape(dx))
         })?;
-        ensure(shape(stats) == (x.rows, 2), OP, || {
+        check_shape(shape(stats) == (x.rows, 2), OP, || {
             format!("the statistics of {} rows are {:?}", x.rows, shape(stats))
         })?;
-        ensure(gain.is_none_or(|gain| gain.columns == x.columns), OP, || {
+        check_shape(gain.is_none_or(|gain| gain.columns == x.columns), OP, || {
             format!("x has {} columns, the gain others", x.columns)
         })?;
         let params = Params {
-            columns: word(x.columns),
-            stride: word(x.stride() / 4),
-            stats_stride: word(stats.stride()),
+            columns: to_u32(x.columns),
+            stride: to_u32(x.stride() / 4),
+            stats_stride: to_u32(stats.stride()),
             eps: *eps as f32,
         };
-        let program = choices
+        let program = selection
             .reduce_over(4 * x.stride() / 4)
             .apply(Program::new(kernel(OP)))
             .constant("CENTRED", *norm == Norm::LayerNorm)
@@ -72,7 +72,7 @@ impl Op for NormBackward {
             .read(0, dy.buffer)
             .write(0, dx.buffer)
             .write(0, stats.buffer)
-            .grid(spread(x.rows));
+            .grid(grid_1d(x.rows));
         Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
-use crate::ops::op::{Op, ensure, word};
+use crate::ops::op::{Op, check_shape, to_u32};
+use crate::ops::selection::KernelSelection;
 
 /// What comes back to queries, keys and values before they turned, side by side.
 #[derive(Clone, Copy, Debug)]
@@ -39,26 +39,30 @@ params! {
 }
 
 impl Op for RopeBackward {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { rows, dq, dk, dv, table, width, out } = self;
         let all = dq.columns + dk.columns + dv.columns;
         let heads = [dq, dk].iter().all(|tensor| tensor.columns.is_multiple_of(*width));
-        ensure(out.columns == all && dk.columns == dv.columns && heads, "rope_backward", || {
-            format!(
-                "{} queries, {} keys and {} values in heads of {width}, {} together",
-                dq.columns, dk.columns, dv.columns, out.columns
-            )
-        })?;
+        check_shape(
+            out.columns == all && dk.columns == dv.columns && heads,
+            "rope_backward",
+            || {
+                format!(
+                    "{} queries, {} keys and {} values in heads of {width}, {} together",
+                    dq.columns, dk.columns, dv.columns, out.columns
+                )
+            },
+        )?;
         let equal = [dk, dv, out].iter().all(|tensor| tensor.rows == dq.rows);
-        ensure(equal, "rope_backward", || format!("not all have {} rows", dq.rows))?;
+        check_shape(equal, "rope_backward", || format!("not all have {} rows", dq.rows))?;
         let params = Params {
-            queries: word(dq.columns),
-            keys: word(dk.columns),
-            width: word(*width),
-            rotated: word(table.map_or(0, |(_, rotated)| rotated)),
-            q_stride: word(dq.stride()),
-            k_stride: word(dk.stride()),
-            out_stride: word(out.stride()),
+            queries: to_u32(dq.columns),
+            keys: to_u32(dk.columns),
+            width: to_u32(*width),
+            rotated: to_u32(table.map_or(0, |(_, rotated)| rotated)),
+            q_stride: to_u32(dq.stride()),
+            k_stride: to_u32(dk.stride()),
+            out_stride: to_u32(out.stride()),
         };
         recording
             .dispatch(Program::new(kernel("rope_backward")), &params)
@@ -69,7 +73,7 @@ impl Op for RopeBackward {
             // Where nothing turns, the slot holds the queries, which serve as no table.
             .read(0, table.map_or(dq.buffer, |(buffer, _)| buffer))
             .write(0, out.buffer)
-            .grid([word(all.div_ceil(64)), word(out.rows), 1]);
+            .grid([to_u32(all.div_ceil(64)), to_u32(out.rows), 1]);
         Ok(())
     }
 }

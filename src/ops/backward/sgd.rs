@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::{kernel, part};
-use crate::ops::op::{Op, spread, whole_fours, word};
+use crate::ops::op::{Op, grid_1d, to_u32, whole_fours};
+use crate::ops::selection::KernelSelection;
 
 /// Moves parameters against their gradient, and makes that 0.
 #[derive(Clone, Copy, Debug)]
@@ -23,22 +23,22 @@ pub struct Sgd {
 
 params! {
     struct Params {
-        fours: u32,
+        vec4s: u32,
     }
 }
 
 impl Op for Sgd {
-    fn record(&self, recording: &mut Recording, _: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { parameters, gradient, count, settings, clip } = self;
-        let fours = whole_fours("sgd", *count)?;
-        let params = Params { fours: word(fours) };
+        let vec4s = whole_fours("sgd", *count)?;
+        let params = Params { vec4s: to_u32(vec4s) };
         recording
             .dispatch(Program::new(kernel("sgd")).part(part("optimizer_settings")), &params)
             .write(0, *parameters)
             .write(0, *gradient)
             .read(0, *settings)
             .read(0, *clip)
-            .grid(spread(fours.div_ceil(64)));
+            .grid(grid_1d(vec4s.div_ceil(64)));
         Ok(())
     }
 }

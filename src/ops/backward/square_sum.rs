@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::choices::Choices;
 use crate::ops::kernels::kernel;
-use crate::ops::op::{Op, spread, whole_fours, word};
+use crate::ops::op::{Op, grid_1d, to_u32, whole_fours};
+use crate::ops::selection::KernelSelection;
 
 /// The sum of the squares of a buffer's values, in parts.
 #[derive(Clone, Copy, Debug)]
@@ -31,17 +31,17 @@ impl SquareSum {
 
 params! {
     struct Params {
-        fours: u32,
+        vec4s: u32,
         slot: u32,
     }
 }
 
 impl Op for SquareSum {
-    fn record(&self, recording: &mut Recording, choices: &Choices) -> Result<()> {
+    fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { values, count, out, slot } = self;
-        let fours = whole_fours("square_sum", *count)?;
-        let params = Params { fours: word(fours), slot: word(*slot) };
-        let program = choices
+        let vec4s = whole_fours("square_sum", *count)?;
+        let params = Params { vec4s: to_u32(vec4s), slot: to_u32(*slot) };
+        let program = selection
             .reduce_over(PER)
             .apply(Program::new(kernel("square_sum")))
             .constant("PER", PER as f64);
@@ -49,7 +49,7 @@ impl Op for SquareSum {
             .dispatch(program, &params)
             .read(0, *values)
             .write(0, *out)
-            .grid(spread(Self::slots(*count)));
+            .grid(grid_1d(Self::slots(*count)));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::gpu::{Grid, Program};
 use crate::ops::kernels::kernel;
-use crate::ops::op::word;
+use crate::ops::op::to_u32;
 
 /// A kernel whose invocations make 8 x 8 values straight from storage, and its grid.
 pub(super) fn by_eights(
@@ -12,7 +12,7 @@ pub(super) fn by_eights(
     rows: usize,
 ) -> (Program, Grid) {
     let program = Program::new(kernel(name)).constant("WG_N", wide).constant("WG_T", high);
-    let groups = |count: usize, size: u32| word(count.div_ceil(8)).div_ceil(size);
+    let groups = |count: usize, size: u32| to_u32(count.div_ceil(8)).div_ceil(size);
     (program, Grid::Fixed([groups(columns, wide), groups(rows, high), 1]))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Checkpoint, Part};
+use super::super::{Checkpoint, Param};
 use super::folders::{gpt2_config, gpt2_tensors, llama_config, llama_tensors};
 use super::{Tensor, counting, folder, refusal, write};
 use crate::config::{Config, Position, Rope, RopeScaling};
@@ -120,8 +120,8 @@ fn biases_and_tying_follow_the_flags() {
     let tensors = [llama_tensors("model."), biases(&QKV), biases(&rest)].concat();
     let folder = folder(&config, &tensors);
     let model = Checkpoint::open(folder.path()).unwrap();
-    assert!(model.config().tied_head && !model.has(Part::Head, 0));
-    assert_eq!(model.matrix(Part::GateBias, 1).unwrap().columns, 12);
+    assert!(model.config().tied_head && !model.has(Param::Head, 0));
+    assert_eq!(model.matrix(Param::GateBias, 1).unwrap().columns, 12);
     let untied = with(gpt2_config(), json!({"tie_word_embeddings": false}));
     let tensors = [gpt2_tensors("transformer."), vec![counting("lm_head.weight", &[5, 4], 0)]];
     assert!(!open(&untied, &tensors.concat()).tied_head);

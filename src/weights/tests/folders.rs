@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::{Checkpoint, Part};
+use super::super::{Checkpoint, Param};
 use super::{Tensor, as_kind, counting, folder, refusal, safetensors, write};
 use crate::files::Files;
 use crate::names::Format;
@@ -87,18 +87,18 @@ fn llama_reads_with_and_without_its_prefix() {
         let folder = folder(&llama_config(), &llama_tensors(prefix));
         let model = Checkpoint::open(folder.path()).unwrap();
         assert_eq!((model.config().head_width, model.config().kv_width()), (4, 4));
-        let down = model.matrix(Part::Down, 1).unwrap();
+        let down = model.matrix(Param::Down, 1).unwrap();
         assert_eq!(down.name, format!("{prefix}layers.1.mlp.down_proj.weight"));
         assert_eq!((down.rows, down.columns, down.format), (8, 12, Format::F32));
-        let norm = model.matrix(Part::FinalNorm, 7).unwrap();
+        let norm = model.matrix(Param::FinalNorm, 7).unwrap();
         assert_eq!((norm.rows, norm.columns), (1, 8));
         assert_eq!(norm.values(0..1).unwrap(), count_from(1, 8));
         assert!(norm.values(0..0).unwrap().is_empty());
-        let head = model.matrix(Part::Head, 0).unwrap();
+        let head = model.matrix(Param::Head, 0).unwrap();
         assert_eq!(head.values(2..4).unwrap(), count_from(2 + 16, 16));
         assert!(head.read(4..7).unwrap_err().to_string().contains("has 6 rows"));
-        assert!(!model.has(Part::QBias, 0) && !model.has(Part::Q, 2));
-        let error = model.matrix(Part::QBias, 0).unwrap_err().to_string();
+        assert!(!model.has(Param::QBias, 0) && !model.has(Param::Q, 2));
+        let error = model.matrix(Param::QBias, 0).unwrap_err().to_string();
         assert!(error.contains("QBias, layer 0: no part of this llama model"), "{error}");
         assert!(
             Tokenizer::from_checkpoint(&model).unwrap().is_none() && model.bpe().unwrap().is_none()
@@ -114,7 +114,7 @@ fn gpt2s_maps_are_transposed_and_parted() {
         let folder = folder(&gpt2_config(), &tensors);
         let model = Checkpoint::open(folder.path()).unwrap();
         for (third, (weight, bias)) in
-            [(Part::Q, Part::QBias), (Part::K, Part::KBias), (Part::V, Part::VBias)]
+            [(Param::Q, Param::QBias), (Param::K, Param::KBias), (Param::V, Param::VBias)]
                 .into_iter()
                 .enumerate()
         {
@@ -126,10 +126,10 @@ fn gpt2s_maps_are_transposed_and_parted() {
             let bias = model.matrix(bias, 0).unwrap();
             assert_eq!(bias.values(0..1).unwrap(), count_from(4 * third, 4));
         }
-        let up = model.matrix(Part::Up, 0).unwrap();
+        let up = model.matrix(Param::Up, 0).unwrap();
         assert_eq!((up.rows, up.columns), (16, 4));
         assert_eq!(up.values(15..16).unwrap(), [15.0, 31.0, 47.0, 63.0]);
-        assert!(model.config().tied_head && !model.has(Part::Head, 0));
+        assert!(model.config().tied_head && !model.has(Param::Head, 0));
     }
 }
 
@@ -143,7 +143,7 @@ fn attention_alone_needs_no_perceptron() {
         let folder = folder(&config, &tensors);
         let model = Checkpoint::open(folder.path()).unwrap();
         assert_eq!(model.config().mlp.hidden(), 0);
-        assert!(!model.has(Part::Up, 0) && !model.has(Part::Norm2Bias, 0));
+        assert!(!model.has(Param::Up, 0) && !model.has(Param::Norm2Bias, 0));
     }
 }
 
@@ -166,7 +166,7 @@ fn shards_are_found_through_their_index() {
     }
     write(path, "model.safetensors.index.json", index.to_string());
     let model = Checkpoint::open(path).unwrap();
-    assert_eq!(model.matrix(Part::Head, 0).unwrap().values(0..1).unwrap(), count_from(2, 8));
+    assert_eq!(model.matrix(Param::Head, 0).unwrap().values(0..1).unwrap(), count_from(2, 8));
 
     for file in ["../a.safetensors", "/etc/passwd", "..", ""] {
         index["weight_map"]["lm_head.weight"] = json!(file);

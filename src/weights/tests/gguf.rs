@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::{Checkpoint, Part, dequantize, quantize};
+use super::super::{Checkpoint, Param, dequantize, quantize};
 use super::{Gguf, Meta, Tensor, counting, refusal};
 use crate::config::{Config, LayerKind, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
 use crate::names::Format;
@@ -59,7 +59,7 @@ fn open(file: &Gguf) -> (tempfile::TempDir, Checkpoint) {
 }
 
 /// The first value of each row.
-fn first_values(model: &Checkpoint, part: Part) -> Vec<f32> {
+fn first_values(model: &Checkpoint, part: Param) -> Vec<f32> {
     let matrix = model.matrix(part, 0).unwrap();
     let values = matrix.values(0..matrix.rows).unwrap();
     values.chunks(matrix.columns).map(|row| row[0]).collect()
@@ -77,15 +77,15 @@ fn llamas_heads_are_put_back_in_order() {
     let halves = |head: usize| (0..16).map(move |r| (16 * head + 2 * (r % 8) + r / 8) as f32);
     let expected: Vec<f32> = halves(0).chain(halves(1)).collect();
     let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.05);
-    assert!(close(&first_values(&model, Part::Q), &expected));
-    let query = model.matrix(Part::Q, 0).unwrap();
+    assert!(close(&first_values(&model, Param::Q), &expected));
+    let query = model.matrix(Param::Q, 0).unwrap();
     let some = dequantize(Format::Q8_0, &query.read(13..19).unwrap());
     assert!(close(&some.chunks(32).map(|row| row[9]).collect::<Vec<_>>(), &expected[13..19]));
     let keys: Vec<f32> = halves(0).map(|row| row * 32.0).collect();
-    assert_eq!(first_values(&model, Part::K), keys);
+    assert_eq!(first_values(&model, Param::K), keys);
     let values: Vec<f32> = (0..16).map(|row| row as f32 * 32.0).collect();
-    assert_eq!(first_values(&model, Part::V), values);
-    let bias = model.matrix(Part::QBias, 0).unwrap();
+    assert_eq!(first_values(&model, Param::V), values);
+    let bias = model.matrix(Param::QBias, 0).unwrap();
     assert_eq!((bias.rows, bias.columns), (1, 32));
     assert_eq!(bias.values(0..1).unwrap(), expected);
 }
@@ -94,7 +94,7 @@ fn llamas_heads_are_put_back_in_order() {
 fn only_the_rotated_values_of_a_head_are_moved() {
     let (_folder, model) = open(&llama().with("llama.rope.dimension_count", Meta::U32(4)));
     let order = [0, 2, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-    assert_eq!(first_values(&model, Part::K), order.map(|row| row as f32 * 32.0));
+    assert_eq!(first_values(&model, Param::K), order.map(|row| row as f32 * 32.0));
 }
 
 #[test]
@@ -230,9 +230,9 @@ fn gpt2s_joined_rows_are_parted() {
     }
     let (_folder, model) = open(&file);
     assert_eq!((model.config().vocab, model.config().context), (7, 5));
-    assert_eq!(first_values(&model, Part::Q), [0.0, 4.0, 8.0, 12.0]);
-    assert_eq!(first_values(&model, Part::V), [32.0, 36.0, 40.0, 44.0]);
-    let bias = model.matrix(Part::KBias, 0).unwrap();
+    assert_eq!(first_values(&model, Param::Q), [0.0, 4.0, 8.0, 12.0]);
+    assert_eq!(first_values(&model, Param::V), [32.0, 36.0, 40.0, 44.0]);
+    let bias = model.matrix(Param::KBias, 0).unwrap();
     assert_eq!(bias.values(0..1).unwrap(), [4.0, 5.0, 6.0, 7.0]);
 }
 
@@ -256,7 +256,7 @@ fn qwens_heads_stay_as_they_are() {
     let (_folder, model) = open(&file);
     assert!(model.config().qk_norm);
     let rows: Vec<f32> = (0..16).map(|row| row as f32 * 32.0).collect();
-    assert_eq!(first_values(&model, Part::K), rows);
+    assert_eq!(first_values(&model, Param::K), rows);
 }
 
 #[test]
@@ -346,12 +346,12 @@ fn smollm2_opens() {
         ..Config::default()
     };
     assert_eq!(*model.config(), expected);
-    let embed = model.matrix(Part::Embed, 0).unwrap();
+    let embed = model.matrix(Param::Embed, 0).unwrap();
     assert_eq!((embed.format, embed.rows, embed.columns), (Format::Q8_0, 49_152, 576));
     assert_eq!(embed.read(0..embed.rows).unwrap().len(), 30_081_024);
     for layer in [0, 29] {
         for (part, rows, columns) in
-            [(Part::Q, 576, 576), (Part::K, 192, 576), (Part::Down, 576, 1_536)]
+            [(Param::Q, 576, 576), (Param::K, 192, 576), (Param::Down, 576, 1_536)]
         {
             let matrix = model.matrix(part, layer).unwrap();
             assert_eq!((matrix.format, matrix.rows, matrix.columns), (Format::Q4_1, rows, columns));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Checkpoint, Part};
+use super::super::{Checkpoint, Param};
 use super::llamas::{first_values, open, tensors, with};
 use super::{Tensor, counting, folder};
 use crate::config::{Config, Mlp, Nonlinearity, Position, Rope, RopeScaling};
@@ -42,9 +42,9 @@ fn neox_holds_queries_keys_and_values_head_by_head() {
         let (_folder, model) = open(&config, &tensors);
         // Rows 0 and 1 are the first head's queries, 6 and 7 the second's; keys follow, then values.
         for (part, bias, rows) in [
-            (Part::Q, Part::QBias, [0, 1, 6, 7]),
-            (Part::K, Part::KBias, [2, 3, 8, 9]),
-            (Part::V, Part::VBias, [4, 5, 10, 11]),
+            (Param::Q, Param::QBias, [0, 1, 6, 7]),
+            (Param::K, Param::KBias, [2, 3, 8, 9]),
+            (Param::V, Param::VBias, [4, 5, 10, 11]),
         ] {
             let rows = rows.map(|row: u8| f32::from(row));
             assert_eq!(first_values(&model, part), rows.map(|row| 4.0 * row));
@@ -52,7 +52,7 @@ fn neox_holds_queries_keys_and_values_head_by_head() {
             assert_eq!([some[0], some[4]], [4.0 * rows[1], 4.0 * rows[2]]);
             assert_eq!(model.matrix(bias, 0).unwrap().values(0..1).unwrap(), rows);
         }
-        assert_eq!(model.matrix(Part::Head, 0).unwrap().name, head);
+        assert_eq!(model.matrix(Param::Head, 0).unwrap().name, head);
         let config = model.config();
         assert!(config.parallel && config.biases.qkv);
         assert_eq!(config.mlp, Mlp::Plain { hidden: 3, function: Nonlinearity::Gelu });

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 
-use super::super::{Checkpoint, Part};
+use super::super::{Checkpoint, Param};
 use super::folders::{gpt2_config, llama_config, llama_tensors};
 use super::gguf::llama;
 use super::{Gguf, Meta, Tensor, as_kind, counting, folder, refusal, write};
@@ -46,7 +46,7 @@ fn values_that_are_not_finite_are_refused_when_read() {
         embed.bytes[20..24].copy_from_slice(&value.to_le_bytes());
         tensors[0] = as_kind(embed, kind);
         let folder = folder(&llama_config(), &tensors);
-        let matrix = Checkpoint::open(folder.path()).unwrap().matrix(Part::Embed, 0).unwrap();
+        let matrix = Checkpoint::open(folder.path()).unwrap().matrix(Param::Embed, 0).unwrap();
         let error = matrix.read(0..6).unwrap_err().to_string();
         assert!(
             error.contains("tensor model.embed_tokens.weight: holds a value"),
@@ -67,7 +67,7 @@ fn values_that_are_not_finite_are_refused_when_read() {
         let embed =
             Tensor { name: "token_embd.weight".to_owned(), shape: vec![3, 32], kind, bytes };
         let (_folder, path) = llama().with_tensor(embed).save();
-        let matrix = Checkpoint::open(&path).unwrap().matrix(Part::Embed, 0).unwrap();
+        let matrix = Checkpoint::open(&path).unwrap().matrix(Param::Embed, 0).unwrap();
         assert!(
             matrix.read(1..2).unwrap_err().to_string().contains("tensor token_embd.weight: holds")
         );
@@ -86,7 +86,7 @@ fn values_that_are_not_finite_are_refused_when_read() {
         let mut bytes = vec![0; 32 * size];
         bytes[5 * size + at..][..2].copy_from_slice(&[1, 0xfc]);
         let (_folder, path) = hidden_256(kind, bytes.clone()).save();
-        let matrix = Checkpoint::open(&path).unwrap().matrix(Part::Down, 0).unwrap();
+        let matrix = Checkpoint::open(&path).unwrap().matrix(Param::Down, 0).unwrap();
         let error = matrix.read(5..6).unwrap_err().to_string();
         assert!(error.contains("tensor blk.0.ffn_down.weight: holds"), "{kind}: {error}");
         assert!(matrix.read(0..5).is_ok() && matrix.read(6..32).is_ok(), "{kind}");
@@ -115,7 +115,7 @@ fn a_file_cut_short_after_it_was_opened_is_an_error() {
     let path = folder.path().join("model.safetensors");
     let half = fs::metadata(&path).unwrap().len() / 4;
     File::options().write(true).open(&path).unwrap().set_len(half).unwrap();
-    let error = model.matrix(Part::Down, 1).unwrap().read(0..8).unwrap_err().to_string();
+    let error = model.matrix(Param::Down, 1).unwrap().read(0..8).unwrap_err().to_string();
     assert!(error.contains("model.safetensors: ends while"), "{error}");
 }
 
@@ -142,7 +142,7 @@ fn every_flipped_byte_of_a_gguf_header_is_survived() {
             write(folder.path(), "model.gguf", &bytes);
             if let Ok(model) = Checkpoint::open(&path) {
                 // Whatever this finds, it must not panic.
-                drop((model.bpe(), model.matrix(Part::Q, 0).map(|matrix| matrix.values(0..32))));
+                drop((model.bpe(), model.matrix(Param::Q, 0).map(|matrix| matrix.values(0..32))));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Safetensors files that lie about themselves: each ends in an error that names file and tensor.
 
-use super::super::{Checkpoint, Part};
+use super::super::{Checkpoint, Param};
 use super::folders::{llama_config, llama_tensors};
 use super::{folder, refusal, safetensors, with_header, write};
 
@@ -128,7 +128,7 @@ fn every_flipped_byte_of_a_safetensors_header_is_survived() {
             bytes[at] ^= flip;
             write(folder.path(), "model.safetensors", &bytes);
             match Checkpoint::open(folder.path()) {
-                Ok(model) => drop(model.matrix(Part::Q, 0).map(|matrix| matrix.values(0..8))),
+                Ok(model) => drop(model.matrix(Param::Q, 0).map(|matrix| matrix.values(0..8))),
                 Err(_) => refused += 1,
             }
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Checkpoint, Part};
+use super::super::{Checkpoint, Param};
 use super::folders::{llama_config, llama_tensors};
 use super::{Gguf, Meta, Tensor, counting, folder, refusal};
 use crate::config::{Mlp, Nonlinearity, Position, Rope, RopeScaling};
@@ -24,7 +24,7 @@ pub(super) fn open(config: &Value, tensors: &[Tensor]) -> (tempfile::TempDir, Ch
 }
 
 /// The first value of each row.
-pub(super) fn first_values(model: &Checkpoint, part: Part) -> Vec<f32> {
+pub(super) fn first_values(model: &Checkpoint, part: Param) -> Vec<f32> {
     let matrix = model.matrix(part, 0).unwrap();
     let values = matrix.values(0..matrix.rows).unwrap();
     values.chunks(matrix.columns).map(|row| row[0]).collect()
@@ -70,8 +70,8 @@ fn gemma_is_read_with_all_that_sets_it_apart() {
     );
     assert_eq!(config.mlp, Mlp::Gated { hidden: 12, function: Nonlinearity::GeluTanh });
     // What the file holds less one is whole.
-    assert_eq!(first_values(&model, Part::Norm2), [4.0]);
-    let gain = model.matrix(Part::PostNorm2, 1).unwrap().values(0..1).unwrap();
+    assert_eq!(first_values(&model, Param::Norm2), [4.0]);
+    let gain = model.matrix(Param::PostNorm2, 1).unwrap().values(0..1).unwrap();
     assert_eq!(gain, count_by(4, 1, 8));
 
     let (config, tensors) = gemma("gemma2", json!({"final_logit_softcapping": null}));
@@ -135,8 +135,8 @@ fn what_files_of_gemma_leave_to_their_readers_is_filled_in() {
         assert_eq!((config.attention_softcap, config.logit_softcap), (Some(40.0), Some(30.0)));
         assert_eq!(config.windows()[..3], [Some(6), None, Some(6)]);
         // Here gains are whole.
-        assert_eq!(first_values(&model, Part::PostNorm1), [1.0]);
-        assert_eq!(first_values(&model, Part::K), count_by(1, 4, 4));
+        assert_eq!(first_values(&model, Param::PostNorm1), [1.0]);
+        assert_eq!(first_values(&model, Param::K), count_by(1, 4, 4));
     }
 }
 
@@ -163,7 +163,7 @@ fn gemma_3_turns_in_two_ways_which_older_and_newer_files_say_differently() {
         assert_eq!((config.rope(0), config.rope(1)), (Some(&local), Some(&all)));
         assert!(config.qk_norm && config.logit_softcap.is_none());
         assert_eq!(config.windows(), [Some(5), None]);
-        assert_eq!(model.matrix(Part::QNorm, 0).unwrap().values(0..1).unwrap(), count_by(4, 1, 4));
+        assert_eq!(model.matrix(Param::QNorm, 0).unwrap().values(0..1).unwrap(), count_by(4, 1, 4));
     }
     let uneven = json!({"rope_parameters": {"sliding_attention": {"partial_rotary_factor": 0.3}}});
     let (config, tensors) = gemma("gemma3_text", uneven);
@@ -191,7 +191,7 @@ fn the_text_of_a_larger_gemma_3_is_found() {
         let (_folder, model) = open(&config, &tensors);
         assert_eq!((model.config().width, model.config().embed_scale), (8, Some(2.828_125)));
         assert_eq!(
-            model.matrix(Part::Q, 0).unwrap().name,
+            model.matrix(Param::Q, 0).unwrap().name,
             format!("{prefix}layers.0.self_attn.q_proj.weight")
         );
     }
@@ -223,10 +223,10 @@ fn phi_3s_joined_maps_are_parted() {
     let (config, tensors) = phi3(json!({"sliding_window": 7}));
     let (_folder, model) = open(&config, &tensors);
     assert_eq!(model.config().windows(), [Some(7)]);
-    assert_eq!(first_values(&model, Part::K), count_by(8 * 8, 8, 4));
-    assert_eq!(first_values(&model, Part::V), count_by(12 * 8, 8, 4));
-    assert_eq!(first_values(&model, Part::Gate), count_by(0, 8, 3));
-    assert_eq!(first_values(&model, Part::Up), count_by(3 * 8, 8, 3));
+    assert_eq!(first_values(&model, Param::K), count_by(8 * 8, 8, 4));
+    assert_eq!(first_values(&model, Param::V), count_by(12 * 8, 8, 4));
+    assert_eq!(first_values(&model, Param::Gate), count_by(0, 8, 3));
+    assert_eq!(first_values(&model, Param::Up), count_by(3 * 8, 8, 3));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What comes back through a function.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::ops;
@@ -32,7 +32,7 @@ impl Case for ActivateBackward {
         let out = device.output(rows, columns)?;
         for function in [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu] {
             if device.run(&ops::backward::ActivateBackward { x, dy, function, out }, 0)? {
-                let dx = twin::activate_backward(&wide(&values), &wide(&back), function);
+                let dx = twin::activate_backward(&to_f64(&values), &to_f64(&back), function);
                 device.expect(&out, dx)?;
             }
         }

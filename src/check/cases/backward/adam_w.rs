@@ -1,7 +1,7 @@
 //! Parameters that move by `AdamW`.
 
 use crate::check::Device;
-use crate::check::device::{TOLERANCE, wide};
+use crate::check::device::{TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -34,7 +34,7 @@ impl Case for AdamW {
         }
         let broken = broken.is_some();
         let settings = STEP.words(device)?;
-        let (clip, factor) = STEP.clipped(device, &wide(&g), broken)?;
+        let (clip, factor) = STEP.clipped(device, &to_f64(&g), broken)?;
         for decays in [true, false] {
             let (parameters, gradient) = (device.words(&theta)?, device.words(&g)?);
             let (mean, square) = (device.words(&m)?, device.words(&v)?);
@@ -51,10 +51,10 @@ impl Case for AdamW {
             if !device.run(&op, 0)? {
                 continue;
             }
-            let mut expected = wide(&theta);
-            let mut moments = twin::Moments { mean: wide(&m), square: wide(&v) };
+            let mut expected = to_f64(&theta);
+            let mut moments = twin::Moments { mean: to_f64(&m), square: to_f64(&v) };
             if !broken {
-                let cut: Vec<f64> = wide(&g).iter().map(|g| factor * g).collect();
+                let cut: Vec<f64> = to_f64(&g).iter().map(|g| factor * g).collect();
                 let decay = if decays { STEP.settings.decay } else { 0.0 };
                 let settings = twin::AdamW { decay, ..STEP.settings };
                 twin::adam_w(&mut expected, &mut moments, &cut, settings, STEP.number);

@@ -1,7 +1,7 @@
 //! What comes back through attention.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops::backward::MAX_TRAINED_HEAD_WIDTH;
 use crate::ops::{self, Cache, CacheFormat, Mask};
@@ -48,7 +48,7 @@ impl Case for AttentionBackward {
             let own = |all: &[f64]| all[sequence * context * slot..][..length * slot].to_vec();
             let (keys, values) = (own(&keys), own(&values));
             let row = heads * width;
-            let own = |all: &[f32]| wide(&all[sequence * length * row..][..length * row]);
+            let own = |all: &[f32]| to_f64(&all[sequence * length * row..][..length * row]);
             let (q, dz) = (own(&q), own(&dz));
             z.extend(attention(&q, &keys, &values, &positions, size).iter().map(|z| *z as f32));
             let found = twin::attention_backward(&q, &keys, &values, &positions, &dz, size);

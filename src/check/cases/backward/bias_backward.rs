@@ -1,7 +1,7 @@
 //! What comes back to a bias.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -26,7 +26,7 @@ impl Case for BiasBackward {
         let dy = device.tensor(rows, columns, &values)?;
         let (out, before) = begun(device, 1, columns)?;
         if device.run(&ops::backward::BiasBackward { dy, out }, 0)? {
-            let all = sum(&before, &twin::bias_backward(&wide(&values), columns));
+            let all = sum(&before, &twin::bias_backward(&to_f64(&values), columns));
             if columns == 1 {
                 // One number may cancel against what is there. Each row adds at most 1, in as many
                 // roundings as rows are summed, and one more.

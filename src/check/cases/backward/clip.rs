@@ -1,7 +1,7 @@
 //! The length of all gradients, and what it cuts them to.
 
 use crate::check::Device;
-use crate::check::device::{TOLERANCE, wide};
+use crate::check::device::{TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -34,7 +34,7 @@ impl Case for Clip {
         if !device.run(&ops::backward::Clip { partials, count, settings, out }, 0)? {
             return Ok(());
         }
-        let twin::Clipped { factor, length, finite } = twin::clip(&wide(&sums), STEP.most);
+        let twin::Clipped { factor, length, finite } = twin::clip(&to_f64(&sums), STEP.most);
         if finite {
             return expect_each(device, out, vec![factor, length, 1.0, 0.0], TOLERANCE);
         }

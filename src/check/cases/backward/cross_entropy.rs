@@ -1,7 +1,7 @@
 //! The loss, and what comes back to the logits.
 
 use crate::check::Device;
-use crate::check::device::{TOLERANCE, Values, wide};
+use crate::check::device::{TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -41,7 +41,7 @@ impl Case for CrossEntropy {
         if device
             .run(&ops::backward::CrossEntropy { logits, targets: ids, first, losses, share }, 0)?
         {
-            let loss = twin::cross_entropy(&wide(&values), &targets);
+            let loss = twin::cross_entropy(&to_f64(&values), &targets);
             if vocab == 1 {
                 // The token is certain, and p − 1 is nothing. The kernel's p is a number by itself, which
                 // WGSL lets a division make off by 2.5 ulp, or 5 roundings.
@@ -52,8 +52,8 @@ impl Case for CrossEntropy {
             let each = values
                 .chunks(vocab)
                 .zip(&targets)
-                .map(|(row, target)| twin::cross_entropy(&wide(row), &[*target]).mean);
-            let all = wide(&before).into_iter().chain(each).collect();
+                .map(|(row, target)| twin::cross_entropy(&to_f64(row), &[*target]).mean);
+            let all = to_f64(&before).into_iter().chain(each).collect();
             expect_words(device, losses, all, TOLERANCE)?;
         }
         Ok(())

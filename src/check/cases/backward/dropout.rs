@@ -1,7 +1,7 @@
 //! Dropout, forwards and backwards alike.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -30,7 +30,7 @@ impl Case for Dropout {
         let x = device.tensor(rows, columns, &values)?;
         let draw = device.words(&[seed as u32, (seed >> 32) as u32, step, 0])?;
         if device.run(&ops::backward::Dropout { x, probability, draw, site }, 0)? {
-            let mut expected = wide(&values);
+            let mut expected = to_f64(&values);
             twin::dropout(&mut expected, probability, seed, site, step);
             device.expect(&x, expected)?;
         }

@@ -1,7 +1,7 @@
 //! What comes back to a table of embeddings.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::names::Format;
 use crate::ops::backward::runs_of;
@@ -36,9 +36,9 @@ impl Case for EmbedBackward {
         let (runs, order) = (device.words(&runs)?, device.words(&order)?);
         let scale = 0.5;
         if device.run(&ops::backward::EmbedBackward { runs, order, dy, scale, table: &table }, 0)? {
-            let added = twin::embed_backward(&ids, &wide(&values), vocab, columns);
+            let added = twin::embed_backward(&ids, &to_f64(&values), vocab, columns);
             let added: Vec<f64> = added.iter().map(|value| scale * value).collect();
-            expect_weight(device, &table, &sum(&wide(&before), &added))?;
+            expect_weight(device, &table, &sum(&to_f64(&before), &added))?;
         }
         Ok(())
     }

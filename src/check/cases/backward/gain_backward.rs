@@ -1,7 +1,7 @@
 //! What comes back to the gain of a norm.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::config::Norm;
 use crate::error::Result;
 use crate::ops;
@@ -29,7 +29,7 @@ impl Case for GainBackward {
         let back = device.noise(rows * columns);
         let x = device.tensor(rows, columns, &values)?;
         let dy = device.tensor(rows, columns, &back)?;
-        let (wide_x, wide_dy) = (wide(&values), wide(&back));
+        let (wide_x, wide_dy) = (to_f64(&values), to_f64(&back));
         for kind in [Norm::LayerNorm, Norm::RmsNorm] {
             let gain = vec![1.0; columns];
             let stats = twin::norm_backward(&wide_x, &gain, &wide_dy, 1e-5, kind).stats;
@@ -37,7 +37,7 @@ impl Case for GainBackward {
             let stats = device.tensor(rows, 2, &narrow)?;
             let (out, before) = begun(device, 1, columns)?;
             if device.run(&ops::backward::GainBackward { x, dy, stats, out }, 0)? {
-                let gain = twin::gain_backward(&wide_x, &wide_dy, &wide(&narrow), columns);
+                let gain = twin::gain_backward(&wide_x, &wide_dy, &to_f64(&narrow), columns);
                 let all = sum(&before, &gain);
                 if columns == 1 {
                     // One number may cancel against what is there. Each row adds at most |dy x̂| ≤ 1, in

@@ -1,7 +1,7 @@
 //! What comes back to a gate and to what it lets through.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::ops;
@@ -34,7 +34,7 @@ impl Case for GatedBackward {
         for function in [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu] {
             if device.run(&ops::backward::GatedBackward { both, dy, function, out }, 0)? {
                 let (gate, up) =
-                    twin::gated_backward(&wide(&gates), &wide(&ups), &wide(&back), function);
+                    twin::gated_backward(&to_f64(&gates), &to_f64(&ups), &to_f64(&back), function);
                 let all = gate.iter().zip(&up).flat_map(|(gate, up)| [*gate, *up]).collect();
                 device.expect(&out, all)?;
             }

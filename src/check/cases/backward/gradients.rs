@@ -1,7 +1,7 @@
 //! Shapes, numbers and expectations that the cases of several derivatives share.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::measure;
@@ -23,7 +23,7 @@ pub(super) fn begun(
         row[..columns].copy_from_slice(from);
     }
     device.fill(tensor.buffer, bytemuck::cast_slice(&stored))?;
-    Ok((tensor, wide(&values)))
+    Ok((tensor, to_f64(&values)))
 }
 
 /// What was there, and what is added to it.
@@ -54,7 +54,7 @@ pub(super) fn expect_each(
 
 /// Holds a matrix in parts against the twin's values, and its padding against nothing at all.
 pub(super) fn expect_weight(device: &mut Device, weight: &Weight, twin: &[f64]) -> Result<()> {
-    for part in &weight.parts {
+    for part in &weight.shards {
         let (rows, columns) = (part.rows, weight.columns);
         let own = Tensor { buffer: part.planes[0], rows, columns };
         device.expect(&own, twin[part.first * columns..][..rows * columns].to_vec())?;

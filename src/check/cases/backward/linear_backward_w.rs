@@ -1,7 +1,7 @@
 //! What comes back to the weights of a linear map.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::names::Format;
 use crate::ops::{self, Weight};
@@ -30,11 +30,11 @@ impl Case for LinearBackwardW {
         let before = device.noise(outputs * inputs);
         let (gradient, _) = device.weight(Format::F32, [outputs, inputs], limit, &before)?;
         let (x, dy) = (device.noise(rows * inputs), device.noise(rows * outputs));
-        let [wide_x, wide_dy] = [&x, &dy].map(|values| wide(values));
+        let [wide_x, wide_dy] = [&x, &dy].map(|values| to_f64(values));
         let (x, dy) = (device.tensor(rows, inputs, &x)?, device.tensor(rows, outputs, &dy)?);
         if device.run(&ops::backward::LinearBackwardW { dy, x, gradient: &gradient }, 0)? {
             let dw = twin::linear_backward_w(&wide_dy, &wide_x, LinearSize { inputs, outputs });
-            expect_weight(device, &gradient, &sum(&wide(&before), &dw))?;
+            expect_weight(device, &gradient, &sum(&to_f64(&before), &dw))?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What comes back to the input of a linear map.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::names::Format;
 use crate::ops::{self, Weight};
@@ -40,7 +40,7 @@ impl Case for LinearBackwardX {
                 .run(&ops::backward::LinearBackwardX { dy, weight: &weight, out, first, add }, 0)?
             {
                 let size = LinearSize { inputs, outputs };
-                let dx = twin::linear_backward_x(&wide(&values), &weights, size);
+                let dx = twin::linear_backward_x(&to_f64(&values), &weights, size);
                 let mut all = before;
                 let own = &mut all[first * inputs..][..rows * inputs];
                 assert_eq!(own.len(), dx.len(), "rows of dx");

@@ -1,7 +1,7 @@
 //! What comes back through norms.
 
 use crate::check::Device;
-use crate::check::device::{Values, wide};
+use crate::check::device::{Values, to_f64};
 use crate::config::Norm;
 use crate::error::Result;
 use crate::gpu::Tensor;
@@ -34,7 +34,7 @@ impl Case for NormBackward {
         let x = device.values(values, rows * columns);
         let (dy, gains) = (device.noise(rows * columns), device.noise(columns));
         let ones = vec![1.0; columns];
-        let (wide_x, wide_dy) = (wide(&x), wide(&dy));
+        let (wide_x, wide_dy) = (to_f64(&x), to_f64(&dy));
         let x = device.tensor(rows, columns, &x)?;
         let dy = device.tensor(rows, columns, &dy)?;
         let gain = device.tensor(1, columns, &gains)?;

@@ -1,7 +1,7 @@
 //! What comes back through the rotation.
 
 use crate::check::Device;
-use crate::check::device::wide;
+use crate::check::device::to_f64;
 use crate::config::Rotation;
 use crate::error::Result;
 use crate::ops::backward::MAX_TRAINED_HEAD_WIDTH;
@@ -35,9 +35,9 @@ impl Case for RopeBackward {
         let positions: Vec<u32> = places.iter().map(|place| place.0).collect();
         let back = |values: &[f32], heads| {
             let size = RopeSize { heads, head_width: width };
-            twin::rope_backward(&wide(values), &positions, &rotation, size)
+            twin::rope_backward(&to_f64(values), &positions, &rotation, size)
         };
-        let all = [back(&dq, heads), back(&dk, kv_heads), wide(&dv)];
+        let all = [back(&dq, heads), back(&dk, kv_heads), to_f64(&dv)];
         let row = |i: usize| all.iter().flat_map(move |part| part.chunks(part.len() / rows).nth(i));
         let expected = (0..rows).flat_map(row).flatten().copied().collect();
         let table = device.words(&rope_table(&rotation, context))?;

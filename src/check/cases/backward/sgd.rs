@@ -1,7 +1,7 @@
 //! Parameters that move against their gradients.
 
 use crate::check::Device;
-use crate::check::device::{TOLERANCE, wide};
+use crate::check::device::{TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -31,12 +31,12 @@ impl Case for Sgd {
         }
         let broken = broken.is_some();
         let settings = STEP.words(device)?;
-        let (clip, factor) = STEP.clipped(device, &wide(&g), broken)?;
+        let (clip, factor) = STEP.clipped(device, &to_f64(&g), broken)?;
         let (parameters, gradient) = (device.words(&theta)?, device.words(&g)?);
         if device.run(&ops::backward::Sgd { parameters, gradient, count, settings, clip }, 0)? {
-            let mut expected = wide(&theta);
+            let mut expected = to_f64(&theta);
             if !broken {
-                let cut: Vec<f64> = wide(&g).iter().map(|g| factor * g).collect();
+                let cut: Vec<f64> = to_f64(&g).iter().map(|g| factor * g).collect();
                 twin::sgd(&mut expected, &cut, STEP.settings.rate);
                 expect_words(device, gradient, vec![0.0; count], 0.0)?;
             }

@@ -1,7 +1,7 @@
 //! Sums of squares.
 
 use crate::check::Device;
-use crate::check::device::{TOLERANCE, wide};
+use crate::check::device::{TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -41,8 +41,8 @@ impl Case for SquareSum {
         if !device.run_all(&[&sums[0], &sums[1]], 0, 1)? {
             return Ok(());
         }
-        let mut expected = twin::square_sum(&wide(&values), SLOT);
-        expected.extend(twin::square_sum(&wide(&other), SLOT));
+        let mut expected = twin::square_sum(&to_f64(&values), SLOT);
+        expected.extend(twin::square_sum(&to_f64(&other), SLOT));
         if broken.is_none() {
             return expect_each(device, out, expected, TOLERANCE);
         }

@@ -1,4 +1,4 @@
-// matmul_backward_x: dx = dy W, of y = x W^T, for many rows.
+// linear_backward_x: dx = dy W, of y = x W^T, for many rows.
 //
 //   dy       (T, N)
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
@@ -27,19 +27,19 @@ override ADD: bool = false;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
 
-// The fours of a word. c is even: its four and the next lie in one word, or each in its own.
-const FOURS: u32 = WORD / 4u;
+// The vec4s of a word. c is even: its four and the next lie in one word, or each in its own.
+const VEC4S: u32 = WORD / 4u;
 
 fn low(row: u32, c: u32) -> vec4<f32> {
-    return word4(load_word(row, c / FOURS), 0u);
+    return word4(load_word(row, c / VEC4S), 0u);
 }
 
 fn high(row: u32, c: u32) -> vec4<f32> {
-    return word4(load_word(row, (c + 1u) / FOURS), 1u % FOURS);
+    return word4(load_word(row, (c + 1u) / VEC4S), 1u % VEC4S);
 }
 
 @compute @workgroup_size(WG_N, WG_T)
-fn matmul_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
+fn linear_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
     let c = id.x * 2u;
     let t = id.y * 8u;
     if c * 4u >= params.columns || t >= params.rows {

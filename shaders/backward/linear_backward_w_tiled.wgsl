@@ -1,4 +1,4 @@
-// matmul_backward_w_tiled: dW = dW + dy^T x, of y = x W^T, through workgroup memory.
+// linear_backward_w_tiled: dW = dW + dy^T x, of y = x W^T, through workgroup memory.
 //
 //   dy   (T, N)
 //   x    (T, C)
@@ -27,16 +27,16 @@ override SPLIT: bool = false;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 
-// (32 rows, 16 fours of columns).
+// (32 rows, 16 vec4s of columns).
 var<workgroup> dy_tile: array<vec4<f32>, 512>;
 var<workgroup> x_tile: array<vec4<f32>, 512>;
 
 @compute @workgroup_size(64)
-fn matmul_backward_w_tiled(
+fn linear_backward_w_tiled(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    // The fours of an invocation are eight apart, so that its neighbours' lie between them.
+    // The vec4s of an invocation are eight apart, so that its neighbours' lie between them.
     let n = group.y * 16u + lane / 8u;
     let c = group.x * 16u + lane % 8u;
     var low: array<mat4x4<f32>, 2>;

@@ -8,11 +8,11 @@ use crate::gpu::Caps;
 use crate::names::Format;
 
 use super::variants::fixed;
-use super::{Fetch, Lanes, Matmul, Reduce, Weight};
+use super::{AttentionTiling, Lanes, Matmul, Reduce, Weight};
 
 /// What was found out about a device, by trying: plain data, kept from run to run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Known {
+pub struct DeviceProfile {
     /// Kernels and parts, by name, that calculate wrongly on it.
     pub excluded: BTreeSet<String>,
     /// How few rows are multiplied best, by the name of a [`Shape`].
@@ -22,7 +22,7 @@ pub struct Known {
     /// How norms and softmaxes sum best.
     pub reduce: Option<Reduce>,
     /// How attention of many rows fetches best.
-    pub attention: Option<Fetch>,
+    pub attention: Option<AttentionTiling>,
     /// The fewest keys that a workgroup best takes where those of few rows are split.
     pub chunk: Option<usize>,
     /// Whether products in half floats are welcome where they are faster: a matter of taste, which is
@@ -31,7 +31,7 @@ pub struct Known {
     pub half: bool,
 }
 
-impl Known {
+impl DeviceProfile {
     /// What is excluded, without what was measured.
     #[must_use]
     pub fn unmeasured(&self) -> Self {
@@ -92,10 +92,10 @@ impl Reduce {
         let whole = |size: u32| size.is_power_of_two() && size <= caps.max_invocations;
         match self {
             Self::Workgroup(size) => whole(size),
-            Self::Subgroup(size) => whole(size) && fixed(caps) == Some(size),
-            Self::Subgroups { size, least } => {
-                let known = caps.subgroups.is_some_and(|(smallest, _)| least <= smallest);
-                whole(size) && least.is_power_of_two() && least <= size && known
+            Self::WholeSubgroup(size) => whole(size) && fixed(caps) == Some(size),
+            Self::AcrossSubgroups { size, least } => {
+                let profile = caps.subgroups.is_some_and(|(smallest, _)| least <= smallest);
+                whole(size) && least.is_power_of_two() && least <= size && profile
             }
         }
     }
@@ -111,11 +111,13 @@ impl Lanes {
         };
         match self {
             Self::One(size) => whole(size, 1),
-            Self::Rows { size, lanes } => {
+            Self::LanePerRow { size, lanes } => {
                 whole(size, lanes) && lanes >= 4 && fixed(caps) == Some(lanes)
             }
-            Self::Subgroup { size, lanes } => whole(size, lanes) && fixed(caps) == Some(lanes),
-            Self::Workgroup { size, lanes } | Self::Subgroups { size, lanes } => whole(size, lanes),
+            Self::WholeSubgroup { size, lanes } => whole(size, lanes) && fixed(caps) == Some(lanes),
+            Self::Workgroup { size, lanes } | Self::AcrossSubgroups { size, lanes } => {
+                whole(size, lanes)
+            }
         }
     }
 }

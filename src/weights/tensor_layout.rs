@@ -6,7 +6,7 @@ use std::path::Path;
 use super::checkpoint::Checkpoint;
 use super::folder;
 use super::layout::Layout;
-use super::parts::{Cut, Part};
+use super::parts::{Cut, Param};
 use super::write::{NewTensor, write_safetensors, write_safetensors_to};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::names::Format;
 
 /// The tensors that a model's file has in Hugging Face's layout.
 #[derive(Debug)]
-pub struct Blueprint {
+pub struct TensorLayout {
     config: Config,
     tensors: Vec<Planned>,
 }
@@ -25,11 +25,11 @@ pub struct Blueprint {
 struct Planned {
     name: String,
     shape: Vec<usize>,
-    parts: Vec<(Part, usize, Layout)>,
+    parts: Vec<(Param, usize, Layout)>,
 }
 
 /// Gives the values of a part in a layer.
-type Values<'a> = &'a mut dyn FnMut(Part, usize) -> Result<Vec<f32>>;
+type Values<'a> = &'a mut dyn FnMut(Param, usize) -> Result<Vec<f32>>;
 
 /// Writes tensors with their metadata, whose values it asks for by their index.
 type Writer<'a> = dyn FnMut(
@@ -39,7 +39,7 @@ type Writer<'a> = dyn FnMut(
     ) -> Result<()>
     + 'a;
 
-impl Blueprint {
+impl TensorLayout {
     /// The model that a config.json describes.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Blueprint {
     /// The same of a file wherever it comes from.
     ///
     /// # Errors
-    /// As [`Blueprint::from_config`].
+    /// As [`TensorLayout::from_config`].
     pub fn from_files(files: &Files, name: &str) -> Result<Self> {
         let path = &files.path().join(name);
         let (config, names) = folder::config(files, name)?;
@@ -78,11 +78,11 @@ impl Blueprint {
 
     fn new(
         config: Config,
-        chosen: impl Fn(Part, usize) -> Option<(String, Cut)>,
+        chosen: impl Fn(Param, usize) -> Option<(String, Cut)>,
         path: &Path,
     ) -> Result<Self> {
         let mut tensors: Vec<Planned> = Vec::new();
-        for part in Part::ALL.into_iter().filter(|part| part.belongs_to(&config)) {
+        for part in Param::ALL.into_iter().filter(|part| part.belongs_to(&config)) {
             for layer in 0..if part.in_layer() { config.layers } else { 1 } {
                 let (name, cut) = chosen(part, layer).ok_or_else(|| {
                     Error::tensor(path, format!("{part:?}, layer {layer}"), "has no name")
@@ -115,7 +115,7 @@ impl Blueprint {
         &self,
         path: &Path,
         format: Format,
-        values: &mut dyn FnMut(Part, usize) -> Result<Vec<f32>>,
+        values: &mut dyn FnMut(Param, usize) -> Result<Vec<f32>>,
     ) -> Result<()> {
         self.each(path, format, values, &mut |tensors, metadata, values| {
             write_safetensors(path, tensors, metadata, values)
@@ -125,13 +125,13 @@ impl Blueprint {
     /// The same wherever the bytes go; the path is what errors call that.
     ///
     /// # Errors
-    /// As [`Blueprint::write`].
+    /// As [`TensorLayout::write`].
     pub fn write_to(
         &self,
         out: &mut dyn Write,
         path: &Path,
         format: Format,
-        values: &mut dyn FnMut(Part, usize) -> Result<Vec<f32>>,
+        values: &mut dyn FnMut(Param, usize) -> Result<Vec<f32>>,
     ) -> Result<()> {
         self.each(path, format, values, &mut |tensors, metadata, values| {
             write_safetensors_to(out, path, tensors, metadata, values)

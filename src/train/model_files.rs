@@ -5,16 +5,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::atomic_file;
 use crate::error::{Error, Result};
 use crate::names::Format;
-use crate::unfinished;
-use crate::weights::{Blueprint, Checkpoint};
+use crate::weights::{Checkpoint, TensorLayout};
 
 /// A model's configuration, tokenizer and names, in memory, whatever becomes of the folder that they
 /// came from.
 #[derive(Debug)]
-pub struct Frame {
-    pub(super) blueprint: Blueprint,
+pub struct ModelFiles {
+    pub(super) layout: TensorLayout,
     config: Value,
     files: Vec<(&'static str, Vec<u8>)>,
 }
@@ -40,13 +40,13 @@ const LONGEST: u64 = 256 << 20;
 /// A file's name and content.
 type Named<'a> = (&'static str, Cow<'a, [u8]>);
 
-impl Frame {
+impl ModelFiles {
     /// The frame of a model in Hugging Face's layout.
     ///
     /// # Errors
     /// Those of reading its files; [`Error::Unsupported`] for a GGUF file.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        let blueprint = Blueprint::of(checkpoint)?;
+        let layout = TensorLayout::of(checkpoint)?;
         let files = checkpoint.files().ok_or_else(|| {
             Error::unsupported("training on from a GGUF file", "folders in Hugging Face's layout")
         })?;
@@ -55,14 +55,14 @@ impl Frame {
             .map_err(|e| Error::file(checkpoint.path().join(CONFIG), e.to_string()))?;
         let there = COMPANIONS.into_iter().filter(|name| files.has(name));
         let files = there.map(|name| Ok((name, read(name)?))).collect::<Result<_>>()?;
-        Ok(Self { blueprint, config, files })
+        Ok(Self { layout, config, files })
     }
 
     /// Writes all but the tensors into a folder, for a model in this format.
     pub(super) fn write(&self, folder: &Path, format: Format) -> Result<()> {
         for (name, bytes) in self.files(format)? {
             let path = folder.join(name);
-            unfinished::write(&path, &bytes).map_err(|e| Error::io(&path, e))?;
+            atomic_file::write(&path, &bytes).map_err(|e| Error::io(&path, e))?;
         }
         Ok(())
     }

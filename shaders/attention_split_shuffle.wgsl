@@ -1,19 +1,19 @@
-// attention_split_passed: attention_split on adapters whose lanes are the vector unit of a core.
+// attention_split_shuffle: attention_split on adapters whose lanes are the vector unit of a core.
 //
 //   rows     (T)       token, position, sequence, step
 //   q        (T, H D)  after rotation
 //   cache    keys and values of every sequence, positions `first` .. of them
-//   partial  (T H S, 4 FOURS + 4)  a row, head and split: sum of exp(score - m) v, mass, m
+//   partial  (T H S, 4 VEC4S + 4)  a row, head and split: sum of exp(score - m) v, mass, m
 //
 // Such an adapter pays for a load per lane even where all lanes read the same address. So a
-// workgroup is one subgroup, whose lanes take four keys each, then fours of values; of what all of
-// them need, queries and weights, each loads a share, and they pass it round, as in matvec_rows.
+// workgroup is one subgroup, whose lanes take four keys each, then vec4s of values; of what all of
+// them need, queries and weights, each loads a share, and they pass it round, as in matvec_shuffle.
 // Grid: (H / SHARE, T, keys / CHUNK).
 // parts: attention_params, chunk, softcap, cached
 
 // Lanes of a subgroup, a power of two from 8 on.
 override WG: u32 = 8u;
-// The fours of values that a lane sums at once, at most four: together the lanes then walk through
+// The vec4s of values that a lane sums at once, at most four: together the lanes then walk through
 // memory without a gap, as whatever fetches ahead wants it.
 override ROUNDS: u32 = 2u;
 override SCORES: u32 = SHARE * CHUNK / 4u;
@@ -26,7 +26,7 @@ override SCORES: u32 = SHARE * CHUNK / 4u;
 // (SHARE, CHUNK / 4): scores of four keys.
 var<workgroup> scores: array<vec4<f32>, SCORES>;
 
-// A lane's own of each head: one of eight fours of the query, then one of four quads of weights.
+// A lane's own of each head: one of eight vec4s of the query, then one of four quads of weights.
 var<private> own: array<vec4<f32>, 8>;
 // What another lane has passed.
 var<private> passed: array<vec4<f32>, 8>;
@@ -48,7 +48,7 @@ fn take(giver: u32) {
 
 // Multiplies a four of the queries by those of four keys; past a head's end they are zeros.
 fn add_keys(at: vec4<u32>, four: u32) {
-    let i = at + min(four, FOURS - 1u);
+    let i = at + min(four, VEC4S - 1u);
     let k = mat4x4(read_k(i.x), read_k(i.y), read_k(i.z), read_k(i.w));
     for (var h = 0u; h < SHARE; h++) {
         sums[h] += passed[h] * k;
@@ -57,7 +57,7 @@ fn add_keys(at: vec4<u32>, four: u32) {
 
 // A four of a head's query; zeros past its end.
 fn query4(h: u32, i: u32) -> vec4<f32> {
-    return select(vec4(0.0), query[h * FOURS + min(i, FOURS - 1u)], i < FOURS);
+    return select(vec4(0.0), query[h * VEC4S + min(i, VEC4S - 1u)], i < VEC4S);
 }
 
 // The weights of a quad of keys; zeros past the last.
@@ -70,7 +70,7 @@ fn weights4(h: u32, quad: u32, quads: u32, largest: f32) -> vec4<f32> {
 fn add_values(start: u32, at: vec4<u32>) {
     for (var e = 0u; e < 4u; e++) {
         for (var r = 0u; r < ROUNDS; r++) {
-            let v = read_v(at[e] + min(start + r * WG, FOURS - 1u));
+            let v = read_v(at[e] + min(start + r * WG, VEC4S - 1u));
             for (var h = 0u; h < SHARE; h++) {
                 sums[r * 8u + h] += v * passed[h][e];
             }
@@ -79,7 +79,7 @@ fn add_values(start: u32, at: vec4<u32>) {
 }
 
 @compute @workgroup_size(WG)
-fn attention_split_passed(
+fn attention_split_shuffle(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
@@ -93,13 +93,13 @@ fn attention_split_passed(
         let quad = start + lane;
         let at = places(chunk.keys, quad * 4u, chunk.count);
         for (var h = 0u; h < SHARE; h++) { sums[h] = vec4(0.0); }
-        for (var i = 0u; i < FOURS; i += 8u) {
+        for (var i = 0u; i < VEC4S; i += 8u) {
             for (var h = 0u; h < SHARE; h++) { own[h] = query4(h, i + lane % 8u); }
             take(0u); add_keys(at, i);
             take(1u); add_keys(at, i + 1u);
             take(2u); add_keys(at, i + 2u);
             take(3u); add_keys(at, i + 3u);
-            if i + 4u >= FOURS {
+            if i + 4u >= VEC4S {
                 break;
             }
             for (var h = 0u; h < SHARE; h++) { own[h] = subgroupShuffleXor(own[h], 4u); }
@@ -120,7 +120,7 @@ fn attention_split_passed(
     for (var h = 0u; h < SHARE; h++) { largest[h] = subgroupMax(largest[h]); }
     workgroupBarrier();
 
-    for (var block = 0u; block < FOURS; block += ROUNDS * WG) {
+    for (var block = 0u; block < VEC4S; block += ROUNDS * WG) {
         let start = block + lane;
         for (var i = 0u; i < ROUNDS * 8u; i++) { sums[i] = vec4(0.0); }
         var mass = array<f32, 8>();
@@ -138,12 +138,12 @@ fn attention_split_passed(
             let whole = subgroupAdd(select(0.0, mass[h], lane < 4u));
             let at = place(group, h);
             for (var r = 0u; r < ROUNDS; r++) {
-                if start + r * WG < FOURS {
+                if start + r * WG < VEC4S {
                     partial[at + start + r * WG] = sums[r * 8u + h];
                 }
             }
             if start == 0u {
-                partial[at + FOURS] = vec4(whole, largest[h], 0.0, 0.0);
+                partial[at + VEC4S] = vec4(whole, largest[h], 0.0, 0.0);
             }
         }
     }

@@ -1,8 +1,8 @@
-// Slot `walk`: where a beginning of the ranking ends, without a sort: the last token's logit, as
+// Slot `radix_select`: where a beginning of the ranking ends, without a sort: the last token's logit, as
 // bits that rise with it, eight at a time from histograms of whole numbers, which no order of
 // adding changes; and, where only some of the tokens with that logit belong to it, the last id of
 // these in the same way.
-// Calls slot `reduce`, `wide` and `ranking`; and `fours`, `four` and `mass` of the kernel.
+// Calls slot `reduce`, `u64` and `argmax`; and `vec4s`, `four` and `mass` of the kernel.
 
 // The last token of a beginning of the ranking, its logit as `rising` bits.
 struct Cut {
@@ -16,7 +16,7 @@ struct Goal {
     amount: u32,
 }
 
-// One digit of a walk.
+// One digit of the selection.
 struct Pass {
     goal: Goal,
     // Where the digit lies.
@@ -37,7 +37,7 @@ var<workgroup> low: array<atomic<u32>, 256>;
 var<workgroup> high: array<atomic<u32>, 256>;
 var<workgroup> found: Found;
 
-// Before any walk all tokens survive; the padding, whose value is NOTHING, never does.
+// Before the selection all tokens survive; the padding, whose value is NOTHING, never does.
 fn everyone() -> Cut {
     return Cut(rising(vec4(-LARGEST)).x, 0xffffffffu);
 }
@@ -113,7 +113,7 @@ fn narrow(base: u32, cut: Cut, at: Pass, lane: u32) {
     }
     workgroupBarrier();
     let known = 0xffffff00u << at.shift;
-    for (var i = lane; i < fours(); i += WG) {
+    for (var i = lane; i < vec4s(); i += WG) {
         let values = four(base, i);
         let bits = rising(values);
         let digits = select(bits, ~ids_of(i), vec4(at.tie > 0u));
@@ -134,7 +134,7 @@ fn narrow(base: u32, cut: Cut, at: Pass, lane: u32) {
 }
 
 // The cut at which the weights of the tokens above the old one, best first, reach the goal.
-fn walk(base: u32, cut: Cut, goal: Goal, lane: u32) -> Cut {
+fn radix_select(base: u32, cut: Cut, goal: Goal, lane: u32) -> Cut {
     for (var shift = 32u; shift > 0u; shift -= 8u) {
         narrow(base, cut, Pass(goal, shift - 8u, 0u), lane);
     }

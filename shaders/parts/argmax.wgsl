@@ -1,4 +1,4 @@
-// Slot `ranking`: tokens in order: the larger value first, then the lower id. Calls slot `reduce`.
+// Slot `argmax`: tokens in order: the larger value first, then the lower id. Calls slot `reduce`.
 
 // Comparable values lie within -LARGEST and LARGEST, so that their differences stay finite.
 const LARGEST: f32 = 1e38;

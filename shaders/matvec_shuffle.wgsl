@@ -1,4 +1,4 @@
-// matvec_rows: y = x W^T for few rows of x, on adapters whose lanes are the vector unit of a core.
+// matvec_shuffle: y = x W^T for few rows of x, on adapters whose lanes are the vector unit of a core.
 //
 //   x        (T, C)  T <= COLS
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
@@ -6,8 +6,8 @@
 //
 // Every lane has four rows of W to itself, so nothing is summed across lanes. Such an adapter pays
 // for a load per lane even where all lanes read the same address; so the lanes of a subgroup load
-// different fours of x, 32 values at a time, and pass them round: lanes 0 to 3 hold the first four
-// fours in `near` and the second in `far`. The eight steps are written out, since passing from a
+// different vec4s of x, 32 values at a time, and pass them round: lanes 0 to 3 hold the first four
+// vec4s in `near` and the second in `far`. The eight steps are written out, since passing from a
 // lane that the compiler knows costs one instruction, and from another a loop over all lanes.
 // Grid: (N / 4 / WG).
 // parts: weight, store
@@ -41,7 +41,7 @@ fn weights4(first: u32, k: u32) -> mat4x4<f32> {
 }
 
 @compute @workgroup_size(WG)
-fn matvec_rows(
+fn matvec_shuffle(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {

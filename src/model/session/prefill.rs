@@ -13,7 +13,7 @@ const MOST_IN_FLIGHT: usize = 2;
 
 /// Rows that are being read. Between its calls the session must run nothing else.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct Prefill {
     rows: Vec<Row>,
     /// How many of them were handed to the device whole.
     read: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Reading {
     flights: VecDeque<Readback>,
 }
 
-impl Reading {
+impl Prefill {
     /// Prepares to read these rows, with the plan of the first chunk.
     ///
     /// # Errors
@@ -41,13 +41,13 @@ impl Reading {
 
     /// Hands the device more, and comes back when it has done a piece: gives how many rows' worth of
     /// work is done, or `None` where all but the last piece was handed to it, which
-    /// [`Reading::hand_over`] does.
+    /// [`Prefill::submit_rest`] does.
     ///
     /// # Errors
     /// As [`Session::fill`].
     pub(crate) async fn next(&mut self, session: &mut Session) -> Result<Option<usize>> {
         while self.flights.len() < MOST_IN_FLIGHT && !self.is_at_last(session)? {
-            self.hand_piece(session)?;
+            self.submit_next(session)?;
         }
         if self.is_at_last(session)? {
             return Ok(None);
@@ -62,9 +62,9 @@ impl Reading {
     ///
     /// # Errors
     /// As [`Session::fill`].
-    pub(crate) fn hand_over(&mut self, session: &mut Session) -> Result<()> {
+    pub(crate) fn submit_rest(&mut self, session: &mut Session) -> Result<()> {
         while self.unread() > 0 {
-            self.hand_piece(session)?;
+            self.submit_next(session)?;
         }
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Reading {
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
-    pub(crate) async fn hear(&mut self, session: &mut Session) -> Result<()> {
+    pub(crate) async fn poll(&mut self, session: &mut Session) -> Result<()> {
         while !self.flights.is_empty() {
             self.hear_one(session).await?;
         }
@@ -103,7 +103,7 @@ impl Reading {
         }
     }
 
-    fn hand_piece(&mut self, session: &mut Session) -> Result<()> {
+    fn submit_next(&mut self, session: &mut Session) -> Result<()> {
         let (pieces, rows) = (self.pieces_of_chunk(session)?, self.chunk(session).len());
         let heard = (session.rows, 0, 4);
         self.flights.extend(session.fill_piece(self.chunk(session), self.pieces, &[heard])?);

@@ -4,11 +4,11 @@
 use crate::gpu::Caps;
 
 use super::variants::offers;
-use super::{Fetch, Known, Lanes, Matmul, Reduce, Shape, Weight, fingerprint};
+use super::{AttentionTiling, DeviceProfile, Lanes, Matmul, Reduce, Shape, Weight, fingerprint};
 
 /// The variants chosen for a device.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Choices {
+pub struct KernelSelection {
     /// Sums over a row in norms and softmaxes.
     pub reduce: Reduce,
     /// Invocations that share a row of weights when few rows of x are multiplied.
@@ -16,7 +16,7 @@ pub struct Choices {
     /// How many rows of x are multiplied.
     pub matmul: Matmul,
     /// How attention of many rows fetches keys and values.
-    pub attention: Fetch,
+    pub attention: AttentionTiling,
     /// The fewest keys that a workgroup takes where those of few rows are split: a multiple of four.
     pub chunk: usize,
     /// The most rows that run at once while a prompt is read: many, where many have to run at once
@@ -28,49 +28,49 @@ pub struct Choices {
     /// The largest binding, in bytes.
     pub max_binding: u64,
     /// What was found out about the device.
-    pub known: Known,
+    pub profile: DeviceProfile,
     /// Whether all products are made just so, whatever their shapes: for trying a variant on small
     /// ones.
-    pub exact: bool,
+    pub forced: bool,
 }
 
-impl Choices {
+impl KernelSelection {
     /// The built-in choice for a device of which nothing else is known.
     pub fn defaults(caps: &Caps) -> Self {
-        Self::new(caps, Known::default())
+        Self::new(caps, DeviceProfile::default())
     }
 
     /// The choice for a device: the first variants that it can run and that are not excluded, and
     /// what was measured to be better.
-    pub fn new(caps: &Caps, mut known: Known) -> Self {
-        let may = |name: &str| offers(caps, name) && !known.excluded.contains(name);
-        let half = known.half;
+    pub fn new(caps: &Caps, mut profile: DeviceProfile) -> Self {
+        let may = |name: &str| offers(caps, name) && !profile.excluded.contains(name);
+        let half = profile.half;
         let reduce = Reduce::candidates(caps).into_iter().find(|r| may(r.part()));
         let lanes = Lanes::candidates(caps).into_iter().find(|l| may(l.rests_on()));
         let matmul = Matmul::candidates(caps)[0];
-        known.chunk = known.chunk.filter(|chunk| Self::chunks(caps).contains(chunk));
-        let tuned = known.reduce.filter(|reduce| reduce.fits(caps) && may(reduce.part()));
+        profile.chunk = profile.chunk.filter(|chunk| Self::chunks(caps).contains(chunk));
+        let tuned = profile.reduce.filter(|reduce| reduce.fits(caps) && may(reduce.part()));
         let shares = |lanes: Lanes| lanes.fits(caps) && may(lanes.rests_on());
-        let few = known.lanes.clone().into_iter().filter(|(_, lanes)| shares(*lanes));
+        let few = profile.lanes.clone().into_iter().filter(|(_, lanes)| shares(*lanes));
         let welcome = |matmul: Matmul| {
             matmul.fits(caps) && (matmul != Matmul::TiledHalf || (half && may("tile_f16")))
         };
-        let many = known.matmul.clone().into_iter().filter(|(_, matmul)| welcome(*matmul));
+        let many = profile.matmul.clone().into_iter().filter(|(_, matmul)| welcome(*matmul));
         let (few, many) = (few.collect(), many.collect());
-        (known.reduce, known.lanes, known.matmul) = (tuned, few, many);
+        (profile.reduce, profile.lanes, profile.matmul) = (tuned, few, many);
         Self {
             // The plain variants need nothing, and are never excluded.
             reduce: tuned.or(reduce).unwrap_or(Reduce::Workgroup(64)),
             lanes: lanes.unwrap_or(Lanes::One(64)),
             matmul,
             // Where lanes are the vector units of a core, barriers cost more than loads.
-            attention: known.attention.unwrap_or(Fetch::candidates(caps)[0]),
-            chunk: known.chunk.unwrap_or(Self::chunks(caps)[0]),
+            attention: profile.attention.unwrap_or(AttentionTiling::candidates(caps)[0]),
+            chunk: profile.chunk.unwrap_or(Self::chunks(caps)[0]),
             rows: if caps.software { 128 } else { 512 },
             operations: if caps.software { 1e9 } else { 1e11 },
             max_binding: caps.max_binding,
-            known,
-            exact: false,
+            profile,
+            forced: false,
         }
     }
 
@@ -86,36 +86,36 @@ impl Choices {
         fingerprint(format!("{self:?}").bytes())
     }
 
-    /// How a kernel sums that goes through so many fours of a row, all its passes together. Mesa's
+    /// How a kernel sums that goes through so many vec4s of a row, all its passes together. Mesa's
     /// software adapter ends the loops of an invocation, without a word, after 65,535 rounds in all:
     /// where the lanes are too few for that, a whole workgroup shares the row.
-    pub(super) fn reduce_over(&self, fours: usize) -> Reduce {
+    pub(super) fn reduce_over(&self, vec4s: usize) -> Reduce {
         const MOST_ROUNDS: usize = 60_000;
         let wide = Reduce::Workgroup(256);
-        if fours / self.reduce.size() as usize > MOST_ROUNDS { wide } else { self.reduce }
+        if vec4s / self.reduce.size() as usize > MOST_ROUNDS { wide } else { self.reduce }
     }
 
     /// Whether nothing speaks against lanes that share so.
-    pub fn may_use(&self, lanes: Lanes) -> bool {
-        !self.known.excluded.contains(lanes.rests_on())
+    pub fn allows(&self, lanes: Lanes) -> bool {
+        !self.profile.excluded.contains(lanes.rests_on())
     }
 
     /// How few rows of this product are shared: as was measured, else as many lanes as its rows have
     /// words for.
     pub fn lanes_for(&self, weight: &Weight, rows: usize) -> Lanes {
-        if self.exact {
+        if self.forced {
             return self.lanes;
         }
-        let measured = self.known.lanes.get(&Shape::new(weight, rows).name());
-        measured.copied().unwrap_or_else(|| self.narrowed(weight.words()))
+        let measured = self.profile.lanes.get(&Shape::new(weight, rows).name());
+        measured.copied().unwrap_or_else(|| self.lanes_with_work(weight.words()))
     }
 
     /// How many rows of this product are multiplied.
     pub fn matmul_for(&self, weight: &Weight, rows: usize) -> Matmul {
-        if self.exact {
+        if self.forced {
             return self.matmul;
         }
-        self.known.matmul.get(&Shape::new(weight, rows).name()).copied().unwrap_or(self.matmul)
+        self.profile.matmul.get(&Shape::new(weight, rows).name()).copied().unwrap_or(self.matmul)
     }
 
     /// The rows that an invocation of a tiled kernel takes of so many, whose workgroups of 64 make 64
@@ -124,40 +124,40 @@ impl Choices {
     pub(super) fn tile(&self, rows: usize, columns: usize) -> usize {
         const BUSY: usize = 256;
         let groups = |tile: usize| rows.div_ceil(8 * tile) * columns.div_ceil(64);
-        let busy = |tile: &usize| self.exact || groups(*tile) >= BUSY;
+        let busy = |tile: &usize| self.forced || groups(*tile) >= BUSY;
         let fits = |tile: &usize| *tile == 8 && rows > 32 || *tile == 4 && rows > 16;
         [8, 4].into_iter().filter(fits).find(busy).unwrap_or(2)
     }
 
     /// The lanes, but no more than have work in three rounds of four: a row of 18 words keeps 8 lanes
     /// busier than 32.
-    pub(super) fn narrowed(&self, words: u32) -> Lanes {
+    pub(super) fn lanes_with_work(&self, words: u32) -> Lanes {
         let busy = |lanes: &u32| 4 * words >= 3 * lanes * words.div_ceil(*lanes);
         let fit =
             |most: u32| [32, 16, 8].into_iter().filter(|l| *l <= most).find(busy).unwrap_or(4);
-        let joined = Lanes::Subgroups { size: 64, lanes: 8 };
+        let joined = Lanes::AcrossSubgroups { size: 64, lanes: 8 };
         match self.lanes {
             Lanes::Workgroup { size, lanes } if !busy(&lanes) => {
                 Lanes::Workgroup { size, lanes: fit(lanes) }
             }
-            Lanes::Subgroups { size, lanes } if !busy(&lanes) => {
-                Lanes::Subgroups { size, lanes: fit(lanes) }
+            Lanes::AcrossSubgroups { size, lanes } if !busy(&lanes) => {
+                Lanes::AcrossSubgroups { size, lanes: fit(lanes) }
             }
-            Lanes::Subgroup { size, lanes }
-                if !busy(&lanes) && !self.known.excluded.contains(joined.rests_on()) =>
+            Lanes::WholeSubgroup { size, lanes }
+                if !busy(&lanes) && !self.profile.excluded.contains(joined.rests_on()) =>
             {
-                Lanes::Subgroups { size, lanes: fit(lanes) }
+                Lanes::AcrossSubgroups { size, lanes: fit(lanes) }
             }
             lanes => lanes,
         }
     }
 
-    /// The lanes that pass queries and weights round, in `attention_split_passed`: those of a CPU's
+    /// The lanes that pass queries and weights round, in `attention_split_shuffle`: those of a CPU's
     /// vector units, which pay for the load of each lane. Four of them are too few for it.
-    pub(super) fn passes(&self, reduce: Reduce) -> Option<u32> {
-        let Reduce::Subgroup(lanes @ 8..=16) = reduce else { return None };
-        let welcome = self.attention == Fetch::Direct
-            && !self.known.excluded.contains("attention_split_passed");
+    pub(super) fn shuffle_lanes(&self, reduce: Reduce) -> Option<u32> {
+        let Reduce::WholeSubgroup(lanes @ 8..=16) = reduce else { return None };
+        let welcome = self.attention == AttentionTiling::Direct
+            && !self.profile.excluded.contains("attention_split_shuffle");
         welcome.then_some(lanes)
     }
 

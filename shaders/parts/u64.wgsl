@@ -1,4 +1,4 @@
-// Slot `wide`: whole numbers of 64 bits as two words, the low one first.
+// Slot `u64`: whole numbers of 64 bits as two words, the low one first.
 
 fn plus(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
     let low = a.x + b.x;

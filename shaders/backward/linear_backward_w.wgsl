@@ -1,4 +1,4 @@
-// matmul_backward_w: dW = dW + dy^T x, of y = x W^T.
+// linear_backward_w: dW = dW + dy^T x, of y = x W^T.
 //
 //   dy        (T, N)
 //   x         (T, C)
@@ -25,7 +25,7 @@ override WG_T: u32 = 4u;
 @group(0) @binding(3) var<storage, read_write> gradient: array<vec4<f32>>;
 
 @compute @workgroup_size(WG_N, WG_T)
-fn matmul_backward_w(@builtin(global_invocation_id) id: vec3<u32>) {
+fn linear_backward_w(@builtin(global_invocation_id) id: vec3<u32>) {
     let c = id.x * 2u;
     let n = id.y * 8u;
     if c * 4u >= params.columns || n >= params.count {

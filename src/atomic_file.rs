@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 /// A file that lies beside its place until it is whole; gone if it never becomes so. Nobody ever reads
 /// half of it, and a full disk costs nothing that was there before.
 #[derive(Debug)]
-pub struct Unfinished {
+pub struct AtomicFile {
     place: PathBuf,
     beside: OsString,
 }
 
-impl Unfinished {
+impl AtomicFile {
     /// Makes the file that will go to a place, empty as yet.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         // Once it has been renamed there is nothing left to remove.
         let _ = fs::remove_file(&self.beside);
@@ -50,7 +50,7 @@ pub fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = place.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder)?;
     }
-    let (unfinished, mut file) = Unfinished::create(place)?;
+    let (atomic_file, mut file) = AtomicFile::create(place)?;
     file.write_all(bytes)?;
-    unfinished.finish(&file)
+    atomic_file.finish(&file)
 }

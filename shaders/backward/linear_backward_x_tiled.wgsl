@@ -1,4 +1,4 @@
-// matmul_backward_x_tiled: dx = dy W, of y = x W^T, for many rows, through workgroup memory.
+// linear_backward_x_tiled: dx = dy W, of y = x W^T, for many rows, through workgroup memory.
 //
 //   dy       (T, N)
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
@@ -29,17 +29,17 @@ override DY_FOURS: u32 = 64u * TILE;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
 
-// (32 rows, 16 fours of columns).
+// (32 rows, 16 vec4s of columns).
 var<workgroup> w_tile: array<vec4<f32>, 512>;
-// (8 fours of columns, 8 TILE rows); row r lies at (r % TILE) 8 + r / TILE, as in matmul_tiled.
+// (8 vec4s of columns, 8 TILE rows); row r lies at (r % TILE) 8 + r / TILE, as in matmul_tiled.
 var<workgroup> dy_tile: array<vec4<f32>, DY_FOURS>;
 
 @compute @workgroup_size(64)
-fn matmul_backward_x_tiled(
+fn linear_backward_x_tiled(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    // The fours of an invocation are eight apart, so that its neighbours' lie between them.
+    // The vec4s of an invocation are eight apart, so that its neighbours' lie between them.
     let c = group.x * 16u + lane % 8u;
     let t = (group.y * 8u + lane / 8u) * TILE;
     var a: array<vec4<f32>, 8>;

@@ -1,0 +1,102 @@
+//! Which variants of the kernels a model runs with on a device.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::gpu::{Engine, Gpu, Program};
+use crate::ops::{DeviceProfile, KernelSelection};
+
+use super::{KeyValueStorage, ProfileCache, Record, verify_kernels};
+
+/// How the variants that a model runs with are chosen for a device.
+#[derive(Clone, Debug)]
+pub struct SelectionPolicy {
+    /// Whether variants are compared with the reference at the adapter's first use, and wrong ones are
+    /// left out.
+    pub check: bool,
+    /// Whether variants are used that `pellucid tune` measured to be faster.
+    pub tuned: bool,
+    /// Whether products in f16 may be used where they are faster.
+    pub half: bool,
+    /// Where the adapter's record is kept; in the cache folder if `None` (see [`ProfileCache`]).
+    pub storage: Option<Arc<dyn KeyValueStorage>>,
+}
+
+impl Default for SelectionPolicy {
+    /// Checked, tuned, in f32.
+    fn default() -> Self {
+        Self { check: true, tuned: true, half: false, storage: None }
+    }
+}
+
+impl SelectionPolicy {
+    /// The built-in variants as they are: nothing is checked, and no measurement is used.
+    pub fn built_in() -> Self {
+        Self { check: false, tuned: false, ..Self::default() }
+    }
+}
+
+/// Which variants of the kernels run.
+#[derive(Clone, Debug)]
+pub enum Variants {
+    /// Those that are chosen for the device in this way.
+    Chosen(SelectionPolicy),
+    /// Exactly these.
+    Given(KernelSelection),
+}
+
+impl From<SelectionPolicy> for Variants {
+    fn from(policy: SelectionPolicy) -> Self {
+        Self::Chosen(policy)
+    }
+}
+
+impl From<KernelSelection> for Variants {
+    fn from(selection: KernelSelection) -> Self {
+        Self::Given(selection)
+    }
+}
+
+/// The variants to use for a model on a device. Those to be chosen are the ones that come out right
+/// ([`verify_kernels`]), and of these the ones measured to be fastest. What is known of the adapter is read from
+/// its [`ProfileCache`], and what is learned is kept there.
+///
+/// `programs` lists what the model runs with given choices.
+///
+/// # Errors
+/// As [`verify_kernels`].
+pub async fn select_kernels(
+    gpu: Gpu,
+    config: &Config,
+    variants: Variants,
+    programs: &dyn Fn(&KernelSelection) -> Result<Vec<Program>>,
+) -> Result<(Engine, KernelSelection)> {
+    let policy = match variants {
+        Variants::Given(selection) => return Ok((Engine::new(gpu), selection)),
+        Variants::Chosen(policy) => policy,
+    };
+    let cache = match policy.storage {
+        Some(storage) => ProfileCache::on(storage, gpu.adapter()),
+        None => ProfileCache::new(gpu.adapter()),
+    };
+    let before = cache.load();
+    let mut record = before.clone();
+    record.profile.half = policy.half;
+    if !policy.tuned {
+        record.profile = record.profile.unmeasured();
+    }
+    if !policy.check {
+        let selection = KernelSelection::new(gpu.caps(), record.profile.unchecked());
+        return Ok((Engine::new(gpu), selection));
+    }
+    let &Config { heads, kv_heads, head_width, .. } = config;
+    let heads = [heads, kv_heads, head_width];
+    let verified = verify_kernels(Engine::new(gpu), &mut record, heads, programs).await?;
+    let profile = DeviceProfile { excluded: record.profile.excluded, ..before.profile.clone() };
+    let after = Record { passed: record.passed, profile };
+    if after != before {
+        cache.save(&after);
+    }
+    Ok(verified)
+}
