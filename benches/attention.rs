@@ -4,9 +4,8 @@
 use std::time::Instant;
 
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
-use pellucid::ops::{
-    Attention, AttentionTiling, Cache, CacheFormat, CacheShard, KernelSelection, Mask, Op, Reduce,
-};
+use pellucid::ops::{Attention, Cache, CacheFormat, CacheShard, Mask, Op};
+use pellucid::select::{AttentionTiling, KernelSelection, Reduce};
 
 /// Seconds of a run of one of the plans, all of them in one submit.
 fn time(engine: &mut Engine, plans: &[Plan], extent: u32) -> f64 {

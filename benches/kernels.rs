@@ -4,10 +4,10 @@
 
 use std::time::Instant;
 
-use pellucid::check;
 use pellucid::gpu::{AdapterChoice, Engine, Gpu, Plan, Recording, Tensor};
 use pellucid::names::Format;
-use pellucid::ops::{Epilogue, KernelSelection, Lanes, Linear, Matmul, Op, Weight};
+use pellucid::ops::{Epilogue, Linear, Op, Weight};
+use pellucid::select::{KernelSelection, Lanes, LanesKind, Matmul};
 
 /// Seconds of one run of a plan, `repeat` of them in one submit.
 fn time(engine: &mut Engine, plan: &Plan, repeat: usize) -> f64 {
@@ -26,12 +26,16 @@ fn variants(base: &KernelSelection, rows: usize, lanes: u32) -> Vec<(String, Ker
             .map(|matmul| (format!("{matmul:?}"), KernelSelection { matmul, ..base.clone() }))
             .to_vec();
     }
-    let mut all = vec![Lanes::One(8), Lanes::One(32), Lanes::Workgroup { size: 64, lanes: 32 }];
+    let mut all = vec![
+        Lanes::one(8),
+        Lanes::one(32),
+        Lanes { kind: LanesKind::Workgroup, size: 64, lanes: 32 },
+    ];
     if lanes > 0 {
         all.extend([
-            Lanes::LanePerRow { size: lanes, lanes },
-            Lanes::LanePerRow { size: 32, lanes },
-            Lanes::WholeSubgroup { size: 64, lanes },
+            Lanes { kind: LanesKind::LanePerRow, size: lanes, lanes },
+            Lanes { kind: LanesKind::LanePerRow, size: 32, lanes },
+            Lanes { kind: LanesKind::WholeSubgroup, size: 64, lanes },
         ]);
     }
     all.into_iter()
@@ -59,7 +63,7 @@ fn main() {
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let chosen = |line: &str| wanted.iter().all(|word| line.contains(word.as_str()));
-    for (format, rate) in check::measure(&mut engine).unwrap().unpack_gb_s {
+    for (format, rate) in pellucid::tune::measure(&mut engine).unwrap().unpack_gb_s {
         println!("{format:5} unpacked at {rate:.2} GB/s");
     }
     for format in Format::ALL {

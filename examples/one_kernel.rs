@@ -1,8 +1,9 @@
 //! One kernel by hand: record it, run it, and hold it against its twin.
 
 use pellucid::gpu::{AdapterChoice, Engine, Gpu, Recording, Tensor};
-use pellucid::ops::{KernelSelection, Op, RmsNorm};
+use pellucid::ops::{Op, RmsNorm};
 use pellucid::reference;
+use pellucid::select::KernelSelection;
 
 fn main() -> pellucid::Result<()> {
     pollster::block_on(async {

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use pellucid::gpu::{Engine, Gpu, Tensor};
 use pellucid::model::{Action, LoadOptions, Model, Row, Session, SessionOptions};
 use pellucid::names::Hook;
-use pellucid::ops::KernelSelection;
+use pellucid::select::KernelSelection;
 use pellucid::text::{Encode, Tokenizer};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, wgpu};

@@ -17,9 +17,11 @@ pub mod names;
 pub mod noise;
 pub mod ops;
 pub mod reference;
+pub mod select;
 pub mod text;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod tune;
 pub mod weights;
 
 pub use error::{Error, Remedy, Result};

@@ -23,7 +23,8 @@ use pellucid::gpu::{AdapterChoice, Engine, Gpu};
 use pellucid::measure::furthest;
 use pellucid::model::{Activation, LoadOptions, Model, Session, SessionOptions, offered, rows};
 use pellucid::names::Hook;
-use pellucid::ops::{AttentionTiling, Cache, CacheFormat, KernelSelection, Lanes, Matmul, Reduce};
+use pellucid::ops::{Cache, CacheFormat};
+use pellucid::select::{AttentionTiling, KernelSelection, Lanes, LanesKind, Matmul, Reduce};
 use pellucid::weights::Checkpoint;
 use serde_json::Value;
 
@@ -212,18 +213,18 @@ fn others(gpu: &Gpu) -> Vec<(KernelSelection, f64)> {
         matmul: Matmul::Tiled,
         attention: AttentionTiling::Tiled,
         chunk: 64,
-        lanes: Lanes::Workgroup { size: 64, lanes: 32 },
+        lanes: Lanes { kind: LanesKind::Workgroup, size: 64, lanes: 32 },
         reduce: Reduce::Workgroup(64),
         ..defaults.clone()
     };
     let mut all = vec![(plain, 1e-3)];
     if let Some((least, _)) = gpu.caps().subgroups {
         let reduce = Reduce::AcrossSubgroups { size: 256, least };
-        let lanes = Lanes::AcrossSubgroups { size: 64, lanes: 32 };
+        let lanes = Lanes { kind: LanesKind::AcrossSubgroups, size: 64, lanes: 32 };
         all.push((KernelSelection { reduce, lanes, ..defaults.clone() }, 1e-3));
     }
     if gpu.caps().f16 {
-        all.push((KernelSelection { matmul: Matmul::TiledHalf, ..defaults }, 5e-2));
+        all.push((KernelSelection { matmul: Matmul::TiledF16, ..defaults }, 5e-2));
     }
     all
 }

@@ -51,7 +51,7 @@ pub(crate) struct ModelOptions {
     no_tune: bool,
     /// Multiply in half floats where `tune --f16` found that to be faster; less exact
     #[arg(long = "f16")]
-    half: bool,
+    f16: bool,
 }
 
 /// Where a model runs.
@@ -157,8 +157,8 @@ impl DeviceOptions {
 
 impl ModelOptions {
     /// Whether products in half floats are welcome.
-    pub(crate) fn half(&self) -> bool {
-        self.half
+    pub(crate) fn f16(&self) -> bool {
+        self.f16
     }
 
     /// Whether a model is given.
@@ -255,7 +255,7 @@ impl ModelOptions {
             }),
             check: !self.no_check,
             tuned: !self.no_tune,
-            half: self.half,
+            f16: self.f16,
             storage: None,
         })
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use pellucid::Result;
-use pellucid::check::{self, Contest, ProfileCache};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{self, LoadOptions, Model, SessionOptions};
-use pellucid::ops::{KernelSelection, Workload};
+use pellucid::select::{KernelSelection, Workload};
+use pellucid::tune::{Contest, ProfileCache};
 use serde::Serialize;
 
 use crate::options::ModelOptions;
@@ -57,7 +57,7 @@ impl Tune {
         let adapter = gpu.adapter().clone();
         let store = ProfileCache::new(&adapter);
         let mut record = store.load();
-        record.profile.half = self.model.half();
+        record.profile.f16 = self.model.f16();
         let bar = output::progress_bar("tuning {bar:30} {pos} of {len} shapes");
         let mut progress = |done: usize, total: usize| {
             bar.set_length(total as u64);
@@ -65,7 +65,8 @@ impl Tune {
         };
         let limit = Duration::from_secs(self.seconds.into());
         let mut engine = Engine::new(gpu);
-        let tuned = check::tune(&mut engine, &workload, &record.profile, limit, &mut progress);
+        let tuned =
+            pellucid::tune::tune(&mut engine, &workload, &record.profile, limit, &mut progress);
         bar.finish_and_clear();
         let (known, contests) = tuned?;
         record.profile.learn(&workload.shapes, known);

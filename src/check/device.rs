@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Engine, Need, Program, Readback, Recording, Tensor, padded};
 use crate::names::Format;
 use crate::noise::noise;
-use crate::ops::{KernelSelection, Op, Weight};
+use crate::ops::{Op, Weight};
+use crate::select::KernelSelection;
 use crate::weights::{dequantize, planes, quantize};
 
 use super::cases::Case;

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::Engine;
-use crate::ops::KernelSelection;
+use crate::select::KernelSelection;
 
 use super::Device;
 use super::judge::Outcome;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::error::Result;
 use crate::gpu::{Engine, Gpu, Program};
-use crate::ops::{DeviceProfile, KernelSelection};
+use crate::select::{DeviceProfile, KernelSelection};
 
-use super::{KeyValueStorage, ProfileCache, Record, verify_kernels};
+use super::verify_kernels;
+use crate::tune::{KeyValueStorage, ProfileCache, Record};
 
 /// How the variants that a model runs with are chosen for a device.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct SelectionPolicy {
     /// Whether variants are used that `pellucid tune` measured to be faster.
     pub tuned: bool,
     /// Whether products in f16 may be used where they are faster.
-    pub half: bool,
+    pub f16: bool,
     /// Where the adapter's record is kept; in the cache folder if `None` (see [`ProfileCache`]).
     pub storage: Option<Arc<dyn KeyValueStorage>>,
 }
@@ -26,7 +27,7 @@ pub struct SelectionPolicy {
 impl Default for SelectionPolicy {
     /// Checked, tuned, in f32.
     fn default() -> Self {
-        Self { check: true, tuned: true, half: false, storage: None }
+        Self { check: true, tuned: true, f16: false, storage: None }
     }
 }
 
@@ -82,7 +83,7 @@ pub async fn select_kernels(
     };
     let before = cache.load();
     let mut record = before.clone();
-    record.profile.half = policy.half;
+    record.profile.f16 = policy.f16;
     if !policy.tuned {
         record.profile = record.profile.unmeasured();
     }

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Need, Program};
-use crate::ops::{DeviceProfile, KernelSelection};
+use crate::select::KernelSelection;
+use crate::tune::Record;
 
 use super::Device;
 use super::judge::{Outcome, variant};
@@ -172,15 +173,6 @@ pub async fn doctor(
         device.wanted.end_round();
     }
     Ok(report)
-}
-
-/// What passed on an adapter before, and what is known of it.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Record {
-    /// Variants that came out right.
-    pub passed: BTreeSet<String>,
-    /// What was found out.
-    pub profile: DeviceProfile,
 }
 
 /// Runs of one program that are enough where time is short.

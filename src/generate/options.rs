@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::check::{KeyValueStorage, SelectionPolicy};
+use crate::check::SelectionPolicy;
 use crate::gpu::AdapterChoice;
 use crate::model::SessionOptions;
 use crate::names::Format;
 use crate::ops::CacheFormat;
+use crate::tune::KeyValueStorage;
 
 /// Where the model runs.
 #[derive(Clone, Debug)]
@@ -39,13 +40,13 @@ pub struct Options {
     /// Store the weights in this format instead of the file's.
     pub quantize: Option<Format>,
     /// Whether kernels are held against the reference at an adapter's first use, and those that are
-    /// wrong are not used. It is remembered in the cache folder (see [`ProfileCache`](crate::check::ProfileCache)).
+    /// wrong are not used. It is remembered in the cache folder (see [`ProfileCache`](crate::tune::ProfileCache)).
     pub check: bool,
     /// Whether to use the variants that `pellucid tune` found to be faster.
     pub tuned: bool,
     /// Whether products in half floats are welcome where they were found to be faster: log-probabilities
     /// are then off by up to some 1e-2, and not by 1e-3.
-    pub half: bool,
+    pub f16: bool,
     /// Where the adapter's record is kept on a system without files; in the cache folder if `None`.
     pub storage: Option<Arc<dyn KeyValueStorage>>,
 }
@@ -60,7 +61,7 @@ impl Default for Options {
             quantize: None,
             check: true,
             tuned: true,
-            half: false,
+            f16: false,
             storage: None,
         }
     }
@@ -75,7 +76,7 @@ impl Options {
 
     /// How the variants of its kernels are chosen.
     pub(super) fn policy(&self) -> SelectionPolicy {
-        let &Self { check, tuned, half, .. } = self;
-        SelectionPolicy { check, tuned, half, storage: self.storage.clone() }
+        let &Self { check, tuned, f16, .. } = self;
+        SelectionPolicy { check, tuned, f16, storage: self.storage.clone() }
     }
 }

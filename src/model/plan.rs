@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
 use crate::gpu::{BufferId, Engine, Gpu, padded, shared_slots};
 use crate::names::Format;
-use crate::ops::{Cache, CacheFormat, KernelSelection, Weight};
+use crate::ops::{Cache, CacheFormat, Weight};
+use crate::select::KernelSelection;
 
 use super::forward::{forward, logits};
 use super::params::Values;
@@ -83,8 +84,8 @@ pub(super) fn chunk_rows(
     if let Some(rows) = options.chunk {
         return Ok(rows.clamp(1, positions));
     }
-    let bytes = LOGIT_BYTES.min(selection.max_binding) as usize;
-    Ok((bytes / (4 * padded(config.vocab))).min(positions).clamp(1, selection.rows))
+    let bytes = LOGIT_BYTES.min(selection.limits.max_binding) as usize;
+    Ok((bytes / (4 * padded(config.vocab))).min(positions).clamp(1, selection.limits.rows))
 }
 
 /// In how many submits so many rows run, for each to stay within the budget of operations.
@@ -92,7 +93,7 @@ pub(crate) fn pieces(config: &Config, selection: &KernelSelection, rows: usize) 
     let hidden = config.mlp.hidden() * if config.mlp.gated() { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
     let row = 2.0 * (config.layers * layer + config.width * config.vocab) as f64;
-    (rows as f64 * row / selection.operations).ceil() as usize
+    (rows as f64 * row / selection.limits.operations).ceil() as usize
 }
 
 /// What a model, its caches and its activations will take on a device, checked against the device's

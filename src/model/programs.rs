@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::gpu::{BufferId, Program};
 use crate::names::Sampling;
-use crate::ops::{Cache, KernelSelection, LogProb, Penalties, Sample, Shape, TopK, Workload};
+use crate::ops::{Cache, LogProb, Penalties, Sample, TopK};
+use crate::select::{KernelSelection, Shape, Workload};
 
 use super::forward::{forward, logits};
 use super::plan::{SessionOptions, chunk_rows};
@@ -23,8 +24,8 @@ pub fn workload(
     let chunk = chunk_rows(&model.config, options, selection)?;
     let mut shapes: Vec<Shape> = Vec::new();
     let maps = || model.maps().map(|map| &map.weight);
-    let of_step = maps().chain([model.head()]).map(|weight| Shape::new(weight, options.sequences));
-    for shape in of_step.chain(maps().map(|weight| Shape::new(weight, chunk))) {
+    let of_step = maps().chain([model.head()]).map(|weight| weight.shape(options.sequences));
+    for shape in of_step.chain(maps().map(|weight| weight.shape(chunk))) {
         if !shapes.contains(&shape) {
             shapes.push(shape);
         }

@@ -13,7 +13,8 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Plan, Readback};
-use crate::ops::{Cache, KernelSelection, LogProb, TopK};
+use crate::ops::{Cache, LogProb, TopK};
+use crate::select::KernelSelection;
 
 use super::forward::{forward, logits};
 use super::plan::{

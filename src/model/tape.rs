@@ -7,7 +7,8 @@ use crate::gpu::{BufferId, Recording, Tensor};
 use crate::names::{Hook, Point};
 #[cfg(feature = "train")]
 use crate::ops::backward::Dropout;
-use crate::ops::{Columns, Gather, KernelSelection, Op, ScaleAdd};
+use crate::ops::{Columns, Gather, Op, ScaleAdd};
+use crate::select::KernelSelection;
 
 use super::hooks::{Action, Affine, Edit};
 

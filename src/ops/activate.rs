@@ -5,9 +5,9 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::activation::number;
-use super::kernels::{kernel, part};
 use super::op::{Op, grid_1d, same_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::{kernel, part};
 
 /// out = f(x).
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,12 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Grid, Program, Recording, Tensor, params};
 
 use super::cache::{Cache, CacheShard};
-use super::kernels::{kernel, part};
 use super::mask::Mask;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
 use super::softcap::capped;
-use super::variants::{AttentionTiling, Reduce};
+use crate::select::KernelSelection;
+use crate::select::{AttentionTiling, Reduce};
+use crate::select::{kernel, part};
 
 /// z = softmax(softcap(scale · q kᵀ)) v over the keys that each row may see.
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,10 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
-use super::kernels::kernel;
 use super::op::{Op, to_u32};
 use super::pattern::heads_of;
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// z = pattern · v.
 #[derive(Clone, Copy, Debug)]

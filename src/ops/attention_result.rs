@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::kernels::kernel;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
 use super::weight::Weight;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// For each head, its part of z times its columns of the output map.
 #[derive(Clone, Copy, Debug)]

@@ -4,12 +4,12 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
-use super::kernels::kernel;
 use super::mask::Mask;
 use super::op::{Op, to_u32};
 use super::pattern::heads_of;
-use super::selection::KernelSelection;
 use super::softcap::capped;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// scores = softcap(scale · q kᵀ) over the keys that each row may see,
 /// [`MASKED`](super::MASKED) elsewhere.

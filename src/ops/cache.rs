@@ -2,7 +2,7 @@
 
 use crate::gpu::{Binding, BufferId, Part};
 
-use super::kernels::part;
+use crate::select::part;
 
 /// Keys and values of one layer, (sequence, head, position, width padded to vec4s), in one or more
 /// parts split by position. What a head attends to lies in a row, as whoever reads memory likes it.

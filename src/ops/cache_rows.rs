@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
-use super::kernels::kernel;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// Each row's own keys, as the cache holds them.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::kernels::kernel;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
 use super::weight::Weight;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// `out_t = scale · E[token_t] (+ P[position_t])`.
 #[derive(Clone, Copy, Debug)]

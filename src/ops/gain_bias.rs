@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::kernels::kernel;
 use super::op::{Op, by_fours, check_shape, same_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// out = x ⊙ gain + bias.
 #[derive(Clone, Copy, Debug)]

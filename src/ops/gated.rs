@@ -6,9 +6,9 @@ use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::activation::number;
 use super::columns::Columns;
-use super::kernels::{kernel, part};
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::{kernel, part};
 
 /// out = f(gate) ⊙ up.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::columns::Columns;
-use super::kernels::kernel;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// `out_i = x_(index_i)`, or row i itself without an index.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::columns::Columns;
-use super::kernels::kernel;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// RMS-normalises each head in place; heads from `queries` on take the second row of gains.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor};
 
-use super::kernels::kernel;
 use super::norm::{Params, check};
 use super::op::{Op, grid_1d};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row; without gain and bias if they are left out.
 #[derive(Clone, Copy, Debug)]

@@ -6,11 +6,11 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::activation::number;
 use super::cache::{Cache, CacheShard};
-use super::kernels::{kernel, part};
 use super::op::{Op, check_shape, grid_1d, to_u32};
-use super::selection::KernelSelection;
 use super::softcap::capped;
 use super::weight::Weight;
+use crate::select::KernelSelection;
+use crate::select::{kernel, part};
 
 /// out = x Wᵀ, then what [`Epilogue`] says.
 #[derive(Clone, Copy, Debug)]
@@ -112,13 +112,13 @@ impl Op for Linear<'_> {
                 first: to_u32(piece.first),
             };
             let (program, grid) = if x.rows <= FEW {
-                let lanes = selection.lanes_for(weight, x.rows);
+                let lanes = selection.lanes_for(weight.shape(x.rows));
                 let program = lanes.apply(Program::new(kernel(lanes.kernel())));
                 let groups = piece.rows.div_ceil(4).div_ceil(lanes.groups());
                 (program.constant("COLS", to_u32(x.rows)), grid_1d(groups))
             } else {
                 let tile = selection.tile(x.rows, piece.rows);
-                let (program, n, t) = selection.matmul_for(weight, x.rows).program(tile);
+                let (program, n, t) = selection.matmul_for(weight.shape(x.rows)).program(tile);
                 (program, [to_u32(piece.rows.div_ceil(n)), to_u32(x.rows.div_ceil(t)), 1])
             };
             let program = weight.decode(program).part(part("activation"));

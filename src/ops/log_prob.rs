@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
-use super::kernels::kernel;
 use super::op::{Op, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// The natural logarithm of each target's probability.
 #[derive(Clone, Copy, Debug)]

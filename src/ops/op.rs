@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Grid, Recording, Tensor};
 
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
 
 /// Something that can be recorded.
 pub trait Op {

@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::names::Sampling;
 
-use super::kernels::kernel;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// The logits with repetition, presence and frequency penalties.
 #[derive(Clone, Copy, Debug)]

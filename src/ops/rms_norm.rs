@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor};
 
-use super::kernels::kernel;
 use super::norm::{Params, check};
 use super::op::{Op, grid_1d};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// y = x / √(mean(x²) + ε) ⊙ gain, row by row; without the gain if it is left out.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,9 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
 use super::columns::Columns;
-use super::kernels::kernel;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// Turns queries and keys by their position, and writes keys and values to the cache.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,9 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::columns::Columns;
-use super::kernels::kernel;
 use super::op::{Op, check_shape, to_u32};
-use super::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// x = scale · x + add, for some rows and columns of x.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::gpu::Program;
 
-use super::kernels::part;
+use crate::select::part;
 
 /// Fills a kernel's `softcap` slot.
 pub(super) fn capped(program: Program, cap: Option<f64>) -> Program {

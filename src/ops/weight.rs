@@ -2,8 +2,8 @@
 
 use crate::gpu::{Binding, BufferId, Program, padded};
 use crate::names::Format;
+use crate::select::{Shape, part};
 
-use super::kernels::part;
 use super::op::to_u32;
 
 /// A matrix (rows, columns) of weights, y = W x, in one or more parts split by rows.
@@ -72,6 +72,11 @@ impl Weight {
     /// All bytes of the matrix on the device.
     pub fn bytes(&self) -> u64 {
         (Self::plane_bytes(self.format, self.columns).iter().sum::<usize>() * self.rows) as u64
+    }
+
+    /// The shape of its product with `rows` rows of x.
+    pub fn shape(&self, rows: usize) -> Shape {
+        Shape::new(self.format, rows, [self.rows, self.columns])
     }
 
     /// The 16-byte words of a row.

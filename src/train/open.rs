@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::{Adapter, Gpu};
 use crate::model::{LoadOptions, Model};
 use crate::names::Format;
-use crate::ops::KernelSelection;
+use crate::select::KernelSelection;
 use crate::weights::Checkpoint;
 
 use super::{DryRun, TrainMemory, TrainOptions, Trainer};

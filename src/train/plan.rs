@@ -5,7 +5,8 @@ use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_slots};
 use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers};
 use crate::names::Format;
 use crate::ops::backward::runs_of;
-use crate::ops::{Cache, CacheFormat, KernelSelection};
+use crate::ops::{Cache, CacheFormat};
+use crate::select::KernelSelection;
 
 use super::backward::{self, Dropping, MicroBatch, Pass, Runs};
 use super::loss::{self, Chunk, Targets};

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::atomic_file;
 use crate::error::{Error, Result};
 use crate::names::Format;
-use crate::ops::DeviceProfile;
+use crate::select::DeviceProfile;
 use crate::weights::{Hash, NewTensor, Param, read_safetensors, write_safetensors};
 
 use super::model_files::ModelFiles;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Plan};
 use crate::model::{Model, Row, pieces, rows};
-use crate::ops::KernelSelection;
 use crate::ops::backward::OptimizerSettings;
 use crate::reference::backward::IGNORED;
+use crate::select::KernelSelection;
 use crate::weights::{Checkpoint, Param};
 
 use super::loss::Targets;

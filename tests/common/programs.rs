@@ -1,7 +1,7 @@
 //! Every program that can be linked from the kernels and their parts.
 
 use pellucid::gpu::{Part, Program};
-use pellucid::ops::{KERNELS, PARTS};
+use pellucid::select::{KERNELS, PARTS};
 
 /// The slots that the head of a kernel, or of a part, names in its line `// parts:`.
 pub(crate) fn slots(source: &'static str) -> Vec<&'static str> {

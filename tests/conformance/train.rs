@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pellucid::measure::{furthest, largest};
 use pellucid::names::Format;
-use pellucid::ops::{KernelSelection, Matmul};
+use pellucid::select::{KernelSelection, Matmul};
 use pellucid::train::{Batch, Optimizer, TrainOptions, TrainSlot, Trainer};
 use pellucid::weights::{Checkpoint, TensorLayout, read_safetensors};
 use serde_json::Value;

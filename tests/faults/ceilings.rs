@@ -5,7 +5,8 @@ use pellucid::check::Device;
 use pellucid::check::cases::Case;
 use pellucid::error::Result;
 use pellucid::gpu::{BufferId, Field, Params, Program, Recording, Tensor};
-use pellucid::ops::{KernelSelection, Op, kernel, part};
+use pellucid::ops::Op;
+use pellucid::select::{KernelSelection, kernel, part};
 
 const GROUPS: usize = 3;
 const LANES: usize = 64;

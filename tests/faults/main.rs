@@ -18,7 +18,7 @@ use pellucid::check::cases::{Case, Linear};
 use pellucid::check::{self, Device, Outcome};
 use pellucid::gpu::{Caps, Engine, Need, Program, Sabotage};
 use pellucid::names::Format;
-use pellucid::ops::{KERNELS, KernelSelection, Lanes, PARTS};
+use pellucid::select::{KERNELS, KernelSelection, Lanes, LanesKind, PARTS};
 use pollster::block_on;
 
 use common::gpu;
@@ -81,7 +81,7 @@ fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
     // Subgroups are narrow on a CPU, and its own self-test leaves out lanes that span several.
     let wide = file == "lanes_subgroups" && failed.is_none();
     for lanes in [16, 32].into_iter().filter(|_| wide) {
-        let lanes = Lanes::AcrossSubgroups { size: 64, lanes };
+        let lanes = Lanes { kind: LanesKind::AcrossSubgroups, size: 64, lanes };
         let selection = KernelSelection { lanes, forced: true, ..defaults.clone() };
         let (more, other) =
             attempt(file, engine(), selection, &Linear::plain(Format::F32, 1, [250, 516]));

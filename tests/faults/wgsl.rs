@@ -4,7 +4,7 @@ use std::fmt;
 
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use pellucid::gpu::{Kernel, Part, Program, Sabotage, Target, link};
-use pellucid::ops::{KERNELS, PARTS};
+use pellucid::select::{KERNELS, PARTS};
 
 use crate::common::Random;
 use crate::programs::programs;

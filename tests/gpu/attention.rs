@@ -6,7 +6,8 @@ use pellucid::check::cases::{
     SumHeads,
 };
 use pellucid::names::Format;
-use pellucid::ops::{AttentionTiling, CacheFormat};
+use pellucid::ops::CacheFormat;
+use pellucid::select::AttentionTiling;
 
 use crate::common::Device;
 

@@ -8,7 +8,8 @@ use pellucid::check::cases::{
 };
 use pellucid::config::Norm;
 use pellucid::names::Format;
-use pellucid::ops::{CacheFormat, Matmul};
+use pellucid::ops::CacheFormat;
+use pellucid::select::Matmul;
 
 use crate::common::Device;
 

@@ -6,7 +6,7 @@ use pellucid::check::cases::Case;
 use pellucid::check::{self, variant};
 use pellucid::gpu::{AdapterChoice, Caps, Engine, Gpu};
 use pellucid::measure;
-use pellucid::ops::{KernelSelection, Lanes, Reduce};
+use pellucid::select::{KernelSelection, Lanes, LanesKind, Reduce};
 
 /// The adapter that the caller chose.
 pub(crate) fn gpu() -> Gpu {
@@ -65,16 +65,26 @@ impl Device {
     /// Every way to share the rows of a matrix-vector product.
     pub(crate) fn lanes(&self) -> Vec<Lanes> {
         let mut all = vec![
-            Lanes::One(8),
-            Lanes::Workgroup { size: 64, lanes: 32 },
-            Lanes::Workgroup { size: 32, lanes: 4 },
+            Lanes::one(8),
+            Lanes { kind: LanesKind::Workgroup, size: 64, lanes: 32 },
+            Lanes { kind: LanesKind::Workgroup, size: 32, lanes: 4 },
         ];
-        all.extend(
-            self.subgroup().map(|lanes| Lanes::WholeSubgroup { size: lanes.max(64), lanes }),
-        );
-        all.extend(self.subgroup().map(|lanes| Lanes::LanePerRow { size: 2 * lanes, lanes }));
+        all.extend(self.subgroup().map(|lanes| Lanes {
+            kind: LanesKind::WholeSubgroup,
+            size: lanes.max(64),
+            lanes,
+        }));
+        all.extend(self.subgroup().map(|lanes| Lanes {
+            kind: LanesKind::LanePerRow,
+            size: 2 * lanes,
+            lanes,
+        }));
         if self.subgroups().is_some() {
-            all.extend([4, 8, 16, 32].map(|lanes| Lanes::AcrossSubgroups { size: 64, lanes }));
+            all.extend([4, 8, 16, 32].map(|lanes| Lanes {
+                kind: LanesKind::AcrossSubgroups,
+                size: 64,
+                lanes,
+            }));
         }
         all
     }

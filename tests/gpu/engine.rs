@@ -1,7 +1,8 @@
 //! What the engine does with plans, whatever their kernels are.
 
 use pellucid::gpu::{Engine, Recording, Tensor};
-use pellucid::ops::{Add, KernelSelection, Op};
+use pellucid::ops::{Add, Op};
+use pellucid::select::KernelSelection;
 
 use crate::common::gpu;
 

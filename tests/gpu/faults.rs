@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use pellucid::Error;
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Recording, Tensor};
-use pellucid::ops::{Add, KernelSelection, Op};
+use pellucid::ops::{Add, Op};
+use pellucid::select::KernelSelection;
 
 /// Longer than anything here takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);

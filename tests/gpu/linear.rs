@@ -3,7 +3,8 @@
 use pellucid::check::Values;
 use pellucid::check::cases::{Linear, LinearToCache};
 use pellucid::names::Format;
-use pellucid::ops::{CacheFormat, Matmul};
+use pellucid::ops::CacheFormat;
+use pellucid::select::Matmul;
 
 use crate::common::Device;
 
@@ -39,7 +40,7 @@ fn matmul() {
     let mut device = Device::open();
     let direct = |n, t| Matmul::Direct { n, t };
     let mut tiles = vec![direct(8, 8), direct(8, 1), direct(2, 16), Matmul::Tiled];
-    tiles.extend(device.caps().f16.then_some(Matmul::TiledHalf));
+    tiles.extend(device.caps().f16.then_some(Matmul::TiledF16));
     for (i, &tile) in tiles.iter().enumerate() {
         device.selection.matmul = tile;
         for (j, format) in Format::ALL.into_iter().enumerate() {

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use pellucid::gpu::{Engine, Gpu};
 use pellucid::model::{Action, Change, Edit, LoadOptions, Model, Row, Session, SessionOptions};
 use pellucid::names::Hook;
-use pellucid::ops::KernelSelection;
+use pellucid::select::KernelSelection;
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, wgpu};
 use pollster::block_on;

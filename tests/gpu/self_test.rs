@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pellucid::check::{self, Record, Report, Shard};
+use pellucid::check;
+use pellucid::check::{Report, Shard};
 use pellucid::gpu::{Caps, Engine, Gpu, Need, Part, Program};
 use pellucid::measure;
 use pellucid::model::{self, LoadOptions, Model, Session, SessionOptions};
 use pellucid::names::Format;
-use pellucid::ops::{KERNELS, KernelSelection, Lanes, Matmul, PARTS, Reduce, Shape, part};
+use pellucid::select::{KERNELS, KernelSelection, Lanes, Matmul, PARTS, Reduce, part};
 use pellucid::train::{DryRun, TrainOptions};
+use pellucid::tune::Record;
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Remedy};
 
@@ -138,12 +140,12 @@ fn prefer(record: &mut Record, part: &str, caps: &Caps, model: &Model) {
             record.profile.reduce = Some(Reduce::AcrossSubgroups { size: 256, least });
         }
         ("tile_f16", _) => {
-            record.profile.half = true;
+            record.profile.f16 = true;
             for (map, rows) in
                 model.maps().flat_map(|map| [16, 32, 64, 128].map(|rows| (map, rows)))
             {
-                let name = Shape::new(&map.weight, rows).name();
-                record.profile.matmul.insert(name, Matmul::TiledHalf);
+                let name = map.weight.shape(rows);
+                record.profile.matmul.insert(name, Matmul::TiledF16);
             }
         }
         _ => panic!("nothing prefers {part}"),
@@ -223,16 +225,16 @@ fn measured_variants_are_tried_too() {
     let model = load(&mut engine);
     let caps = engine.gpu().caps().clone();
     let mut record = Record::default();
-    record.profile.half = true;
+    record.profile.f16 = true;
     let lanes = Lanes::candidates(&caps).into_iter().cycle();
     let matmuls = Matmul::candidates(&caps).into_iter().cycle();
     let weights = || model.maps().map(|map| &map.weight);
     for (weight, (lanes, matmul)) in weights().zip(lanes.zip(matmuls)) {
         for rows in [1, 2, 4, 8] {
-            record.profile.lanes.insert(Shape::new(weight, rows).name(), lanes);
+            record.profile.lanes.insert(weight.shape(rows), lanes);
         }
         for rows in [16, 32, 64, 128] {
-            record.profile.matmul.insert(Shape::new(weight, rows).name(), matmul);
+            record.profile.matmul.insert(weight.shape(rows), matmul);
         }
     }
     assert!(record.profile.lanes.len() > 4, "the model has several shapes");

@@ -11,9 +11,10 @@ use pellucid::ops::backward::{
 use pellucid::ops::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheFormat,
     CacheRows, Chosen, Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather, HeadNorm,
-    KernelSelection, LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Penalties, PosEmbed,
-    RmsNorm, RmsScale, Rope, Sample, ScaleAdd, Softmax, SumHeads, TopK, Weight,
+    LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Penalties, PosEmbed, RmsNorm, RmsScale,
+    Rope, Sample, ScaleAdd, Softmax, SumHeads, TopK, Weight,
 };
+use pellucid::select::KernelSelection;
 
 /// Devices that choose differently.
 fn devices() -> [Caps; 4] {
@@ -35,7 +36,7 @@ pub(super) fn recordings() -> Vec<Recording> {
         all
     });
     let mut all: Vec<Recording> = selection.map(|selection| Every::record(&selection)).collect();
-    all.extend(pellucid::check::ceilings());
+    all.extend(pellucid::tune::ceilings());
     all
 }
 

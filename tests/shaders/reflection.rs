@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 use pellucid::gpu::{Binding, Caps, Dispatch, Field, Params};
-use pellucid::ops::KERNELS;
 use pellucid::ops::backward::{Clipping, OptimizerSettings};
+use pellucid::select::KERNELS;
 
 use super::every_op::recordings;
 use super::module::parse;

@@ -5,7 +5,8 @@ use pellucid::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, 
 use pellucid::gpu::{BufferId, Caps, Dispatch, Recording};
 use pellucid::model::{Model, Tape, forward, logits};
 use pellucid::names::{Format, Hook};
-use pellucid::ops::{Cache, CacheFormat, KernelSelection, Weight};
+use pellucid::ops::{Cache, CacheFormat, Weight};
+use pellucid::select::KernelSelection;
 
 const MAX_BINDING: u64 = 128 << 20;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pellucid::gpu::{Need, Target, link};
-use pellucid::ops::{KERNELS, PARTS};
+use pellucid::select::{KERNELS, PARTS};
 
 use super::{fillings, fills, programs, slots};
 

@@ -4,72 +4,9 @@ use std::fs;
 
 use super::{assert_none, files, root};
 
-/// The op of each kernel that has another name than its op, until the registry says so itself.
-const OF: [(&str, &str); 16] = [
-    ("matvec", "linear"),
-    ("matvec_shuffle", "linear"),
-    ("matmul", "linear"),
-    ("matmul_tiled", "linear"),
-    ("attention_tiled", "attention"),
-    ("attention_split", "attention"),
-    ("attention_split_shuffle", "attention"),
-    ("attention_merge", "attention"),
-    ("layer_norm_backward", "norm_backward"),
-    ("rms_norm_backward", "norm_backward"),
-    ("linear_backward_x", "linear_backward_x"),
-    ("linear_backward_x_tiled", "linear_backward_x"),
-    ("linear_backward_w", "linear_backward_w"),
-    ("linear_backward_w_tiled", "linear_backward_w"),
-    ("attention_backward_q", "attention_backward"),
-    ("attention_backward_kv", "attention_backward"),
-];
-
-/// A kernel of several ops, each of which has a test.
-const SHARED: [&str; 1] = ["add_shares"];
-
-/// File and struct of each op that has no file of its name yet.
-const ELSEWHERE: [(&str, &str, &str); 36] = [
-    ("pos_embed", "embed.rs", "PosEmbed"),
-    ("layer_norm", "norm.rs", "LayerNorm"),
-    ("rms_norm", "norm.rs", "RmsNorm"),
-    ("head_norm", "rope.rs", "HeadNorm"),
-    ("activate", "activation.rs", "Activate"),
-    ("gated", "activation.rs", "Gated"),
-    ("gather", "rows.rs", "Gather"),
-    ("add", "rows.rs", "Add"),
-    ("log_prob", "rows.rs", "LogProb"),
-    ("layer_norm_center", "norm_steps.rs", "LayerNormCenter"),
-    ("rms_scale", "norm_steps.rs", "RmsScale"),
-    ("divide_rows", "norm_steps.rs", "DivideRows"),
-    ("gain_bias", "norm_steps.rs", "GainBias"),
-    ("cache_rows", "rows.rs", "CacheRows"),
-    ("attention_scores", "pattern.rs", "AttentionScores"),
-    ("softmax", "pattern.rs", "Softmax"),
-    ("attention_mix", "pattern.rs", "AttentionMix"),
-    ("attention_result", "heads.rs", "AttentionResult"),
-    ("sum_heads", "heads.rs", "SumHeads"),
-    ("scale_add", "rows.rs", "ScaleAdd"),
-    ("embed_backward", "backward/embed.rs", "EmbedBackward"),
-    ("norm_backward", "backward/norm.rs", "LayerNormBackward"),
-    ("gain_backward", "backward/norm.rs", "GainBackward"),
-    ("linear_backward_x", "backward/linear.rs", "MatmulBackwardX"),
-    ("linear_backward_w", "backward/linear.rs", "MatmulBackwardW"),
-    ("bias_backward", "backward/linear.rs", "BiasBackward"),
-    ("rope_backward", "backward/rope.rs", "RopeBackward"),
-    ("attention_backward", "backward/attention.rs", "AttentionBackward"),
-    ("activate_backward", "backward/activation.rs", "ActivateBackward"),
-    ("gated_backward", "backward/activation.rs", "GatedBackward"),
-    ("cross_entropy", "backward/loss.rs", "CrossEntropy"),
-    ("square_sum", "backward/optimizer.rs", "SquareSum"),
-    ("clip", "backward/optimizer.rs", "Clip"),
-    ("adam_w", "backward/optimizer.rs", "AdamW"),
-    ("sgd", "backward/optimizer.rs", "Sgd"),
-    ("cast_f16", "backward/optimizer.rs", "CastF16"),
-];
-
 /// A kernel as the registry names it.
 struct Named {
-    folder: String,
+    folder: &'static str,
     kernel: String,
     op: String,
 }
@@ -79,7 +16,7 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     text.split_once('"')?.1.split_once('"')
 }
 
-/// Every kernel of the registry: `"matvec" of "linear" needs ..` in a list that is named by its folder.
+/// Every kernel of the registry that an op records: `"matvec" of "linear" needs ..` in one of its lists.
 fn registry() -> Vec<Named> {
     let texts = files("src", "rs");
     let is_registry = |text: &&String| text.lines().any(|line| line == "kernels! {");
@@ -87,17 +24,18 @@ fn registry() -> Vec<Named> {
     let [text] = found[..] else { panic!("{} files hold the kernels", found.len()) };
     let lines =
         text.lines().skip_while(|line| *line != "kernels! {").take_while(|line| *line != "}");
-    let (mut folder, mut kernels) = (String::new(), Vec::new());
+    let (mut folder, mut kernels) = (None, Vec::new());
     for line in lines {
-        let Some((name, rest)) = quoted(line) else { continue };
-        if rest.starts_with(": [") {
-            name.clone_into(&mut folder);
-            continue;
+        match line.trim() {
+            "ops: [" => folder = Some(""),
+            "training: [" => folder = Some("backward/"),
+            "measurements: [" => folder = None,
+            _ => {}
         }
+        let (Some((name, rest)), Some(folder)) = (quoted(line), folder) else { continue };
         let of = rest.trim_start().strip_prefix("of ").and_then(quoted).map(|(op, _)| op);
-        let of = of.or_else(|| OF.iter().find(|(kernel, _)| *kernel == name).map(|(_, op)| *op));
         let (kernel, op) = (name.to_owned(), of.unwrap_or(name).to_owned());
-        kernels.push(Named { folder: folder.clone(), kernel, op });
+        kernels.push(Named { folder, kernel, op });
     }
     kernels
 }
@@ -136,16 +74,9 @@ fn each_kernel_has_one_name() {
     let mut untested = Vec::new();
     for Named { folder, kernel, op } in &kernels {
         expect(kernel, format!("shaders/{folder}{kernel}.wgsl"), &[format!("fn {kernel}")]);
-        if kernel.starts_with("ceiling_") || SHARED.contains(&kernel.as_str()) {
-            continue;
-        }
         let name = camel(op);
-        let elsewhere = ELSEWHERE.iter().find(|(other, ..)| other == op);
-        let (file, own) = elsewhere
-            .map_or((format!("{folder}{op}.rs"), name.clone()), |(_, f, s)| {
-                ((*f).to_owned(), (*s).to_owned())
-            });
-        expect(kernel, format!("src/ops/{file}"), &[format!("pub struct {own}")]);
+        let own = [format!("pub struct {name}"), format!("impl Op for {name}")];
+        expect(kernel, format!("src/ops/{folder}{op}.rs"), &own);
         let twin = format!("src/reference/{folder}{op}.rs");
         expect(kernel, twin, &[format!("pub fn {op}")]);
         let case = [format!("pub struct {name}"), format!("impl Case for {name}")];

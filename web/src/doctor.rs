@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use js_sys::Function;
-use pellucid::check::{self, KeyValueStorage, Report, Shard, Verdict};
+use pellucid::check;
+use pellucid::check::{Report, Shard, Verdict};
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
+use pellucid::tune::KeyValueStorage;
 use send_wrapper::SendWrapper;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use pellucid::check::KeyValueStorage;
 use pellucid::generate::{Backend, Options, Request};
 use pellucid::gpu::AdapterChoice;
 use pellucid::names::{Format, Sampling};
 use pellucid::ops::CacheFormat;
+use pellucid::tune::KeyValueStorage;
 use serde::Deserialize;
 
 use crate::value::{Result, fault};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use js_sys::Uint8Array;
-use pellucid::check::{KeyValueStorage, SelectionPolicy};
+use pellucid::check::SelectionPolicy;
 use pellucid::files::Files;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::names::Format;
@@ -12,6 +12,7 @@ use pellucid::train::{
     self, Data, Decay, Family, ModelFiles, NewModel, Optimizer, Preset, Schedule, Sizes,
     TrainMemory, TrainOptions,
 };
+use pellucid::tune::KeyValueStorage;
 use pellucid::weights::Checkpoint;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;

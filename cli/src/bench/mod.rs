@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use pellucid::Result;
-use pellucid::check::{self, Ceilings};
 use pellucid::generate::Llm;
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::MemoryUse;
+use pellucid::tune;
+use pellucid::tune::Ceilings;
 use serde::Serialize;
 
 use crate::options::ModelOptions;
@@ -121,7 +122,7 @@ impl Bench {
             Ok(gpu) => {
                 output::note("ceilings: measuring");
                 report.adapter = Some(gpu.adapter().clone());
-                check::measure(&mut Engine::new(gpu))
+                tune::measure(&mut Engine::new(gpu))
             }
             Err(error) => Err(error),
         };

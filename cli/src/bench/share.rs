@@ -1,9 +1,9 @@
 //! How much of its ceilings a benchmark has reached.
 
-use pellucid::check::Ceilings;
 use pellucid::model::Model;
 use pellucid::names::Format;
 use pellucid::ops::Weight;
+use pellucid::tune::Ceilings;
 use serde::Serialize;
 
 use super::case::BATCH;

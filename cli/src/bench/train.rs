@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use pellucid::check::{ProfileCache, products};
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{LoadOptions, Model};
 use pellucid::names::Format;
-use pellucid::ops::{KernelSelection, Shape};
+use pellucid::select::{KernelSelection, Shape};
 use pellucid::train::{Batch, Family, Sizes, TrainMemory, TrainOptions, Trainer, new_model};
+use pellucid::tune::{ProfileCache, products};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::Serialize;
@@ -149,7 +149,7 @@ impl Train {
         let maps = || model.maps().map(|map| &map.weight).chain([model.head()]);
         let mut shapes: Vec<Shape> = Vec::new();
         let big = Shape { format: Format::F32, rows: square, outputs: square, inputs: square };
-        for shape in maps().map(|weight| Shape::new(weight, batch * context)).chain([big]) {
+        for shape in maps().map(|weight| weight.shape(batch * context)).chain([big]) {
             if !shapes.contains(&shape) {
                 shapes.push(shape);
             }

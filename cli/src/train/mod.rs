@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use pellucid::check::{SelectionPolicy, Variants};
 use pellucid::gpu::{Adapter, Gpu};
-use pellucid::ops::KernelSelection;
+use pellucid::select::KernelSelection;
 use pellucid::train::{ModelFiles, Progress, Saved, TrainMemory, TrainOptions, Trainer};
 use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};

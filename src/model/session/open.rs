@@ -6,7 +6,7 @@ use crate::gpu::{Adapter, Gpu};
 use crate::model::{
     LoadOptions, MemoryUse, Model, SessionOptions, layer_cache, plan, programs as programs_of,
 };
-use crate::ops::KernelSelection;
+use crate::select::KernelSelection;
 use crate::weights::Checkpoint;
 
 use super::Session;

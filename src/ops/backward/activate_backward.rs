@@ -4,9 +4,9 @@ use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::activation::number;
-use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
-use crate::ops::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::{kernel, part};
 
 /// dx = dy ⊙ f′(x).
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,11 @@
 use crate::error::Result;
 use crate::gpu::{Binding, Part, Program, Recording, Tensor, params};
 use crate::ops::cache::{Cache, CacheShard};
-use crate::ops::kernels::{kernel, part};
 use crate::ops::mask::Mask;
 use crate::ops::op::{Op, check_shape, to_u32};
-use crate::ops::selection::KernelSelection;
 use crate::ops::softcap::capped;
+use crate::select::KernelSelection;
+use crate::select::{kernel, part};
 
 /// What comes back to queries, keys and values of z = softmax(softcap(scale · q kᵀ)) v, over whole
 /// sequences of equal length.

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
-use crate::ops::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// Rounds values to IEEE halves, as a matrix of that format has them.
 #[derive(Clone, Copy, Debug)]

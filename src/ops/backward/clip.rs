@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, to_u32};
-use crate::ops::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::{kernel, part};
 
 /// The length of all gradients, and what they are multiplied by.
 #[derive(Clone, Copy, Debug)]

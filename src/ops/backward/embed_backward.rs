@@ -3,10 +3,10 @@
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Program, Recording, Tensor, params};
-use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, check_shape, to_u32};
-use crate::ops::selection::KernelSelection;
 use crate::ops::weight::Weight;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 use super::gradient::plain;
 

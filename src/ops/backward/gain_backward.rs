@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
-use crate::ops::kernels::{kernel, part};
 use crate::ops::op::{Op, check_shape, to_u32};
-use crate::ops::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::{kernel, part};
 
 use super::column_sum::shares;
 

@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
-use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
-use crate::ops::selection::KernelSelection;
-use crate::ops::variants::Matmul;
 use crate::ops::weight::{Weight, WeightShard};
+use crate::select::KernelSelection;
+use crate::select::Matmul;
+use crate::select::kernel;
 
 use super::gradient::plain;
 use super::squares::{SQUARE, by_eights};
@@ -93,7 +93,7 @@ impl Op for LinearBackwardW<'_> {
         for piece in &gradient.shards {
             match selection.matmul {
                 Matmul::Direct { n, t } => self.direct(recording, piece, [n, t]),
-                Matmul::Tiled | Matmul::TiledHalf => self.tiled(recording, piece),
+                Matmul::Tiled | Matmul::TiledF16 => self.tiled(recording, piece),
             }
         }
         Ok(())

@@ -3,11 +3,11 @@
 use crate::error::Result;
 use crate::gpu::{Grid, Program, Recording, Tensor, params};
 use crate::names::Format;
-use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, check_shape, to_u32};
-use crate::ops::selection::KernelSelection;
-use crate::ops::variants::Matmul;
 use crate::ops::weight::Weight;
+use crate::select::KernelSelection;
+use crate::select::Matmul;
+use crate::select::kernel;
 
 use super::squares::{SQUARE, by_eights};
 
@@ -70,7 +70,7 @@ impl Op for LinearBackwardX<'_> {
                 Matmul::Direct { n, t } => {
                     by_eights("linear_backward_x", [n, t], weight.columns, dy.rows)
                 }
-                Matmul::Tiled | Matmul::TiledHalf => {
+                Matmul::Tiled | Matmul::TiledF16 => {
                     let columns = weight.columns.div_ceil(SQUARE);
                     let tile = selection.tile(dy.rows, weight.columns);
                     let program = Program::new(kernel("linear_backward_x_tiled"));

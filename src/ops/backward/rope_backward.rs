@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
-use crate::ops::kernels::kernel;
 use crate::ops::op::{Op, check_shape, to_u32};
-use crate::ops::selection::KernelSelection;
+use crate::select::KernelSelection;
+use crate::select::kernel;
 
 /// What comes back to queries, keys and values before they turned, side by side.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! The grids of the derivatives of a linear map, whose workgroups make squares of the result.
 
 use crate::gpu::{Grid, Program};
-use crate::ops::kernels::kernel;
 use crate::ops::op::to_u32;
+use crate::select::kernel;
 
 /// A kernel whose invocations make 8 x 8 values straight from storage, and its grid.
 pub(super) fn by_eights(

@@ -11,7 +11,8 @@
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Engine, Plan, Program, Recording, params};
 use crate::names::Format;
-use crate::ops::{Weight, decode, kernel};
+use crate::ops::{Weight, decode};
+use crate::select::kernel;
 
 use super::timing::{filled, time};
 

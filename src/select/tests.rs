@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::LanesKind::{AcrossSubgroups, LanePerRow, One, WholeSubgroup, Workgroup};
 use super::{
-    AttentionTiling, DeviceProfile, KernelSelection, Lanes, Matmul, Reduce, Shape, Weight,
+    AttentionTiling, DeviceProfile, KERNELS, KernelSelection, Lanes, LanesKind, Matmul, PARTS,
+    Reduce,
 };
 use crate::gpu::{BufferId, Caps, Need, Recording, Tensor};
 use crate::names::Format;
-use crate::ops::{Attention, Cache, CacheFormat, Epilogue, KERNELS, Linear, Mask, Op, PARTS};
+use crate::ops::{Attention, Cache, CacheFormat, Epilogue, Linear, Mask, Op, Weight};
 
 /// Devices that choose differently: without subgroups, with one size of them, and with several.
 fn devices() -> Vec<Caps> {
@@ -16,6 +18,11 @@ fn devices() -> Vec<Caps> {
     let software = |caps: Caps| [caps.clone(), Caps { software: true, ..caps }];
     let of = |subgroups| software(Caps { subgroups, f16: true, ..Caps::default() });
     subgroups.into_iter().flat_map(of).collect()
+}
+
+/// Lanes of this kind.
+fn shared(kind: LanesKind, size: u32, lanes: u32) -> Lanes {
+    Lanes { kind, size, lanes }
 }
 
 fn excluded(names: &[&str]) -> DeviceProfile {
@@ -62,7 +69,7 @@ fn nothing_excluded_is_ever_chosen() {
         }
         let plain = KernelSelection::new(&caps, excluded(&special));
         assert!(matches!(plain.reduce, Reduce::Workgroup(_)), "{plain:?}");
-        assert!(matches!(plain.lanes, Lanes::Workgroup { .. } | Lanes::One(_)), "{plain:?}");
+        assert!(matches!(plain.lanes.kind, Workgroup | One), "{plain:?}");
     }
 }
 
@@ -94,17 +101,17 @@ fn queries_are_passed_round_by_the_lanes_of_a_wide_vector_unit() {
 fn narrow_rows_are_shared_by_fewer_lanes() {
     let caps = Caps { subgroups: Some((32, 32)), ..Caps::default() };
     let lanes = |selection: &KernelSelection, inputs| {
-        selection.lanes_for(&Weight::named("w", Format::Q4_1, 64, inputs, u64::MAX), 1)
+        selection.lanes_for(Weight::named("w", Format::Q4_1, 64, inputs, u64::MAX).shape(1))
     };
     let selection = KernelSelection::defaults(&caps);
     // 18 and 48 words: three quarters of 32 lanes have work in the latter.
-    assert_eq!(lanes(&selection, 576), Lanes::AcrossSubgroups { size: 64, lanes: 8 });
-    assert_eq!(lanes(&selection, 1536), Lanes::WholeSubgroup { size: 64, lanes: 32 });
-    assert_eq!(lanes(&selection, 32), Lanes::AcrossSubgroups { size: 64, lanes: 4 });
+    assert_eq!(lanes(&selection, 576), shared(AcrossSubgroups, 64, 8));
+    assert_eq!(lanes(&selection, 1536), shared(WholeSubgroup, 64, 32));
+    assert_eq!(lanes(&selection, 32), shared(AcrossSubgroups, 64, 4));
     let selection = KernelSelection::new(&caps, excluded(&["lanes_subgroups"]));
-    assert_eq!(lanes(&selection, 576), Lanes::WholeSubgroup { size: 64, lanes: 32 });
+    assert_eq!(lanes(&selection, 576), shared(WholeSubgroup, 64, 32));
     let plain = KernelSelection::defaults(&Caps::default());
-    assert_eq!(lanes(&plain, 576), Lanes::Workgroup { size: 64, lanes: 8 });
+    assert_eq!(lanes(&plain, 576), shared(Workgroup, 64, 8));
 }
 
 #[test]
@@ -112,18 +119,18 @@ fn what_was_measured_counts_for_its_shape_and_changes_the_key() {
     let caps = Caps { f16: true, ..Caps::default() };
     let weight = Weight::named("w", Format::F16, 64, 512, u64::MAX);
     let mut profile = DeviceProfile::default();
-    profile.lanes.insert(Shape::new(&weight, 1).name(), Lanes::One(32));
-    profile.lanes.insert("f16 2x64x512".to_owned(), Lanes::WholeSubgroup { size: 64, lanes: 32 });
-    profile.matmul.insert(Shape::new(&weight, 100).name(), Matmul::TiledHalf);
+    profile.lanes.insert(weight.shape(1), Lanes::one(32));
+    profile.lanes.insert("f16 2x64x512".parse().unwrap(), shared(WholeSubgroup, 64, 32));
+    profile.matmul.insert(weight.shape(100), Matmul::TiledF16);
     let selection = KernelSelection::new(&caps, profile.clone());
-    assert_eq!(selection.lanes_for(&weight, 1), Lanes::One(32));
+    assert_eq!(selection.lanes_for(weight.shape(1)), Lanes::one(32));
     let default = KernelSelection::defaults(&caps);
     // This device has no subgroups, and nobody asked for half floats.
-    assert_eq!(selection.lanes_for(&weight, 2), default.lanes_for(&weight, 2));
-    assert_eq!(selection.matmul_for(&weight, 128), Matmul::Tiled);
-    let half = KernelSelection::new(&caps, DeviceProfile { half: true, ..profile });
-    assert_eq!(half.matmul_for(&weight, 128), Matmul::TiledHalf);
-    assert_eq!(half.matmul_for(&weight, 64), Matmul::Tiled);
+    assert_eq!(selection.lanes_for(weight.shape(2)), default.lanes_for(weight.shape(2)));
+    assert_eq!(selection.matmul_for(weight.shape(128)), Matmul::Tiled);
+    let half = KernelSelection::new(&caps, DeviceProfile { f16: true, ..profile });
+    assert_eq!(half.matmul_for(weight.shape(128)), Matmul::TiledF16);
+    assert_eq!(half.matmul_for(weight.shape(64)), Matmul::Tiled);
     let bad = KernelSelection::new(&caps, excluded(&["reduce_subgroup"]));
     let keys: BTreeSet<String> =
         [&selection, &default, &half, &bad].map(|selection| selection.key()).into();
@@ -157,33 +164,25 @@ fn attention_goes_as_was_measured() {
 #[test]
 fn what_no_device_can_run_is_not_believed() {
     let weight = Weight::named("w", Format::F16, 64, 512, u64::MAX);
-    let (one, many) = (Shape::new(&weight, 1).name(), Shape::new(&weight, 64).name());
+    let (one, many) = (weight.shape(1), weight.shape(64));
     let (size, lanes) = (64, 0);
     for caps in devices() {
         let plain = KernelSelection::defaults(&caps);
         let with = |lanes: Lanes, matmul, reduce| {
             let mut profile = DeviceProfile { reduce: Some(reduce), ..DeviceProfile::default() };
-            profile.lanes.insert(one.clone(), lanes);
-            profile.matmul.insert(many.clone(), matmul);
+            profile.lanes.insert(one, lanes);
+            profile.matmul.insert(many, matmul);
             KernelSelection::new(&caps, profile)
         };
         let nothing = Matmul::Direct { n: 0, t: 1 };
         let huge = Matmul::Direct { n: 1 << 20, t: 1 << 20 };
         for (lanes, matmul, reduce) in [
-            (Lanes::One(0), nothing, Reduce::Workgroup(0)),
-            (Lanes::One(1 << 20), huge, Reduce::Workgroup(1 << 20)),
-            (Lanes::Workgroup { size, lanes }, nothing, Reduce::Workgroup(3)),
-            (Lanes::AcrossSubgroups { size, lanes: 128 }, huge, Reduce::WholeSubgroup(7)),
-            (
-                Lanes::LanePerRow { size, lanes: 2 },
-                huge,
-                Reduce::AcrossSubgroups { size, least: 0 },
-            ),
-            (
-                Lanes::WholeSubgroup { size, lanes: 16 },
-                huge,
-                Reduce::AcrossSubgroups { size, least: 128 },
-            ),
+            (Lanes::one(0), nothing, Reduce::Workgroup(0)),
+            (Lanes::one(1 << 20), huge, Reduce::Workgroup(1 << 20)),
+            (shared(Workgroup, size, lanes), nothing, Reduce::Workgroup(3)),
+            (shared(AcrossSubgroups, size, 128), huge, Reduce::WholeSubgroup(7)),
+            (shared(LanePerRow, size, 2), huge, Reduce::AcrossSubgroups { size, least: 0 }),
+            (shared(WholeSubgroup, size, 16), huge, Reduce::AcrossSubgroups { size, least: 128 }),
         ] {
             let selection = with(lanes, matmul, reduce);
             assert_eq!(selection, plain, "{lanes:?}, {matmul:?}, {reduce:?} on {caps:?}");

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::gpu::{Engine, Recording};
-use crate::ops::{DeviceProfile, KernelSelection, Linear, Matmul, Op, Shape};
+use crate::ops::{Linear, Op};
+use crate::select::{DeviceProfile, KernelSelection, Matmul, Shape};
 
 use super::timing::{time, with_linear};
 
@@ -25,12 +26,11 @@ pub fn products(engine: &mut Engine, profile: &DeviceProfile, shapes: &[Shape]) 
     let caps = engine.gpu().caps().clone();
     let mut best = 0.0_f64;
     for shape in shapes {
-        let name = shape.name();
         let mut variants = vec![KernelSelection::new(&caps, profile.clone())];
         for matmul in Matmul::candidates(&caps) {
-            if matmul != Matmul::TiledHalf {
+            if matmul != Matmul::TiledF16 {
                 let mut profile = profile.unmeasured();
-                profile.matmul.insert(name.clone(), matmul);
+                profile.matmul.insert(*shape, matmul);
                 variants.push(KernelSelection::new(&caps, profile));
             }
         }

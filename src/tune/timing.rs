@@ -4,7 +4,8 @@ use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Engine, Plan, Tensor};
-use crate::ops::{Epilogue, Linear, Shape, Weight};
+use crate::ops::{Epilogue, Linear, Weight};
+use crate::select::Shape;
 
 /// What fills the buffers: a pair of halves, or four bytes, or eight nibbles, none of them zero, and
 /// no format makes a subnormal of it.

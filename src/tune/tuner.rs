@@ -12,9 +12,9 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Caps, Engine, Plan, Recording, Tensor};
-use crate::ops::{
-    Attention, AttentionTiling, Cache, CacheFormat, DeviceProfile, KernelSelection, Lanes, Linear,
-    Mask, Matmul, Op, Reduce, RmsNorm, Shape, Workload,
+use crate::ops::{Attention, Cache, CacheFormat, Linear, Mask, Op, RmsNorm};
+use crate::select::{
+    AttentionTiling, DeviceProfile, KernelSelection, Lanes, Matmul, Reduce, Shape, Workload,
 };
 
 use super::timing::{filled, time, with_linear};
@@ -103,27 +103,27 @@ fn linear(
     found: &mut DeviceProfile,
     shape: &Shape,
 ) -> Result<Contest> {
-    let (name, plain) = (shape.name(), KernelSelection::new(caps, found.unmeasured()));
+    let plain = KernelSelection::new(caps, found.unmeasured());
     let with = |lanes: Option<Lanes>, matmul: Option<Matmul>| {
         let mut profile = plain.profile.clone();
-        profile.lanes.extend(lanes.map(|lanes| (name.clone(), lanes)));
-        profile.matmul.extend(matmul.map(|matmul| (name.clone(), matmul)));
+        profile.lanes.extend(lanes.map(|lanes| (*shape, lanes)));
+        profile.matmul.extend(matmul.map(|matmul| (*shape, matmul)));
         KernelSelection::new(caps, profile)
     };
     let (contest, selection) = with_linear(engine, shape, |engine, op| {
-        let (weight, rows) = (op.weight, op.x.rows);
+        let own = op.weight.shape(op.x.rows);
         let mut variants: Vec<(String, KernelSelection)> = Vec::new();
-        if Linear::is_few(rows) {
+        if Linear::is_few(op.x.rows) {
             let all = Lanes::candidates(caps).into_iter().filter(|lanes| plain.allows(*lanes));
-            variants.push((format!("{:?}", plain.lanes_for(weight, rows)), plain.clone()));
-            variants.extend(all.map(|lanes| (format!("{lanes:?}"), with(Some(lanes), None))));
+            variants.push((plain.lanes_for(own).to_string(), plain.clone()));
+            variants.extend(all.map(|lanes| (lanes.to_string(), with(Some(lanes), None))));
         } else {
-            variants.push((format!("{:?}", plain.matmul_for(weight, rows)), plain.clone()));
-            let welcome = |matmul: &Matmul| found.half || *matmul != Matmul::TiledHalf;
+            variants.push((format!("{:?}", plain.matmul_for(own)), plain.clone()));
+            let welcome = |matmul: &Matmul| found.f16 || *matmul != Matmul::TiledF16;
             let all = Matmul::candidates(caps).into_iter().filter(welcome);
             variants.extend(all.map(|matmul| (format!("{matmul:?}"), with(None, Some(matmul)))));
         }
-        contest(engine, &name, variants, op, 0)
+        contest(engine, &shape.to_string(), variants, op, 0)
     })?;
     found.lanes.extend(selection.profile.lanes);
     found.matmul.extend(selection.profile.matmul);

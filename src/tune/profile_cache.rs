@@ -4,6 +4,7 @@
 //! read or written, everything goes on without. A program on a system without files passes in a
 //! [`KeyValueStorage`] of its own.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,9 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic_file;
 use crate::gpu::Adapter;
-use crate::ops::{KERNELS, PARTS, fingerprint};
+use crate::select::{DeviceProfile, KERNELS, PARTS, fingerprint};
 
-use super::Record;
+/// What passed on an adapter before, and what is known of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Variants that came out right.
+    pub passed: BTreeSet<String>,
+    /// What was found out.
+    pub profile: DeviceProfile,
+}
 
 /// The place of one adapter's record.
 #[derive(Clone, Debug, Default)]
@@ -216,7 +224,8 @@ mod tests {
         let mut record = Record::default();
         record.passed.insert("rms_norm WG=8".to_owned());
         record.profile.excluded.insert("reduce_subgroup".to_owned());
-        record.profile.lanes.insert("q4_1 1x2x3".to_owned(), crate::ops::Lanes::One(8));
+        let shape = "q4_1 1x2x3".parse().unwrap();
+        record.profile.lanes.insert(shape, crate::select::Lanes::one(8));
         let store = ProfileCache::within(folder.path(), &adapter("1.0"));
         assert_eq!(store.load(), Record::default());
         store.save(&record);
