@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
+use pellucid::format::Format;
 use pellucid::gpu::{AdapterChoice, Engine, Gpu, Plan, Recording, Tensor};
-use pellucid::names::Format;
 use pellucid::ops::{Epilogue, Linear, Op, Weight};
 use pellucid::select::{KernelSelection, Lanes, LanesKind, Matmul};
 

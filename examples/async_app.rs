@@ -5,7 +5,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use pellucid::generate::{Llm, Options, Request};
-use pellucid::text::Encode;
+use pellucid::tokenizer::Encode;
 
 /// What a task asks of the model: a prompt, and where the pieces of text go.
 type Question = (String, Sender<String>);

@@ -3,7 +3,7 @@
 //! `cargo run --release --example batch -- MODEL`
 
 use pellucid::generate::{Llm, Options, Request};
-use pellucid::text::Encode;
+use pellucid::tokenizer::Encode;
 
 fn main() -> pellucid::Result<()> {
     let model = std::env::args()

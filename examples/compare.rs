@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use pellucid::check::SelectionPolicy;
+use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::inspect::{Comparison, compare};
 use pellucid::model::{Session, SessionOptions};
-use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result, reference};
 
 /// What f32 keeps of a value after a few dozen layers.

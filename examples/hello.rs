@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use pellucid::generate::{Llm, Options, Request};
-use pellucid::text::Encode;
+use pellucid::tokenizer::Encode;
 
 fn main() -> pellucid::Result<()> {
     let mut arguments = std::env::args().skip(1);

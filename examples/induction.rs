@@ -7,13 +7,13 @@
 use std::path::Path;
 
 use pellucid::check::SelectionPolicy;
+use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::noise::noise;
 use pellucid::reference::backward::IGNORED;
 use pellucid::train::{
     Batch, Family, Optimizer, Schedule, Sizes, TrainOptions, Trainer, new_model,
 };
-use pellucid::weights::Checkpoint;
 
 const VOCAB: usize = 32;
 const CONTEXT: usize = 32;

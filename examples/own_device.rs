@@ -3,12 +3,12 @@
 
 use std::sync::mpsc;
 
+use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{Engine, Gpu, Tensor};
+use pellucid::hook::Hook;
 use pellucid::model::{Action, LoadOptions, Model, Row, Session, SessionOptions};
-use pellucid::names::Hook;
 use pellucid::select::KernelSelection;
-use pellucid::text::{Encode, Tokenizer};
-use pellucid::weights::Checkpoint;
+use pellucid::tokenizer::{Encode, Tokenizer};
 use pellucid::{Error, wgpu};
 
 /// What the app does with the residual stream: the norm of each row. Rows are padded, so that two

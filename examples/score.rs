@@ -3,7 +3,7 @@
 //! `cargo run --release --example score -- MODEL "some text"`
 
 use pellucid::generate::{Llm, Options};
-use pellucid::text::Encode;
+use pellucid::tokenizer::Encode;
 
 fn main() -> pellucid::Result<()> {
     let mut arguments = std::env::args().skip(1);

@@ -4,9 +4,9 @@
 //! after some hundred steps.
 
 use pellucid::check::SelectionPolicy;
+use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::train::{Data, Schedule, Sizes, TrainOptions, Trainer, new_model};
-use pellucid::weights::Checkpoint;
 
 const TEXT: &str = "the quick brown fox jumps over the lazy dog. ";
 

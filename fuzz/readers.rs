@@ -8,8 +8,8 @@
 use std::fs;
 use std::path::Path;
 
-use pellucid::text::{Encode, Special, Tokenizer};
-use pellucid::weights::{Checkpoint, Param};
+use pellucid::checkpoint::{Checkpoint, Param};
+use pellucid::tokenizer::{Encode, Special, Tokenizer};
 
 /// A GPT-2 of next to no size, for a folder whose tensors are in question.
 const CONFIG: &str = r#"{"model_type": "gpt2", "vocab_size": 5, "n_positions": 4, "n_embd": 4,

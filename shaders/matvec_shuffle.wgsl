@@ -1,4 +1,4 @@
-// matvec_shuffle: y = x W^T for few rows of x, on adapters whose lanes are the vector unit of a core.
+// matvec_shuffle: y = x W^T for few rows of x, where the lanes are the vector unit of a CPU core.
 //
 //   x        (T, C)  T <= COLS
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds

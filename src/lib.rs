@@ -4,25 +4,27 @@
 
 pub mod atomic_file;
 pub mod check;
+pub mod checkpoint;
 pub mod config;
 pub mod error;
 pub mod files;
+pub mod format;
 pub mod generate;
 pub mod gpu;
+pub mod hook;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 pub mod measure;
 pub mod model;
-pub mod names;
 pub mod noise;
 pub mod ops;
 pub mod reference;
+pub mod sampling;
 pub mod select;
-pub mod text;
+pub mod tokenizer;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod tune;
-pub mod weights;
 
 pub use error::{Error, Remedy, Result};
 /// wgpu in the version whose types [`gpu::Gpu::from_parts`] takes and [`gpu::Engine::buffer`] gives.

@@ -19,13 +19,13 @@ mod train;
 use std::path::{Path, PathBuf};
 
 use pellucid::check::SelectionPolicy;
+use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{AdapterChoice, Engine, Gpu};
+use pellucid::hook::Hook;
 use pellucid::measure::furthest;
 use pellucid::model::{Activation, LoadOptions, Model, Session, SessionOptions, offered, rows};
-use pellucid::names::Hook;
 use pellucid::ops::{Cache, CacheFormat};
 use pellucid::select::{AttentionTiling, KernelSelection, Lanes, LanesKind, Matmul, Reduce};
-use pellucid::weights::Checkpoint;
 use serde_json::Value;
 
 use common::{golden, gpu, gpu_with, ids, models as folder, numbers, read_json};

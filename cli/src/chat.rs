@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use pellucid::generate::{Finish, Llm, Request};
-use pellucid::text::{Message, Role};
+use pellucid::tokenizer::{Message, Role};
 use pellucid::{Error, Result};
 
 use crate::drawing::{self, DrawOptions};
-use crate::options::{self, ModelOptions};
+use crate::input;
+use crate::options::ModelOptions;
 use crate::output;
 
 /// A conversation: reads a line from standard input, answers it, and so on until the input ends.
@@ -55,7 +56,7 @@ impl Chat {
                 // Nobody misses a sign that cannot be shown.
                 let _ = write!(stderr(), "> ");
             }
-            let Some(line) = options::line()? else { return Ok(()) };
+            let Some(line) = input::line()? else { return Ok(()) };
             if line.trim().is_empty() {
                 continue;
             }

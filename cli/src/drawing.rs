@@ -8,7 +8,7 @@ use pellucid::Result;
 use pellucid::generate::{Event, Finish, Generation, Llm, Request, Timings, TokenTop};
 use pellucid::gpu::Adapter;
 use pellucid::model::MemoryUse;
-use pellucid::names::Sampling;
+use pellucid::sampling::Sampling;
 use serde::Serialize;
 
 use crate::interrupt::Stretch;

@@ -7,7 +7,9 @@ use pellucid::Result;
 use pellucid::generate::{Finish, Generation, Llm, Request};
 
 use crate::drawing::{self, DrawOptions, Drawn};
-use crate::options::{self, ModelOptions, TextOptions, TokenList};
+use crate::input;
+use crate::input::TokenList;
+use crate::options::{self, ModelOptions, TextOptions};
 use crate::output;
 
 /// Continues a text.
@@ -54,8 +56,8 @@ impl Prompt {
     /// The text, where the prompt is one.
     fn text(&self) -> Result<Option<String>> {
         match (&self.prompt, &self.prompt_file) {
-            (Some(text), _) => options::text(text).map(Some),
-            (None, Some(file)) => options::file(file).map(Some),
+            (Some(text), _) => input::text(text).map(Some),
+            (None, Some(file)) => input::file(file).map(Some),
             (None, None) => Ok(None),
         }
     }

@@ -7,6 +7,7 @@ mod doctor;
 mod drawing;
 mod generate;
 mod hub;
+mod input;
 mod interrupt;
 mod options;
 mod output;

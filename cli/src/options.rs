@@ -2,18 +2,16 @@
 
 use std::cell::{Cell, OnceCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{BufRead, Read};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use pellucid::checkpoint::Checkpoint;
+use pellucid::format::Format;
 use pellucid::generate::{self, Llm, Progress};
 use pellucid::gpu::AdapterChoice;
-use pellucid::names::Format;
 use pellucid::ops::CacheFormat;
-use pellucid::text::{Bos, Encode, Special};
-use pellucid::weights::Checkpoint;
+use pellucid::tokenizer::{Bos, Encode, Special};
 use pellucid::{Error, Result};
 
 use crate::hub::{self, Wanted};
@@ -100,15 +98,6 @@ pub(crate) struct TextOptions {
     /// Read the names of special tokens in the text as those tokens
     #[arg(long)]
     special: bool,
-}
-
-/// Token ids as the command line gives them.
-#[derive(Clone, Debug)]
-pub(crate) enum TokenList {
-    /// `1,2,3`.
-    Given(Vec<u32>),
-    /// `-`: the same from standard input.
-    Input,
 }
 
 impl Backend {
@@ -271,76 +260,6 @@ impl TextOptions {
     }
 }
 
-impl FromStr for TokenList {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        if text == "-" {
-            return Ok(Self::Input);
-        }
-        if text.trim().is_empty() {
-            return Err(Error::Input(
-                "there are no token ids; give some, such as 1,2,3".to_owned(),
-            ));
-        }
-        parse_ids(text).map(Self::Given)
-    }
-}
-
-/// Ids with commas between them.
-fn parse_ids(text: &str) -> Result<Vec<u32>> {
-    let id = |word: &str| {
-        let word = word.trim();
-        let reason = || format!("{word:?} is no token id; give ids such as 1,2,3");
-        word.parse().map_err(|_| Error::Input(reason()))
-    };
-    text.split(',').map(id).collect()
-}
-
-impl TokenList {
-    /// The ids.
-    ///
-    /// # Errors
-    /// [`Error::Input`] where standard input holds something else.
-    pub(crate) fn ids(&self) -> Result<Vec<u32>> {
-        match self {
-            Self::Given(ids) => Ok(ids.clone()),
-            Self::Input => {
-                let text = read_input()?;
-                if text.trim().is_empty() {
-                    return Err(Error::file(INPUT, "holds no token ids"));
-                }
-                parse_ids(&text)
-            }
-        }
-    }
-}
-
-/// How standard input is called in errors.
-const INPUT: &str = "standard input";
-
-/// All of standard input, exactly as it is.
-fn read_input() -> Result<String> {
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|source| Error::io(INPUT, source))?;
-    utf8(Path::new(INPUT), bytes)
-}
-
-fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Error::file(path, format!("is no text: not UTF-8 at byte {at}"))
-    })
-}
-
-/// A text given on the command line; `-` is standard input.
-///
-/// # Errors
-/// [`Error::Io`] and [`Error::File`] where standard input cannot be read or is no text.
-pub(crate) fn text(argument: &str) -> Result<String> {
-    if argument == "-" { read_input() } else { Ok(argument.to_owned()) }
-}
-
 /// The tokens of a text.
 ///
 /// # Errors
@@ -351,39 +270,6 @@ pub(crate) fn encode(llm: &Llm, text: &str, encode: Encode) -> Result<Vec<u32>> 
         return Err(Error::Input(reason.to_owned()));
     }
     llm.encode(text, encode)
-}
-
-/// The next line of standard input without its end; `None` where the input ends.
-///
-/// # Errors
-/// [`Error::Io`] and [`Error::File`] where standard input cannot be read or is no text.
-pub(crate) fn line() -> Result<Option<String>> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().read_until(b'\n', &mut bytes);
-    if read.map_err(|source| Error::io(INPUT, source))? == 0 {
-        return Ok(None);
-    }
-    let line = utf8(Path::new(INPUT), bytes)?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(Some(line.strip_suffix('\r').unwrap_or(line).to_owned()))
-}
-
-/// A text file; `-` is standard input.
-///
-/// # Errors
-/// [`Error::Io`] and [`Error::File`] where the file cannot be read or is no text.
-pub(crate) fn file(path: &Path) -> Result<String> {
-    if path == Path::new("-") {
-        return read_input();
-    }
-    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    utf8(path, bytes)
-}
-
-/// The error for a file, or `-`, without text to work on.
-pub(crate) fn no_text(path: &Path, work: &str) -> Error {
-    let path = if path == Path::new("-") { Path::new(INPUT) } else { path };
-    Error::file(path, format!("holds no text to {work}"))
 }
 
 /// Fails where more most probable tokens are asked for than there are tokens.

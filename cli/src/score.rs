@@ -6,7 +6,9 @@ use clap::Args;
 use pellucid::{Error, Result};
 use serde::Serialize;
 
-use crate::options::{self, ModelOptions, TextOptions, TokenList};
+use crate::input;
+use crate::input::TokenList;
+use crate::options::{self, ModelOptions, TextOptions};
 use crate::output;
 
 /// Tells how probable a text is.
@@ -50,9 +52,9 @@ struct Report {
 
 impl Score {
     pub(crate) async fn run(&self) -> Result<()> {
-        let text = self.source.file.as_deref().map(options::file).transpose()?;
+        let text = self.source.file.as_deref().map(input::file).transpose()?;
         if let (Some(""), Some(file)) = (text.as_deref(), &self.source.file) {
-            return Err(options::no_text(file, "score"));
+            return Err(input::no_text(file, "score"));
         }
         let ids = self.source.tokens.as_ref().map(TokenList::ids).transpose()?;
         let (mut llm, _) = self.model.load().await?;
@@ -67,7 +69,7 @@ impl Score {
             None => options::encode(&llm, &text.unwrap_or_default(), self.text.encode())?,
         };
         if let ([], Some(file)) = (tokens.as_slice(), &self.source.file) {
-            return Err(options::no_text(file, "score"));
+            return Err(input::no_text(file, "score"));
         }
         let score = llm.score(&tokens, top).await?;
         if self.json {

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pellucid::text::Tokenizer;
-use pellucid::weights::Checkpoint;
+use pellucid::checkpoint::Checkpoint;
+use pellucid::tokenizer::Tokenizer;
 use pellucid::{Error, Result};
 use serde::Serialize;
 
 use crate::hub::{self, Wanted};
-use crate::options::{self, TextOptions};
+use crate::input;
+use crate::options::TextOptions;
 use crate::output;
 
 /// Shows the tokens of a text.
@@ -39,7 +40,7 @@ struct Report {
 
 impl Tokenize {
     pub(crate) fn run(&self) -> Result<()> {
-        let text = options::text(&self.input)?;
+        let text = input::text(&self.input)?;
         let tokenizer = tokenizer(self.model.as_deref())?;
         let ids = tokenizer.encode(&text, self.text.encode())?;
         let tokens = ids.iter().map(|&id| tokenizer.token(id)).collect();

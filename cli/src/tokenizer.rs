@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use pellucid::text::{self, Kind, Tokenizer, Training};
+use pellucid::tokenizer;
+use pellucid::tokenizer::{Kind, Tokenizer, Training};
 use pellucid::{Error, Result, atomic_file};
 use serde::Serialize;
 
@@ -102,7 +103,7 @@ impl Train {
             bytes = read;
             bar.set_position(read);
         };
-        let learned = text::train(&self.files, &training, &mut progress);
+        let learned = tokenizer::train(&self.files, &training, &mut progress);
         bar.finish_and_clear();
         atomic_file::write(&self.output, learned?.as_bytes())
             .map_err(|error| Error::io(&self.output, error))?;

@@ -4,13 +4,13 @@ use std::fmt;
 
 use half::f16;
 
+use crate::checkpoint::{dequantize, planes, quantize};
 use crate::error::Result;
+use crate::format::Format;
 use crate::gpu::{BufferId, Engine, Need, Program, Readback, Recording, Tensor, padded};
-use crate::names::Format;
 use crate::noise::noise;
 use crate::ops::{Op, Weight};
 use crate::select::KernelSelection;
-use crate::weights::{dequantize, planes, quantize};
 
 use super::cases::Case;
 use super::judge::{Outcome, compare};

@@ -1,8 +1,8 @@
 //! Decoding by the reference, for machines without an adapter.
 
 use crate::error::{Error, Result};
-use crate::names::Sampling;
 use crate::reference::{Cache, Draw, Model, log_softmax, sample, top_k};
+use crate::sampling::Sampling;
 
 use super::decode::Step;
 

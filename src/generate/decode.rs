@@ -8,8 +8,8 @@ use web_time::Instant;
 use crate::error::Result;
 use crate::gpu::{BufferId, Counters, Plan, Readback};
 use crate::model::{Prefill, Row, Session, Tape, forward, logits, rows};
-use crate::names::Sampling;
 use crate::ops::{Chosen, Penalties, Sample, TopK};
+use crate::sampling::Sampling;
 
 /// Slots for drawn ids: more than there are ever steps in flight.
 const RING: usize = 32;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::names::Sampling;
 use crate::reference::{penalties, softmax, survivors};
+use crate::sampling::Sampling;
 
 /// How probable a token is to come next.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

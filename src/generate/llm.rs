@@ -5,14 +5,14 @@ use std::path::Path;
 
 use web_time::Instant;
 
+use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::Adapter;
 use crate::model::{MemoryUse, Progress, Session};
-use crate::names::Sampling;
 use crate::ops::MAX_TOP_K;
-use crate::text::{ChatTemplate, Encode, Message, Tokenizer};
-use crate::weights::Checkpoint;
+use crate::sampling::Sampling;
+use crate::tokenizer::{ChatTemplate, Encode, Message, Tokenizer};
 
 use super::distribution::{Chance, chances};
 use super::options::Options;

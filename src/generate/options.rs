@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::check::SelectionPolicy;
+use crate::format::Format;
 use crate::gpu::AdapterChoice;
 use crate::model::SessionOptions;
-use crate::names::Format;
 use crate::ops::CacheFormat;
 use crate::tune::KeyValueStorage;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::gpu::Counters;
-use crate::names::Sampling;
+use crate::sampling::Sampling;
 
 /// What to generate.
 #[derive(Clone, Debug)]

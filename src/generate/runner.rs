@@ -1,12 +1,12 @@
 //! Where a model runs: on a device, or by the reference.
 
+use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
 use crate::model::{self, Progress, Session, rows};
-use crate::names::Sampling;
 use crate::reference;
-use crate::weights::Checkpoint;
+use crate::sampling::Sampling;
 
 use super::cpu::{CpuDecoder, Start};
 use super::decode::{Decoder, Step};

@@ -10,8 +10,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::AtomicFile;
+use crate::checkpoint::Hash;
 use crate::error::{Error, Result};
-use crate::weights::Hash;
 
 use super::prompt::CachedPrompt;
 use super::runner::Runner;

@@ -1,7 +1,7 @@
 //! One text being continued, token by token.
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::weights::Checkpoint;
 
 use super::decode::Decoder;
 use super::options::Options;

@@ -1,7 +1,8 @@
 //! The text side of a generation.
 
 use crate::gpu::Counters;
-use crate::text::{self, Tokenizer};
+use crate::tokenizer;
+use crate::tokenizer::Tokenizer;
 
 use super::request::{Finish, Generation, Piece, Request, TokenTop};
 use super::stop::StopText;
@@ -11,7 +12,7 @@ use super::stop::StopText;
 pub(super) struct Tail {
     tokens: Vec<u32>,
     logprobs: Option<Vec<TokenTop>>,
-    decoder: Option<text::Stream>,
+    decoder: Option<tokenizer::Stream>,
     stop: StopText,
     text: String,
     eos: Vec<u32>,

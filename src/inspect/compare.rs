@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::hook::Hook;
 use crate::model::{Action, Activation, Session, copied, hooks, rows};
-use crate::names::Hook;
 use crate::reference::{self, Observer};
 
 /// How far a model is from the reference.

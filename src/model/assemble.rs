@@ -1,11 +1,11 @@
 //! Which tensors make up a model: one builder, whether they come from a checkpoint or exist by name.
 
+use crate::checkpoint::{Checkpoint, Param};
 use crate::config::{Config, Mlp, Norm, Position, Rope};
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::gpu::{BufferId, Caps, Engine};
-use crate::names::Format;
 use crate::ops::{MAX_HEAD_WIDTH, rope_table};
-use crate::weights::{Checkpoint, Param};
 
 use super::upload::{Join, LoadOptions, Source, Tensors};
 use super::weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};

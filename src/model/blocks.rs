@@ -7,7 +7,7 @@
 use crate::config::Norm;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Tensor};
-use crate::names::Hook;
+use crate::hook::Hook;
 use crate::ops::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheRows,
     Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather, HeadNorm, LayerNorm,

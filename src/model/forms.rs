@@ -5,7 +5,7 @@
 //! row here, and a function in [`blocks`](super::blocks); the forward page stays as it is.
 
 use crate::config::Config;
-use crate::names::{Hook, Point};
+use crate::hook::{Hook, Point};
 use crate::ops::Cache;
 
 use super::tape::Tape;

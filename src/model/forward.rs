@@ -12,7 +12,7 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
-use crate::names::Hook;
+use crate::hook::Hook;
 use crate::ops::Cache;
 
 use super::blocks::{self, Pass};

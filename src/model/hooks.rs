@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::config::{Config, Mlp, Position};
 use crate::error::{Error, Result};
 use crate::gpu::Tensor;
-use crate::names::{Hook, Need, Size};
+use crate::hook::{Hook, Need, Size};
 use crate::ops::{Columns, MASKED};
 
 /// What to do with a named value on its way.

@@ -1,9 +1,9 @@
 //! Every tensor of a model, one after another: what there is to weigh, to learn and to save.
 
+use crate::checkpoint::Param;
+use crate::format::Format;
 use crate::gpu::{BufferId, Tensor};
-use crate::names::Format;
 use crate::ops::Weight;
-use crate::weights::Param;
 
 use super::weights::{GateUp, Map, MlpWeights, Model, NormWeights, Qkv};
 

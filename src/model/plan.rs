@@ -2,8 +2,8 @@
 
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
+use crate::format::Format;
 use crate::gpu::{BufferId, Engine, Gpu, padded, shared_slots};
-use crate::names::Format;
 use crate::ops::{Cache, CacheFormat, Weight};
 use crate::select::KernelSelection;
 
@@ -247,10 +247,10 @@ pub fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::Checkpoint;
     use crate::config::{Mlp, Nonlinearity};
     use crate::gpu::Caps;
     use crate::model::LoadOptions;
-    use crate::weights::Checkpoint;
 
     fn golden() -> Checkpoint {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama");

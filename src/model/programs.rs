@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::error::Result;
 use crate::gpu::{BufferId, Program};
-use crate::names::Sampling;
 use crate::ops::{Cache, LogProb, Penalties, Sample, TopK};
+use crate::sampling::Sampling;
 use crate::select::{KernelSelection, Shape, Workload};
 
 use super::forward::{forward, logits};

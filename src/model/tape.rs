@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Recording, Tensor};
-use crate::names::{Hook, Point};
+use crate::hook::{Hook, Point};
 #[cfg(feature = "train")]
 use crate::ops::backward::Dropout;
 use crate::ops::{Columns, Gather, Op, ScaleAdd};

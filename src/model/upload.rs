@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
+use crate::checkpoint::{Checkpoint, Matrix, Param, dequantize, planes, quantize};
 use crate::config::Config;
 use crate::error::Result;
+use crate::format::Format;
 use crate::gpu::{Engine, Tensor, padded};
-use crate::names::Format;
 use crate::ops::Weight;
-use crate::weights::{Checkpoint, Matrix, Param, dequantize, planes, quantize};
 
 /// About how many bytes are read from a file at once.
 const READ_BYTES: usize = 8 << 20;
@@ -20,7 +20,7 @@ const FLUSH_BYTES: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
     /// Store every matrix whose width is a multiple of 32 in this format instead of the file's:
-    /// a format that [`quantize`](crate::weights::quantize) makes, else loading fails.
+    /// a format that [`quantize`](crate::checkpoint::quantize) makes, else loading fails.
     pub quantize: Option<Format>,
 }
 

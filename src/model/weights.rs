@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Nonlinearity, Rope};
 use crate::gpu::{BufferId, Tensor};
-use crate::names::Point;
+use crate::hook::Point;
 use crate::ops::Weight;
 
 /// A model whose weights lie on the device, or exist only by name in a dry recording.

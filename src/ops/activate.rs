@@ -6,8 +6,7 @@ use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::activation::number;
 use super::op::{Op, grid_1d, same_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// out = f(x).
 #[derive(Clone, Copy, Debug)]

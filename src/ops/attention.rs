@@ -8,9 +8,7 @@ use super::cache::{Cache, CacheShard};
 use super::mask::Mask;
 use super::op::{Op, check_shape, to_u32};
 use super::softcap::capped;
-use crate::select::KernelSelection;
-use crate::select::{AttentionTiling, Reduce};
-use crate::select::{kernel, part};
+use crate::select::{AttentionTiling, KernelSelection, Reduce, kernel, part};
 
 /// z = softmax(softcap(scale · q kᵀ)) v over the keys that each row may see.
 #[derive(Clone, Copy, Debug)]

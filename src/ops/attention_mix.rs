@@ -6,8 +6,7 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use super::cache::Cache;
 use super::op::{Op, to_u32};
 use super::pattern::heads_of;
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// z = pattern · v.
 #[derive(Clone, Copy, Debug)]

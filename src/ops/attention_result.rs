@@ -5,8 +5,7 @@ use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::op::{Op, check_shape, to_u32};
 use super::weight::Weight;
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// For each head, its part of z times its columns of the output map.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,7 @@ use super::mask::Mask;
 use super::op::{Op, to_u32};
 use super::pattern::heads_of;
 use super::softcap::capped;
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// scores = softcap(scale · q kᵀ) over the keys that each row may see,
 /// [`MASKED`](super::MASKED) elsewhere.

@@ -5,8 +5,7 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::cache::Cache;
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// Each row's own keys, as the cache holds them.
 #[derive(Clone, Copy, Debug)]

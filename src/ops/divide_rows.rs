@@ -4,8 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::op::{Op, by_fours, check_shape, same_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// out = x / scale, row by row.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,7 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::op::{Op, check_shape, to_u32};
 use super::weight::Weight;
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// `out_t = scale · E[token_t] (+ P[position_t])`.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,7 @@ use crate::gpu::{Program, Recording, Tensor, params};
 use super::activation::number;
 use super::columns::Columns;
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// out = f(gate) ⊙ up.
 #[derive(Clone, Copy, Debug)]

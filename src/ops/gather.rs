@@ -5,8 +5,7 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::columns::Columns;
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// `out_i = x_(index_i)`, or row i itself without an index.
 #[derive(Clone, Copy, Debug)]

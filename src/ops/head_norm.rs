@@ -5,8 +5,7 @@ use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::columns::Columns;
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// RMS-normalises each head in place; heads from `queries` on take the second row of gains.
 #[derive(Clone, Copy, Debug)]

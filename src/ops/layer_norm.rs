@@ -5,8 +5,7 @@ use crate::gpu::{Program, Recording, Tensor};
 
 use super::norm::{Params, check};
 use super::op::{Op, grid_1d};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row; without gain and bias if they are left out.
 #[derive(Clone, Copy, Debug)]

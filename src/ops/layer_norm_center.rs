@@ -4,8 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::op::{Op, same_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// out = x − mean, row by row.
 #[derive(Clone, Copy, Debug)]

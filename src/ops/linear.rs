@@ -9,8 +9,7 @@ use super::cache::{Cache, CacheShard};
 use super::op::{Op, check_shape, grid_1d, to_u32};
 use super::softcap::capped;
 use super::weight::Weight;
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// out = x Wᵀ, then what [`Epilogue`] says.
 #[derive(Clone, Copy, Debug)]

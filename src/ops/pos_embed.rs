@@ -4,8 +4,7 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// The learned position vector of each row.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,7 @@ use crate::gpu::{Program, Recording, Tensor};
 
 use super::norm::{Params, check};
 use super::op::{Op, grid_1d};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// y = x / √(mean(x²) + ε) ⊙ gain, row by row; without the gain if it is left out.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,7 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use super::cache::Cache;
 use super::columns::Columns;
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// Turns queries and keys by their position, and writes keys and values to the cache.
 #[derive(Clone, Copy, Debug)]

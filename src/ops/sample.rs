@@ -2,11 +2,10 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
-use crate::names::Sampling;
+use crate::sampling::Sampling;
 
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// Draws the next token of each row and moves the row on.
 ///

@@ -7,8 +7,7 @@ use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::columns::Columns;
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// x = scale · x + add, for some rows and columns of x.
 #[derive(Clone, Debug)]

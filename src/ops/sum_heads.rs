@@ -4,8 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// The sum over all heads, plus the bias.
 #[derive(Clone, Copy, Debug)]

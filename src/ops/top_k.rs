@@ -4,8 +4,7 @@ use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// The K most probable tokens of each row with ln p, best first, ties to the lower id; and, where
 /// `chosen` is given, the row's own token before them.

@@ -1,7 +1,7 @@
 //! A weight matrix on the device: its format, and where its rows lie.
 
+use crate::format::Format;
 use crate::gpu::{Binding, BufferId, Program, padded};
-use crate::names::Format;
 use crate::select::{Shape, part};
 
 use super::op::to_u32;
@@ -102,7 +102,7 @@ impl Weight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::planes;
+    use crate::checkpoint::planes;
 
     #[test]
     fn planes_have_the_size_that_buffers_are_made_with() {

@@ -23,10 +23,10 @@ use super::rms_scale::rms_scale;
 use super::rope::{RopeSize, rope};
 use super::softmax::softmax;
 use super::sum_heads::sum_heads;
+use crate::checkpoint::Param;
 use crate::config::{Mlp, Norm, Position};
 use crate::error::{Error, Result};
-use crate::names::Hook;
-use crate::weights::Param;
+use crate::hook::Hook;
 
 /// One forward pass over new rows.
 struct Pass<'a> {

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::tests::assert_close;
 use super::{Every, Model, Observer, log_softmax, top_k};
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::names::Hook;
-use crate::weights::Checkpoint;
+use crate::hook::Hook;
 
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models");
 

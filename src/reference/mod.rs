@@ -2,7 +2,7 @@
 //!
 //! A twin is written to be compared with: it has the shader's name, formula and order, and no
 //! cleverness. `doctor` holds the adapter's results against these functions, the interpretability
-//! tools read their values by [`Hook`](crate::names::Hook), and a machine without an adapter runs
+//! tools read their values by [`Hook`](crate::hook::Hook), and a machine without an adapter runs
 //! [`Model`] itself, which is why the products are spread over threads.
 //!
 //! Activations are row-major f64 slices, weights row-major f32 slices of shape (outputs, inputs).

@@ -6,9 +6,9 @@ use super::cache::Cache;
 use super::linear::{LinearSize, linear};
 use super::observer::Observer;
 use super::softcap::softcap;
+use crate::checkpoint::{Checkpoint, Param};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::weights::{Checkpoint, Param};
 
 /// About how many values are read between two reports of progress.
 const VALUES_PER_READ: usize = 1 << 22;

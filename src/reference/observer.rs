@@ -1,6 +1,6 @@
 //! Reading and changing the values of a forward pass on their way.
 
-use crate::names::Hook;
+use crate::hook::Hook;
 
 /// Someone who looks at named values, and may change them.
 ///

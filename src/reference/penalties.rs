@@ -1,6 +1,6 @@
 //! Twin of `penalties`.
 
-use crate::names::Sampling;
+use crate::sampling::Sampling;
 
 /// Makes tokens of prompt and output less likely: logits (V), occurrences of each id (V); gives (V).
 ///

@@ -3,7 +3,7 @@
 use super::noise::{gumbel, noise};
 use super::penalties::penalties;
 use super::survivors::survivors;
-use crate::names::Sampling;
+use crate::sampling::Sampling;
 
 /// Which draw this is; the same draw with the same seed gives the same noise, on any device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The tokens that `sample` may draw.
 
 use super::top_k::rank;
-use crate::names::Sampling;
+use crate::sampling::Sampling;
 
 /// The tokens that may be drawn and their logits, most probable first: logits (V), after penalties
 /// and temperature; gives at least one pair.

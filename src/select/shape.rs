@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::format::Format;
 use crate::gpu::padded;
-use crate::names::Format;
 
 /// The shape of y = x Wᵀ: what a variant is chosen and measured for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

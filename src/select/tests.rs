@@ -7,8 +7,8 @@ use super::{
     AttentionTiling, DeviceProfile, KERNELS, KernelSelection, Lanes, LanesKind, Matmul, PARTS,
     Reduce,
 };
+use crate::format::Format;
 use crate::gpu::{BufferId, Caps, Need, Recording, Tensor};
-use crate::names::Format;
 use crate::ops::{Attention, Cache, CacheFormat, Epilogue, Linear, Mask, Op, Weight};
 
 /// Devices that choose differently: without subgroups, with one size of them, and with several.

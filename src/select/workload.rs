@@ -1,6 +1,6 @@
 //! What a model runs most: what is worth measuring before a variant is preferred to another.
 
-use crate::names::Format;
+use crate::format::Format;
 
 use super::Shape;
 

@@ -11,9 +11,10 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::gpu::{BufferId, Tensor};
+use crate::hook::Hook;
 use crate::model::{self, Block, DropoutSite, Map, MlpWeights, Model, NormWeights, Tape};
-use crate::names::{Format, Hook};
 use crate::ops::backward::{
     ActivateBackward, AttentionBackward, BiasBackward, Dropout, EmbedBackward, GainBackward,
     GatedBackward, LinearBackwardW, LinearBackwardX, MAX_TRAINED_HEAD_WIDTH, NormBackward,

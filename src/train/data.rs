@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use crate::checkpoint::Hash;
 use crate::error::{Error, Result};
 use crate::noise::noise;
 use crate::reference::backward::IGNORED;
-use crate::weights::Hash;
 
 use super::{Batch, TrainOptions};
 

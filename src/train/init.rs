@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::atomic_file;
+use crate::checkpoint::{Param, TensorLayout};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files::Files;
-use crate::names::Format;
+use crate::format::Format;
 use crate::noise::noise;
-use crate::text::Tokenizer;
-use crate::weights::{Param, TensorLayout};
+use crate::tokenizer::Tokenizer;
 
 /// A family that new models can be made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,8 +238,8 @@ fn normal(seed: u64, part: Param, layer: usize, count: usize, deviation: f64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::{Kind, Training, train_text};
-    use crate::weights::Checkpoint;
+    use crate::checkpoint::Checkpoint;
+    use crate::tokenizer::{Kind, Training, train_text};
 
     #[test]
     fn new_models_open_and_begin_as_they_should() {

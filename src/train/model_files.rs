@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::atomic_file;
+use crate::checkpoint::{Checkpoint, TensorLayout};
 use crate::error::{Error, Result};
-use crate::names::Format;
-use crate::weights::{Checkpoint, TensorLayout};
+use crate::format::Format;
 
 /// A model's configuration, tokenizer and names, in memory, whatever becomes of the folder that they
 /// came from.

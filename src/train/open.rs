@@ -1,12 +1,12 @@
 //! From a checkpoint to a trainer in one call.
 
 use crate::check::{self, Variants};
+use crate::checkpoint::Checkpoint;
 use crate::error::Result;
+use crate::format::Format;
 use crate::gpu::{Adapter, Gpu};
 use crate::model::{LoadOptions, Model};
-use crate::names::Format;
 use crate::select::KernelSelection;
-use crate::weights::Checkpoint;
 
 use super::{DryRun, TrainMemory, TrainOptions, Trainer};
 

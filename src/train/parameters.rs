@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
+use crate::checkpoint::Param;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::gpu::{BufferId, Engine, Tensor, padded};
 use crate::model::{Model, Tape, Values};
-use crate::names::Format;
 use crate::ops::WeightShard;
 use crate::ops::backward::{AdamW, CastF16, Clip, Sgd, SquareSum};
-use crate::weights::Param;
 
 use super::Optimizer;
 

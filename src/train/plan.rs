@@ -1,9 +1,9 @@
 //! What a step runs, and the buffers between it and the host.
 
 use crate::error::{Error, Remedy, Result};
+use crate::format::Format;
 use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_slots};
 use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers};
-use crate::names::Format;
 use crate::ops::backward::runs_of;
 use crate::ops::{Cache, CacheFormat};
 use crate::select::KernelSelection;

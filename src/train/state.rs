@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::atomic_file;
+use crate::checkpoint::{Hash, NewTensor, Param, read_safetensors, write_safetensors};
 use crate::error::{Error, Result};
-use crate::names::Format;
+use crate::format::Format;
 use crate::select::DeviceProfile;
-use crate::weights::{Hash, NewTensor, Param, read_safetensors, write_safetensors};
 
 use super::model_files::ModelFiles;
 use super::{TrainOptions, Trainer};

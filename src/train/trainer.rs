@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use crate::checkpoint::{Checkpoint, Param};
 use crate::error::{Error, Result};
 use crate::gpu::{Engine, Plan};
 use crate::model::{Model, Row, pieces, rows};
 use crate::ops::backward::OptimizerSettings;
 use crate::reference::backward::IGNORED;
 use crate::select::KernelSelection;
-use crate::weights::{Checkpoint, Param};
 
 use super::loss::Targets;
 use super::parameters::{Parameter, Parameters, TrainSlot};

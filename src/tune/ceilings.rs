@@ -9,8 +9,8 @@
 //! than it says, or that the caches hold the model.
 
 use crate::error::Result;
+use crate::format::Format;
 use crate::gpu::{Binding, BufferId, Engine, Plan, Program, Recording, params};
-use crate::names::Format;
 use crate::ops::{Weight, decode};
 use crate::select::kernel;
 

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use pellucid::checkpoint::Checkpoint;
 use pellucid::generate::{Llm, Options, Request};
-use pellucid::text::{Bos, Encode, Tokenizer};
+use pellucid::tokenizer::{Bos, Encode, Tokenizer};
 use pellucid::train::{Data, TrainOptions};
-use pellucid::weights::Checkpoint;
 
 use super::train::trainer;
 

@@ -1,9 +1,9 @@
 //! Edits of named values of small models, held against the same edits of the reference.
 
 use pellucid::Error;
+use pellucid::hook::Hook;
 use pellucid::measure::furthest;
 use pellucid::model::{Action, Change, Edit, SessionOptions, hooks};
-use pellucid::names::Hook;
 use pellucid::reference::Observer;
 use pollster::block_on;
 

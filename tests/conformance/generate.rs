@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{cases, folder, golden, gpu, ids};
+use pellucid::checkpoint::{Checkpoint, Param};
 use pellucid::generate::{Backend, Chance, Finish, Generation, Llm, Options, Request, TokenTop};
 use pellucid::gpu::AdapterChoice;
 use pellucid::measure::furthest;
 use pellucid::model::{LoadOptions, Model, SessionOptions, plan};
-use pellucid::names::Sampling;
-use pellucid::text::Encode;
-use pellucid::weights::{Checkpoint, Param};
+use pellucid::sampling::Sampling;
+use pellucid::tokenizer::Encode;
 use pollster::block_on;
 
 /// A case's file or folder.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use pellucid::Error;
 use pellucid::gpu::{AdapterChoice, BufferId};
+use pellucid::hook::Hook;
 use pellucid::inspect::compare;
 use pellucid::measure::{furthest, relative_error};
 use pellucid::model::{
     Action, Activation, Row, Session, SessionOptions, Tape, copied, forward, hooks, offered,
 };
-use pellucid::names::Hook;
 use pellucid::ops::{Cache, CacheFormat};
 use pellucid::reference::{Every, Model};
 use pollster::block_on;

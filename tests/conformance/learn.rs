@@ -3,7 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use pellucid::Error;
+use pellucid::checkpoint::{Checkpoint, Param};
 use pellucid::config::Config;
+use pellucid::format::Format;
 use pellucid::measure::{furthest, relative_error};
 use pellucid::model::{LoadOptions, Model};
 use pellucid::reference::backward::IGNORED;
@@ -12,8 +15,6 @@ use pellucid::train::{
     Batch, Data, Family, ModelFiles, Optimizer, Saved, Schedule, Sizes, TrainOptions, TrainSlot,
     Trainer, new_model,
 };
-use pellucid::weights::{Checkpoint, Param};
-use pellucid::{Error, names::Format};
 use pollster::block_on;
 use serde_json::Value;
 

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use pellucid::checkpoint::{Checkpoint, TensorLayout, read_safetensors};
+use pellucid::format::Format;
 use pellucid::measure::{furthest, largest};
-use pellucid::names::Format;
 use pellucid::select::{KernelSelection, Matmul};
 use pellucid::train::{Batch, Optimizer, TrainOptions, TrainSlot, Trainer};
-use pellucid::weights::{Checkpoint, TensorLayout, read_safetensors};
 use serde_json::Value;
 
 use super::{folder, gpu, ids, numbers, read_json};

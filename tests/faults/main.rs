@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 
 use pellucid::check::cases::{Case, Linear};
 use pellucid::check::{self, Device, Outcome};
+use pellucid::format::Format;
 use pellucid::gpu::{Caps, Engine, Need, Program, Sabotage};
-use pellucid::names::Format;
 use pellucid::select::{KERNELS, KernelSelection, Lanes, LanesKind, PARTS};
 use pollster::block_on;
 

@@ -5,7 +5,7 @@ use pellucid::check::cases::{
     Attention, AttentionMix, AttentionResult, AttentionRows, AttentionScores, CacheRows, Softmax,
     SumHeads,
 };
-use pellucid::names::Format;
+use pellucid::format::Format;
 use pellucid::ops::CacheFormat;
 use pellucid::select::AttentionTiling;
 

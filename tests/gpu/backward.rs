@@ -7,7 +7,7 @@ use pellucid::check::cases::{
     NormBackward, RopeBackward, Sgd, SquareSum,
 };
 use pellucid::config::Norm;
-use pellucid::names::Format;
+use pellucid::format::Format;
 use pellucid::ops::CacheFormat;
 use pellucid::select::Matmul;
 

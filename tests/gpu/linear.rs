@@ -2,7 +2,7 @@
 
 use pellucid::check::Values;
 use pellucid::check::cases::{Linear, LinearToCache};
-use pellucid::names::Format;
+use pellucid::format::Format;
 use pellucid::ops::CacheFormat;
 use pellucid::select::Matmul;
 

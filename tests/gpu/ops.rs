@@ -5,7 +5,7 @@ use pellucid::check::cases::{
     Activate, Add, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm,
     LayerNormCenter, LogProb, PosEmbed, RmsNorm, RmsScale, Rope, ScaleAdd,
 };
-use pellucid::names::Format;
+use pellucid::format::Format;
 
 use crate::common::Device;
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::mpsc;
 
+use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{Engine, Gpu};
+use pellucid::hook::Hook;
 use pellucid::model::{Action, Change, Edit, LoadOptions, Model, Row, Session, SessionOptions};
-use pellucid::names::Hook;
 use pellucid::select::KernelSelection;
-use pellucid::weights::Checkpoint;
 use pellucid::{Error, wgpu};
 use pollster::block_on;
 

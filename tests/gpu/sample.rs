@@ -2,9 +2,9 @@
 
 use pellucid::check::cases::{self, Drawn};
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
-use pellucid::names::Sampling;
 use pellucid::ops::{Chosen, Op, Penalties, Sample, TopK};
 use pellucid::reference;
+use pellucid::sampling::Sampling;
 use pellucid::select::{KernelSelection, Reduce};
 
 /// The first row starts here; the others count on from it.

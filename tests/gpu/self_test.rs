@@ -5,14 +5,14 @@ use std::path::Path;
 
 use pellucid::check;
 use pellucid::check::{Report, Shard};
+use pellucid::checkpoint::Checkpoint;
+use pellucid::format::Format;
 use pellucid::gpu::{Caps, Engine, Gpu, Need, Part, Program};
 use pellucid::measure;
 use pellucid::model::{self, LoadOptions, Model, Session, SessionOptions};
-use pellucid::names::Format;
 use pellucid::select::{KERNELS, KernelSelection, Lanes, Matmul, PARTS, Reduce, part};
 use pellucid::train::{DryRun, TrainOptions};
 use pellucid::tune::Record;
-use pellucid::weights::Checkpoint;
 use pellucid::{Error, Remedy};
 
 use crate::common::gpu;

@@ -1,8 +1,8 @@
 //! Every op over a sample of shapes, recorded for devices that choose differently.
 
 use pellucid::config::{Nonlinearity, Norm};
+use pellucid::format::Format;
 use pellucid::gpu::{BufferId, Caps, Recording, Tensor};
-use pellucid::names::{Format, Sampling};
 use pellucid::ops::backward::{
     ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,
     EmbedBackward, GainBackward, GatedBackward, LinearBackwardW, LinearBackwardX, NormBackward,
@@ -14,6 +14,7 @@ use pellucid::ops::{
     LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Penalties, PosEmbed, RmsNorm, RmsScale,
     Rope, Sample, ScaleAdd, Softmax, SumHeads, TopK, Weight,
 };
+use pellucid::sampling::Sampling;
 use pellucid::select::KernelSelection;
 
 /// Devices that choose differently.

@@ -2,9 +2,10 @@
 
 use expect_test::{Expect, expect};
 use pellucid::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling};
+use pellucid::format::Format;
 use pellucid::gpu::{BufferId, Caps, Dispatch, Recording};
+use pellucid::hook::Hook;
 use pellucid::model::{Model, Tape, forward, logits};
-use pellucid::names::{Format, Hook};
 use pellucid::ops::{Cache, CacheFormat, Weight};
 use pellucid::select::KernelSelection;
 

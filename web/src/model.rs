@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use js_sys::{Function, Promise};
+use pellucid::checkpoint::Checkpoint;
 use pellucid::generate::{
     Chance, Event, Finish, Generation, Llm, Options, Progress, Request, Stream, TokenTop,
 };
 use pellucid::gpu::Adapter;
 use pellucid::model::MemoryUse;
-use pellucid::text::{Encode, Message, Role};
+use pellucid::tokenizer::{Encode, Message, Role};
 use pellucid::tune::KeyValueStorage;
-use pellucid::weights::Checkpoint;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;

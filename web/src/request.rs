@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use pellucid::format::Format;
 use pellucid::generate::{Backend, Options, Request};
 use pellucid::gpu::AdapterChoice;
-use pellucid::names::{Format, Sampling};
 use pellucid::ops::CacheFormat;
+use pellucid::sampling::Sampling;
 use pellucid::tune::KeyValueStorage;
 use serde::Deserialize;
 

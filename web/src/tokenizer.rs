@@ -1,6 +1,7 @@
 //! Text to tokens and back.
 
-use pellucid::text::{self, Bos, Encode, Kind, Special, Training};
+use pellucid::tokenizer;
+use pellucid::tokenizer::{Bos, Encode, Kind, Special, Training};
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
@@ -9,7 +10,7 @@ use crate::value::{Result, plain, read, told};
 /// Turns text into token ids and back.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct Tokenizer(pub(crate) text::Tokenizer);
+pub struct Tokenizer(pub(crate) tokenizer::Tokenizer);
 
 /// How a text is encoded.
 #[derive(Default, Deserialize)]
@@ -56,7 +57,7 @@ pub fn learn_tokenizer(text: &str, options: JsValue) -> Result<String> {
         Some(vocab_size) => Kind::Merges { vocab_size, min_frequency },
         None => Kind::Characters,
     };
-    text::train_text(text, &Training { kind, special }).map_err(told)
+    tokenizer::train_text(text, &Training { kind, special }).map_err(told)
 }
 
 #[wasm_bindgen]
@@ -65,7 +66,7 @@ impl Tokenizer {
     #[wasm_bindgen(constructor)]
     pub fn new(json: &str) -> Result<Self> {
         let path = std::path::Path::new("tokenizer.json");
-        text::Tokenizer::from_json_text(path, json).map(Self).map_err(told)
+        tokenizer::Tokenizer::from_json_text(path, json).map(Self).map_err(told)
     }
 
     /// How many ids there are.
@@ -96,7 +97,7 @@ impl Tokenizer {
 }
 
 /// The text of one token; bytes that are no whole character are named by their numbers.
-pub(crate) fn text(tokenizer: &text::Tokenizer, id: u32) -> String {
+pub(crate) fn text(tokenizer: &tokenizer::Tokenizer, id: u32) -> String {
     let bytes = tokenizer.token_bytes(id).unwrap_or_default();
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use js_sys::Uint8Array;
 use pellucid::check::SelectionPolicy;
+use pellucid::checkpoint::Checkpoint;
 use pellucid::files::Files;
+use pellucid::format::Format;
 use pellucid::gpu::{AdapterChoice, Gpu};
-use pellucid::names::Format;
-use pellucid::text::{Bos, Encode};
+use pellucid::tokenizer::{Bos, Encode};
 use pellucid::train::{
     self, Data, Decay, Family, ModelFiles, NewModel, Optimizer, Preset, Schedule, Sizes,
     TrainMemory, TrainOptions,
 };
 use pellucid::tune::KeyValueStorage;
-use pellucid::weights::Checkpoint;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
@@ -183,7 +183,7 @@ impl Trainer {
     ) -> Result<Self> {
         let checkpoint = &Checkpoint::open_files(files.clone()).map_err(told)?;
         let missing = || fault("input", "the model has no tokenizer");
-        let tokenizer = pellucid::text::Tokenizer::from_checkpoint(checkpoint);
+        let tokenizer = pellucid::tokenizer::Tokenizer::from_checkpoint(checkpoint);
         let tokenizer = tokenizer.map_err(told)?.ok_or_else(missing)?;
         let encode = Encode { bos: Bos::Never, ..Encode::default() };
         let tokens = tokenizer.encode(text, encode).map_err(told)?;

@@ -1,7 +1,7 @@
 //! How much of its ceilings a benchmark has reached.
 
+use pellucid::format::Format;
 use pellucid::model::Model;
-use pellucid::names::Format;
 use pellucid::ops::Weight;
 use pellucid::tune::Ceilings;
 use serde::Serialize;

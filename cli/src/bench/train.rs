@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use pellucid::checkpoint::Checkpoint;
+use pellucid::format::Format;
 use pellucid::gpu::{Adapter, Engine, Gpu};
 use pellucid::model::{LoadOptions, Model};
-use pellucid::names::Format;
 use pellucid::select::{KernelSelection, Shape};
 use pellucid::train::{Batch, Family, Sizes, TrainMemory, TrainOptions, Trainer, new_model};
 use pellucid::tune::{ProfileCache, products};
-use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::Serialize;
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pellucid::text::{self, Encode, Kind, Tokenizer, Training};
+use pellucid::checkpoint::Checkpoint;
+use pellucid::tokenizer;
+use pellucid::tokenizer::{Encode, Kind, Tokenizer, Training};
 use pellucid::train::{Data, NewModel, Saved, read_tokens};
-use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 
 use super::settings::Settings;
@@ -72,7 +73,7 @@ fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
                 )));
             }
             let training = Training { kind: Kind::Characters, special: Vec::new() };
-            text::train(&files, &training, &mut |_| {})?
+            tokenizer::train(&files, &training, &mut |_| {})?
         }
     };
     let model = NewModel::new(settings.sizes()?, tokenizer)?;
@@ -92,7 +93,7 @@ fn read(path: &Path, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
     let tokenizer = tokenizer.ok_or_else(|| {
         Error::file(path, "is text, and the model has no tokenizer; give tokens in a .bin file")
     })?;
-    let text = crate::options::file(path)?;
-    let options = Encode { bos: text::Bos::Never, ..Encode::default() };
+    let text = crate::input::file(path)?;
+    let options = Encode { bos: tokenizer::Bos::Never, ..Encode::default() };
     tokenizer.encode(&text, options).map_err(|error| Error::file(path, error.to_string()))
 }

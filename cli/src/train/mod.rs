@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pellucid::check::{SelectionPolicy, Variants};
+use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{Adapter, Gpu};
 use pellucid::select::KernelSelection;
 use pellucid::train::{ModelFiles, Progress, Saved, TrainMemory, TrainOptions, Trainer};
-use pellucid::weights::Checkpoint;
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
 

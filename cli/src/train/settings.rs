@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use pellucid::names::Format;
+use pellucid::format::Format;
 use pellucid::train::{self, Decay, Family, Optimizer, Schedule, Sizes, TrainOptions};
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use crate::check::Device;
 use crate::error::Result;
-use crate::names::Format;
+use crate::format::Format;
 use crate::ops;
 use crate::reference as twin;
 

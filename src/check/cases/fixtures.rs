@@ -4,8 +4,9 @@ use half::f16;
 
 use crate::check::Device;
 use crate::error::Result;
-use crate::names::{Format, Sampling};
+use crate::format::Format;
 use crate::ops::{Cache, CacheFormat};
+use crate::sampling::Sampling;
 
 /// Rows and columns: one value, odd, less and more than a workgroup, large.
 pub(super) const SHAPES: [(usize, usize); 5] = [(1, 1), (1, 768), (3, 7), (2, 257), (7, 2050)];

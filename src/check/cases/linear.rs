@@ -4,7 +4,7 @@ use crate::check::Device;
 use crate::check::device::{Values, to_f64};
 use crate::config::Nonlinearity;
 use crate::error::Result;
-use crate::names::Format;
+use crate::format::Format;
 use crate::ops::{self, Cache, CacheFormat, CacheShard, Epilogue, Weight};
 use crate::reference as twin;
 

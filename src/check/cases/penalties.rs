@@ -3,9 +3,9 @@
 use crate::check::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
-use crate::names::Sampling;
 use crate::ops;
 use crate::reference as twin;
+use crate::sampling::Sampling;
 
 use super::fixtures::{SETTINGS, bell};
 use super::{Case, Tables};

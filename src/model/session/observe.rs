@@ -2,11 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{Recording, Tensor};
+use crate::hook::Hook;
 use crate::model::forward::{forward, logits};
 use crate::model::hooks::{Action, offered, shape};
 use crate::model::plan::pieces;
 use crate::model::tape::{Marks, Tape};
-use crate::names::Hook;
 use crate::ops::MASKED;
 
 use super::{Row, Session, extent};

@@ -1,13 +1,13 @@
 //! From a checkpoint to a session in one call.
 
 use crate::check::{self, Variants};
+use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::gpu::{Adapter, Gpu};
 use crate::model::{
     LoadOptions, MemoryUse, Model, SessionOptions, layer_cache, plan, programs as programs_of,
 };
 use crate::select::KernelSelection;
-use crate::weights::Checkpoint;
 
 use super::Session;
 

@@ -5,8 +5,7 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::activation::number;
 use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// dx = dy ⊙ f′(x).
 #[derive(Clone, Copy, Debug)]

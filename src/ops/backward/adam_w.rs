@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::op::{Op, grid_1d, to_u32, whole_fours};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// Moves parameters by `AdamW`, and makes their gradient 0.
 #[derive(Clone, Copy, Debug)]

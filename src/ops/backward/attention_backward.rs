@@ -6,8 +6,7 @@ use crate::ops::cache::{Cache, CacheShard};
 use crate::ops::mask::Mask;
 use crate::ops::op::{Op, check_shape, to_u32};
 use crate::ops::softcap::capped;
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// What comes back to queries, keys and values of z = softmax(softcap(scale · q kᵀ)) v, over whole
 /// sequences of equal length.

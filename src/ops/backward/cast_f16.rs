@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// Rounds values to IEEE halves, as a matrix of that format has them.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::op::{Op, to_u32};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// The length of all gradients, and what they are multiplied by.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,6 @@
 //! How the invocations of a workgroup share a sum over the rows.
 
-use crate::select::KernelSelection;
-use crate::select::Matmul;
+use crate::select::{KernelSelection, Matmul};
 
 /// The shape of a workgroup that sums over rows: four columns an invocation along x, shares of the
 /// rows along y. Where lanes are the vector units of a core, nothing waits for anything; elsewhere two

@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// −ln p of each row's target, and (softmax − onehot) / M in place of the row's logits.
 #[derive(Clone, Copy, Debug)]

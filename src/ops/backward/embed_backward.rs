@@ -5,8 +5,7 @@ use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Program, Recording, Tensor, params};
 use crate::ops::op::{Op, check_shape, to_u32};
 use crate::ops::weight::Weight;
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 use super::gradient::plain;
 

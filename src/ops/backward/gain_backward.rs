@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 use super::column_sum::shares;
 

@@ -5,8 +5,7 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::activation::number;
 use crate::ops::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::{kernel, part};
+use crate::select::{KernelSelection, kernel, part};
 
 /// Of y = f(gate) ⊙ up: dgate = dy ⊙ up ⊙ f′(gate), dup = dy ⊙ f(gate).
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! Gradients of matrices, which are f32 whatever their weights are.
 
 use crate::error::Result;
-use crate::names::Format;
+use crate::format::Format;
 use crate::ops::op::check_shape;
 use crate::ops::weight::Weight;
 

@@ -4,9 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
 use crate::ops::weight::{Weight, WeightShard};
-use crate::select::KernelSelection;
-use crate::select::Matmul;
-use crate::select::kernel;
+use crate::select::{KernelSelection, Matmul, kernel};
 
 use super::gradient::plain;
 use super::squares::{SQUARE, by_eights};

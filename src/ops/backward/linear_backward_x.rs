@@ -1,13 +1,11 @@
 //! `linear_backward_x`: the derivative of y = x Wᵀ by x.
 
 use crate::error::Result;
+use crate::format::Format;
 use crate::gpu::{Grid, Program, Recording, Tensor, params};
-use crate::names::Format;
 use crate::ops::op::{Op, check_shape, to_u32};
 use crate::ops::weight::Weight;
-use crate::select::KernelSelection;
-use crate::select::Matmul;
-use crate::select::kernel;
+use crate::select::{KernelSelection, Matmul, kernel};
 
 use super::squares::{SQUARE, by_eights};
 

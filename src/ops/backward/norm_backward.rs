@@ -4,8 +4,7 @@ use crate::config::Norm;
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 use crate::ops::op::{Op, check_shape, grid_1d, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// dx of y = (x − m) / s ⊙ gain + bias, row by row: of a layer norm, with the mean m and
 /// s = √(var + ε), or of an RMS norm, with m = 0 and s = √(mean(x²) + ε).

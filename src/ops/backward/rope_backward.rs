@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::ops::op::{Op, check_shape, to_u32};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// What comes back to queries, keys and values before they turned, side by side.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::op::{Op, grid_1d, to_u32, whole_fours};
-use crate::select::KernelSelection;
-use crate::select::kernel;
+use crate::select::{KernelSelection, kernel};
 
 /// The sum of the squares of a buffer's values, in parts.
 #[derive(Clone, Copy, Debug)]

@@ -65,7 +65,7 @@ fn make(module: &Path, folder: &Path) -> Result<(), String> {
     let model = folder.join("model");
     fs::create_dir_all(&model).map_err(at(&model))?;
     for name in MODEL {
-        copy(&root().join("src/built_in").join(name), &model.join(name))?;
+        copy(&root().join("assets/built_in").join(name), &model.join(name))?;
     }
     docs::render(&root().join("docs/the-function.md"), &root(), folder)?;
     let path = folder.join("wasm/pellucid_web_bg.wasm");

@@ -3,7 +3,7 @@
 use crate::check::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
-use crate::names::Format;
+use crate::format::Format;
 use crate::ops::{self, Weight};
 use crate::reference::LinearSize;
 use crate::reference::backward as twin;

@@ -1,0 +1,165 @@
+//! The formats whose values lie in bits here and there of a block: put in order, and their values.
+//!
+//! A block of 32 (`Q5_0`, `Q5_1`) or 256 values holds numbers q of 2 to 6 bits, whose lower and upper
+//! bits lie apart; f16 numbers d and, in some formats, m; and, in blocks of 256, for each sub-block a
+//! scale s and, where there is an m, a t. The value is d s (q − z) − m t, where
+//!
+//! | format | q | z | sub-block | s, t |
+//! |---|---|---|---|---|
+//! | `Q5_0` | 4 + 1 bits | 16 | 32 | s is 1 |
+//! | `Q5_1` | 4 + 1 bits | 0 | 32 | s is 1, t is −1 |
+//! | `Q2_K` | 2 bits | 0 | 16 | 4 bits each |
+//! | `Q3_K` | 2 + 1 bits | 4 | 16 | 6 bits less 32 |
+//! | `Q4_K` | 4 bits | 0 | 32 | 6 bits each |
+//! | `Q5_K` | 4 + 1 bits | 0 | 32 | 6 bits each |
+//! | `Q6_K` | 4 + 2 bits | 32 | 16 | 8 bits with a sign |
+//!
+//! Products of d, s and q are exact in f32, so only the difference is ever rounded.
+
+use half::f16;
+
+use crate::format::Format;
+
+/// One block in order.
+pub(in crate::checkpoint) struct Gathered {
+    /// The numbers q; a block of 32 uses the first 32.
+    pub(in crate::checkpoint) quants: [u8; 256],
+    /// Two numbers for each 32 values, as they are in the file: s and t, or s of the first and of the
+    /// second sixteen. In `Q2_K` each is s in the lower four bits and t in the upper.
+    pub(in crate::checkpoint) scales: [u8; 16],
+}
+
+/// How one of the table's formats is read.
+#[derive(Clone, Copy)]
+pub(in crate::checkpoint) struct Gather {
+    /// Puts a block in order, from its bytes without the f16 numbers.
+    order: fn(&[u8], &mut Gathered),
+    /// z.
+    zero: f32,
+    /// s and t of the sub-block with this index, of sixteen values each, from the file's scales.
+    scales: fn(&[u8; 16], usize) -> (f32, f32),
+}
+
+pub(in crate::checkpoint) const Q5_0: Gather =
+    Gather { order: fives, zero: 16.0, scales: |_, _| (1.0, 0.0) };
+
+pub(in crate::checkpoint) const Q5_1: Gather =
+    Gather { order: fives, zero: 0.0, scales: |_, _| (1.0, -1.0) };
+
+pub(in crate::checkpoint) const Q2_K: Gather = Gather {
+    order: |bytes, block| {
+        block.scales.copy_from_slice(&bytes[..16]);
+        fields::<2, 32>(&bytes[16..80], 0, &mut block.quants);
+    },
+    zero: 0.0,
+    scales: |scales, index| (f32::from(scales[index] & 15), f32::from(scales[index] >> 4)),
+};
+
+pub(in crate::checkpoint) const Q3_K: Gather = Gather {
+    order: |bytes, block| {
+        fields::<1, 32>(&bytes[..32], 2, &mut block.quants);
+        fields::<2, 32>(&bytes[32..96], 0, &mut block.quants);
+        fields::<4, 8>(&bytes[96..104], 0, &mut block.scales);
+        fields::<2, 4>(&bytes[104..108], 4, &mut block.scales);
+    },
+    zero: 4.0,
+    scales: |scales, index| (f32::from(scales[index]) - 32.0, 0.0),
+};
+
+pub(in crate::checkpoint) const Q4_K: Gather = Gather {
+    order: |bytes, block| {
+        block.scales = scales6(&bytes[..12]);
+        fields::<4, 32>(&bytes[12..], 0, &mut block.quants);
+    },
+    zero: 0.0,
+    scales: pairs,
+};
+
+pub(in crate::checkpoint) const Q5_K: Gather = Gather {
+    order: |bytes, block| {
+        block.scales = scales6(&bytes[..12]);
+        fields::<1, 32>(&bytes[12..44], 4, &mut block.quants);
+        fields::<4, 32>(&bytes[44..], 0, &mut block.quants);
+    },
+    zero: 0.0,
+    scales: pairs,
+};
+
+pub(in crate::checkpoint) const Q6_K: Gather = Gather {
+    order: |bytes, block| {
+        fields::<4, 64>(&bytes[..128], 0, &mut block.quants);
+        fields::<2, 32>(&bytes[128..192], 4, &mut block.quants);
+        block.scales.copy_from_slice(&bytes[192..208]);
+    },
+    zero: 32.0,
+    scales: |scales, index| (f32::from(scales[index].cast_signed()), 0.0),
+};
+
+impl Gather {
+    /// Puts a block in order.
+    pub(in crate::checkpoint) fn order(self, format: Format, block: &[u8]) -> Gathered {
+        // The f16 numbers are a block's first bytes or its last.
+        let halves = format.halves();
+        let rest = if halves.start == 0 { &block[halves.end..] } else { &block[..halves.start] };
+        let mut gathered = Gathered { quants: [0; 256], scales: [0; 16] };
+        (self.order)(rest, &mut gathered);
+        gathered
+    }
+
+    /// Writes a block's values after those that are there.
+    pub(in crate::checkpoint) fn push_values(
+        self,
+        format: Format,
+        block: &[u8],
+        values: &mut Vec<f32>,
+    ) {
+        let half = |bytes: &[u8]| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
+        let halves = &block[format.halves()];
+        let (d, m) = (half(halves), if halves.len() == 4 { half(&halves[2..]) } else { 0.0 });
+        let Gathered { quants, scales } = self.order(format, block);
+        for (index, quants) in quants[..format.block()].chunks_exact(16).enumerate() {
+            let (s, t) = (self.scales)(&scales, index);
+            let (scale, least) = (d * s, m * t);
+            values.extend(quants.iter().map(|&q| scale * (f32::from(q) - self.zero) - least));
+        }
+    }
+}
+
+/// The bits of `Q5_0` and `Q5_1`.
+fn fives(bytes: &[u8], block: &mut Gathered) {
+    fields::<1, 1>(&bytes[..4], 4, &mut block.quants);
+    fields::<4, 16>(&bytes[4..], 0, &mut block.quants);
+}
+
+/// s and t of `Q4_K` and `Q5_K`, which two neighbours of sixteen values share.
+fn pairs(scales: &[u8; 16], index: usize) -> (f32, f32) {
+    (f32::from(scales[index & !1]), f32::from(scales[index | 1]))
+}
+
+/// Fields of `BITS` bits: a run of `GROUP` bytes holds the first `GROUP` of them in its lowest bits,
+/// the next in the bits above, and so on. They come into `out` shifted up by `shift`.
+fn fields<const BITS: usize, const GROUP: usize>(bytes: &[u8], shift: usize, out: &mut [u8]) {
+    let mask = (1 << BITS) - 1;
+    let runs = out.chunks_exact_mut(GROUP * 8 / BITS).zip(bytes.chunks_exact(GROUP));
+    for (out, bytes) in runs {
+        for (index, out) in out.chunks_exact_mut(GROUP).enumerate() {
+            for (out, byte) in out.iter_mut().zip(bytes) {
+                *out |= (byte >> (BITS * index) & mask) << shift;
+            }
+        }
+    }
+}
+
+/// The pairs (s, t) of six bits each of `Q4_K` and `Q5_K`: the first four keep theirs in the lower
+/// bits of bytes 0 to 3 and 4 to 7; the last four, four bits in bytes 8 to 11 and two on top of those.
+fn scales6(bytes: &[u8]) -> [u8; 16] {
+    let mut pairs = [0; 16];
+    for i in 0..4 {
+        let (s, t, both) = (bytes[i], bytes[i + 4], bytes[i + 8]);
+        pairs[2 * i] = s & 63;
+        pairs[2 * i + 1] = t & 63;
+        pairs[2 * i + 8] = both & 15 | s >> 6 << 4;
+        pairs[2 * i + 9] = both >> 4 | t >> 6 << 4;
+    }
+    pairs
+}

@@ -1,0 +1,340 @@
+//! The header of a GGUF file: metadata, then where each tensor lies.
+//!
+//! Scalars and strings are kept; arrays are remembered by their place and read when asked for,
+//! so that opening a model costs no copy of its vocabulary.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Number, Value};
+
+use crate::checkpoint::source::{Entries, Entry, Reader, Source, check_places, size};
+use crate::error::{Error, Result};
+use crate::format::Format;
+
+/// The longest string read: more than any chat template, less than a nuisance.
+const LONGEST_STRING: u64 = 1 << 24;
+
+/// The longest array read: more than any vocabulary.
+const LONGEST_ARRAY: u64 = 1 << 24;
+
+/// Element types of metadata, by their numbers in the file.
+const REAL: u32 = 6;
+const TEXT: u32 = 8;
+const ARRAY: u32 = 9;
+
+/// A file's metadata and the places of its arrays.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct Gguf {
+    pub(in crate::checkpoint) source: Arc<Source>,
+    /// Scalars and strings.
+    pub(in crate::checkpoint) fields: Map<String, Value>,
+    arrays: HashMap<String, Array>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Array {
+    kind: u32,
+    count: u64,
+    at: u64,
+}
+
+/// Reads a file's header.
+pub(in crate::checkpoint) fn open(source: Arc<Source>) -> Result<(Gguf, Entries)> {
+    let path = source.path();
+    let mut reader = Reader::new(&source, 0);
+    if source.length() < 4 || reader.bytes(4)? != b"GGUF" {
+        return Err(Error::file(
+            path,
+            "is no GGUF file; give a GGUF file, \
+             or a folder in Hugging Face's layout (config.json and *.safetensors)",
+        ));
+    }
+    match reader.u32()? {
+        2 | 3 => {}
+        version if (1..=3).contains(&version.swap_bytes()) => {
+            return Err(Error::unsupported(
+                format!("{}: big-endian GGUF", path.display()),
+                "little-endian GGUF, versions 2 and 3",
+            ));
+        }
+        version => {
+            return Err(Error::unsupported(
+                format!("{}: GGUF version {version}", path.display()),
+                "versions 2 and 3",
+            ));
+        }
+    }
+    let (tensors, pairs) = (reader.u64()?, reader.u64()?);
+    // Each entry takes more bytes than this, so larger counts cannot be true.
+    for (what, count) in [("tensors", tensors), ("metadata entries", pairs)] {
+        if count > reader.left() / 8 {
+            return Err(Error::file(
+                path,
+                format!("claims {count} {what}, more than its bytes can hold: truncated?"),
+            ));
+        }
+    }
+    let (fields, arrays) = metadata(path, &mut reader, pairs)?;
+    let entries = tensor_places(&source, &mut reader, tensors, &fields)?;
+    Ok((Gguf { source, fields, arrays }, entries))
+}
+
+type Metadata = (Map<String, Value>, HashMap<String, Array>);
+
+fn metadata(path: &Path, reader: &mut Reader<'_>, pairs: u64) -> Result<Metadata> {
+    let mut fields = Map::new();
+    let mut arrays = HashMap::new();
+    for _ in 0..pairs {
+        let key = text(path, reader)?;
+        if fields.contains_key(&key) || arrays.contains_key(&key) {
+            return Err(Error::file(path, format!("{key} is listed twice")));
+        }
+        match reader.u32()? {
+            ARRAY => {
+                let array = array(path, &key, reader)?;
+                arrays.insert(key, array);
+            }
+            kind => {
+                let value = scalar(path, &key, kind, reader)?;
+                fields.insert(key, value);
+            }
+        }
+    }
+    Ok((fields, arrays))
+}
+
+fn tensor_places(
+    source: &Arc<Source>,
+    reader: &mut Reader<'_>,
+    tensors: u64,
+    fields: &Map<String, Value>,
+) -> Result<Entries> {
+    let path = source.path();
+    let mut entries = Entries::new();
+    for _ in 0..tensors {
+        let name = text(path, reader)?;
+        let bad = |reason| Error::tensor(path, name.as_str(), reason);
+        let dimensions = reader.u32()?;
+        if !(1..=4).contains(&dimensions) {
+            return Err(bad(format!("has {dimensions} dimensions; 1 to 4 are possible")));
+        }
+        let mut shape = (0..dimensions).map(|_| reader.u64()).collect::<Result<Vec<_>>>()?;
+        shape.reverse();
+        let (kind, format) = tensor_type(reader.u32()?);
+        let offset = reader.u64()?;
+        let bytes = format.map_or(Ok(0), |format| size(format, &shape)).map_err(bad)?;
+        let source = Arc::clone(source);
+        let entry = Entry { source, kind, format, shape, offset, bytes };
+        if entries.contains_key(&name) {
+            return Err(bad("is listed twice".to_owned()));
+        }
+        entries.insert(name, entry);
+    }
+    let alignment = match fields.get("general.alignment") {
+        None => 32,
+        Some(value) => value.as_u64().filter(|n| n.is_power_of_two()).ok_or_else(|| {
+            Error::file(path, format!("general.alignment must be a power of two, but is {value}"))
+        })?,
+    };
+    let start = reader.at().checked_next_multiple_of(alignment);
+    for (name, entry) in &mut entries {
+        let place = start.and_then(|start| start.checked_add(entry.offset));
+        entry.offset = match place {
+            Some(place) if entry.offset % alignment == 0 => place,
+            _ => {
+                return Err(Error::tensor(
+                    path,
+                    name,
+                    format!("its offset {} is no multiple of {alignment}, or absurd", entry.offset),
+                ));
+            }
+        };
+    }
+    check_places(source, &entries)?;
+    Ok(entries)
+}
+
+/// A string: its length, then UTF-8.
+fn text(path: &Path, reader: &mut Reader<'_>) -> Result<String> {
+    let length = reader.u64()?;
+    let at = reader.at();
+    let short = usize::try_from(length).ok().filter(|_| length <= LONGEST_STRING);
+    let Some(length) = short else {
+        return Err(Error::file(path, format!("claims a string of {length} bytes at byte {at}")));
+    };
+    let bytes = reader.bytes(length)?;
+    let text = std::str::from_utf8(bytes);
+    Ok(text.map_err(|_| Error::file(path, format!("the string at byte {at} is not UTF-8")))?.into())
+}
+
+/// A number, a truth value or a string. A float that is not finite becomes null, as in JSON.
+fn scalar(path: &Path, key: &str, kind: u32, reader: &mut Reader<'_>) -> Result<Value> {
+    Ok(match kind {
+        0 => reader.u8()?.into(),
+        1 => reader.u8()?.cast_signed().into(),
+        2 => reader.u16()?.into(),
+        3 => reader.u16()?.cast_signed().into(),
+        4 => reader.u32()?.into(),
+        5 => reader.u32()?.cast_signed().into(),
+        REAL => real(f32::from_bits(reader.u32()?).into()),
+        7 => (reader.u8()? != 0).into(),
+        TEXT => text(path, reader)?.into(),
+        10 => reader.u64()?.into(),
+        11 => reader.u64()?.cast_signed().into(),
+        12 => real(f64::from_bits(reader.u64()?)),
+        _ => return Err(Error::file(path, format!("{key} is of the unknown type {kind}"))),
+    })
+}
+
+fn real(number: f64) -> Value {
+    Number::from_f64(number).map_or(Value::Null, Value::Number)
+}
+
+/// Notes an array's place and passes over it.
+fn array(path: &Path, key: &str, reader: &mut Reader<'_>) -> Result<Array> {
+    let (kind, count) = (reader.u32()?, reader.u64()?);
+    let width = match kind {
+        0 | 1 | 7 => 1,
+        2 | 3 => 2,
+        4..=6 => 4,
+        TEXT | 10..=12 => 8,
+        _ => {
+            return Err(Error::file(path, format!("{key} is an array of the unknown type {kind}")));
+        }
+    };
+    let at = reader.at();
+    match count.checked_mul(width).filter(|bytes| *bytes <= reader.left()) {
+        None => {
+            return Err(Error::file(
+                path,
+                format!("{key} claims {count} elements, more than the file can hold: truncated?"),
+            ));
+        }
+        Some(bytes) if kind != TEXT => reader.skip(bytes)?,
+        Some(_) => {
+            for _ in 0..count {
+                let length = reader.u64()?;
+                reader.skip(length)?;
+            }
+        }
+    }
+    Ok(Array { kind, count, at })
+}
+
+impl Gguf {
+    /// How many elements an array has; `None` where there is none of that name.
+    pub(in crate::checkpoint) fn len(&self, key: &str) -> Option<u64> {
+        self.arrays.get(key).map(|array| array.count)
+    }
+
+    /// An array of strings.
+    pub(in crate::checkpoint) fn texts(&self, key: &str) -> Result<Option<Vec<String>>> {
+        self.elements(key, "strings", |kind, reader| {
+            (kind == TEXT).then(|| text(self.source.path(), reader))
+        })
+    }
+
+    /// An array of numbers.
+    pub(in crate::checkpoint) fn numbers(&self, key: &str) -> Result<Option<Vec<i64>>> {
+        self.elements(key, "whole numbers", |kind, reader| {
+            (kind != TEXT).then(|| {
+                let path = self.source.path();
+                let value = scalar(path, key, kind, reader)?;
+                value.as_i64().ok_or_else(|| Error::file(path, format!("{key} holds {value}")))
+            })
+        })
+    }
+
+    /// An array of real numbers.
+    pub(in crate::checkpoint) fn reals(&self, key: &str) -> Result<Option<Vec<f32>>> {
+        self.elements(key, "real numbers", |kind, reader| {
+            (kind == REAL).then(|| reader.u32().map(f32::from_bits))
+        })
+    }
+
+    /// Turns an array that repeats one number, as one a layer may, into that number.
+    pub(in crate::checkpoint) fn level(&mut self, key: &str) -> Result<()> {
+        let Some(numbers) = self.numbers(key)? else { return Ok(()) };
+        match numbers.first() {
+            Some(&first) if numbers.iter().all(|&number| number == first) => {
+                self.fields.insert(key.to_owned(), first.into());
+                Ok(())
+            }
+            _ => Err(Error::unsupported(
+                format!("{}: {key} that differs between layers", self.source.path().display()),
+                "layers that are all alike",
+            )),
+        }
+    }
+
+    fn elements<T>(
+        &self,
+        key: &str,
+        wanted: &str,
+        next: impl Fn(u32, &mut Reader<'_>) -> Option<Result<T>>,
+    ) -> Result<Option<Vec<T>>> {
+        let Some(array) = self.arrays.get(key) else { return Ok(None) };
+        if array.count > LONGEST_ARRAY {
+            let reason = format!("{key} has {} elements; at most {LONGEST_ARRAY}", array.count);
+            return Err(Error::file(self.source.path(), reason));
+        }
+        let mut reader = Reader::new(&self.source, array.at);
+        let mut elements = Vec::new();
+        for _ in 0..array.count {
+            elements.push(next(array.kind, &mut reader).unwrap_or_else(|| {
+                Err(Error::file(self.source.path(), format!("{key} must hold {wanted}")))
+            })?);
+        }
+        Ok(Some(elements))
+    }
+}
+
+/// The types that are known by name only, by their numbers.
+const OTHERS: [(u32, &str); 19] = [
+    (9, "Q8_1"),
+    (15, "Q8_K"),
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (24, "I8"),
+    (25, "I16"),
+    (26, "I32"),
+    (27, "I64"),
+    (28, "F64"),
+    (29, "IQ1_M"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+];
+
+/// A tensor type's name, and its format where it is supported.
+fn tensor_type(number: u32) -> (String, Option<Format>) {
+    let format = Format::ALL.into_iter().find(|format| format.info().gguf == number);
+    let name = format.map(Format::name_in_files).or_else(|| {
+        let other = OTHERS.iter().find(|(known, _)| *known == number);
+        other.map(|(_, name)| (*name).to_owned())
+    });
+    (name.unwrap_or_else(|| format!("number {number}")), format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_known_by_its_name_only_or_has_a_format() {
+        for (number, name) in OTHERS {
+            assert_eq!(tensor_type(number), (name.to_owned(), None));
+        }
+        assert_eq!(tensor_type(12), ("Q4_K".to_owned(), Some(Format::Q4_K)));
+        assert_eq!(tensor_type(30), ("BF16".to_owned(), Some(Format::Bf16)));
+        assert_eq!(tensor_type(1_000), ("number 1000".to_owned(), None));
+    }
+}

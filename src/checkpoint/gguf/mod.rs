@@ -1,0 +1,5 @@
+//! GGUF files: header, configuration and tokenizer metadata.
+
+pub(super) mod config;
+pub(super) mod file;
+pub(super) mod tokenizer;

@@ -1,0 +1,143 @@
+//! GGUF's metadata: what a tokenizer is made of.
+
+use super::file::Gguf;
+use crate::checkpoint::fields::Fields;
+use crate::error::{Error, Result};
+
+/// GGUF's metadata of a byte-level BPE tokenizer (`tokenizer.ggml.model` is `gpt2`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bpe {
+    /// `tokenizer.ggml.tokens`: the token of each id, byte-level spelling for normal ones.
+    pub tokens: Vec<String>,
+    /// `tokenizer.ggml.merges`: pairs joined by a space, best first.
+    pub merges: Vec<String>,
+    /// `tokenizer.ggml.token_type`, one a token: 1 normal, 3 control, 4 user-defined; others
+    /// count as normal. May be empty: then all are normal.
+    pub kinds: Vec<i32>,
+    /// `tokenizer.ggml.pre`: the name of the pre-tokeniser; `default` where the file names none.
+    pub pattern: String,
+    /// `tokenizer.ggml.bos_token_id`.
+    pub bos: Option<u32>,
+    /// `tokenizer.ggml.add_bos_token`; where the file does not say, the pattern does.
+    pub add_bos: Option<bool>,
+}
+
+/// GGUF's metadata of a SentencePiece tokenizer (`tokenizer.ggml.model` is `llama`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SentencePiece {
+    /// `tokenizer.ggml.tokens`: the token of each id, with `▁` for the space.
+    pub tokens: Vec<String>,
+    /// `tokenizer.ggml.scores`, one a token: of two joins the one of higher score comes first.
+    pub scores: Vec<f32>,
+    /// `tokenizer.ggml.token_type`, one a token: 1 normal, 2 unknown, 3 control, 4 user-defined,
+    /// 6 byte; others count as normal. May be empty: then all are normal.
+    pub kinds: Vec<i32>,
+    /// `tokenizer.ggml.bos_token_id`.
+    pub bos: Option<u32>,
+    /// `tokenizer.ggml.unknown_token_id`.
+    pub unknown: Option<u32>,
+    /// `tokenizer.ggml.add_bos_token`; without, these tokenizers add one if they have one.
+    pub add_bos: Option<bool>,
+    /// `tokenizer.ggml.add_space_prefix`: whether a text begins with a space that is not its own.
+    pub space_prefix: bool,
+}
+
+/// The kinds of tokenizers that a file may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    ByteLevel,
+    SentencePiece,
+}
+
+/// The byte-level tokenizer in the metadata; `None` where there is none.
+pub(in crate::checkpoint) fn bpe(gguf: &Gguf) -> Result<Option<Bpe>> {
+    let fields = fields(gguf);
+    if kind(fields)? != Some(Kind::ByteLevel) {
+        return Ok(None);
+    }
+    let tokens = texts(gguf, "tokens")?;
+    let merges = texts(gguf, "merges")?;
+    Ok(Some(Bpe {
+        kinds: kinds(gguf, tokens.len())?,
+        bos: id(fields, "bos_token_id", tokens.len())?,
+        add_bos: flag(fields, "add_bos_token")?,
+        pattern: fields.text("pre")?.unwrap_or("default").to_owned(),
+        tokens,
+        merges,
+    }))
+}
+
+/// The SentencePiece tokenizer in the metadata; `None` where there is none.
+pub(in crate::checkpoint) fn sentence_piece(gguf: &Gguf) -> Result<Option<SentencePiece>> {
+    let fields = fields(gguf);
+    if kind(fields)? != Some(Kind::SentencePiece) {
+        return Ok(None);
+    }
+    let tokens = texts(gguf, "tokens")?;
+    let scores = gguf.reals("tokenizer.ggml.scores")?;
+    let scores = scores.ok_or_else(|| fields.bad("scores", "is missing"))?;
+    check_length(fields, "scores", scores.len(), tokens.len())?;
+    Ok(Some(SentencePiece {
+        kinds: kinds(gguf, tokens.len())?,
+        bos: id(fields, "bos_token_id", tokens.len())?,
+        unknown: id(fields, "unknown_token_id", tokens.len())?,
+        add_bos: flag(fields, "add_bos_token")?,
+        space_prefix: flag(fields, "add_space_prefix")?.unwrap_or(true),
+        tokens,
+        scores,
+    }))
+}
+
+/// The token that ends a text.
+pub(in crate::checkpoint) fn eos(gguf: &Gguf) -> Result<Option<u32>> {
+    id(fields(gguf), "eos_token_id", usize::MAX)
+}
+
+fn fields(gguf: &Gguf) -> Fields<'_> {
+    Fields { path: gguf.source.path(), prefix: "tokenizer.ggml.", map: &gguf.fields }
+}
+
+fn kind(fields: Fields<'_>) -> Result<Option<Kind>> {
+    match fields.text("model")? {
+        None => Ok(None),
+        Some("gpt2") => Ok(Some(Kind::ByteLevel)),
+        Some("llama") => Ok(Some(Kind::SentencePiece)),
+        Some(other) => Err(Error::unsupported(
+            format!("{}: tokenizer {other}", fields.path.display()),
+            "gpt2 (byte-level BPE), llama (SentencePiece by scores)",
+        )),
+    }
+}
+
+fn texts(gguf: &Gguf, name: &str) -> Result<Vec<String>> {
+    let found = gguf.texts(&format!("tokenizer.ggml.{name}"))?;
+    found.ok_or_else(|| fields(gguf).bad(name, "is missing"))
+}
+
+/// What each token is; all are ordinary, which is 1, where the file does not tell them apart.
+fn kinds(gguf: &Gguf, tokens: usize) -> Result<Vec<i32>> {
+    let fields = fields(gguf);
+    let Some(kinds) = gguf.numbers("tokenizer.ggml.token_type")? else {
+        return Ok(vec![1; tokens]);
+    };
+    check_length(fields, "token_type", kinds.len(), tokens)?;
+    let narrow = |kind| i32::try_from(kind).map_err(|_| fields.bad("token_type", "is absurd"));
+    kinds.into_iter().map(narrow).collect()
+}
+
+fn check_length(fields: Fields<'_>, name: &str, found: usize, tokens: usize) -> Result<()> {
+    if found == tokens {
+        return Ok(());
+    }
+    Err(fields.bad(name, format!("has {found} entries for {tokens} tokens")))
+}
+
+/// A token's id; one outside the vocabulary counts as none.
+fn id(fields: Fields<'_>, name: &str, tokens: usize) -> Result<Option<u32>> {
+    Ok(fields.ids(name, tokens)?.and_then(|ids| ids.first().copied()))
+}
+
+/// What the file says, if it does.
+fn flag(fields: Fields<'_>, name: &str) -> Result<Option<bool>> {
+    fields.get(name).map(|_| fields.flag(name, false)).transpose()
+}

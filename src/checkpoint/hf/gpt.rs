@@ -1,0 +1,205 @@
+//! config.json of GPT-2 and its relatives: layer norms with bias, no gate.
+
+use serde_json::Value;
+
+use crate::checkpoint::fields::{
+    Fields, SizeNames, check, check_layers, function, ids, only, shared_width,
+};
+use crate::checkpoint::rope::{self, Terms};
+use crate::config::{
+    Biases, Config, LayerKind, Mlp, Nonlinearity, Norm, Position, Rope, RopeScaling,
+};
+use crate::error::Result;
+
+/// What a family calls its sizes, and what it means where its config.json is silent.
+struct Family {
+    name: &'static str,
+    width: (&'static str, usize),
+    heads: (&'static str, usize),
+    layers: (&'static str, usize),
+    hidden: (&'static str, Option<usize>),
+    context: (&'static str, usize),
+    eps: &'static str,
+    function: (&'static str, Nonlinearity),
+    vocab: usize,
+    /// The beginning and the end of a text.
+    ends: [u32; 2],
+    tied: bool,
+}
+
+const GPT2: Family = Family {
+    name: "gpt2",
+    width: ("n_embd", 768),
+    heads: ("n_head", 12),
+    layers: ("n_layer", 12),
+    hidden: ("n_inner", None),
+    context: ("n_positions", 1_024),
+    eps: "layer_norm_epsilon",
+    function: ("activation_function", Nonlinearity::GeluTanh),
+    vocab: 50_257,
+    ends: [50_256; 2],
+    tied: true,
+};
+
+const GPT_NEO: Family = Family {
+    name: "gpt_neo",
+    width: ("hidden_size", 2_048),
+    heads: ("num_heads", 16),
+    layers: ("num_layers", 24),
+    hidden: ("intermediate_size", None),
+    context: ("max_position_embeddings", 2_048),
+    ..GPT2
+};
+
+const GPTJ: Family = Family {
+    name: "gptj",
+    width: ("n_embd", 4_096),
+    heads: ("n_head", 16),
+    layers: ("n_layer", 28),
+    context: ("n_positions", 2_048),
+    vocab: 50_400,
+    tied: false,
+    ..GPT2
+};
+
+const GPT_NEOX: Family = Family {
+    name: "gpt_neox",
+    width: ("hidden_size", 6_144),
+    heads: ("num_attention_heads", 64),
+    layers: ("num_hidden_layers", 44),
+    hidden: ("intermediate_size", Some(24_576)),
+    context: ("max_position_embeddings", 2_048),
+    eps: "layer_norm_eps",
+    function: ("hidden_act", Nonlinearity::Gelu),
+    vocab: 50_432,
+    ends: [0, 2],
+    tied: false,
+};
+
+/// GPT-2.
+pub(in crate::checkpoint) fn gpt2(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    only(fields, "scale_attn_weights", true)?;
+    only(fields, "scale_attn_by_inverse_layer_idx", false)?;
+    only(fields, "add_cross_attention", false)?;
+    let mut config = plain(fields, &GPT2, tensors)?;
+    if fields.count("n_positions")?.is_none() {
+        config.context = fields.count("n_ctx")?.unwrap_or(config.context);
+    }
+    // Two ways of saying that the layers hold attention alone.
+    if fields.flag("attn_only", false)? {
+        config.mlp = Mlp::None;
+    }
+    let mlp = config.mlp != Mlp::None;
+    config.biases = Biases { qkv: true, out: true, mlp, head: false };
+    finish(fields, &GPT2, config)
+}
+
+/// GPT-Neo: unscaled scores, and windows in some of the layers.
+pub(in crate::checkpoint) fn gpt_neo(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    let mut config = plain(fields, &GPT_NEO, tensors)?;
+    config.attention_scale = Some(1.0);
+    config.biases = Biases { out: true, mlp: true, ..Biases::default() };
+    let window = fields.count("window_size")?.unwrap_or(256);
+    let local = attention_layers(fields, config.layers)?;
+    config.set_windows(local.into_iter().map(|local| local.then_some(window)));
+    finish(fields, &GPT_NEO, config)
+}
+
+/// GPT-J: attention and perceptron side by side behind one norm, and a head with a bias.
+pub(in crate::checkpoint) fn gptj(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    let mut config = plain(fields, &GPTJ, tensors)?;
+    let rotated = fields.count("rotary_dim")?.unwrap_or(64);
+    config.position = Position::Rope(Rope { base: 1e4, rotated, scaling: RopeScaling::None });
+    config.parallel = true;
+    config.biases = Biases { mlp: true, head: true, ..Biases::default() };
+    finish(fields, &GPTJ, config)
+}
+
+/// GPT-NeoX, Pythia too: attention and perceptron side by side unless the file says otherwise.
+pub(in crate::checkpoint) fn gpt_neox(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    let mut config = plain(fields, &GPT_NEOX, tensors)?;
+    let terms = Terms {
+        base: ("rotary_emb_base", 1e4),
+        share: ("rotary_pct", 0.25),
+        ..Terms::usual(config.head_width, config.context)
+    };
+    config.position = Position::Rope(rope::read(fields, terms)?);
+    config.parallel = fields.flag("use_parallel_residual", true)?;
+    let attention = fields.flag("attention_bias", true)?;
+    config.biases = Biases { qkv: attention, out: attention, mlp: true, head: false };
+    finish(fields, &GPT_NEOX, config)
+}
+
+/// Which of GPT-Neo's layers have a window: patterns with how often each comes, one local layer
+/// after each global one where the file is silent.
+fn attention_layers(fields: Fields<'_>, layers: usize) -> Result<Vec<bool>> {
+    let Some(given) = fields.get("attention_types") else {
+        return Ok((0..layers).map(|layer| layer % 2 == 1).collect());
+    };
+    let bad = || {
+        let wanted = format!("must be patterns of global and local for {layers} layers");
+        fields.bad("attention_types", wanted)
+    };
+    let mut local = Vec::new();
+    for item in given.as_array().ok_or_else(bad)? {
+        let Some([pattern, times]) = item.as_array().map(Vec::as_slice) else { return Err(bad()) };
+        let kind = |kind: &Value| match kind.as_str() {
+            Some("global") => Ok(false),
+            Some("local") => Ok(true),
+            _ => Err(bad()),
+        };
+        let pattern = pattern.as_array().filter(|pattern| !pattern.is_empty()).ok_or_else(bad)?;
+        let pattern = pattern.iter().map(kind).collect::<Result<Vec<bool>>>()?;
+        for _ in 0..times.as_u64().ok_or_else(bad)? {
+            local.extend(&pattern);
+            // Files may name any number of layers; no more are made than there are.
+            if local.len() > layers {
+                return Err(bad());
+            }
+        }
+    }
+    if local.len() == layers { Ok(local) } else { Err(bad()) }
+}
+
+/// What all of them have in common, before it is checked.
+fn plain(fields: Fields<'_>, family: &Family, tensors: usize) -> Result<Config> {
+    let count = |(name, default)| Ok(fields.count(name)?.unwrap_or(default));
+    let (width, heads, layers) =
+        (count(family.width)?, count(family.heads)?, fields.size(family.layers.0, 0)?);
+    let layers = layers.unwrap_or(family.layers.1);
+    check_layers(fields, family.layers.0, layers, tensors)?;
+    let vocab = count(("vocab_size", family.vocab))?;
+    let function = function(fields, family.function.0, family.function.1)?;
+    let hidden = match fields.size(family.hidden.0, 0)? {
+        Some(hidden) => hidden,
+        None => family.hidden.1.unwrap_or(width.saturating_mul(4)),
+    };
+    let [bos, eos] = family.ends.map(Some);
+    Ok(Config {
+        architecture: family.name.to_owned(),
+        vocab,
+        layers,
+        width,
+        heads,
+        kv_heads: heads,
+        head_width: shared_width(fields, family.heads.0, width, heads)?,
+        context: count(family.context)?,
+        norm: Norm::LayerNorm,
+        norm_eps: fields.positive(family.eps)?.unwrap_or(1e-5),
+        position: Position::Learned,
+        mlp: if hidden == 0 { Mlp::None } else { Mlp::Plain { hidden, function } },
+        kinds: vec![LayerKind::default(); layers],
+        tied_head: fields.flag("tie_word_embeddings", family.tied)?,
+        bos: ids(fields, "bos_token_id", vocab, bos)?.first().copied(),
+        eos: ids(fields, "eos_token_id", vocab, eos)?,
+        ..Config::default()
+    })
+}
+
+fn finish(fields: Fields<'_>, family: &Family, config: Config) -> Result<Config> {
+    let rotated = if family.name == "gptj" { "rotary_dim" } else { "rotary_pct" };
+    let heads = family.heads.0;
+    let sizes = SizeNames { heads, kv_heads: heads, head_width: family.width.0, rotated };
+    check(fields, &sizes, &config)?;
+    Ok(config)
+}

@@ -1,0 +1,8 @@
+//! Folders in Hugging Face's layout: `config.json`, safetensors, and what stands beside them.
+
+pub(super) mod config;
+pub(super) mod folder;
+mod gpt;
+mod llama;
+pub(super) mod safetensors;
+pub(super) mod write;

@@ -1,0 +1,154 @@
+//! One weight as the forward page sees it: plain [out, in] rows, whatever the file's layout.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::format::blocks::{dequantize, finite};
+use super::layout::{Layout, Order, paired};
+use super::params::{Cut, Param};
+use super::source::{Entry, Source, room};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::format::Format;
+
+/// A weight that lies in a file and is read on demand: y = W x with W of [rows, columns].
+///
+/// Vectors (gains and biases) are one row.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// The tensor's name in its file.
+    pub name: String,
+    /// How its numbers are stored.
+    pub format: Format,
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub columns: usize,
+    source: Arc<Source>,
+    /// Of the file's whole tensor.
+    offset: u64,
+    layout: Layout,
+}
+
+impl Matrix {
+    /// Finds `part` in the file's tensor, whose shape and type must be what `config` asks for.
+    pub(super) fn new(
+        name: String,
+        entry: &Entry,
+        part: Param,
+        cut: Cut,
+        config: &Config,
+    ) -> Result<Self> {
+        let bad = |reason| Error::tensor(entry.source.path(), name.as_str(), reason);
+        let layout = Layout::of(part, cut, config);
+        let in_file = &layout.in_file;
+        if !entry.shape.iter().copied().eq(in_file.iter().map(|&n| n as u64)) {
+            return Err(bad(format!(
+                "its shape is {:?}, but the configuration asks for {in_file:?}",
+                entry.shape
+            )));
+        }
+        let format = entry.format.ok_or_else(|| {
+            let names = |everywhere| {
+                let formats = Format::ALL.into_iter();
+                let formats = formats.filter(|format| format.info().safetensors == everywhere);
+                formats.map(Format::name_in_files).collect::<Vec<_>>().join(", ")
+            };
+            bad(format!(
+                "its type {} is not supported; supported: {}, and in GGUF {}",
+                entry.kind,
+                names(true),
+                names(false)
+            ))
+        })?;
+        if layout.takes_values_apart(cut) && format.block() != 1 {
+            return Err(bad(format!("its type is {}, but only floats serve here", entry.kind)));
+        }
+        let (rows, columns) = (layout.rows, layout.columns);
+        let (source, offset) = (Arc::clone(&entry.source), entry.offset);
+        Ok(Self { name, format, rows, columns, source, offset, layout })
+    }
+
+    /// The bytes of one row.
+    pub fn row_bytes(&self) -> usize {
+        self.format.row_bytes(self.columns)
+    }
+
+    /// The bytes of some rows in the file's format, row after row; of a gain that the file holds
+    /// less one, these are the file's.
+    ///
+    /// Fails where the file cannot be read any more, or holds a value, scale or minimum that is
+    /// not finite.
+    pub fn read(&self, rows: Range<usize>) -> Result<Vec<u8>> {
+        if rows.start > rows.end || rows.end > self.rows {
+            return Err(self.bad(format!("has {} rows, but {rows:?} were asked for", self.rows)));
+        }
+        let per_row = self.columns / self.layout.unit;
+        let bytes = self.read_units(rows.start * per_row..rows.end * per_row)?;
+        if finite(self.format, &bytes) {
+            return Ok(bytes);
+        }
+        Err(self.bad("holds a value that is infinite or not a number".to_owned()))
+    }
+
+    /// The values of some rows, row after row.
+    ///
+    /// Fails as [`read`](Self::read) does.
+    pub fn values(&self, rows: Range<usize>) -> Result<Vec<f32>> {
+        let mut values = dequantize(self.format, &self.read(rows)?);
+        values.iter_mut().for_each(|value| *value += self.layout.missing);
+        Ok(values)
+    }
+
+    fn bad(&self, reason: String) -> Error {
+        Error::tensor(self.source.path(), self.name.as_str(), reason)
+    }
+
+    /// Reads from the `index`-th piece of `size` bytes on; it lies inside the tensor, whose place
+    /// was checked when the file was opened.
+    fn read_at(&self, index: usize, size: usize, buffer: &mut [u8]) -> Result<()> {
+        self.source.read_at(self.offset + index as u64 * size as u64, buffer)
+    }
+
+    fn read_units(&self, units: Range<usize>) -> Result<Vec<u8>> {
+        let unit = self.format.row_bytes(self.layout.unit);
+        let mut out = room(units.len(), unit, self.source.path(), &self.name)?;
+        match self.layout.order {
+            Order::Rows { first } => self.read_at(first + units.start, unit, &mut out)?,
+            Order::Columns { first, stride } => {
+                // One row of the file gives one value to each row of ours.
+                let size = self.format.block_bytes();
+                let mut segment = room(units.len(), size, self.source.path(), &self.name)?;
+                for column in 0..self.columns {
+                    let start = column * stride + first + units.start;
+                    self.read_at(start, size, &mut segment)?;
+                    for (row, value) in out.chunks_exact_mut(unit).zip(segment.chunks_exact(size)) {
+                        row[column * size..][..size].copy_from_slice(value);
+                    }
+                }
+            }
+            Order::Heads { head, first } => {
+                let mut row = units.start;
+                while row < units.end {
+                    let end = (row / head * head + head).min(units.end);
+                    let to = (row - units.start) * unit..(end - units.start) * unit;
+                    self.read_at(row / head * 3 * head + first + row % head, unit, &mut out[to])?;
+                    row = end;
+                }
+            }
+            Order::Pairs { head, rotated } => {
+                let mut whole_head = room(head, unit, self.source.path(), &self.name)?;
+                let mut held = None;
+                for (row, to) in units.zip(out.chunks_exact_mut(unit)) {
+                    if held != Some(row / head) {
+                        self.read_at(row / head * head, unit, &mut whole_head)?;
+                        held = Some(row / head);
+                    }
+                    let from = paired(row % head, rotated);
+                    to.copy_from_slice(&whole_head[from * unit..][..unit]);
+                }
+            }
+        }
+        Ok(out)
+    }
+}
