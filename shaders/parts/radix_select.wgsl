@@ -1,7 +1,7 @@
-// Slot `radix_select`: where a beginning of the ranking ends, without a sort: the last token's
-// logit, as bits that rise with it, eight at a time from histograms of whole numbers, which no order
-// of adding changes; and, where only some of the tokens with that logit belong to it, the last id of
-// these in the same way.
+// Slot `radix_select`: where a beginning of the ranking ends, without a sort. It is given by the
+// last token's logit, as bits that rise with it, found eight at a time from histograms of integers,
+// whose sums do not depend on the order of addition. Where only some of the tokens with that logit
+// belong to the beginning, the last id of these is found in the same way.
 // Calls slot `reduce`, `u64` and `argmax`; and `vec4s`, `four` and `mass` of the kernel.
 
 // The last token of a beginning of the ranking, its logit as `rising` bits.
