@@ -13,8 +13,8 @@ use crate::ops::{Op, Weight};
 use crate::select::KernelSelection;
 
 use super::cases::Case;
-use super::judge::{Outcome, compare};
-use super::wanted::Wanted;
+use super::outcome::{Outcome, compare};
+use super::run_filter::Wanted;
 
 /// The relative L2 error that a kernel with f32 sums may have.
 pub const TOLERANCE: f64 = 1e-5;

@@ -2,15 +2,15 @@
 
 pub mod cases;
 mod device;
-mod judge;
+mod outcome;
 mod planted;
+mod run_filter;
 mod select_kernels;
 mod self_test;
 mod suites;
-mod wanted;
 
 pub use device::{Device, HALF_TOLERANCE, POISON, TOLERANCE, Values, to_f64};
-pub use judge::{Outcome, variant};
+pub use outcome::{Outcome, variant};
 pub use planted::first_failure;
 pub use select_kernels::{SelectionPolicy, Variants, select_kernels};
 pub use self_test::{Report, Shard, Verdict, doctor, verify_kernels};

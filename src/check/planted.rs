@@ -4,10 +4,10 @@ use crate::error::Result;
 use crate::gpu::Engine;
 use crate::select::KernelSelection;
 
-use super::Device;
-use super::judge::Outcome;
+use super::device::Device;
+use super::outcome::Outcome;
+use super::run_filter::Wanted;
 use super::suites;
-use super::wanted::Wanted;
 
 /// The first failure of whatever has a kernel or part of this name, and how many runs were judged until
 /// then, over all cases of the self-test.

@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::gpu::{Engine, Gpu, Program};
 use crate::select::{DeviceProfile, KernelSelection};
-
-use super::verify_kernels;
 use crate::tune::{KeyValueStorage, ProfileCache, Record};
+
+use super::self_test::verify_kernels;
 
 /// How the variants that a model runs with are chosen for a device.
 #[derive(Clone, Debug)]

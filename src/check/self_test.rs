@@ -16,10 +16,10 @@ use crate::gpu::{Engine, Need, Program};
 use crate::select::KernelSelection;
 use crate::tune::Record;
 
-use super::Device;
-use super::judge::{Outcome, variant};
+use super::device::Device;
+use super::outcome::{Outcome, variant};
+use super::run_filter::Wanted;
 use super::suites::{self, Suite};
-use super::wanted::Wanted;
 
 /// How one variant of a kernel came out.
 #[derive(Clone, Debug, Serialize)]

@@ -250,7 +250,7 @@ mod tests {
     use crate::checkpoint::Checkpoint;
     use crate::config::{Mlp, Nonlinearity};
     use crate::gpu::Caps;
-    use crate::model::LoadOptions;
+    use crate::model::upload::LoadOptions;
 
     fn golden() -> Checkpoint {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama");

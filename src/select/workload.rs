@@ -2,7 +2,7 @@
 
 use crate::format::Format;
 
-use super::Shape;
+use super::shape::Shape;
 
 /// What is to be tuned: the shapes of linear maps, and the width of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! Functions of activations.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::fixtures::{QUICK_SHAPES, SHAPES};
-use super::{Case, Tables};
 
 /// Every function of scale · noise + offset.
 #[derive(Clone, Copy, Debug)]

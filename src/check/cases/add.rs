@@ -1,13 +1,13 @@
 //! The residual stream and what is added to it.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::fixtures::{QUICK_SHAPES, SHAPES};
-use super::{Case, Tables};
 
 /// Rows added to rows.
 #[derive(Clone, Copy, Debug)]

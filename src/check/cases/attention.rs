@@ -1,12 +1,12 @@
 //! Attention over the cache: split for few rows, whole for many.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::error::Result;
 use crate::ops::{self, CacheFormat, Mask};
 use crate::reference as twin;
 
 use super::attention_rows::{AttentionRows, Made};
-use super::{Case, Tables};
+use super::case::{Case, Tables};
 
 /// What some rows attend to.
 #[derive(Clone, Debug)]

@@ -1,13 +1,13 @@
 //! What the pattern of attention mixes.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 
 use super::attention_rows::{AttentionRows, Made};
-use super::{Case, Tables};
+use super::case::{Case, Tables};
 
 /// The values of some rows, mixed by the twin's pattern.
 #[derive(Clone, Debug)]

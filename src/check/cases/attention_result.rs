@@ -1,13 +1,13 @@
 //! What each head writes to the residual stream.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops::{self, Weight};
 use crate::reference as twin;
 
-use super::{Case, Tables};
+use super::case::{Case, Tables};
 
 /// Each head's own product with its columns of the output map.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! Rows that attend to what caches hold: what all steps of attention are given.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};

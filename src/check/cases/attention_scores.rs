@@ -1,13 +1,13 @@
 //! The scores of attention, written out.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::error::Result;
 use crate::gpu::Tensor;
 use crate::measure;
 use crate::ops::{self, MASKED};
 
 use super::attention_rows::{AttentionRows, Made};
-use super::{Case, Tables};
+use super::case::{Case, Tables};
 
 /// The scores of some rows.
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
 //! Each row's own keys.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::error::Result;
 use crate::ops::{self, CacheFormat};
 use crate::reference as twin;
 
 use super::attention_rows::{AttentionRows, Made};
-use super::{Case, Tables};
+use super::case::{Case, Tables};
 
 /// The keys at the places of some rows.
 #[derive(Clone, Debug)]

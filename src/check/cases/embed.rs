@@ -1,13 +1,13 @@
 //! Tokens to vectors.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops;
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::fixtures::linear_shapes;
-use super::{Case, Tables};
 
 /// Rows of a table, alone, with learned positions, and scaled.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,9 @@
 
 use half::f16;
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::TOLERANCE;
-use crate::check::judge::compare;
+use crate::check::outcome::compare;
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::measure;

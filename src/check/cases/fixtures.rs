@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops::{Cache, CacheFormat};

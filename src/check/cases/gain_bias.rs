@@ -1,13 +1,13 @@
 //! Gain and bias of a norm.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::fixtures::SHAPES;
-use super::{Case, Tables};
 
 /// Some rows by a gain, with a bias and without.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,13 @@
 //! Rows and columns that are picked.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops::{self, Columns};
 use crate::reference::{self as twin, ColumnRange};
 
+use super::case::{Case, Tables};
 use super::fixtures::{QUICK_SHAPES, SHAPES};
-use super::{Case, Tables};
 
 /// All rows and some in another order; all columns, the later half, and every other one.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,13 @@
 //! Norms of heads.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops::{self, Columns};
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::fixtures::QUICK_SHAPES;
-use super::{Case, Tables};
 
 /// Heads normalised one by one, between columns that stay.
 #[derive(Clone, Copy, Debug)]

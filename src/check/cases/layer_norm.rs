@@ -1,13 +1,13 @@
 //! Layer norms.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::fixtures::SHAPES;
-use super::{Case, Tables};
 
 /// The layer norm of some rows, with gain and bias and without.
 #[derive(Clone, Copy, Debug)]

@@ -1,15 +1,15 @@
 //! Rows without their mean.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{Values, to_f64};
 use crate::error::Result;
 use crate::measure;
 use crate::ops;
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::expect::expect_cancelled;
 use super::fixtures::SHAPES;
-use super::{Case, Tables};
 
 /// Some rows, each without its mean.
 #[derive(Clone, Copy, Debug)]

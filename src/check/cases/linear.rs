@@ -1,6 +1,6 @@
 //! Linear maps: few rows and many, every format, every store, whole and in parts.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{Values, to_f64};
 use crate::config::Nonlinearity;
 use crate::error::Result;
@@ -8,9 +8,9 @@ use crate::format::Format;
 use crate::ops::{self, Cache, CacheFormat, CacheShard, Epilogue, Weight};
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::expect::expect_cache;
 use super::fixtures::linear_shapes;
-use super::{Case, Tables};
 
 /// One product: y = x Wᵀ.
 #[derive(Clone, Copy, Debug)]

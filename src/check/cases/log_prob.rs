@@ -1,14 +1,14 @@
 //! Log-probabilities of given tokens.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::expect::expect_words;
 use super::fixtures::SHAPES;
-use super::{Case, Tables};
 
 /// ln p of one token a row.
 #[derive(Clone, Copy, Debug)]

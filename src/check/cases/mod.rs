@@ -14,6 +14,7 @@ mod attention_scores;
 #[cfg(feature = "train")]
 mod backward;
 mod cache_rows;
+mod case;
 mod divide_rows;
 mod embed;
 mod expect;
@@ -37,12 +38,6 @@ mod softmax;
 mod sum_heads;
 mod top_k;
 
-use std::fmt::Debug;
-
-use crate::error::Result;
-
-use super::Device;
-
 pub use activate::Activate;
 pub use add::Add;
 pub use attention::Attention;
@@ -57,6 +52,8 @@ pub use backward::{
     RopeBackward, Sgd, SquareSum,
 };
 pub use cache_rows::CacheRows;
+pub use case::Case;
+pub(super) use case::Tables;
 pub use divide_rows::DivideRows;
 pub use embed::Embed;
 pub use gain_bias::GainBias;
@@ -77,32 +74,3 @@ pub use scale_add::ScaleAdd;
 pub use softmax::Softmax;
 pub use sum_heads::SumHeads;
 pub use top_k::TopK;
-
-/// A case: it makes its numbers, runs an op, and says what that should give.
-pub trait Case: Debug {
-    /// Runs on a device; what it expects is judged once it is done.
-    ///
-    /// # Errors
-    /// As [`Device::run`].
-    fn run(&self, device: &mut Device) -> Result<()>;
-}
-
-/// What a self-test tries of one op: shapes and values that have broken kernels before.
-pub(super) trait Tables: Case + Sized + 'static {
-    /// Tried with every variant that the device offers, since the op's programs differ by variant.
-    fn variants() -> Vec<Self> {
-        Vec::new()
-    }
-
-    /// Tried once: the op's programs depend on variants not at all, or as little as what becomes of
-    /// products depends on the lanes that make them.
-    fn once() -> Vec<Self> {
-        Vec::new()
-    }
-
-    /// A few small shapes that reach every program of a model whose query heads, key heads and head
-    /// width are `heads`. Empty for ops that no model runs unless somebody looks inside.
-    fn quick(_heads: [usize; 3]) -> Vec<Self> {
-        Vec::new()
-    }
-}

@@ -1,14 +1,14 @@
 //! Penalties on tokens that came before.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 use crate::sampling::Sampling;
 
+use super::case::{Case, Tables};
 use super::fixtures::{SETTINGS, bell};
-use super::{Case, Tables};
 
 /// Logits of tokens of which some came before.
 #[derive(Clone, Copy, Debug)]

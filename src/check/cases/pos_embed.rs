@@ -1,12 +1,12 @@
 //! Learned positions on their own.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::fixtures::{QUICK_SHAPES, SHAPES};
-use super::{Case, Tables};
 
 /// The learned vectors of some positions.
 #[derive(Clone, Copy, Debug)]

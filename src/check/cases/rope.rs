@@ -1,14 +1,14 @@
 //! Rotation by position, and what lands in the cache.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::config::Rotation;
 use crate::error::Result;
 use crate::ops::{self, Cache, CacheFormat, CacheShard, Columns, rope_table};
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::expect::expect_cache;
-use super::{Case, Tables};
 
 /// Heads, of which the first `rotated` values turn, at some places of some sequences.
 #[derive(Clone, Copy, Debug)]

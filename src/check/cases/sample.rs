@@ -1,14 +1,14 @@
 //! Draws of tokens.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 use crate::sampling::Sampling;
 
+use super::case::{Case, Tables};
 use super::fixtures::{SETTINGS, bell};
-use super::{Case, Tables};
 
 /// What may be drawn from one row of logits: the survivors, and those under settings a rounding away.
 #[derive(Clone, Debug)]

@@ -1,13 +1,13 @@
 //! Edits of named values.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops::{self, Columns};
 use crate::reference::{self as twin, ColumnRange};
 
+use super::case::{Case, Tables};
 use super::fixtures::{QUICK_SHAPES, SHAPES};
-use super::{Case, Tables};
 
 /// The later rows, from some column on: scaled, and one row added to each, or each its own.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,13 @@
 //! The pattern of attention, written out.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops::{self, MASKED};
 use crate::reference as twin;
 
 use super::attention_rows::{AttentionRows, Made};
-use super::{Case, Tables};
+use super::case::{Case, Tables};
 
 /// The pattern of some rows, from the twin's scores.
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
 //! The sum of what heads write.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
 
-use super::{Case, Tables};
+use super::case::{Case, Tables};
 
 /// The sums of all heads, with a bias and without.
 #[derive(Clone, Copy, Debug)]

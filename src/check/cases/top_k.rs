@@ -1,14 +1,14 @@
 //! The most probable tokens.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::measure;
 use crate::ops::{self, Chosen};
 use crate::reference as twin;
 
+use super::case::{Case, Tables};
 use super::fixtures::bell;
-use super::{Case, Tables};
 
 /// The most probable tokens of some rows, and each row's own token before them.
 #[derive(Clone, Copy, Debug)]

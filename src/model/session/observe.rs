@@ -9,7 +9,7 @@ use crate::model::plan::pieces;
 use crate::model::tape::{Marks, Tape};
 use crate::ops::MASKED;
 
-use super::{Row, Session, extent};
+use super::state::{Row, Session, extent};
 
 /// A named value over some rows.
 #[derive(Clone, Debug, PartialEq)]

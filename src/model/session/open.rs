@@ -4,12 +4,13 @@ use crate::check::{self, Variants};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::gpu::{Adapter, Gpu};
-use crate::model::{
-    LoadOptions, MemoryUse, Model, SessionOptions, layer_cache, plan, programs as programs_of,
-};
+use crate::model::plan::{MemoryUse, SessionOptions, layer_cache, plan};
+use crate::model::programs::programs as programs_of;
+use crate::model::upload::LoadOptions;
+use crate::model::weights::Model;
 use crate::select::KernelSelection;
 
-use super::Session;
+use super::state::Session;
 
 /// What is reported while a model is opened.
 #[derive(Clone, Copy, Debug)]

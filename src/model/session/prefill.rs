@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::error::Result;
 use crate::gpu::Readback;
 
-use super::{Row, Session};
+use super::state::{Row, Session};
 
 /// Pieces in flight: while the host waits for one, the device already runs the next. A stop wastes no
 /// more than these.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::ops::CacheShard;
 
-use super::Session;
+use super::state::Session;
 
 impl Session {
     /// How a position's keys lie in a layer, in words: equal words mean equal bytes.

@@ -45,7 +45,7 @@ const CHECKS: [[&str; 4]; 8] = [
     ],
     ["src/measure.rs", "a missing value is lost", "if found.len() != expected.len()", "if false"],
     ["src/measure.rs", "an infinity is lost", "if found == expected { 0.0 }", "if true { 0.0 }"],
-    ["src/check/judge.rs", "nothing fails", "self.error <= self.tolerance", "true"],
+    ["src/check/outcome.rs", "nothing fails", "self.error <= self.tolerance", "true"],
     ["src/select/registry.rs", "a kernel is not registered", "        \"rms_scale\",\n", ""],
     ["tests/tidy.rs", "a product file counts as a test", "            tests = false;\n", ""],
     ["tests/tidy.rs", "a word is a reason", "any(|words| words >= 3)", "any(|_| true)"],

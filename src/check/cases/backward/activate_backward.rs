@@ -1,14 +1,14 @@
 //! What comes back through a function.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
+use super::super::case::{Case, Tables};
 use super::super::fixtures::QUICK_SHAPES;
-use super::super::{Case, Tables};
 use super::gradients::SMALL_SHAPES;
 
 /// What comes back through every function alone.

@@ -1,13 +1,13 @@
 //! Parameters that move by `AdamW`.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
+use super::super::case::{Case, Tables};
 use super::super::expect::expect_words;
-use super::super::{Case, Tables};
 use super::step::STEP;
 
 /// The move of a tensor's parameters, with decay and without. Nothing moves by a gradient whose

@@ -1,6 +1,6 @@
 //! What comes back through attention.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops::backward::MAX_TRAINED_HEAD_WIDTH;
@@ -8,9 +8,9 @@ use crate::ops::{self, Cache, CacheFormat, Mask};
 use crate::reference::backward as twin;
 use crate::reference::{AttentionSize, attention};
 
+use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
 use super::super::fixtures::filled;
-use super::super::{Case, Tables};
 
 /// What comes back through attention over whole sequences.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,13 @@
 //! What comes back to a bias.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
+use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
-use super::super::{Case, Tables};
 use super::gradients::{begun, expect_padding, sum};
 
 /// ∂b of some rows, added to what is there.

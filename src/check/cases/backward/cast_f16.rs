@@ -2,12 +2,12 @@
 
 use half::f16;
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::{Case, Tables};
+use super::super::case::{Case, Tables};
 
 /// Values that become halves.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,12 @@
 //! The length of all gradients, and what it cuts them to.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::{Case, Tables};
+use super::super::case::{Case, Tables};
 use super::gradients::expect_each;
 use super::step::STEP;
 

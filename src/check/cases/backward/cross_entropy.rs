@@ -1,13 +1,13 @@
 //! The loss, and what comes back to the logits.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
+use super::super::case::{Case, Tables};
 use super::super::expect::{expect_cancelled, expect_words};
-use super::super::{Case, Tables};
 use super::gradients::SMALL_SHAPES;
 
 /// The loss of some rows of logits, and what comes back to them.

@@ -1,13 +1,13 @@
 //! Dropout, forwards and backwards alike.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
+use super::super::case::{Case, Tables};
 use super::super::fixtures::QUICK_SHAPES;
-use super::super::{Case, Tables};
 use super::gradients::SMALL_SHAPES;
 
 /// Values that are dropped by chance: the same ones on every device.

@@ -1,6 +1,6 @@
 //! What comes back to a table of embeddings.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::format::Format;
@@ -8,7 +8,7 @@ use crate::ops::backward::runs_of;
 use crate::ops::{self, Weight};
 use crate::reference::backward as twin;
 
-use super::super::{Case, Tables};
+use super::super::case::{Case, Tables};
 use super::gradients::{expect_weight, sum};
 
 /// What comes back to a table, from rows that hold some ids several times.

@@ -1,14 +1,14 @@
 //! What comes back to the gain of a norm.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{Values, to_f64};
 use crate::config::Norm;
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
+use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
-use super::super::{Case, Tables};
 use super::gradients::{SMALL_SHAPES, begun, expect_padding, sum};
 
 /// ∂γ of some rows, of both norms, added to what is there; means and scales are the twin's.

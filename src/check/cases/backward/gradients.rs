@@ -1,6 +1,6 @@
 //! Shapes, numbers and expectations that the cases of several derivatives share.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};

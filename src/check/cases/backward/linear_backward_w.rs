@@ -1,6 +1,6 @@
 //! What comes back to the weights of a linear map.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::format::Format;
@@ -8,7 +8,7 @@ use crate::ops::{self, Weight};
 use crate::reference::LinearSize;
 use crate::reference::backward as twin;
 
-use super::super::{Case, Tables};
+use super::super::case::{Case, Tables};
 use super::gradients::{expect_weight, sum};
 
 /// ∂W of a linear map, added to what is there.

@@ -1,6 +1,6 @@
 //! What comes back to the input of a linear map.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::error::Result;
 use crate::format::Format;
@@ -8,7 +8,7 @@ use crate::ops::{self, Weight};
 use crate::reference::LinearSize;
 use crate::reference::backward as twin;
 
-use super::super::{Case, Tables};
+use super::super::case::{Case, Tables};
 use super::gradients::begun;
 
 /// ∂x of a linear map, into rows of a larger matrix: over what is there, and added to it.

@@ -1,6 +1,6 @@
 //! What comes back through norms.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{Values, to_f64};
 use crate::config::Norm;
 use crate::error::Result;
@@ -9,8 +9,8 @@ use crate::measure;
 use crate::ops;
 use crate::reference::backward as twin;
 
+use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
-use super::super::{Case, Tables};
 use super::gradients::{SMALL_SHAPES, begun, sum};
 
 /// ∂x of a norm, with a gain, and without one but added to what is there; and the mean and the scale

@@ -1,6 +1,6 @@
 //! What comes back through the rotation.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::to_f64;
 use crate::config::Rotation;
 use crate::error::Result;
@@ -9,7 +9,7 @@ use crate::ops::{self, rope_table};
 use crate::reference::RopeSize;
 use crate::reference::backward as twin;
 
-use super::super::{Case, Tables};
+use super::super::case::{Case, Tables};
 
 /// What comes back through the rotation, and joins.
 #[derive(Clone, Copy, Debug)]

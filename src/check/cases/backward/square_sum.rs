@@ -1,12 +1,12 @@
 //! Sums of squares.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::check::device::{TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
-use super::super::{Case, Tables};
+use super::super::case::{Case, Tables};
 use super::gradients::expect_each;
 
 /// Values whose squares go into one slot.

@@ -1,6 +1,6 @@
 //! The numbers of a training step that several cases share.
 
-use crate::check::Device;
+use crate::check::device::Device;
 use crate::error::Result;
 use crate::gpu::BufferId;
 use crate::reference::backward as twin;

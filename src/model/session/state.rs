@@ -1,27 +1,17 @@
 //! A model in use: its caches, its rows, and the plans that run over them.
 
-mod observe;
-mod open;
-mod prefill;
-mod stored;
-
-pub use observe::{Activation, Observed, OnDevice, Resident};
-pub use open::Progress;
-pub(crate) use prefill::Prefill;
-
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Engine, Plan, Readback};
-use crate::ops::{Cache, LogProb, TopK};
-use crate::select::KernelSelection;
-
-use super::forward::{forward, logits};
-use super::plan::{
+use crate::model::forward::{forward, logits};
+use crate::model::plan::{
     MemoryUse, SessionOptions, chunk_rows, context, create_cache, layer_cache, pieces,
 };
-use super::tape::Tape;
-use super::weights::Model;
+use crate::model::tape::Tape;
+use crate::model::weights::Model;
+use crate::ops::{Cache, LogProb, TopK};
+use crate::select::KernelSelection;
 
 /// One token of one sequence: the unit of work.
 #[repr(C)]
@@ -46,14 +36,14 @@ pub fn rows(tokens: &[u32], sequence: u32) -> Vec<Row> {
 /// A model, an engine, and the state of some sequences.
 #[derive(Debug)]
 pub struct Session {
-    engine: Engine,
-    model: Model,
-    selection: KernelSelection,
-    caches: Vec<Cache>,
+    pub(super) engine: Engine,
+    pub(super) model: Model,
+    pub(super) selection: KernelSelection,
+    pub(super) caches: Vec<Cache>,
     context: usize,
     sequences: usize,
-    chunk: usize,
-    rows: BufferId,
+    pub(super) chunk: usize,
+    pub(super) rows: BufferId,
     targets: BufferId,
     log_probs: BufferId,
     filled: u64,
@@ -187,13 +177,13 @@ impl Session {
     }
 
     /// In how many pieces so many rows, at most a chunk, are read.
-    fn fill_pieces(&mut self, rows: usize) -> Result<usize> {
+    pub(super) fn fill_pieces(&mut self, rows: usize) -> Result<usize> {
         self.prepare(Task::Fill, rows)?;
         Ok(self.plans[&(Task::Fill, rows)].pieces.len())
     }
 
     /// Runs one piece of what reads a chunk of rows into the caches, whose plan is ready.
-    fn fill_piece(
+    pub(super) fn fill_piece(
         &mut self,
         rows: &[Row],
         piece: usize,
@@ -315,6 +305,6 @@ fn pairs_bytes(top: Option<usize>) -> u64 {
 }
 
 /// The keys that the furthest row sees.
-fn extent(rows: &[Row]) -> u32 {
+pub(super) fn extent(rows: &[Row]) -> u32 {
     rows.iter().map(|row| row.position + 1).max().unwrap_or(1)
 }

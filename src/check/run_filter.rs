@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gpu::Program;
 
-use super::judge::variant;
+use super::outcome::variant;
 
 /// Which programs are still to be tried, and how often each was.
 #[derive(Debug)]
