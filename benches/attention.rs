@@ -80,10 +80,10 @@ fn main() {
             engine.create_tensor(&q).unwrap();
             engine.create_tensor(&out).unwrap();
             let rows = BufferId::fresh();
-            let places: Vec<[u32; 4]> =
+            let row_values: Vec<[u32; 4]> =
                 (0..count).map(|row| [0, (end - count + row) as u32, 0, 0]).collect();
             engine.create(rows, (count * 16) as u64).unwrap();
-            engine.write(rows, 0, bytemuck::cast_slice(&places)).unwrap();
+            engine.write(rows, 0, bytemuck::cast_slice(&row_values)).unwrap();
             let scale = 1.0 / (width as f64).sqrt();
             let mut contenders = Vec::new();
             for (name, selection) in variants(&base, count) {

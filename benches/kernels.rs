@@ -61,8 +61,8 @@ fn main() {
         (128, 768, 3072),
         (512, 1024, 1024),
     ];
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let chosen = |line: &str| wanted.iter().all(|word| line.contains(word.as_str()));
+    let filters: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let selected = |line: &str| filters.iter().all(|word| line.contains(word.as_str()));
     for (format, rate) in pellucid::tune::measure(&mut engine).unwrap().unpack_gb_s {
         println!("{format:5} unpacked at {rate:.2} GB/s");
     }
@@ -72,7 +72,7 @@ fn main() {
             let title = format!("{format:5} {t:3}x{n}x{k}");
             let variants = variants(&base, t, lanes).into_iter();
             let variants: Vec<_> =
-                variants.filter(|(name, _)| chosen(&format!("{title} {name}"))).collect();
+                variants.filter(|(name, _)| selected(&format!("{title} {name}"))).collect();
             if variants.is_empty() {
                 continue;
             }

@@ -14,13 +14,13 @@ use crate::select::KernelSelection;
 
 use super::cases::Case;
 use super::outcome::{Outcome, compare};
-use super::run_filter::Wanted;
+use super::run_filter::RunFilter;
 
 /// The relative L2 error that a kernel with f32 sums may have.
 pub const TOLERANCE: f64 = 1e-5;
 
 /// The same for one that calculates in half floats.
-pub const HALF_TOLERANCE: f64 = 2e-3;
+pub const F16_TOLERANCE: f64 = 2e-3;
 
 /// What lies wherever no value was written: finite, as in any padding, but of no meaning.
 pub const POISON: f32 = -7.5;
@@ -44,11 +44,11 @@ impl Values {
 }
 
 /// From the bytes that came back to the error and, where it is no rounding, the reason.
-type Judge = Box<dyn FnOnce(&[u8], f64) -> (f64, String)>;
+type Comparison = Box<dyn FnOnce(&[u8], f64) -> (f64, String)>;
 
 struct Pending {
     readback: Readback,
-    judge: Judge,
+    compare: Comparison,
     outcome: Outcome,
 }
 
@@ -59,12 +59,12 @@ pub struct Device {
     /// The variants in use.
     pub selection: KernelSelection,
     seed: u64,
-    made: Vec<BufferId>,
+    buffers: Vec<BufferId>,
     last: Vec<Program>,
     case: String,
     pending: Vec<Pending>,
     /// What is worth a run; the self-test says so.
-    pub(super) wanted: Wanted,
+    pub(super) filter: RunFilter,
 }
 
 impl fmt::Debug for Device {
@@ -84,17 +84,17 @@ impl Device {
             engine,
             selection,
             seed: 0,
-            made: Vec::new(),
+            buffers: Vec::new(),
             last: Vec::new(),
             case: String::new(),
             pending: Vec::new(),
-            wanted: Wanted::all(),
+            filter: RunFilter::all(),
         }
     }
 
     /// The engine, without what the cases left in it.
     pub fn into_engine(mut self) -> Engine {
-        self.made.drain(..).for_each(|id| self.engine.free(id));
+        self.buffers.drain(..).for_each(|id| self.engine.free(id));
         self.engine.free_transient();
         self.engine
     }
@@ -114,14 +114,14 @@ impl Device {
             self.engine.gpu().forget_fault();
         }
         let mut outcomes = Vec::new();
-        for Pending { readback, judge, mut outcome } in std::mem::take(&mut self.pending) {
+        for Pending { readback, compare, mut outcome } in std::mem::take(&mut self.pending) {
             match self.engine.finish(readback).await {
-                Ok(bytes) => (outcome.error, outcome.reason) = judge(&bytes, outcome.tolerance),
+                Ok(bytes) => (outcome.error, outcome.reason) = compare(&bytes, outcome.tolerance),
                 Err(error) => (outcome.error, outcome.reason) = (f64::INFINITY, error.to_string()),
             }
             outcomes.push(outcome);
         }
-        for id in self.made.drain(..) {
+        for id in self.buffers.drain(..) {
             self.engine.free(id);
         }
         match ran {
@@ -160,7 +160,7 @@ impl Device {
         let programs = recording.dispatches().iter().map(|dispatch| dispatch.program.clone());
         let programs: Vec<Program> = programs.collect();
         // All are counted, though one is enough.
-        if programs.iter().filter(|program| self.wanted.take(program)).count() == 0 {
+        if programs.iter().filter(|program| self.filter.admit(program)).count() == 0 {
             return Ok(false);
         }
         self.last = programs;
@@ -185,7 +185,7 @@ impl Device {
     /// As [`Device::expect`].
     pub fn expect_within(&mut self, found: &Tensor, twin: Vec<f64>, tolerance: f64) -> Result<()> {
         let (stride, columns) = (found.stride(), found.columns);
-        self.judge(found.buffer, found.bytes(), tolerance, move |bytes, tolerance| {
+        self.compare_bytes(found.buffer, found.bytes(), tolerance, move |bytes, tolerance| {
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
             let rows = values.chunks_exact(stride).flat_map(|row| &row[..columns]);
             compare(&rows.copied().collect::<Vec<_>>(), &twin, tolerance)
@@ -196,32 +196,32 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::expect`].
-    pub fn judge(
+    pub fn compare_bytes(
         &mut self,
         buffer: BufferId,
         bytes: u64,
         tolerance: f64,
-        judge: impl FnOnce(&[u8], f64) -> (f64, String) + 'static,
+        compare: impl FnOnce(&[u8], f64) -> (f64, String) + 'static,
     ) -> Result<()> {
         let Some(readback) = self.engine.submit(&[], &[(buffer, 0, bytes)])? else {
             return Ok(());
         };
         let mut outcome = self.outcome(tolerance);
-        if self.takes_halves() {
-            outcome.tolerance = tolerance.max(HALF_TOLERANCE);
+        if self.uses_f16() {
+            outcome.tolerance = tolerance.max(F16_TOLERANCE);
         }
-        self.pending.push(Pending { readback, judge: Box::new(judge), outcome });
+        self.pending.push(Pending { readback, compare: Box::new(compare), outcome });
         Ok(())
     }
 
     /// Whether what ran last calculates in half floats.
-    pub(super) fn takes_halves(&self) -> bool {
+    pub(super) fn uses_f16(&self) -> bool {
         self.last.iter().any(|program| program.needs().any(|need| need == Need::F16))
     }
 
     /// Values as the program that ran last takes them: rounded to halves if it calculates in these.
-    pub fn as_taken(&self, values: Vec<f32>) -> Vec<f32> {
-        if !self.takes_halves() {
+    pub fn as_read(&self, values: Vec<f32>) -> Vec<f32> {
+        if !self.uses_f16() {
             return values;
         }
         values.into_iter().map(|value| f16::from_f32(value).to_f32()).collect()
@@ -287,7 +287,7 @@ impl Device {
     /// As [`Device::tensor`].
     pub fn buffer(&mut self, bytes: u64) -> Result<BufferId> {
         let id = BufferId::fresh();
-        self.make(id, bytes)?;
+        self.create(id, bytes)?;
         Ok(id)
     }
 
@@ -295,9 +295,9 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::tensor`].
-    pub fn make(&mut self, id: BufferId, bytes: u64) -> Result<()> {
+    pub fn create(&mut self, id: BufferId, bytes: u64) -> Result<()> {
         self.engine.create(id, bytes)?;
-        self.made.push(id);
+        self.buffers.push(id);
         Ok(())
     }
 
@@ -306,7 +306,7 @@ impl Device {
     /// # Errors
     /// As [`Device::tensor`].
     pub fn fill(&mut self, id: BufferId, bytes: &[u8]) -> Result<()> {
-        self.make(id, bytes.len() as u64)?;
+        self.create(id, bytes.len() as u64)?;
         self.engine.write(id, 0, bytes)
     }
 
@@ -314,8 +314,8 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::tensor`].
-    pub fn places(&mut self, places: &[(u32, u32)]) -> Result<BufferId> {
-        let rows: Vec<[u32; 4]> = places.iter().map(|&(p, s)| [0, p, s, 0]).collect();
+    pub fn rows(&mut self, positions: &[(u32, u32)]) -> Result<BufferId> {
+        let rows: Vec<[u32; 4]> = positions.iter().map(|&(p, s)| [0, p, s, 0]).collect();
         self.words(&rows)
     }
 

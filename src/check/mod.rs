@@ -9,7 +9,7 @@ mod select_kernels;
 mod self_test;
 mod suites;
 
-pub use device::{Device, HALF_TOLERANCE, POISON, TOLERANCE, Values, to_f64};
+pub use device::{Device, F16_TOLERANCE, POISON, TOLERANCE, Values, to_f64};
 pub use outcome::{Outcome, variant};
 pub use planted::first_failure;
 pub use select_kernels::{SelectionPolicy, Variants, select_kernels};

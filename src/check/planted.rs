@@ -6,10 +6,10 @@ use crate::select::KernelSelection;
 
 use super::device::Device;
 use super::outcome::Outcome;
-use super::run_filter::Wanted;
+use super::run_filter::RunFilter;
 use super::suites;
 
-/// The first failure of whatever has a kernel or part of this name, and how many runs were judged until
+/// The first failure of whatever has a kernel or part of this name, and how many runs were compared until
 /// then, over all cases of the self-test.
 ///
 /// # Errors
@@ -19,22 +19,22 @@ use super::suites;
 pub async fn first_failure(engine: Engine, name: &str) -> Result<(usize, Option<Outcome>)> {
     let caps = engine.gpu().caps().clone();
     let mut device = Device::new(engine, KernelSelection::defaults(&caps));
-    device.wanted = Wanted::using(name);
-    let suites = [suites::rest(), suites::maps()];
-    let mut judged = 0;
+    device.filter = RunFilter::using(name);
+    let suites = [suites::rest(), suites::linear()];
+    let mut compared = 0;
     for (i, selection) in KernelSelection::all(&caps).into_iter().enumerate() {
         device.selection = selection;
         let once = suites.iter().flat_map(|suite| suite.once.iter().filter(|_| i == 0));
         let variants = suites.iter().flat_map(|suite| &suite.variants);
         for case in once.chain(variants) {
             for outcome in device.attempt(case.as_ref()).await? {
-                judged += 1;
+                compared += 1;
                 if !outcome.ok() {
-                    return Ok((judged, Some(outcome)));
+                    return Ok((compared, Some(outcome)));
                 }
             }
         }
-        device.wanted.end_round();
+        device.filter.end_round();
     }
-    Ok((judged, None))
+    Ok((compared, None))
 }

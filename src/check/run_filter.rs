@@ -8,7 +8,7 @@ use super::outcome::variant;
 
 /// Which programs are still to be tried, and how often each was.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct RunFilter {
     /// Only these, by [`variant`]; all without.
     only: Option<BTreeSet<String>>,
     /// Only those with this kernel or part; all without.
@@ -20,7 +20,7 @@ pub(super) struct Wanted {
     enough: usize,
 }
 
-impl Wanted {
+impl RunFilter {
     /// Every program, as often as there are cases.
     pub(super) fn all() -> Self {
         let (done, runs) = (BTreeSet::new(), BTreeMap::new());
@@ -43,7 +43,7 @@ impl Wanted {
     }
 
     /// Whether a program should run; counts it if so.
-    pub(super) fn take(&mut self, program: &Program) -> bool {
+    pub(super) fn admit(&mut self, program: &Program) -> bool {
         let name = variant(program);
         let has = |using: &String| {
             program.kernel.name == using || program.parts.iter().any(|part| part.name == using)

@@ -78,7 +78,7 @@ pub async fn select_kernels(
         Variants::Chosen(policy) => policy,
     };
     let cache = match policy.storage {
-        Some(storage) => ProfileCache::on(storage, gpu.adapter()),
+        Some(storage) => ProfileCache::in_storage(storage, gpu.adapter()),
         None => ProfileCache::new(gpu.adapter()),
     };
     let before = cache.load();

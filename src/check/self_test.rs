@@ -18,7 +18,7 @@ use crate::tune::Record;
 
 use super::device::Device;
 use super::outcome::{Outcome, variant};
-use super::run_filter::Wanted;
+use super::run_filter::RunFilter;
 use super::suites::{self, Suite};
 
 /// How one variant of a kernel came out.
@@ -128,14 +128,14 @@ fn wrong(program: &Program) -> impl Iterator<Item = &'static str> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shard {
     /// The linear maps, in all formats.
-    Maps,
+    Linear,
     /// All else.
     Rest,
 }
 
 impl Shard {
     /// Both; they take about as long.
-    pub const ALL: [Self; 2] = [Self::Maps, Self::Rest];
+    pub const ALL: [Self; 2] = [Self::Linear, Self::Rest];
 }
 
 /// Tries every variant that the adapter offers of one share of the kernels; `progress` hears how many
@@ -154,7 +154,7 @@ pub async fn doctor(
     let mut report = Report::default();
     let selection = KernelSelection::all(&caps);
     let Suite { once, variants } = match shard {
-        Shard::Maps => suites::maps(),
+        Shard::Linear => suites::linear(),
         Shard::Rest => suites::rest(),
     };
     let total = once.len() + selection.len() * variants.len();
@@ -170,7 +170,7 @@ pub async fn doctor(
             }
         }
         // Only programs that no earlier choice had are left for the next.
-        device.wanted.end_round();
+        device.filter.end_round();
     }
     Ok(report)
 }
@@ -211,7 +211,7 @@ pub async fn verify_kernels(
             return Ok((device.into_engine(), selection));
         }
         let mut report = Report::default();
-        device.wanted = Wanted::only(wanted.clone(), ENOUGH);
+        device.filter = RunFilter::only(wanted.clone(), ENOUGH);
         for trial in selection.trials() {
             device.selection = trial;
             for case in &table {

@@ -33,7 +33,7 @@ pub(super) enum Source<'a> {
 }
 
 /// What is known of a part before anything is read.
-struct DeviceProfile {
+struct MatrixInfo {
     name: String,
     format: Format,
     rows: usize,
@@ -57,7 +57,7 @@ impl Source<'_> {
         }
     }
 
-    fn known(&self, part: Param, layer: usize) -> Result<DeviceProfile> {
+    fn info(&self, part: Param, layer: usize) -> Result<MatrixInfo> {
         match *self {
             Self::Files { checkpoint, options } => {
                 let Matrix { name, format, rows, columns, .. } = checkpoint.matrix(part, layer)?;
@@ -65,13 +65,13 @@ impl Source<'_> {
                     Some(other) if columns.is_multiple_of(other.block()) => other,
                     _ => format,
                 };
-                Ok(DeviceProfile { name, format, rows, columns })
+                Ok(MatrixInfo { name, format, rows, columns })
             }
             Self::Sizes { config, format } => {
                 let [rows, columns] = part.size(config);
                 let whole = columns.is_multiple_of(format.block());
                 let format = if whole { format } else { Format::F32 };
-                Ok(DeviceProfile { name: format!("{layer}.{part:?}"), format, rows, columns })
+                Ok(MatrixInfo { name: format!("{layer}.{part:?}"), format, rows, columns })
             }
         }
     }
@@ -107,12 +107,12 @@ impl<'a> Tensors<'a> {
 
     /// The format that a part will have on the device.
     pub(super) fn format(&self, part: Param, layer: usize) -> Result<Format> {
-        Ok(self.source.known(part, layer)?.format)
+        Ok(self.source.info(part, layer)?.format)
     }
 
     /// One weight from the rows of one or more matrices of the same format and width.
     pub(super) fn matrix(&mut self, parts: &[Param], join: Join, layer: usize) -> Result<Weight> {
-        let known = parts.iter().map(|&part| self.source.known(part, layer));
+        let known = parts.iter().map(|&part| self.source.info(part, layer));
         let known = known.collect::<Result<Vec<_>>>()?;
         let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
         let rows = known.iter().map(|known| known.rows).sum();
@@ -126,14 +126,14 @@ impl<'a> Tensors<'a> {
 
     /// A whole table as f32: the learned positions.
     pub(super) fn table(&mut self, part: Param) -> Result<Tensor> {
-        let DeviceProfile { rows, columns, .. } = self.source.known(part, 0)?;
+        let MatrixInfo { rows, columns, .. } = self.source.info(part, 0)?;
         let tensor = Tensor::persistent(rows, columns);
         self.fill(&tensor, &[part], Join::Stack, 0)
     }
 
     /// Vectors of one width as the rows of a tensor.
     pub(super) fn vectors(&mut self, parts: &[Param], layer: usize) -> Result<Tensor> {
-        let DeviceProfile { columns, .. } = self.source.known(parts[0], layer)?;
+        let MatrixInfo { columns, .. } = self.source.info(parts[0], layer)?;
         self.fill(&Tensor::persistent(parts.len(), columns), parts, Join::Stack, layer)
     }
 
@@ -149,7 +149,7 @@ impl<'a> Tensors<'a> {
         }
         let mut columns = 0;
         for &part in parts {
-            columns += self.source.known(part, layer)?.columns;
+            columns += self.source.info(part, layer)?.columns;
         }
         self.fill(&Tensor::persistent(1, columns), parts, join, layer).map(Some)
     }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::op::{Op, by_fours, check_shape, same_shape, to_u32};
+use super::op::{Op, check_shape, grid_vec4, same_shape, to_u32};
 use crate::select::{KernelSelection, kernel};
 
 /// out = x / scale, row by row.
@@ -38,7 +38,7 @@ impl Op for DivideRows {
             .read(0, x.buffer)
             .read(0, scale.buffer)
             .write(0, out.buffer)
-            .grid(by_fours(x));
+            .grid(grid_vec4(x));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
 
-use super::op::{Op, by_fours, check_shape, same_shape, to_u32};
+use super::op::{Op, check_shape, grid_vec4, same_shape, to_u32};
 use crate::select::{KernelSelection, kernel};
 
 /// out = x ⊙ gain + bias.
@@ -46,7 +46,7 @@ impl Op for GainBias {
             .read(0, vectors[1].buffer)
             .write(0, out.buffer)
             .weight_bytes(read * x.columns as u64 * 4)
-            .grid(by_fours(x));
+            .grid(grid_vec4(x));
         Ok(())
     }
 }

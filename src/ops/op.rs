@@ -43,13 +43,13 @@ pub(super) fn same_shape(op: &'static str, x: &Tensor, out: &Tensor) -> Result<(
 }
 
 /// One invocation for four values of a row.
-pub(super) fn by_fours(x: &Tensor) -> Grid {
+pub(super) fn grid_vec4(x: &Tensor) -> Grid {
     Grid::Fixed([to_u32((x.stride() / 4).div_ceil(64)), to_u32(x.rows), 1])
 }
 
 /// How many vec4s these values are.
 #[cfg(feature = "train")]
-pub(super) fn whole_fours(op: &'static str, count: usize) -> Result<usize> {
+pub(super) fn whole_vec4s(op: &'static str, count: usize) -> Result<usize> {
     check_shape(count.is_multiple_of(4), op, || format!("{count} values are no whole vec4s"))?;
     Ok(count / 4)
 }

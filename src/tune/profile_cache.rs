@@ -29,12 +29,12 @@ pub struct Record {
 /// The place of one adapter's record.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileCache {
-    place: Place,
+    location: Location,
     key: CacheKey,
 }
 
 #[derive(Clone, Debug, Default)]
-enum Place {
+enum Location {
     #[default]
     Nowhere,
     File(PathBuf),
@@ -82,32 +82,32 @@ impl ProfileCache {
     }
 
     /// The store of an adapter on a shelf.
-    pub fn on(storage: Arc<dyn KeyValueStorage>, adapter: &Adapter) -> Self {
+    pub fn in_storage(storage: Arc<dyn KeyValueStorage>, adapter: &Adapter) -> Self {
         let key = CacheKey::of(adapter);
-        Self { place: Place::KeyValueStorage(storage, key.name()), key }
+        Self { location: Location::KeyValueStorage(storage, key.name()), key }
     }
 
     /// The store of an adapter in a folder, which is made if need be.
     pub fn within(folder: &Path, adapter: &Adapter) -> Self {
         let key = CacheKey::of(adapter);
         let path = folder.join("adapters").join(key.name() + ".json");
-        Self { place: Place::File(path), key }
+        Self { location: Location::File(path), key }
     }
 
     /// The file, if there is a place for one.
     pub fn path(&self) -> Option<&Path> {
-        match &self.place {
-            Place::File(path) => Some(path),
-            Place::Nowhere | Place::KeyValueStorage(..) => None,
+        match &self.location {
+            Location::File(path) => Some(path),
+            Location::Nowhere | Location::KeyValueStorage(..) => None,
         }
     }
 
     /// What is kept of the adapter; an empty record where nothing is, or what is there makes no sense.
     pub fn load(&self) -> Record {
-        let text = match &self.place {
-            Place::Nowhere => None,
-            Place::KeyValueStorage(storage, name) => storage.load(name),
-            Place::File(path) => match read(path) {
+        let text = match &self.location {
+            Location::Nowhere => None,
+            Location::KeyValueStorage(storage, name) => storage.load(name),
+            Location::File(path) => match read(path) {
                 Ok(text) => Some(text),
                 Err(error) => {
                     if error.kind() != io::ErrorKind::NotFound {
@@ -119,7 +119,7 @@ impl ProfileCache {
         };
         let Some(text) = text else { return Record::default() };
         match serde_json::from_str::<CacheEntry>(&text) {
-            Ok(page) if page.key == self.key => page.record,
+            Ok(entry) if entry.key == self.key => entry.record,
             Ok(_) => Record::default(),
             Err(error) => {
                 log::warn!("what is kept of {}: {error}; going on without it", self.key.adapter);
@@ -130,13 +130,13 @@ impl ProfileCache {
 
     /// Keeps a record; where that fails, says so and goes on.
     pub fn save(&self, record: &Record) {
-        let page = CacheEntry { key: self.key.clone(), record: record.clone() };
+        let entry = CacheEntry { key: self.key.clone(), record: record.clone() };
         // Names and numbers can always be written.
-        let text = serde_json::to_string_pretty(&page).unwrap_or_default();
-        match &self.place {
-            Place::Nowhere => {}
-            Place::KeyValueStorage(storage, name) => storage.save(name, &text),
-            Place::File(path) => {
+        let text = serde_json::to_string_pretty(&entry).unwrap_or_default();
+        match &self.location {
+            Location::Nowhere => {}
+            Location::KeyValueStorage(storage, name) => storage.save(name, &text),
+            Location::File(path) => {
                 if let Err(error) = atomic_file::write(path, text.as_bytes()) {
                     log::warn!("{}: {error}; the adapter will be tried again", path.display());
                 }
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_shelf_keeps_as_a_folder_does() {
         let storage = Arc::new(Memory::default());
-        let on = |driver| ProfileCache::on(storage.clone(), &adapter(driver));
+        let on = |driver| ProfileCache::in_storage(storage.clone(), &adapter(driver));
         let mut record = Record::default();
         record.passed.insert("rms_norm WG=8".to_owned());
         on("1.0").save(&record);

@@ -119,8 +119,8 @@ fn linear(
             variants.extend(all.map(|lanes| (lanes.to_string(), with(Some(lanes), None))));
         } else {
             variants.push((format!("{:?}", plain.matmul_for(own)), plain.clone()));
-            let welcome = |matmul: &Matmul| found.f16 || *matmul != Matmul::TiledF16;
-            let all = Matmul::candidates(caps).into_iter().filter(welcome);
+            let allowed = |matmul: &Matmul| found.f16 || *matmul != Matmul::TiledF16;
+            let all = Matmul::candidates(caps).into_iter().filter(allowed);
             variants.extend(all.map(|matmul| (format!("{matmul:?}"), with(None, Some(matmul)))));
         }
         contest(engine, &shape.to_string(), variants, op, 0)
@@ -179,7 +179,7 @@ fn attention(
         }
         _ => AttentionTiling::candidates(caps)
             .into_iter()
-            .map(|fetch| with(Some(fetch), None))
+            .map(|tiling| with(Some(tiling), None))
             .collect(),
     };
     let all = std::iter::once(plain.clone()).chain(variants);
@@ -187,7 +187,7 @@ fn attention(
     let shape = [1, CONTEXT.max(rows)];
     let cache = &Cache::named(CacheFormat::F32, shape, [kv_heads, width], caps.max_buffer_bytes());
     let [q, out] = [(); 2].map(|()| Tensor::persistent(rows, heads * width));
-    let places = BufferId::fresh();
+    let row_buffer = BufferId::fresh();
     let mut made: Vec<_> = [q, out].iter().map(|tensor| (tensor.buffer, tensor.bytes())).collect();
     for part in &cache.shards {
         made.extend([part.k, part.v].map(|id| (id, cache.shard_bytes(part))));
@@ -197,16 +197,16 @@ fn attention(
     let filled = made
         .iter()
         .try_for_each(|&(id, bytes)| filled(engine, id, bytes))
-        .and_then(|()| engine.create(places, 16 * rows as u64))
-        .and_then(|()| engine.write(places, 0, bytemuck::cast_slice(&last)));
+        .and_then(|()| engine.create(row_buffer, 16 * rows as u64))
+        .and_then(|()| engine.write(row_buffer, 0, bytemuck::cast_slice(&last)));
     let scale = 1.0 / (width as f64).sqrt();
     let mask = Mask { window: None, scale, softcap: None };
-    let op = Attention { rows: places, q, cache, mask, out };
+    let op = Attention { rows: row_buffer, q, cache, mask, out };
     let what = format!("attention {rows}x{heads}x{width}");
     let extent = cache.context as u32;
     let won = filled.and_then(|()| contest(engine, &what, variants, &op, extent));
     made.iter().for_each(|&(id, _)| engine.free(id));
-    engine.free(places);
+    engine.free(row_buffer);
     let (contest, KernelSelection { profile, .. }) = won?;
     if contest.taken != contest.default {
         found.attention = profile.attention.or(found.attention);
@@ -288,7 +288,7 @@ impl Runner {
             return 0.0;
         }
         let best = best(&default.times) / best(&self.times);
-        best.min(middle(&default.times) / middle(&self.times))
+        best.min(median(&default.times) / median(&self.times))
     }
 }
 
@@ -296,7 +296,7 @@ fn best(times: &[f64]) -> f64 {
     times.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-fn middle(times: &[f64]) -> f64 {
+fn median(times: &[f64]) -> f64 {
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]

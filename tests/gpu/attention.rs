@@ -19,7 +19,7 @@ const CACHES: [CacheFormat; 2] = [CacheFormat::F32, CacheFormat::F16];
 /// Tries a case, with both fetches if it has many rows.
 #[track_caller]
 fn check(device: &mut Device, case: &AttentionRows) {
-    let few = case.places.len() <= 8;
+    let few = case.positions.len() <= 8;
     for attention in FETCHES.into_iter().take(if few { 1 } else { 2 }) {
         device.selection.attention = attention;
         device.check(&Attention(case.clone()));
@@ -37,8 +37,8 @@ fn attention() {
         for format in CACHES {
             device.selection.reduce = reductions.next().unwrap_or(device.selection.reduce);
             let ragged = [1, 3, 8, 9, 40].map(|rows| AttentionRows::ragged(rows, 70));
-            for places in ragged.into_iter().chain([AttentionRows::row_run(31, 39)]) {
-                let case = AttentionRows::new(heads, 70, places);
+            for positions in ragged.into_iter().chain([AttentionRows::row_run(31, 39)]) {
+                let case = AttentionRows::new(heads, 70, positions);
                 check(&mut device, &AttentionRows { format, ..case });
             }
         }
@@ -54,8 +54,8 @@ fn every_reduction() {
         for heads in [[2, 2, 20], [6, 2, 20], [32, 1, 128]] {
             for chunk in [4, 64, 256] {
                 device.selection.chunk = chunk;
-                let places = AttentionRows::row_run(124, 4);
-                device.check(&Attention(AttentionRows::new(heads, 130, places)));
+                let positions = AttentionRows::row_run(124, 4);
+                device.check(&Attention(AttentionRows::new(heads, 130, positions)));
             }
         }
     }
@@ -76,8 +76,8 @@ fn windows_and_long_contexts() {
     let mut device = Device::open();
     for (context, window, apart) in windows() {
         let all = AttentionRows::row_run(0, context as u32);
-        for places in [vec![apart[0]], apart, all] {
-            let case = AttentionRows::new([4, 2, 20], context, places);
+        for positions in [vec![apart[0]], apart, all] {
+            let case = AttentionRows::new([4, 2, 20], context, positions);
             check(&mut device, &AttentionRows { window, ..case });
         }
     }
@@ -86,8 +86,9 @@ fn windows_and_long_contexts() {
 /// Queries of all kinds, of one row and of many.
 fn hostile() -> Vec<AttentionRows> {
     let of = |queries| {
-        [AttentionRows::row_run(99, 1), AttentionRows::row_run(88, 12)]
-            .map(|places| AttentionRows { queries, ..AttentionRows::new([4, 2, 64], 100, places) })
+        [AttentionRows::row_run(99, 1), AttentionRows::row_run(88, 12)].map(|positions| {
+            AttentionRows { queries, ..AttentionRows::new([4, 2, 64], 100, positions) }
+        })
     };
     Values::ALL.into_iter().flat_map(of).collect()
 }
@@ -110,11 +111,11 @@ fn soft_caps() -> Vec<AttentionRows> {
             AttentionRows::row_run(60, 20),
             AttentionRows::ragged(9, 70),
         ]
-        .map(|places| AttentionRows {
+        .map(|positions| AttentionRows {
             scale: 0.7,
             softcap: Some(softcap),
             queries,
-            ..AttentionRows::new([4, 2, 20], 100, places)
+            ..AttentionRows::new([4, 2, 20], 100, positions)
         })
     };
     bends.into_iter().flat_map(of).collect()
@@ -137,8 +138,8 @@ fn parts() -> Vec<AttentionRows> {
                 let last = context as u32 - 1;
                 let ragged = |rows| AttentionRows::ragged(rows, last);
                 let run = AttentionRows::row_run(last - 34, 34);
-                for places in [vec![(last, 0)], ragged(3), ragged(40), run] {
-                    let case = AttentionRows::new([6, 2, 10], context, places);
+                for positions in [vec![(last, 0)], ragged(3), ragged(40), run] {
+                    let case = AttentionRows::new([6, 2, 10], context, positions);
                     cases.push(AttentionRows { part, window, format, ..case });
                 }
             }
@@ -159,8 +160,8 @@ fn caches_in_parts() {
 #[test]
 fn batches_of_sequences() {
     let mut device = Device::open();
-    let places: Vec<_> = (0..20).map(|i| (i * 7 % 30, i)).collect();
-    device.check(&Attention(AttentionRows::new([4, 2, 20], 30, places)));
+    let positions: Vec<_> = (0..20).map(|i| (i * 7 % 30, i)).collect();
+    device.check(&Attention(AttentionRows::new([4, 2, 20], 30, positions)));
 }
 
 /// What the steps of attention are tried on, which are written out when somebody looks.
@@ -191,8 +192,8 @@ fn softmax() {
     }
     for reduce in device.reductions() {
         device.selection.reduce = reduce;
-        let places = AttentionRows::ragged(5, 130);
-        device.check(&Softmax(AttentionRows::new([6, 2, 20], 130, places)));
+        let positions = AttentionRows::ragged(5, 130);
+        device.check(&Softmax(AttentionRows::new([6, 2, 20], 130, positions)));
     }
 }
 

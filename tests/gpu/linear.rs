@@ -26,10 +26,10 @@ fn matvec() {
         for (i, format) in Format::ALL.into_iter().enumerate() {
             for (j, &rows) in counts.iter().enumerate() {
                 for shape in shapes(format) {
-                    device.check(&Linear::plain(format, rows, shape).stored(i + j));
+                    device.check(&Linear::plain(format, rows, shape).with_epilogue(i + j));
                 }
             }
-            let case = Linear::plain(format, 1, shapes(format)[1]).stored(i);
+            let case = Linear::plain(format, 1, shapes(format)[1]).with_epilogue(i);
             device.check(&Linear { part: Some(8), ..case });
         }
     }
@@ -52,7 +52,7 @@ fn matmul() {
                 Linear { part: Some(16), ..Linear::plain(format, 33, middle) },
                 Linear::plain(format, 33, large),
             ] {
-                device.check(&case.stored(i + j));
+                device.check(&case.with_epilogue(i + j));
             }
         }
     }
@@ -64,8 +64,8 @@ fn linear() {
     let mut device = Device::open();
     for i in 0..16 {
         for rows in [2, 17] {
-            device.check(&Linear::plain(Format::F32, rows, [74, 30]).stored(i));
-            let case = Linear::plain(Format::Q8_0, rows, [74, 64]).stored(i);
+            device.check(&Linear::plain(Format::F32, rows, [74, 30]).with_epilogue(i));
+            let case = Linear::plain(Format::Q8_0, rows, [74, 64]).with_epilogue(i);
             device.check(&Linear { part: Some(24), ..case });
         }
     }
@@ -89,8 +89,8 @@ fn hostile_values() {
 fn keys_and_values_go_straight_into_the_cache() {
     let mut device = Device::open();
     for cache in [CacheFormat::F32, CacheFormat::F16] {
-        for places in [vec![(3, 1)], (0..9).map(|i| (i % 5, i / 5)).collect()] {
-            device.check(&LinearToCache { format: Format::F32, cache, places });
+        for positions in [vec![(3, 1)], (0..9).map(|i| (i % 5, i / 5)).collect()] {
+            device.check(&LinearToCache { format: Format::F32, cache, positions });
         }
     }
 }

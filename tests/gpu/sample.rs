@@ -158,11 +158,11 @@ fn compare(device: &mut Device, n: usize, logits: &[f32], steps: usize) -> (usiz
                 continue;
             }
             let twin = Drawn::new(&widen(logits), sampling, sequence);
-            assert_eq!(twin.judges(STEP, whole), Some(true), "{at}");
+            assert_eq!(twin.agrees(STEP, whole), Some(true), "{at}");
             for (&id, step) in drawn.iter().zip(STEP..) {
-                let judged = twin.judges(step, id);
-                assert_ne!(judged, Some(false), "{at}, step {step}: {id}");
-                close += usize::from(judged.is_none());
+                let agrees = twin.agrees(step, id);
+                assert_ne!(agrees, Some(false), "{at}, step {step}: {id}");
+                close += usize::from(agrees.is_none());
             }
         }
         total += n * steps;

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::ops::{self, CacheFormat, Mask};
 use crate::reference as twin;
 
-use super::attention_rows::{AttentionRows, Made};
+use super::attention_rows::{AttentionRows, Inputs};
 use super::case::{Case, Tables};
 
 /// What some rows attend to.
@@ -15,15 +15,15 @@ pub struct Attention(pub AttentionRows);
 impl Case for Attention {
     fn run(&self, device: &mut Device) -> Result<()> {
         let Self(case) = self;
-        let made = case.make(device)?;
-        let &Made { rows, q, ref cache, extent, size, .. } = &made;
+        let inputs = case.upload(device)?;
+        let &Inputs { rows, q, ref cache, extent, size, .. } = &inputs;
         let &AttentionRows { window, scale, softcap, .. } = case;
         let out = device.output(q.rows, q.columns)?;
         let mask = Mask { window, scale, softcap };
         if device.run(&ops::Attention { rows, q, cache, mask, out }, extent)? {
-            let z = made.by_row().zip(&case.places).flat_map(|(q, &(position, sequence))| {
-                let keys = made.sequence(&made.keys, sequence);
-                let values = made.sequence(&made.values, sequence);
+            let z = inputs.by_row().zip(&case.positions).flat_map(|(q, &(position, sequence))| {
+                let keys = inputs.sequence(&inputs.keys, sequence);
+                let values = inputs.sequence(&inputs.values, sequence);
                 twin::attention(q, keys, values, &[position], size)
             });
             device.expect_within(&out, z.collect(), case.tolerance())?;
@@ -41,8 +41,8 @@ impl Tables for Attention {
         for format in [CacheFormat::F16, CacheFormat::F32] {
             // A long context, by its last rows.
             for rows in [1, 10] {
-                let places = AttentionRows::row_run(4096 - rows, rows);
-                table.push(AttentionRows { format, ..AttentionRows::new(heads, 4096, places) });
+                let positions = AttentionRows::row_run(4096 - rows, rows);
+                table.push(AttentionRows { format, ..AttentionRows::new(heads, 4096, positions) });
             }
         }
         table.into_iter().chain(AttentionRows::table()).map(Self).collect()
@@ -65,8 +65,8 @@ impl Tables for Attention {
         let of = |format| {
             let one = AttentionRows::row_run(127, 1);
             let [few, many] = [5, 40].map(|rows| AttentionRows::ragged(rows, 130));
-            [one, few, many].map(|places| {
-                Self(AttentionRows { format, ..AttentionRows::new(heads, 130, places) })
+            [one, few, many].map(|positions| {
+                Self(AttentionRows { format, ..AttentionRows::new(heads, 130, positions) })
             })
         };
         [CacheFormat::F32, CacheFormat::F16].into_iter().flat_map(of).collect()

@@ -1,7 +1,6 @@
 //! Rows that attend to what caches hold: what all steps of attention are given.
 
-use crate::check::device::Device;
-use crate::check::device::{TOLERANCE, Values, to_f64};
+use crate::check::device::{Device, TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::ops::{Cache, CacheFormat};
@@ -23,7 +22,7 @@ pub struct AttentionRows {
     /// What bounds them, softly.
     pub softcap: Option<f64>,
     /// Position and sequence of each row.
-    pub places: Vec<(u32, u32)>,
+    pub positions: Vec<(u32, u32)>,
     /// How keys and values are stored.
     pub format: CacheFormat,
     /// What the queries are.
@@ -34,10 +33,20 @@ pub struct AttentionRows {
 
 impl AttentionRows {
     /// Rows that see everything before them, over f32 keys.
-    pub fn new(heads: [usize; 3], context: usize, places: Vec<(u32, u32)>) -> Self {
+    pub fn new(heads: [usize; 3], context: usize, positions: Vec<(u32, u32)>) -> Self {
         let (format, queries, part) = (CacheFormat::F32, Values::Plain, usize::MAX);
         let scale = 1.0 / (heads[2] as f64).sqrt();
-        Self { heads, context, window: None, scale, softcap: None, places, format, queries, part }
+        Self {
+            heads,
+            context,
+            window: None,
+            scale,
+            softcap: None,
+            positions,
+            format,
+            queries,
+            part,
+        }
     }
 
     /// `count` neighbouring rows of one sequence, from position `first` on.
@@ -52,7 +61,7 @@ impl AttentionRows {
 }
 
 /// A case's numbers on the device, and as the twins take them.
-pub(super) struct Made {
+pub(super) struct Inputs {
     /// Position and sequence of each row.
     pub(super) rows: BufferId,
     /// (T, H·D).
@@ -68,22 +77,22 @@ pub(super) struct Made {
 
 impl AttentionRows {
     /// Makes queries, and a cache full of keys and values.
-    pub(super) fn make(&self, device: &mut Device) -> Result<Made> {
+    pub(super) fn upload(&self, device: &mut Device) -> Result<Inputs> {
         let &Self { heads: [heads, kv_heads, width], context, window, scale, softcap, .. } = self;
-        let sequences = 1 + self.places.iter().map(|place| place.1).max().unwrap_or(0) as usize;
+        let sequences = 1 + self.positions.iter().map(|row| row.1).max().unwrap_or(0) as usize;
         let shape = ([sequences, context], [kv_heads, width]);
         let position = Cache::named(self.format, shape.0, shape.1, u64::MAX).position_bytes();
         let limit = position.saturating_mul(self.part as u64);
         let cache = Cache::named(self.format, shape.0, shape.1, limit);
         let [keys, values] = filled(device, &cache)?;
-        let count = self.places.len();
+        let count = self.positions.len();
         let queries = device.values(self.queries, count * heads * width);
         let size = AttentionSize { heads, kv_heads, head_width: width, window, scale, softcap };
-        Ok(Made {
-            rows: device.places(&self.places)?,
+        Ok(Inputs {
+            rows: device.rows(&self.positions)?,
             q: device.tensor(count, heads * width, &queries)?,
             cache,
-            extent: self.places.iter().map(|place| place.0 + 1).max().unwrap_or(1),
+            extent: self.positions.iter().map(|row| row.0 + 1).max().unwrap_or(1),
             size,
             queries: to_f64(&queries),
             keys,
@@ -97,7 +106,7 @@ impl AttentionRows {
     }
 }
 
-impl Made {
+impl Inputs {
     /// One sequence's part of keys or values.
     pub(super) fn sequence<'a>(&self, all: &'a [f64], sequence: u32) -> &'a [f64] {
         let length = self.cache.context * self.cache.heads * self.cache.width;
@@ -111,11 +120,11 @@ impl Made {
 
     /// (H, T, S) of the scores of each row, from those of one row at a time: a pattern has its rows
     /// within its heads, and here every row has keys of its own, so that the twin sees one at a time.
-    pub(super) fn scores(&self, places: &[(u32, u32)]) -> Vec<f64> {
+    pub(super) fn scores(&self, positions: &[(u32, u32)]) -> Vec<f64> {
         let (heads, keys) = (self.size.heads, self.cache.context);
         let rows: Vec<Vec<f64>> = self
             .by_row()
-            .zip(places)
+            .zip(positions)
             .map(|(q, &(position, sequence))| {
                 let keys = self.sequence(&self.keys, sequence);
                 attention_scores(q, keys, &[position], self.size)
@@ -134,22 +143,22 @@ impl AttentionRows {
         let mut table = Vec::new();
         for format in [short, long] {
             for window in [None, Some(5), Some(1000)] {
-                for places in [vec![(299, 0), (0, 1), (150, 2)], Self::row_run(270, 30)] {
-                    table.push(Self { format, window, ..Self::new([4, 2, 20], 300, places) });
+                for positions in [vec![(299, 0), (0, 1), (150, 2)], Self::row_run(270, 30)] {
+                    table.push(Self { format, window, ..Self::new([4, 2, 20], 300, positions) });
                 }
             }
         }
         // Caches in parts so short that windows and tiles straddle them, and scores softly bounded.
         for (format, part) in [(short, 4), (long, 17)] {
-            for places in [vec![(69, 0)], Self::ragged(3, 69), Self::row_run(35, 34)] {
+            for positions in [vec![(69, 0)], Self::ragged(3, 69), Self::row_run(35, 34)] {
                 let (window, softcap) = (Some(50), Some(0.5));
-                let case = Self::new([6, 2, 10], 70, places);
+                let case = Self::new([6, 2, 10], 70, positions);
                 table.push(Self { format, part, window, softcap, scale: 0.7, ..case });
             }
         }
         for queries in Values::ALL {
-            for places in [Self::row_run(99, 1), Self::row_run(88, 12)] {
-                table.push(Self { queries, ..Self::new([4, 2, 20], 100, places) });
+            for positions in [Self::row_run(99, 1), Self::row_run(88, 12)] {
+                table.push(Self { queries, ..Self::new([4, 2, 20], 100, positions) });
             }
         }
         table

@@ -6,7 +6,7 @@ use crate::gpu::Tensor;
 use crate::measure;
 use crate::ops::{self, MASKED};
 
-use super::attention_rows::{AttentionRows, Made};
+use super::attention_rows::{AttentionRows, Inputs};
 use super::case::{Case, Tables};
 
 /// The scores of some rows.
@@ -16,14 +16,14 @@ pub struct AttentionScores(pub AttentionRows);
 impl Case for AttentionScores {
     fn run(&self, device: &mut Device) -> Result<()> {
         let Self(case) = self;
-        let made = case.make(device)?;
-        let &Made { rows, q, ref cache, extent, size, .. } = &made;
+        let inputs = case.upload(device)?;
+        let &Inputs { rows, q, ref cache, extent, size, .. } = &inputs;
         let &AttentionRows { window, scale, softcap, context, .. } = case;
         let out = device.output(size.heads * q.rows, context)?;
         let mask = ops::Mask { window, scale, softcap };
         let op = ops::AttentionScores { rows, q, cache, mask, out };
         if device.run(&op, extent)? {
-            expect_scores(device, &out, made.scores(&case.places), case.tolerance())?;
+            expect_scores(device, &out, inputs.scores(&case.positions), case.tolerance())?;
         }
         Ok(())
     }
@@ -37,7 +37,7 @@ fn expect_scores(
     tolerance: f64,
 ) -> Result<()> {
     let (stride, columns) = (found.stride(), found.columns);
-    device.judge(found.buffer, found.bytes(), tolerance, move |bytes, _| {
+    device.compare_bytes(found.buffer, found.bytes(), tolerance, move |bytes, _| {
         let stored: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
         let rows = stored.chunks_exact(stride).flat_map(|row| &row[..columns]);
         let stored: Vec<f32> = rows.copied().collect();

@@ -5,23 +5,23 @@ use crate::error::Result;
 use crate::ops::{self, CacheFormat};
 use crate::reference as twin;
 
-use super::attention_rows::{AttentionRows, Made};
+use super::attention_rows::{AttentionRows, Inputs};
 use super::case::{Case, Tables};
 
-/// The keys at the places of some rows.
+/// The keys at the positions of some rows.
 #[derive(Clone, Debug)]
 pub struct CacheRows(pub AttentionRows);
 
 impl Case for CacheRows {
     fn run(&self, device: &mut Device) -> Result<()> {
         let Self(case) = self;
-        let made = case.make(device)?;
-        let &Made { rows, ref cache, extent, .. } = &made;
+        let inputs = case.upload(device)?;
+        let &Inputs { rows, ref cache, extent, .. } = &inputs;
         let slot = cache.heads * cache.width;
-        let out = device.output(case.places.len(), slot)?;
+        let out = device.output(case.positions.len(), slot)?;
         if device.run(&ops::CacheRows { rows, cache, out }, extent)? {
-            let keys = case.places.iter().flat_map(|&(position, sequence)| {
-                twin::cache_rows(made.sequence(&made.keys, sequence), &[position], slot)
+            let keys = case.positions.iter().flat_map(|&(position, sequence)| {
+                twin::cache_rows(inputs.sequence(&inputs.keys, sequence), &[position], slot)
             });
             device.expect(&out, keys.collect())?;
         }
@@ -45,12 +45,12 @@ impl CacheRows {
         let mut table = Vec::new();
         for format in [CacheFormat::F32, CacheFormat::F16] {
             for parts in [1, 3] {
-                table.extend(cases.clone().map(|(heads, context, places)| {
+                table.extend(cases.clone().map(|(heads, context, positions)| {
                     let part = if parts == 1 { usize::MAX } else { (context / parts).max(1) };
                     Self(AttentionRows {
                         format,
                         part,
-                        ..AttentionRows::new(heads, context, places)
+                        ..AttentionRows::new(heads, context, positions)
                     })
                 }));
             }

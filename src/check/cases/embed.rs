@@ -27,14 +27,14 @@ impl Case for Embed {
         let &Self { format, vocab, columns, max_binding } = self;
         let values = device.noise(vocab * columns);
         let ids = [0, 1, vocab as u32 - 1, 7, 8, 1];
-        let places = [0, 3, 11, 5, 0, 1];
-        let rows: Vec<[u32; 4]> = ids.iter().zip(places).map(|(&id, p)| [id, p, 0, 0]).collect();
+        let looked_up = [0, 3, 11, 5, 0, 1];
+        let rows: Vec<[u32; 4]> = ids.iter().zip(looked_up).map(|(&id, p)| [id, p, 0, 0]).collect();
         let rows = device.words(&rows)?;
         let learned = device.noise(12 * columns);
         let positions = device.tensor(12, columns, &learned)?;
         let (table, kept) = device.weight(format, [vocab, columns], max_binding, &values)?;
         let tokens = twin::embed(&ids, &kept, columns);
-        let mut sum = twin::pos_embed(&places, &learned, columns);
+        let mut sum = twin::pos_embed(&looked_up, &learned, columns);
         twin::add(&mut sum, &tokens);
         let scaled = tokens.iter().map(|x| 7.75 * x).collect();
         for (scale, positions, expected) in

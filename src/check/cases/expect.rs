@@ -2,8 +2,7 @@
 
 use half::f16;
 
-use crate::check::device::Device;
-use crate::check::device::TOLERANCE;
+use crate::check::device::{Device, TOLERANCE};
 use crate::check::outcome::compare;
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
@@ -20,7 +19,7 @@ pub(super) fn expect_words(
     twin: Vec<f64>,
     tolerance: f64,
 ) -> Result<()> {
-    device.judge(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
+    device.compare_bytes(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
         compare(&bytemuck::pod_collect_to_vec::<u8, f32>(bytes), &twin, tolerance)
     })
 }
@@ -37,7 +36,7 @@ pub(super) fn expect_cancelled(
 ) -> Result<()> {
     let (stride, columns) = (found.stride(), found.columns);
     let tolerance = roundings * ROUNDING;
-    device.judge(found.buffer, found.bytes(), tolerance, move |bytes, tolerance| {
+    device.compare_bytes(found.buffer, found.bytes(), tolerance, move |bytes, tolerance| {
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
         let rows = values.chunks_exact(stride).flat_map(|row| &row[..columns]);
         let found: Vec<f32> = rows.copied().collect();
@@ -58,9 +57,9 @@ pub(super) fn expect_cache(
         return expect_words(device, buffer, twin, TOLERANCE);
     }
     // Products in half floats have rounded before.
-    let rounded = device.takes_halves();
+    let rounded = device.uses_f16();
     // WGSL leaves open which way a half is rounded, so each may be off by its last bit.
-    device.judge(buffer, 2 * twin.len() as u64, 1e-3, move |bytes, _| {
+    device.compare_bytes(buffer, 2 * twin.len() as u64, 1e-3, move |bytes, _| {
         let found: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);
         if found.len() != twin.len() {
             return (f64::INFINITY, format!("{} halves, not {}", found.len(), twin.len()));

@@ -1,7 +1,6 @@
 //! Gain and bias of a norm.
 
-use crate::check::device::Device;
-use crate::check::device::{Values, to_f64};
+use crate::check::device::{Device, Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;

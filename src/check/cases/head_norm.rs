@@ -1,7 +1,6 @@
 //! Norms of heads.
 
-use crate::check::device::Device;
-use crate::check::device::{Values, to_f64};
+use crate::check::device::{Device, Values, to_f64};
 use crate::error::Result;
 use crate::ops::{self, Columns};
 use crate::reference as twin;

@@ -1,7 +1,6 @@
 //! Rows without their mean.
 
-use crate::check::device::Device;
-use crate::check::device::{Values, to_f64};
+use crate::check::device::{Device, Values, to_f64};
 use crate::error::Result;
 use crate::measure;
 use crate::ops;

@@ -1,7 +1,6 @@
 //! Linear maps: few rows and many, every format, every store, whole and in parts.
 
-use crate::check::device::Device;
-use crate::check::device::{Values, to_f64};
+use crate::check::device::{Device, Values, to_f64};
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::format::Format;
@@ -54,7 +53,7 @@ impl Linear {
 
     /// The same with the `i`-th combination of store and bias.
     #[must_use]
-    pub fn stored(self, i: usize) -> Self {
+    pub fn with_epilogue(self, i: usize) -> Self {
         Self { epilogue: EPILOGUES[i % 8], biased: (i + i / 8) % 2 == 1, ..self }
     }
 }
@@ -79,13 +78,13 @@ impl Case for Linear {
         if !device.run(&ops::Linear { x, weight: &weight, bias, epilogue, out }, 0)? {
             return Ok(());
         }
-        if device.takes_halves() && self.scale < 1e-3 {
+        if device.uses_f16() && self.scale < 1e-3 {
             // What halves leave of such products is hardly a number.
             return Ok(());
         }
         let size = twin::LinearSize { inputs, outputs };
         // Linears in half floats are those of values that are halves.
-        let (values, kept) = (device.as_taken(values), device.as_taken(kept));
+        let (values, kept) = (device.as_read(values), device.as_read(kept));
         let y = twin::linear(&to_f64(&values), &kept, self.biased.then_some(&biases[..]), size);
         let expected = match epilogue {
             Epilogue::Add => y.iter().zip(to_f64(&before)).map(|(y, before)| y + before).collect(),
@@ -109,7 +108,7 @@ pub struct LinearToCache {
     /// How keys and values are stored.
     pub cache: CacheFormat,
     /// Position and sequence of each row.
-    pub places: Vec<(u32, u32)>,
+    pub positions: Vec<(u32, u32)>,
 }
 
 impl Case for LinearToCache {
@@ -120,10 +119,10 @@ impl Case for LinearToCache {
         let shape @ [outputs, _] = [queries + 2 * keys, inputs];
         let noise = device.noise(outputs * inputs);
         let (weight, kept) = device.weight(self.format, shape, u64::MAX, &noise)?;
-        let (values, biases) = (device.noise(self.places.len() * inputs), device.noise(outputs));
-        let x = device.tensor(self.places.len(), inputs, &values)?;
+        let (values, biases) = (device.noise(self.positions.len() * inputs), device.noise(outputs));
+        let x = device.tensor(self.positions.len(), inputs, &values)?;
         let bias = Some(device.tensor(1, outputs, &biases)?);
-        let rows = device.places(&self.places)?;
+        let rows = device.rows(&self.positions)?;
         let before = vec![7.0_f32; sequences * context * keys];
         let halves: Vec<half::f16> = before.iter().map(|&x| half::f16::from_f32(x)).collect();
         let format = self.cache;
@@ -135,13 +134,13 @@ impl Case for LinearToCache {
         let CacheShard { k, v, .. } = cache.shards[0];
         device.fill(k, bytes)?;
         device.fill(v, bytes)?;
-        let out = device.output(self.places.len(), queries)?;
+        let out = device.output(self.positions.len(), queries)?;
         let epilogue = Epilogue::Cache { rows, cache: &cache };
         if !device.run(&ops::Linear { x, weight: &weight, bias, epilogue, out }, 0)? {
             return Ok(());
         }
         let size = twin::LinearSize { inputs, outputs };
-        let (values, kept) = (device.as_taken(values), device.as_taken(kept));
+        let (values, kept) = (device.as_read(values), device.as_read(kept));
         let all = twin::linear(&to_f64(&values), &kept, Some(&biases), size);
         let part = |from: usize, count: usize| -> Vec<f64> {
             all.chunks(outputs).flat_map(|row| &row[from..from + count]).copied().collect()
@@ -149,7 +148,7 @@ impl Case for LinearToCache {
         device.expect(&out, part(0, queries))?;
         for (buffer, from) in [(k, queries), (v, queries + keys)] {
             let mut expected = to_f64(&before);
-            for (&(at, sequence), row) in self.places.iter().zip(part(from, keys).chunks(keys)) {
+            for (&(at, sequence), row) in self.positions.iter().zip(part(from, keys).chunks(keys)) {
                 for (head, values) in row.chunks(width).enumerate() {
                     let slot = (sequence as usize * kv_heads + head) * context + at as usize;
                     expected[slot * width..][..width].copy_from_slice(values);
@@ -190,7 +189,7 @@ impl Tables for Linear {
         for format in [Format::F32, Format::Q8_0] {
             let shape = [74, 30_usize.next_multiple_of(format.block())];
             for i in 0..8 {
-                table.extend([2, 17].map(|rows| Self::plain(format, rows, shape).stored(i)));
+                table.extend([2, 17].map(|rows| Self::plain(format, rows, shape).with_epilogue(i)));
             }
         }
         table
@@ -204,7 +203,7 @@ impl Tables for Linear {
             for rows in [1, 9, 20, 40] {
                 for shape in [middle, small] {
                     // Added to the residual stream, and gated; both with a bias.
-                    table.extend([1, 3].map(|i| Self::plain(format, rows, shape).stored(i)));
+                    table.extend([1, 3].map(|i| Self::plain(format, rows, shape).with_epilogue(i)));
                 }
             }
         }
@@ -216,7 +215,7 @@ impl LinearToCache {
     /// One row, and more than a matrix-vector product takes.
     fn both(format: Format, cache: CacheFormat) -> [Self; 2] {
         let many = (0..9).map(|i| (i % 5, i / 5)).collect();
-        [vec![(3, 1)], many].map(|places| Self { format, cache, places })
+        [vec![(3, 1)], many].map(|positions| Self { format, cache, positions })
     }
 }
 

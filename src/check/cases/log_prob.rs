@@ -1,7 +1,6 @@
 //! Log-probabilities of given tokens.
 
-use crate::check::device::Device;
-use crate::check::device::{TOLERANCE, Values, to_f64};
+use crate::check::device::{Device, TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;

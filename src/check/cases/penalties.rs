@@ -1,7 +1,6 @@
 //! Penalties on tokens that came before.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;

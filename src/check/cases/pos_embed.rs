@@ -20,13 +20,14 @@ pub struct PosEmbed {
 impl Case for PosEmbed {
     fn run(&self, device: &mut Device) -> Result<()> {
         let &Self { positions, columns } = self;
-        let places = [0, positions / 3, positions - 1, positions / 2, 0].map(|place| place as u32);
-        let rows = device.places(&places.map(|place| (place, 1)))?;
+        let looked_up =
+            [0, positions / 3, positions - 1, positions / 2, 0].map(|position| position as u32);
+        let rows = device.rows(&looked_up.map(|position| (position, 1)))?;
         let learned = device.noise(positions * columns);
         let table = device.tensor(positions, columns, &learned)?;
-        let out = device.output(places.len(), columns)?;
+        let out = device.output(looked_up.len(), columns)?;
         if device.run(&ops::PosEmbed { rows, positions: table, out }, 0)? {
-            device.expect(&out, twin::pos_embed(&places, &learned, columns))?;
+            device.expect(&out, twin::pos_embed(&looked_up, &learned, columns))?;
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Rotation by position, and what lands in the cache.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::config::Rotation;
 use crate::error::Result;
 use crate::ops::{self, Cache, CacheFormat, CacheShard, Columns, rope_table};
@@ -10,7 +9,7 @@ use crate::reference as twin;
 use super::case::{Case, Tables};
 use super::expect::expect_cache;
 
-/// Heads, of which the first `rotated` values turn, at some places of some sequences.
+/// Heads, of which the first `rotated` values turn, at some positions of some sequences.
 #[derive(Clone, Copy, Debug)]
 pub struct Rope {
     /// Query heads, key heads, and their width.
@@ -22,7 +21,7 @@ pub struct Rope {
     /// Positions of a sequence.
     pub context: usize,
     /// Position and sequence of each row.
-    pub places: &'static [(u32, u32)],
+    pub positions: &'static [(u32, u32)],
     /// How keys and values are stored.
     pub format: CacheFormat,
     /// The binding limit allows about one such part of the cache.
@@ -38,7 +37,7 @@ impl Rope {
     pub const RAGGED: &'static [(u32, u32)] =
         &[(4, 1), (0, 0), (5, 1), (19, 2), (1, 0), (7, 2), (0, 1)];
 
-    /// Far positions, partial rotation, none, odd widths; every format of the cache, whole and in
+    /// Far row_positions, partial rotation, none, odd widths; every format of the cache, whole and in
     /// parts.
     pub fn table() -> Vec<Self> {
         let (far, ragged) = (Self::FAR, Self::RAGGED);
@@ -55,12 +54,12 @@ impl Rope {
         let kinds = kinds.into_iter().flat_map(|format| [(format, 1), (format, 3)]);
         kinds
             .flat_map(|(format, parts)| {
-                cases.map(|(heads, rotated, amplitude, context, places)| Self {
+                cases.map(|(heads, rotated, amplitude, context, positions)| Self {
                     heads,
                     rotated,
                     amplitude,
                     context,
-                    places,
+                    positions,
                     format,
                     parts,
                 })
@@ -71,16 +70,17 @@ impl Rope {
 
 impl Case for Rope {
     fn run(&self, device: &mut Device) -> Result<()> {
-        let &Self { heads: [heads, kv_heads, width], rotated, context, places, format, .. } = self;
-        let count = places.len();
+        let &Self { heads: [heads, kv_heads, width], rotated, context, positions, format, .. } =
+            self;
+        let count = positions.len();
         let (q_width, kv_width) = (heads * width, kv_heads * width);
-        let sequences = 1 + places.iter().map(|place| place.1).max().unwrap_or(0) as usize;
+        let sequences = 1 + positions.iter().map(|row| row.1).max().unwrap_or(0) as usize;
         let shape = ([sequences, context], [kv_heads, width]);
         let bytes = Cache::named(format, shape.0, shape.1, u64::MAX).bytes();
         let cache = Cache::named(format, shape.0, shape.1, bytes / self.parts);
         for part in &cache.shards {
-            device.make(part.k, cache.shard_bytes(part))?;
-            device.make(part.v, cache.shard_bytes(part))?;
+            device.create(part.k, cache.shard_bytes(part))?;
+            device.create(part.v, cache.shard_bytes(part))?;
         }
         let frequency = |i| 1e4_f64.powf(-2.0 * f64::from(i) / rotated as f64);
         let frequencies = (0..rotated as u32 / 2).map(frequency).collect();
@@ -89,7 +89,7 @@ impl Case for Rope {
             0 => None,
             _ => Some((device.words(&rope_table(&rotation, context))?, rotated)),
         };
-        let rows = device.places(places)?;
+        let rows = device.rows(positions)?;
         // Queries and keys side by side, values in a tensor of their own.
         let columns = q_width + kv_width;
         let joined = device.noise(count * columns);
@@ -102,19 +102,19 @@ impl Case for Rope {
         if !device.run(&ops::Rope { rows, q, k, v, table, cache: &cache, out }, 0)? {
             return Ok(());
         }
-        let positions: Vec<u32> = places.iter().map(|place| place.0).collect();
+        let row_positions: Vec<u32> = positions.iter().map(|row| row.0).collect();
         let part = |start, width| -> Vec<f64> {
             joined.chunks(columns).flat_map(|row| to_f64(&row[start..start + width])).collect()
         };
         let turned = |values: &[f64], heads| {
             let size = twin::RopeSize { heads, head_width: width };
-            twin::rope(values, &positions, &rotation, size)
+            twin::rope(values, &row_positions, &rotation, size)
         };
         device.expect(&out, turned(&part(0, q_width), heads))?;
         let (keys, values) = (turned(&part(q_width, kv_width), kv_heads), to_f64(&values));
         for part in &cache.shards {
             for (id, values) in [(part.k, &keys), (part.v, &values)] {
-                expect_cache(device, id, format, laid_out(&cache, part, places, values))?;
+                expect_cache(device, id, format, laid_out(&cache, part, positions, values))?;
             }
         }
         Ok(())
@@ -134,10 +134,16 @@ impl Tables for Rope {
 }
 
 /// A part of a cache that was zero until these rows were written; heads are padded to vec4s.
-fn laid_out(cache: &Cache, part: &CacheShard, places: &[(u32, u32)], values: &[f64]) -> Vec<f64> {
+fn laid_out(
+    cache: &Cache,
+    part: &CacheShard,
+    positions: &[(u32, u32)],
+    values: &[f64],
+) -> Vec<f64> {
     let padded = cache.width.next_multiple_of(4);
     let mut all = vec![0.0; cache.sequences * cache.heads * part.count * padded];
-    for (&(position, sequence), row) in places.iter().zip(values.chunks(cache.heads * cache.width))
+    for (&(position, sequence), row) in
+        positions.iter().zip(values.chunks(cache.heads * cache.width))
     {
         let Some(place) = (position as usize).checked_sub(part.first) else { continue };
         if place >= part.count {

@@ -1,7 +1,6 @@
 //! Draws of tokens.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;
@@ -52,7 +51,7 @@ impl Drawn {
     }
 
     /// Whether `id` is the twin's draw at this step, or `None` if only a rounding decides.
-    pub fn judges(&self, step: u32, id: u32) -> Option<bool> {
+    pub fn agrees(&self, step: u32, id: u32) -> Option<bool> {
         let (winner, behind) = self.winner(&self.kept, step, id);
         if winner == id {
             return Some(true);
@@ -103,7 +102,7 @@ impl Case for Sample {
             }
             let (raw, mut seen) = (to_f64(&raw), seen.clone());
             let tolerance = (1 + n * steps / 100) as f64 / (n * steps) as f64;
-            device.judge(ids, 4 * (steps * n) as u64, tolerance, move |bytes, _| {
+            device.compare_bytes(ids, 4 * (steps * n) as u64, tolerance, move |bytes, _| {
                 let ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
                 if ids.len() != steps * n {
                     return (f64::INFINITY, format!("{} tokens, not {}", ids.len(), steps * n));
@@ -117,12 +116,12 @@ impl Case for Sample {
                             let logits = twin::penalties(raw, &seen[..vocab], &sampling);
                             drawn = Drawn::new(&logits, &sampling, row as u32);
                         }
-                        let judged = drawn.judges(step as u32, ids[row]);
+                        let agrees = drawn.agrees(step as u32, ids[row]);
                         let id = ids[row] as usize;
-                        if judged == Some(false) || id >= vocab {
+                        if agrees == Some(false) || id >= vocab {
                             return (f64::INFINITY, format!("row {row} drew {id} at step {step}"));
                         }
-                        close += usize::from(judged.is_none());
+                        close += usize::from(agrees.is_none());
                         seen[id] += 1;
                     }
                 }

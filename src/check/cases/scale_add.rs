@@ -1,7 +1,6 @@
 //! Edits of named values.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::ops::{self, Columns};
 use crate::reference::{self as twin, ColumnRange};

@@ -1,12 +1,11 @@
 //! The pattern of attention, written out.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::ops::{self, MASKED};
 use crate::reference as twin;
 
-use super::attention_rows::{AttentionRows, Made};
+use super::attention_rows::{AttentionRows, Inputs};
 use super::case::{Case, Tables};
 
 /// The pattern of some rows, from the twin's scores.
@@ -16,12 +15,12 @@ pub struct Softmax(pub AttentionRows);
 impl Case for Softmax {
     fn run(&self, device: &mut Device) -> Result<()> {
         let Self(case) = self;
-        let made = case.make(device)?;
-        let &Made { rows, ref q, extent, size, .. } = &made;
+        let inputs = case.upload(device)?;
+        let &Inputs { rows, ref q, extent, size, .. } = &inputs;
         let &AttentionRows { window, context, .. } = case;
         let heads = size.heads;
         let finite = |x: f64| if x.is_finite() { x as f32 } else { MASKED };
-        let scores: Vec<f32> = made.scores(&case.places).into_iter().map(finite).collect();
+        let scores: Vec<f32> = inputs.scores(&case.positions).into_iter().map(finite).collect();
         let x = device.tensor(heads * q.rows, context, &scores)?;
         let out = device.output(heads * q.rows, context)?;
         if device.run(&ops::Softmax { rows, x, heads, window, out }, extent)? {

@@ -1,7 +1,6 @@
 //! The most probable tokens.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::measure;
 use crate::ops::{self, Chosen};
@@ -40,7 +39,7 @@ impl Case for TopK {
                 continue;
             }
             let values = to_f64(&values);
-            device.judge(out, (8 * 4 * n * pairs) as u64, 1e-5, move |bytes, _| {
+            device.compare_bytes(out, (8 * 4 * n * pairs) as u64, 1e-5, move |bytes, _| {
                 let found: Vec<[u32; 2]> = bytemuck::pod_collect_to_vec(bytes);
                 // Of a ring's slots, those before and after belong to other steps.
                 let found: Vec<_> = found.chunks(pairs.max(1)).skip(slot).take(n).collect();

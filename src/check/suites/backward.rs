@@ -9,7 +9,7 @@ use crate::check::cases::{
 use super::table::{self, Suite, Table, collect};
 
 collect! {
-    maps: LinearBackwardX, LinearBackwardW, BiasBackward;
+    linear: LinearBackwardX, LinearBackwardW, BiasBackward;
     rest: EmbedBackward, NormBackward, GainBackward, RopeBackward, AttentionBackward,
         ActivateBackward, GatedBackward, CrossEntropy, Dropout, SquareSum, Clip, AdamW, Sgd, CastF16
 }

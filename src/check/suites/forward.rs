@@ -10,7 +10,7 @@ use crate::check::cases::{
 use super::table::{self, Suite, Table, collect};
 
 collect! {
-    maps: Linear, LinearToCache;
+    linear: Linear, LinearToCache;
     rest: Embed, PosEmbed, LayerNorm, RmsNorm, HeadNorm, Rope, Attention, Activate, Gated, Gather,
         Add, LogProb, Penalties, Sample, TopK, LayerNormCenter, RmsScale, DivideRows, GainBias,
         CacheRows, AttentionScores, Softmax, AttentionMix, AttentionResult, SumHeads, ScaleAdd

@@ -8,11 +8,11 @@ mod table;
 pub(super) use table::{Suite, Table};
 
 /// Linear maps, forwards and backwards.
-pub(super) fn maps() -> Suite {
+pub(super) fn linear() -> Suite {
     let mut suite = Suite::default();
-    forward::maps(&mut suite);
+    forward::linear(&mut suite);
     #[cfg(feature = "train")]
-    backward::maps(&mut suite);
+    backward::linear(&mut suite);
     suite
 }
 

@@ -33,10 +33,10 @@ pub(super) fn quick<C: Tables>(heads: [usize; 3]) -> impl Iterator<Item = Box<dy
 
 /// Makes of two lists of cases, linear maps and all else, the functions that collect their tables.
 macro_rules! collect {
-    (maps: $($map:ident),+; rest: $($rest:ident),+) => {
+    (linear: $($linear:ident),+; rest: $($rest:ident),+) => {
         /// Linear maps.
-        pub(super) fn maps(suite: &mut Suite) {
-            $(suite.add::<$map>();)+
+        pub(super) fn linear(suite: &mut Suite) {
+            $(suite.add::<$linear>();)+
         }
 
         /// All else.
@@ -47,7 +47,7 @@ macro_rules! collect {
         /// A few small shapes of each op; attention with the model's own heads.
         pub(super) fn quick(heads: [usize; 3]) -> Table {
             let mut table = Table::new();
-            $(table.extend(table::quick::<$map>(heads));)+
+            $(table.extend(table::quick::<$linear>(heads));)+
             $(table.extend(table::quick::<$rest>(heads));)+
             table
         }

@@ -71,14 +71,14 @@ impl Session {
         }
         let out = Tensor::persistent(rows.len(), self.model.config.vocab);
         self.engine.create_tensor(&out)?;
-        let (recording, marks) = match self.record_watched(rows, actions, Some(out)) {
+        let (recording, marks) = match self.record_with_actions(rows, actions, Some(out)) {
             Ok(recorded) => recorded,
             Err(error) => {
                 self.engine.free(out.buffer);
                 return Err(error);
             }
         };
-        let submitted = self.submit_watched(rows, &recording, &marks);
+        let submitted = self.submit_with_marks(rows, &recording, &marks);
         for (tensor, _) in &marks.inputs {
             self.engine.free(tensor.buffer);
         }
@@ -113,7 +113,7 @@ impl Session {
     /// more rows than run at once.
     pub async fn values(&mut self, rows: &[Row], hooks: &[Hook]) -> Result<Vec<Activation>> {
         let reads: Vec<_> = hooks.iter().map(|hook| (*hook, Action::Read)).collect();
-        self.watch(rows, &reads, None).await
+        self.run_with_actions(rows, &reads, None).await
     }
 
     /// Runs rows while reading and editing named values, and gives all their logits too. Edits of
@@ -125,27 +125,27 @@ impl Session {
     pub async fn observe(&mut self, rows: &[Row], actions: &[(Hook, Action)]) -> Result<Observed> {
         let out = Tensor::persistent(rows.len(), self.model.config.vocab);
         self.engine.create_tensor(&out)?;
-        let activations = self.watch(rows, actions, Some(out)).await;
+        let activations = self.run_with_actions(rows, actions, Some(out)).await;
         let logits = self.engine.read(&out).await;
         self.engine.free(out.buffer);
         Ok(Observed { activations: activations?, logits: logits? })
     }
 
-    /// Runs rows with actions, and writes their logits where there is room for them.
-    async fn watch(
+    /// Runs rows with actions, and writes their logits where there is logits_out for them.
+    async fn run_with_actions(
         &mut self,
         rows: &[Row],
         actions: &[(Hook, Action)],
-        room: Option<Tensor>,
+        logits_out: Option<Tensor>,
     ) -> Result<Vec<Activation>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let (recording, marks) = self.record_watched(rows, actions, room)?;
+        let (recording, marks) = self.record_with_actions(rows, actions, logits_out)?;
         let reads = marks.reads.iter().map(|(_, tensor)| tensor);
         let persistent: Vec<Tensor> =
             marks.inputs.iter().map(|(tensor, _)| tensor).chain(reads).copied().collect();
-        let activations = self.run(rows, &recording, &marks).await;
+        let activations = self.run_and_read(rows, &recording, &marks).await;
         for tensor in persistent {
             self.engine.free(tensor.buffer);
         }
@@ -153,11 +153,11 @@ impl Session {
     }
 
     /// Records a run of rows with actions, after checking both.
-    fn record_watched(
+    fn record_with_actions(
         &self,
         rows: &[Row],
         actions: &[(Hook, Action)],
-        room: Option<Tensor>,
+        logits_out: Option<Tensor>,
     ) -> Result<(Recording, Marks)> {
         self.check(rows)?;
         if rows.len() > self.chunk {
@@ -172,14 +172,19 @@ impl Session {
         }
         let mut tape = Tape::with_actions(&self.selection, actions, extent(rows) as usize);
         let x = forward(&mut tape, &self.model, &self.caches, self.rows, rows.len())?;
-        if let Some(out) = room {
+        if let Some(out) = logits_out {
             logits(&mut tape, &self.model, x, None, out)?;
         }
         Ok(tape.finish())
     }
 
     /// Makes the tensors of the marks and runs the recording.
-    fn submit_watched(&mut self, rows: &[Row], recording: &Recording, marks: &Marks) -> Result<()> {
+    fn submit_with_marks(
+        &mut self,
+        rows: &[Row],
+        recording: &Recording,
+        marks: &Marks,
+    ) -> Result<()> {
         self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
         for (tensor, values) in &marks.inputs {
             self.engine.create_tensor(tensor)?;
@@ -195,19 +200,19 @@ impl Session {
     }
 
     /// Runs the recording, and reads what was asked for.
-    async fn run(
+    async fn run_and_read(
         &mut self,
         rows: &[Row],
         recording: &Recording,
         marks: &Marks,
     ) -> Result<Vec<Activation>> {
-        self.submit_watched(rows, recording, marks)?;
+        self.submit_with_marks(rows, recording, marks)?;
         let config = &self.model.config;
         let mut activations = Vec::with_capacity(marks.reads.len());
         for &(hook, ref tensor) in &marks.reads {
             let mut values = self.engine.read(tensor).await?;
             if let Hook::AttnScores(layer) = hook {
-                hide(&mut values, tensor.columns, rows, config.window(layer));
+                mask_scores(&mut values, tensor.columns, rows, config.window(layer));
             }
             let shape = shape(config, hook, rows.len(), extent(rows) as usize);
             activations.push(Activation { hook, shape, values });
@@ -217,7 +222,7 @@ impl Session {
 }
 
 /// Makes scores −∞ that the mask hides or an edit has hidden; the kernels write finite ones there.
-fn hide(scores: &mut [f32], keys: usize, rows: &[Row], window: Option<usize>) {
+fn mask_scores(scores: &mut [f32], keys: usize, rows: &[Row], window: Option<usize>) {
     for (scores, row) in scores.chunks_mut(keys).zip(rows.iter().cycle()) {
         let end = row.position as usize + 1;
         let seen = window.map_or(0, |window| end.saturating_sub(window))..end;

@@ -19,7 +19,7 @@ pub(crate) struct Prefill {
     read: usize,
     /// Of the chunk after those, how many pieces were.
     pieces: usize,
-    flights: VecDeque<Readback>,
+    in_flight: VecDeque<Readback>,
 }
 
 impl Prefill {
@@ -29,9 +29,9 @@ impl Prefill {
     /// As [`Session::fill`].
     pub(crate) fn new(session: &mut Session, rows: Vec<Row>) -> Result<Self> {
         session.check(&rows)?;
-        let reading = Self { rows, read: 0, pieces: 0, flights: VecDeque::new() };
-        reading.pieces_of_chunk(session)?;
-        Ok(reading)
+        let prefill = Self { rows, read: 0, pieces: 0, in_flight: VecDeque::new() };
+        prefill.pieces_of_chunk(session)?;
+        Ok(prefill)
     }
 
     /// How many rows are still to be read.
@@ -46,14 +46,14 @@ impl Prefill {
     /// # Errors
     /// As [`Session::fill`].
     pub(crate) async fn next(&mut self, session: &mut Session) -> Result<Option<usize>> {
-        while self.flights.len() < MOST_IN_FLIGHT && !self.is_at_last(session)? {
+        while self.in_flight.len() < MOST_IN_FLIGHT && !self.only_last_piece_left(session)? {
             self.submit_next(session)?;
         }
-        if self.is_at_last(session)? {
+        if self.only_last_piece_left(session)? {
             return Ok(None);
         }
-        self.hear_one(session).await?;
-        let done = self.pieces.saturating_sub(self.flights.len());
+        self.finish_one(session).await?;
+        let done = self.pieces.saturating_sub(self.in_flight.len());
         let part = self.chunk(session).len() * done / self.pieces_of_chunk(session)?.max(1);
         Ok(Some(self.read + part))
     }
@@ -74,20 +74,20 @@ impl Prefill {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
     pub(crate) async fn poll(&mut self, session: &mut Session) -> Result<()> {
-        while !self.flights.is_empty() {
-            self.hear_one(session).await?;
+        while !self.in_flight.is_empty() {
+            self.finish_one(session).await?;
         }
         Ok(())
     }
 
-    async fn hear_one(&mut self, session: &mut Session) -> Result<()> {
-        if let Some(first) = self.flights.pop_front() {
+    async fn finish_one(&mut self, session: &mut Session) -> Result<()> {
+        if let Some(first) = self.in_flight.pop_front() {
             session.engine_mut().finish(first).await?;
         }
         Ok(())
     }
 
-    fn is_at_last(&self, session: &mut Session) -> Result<bool> {
+    fn only_last_piece_left(&self, session: &mut Session) -> Result<bool> {
         Ok(self.unread() <= session.chunk && self.pieces + 1 >= self.pieces_of_chunk(session)?)
     }
 
@@ -105,8 +105,8 @@ impl Prefill {
 
     fn submit_next(&mut self, session: &mut Session) -> Result<()> {
         let (pieces, rows) = (self.pieces_of_chunk(session)?, self.chunk(session).len());
-        let heard = (session.rows, 0, 4);
-        self.flights.extend(session.fill_piece(self.chunk(session), self.pieces, &[heard])?);
+        let marker = (session.rows, 0, 4);
+        self.in_flight.extend(session.fill_piece(self.chunk(session), self.pieces, &[marker])?);
         self.pieces += 1;
         if self.pieces == pieces {
             (self.pieces, self.read) = (0, self.read + rows);

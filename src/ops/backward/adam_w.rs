@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::op::{Op, grid_1d, to_u32, whole_fours};
+use crate::ops::op::{Op, grid_1d, to_u32, whole_vec4s};
 use crate::select::{KernelSelection, kernel, part};
 
 /// Moves parameters by `AdamW`, and makes their gradient 0.
@@ -35,7 +35,7 @@ params! {
 impl Op for AdamW {
     fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { parameters, gradient, mean, square, count, settings, clip, decays } = self;
-        let vec4s = whole_fours("adam_w", *count)?;
+        let vec4s = whole_vec4s("adam_w", *count)?;
         let params = Params { vec4s: to_u32(vec4s) };
         let program = Program::new(kernel("adam_w"))
             .part(part("optimizer_settings"))

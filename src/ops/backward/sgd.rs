@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::op::{Op, grid_1d, to_u32, whole_fours};
+use crate::ops::op::{Op, grid_1d, to_u32, whole_vec4s};
 use crate::select::{KernelSelection, kernel, part};
 
 /// Moves parameters against their gradient, and makes that 0.
@@ -29,7 +29,7 @@ params! {
 impl Op for Sgd {
     fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { parameters, gradient, count, settings, clip } = self;
-        let vec4s = whole_fours("sgd", *count)?;
+        let vec4s = whole_vec4s("sgd", *count)?;
         let params = Params { vec4s: to_u32(vec4s) };
         recording
             .dispatch(Program::new(kernel("sgd")).part(part("optimizer_settings")), &params)

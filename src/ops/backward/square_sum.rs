@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
-use crate::ops::op::{Op, grid_1d, to_u32, whole_fours};
+use crate::ops::op::{Op, grid_1d, to_u32, whole_vec4s};
 use crate::select::{KernelSelection, kernel};
 
 /// The sum of the squares of a buffer's values, in parts.
@@ -38,7 +38,7 @@ params! {
 impl Op for SquareSum {
     fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         let Self { values, count, out, slot } = self;
-        let vec4s = whole_fours("square_sum", *count)?;
+        let vec4s = whole_vec4s("square_sum", *count)?;
         let params = Params { vec4s: to_u32(vec4s), slot: to_u32(*slot) };
         let program = selection
             .reduce_over(PER)

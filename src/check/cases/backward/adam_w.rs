@@ -1,7 +1,6 @@
 //! Parameters that move by `AdamW`.
 
-use crate::check::device::Device;
-use crate::check::device::{TOLERANCE, to_f64};
+use crate::check::device::{Device, TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;

@@ -1,7 +1,6 @@
 //! What comes back through attention.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::ops::backward::MAX_TRAINED_HEAD_WIDTH;
 use crate::ops::{self, Cache, CacheFormat, Mask};

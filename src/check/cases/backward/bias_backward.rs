@@ -1,14 +1,13 @@
 //! What comes back to a bias.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
 
 use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
-use super::gradients::{begun, expect_padding, sum};
+use super::gradients::{expect_padding, partial_gradient, sum};
 
 /// ∂b of some rows, added to what is there.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +23,7 @@ impl Case for BiasBackward {
         let &Self { rows, columns } = self;
         let values = device.noise(rows * columns);
         let dy = device.tensor(rows, columns, &values)?;
-        let (out, before) = begun(device, 1, columns)?;
+        let (out, before) = partial_gradient(device, 1, columns)?;
         if device.run(&ops::backward::BiasBackward { dy, out }, 0)? {
             let all = sum(&before, &twin::bias_backward(&to_f64(&values), columns));
             if columns == 1 {

@@ -38,7 +38,7 @@ impl Case for CastF16 {
         let (from, out) = (device.words(&values)?, device.buffer(count as u64 * 2)?);
         if device.run(&ops::backward::CastF16 { values: from, count, out }, 0)? {
             let expected = twin::cast_f16(&values);
-            device.judge(out, count as u64 * 2, 0.0, move |bytes, _| {
+            device.compare_bytes(out, count as u64 * 2, 0.0, move |bytes, _| {
                 let found: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);
                 if found.len() != expected.len() {
                     return (f64::INFINITY, format!("{} halves, not {count}", found.len()));

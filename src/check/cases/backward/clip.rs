@@ -1,7 +1,6 @@
 //! The length of all gradients, and what it cuts them to.
 
-use crate::check::device::Device;
-use crate::check::device::{TOLERANCE, to_f64};
+use crate::check::device::{Device, TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -38,7 +37,7 @@ impl Case for Clip {
         if finite {
             return expect_each(device, out, vec![factor, length, 1.0, 0.0], TOLERANCE);
         }
-        device.judge(out, 16, 0.0, |bytes, _| {
+        device.compare_bytes(out, 16, 0.0, |bytes, _| {
             let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
             let noticed = found.get(2) == Some(&0.0);
             let reason = if noticed { "" } else { "a gradient that is no number passes" };

@@ -1,7 +1,6 @@
 //! The loss, and what comes back to the logits.
 
-use crate::check::device::Device;
-use crate::check::device::{TOLERANCE, Values, to_f64};
+use crate::check::device::{Device, TOLERANCE, Values, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;

@@ -1,7 +1,6 @@
 //! What comes back to the gain of a norm.
 
-use crate::check::device::Device;
-use crate::check::device::{Values, to_f64};
+use crate::check::device::{Device, Values, to_f64};
 use crate::config::Norm;
 use crate::error::Result;
 use crate::ops;
@@ -9,7 +8,7 @@ use crate::reference::backward as twin;
 
 use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
-use super::gradients::{SMALL_SHAPES, begun, expect_padding, sum};
+use super::gradients::{SMALL_SHAPES, expect_padding, partial_gradient, sum};
 
 /// ∂γ of some rows, of both norms, added to what is there; means and scales are the twin's.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +34,7 @@ impl Case for GainBackward {
             let stats = twin::norm_backward(&wide_x, &gain, &wide_dy, 1e-5, kind).stats;
             let narrow: Vec<f32> = stats.iter().map(|&stat| stat as f32).collect();
             let stats = device.tensor(rows, 2, &narrow)?;
-            let (out, before) = begun(device, 1, columns)?;
+            let (out, before) = partial_gradient(device, 1, columns)?;
             if device.run(&ops::backward::GainBackward { x, dy, stats, out }, 0)? {
                 let gain = twin::gain_backward(&wide_x, &wide_dy, &to_f64(&narrow), columns);
                 let all = sum(&before, &gain);

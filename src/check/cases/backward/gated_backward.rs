@@ -1,7 +1,6 @@
 //! What comes back to a gate and to what it lets through.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::ops;

@@ -1,7 +1,6 @@
 //! Shapes, numbers and expectations that the cases of several derivatives share.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::measure;
@@ -11,7 +10,7 @@ use crate::ops::Weight;
 pub(super) const SMALL_SHAPES: [(usize, usize); 3] = [(1, 1), (3, 7), (2, 257)];
 
 /// A gradient that something was added to before, with zeros in its padding.
-pub(super) fn begun(
+pub(super) fn partial_gradient(
     device: &mut Device,
     rows: usize,
     columns: usize,
@@ -39,7 +38,7 @@ pub(super) fn expect_each(
     twin: Vec<f64>,
     tolerance: f64,
 ) -> Result<()> {
-    device.judge(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
+    device.compare_bytes(buffer, 4 * twin.len() as u64, tolerance, move |bytes, tolerance| {
         let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
         if found.len() != twin.len() {
             return (f64::INFINITY, format!("{} values, not {}", found.len(), twin.len()));
@@ -66,7 +65,7 @@ pub(super) fn expect_weight(device: &mut Device, weight: &Weight, twin: &[f64]) 
 /// The padding of what is learned stays zero, since the norm of gradients sums whole buffers.
 pub(super) fn expect_padding(device: &mut Device, tensor: &Tensor) -> Result<()> {
     let (stride, columns) = (tensor.stride(), tensor.columns);
-    device.judge(tensor.buffer, tensor.bytes(), 0.0, move |bytes, _| {
+    device.compare_bytes(tensor.buffer, tensor.bytes(), 0.0, move |bytes, _| {
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
         let mut padding = values.chunks_exact(stride).flat_map(|row| &row[columns..]);
         let stray = padding.find(|value| **value != 0.0);

@@ -1,7 +1,6 @@
 //! What comes back to the weights of a linear map.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops::{self, Weight};

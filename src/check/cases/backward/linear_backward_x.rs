@@ -1,7 +1,6 @@
 //! What comes back to the input of a linear map.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops::{self, Weight};
@@ -9,7 +8,7 @@ use crate::reference::LinearSize;
 use crate::reference::backward as twin;
 
 use super::super::case::{Case, Tables};
-use super::gradients::begun;
+use super::gradients::partial_gradient;
 
 /// ∂x of a linear map, into rows of a larger matrix: over what is there, and added to it.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +34,7 @@ impl Case for LinearBackwardX {
         let dy = device.tensor(rows, outputs, &values)?;
         let first = 2;
         for add in [false, true] {
-            let (out, before) = begun(device, rows + 3, inputs)?;
+            let (out, before) = partial_gradient(device, rows + 3, inputs)?;
             if device
                 .run(&ops::backward::LinearBackwardX { dy, weight: &weight, out, first, add }, 0)?
             {

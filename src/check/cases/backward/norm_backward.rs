@@ -1,7 +1,6 @@
 //! What comes back through norms.
 
-use crate::check::device::Device;
-use crate::check::device::{Values, to_f64};
+use crate::check::device::{Device, Values, to_f64};
 use crate::config::Norm;
 use crate::error::Result;
 use crate::gpu::Tensor;
@@ -11,7 +10,7 @@ use crate::reference::backward as twin;
 
 use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
-use super::gradients::{SMALL_SHAPES, begun, sum};
+use super::gradients::{SMALL_SHAPES, partial_gradient, sum};
 
 /// ∂x of a norm, with a gain, and without one but added to what is there; and the mean and the scale
 /// that go on to the gain.
@@ -39,7 +38,7 @@ impl Case for NormBackward {
         let dy = device.tensor(rows, columns, &dy)?;
         let gain = device.tensor(1, columns, &gains)?;
         for (gain, add) in [(Some(gain), false), (None, true)] {
-            let (dx, before) = begun(device, rows, columns)?;
+            let (dx, before) = partial_gradient(device, rows, columns)?;
             let stats = device.output(rows, 2)?;
             let op = ops::backward::NormBackward { norm: kind, x, gain, dy, eps, add, dx, stats };
             if !device.run(&op, 0)? {
@@ -73,7 +72,7 @@ impl Case for NormBackward {
 fn expect_stats(device: &mut Device, found: &Tensor, twin: Vec<f64>, x: &[f64]) -> Result<()> {
     let largest = measure::largest(x.iter().map(|x| x.abs()));
     let stride = found.stride();
-    device.judge(found.buffer, found.bytes(), 1e-5, move |bytes, tolerance| {
+    device.compare_bytes(found.buffer, found.bytes(), 1e-5, move |bytes, tolerance| {
         let stored: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
         let column = |at: usize| -> Vec<f32> { stored.chunks(stride).map(|row| row[at]).collect() };
         let expected = |at: usize| -> Vec<f64> { twin.chunks(2).map(|row| row[at]).collect() };

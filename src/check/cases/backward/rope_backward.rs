@@ -1,7 +1,6 @@
 //! What comes back through the rotation.
 
-use crate::check::device::Device;
-use crate::check::device::to_f64;
+use crate::check::device::{Device, to_f64};
 use crate::config::Rotation;
 use crate::error::Result;
 use crate::ops::backward::MAX_TRAINED_HEAD_WIDTH;
@@ -25,24 +24,24 @@ pub struct RopeBackward {
 impl Case for RopeBackward {
     fn run(&self, device: &mut Device) -> Result<()> {
         let &Self { heads: [heads, kv_heads, width], rotated, amplitude } = self;
-        let places = [(0, 0), (1, 2), (255, 1), (256, 0), (4095, 0)];
-        let (context, rows) = (4096, places.len());
+        let positions = [(0, 0), (1, 2), (255, 1), (256, 0), (4095, 0)];
+        let (context, rows) = (4096, positions.len());
         let pairs = rotated / 2;
         let frequency = |i: usize| 1e4_f64.powf(-(i as f64) / pairs as f64);
         let rotation = Rotation { frequencies: (0..pairs).map(frequency).collect(), amplitude };
         let dq = device.noise(rows * heads * width);
         let [dk, dv] = [(); 2].map(|()| device.noise(rows * kv_heads * width));
-        let positions: Vec<u32> = places.iter().map(|place| place.0).collect();
+        let row_positions: Vec<u32> = positions.iter().map(|row| row.0).collect();
         let back = |values: &[f32], heads| {
             let size = RopeSize { heads, head_width: width };
-            twin::rope_backward(&to_f64(values), &positions, &rotation, size)
+            twin::rope_backward(&to_f64(values), &row_positions, &rotation, size)
         };
         let all = [back(&dq, heads), back(&dk, kv_heads), to_f64(&dv)];
         let row = |i: usize| all.iter().flat_map(move |part| part.chunks(part.len() / rows).nth(i));
         let expected = (0..rows).flat_map(row).flatten().copied().collect();
         let table = device.words(&rope_table(&rotation, context))?;
         let table = (rotated > 0).then_some((table, rotated));
-        let rows_buffer = device.places(&places)?;
+        let rows_buffer = device.rows(&positions)?;
         let dq = device.tensor(rows, heads * width, &dq)?;
         let dk = device.tensor(rows, kv_heads * width, &dk)?;
         let dv = device.tensor(rows, kv_heads * width, &dv)?;

@@ -1,7 +1,6 @@
 //! Sums of squares.
 
-use crate::check::device::Device;
-use crate::check::device::{TOLERANCE, to_f64};
+use crate::check::device::{Device, TOLERANCE, to_f64};
 use crate::error::Result;
 use crate::ops;
 use crate::reference::backward as twin;
@@ -46,7 +45,7 @@ impl Case for SquareSum {
         if broken.is_none() {
             return expect_each(device, out, expected, TOLERANCE);
         }
-        device.judge(out, 4 * expected.len() as u64, 0.0, move |bytes, _| {
+        device.compare_bytes(out, 4 * expected.len() as u64, 0.0, move |bytes, _| {
             let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
             let same = found.len() == expected.len()
                 && found.iter().zip(&expected).all(|(a, b)| a.is_finite() == b.is_finite());
