@@ -1,5 +1,5 @@
 //! Times attention over a cache, few rows and many, behind short and long contexts; variants take
-//! turns, so that a busy machine slows all alike.
+//! turns, so that a busy machine slows all of them equally.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tenso
 use pellucid::ops::{Attention, Cache, CacheFormat, CacheShard, Mask, Op};
 use pellucid::select::{AttentionTiling, KernelSelection, Reduce};
 
-/// Seconds of a run of one of the plans, all of them in one submit.
+/// Seconds per plan, all of them run in one submit.
 fn time(engine: &mut Engine, plans: &[Plan], extent: u32) -> f64 {
     let steps: Vec<(&Plan, u32)> = plans.iter().map(|plan| (plan, extent)).collect();
     let start = Instant::now();
@@ -27,7 +27,7 @@ fn variants(base: &KernelSelection, rows: usize) -> Vec<(String, KernelSelection
     }
     let mut loaded = base.clone();
     loaded.profile.excluded.insert("attention_split_shuffle".to_owned());
-    let mut all = vec![("default".to_owned(), base.clone()), ("not passed".to_owned(), loaded)];
+    let mut all = vec![("default".to_owned(), base.clone()), ("no shuffle".to_owned(), loaded)];
     all.extend(
         [64, 256]
             .map(|chunk| (format!("chunk {chunk}"), KernelSelection { chunk, ..base.clone() })),
@@ -44,7 +44,7 @@ fn main() {
     println!("{} {}", gpu.adapter().name, gpu.adapter().driver);
     let base = KernelSelection::defaults(gpu.caps());
     let mut engine = Engine::new(gpu);
-    // Query heads, key/value heads, head width, rows, the position behind the last of them.
+    // Query heads, key/value heads, head width, rows, the position after the last of them.
     let shapes = [
         (9, 3, 64, 1, 512),
         (9, 3, 64, 1, 4096),
@@ -65,7 +65,7 @@ fn main() {
             let context = 4096;
             let one = Cache::named(format, [1, context], [kv_heads, width], u64::MAX);
             let span = 2 * one.bytes() * end as u64 / context as u64;
-            // So many layers that no processor holds them all near itself: a token comes to each once.
+            // Enough layers that no cache holds them all: a token reads each once.
             let layers = if count > 8 { 1 } else { (160_000_000 / span).clamp(1, 40) };
             let caches: Vec<Cache> = (0..layers)
                 .map(|_| Cache::named(format, [1, context], [kv_heads, width], u64::MAX))

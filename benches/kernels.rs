@@ -1,6 +1,6 @@
-//! Times the linear map's variants per format and shape, taking turns, so that a busy machine
-//! slows all alike; before them, how fast the adapter unpacks each format at best. Arguments filter:
-//! only the lines that contain all of them are timed.
+//! Times the variants of a linear layer per format and shape, taking turns, so that a busy machine
+//! slows all of them equally; before that, how fast the adapter unpacks each format at best.
+//! Arguments filter: only the lines that contain all of them are timed.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use pellucid::gpu::{AdapterChoice, Engine, Gpu, Plan, Recording, Tensor};
 use pellucid::ops::{Epilogue, Linear, Op, Weight};
 use pellucid::select::{KernelSelection, Lanes, LanesKind, Matmul};
 
-/// Seconds of one run of a plan, `repeat` of them in one submit.
+/// Seconds per run of a plan, with `repeat` runs in one submit.
 fn time(engine: &mut Engine, plan: &Plan, repeat: usize) -> f64 {
     let steps: Vec<(&Plan, u32)> = (0..repeat).map(|_| (plan, 0)).collect();
     let start = Instant::now();

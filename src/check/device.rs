@@ -1,4 +1,4 @@
-//! What kernels are tried on: a device, values for it, and the comparison with the twins.
+//! What the cases run on: a device, values for it, and the comparison with the twins.
 
 use std::fmt;
 
@@ -19,16 +19,16 @@ use super::run_filter::RunFilter;
 /// The relative L2 error that a kernel with f32 sums may have.
 pub const TOLERANCE: f64 = 1e-5;
 
-/// The same for one that calculates in half floats.
+/// The same for one that calculates in f16.
 pub const F16_TOLERANCE: f64 = 2e-3;
 
-/// What lies wherever no value was written: finite, as in any padding, but of no meaning.
+/// Fills everything that no value was written to: finite, like any padding, but meaningless.
 pub const POISON: f32 = -7.5;
 
-/// What kind of numbers an op is given.
+/// The kind of numbers that an op is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
-    /// Even in −1..1.
+    /// Uniform in −1..1.
     Plain,
     /// Up to 10,000.
     Large,
@@ -43,7 +43,7 @@ impl Values {
     pub const ALL: [Self; 4] = [Self::Plain, Self::Large, Self::Tiny, Self::Equal];
 }
 
-/// From the bytes that came back to the error and, where it is no rounding, the reason.
+/// From the bytes read back and the tolerance: the error and, if it is too large, the reason.
 type Comparison = Box<dyn FnOnce(&[u8], f64) -> (f64, String)>;
 
 struct Pending {
@@ -52,7 +52,7 @@ struct Pending {
     outcome: Outcome,
 }
 
-/// An open device, the variants in use, and how they came out so far.
+/// An open device, the variants in use, and the comparisons that are pending.
 pub struct Device {
     /// Runs the ops.
     pub engine: Engine,
@@ -63,7 +63,7 @@ pub struct Device {
     last: Vec<Program>,
     case: String,
     pending: Vec<Pending>,
-    /// What is worth a run; the self-test says so.
+    /// Which programs are worth a run; the self-test sets it.
     pub(super) filter: RunFilter,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Debug for Device {
 }
 
 impl Device {
-    /// Tries whatever it is given, with these variants.
+    /// Runs cases with these variants.
     pub fn new(engine: Engine, selection: KernelSelection) -> Self {
         Self {
             engine,
@@ -92,25 +92,24 @@ impl Device {
         }
     }
 
-    /// The engine, without what the cases left in it.
+    /// The engine, without the buffers that the cases left in it.
     pub fn into_engine(mut self) -> Engine {
         self.buffers.drain(..).for_each(|id| self.engine.free(id));
         self.engine.free_transient();
         self.engine
     }
 
-    /// Runs a case and frees what it made. A device that refuses a program fails the case, and no
-    /// other.
+    /// Runs a case and frees its buffers. If the device rejects a program, only this case fails.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for a case that no op takes,
+    /// [`Error::Shape`](crate::Error::Shape) for a case that no op accepts,
     /// [`Error::Device`](crate::Error::Device) if the device is lost.
     pub async fn attempt(&mut self, case: &dyn Case) -> Result<Vec<Outcome>> {
         self.case = format!("{case:?}");
         self.last.clear();
         let ran = case.run(self);
         if ran.is_err() {
-            // What ran before the program that failed is still to be judged.
+            // What ran before the program that failed is still compared.
             self.engine.gpu().forget_fault();
         }
         let mut outcomes = Vec::new();
@@ -126,7 +125,7 @@ impl Device {
         }
         match ran {
             Err(error) if !self.last.is_empty() => {
-                // Compilers speak in many lines.
+                // Compilers report errors on many lines.
                 let words: Vec<String> =
                     error.to_string().split_whitespace().map(str::to_owned).collect();
                 let mut outcome = self.outcome(TOLERANCE);
@@ -138,17 +137,17 @@ impl Device {
         Ok(outcomes)
     }
 
-    /// Records an op and runs it, unless nobody wants to know; `extent` is what its grid may wait
-    /// for.
+    /// Records an op and runs it, unless the filter skips it; `extent` is the number of keys that
+    /// its grid may depend on. Returns whether it ran.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) for tensors that do not fit,
-    /// [`Error::Device`](crate::Error::Device) for a program that the device refuses.
+    /// [`Error::Device`](crate::Error::Device) for a program that the device rejects.
     pub fn run(&mut self, op: &dyn Op, extent: u32) -> Result<bool> {
         self.run_all(&[op], extent, 1)
     }
 
-    /// The same for ops one after another, all of them so many times.
+    /// The same for several ops in order, all of them `times` times.
     ///
     /// # Errors
     /// As [`Device::run`].
@@ -159,7 +158,7 @@ impl Device {
         }
         let programs = recording.dispatches().iter().map(|dispatch| dispatch.program.clone());
         let programs: Vec<Program> = programs.collect();
-        // All are counted, though one is enough.
+        // `count` rather than `any`: the filter must see every program.
         if programs.iter().filter(|program| self.filter.admit(program)).count() == 0 {
             return Ok(false);
         }
@@ -171,7 +170,7 @@ impl Device {
         Ok(true)
     }
 
-    /// Holds a matrix against the twin's values.
+    /// Compares a matrix with the twin's values.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
@@ -192,7 +191,8 @@ impl Device {
         })
     }
 
-    /// Holds the words of a buffer, as numbers of a kind, against what `judge` knows of them.
+    /// Reads a buffer back and passes its bytes and the tolerance to `compare`, which returns the
+    /// error and, if it is too large, the reason.
     ///
     /// # Errors
     /// As [`Device::expect`].
@@ -214,12 +214,12 @@ impl Device {
         Ok(())
     }
 
-    /// Whether what ran last calculates in half floats.
+    /// Whether what ran last calculates in f16.
     pub(super) fn uses_f16(&self) -> bool {
         self.last.iter().any(|program| program.needs().any(|need| need == Need::F16))
     }
 
-    /// Values as the program that ran last takes them: rounded to halves if it calculates in these.
+    /// Values as the program that ran last reads them: rounded to f16 if it calculates in f16.
     pub fn as_read(&self, values: Vec<f32>) -> Vec<f32> {
         if !self.uses_f16() {
             return values;
@@ -232,7 +232,7 @@ impl Device {
         Outcome { programs: self.last.clone(), case, error: 0.0, tolerance, reason }
     }
 
-    /// Seeded numbers, even in −1..1, others with every call.
+    /// Seeded numbers, uniform in −1..1, different in every call.
     pub fn noise(&mut self, count: usize) -> Vec<f32> {
         self.seed += 1;
         let draw = |i| (noise(self.seed, 0, 0, i) >> 8) as f32 / (1 << 23) as f32 - 1.0;
@@ -251,7 +251,7 @@ impl Device {
         noise.into_iter().map(scaled).collect()
     }
 
-    /// A matrix of these values, its padding full of junk.
+    /// A matrix of these values, its padding filled with [`POISON`].
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) if it is over the limits.
@@ -291,7 +291,7 @@ impl Device {
         Ok(id)
     }
 
-    /// Makes a buffer that has a name already, of zeros.
+    /// Creates a buffer of zeros under an existing id.
     ///
     /// # Errors
     /// As [`Device::tensor`].
@@ -301,7 +301,7 @@ impl Device {
         Ok(())
     }
 
-    /// The same, of these bytes.
+    /// The same with these bytes.
     ///
     /// # Errors
     /// As [`Device::tensor`].
@@ -320,7 +320,7 @@ impl Device {
     }
 
     /// A weight matrix made from these values: in a format, in parts of at most `max_binding`
-    /// bytes. Gives it with the values that the format has left of them.
+    /// bytes. Returns it with its values as the format stores them.
     ///
     /// # Errors
     /// As [`Device::tensor`].
@@ -359,8 +359,9 @@ impl Device {
     }
 }
 
-/// The bytes of values in a format. For a format that is only read: blocks of any bits, whose scale
-/// and minimum are their first two values, made smaller so that weights are a few units at most.
+/// The bytes of values in a format. For a format that cannot be written: blocks of random bits,
+/// whose scale and minimum are their first two values, reduced so that weights are a few units at
+/// most.
 fn encoded(format: Format, values: &[f32]) -> Vec<u8> {
     if let Ok(bytes) = quantize(format, values) {
         return bytes;

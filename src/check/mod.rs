@@ -1,4 +1,5 @@
-//! Whether an adapter is right: its kernels compared with their twins, and the kernels selected that pass.
+//! Whether an adapter computes correctly: its kernels are compared with their twins, and those that
+//! pass are selected.
 
 pub mod cases;
 mod device;

@@ -1,21 +1,21 @@
-//! How runs came out.
+//! The outcome of a run: its error, tolerance and reason.
 
 use crate::gpu::Program;
 use crate::measure;
 
-/// How one run of one op came out.
+/// The outcome of one run of one op.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What ran.
     pub programs: Vec<Program>,
-    /// The case, in words.
+    /// The case, as text.
     pub case: String,
-    /// ‖found − twin‖ / ‖twin‖, or another measure that is 0 where all is right; infinite where a
-    /// value was no number or the device failed.
+    /// ‖found − twin‖ / ‖twin‖, or another measure that is 0 if everything is right; infinite if a
+    /// value was not finite or the device failed.
     pub error: f64,
-    /// The largest error that is right.
+    /// The largest error that is accepted.
     pub tolerance: f64,
-    /// What went wrong, in words; empty where nothing did.
+    /// What went wrong; empty if nothing did.
     pub reason: String,
 }
 
@@ -26,18 +26,18 @@ impl Outcome {
     }
 }
 
-/// Numbers that a choice sets; the others follow from shapes and flags.
+/// Constants that the selection sets; the others follow from shapes and flags.
 const CHOSEN: [&str; 5] = ["WG", "LANES", "WG_N", "WG_T", "TILE"];
 
-/// The name of a variant: kernel, parts, and the numbers that were chosen for the device.
+/// The name of a variant: kernel, parts, and the constants chosen for the device.
 pub fn variant(program: &Program) -> String {
     let mut name = program.clone();
     name.constants.retain(|(name, _)| CHOSEN.contains(name));
     name.label()
 }
 
-/// ‖found − twin‖ / ‖twin‖, and the furthest value in words; infinite where a value is missing or is no
-/// finite number.
+/// ‖found − twin‖ / ‖twin‖, and the worst value as text; infinite if a value is missing or not
+/// finite.
 pub(super) fn compare(found: &[f32], twin: &[f64], tolerance: f64) -> (f64, String) {
     if found.len() != twin.len() {
         return (f64::INFINITY, format!("{} values, not {}", found.len(), twin.len()));

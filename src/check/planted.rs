@@ -1,4 +1,4 @@
-//! For tests which plant a fault in one kernel or part: whether a case of the self-test catches it.
+//! For tests that plant a fault in one kernel or part: whether a case of the self-test catches it.
 
 use crate::error::Result;
 use crate::gpu::Engine;
@@ -9,8 +9,8 @@ use super::outcome::Outcome;
 use super::run_filter::RunFilter;
 use super::suites;
 
-/// The first failure of whatever has a kernel or part of this name, and how many runs were compared until
-/// then, over all cases of the self-test.
+/// The first failure of a program with a kernel or part of this name, and the number of runs
+/// compared up to it, over all cases of the self-test.
 ///
 /// # Errors
 /// [`Error::Device`](crate::Error::Device) if the device is lost,

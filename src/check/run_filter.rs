@@ -1,4 +1,4 @@
-//! Which programs a self-test still has to try, and how often each was tried.
+//! Which programs a self-test still has to run, and how often each has run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +6,17 @@ use crate::gpu::Program;
 
 use super::outcome::variant;
 
-/// Which programs are still to be tried, and how often each was.
+/// Which programs still have to run, and how often each has run.
 #[derive(Debug)]
 pub(super) struct RunFilter {
-    /// Only these, by [`variant`]; all without.
+    /// Only these, by [`variant`]; all if `None`.
     only: Option<BTreeSet<String>>,
-    /// Only those with this kernel or part; all without.
+    /// Only those with this kernel or part; all if `None`.
     using: Option<String>,
-    /// Programs that have had their turn.
+    /// Programs of earlier rounds.
     done: BTreeSet<String>,
     runs: BTreeMap<String, usize>,
-    /// Runs that are enough for one program.
+    /// Enough runs for one program.
     enough: usize,
 }
 

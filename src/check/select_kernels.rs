@@ -13,10 +13,10 @@ use super::self_test::verify_kernels;
 /// How the variants that a model runs with are chosen for a device.
 #[derive(Clone, Debug)]
 pub struct SelectionPolicy {
-    /// Whether variants are compared with the reference at the adapter's first use, and wrong ones are
-    /// left out.
+    /// Whether variants are compared with the reference when the adapter is first used, and wrong
+    /// ones are left out.
     pub check: bool,
-    /// Whether variants are used that `pellucid tune` measured to be faster.
+    /// Whether to use the variants that `pellucid tune` measured to be faster.
     pub tuned: bool,
     /// Whether products in f16 may be used where they are faster.
     pub f16: bool,
@@ -41,7 +41,7 @@ impl SelectionPolicy {
 /// Which variants of the kernels run.
 #[derive(Clone, Debug)]
 pub enum Variants {
-    /// Those that are chosen for the device in this way.
+    /// Those chosen for the device under this policy.
     Chosen(SelectionPolicy),
     /// Exactly these.
     Given(KernelSelection),
@@ -59,11 +59,11 @@ impl From<KernelSelection> for Variants {
     }
 }
 
-/// The variants to use for a model on a device. Those to be chosen are the ones that come out right
-/// ([`verify_kernels`]), and of these the ones measured to be fastest. What is known of the adapter is read from
-/// its [`ProfileCache`], and what is learned is kept there.
+/// The variants to use for a model on a device. Unless given, they are those that pass
+/// [`verify_kernels`], and of these the ones measured to be fastest. What is known about the
+/// adapter is read from its [`ProfileCache`], and what is learned is saved there.
 ///
-/// `programs` lists what the model runs with given choices.
+/// `programs` lists what the model runs with a given selection.
 ///
 /// # Errors
 /// As [`verify_kernels`].

@@ -1,10 +1,10 @@
-//! Whether an adapter calculates rightly: its kernels held against their twins.
+//! Whether an adapter computes correctly: its kernels are compared with their twins.
 //!
-//! [`doctor`] tries every variant that the adapter offers. [`verify_kernels`] tries those that a model uses,
-//! and finds others where one is wrong; what passed is remembered, so that it costs time once.
+//! [`doctor`] tests every variant that the adapter offers. [`verify_kernels`] tests those that a
+//! model uses, and replaces wrong ones; what passed is recorded, so that it costs time only once.
 //!
-//! A variant that needs something special (see [`Need`](crate::gpu::Need)) and fails is excluded. One
-//! that every device should run has nothing to take its place: an adapter that fails it is of no use.
+//! A variant that needs something special (see [`Need`](crate::gpu::Need)) and fails is excluded.
+//! One that every device should run has no replacement: an adapter that fails it is unusable.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,42 +21,42 @@ use super::outcome::{Outcome, variant};
 use super::run_filter::RunFilter;
 use super::suites::{self, Suite};
 
-/// How one variant of a kernel came out.
+/// The result of one variant of a kernel.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     /// The kernel's name.
     pub kernel: String,
-    /// Its parts, and the numbers that are chosen for a device.
+    /// Its parts, and the constants chosen for the device.
     pub variant: String,
-    /// The largest error of all its cases; none where a value was no number or the device failed.
+    /// The largest error over all its cases; `None` if a value was not finite or the device failed.
     pub max_rel_err: Option<f64>,
     /// Whether every case was within its tolerance.
     pub ok: bool,
-    /// The first case that failed, and how; empty where all is well.
+    /// The first case that failed, and how; empty if none did.
     #[serde(skip)]
     pub reason: String,
-    /// Whether nothing could take its place.
+    /// Whether nothing could replace it.
     #[serde(skip)]
     pub base: bool,
 }
 
-/// How an adapter came out.
+/// The result of an adapter.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// One a variant, by name.
+    /// One per variant, by name.
     pub verdicts: BTreeMap<String, Verdict>,
-    /// Kernels and parts that are wrong and can be done without.
+    /// Kernels and parts that are wrong and can be replaced.
     pub excluded: BTreeSet<String>,
 }
 
 impl Report {
-    /// Whether the adapter is of use: no variant fails that every device should run.
+    /// Whether the adapter is usable: no variant that every device should run fails.
     pub fn ok(&self) -> bool {
         self.verdicts.values().all(|verdict| verdict.ok || !verdict.base)
     }
 
-    /// Notes an outcome. Of several programs that failed together those with special needs are to
-    /// blame, if there are any: were it another, it would fail without them too.
+    /// Records an outcome. If several programs failed together, those with special needs are
+    /// blamed, if there are any: any other would fail without them too.
     fn note(&mut self, outcome: &Outcome) {
         let ok = outcome.ok();
         let blamed = |program: &&Program| ok || special(program);
@@ -85,11 +85,11 @@ impl Report {
         }
     }
 
-    /// Takes in what came out of another share.
+    /// Merges the report of another shard.
     pub fn join(&mut self, other: Self) {
         for (name, other) in other.verdicts {
             match self.verdicts.entry(name) {
-                // Of two opinions the worse one counts.
+                // Of two verdicts the worse one counts.
                 Entry::Occupied(own) if !own.get().ok || other.ok => {}
                 Entry::Occupied(mut own) => _ = own.insert(other),
                 Entry::Vacant(place) => _ = place.insert(other),
@@ -98,7 +98,7 @@ impl Report {
         self.excluded.extend(other.excluded);
     }
 
-    /// Fails if the adapter is of no use.
+    /// Fails if the adapter is unusable.
     ///
     /// # Errors
     /// [`Error::Wrong`], naming the kernels.
@@ -124,23 +124,23 @@ fn wrong(program: &Program) -> impl Iterator<Item = &'static str> {
     needs(kernel.needs).then_some(kernel.name).into_iter().chain(parts)
 }
 
-/// A share of all that there is to try.
+/// A shard of all the cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shard {
-    /// The linear maps, in all formats.
+    /// The linear layers, in all formats.
     Linear,
-    /// All else.
+    /// Everything else.
     Rest,
 }
 
 impl Shard {
-    /// Both; they take about as long.
+    /// Both; they take about the same time.
     pub const ALL: [Self; 2] = [Self::Linear, Self::Rest];
 }
 
-/// Tries every variant that the adapter offers of one share of the kernels; `progress` hears how many
-/// cases are done, and how many there are. Most of the time goes into compiling, so that two devices
-/// in two threads, each with its share, take little more than half of it.
+/// Tests every variant that the adapter offers of one shard of the kernels; `progress` is called
+/// with the number of cases done and their total. Most of the time goes into compilation, so two
+/// devices in two threads, each with its shard, take little more than half of it.
 ///
 /// # Errors
 /// [`Error::Device`] if the device is lost, [`Error::Memory`] if it has too little.
@@ -169,24 +169,24 @@ pub async fn doctor(
                 report.note(&outcome);
             }
         }
-        // Only programs that no earlier choice had are left for the next.
+        // The next selection runs only programs that no earlier one had.
         device.filter.end_round();
     }
     Ok(report)
 }
 
-/// Runs of one program that are enough where time is short.
+/// Enough runs of one program when time is short.
 const ENOUGH: usize = 2;
 
-/// Tries the programs that a model uses and that did not pass before; where one is wrong, excludes it
-/// and tries what takes its place. Gives the choices that came out right, with the engine; `record`
-/// holds what was learned.
+/// Tests the programs that a model uses and that have not passed before; if one is wrong, excludes
+/// it and tests its replacement. Returns the engine and a selection that passed; `record` holds
+/// what was learned.
 ///
-/// `programs` tells what the model runs with some choices; `heads` are its query heads, key heads and
-/// their width.
+/// `programs` lists what the model runs with a given selection; `heads` are its query heads, key
+/// heads and their width.
 ///
 /// # Errors
-/// [`Error::Wrong`] where nothing right is left.
+/// [`Error::Wrong`] if no correct variant is left.
 pub async fn verify_kernels(
     engine: Engine,
     record: &mut Record,
@@ -199,7 +199,7 @@ pub async fn verify_kernels(
     let mut device = Device::new(engine, selection.clone());
     #[cfg_attr(not(feature = "train"), expect(unused_mut, reason = "training adds cases"))]
     let mut table = suites::quick(heads);
-    // What learns has a loss.
+    // A model that is trained has a loss.
     #[cfg(feature = "train")]
     if programs(&selection)?.iter().any(|program| program.kernel.name == "cross_entropy") {
         table.extend(suites::quick_training(heads));
@@ -223,14 +223,16 @@ pub async fn verify_kernels(
         report.check(&adapter)?;
         let Report { verdicts, mut excluded } = report;
         for name in wanted.iter().filter(|name| !verdicts.contains_key(*name)) {
-            log::warn!("{adapter}: {name} was not tried");
+            log::warn!("{adapter}: {name} was not tested");
         }
         for Verdict { kernel, variant, reason, .. } in verdicts.values().filter(|v| !v.ok) {
             log::warn!("{adapter}: {kernel} ({variant}) is wrong and not used: {reason}");
         }
-        // A part that is wrong somewhere has passed nowhere: it may only have been lucky.
-        let suspect = |name: &str| name.split(['+', ' ']).any(|word| excluded.contains(word));
-        let right = verdicts.into_iter().filter(|(name, verdict)| verdict.ok && !suspect(name));
+        // A part that fails in one variant counts as failed in all: the others may only have been
+        // lucky.
+        let uses_excluded = |name: &str| name.split(['+', ' ']).any(|word| excluded.contains(word));
+        let right =
+            verdicts.into_iter().filter(|(name, verdict)| verdict.ok && !uses_excluded(name));
         record.passed.extend(right.map(|(name, _)| name));
         if excluded.is_empty() {
             return Ok((device.into_engine(), selection));

@@ -11,7 +11,7 @@ pub struct AdapterChoice {
     pub backend: Option<String>,
     /// A part of the adapter's name, or its index in [`adapters`] of the same backend.
     pub adapter: Option<String>,
-    /// Pretend that no binding may be larger than this many bytes; for tests.
+    /// Treats no binding as larger than this many bytes; for tests.
     pub max_binding: Option<u64>,
 }
 
@@ -48,7 +48,7 @@ pub struct Limits {
     pub max_compute_workgroup_storage_size: u32,
     /// Storage buffers a kernel may bind.
     pub max_storage_buffers_per_shader_stage: u32,
-    /// Lanes that run in lock step: least and most.
+    /// Lanes that run in lockstep: least and most.
     pub subgroup_size: [u32; 2],
 }
 
@@ -116,7 +116,7 @@ pub(super) fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
     }
 }
 
-/// How much an adapter is wanted: discrete before integrated before software.
+/// An adapter's rank, lower is better: discrete before integrated before software.
 pub(super) fn rank(adapter: &Adapter) -> u32 {
     match adapter.kind.as_str() {
         "discrete" => 0,
@@ -138,9 +138,9 @@ async fn look(backends: wgpu::Backends) -> Vec<(Adapter, wgpu::Adapter)> {
     able.enumerate().map(|(index, adapter)| (describe(index, &adapter), adapter)).collect()
 }
 
-/// The adapters that can be chosen. Those of OpenGL are the same devices by a worse way, and looking
-/// for them costs a start-up of its own: they are left out unless they are asked for or alone. So the
-/// index of an adapter is the same wherever one is listed or chosen.
+/// The adapters that can be chosen. Those of OpenGL are the same devices through a worse API, and
+/// enumerating them costs another start-up, so they are left out unless asked for or the only ones.
+/// An adapter therefore has the same index wherever it is listed or chosen.
 pub(super) async fn enumerate(backend: Option<&str>) -> Result<Vec<(Adapter, wgpu::Adapter)>> {
     let found = look(backends(backend)?).await;
     let any = backend.is_none() && wgpu::Backends::from_env().is_none();

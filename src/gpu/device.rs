@@ -1,4 +1,4 @@
-//! The device opened on an adapter, by us or by an app, and what is wrong with it.
+//! The device opened on an adapter, by this library or by an app, and the faults it reports.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Remedy, Result};
 use super::adapter::{Adapter, AdapterChoice, STORAGE_BUFFERS, describe, enumerate, rank};
 use super::readback::Poller;
 
-/// What the opened device can do; read once, handed to whoever chooses kernels and grids.
+/// What the opened device can do; read once, and passed to the code that chooses kernels and grids.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
     /// The largest binding, in bytes.
@@ -22,7 +22,7 @@ pub struct Caps {
     pub max_workgroup_bytes: u32,
     /// Lanes of a subgroup, least and most, where kernels may use them.
     pub subgroups: Option<(u32, u32)>,
-    /// Whether kernels may calculate in half floats.
+    /// Whether kernels may calculate in f16.
     pub f16: bool,
     /// Whether the adapter runs on the CPU's vector units, where a barrier costs more than a load.
     pub software: bool,
@@ -56,13 +56,13 @@ impl Caps {
 pub(super) enum Fault {
     /// It has no memory left.
     Memory,
-    /// It has gone, for good.
+    /// It is lost for good.
     Lost(String),
     /// Anything else.
     Other(String),
 }
 
-/// What is used where an adapter offers it.
+/// The features that are used where an adapter offers them.
 const USEFUL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_F16);
 
 /// The limits of a device that are too small for the kernels, in words.
@@ -122,7 +122,7 @@ impl Gpu {
     /// Opens the adapter that `choice` names, or the best one.
     ///
     /// # Errors
-    /// [`Error::Adapter`] if none fits, with the list of those there are.
+    /// [`Error::Adapter`] if none fits, with a list of those that exist.
     pub async fn open(choice: &AdapterChoice) -> Result<Self> {
         let backend = choice.backend.as_deref();
         let wanted = choice.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
@@ -181,16 +181,17 @@ impl Gpu {
     }
 
     /// Takes a device that an app has opened, with its queue and the adapter that it came from. The
-    /// app goes on using all of them: they are handles, and work of both is submitted to one queue.
+    /// app can go on using all of them: they are handles, and the work of both is submitted to one
+    /// queue.
     ///
     /// The device needs no feature, and no more than the limits of [`wgpu::Limits::default`]. With
     /// [`wgpu::Features::SUBGROUP`] and [`wgpu::Features::SHADER_F16`] faster kernels run; with the
-    /// adapter's own limits larger tensors stay in one piece. What the adapter could do but the device
-    /// was not asked for is not used.
+    /// adapter's own limits larger tensors stay in one piece. Features that the adapter has but the
+    /// device was not created with are not used.
     ///
-    /// The device's handlers of uncaptured errors and of its loss are replaced, since what is wrong
-    /// must end the work here; an error that the app catches in an error scope of its own is not
-    /// heard. A device that is lost is the app's to open again.
+    /// The device's handlers of uncaptured errors and of device loss are replaced, since an error
+    /// must end the work here; an error that the app catches in its own error scope is not seen. If
+    /// the device is lost, the app must open another.
     ///
     /// # Errors
     /// [`Error::Adapter`], naming each limit that is too small, with what is needed and what the
@@ -252,7 +253,7 @@ impl Gpu {
         let note = Arc::clone(&fault);
         device.set_device_lost_callback(move |reason, text| {
             log::debug!("device lost ({reason:?}): {text}");
-            // It counts more than what was noted before, which it may well have caused.
+            // The loss matters more than a fault noted before, which it may well have caused.
             if let Ok(mut slot) = note.lock() {
                 *slot = Some(Fault::Lost(text));
             }
@@ -261,7 +262,7 @@ impl Gpu {
         Self { device, queue, poller, fault, caps, adapter: description }
     }
 
-    /// The device, for passes of an app's own.
+    /// The device, for an app's own passes.
     pub fn device(&self) -> &wgpu::Device {
         &self.device
     }
@@ -281,19 +282,19 @@ impl Gpu {
         &self.adapter
     }
 
-    /// Gives the device up at once: whatever waits for it, and all that is asked of it from now on,
-    /// ends in [`Error::Lost`].
+    /// Gives the device up at once: everything that waits for it, and every later request, ends in
+    /// [`Error::Lost`].
     pub fn destroy(&self) {
-        // The device itself tells of it only once its work is done, and of the errors that follow
-        // before that.
+        // The device itself reports the loss only once its work is done, and reports the errors
+        // that follow before that.
         if let Ok(mut slot) = self.fault.lock() {
             *slot = Some(Fault::Lost("it was given up".to_owned()));
         }
         self.device.destroy();
     }
 
-    /// Forgets a fault, so that one program which a device refuses does not end all work with it. A
-    /// device that is lost stays lost.
+    /// Clears a fault, so that a single program that the device rejects does not end all work. A
+    /// lost device stays lost.
     pub fn forget_fault(&self) {
         if let Ok(mut slot) = self.fault.lock()
             && !matches!(*slot, Some(Fault::Lost(_)))
@@ -319,7 +320,7 @@ impl Gpu {
         match self.fault.lock() {
             Ok(fault) => Ok(fault.clone()),
             Err(_) => {
-                Err(Error::Device("a thread failed while it noted a device error".to_owned()))
+                Err(Error::Device("a thread panicked while it recorded a device error".to_owned()))
             }
         }
     }

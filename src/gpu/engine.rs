@@ -19,7 +19,7 @@ use super::tensor::{BufferId, Tensor};
 pub struct Engine {
     gpu: Gpu,
     buffers: HashMap<BufferId, wgpu::Buffer>,
-    /// Places for transient buffers, shared by all plans, since plans run one after another.
+    /// Transient buffers, shared by all plans, since plans run one after another.
     transient: Vec<wgpu::Buffer>,
     pipelines: Pipelines,
     staging: Vec<wgpu::Buffer>,
@@ -30,7 +30,7 @@ pub struct Engine {
 const UNIFORM_ALIGNMENT: usize = 256;
 
 impl Engine {
-    /// An engine with nothing in it.
+    /// An engine without buffers or pipelines.
     pub fn new(gpu: Gpu) -> Self {
         Self {
             gpu,
@@ -42,14 +42,15 @@ impl Engine {
         }
     }
 
-    /// An engine in which these parts take the place of those of the same name. For tests that show
-    /// what happens where a driver compiles one wrongly.
+    /// An engine in which these parts replace those of the same name. For tests of what happens
+    /// when a driver miscompiles a part.
     #[doc(hidden)]
     pub fn with_parts(gpu: Gpu, parts: &'static [Part]) -> Self {
         Self::sabotaged(gpu, Sabotage { parts, ..Sabotage::default() })
     }
 
-    /// An engine that runs something else than it is given. For tests which show that this is found.
+    /// An engine that runs something other than what it is given. For tests that such a fault is
+    /// found.
     #[doc(hidden)]
     pub fn sabotaged(gpu: Gpu, sabotage: Sabotage) -> Self {
         Self { pipelines: Pipelines::sabotaged(sabotage), ..Self::new(gpu) }
@@ -60,7 +61,7 @@ impl Engine {
         &self.gpu
     }
 
-    /// What was done so far.
+    /// What has been done so far.
     pub fn counters(&self) -> Counters {
         Counters { allocations: self.counters.allocations + self.pipelines.made(), ..self.counters }
     }
@@ -70,12 +71,12 @@ impl Engine {
         self.transient.iter().map(wgpu::Buffer::size).sum()
     }
 
-    /// Lets go of all transient buffers; plans that use them keep them until they go.
+    /// Drops all transient buffers; plans that use them keep them alive.
     pub fn free_transient(&mut self) {
         self.transient.clear();
     }
 
-    /// Makes the memory behind a persistent buffer, filled with zeros.
+    /// Allocates a persistent buffer, filled with zeros.
     ///
     /// # Errors
     /// [`Error::Memory`] if the adapter's limits forbid it.
@@ -85,7 +86,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the memory behind a persistent tensor, filled with zeros.
+    /// Allocates a persistent tensor, filled with zeros.
     ///
     /// # Errors
     /// [`Error::Memory`] if the adapter's limits forbid it.
@@ -93,7 +94,7 @@ impl Engine {
         self.create(tensor.buffer, tensor.bytes())
     }
 
-    /// Frees a persistent buffer; plans that use it keep it until they go.
+    /// Frees a persistent buffer; plans that use it keep it alive.
     pub fn free(&mut self, id: BufferId) {
         self.buffers.remove(&id);
     }
@@ -121,12 +122,12 @@ impl Engine {
         Ok(buffer)
     }
 
-    /// The memory behind a persistent buffer, for passes of an app's own: it can be bound as storage and
-    /// copied from and to. Passes that are submitted to the same queue later see what was written
+    /// The wgpu buffer of a persistent buffer, for an app's own passes: it can be bound as storage
+    /// and copied from and to. Passes submitted later to the same queue see what was written
     /// before.
     ///
     /// # Errors
-    /// [`Error::Device`] if the buffer was never created, or is freed.
+    /// [`Error::Device`] if the buffer was never created, or has been freed.
     pub fn buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
         self.buffers
             .get(&id)
@@ -142,7 +143,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Hands pending writes to the device, so that their staging memory can go.
+    /// Hands pending writes to the device, so that their staging memory can be freed.
     ///
     /// # Errors
     /// [`Error::Device`] if the device has failed.
@@ -219,7 +220,7 @@ impl Engine {
         Ok(Plan { steps })
     }
 
-    /// For each place of a recording, a shared buffer that is large enough.
+    /// For each slot of a recording, a shared buffer that is large enough.
     fn choose_slots(&mut self, slots: &[u64]) -> Result<Vec<usize>> {
         let mut sizes: Vec<u64> = self.transient.iter().map(wgpu::Buffer::size).collect();
         let chosen = assign_slots(&mut sizes, slots);
@@ -247,8 +248,8 @@ impl Engine {
         buffer
     }
 
-    /// Runs plans one after another, in one pass and one submit; each may know its extent only now. Then
-    /// copies the named ranges, in order, into one piece of memory for the host.
+    /// Runs plans one after another, in one pass and one submit; the extent of each is given only
+    /// now. Then copies the named ranges, in order, into one staging buffer for the host.
     ///
     /// # Errors
     /// [`Error::Device`] if the device has failed or a buffer was never created.
@@ -287,7 +288,7 @@ impl Engine {
         Ok(readback)
     }
 
-    /// Runs the pieces of a plan, each in a submit of its own; then copies as [`Engine::submit`].
+    /// Runs the pieces of a plan, each in its own submit; then copies as [`Engine::submit`] does.
     ///
     /// # Errors
     /// As [`Engine::submit`].
@@ -304,7 +305,7 @@ impl Engine {
         self.submit(&[(last, extent)], reads)
     }
 
-    /// Makes sure that `count` reads of `bytes` can be under way without an allocation.
+    /// Ensures that `count` reads of `bytes` can be in flight without an allocation.
     pub fn reserve_staging(&mut self, bytes: u64, count: usize) {
         let fits = |buffer: &&wgpu::Buffer| buffer.size() >= bytes;
         for _ in self.staging.iter().filter(fits).count()..count {

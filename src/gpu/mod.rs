@@ -1,4 +1,5 @@
-//! The only folder that says `wgpu`: devices, buffers, shaders, recordings, and the engine that runs them.
+//! The only folder that uses `wgpu`: devices, buffers, shaders, recordings, and the engine that
+//! runs them.
 //!
 //! Nothing here knows what a transformer is.
 

@@ -1,4 +1,4 @@
-//! Programs to pipelines, each made once.
+//! Compiles programs into pipelines, each of them once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 use super::recording::{Binding, Dispatch};
 use super::shader::{Kernel, Part, Program, Target, link};
 
-/// The pipelines that were made so far.
+/// The pipelines compiled so far.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     made: HashMap<String, Arc<Pipeline>>,
-    /// What stands in for kernels and parts.
+    /// Replacements of kernels and parts.
     pub(super) sabotage: Sabotage,
 }
 
-/// What stands in for what an engine would run, for tests which show that a fault is found.
+/// Replacements of what an engine would run, for tests that a fault is found.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sabotage {
-    /// Kernels that take the place of those of the same name.
+    /// Kernels that replace those of the same name.
     pub kernels: &'static [Kernel],
-    /// Parts that take the place of those of the same name.
+    /// Parts that replace those of the same name.
     pub parts: &'static [Part],
     /// Changes each dispatch before it is prepared.
     pub dispatch: Option<fn(&mut Dispatch)>,
@@ -30,7 +30,7 @@ pub struct Sabotage {
 #[derive(Debug)]
 pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
-    /// One a group; none where the kernel leaves a group out.
+    /// One per group; `None` where the kernel leaves a group out.
     pub(super) layouts: Vec<Option<wgpu::BindGroupLayout>>,
 }
 
@@ -40,7 +40,7 @@ impl Pipelines {
         Self { made: HashMap::new(), sabotage }
     }
 
-    /// How many were made.
+    /// How many have been compiled.
     pub(super) fn made(&self) -> u64 {
         self.made.len() as u64
     }

@@ -1,4 +1,4 @@
-//! Recordings made ready to run.
+//! Recordings prepared to run.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use super::counters::Counters;
 use super::pipeline::Pipeline;
 use super::recording::Grid;
 
-/// A recording made ready: encoding it allocates nothing.
+/// A prepared recording: encoding it allocates nothing.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) steps: Vec<Step>,
 }
 
 impl Plan {
-    /// Cuts it into about so many, to be submitted one after another: a submit that takes seconds is
-    /// killed by some systems, and can be stopped by nobody.
+    /// Cuts it into about this many pieces, submitted one after another: some systems kill a submit
+    /// that takes seconds, and no submit can be stopped.
     pub fn in_pieces(self, pieces: usize) -> Vec<Self> {
         let length = self.steps.len().div_ceil(pieces.max(1)).max(1);
         let mut steps = self.steps.into_iter();

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
 
-/// Polls the device on a thread of its own, so that nobody who awaits a read has to. A browser does so
-/// itself.
+/// Polls the device on its own thread, so that code that awaits a read need not. A browser does
+/// this itself.
 #[derive(Debug)]
 pub(super) struct Poller {
     #[cfg(not(target_arch = "wasm32"))]
@@ -25,7 +25,7 @@ impl Drop for Poller {
     fn drop(&mut self) {
         self.wake = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in there was reported when it happened.
+            // A panic in the thread was reported when it happened.
             let _ = thread.join();
         }
     }
@@ -53,7 +53,7 @@ impl Poller {
         }
     }
 
-    /// Tells the thread that something was submitted that somebody awaits.
+    /// Tells the thread that work was submitted whose result is awaited.
     pub(super) fn submitted(&self) {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(wake) = &self.wake {

@@ -140,7 +140,7 @@ impl Recording {
         Self::default()
     }
 
-    /// A matrix that lives from its first writer to its last reader in this recording.
+    /// A matrix that lives from its first write to its last read in this recording.
     pub fn tensor(&mut self, rows: usize, columns: usize) -> Tensor {
         let buffer = BufferId::transient(self.transient.len());
         let tensor = Tensor { buffer, rows, columns };
@@ -218,14 +218,14 @@ impl Recording {
         (slot_of, slots)
     }
 
-    /// The bytes that the transient buffers take together once slots are shared.
+    /// The total bytes of the transient buffers once slots are shared.
     pub fn transient_bytes(&self) -> u64 {
         self.slots().1.iter().sum()
     }
 }
 
 /// The bytes of each transient buffer that an engine makes for these recordings, prepared in this
-/// order: they run one after another, so that they share buffers.
+/// order: they run one after another and so share buffers.
 pub fn shared_slots(recordings: &[&Recording]) -> Vec<u64> {
     let mut shared = Vec::new();
     for recording in recordings {
@@ -250,7 +250,7 @@ pub(super) fn assign_slots(shared: &mut Vec<u64>, slots: &[u64]) -> Vec<usize> {
     chosen
 }
 
-/// One line a dispatch: the schedule, as the snapshot test prints it.
+/// One line per dispatch: the schedule, as the snapshot test prints it.
 impl fmt::Display for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for dispatch in &self.dispatches {

@@ -1,7 +1,7 @@
 //! Shaders as text: kernels, the parts they call, and the one function that joins them.
 //!
 //! WGSL's module scope has no order, so joining files is a true link step. Only `enable` lines must
-//! come first, and who needs which differs between compilers: [`link`] writes them.
+//! come first, and compilers differ in which they need: [`link`] writes them.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Kernel {
     pub op: Option<&'static str>,
     /// The WGSL text.
     pub source: &'static str,
-    /// What the device must offer, beside what its parts need.
+    /// What the device must offer, besides what its parts need.
     pub needs: &'static [Need],
 }
 
@@ -42,28 +42,28 @@ impl fmt::Debug for Part {
 /// A capability that some devices lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Sums over the lanes that run in lock step.
+    /// Operations across the lanes that run in lockstep.
     Subgroups,
-    /// Arithmetic in half floats.
+    /// Arithmetic in f16.
     F16,
 }
 
-/// Who compiles the linked text.
+/// The compiler of the linked text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// naga, which knows subgroups without being told and refuses the line that tells it.
+    /// naga, which supports subgroups without the `enable` line and rejects it.
     Naga,
     /// A browser, which requires the line.
     Browser,
 }
 
 impl Target {
-    /// Who compiles it where this program runs.
+    /// The compiler on the platform that this program runs on.
     pub(super) const HERE: Self =
         if cfg!(target_arch = "wasm32") { Self::Browser } else { Self::Naga };
 }
 
-/// A kernel with all its slots filled and all its numbers chosen: what becomes one pipeline.
+/// A kernel with all its slots filled and all its numbers chosen: it becomes one pipeline.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// The kernel.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names one buffer: a persistent one, or a transient one of a single recording.
+/// The id of a buffer: a persistent one, or a transient one of a single recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(u64);
 
@@ -12,7 +12,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 const PASSING: u64 = 1 << 63;
 
 impl BufferId {
-    /// A name that no other persistent buffer has.
+    /// A new id that no other persistent buffer has.
     pub fn fresh() -> Self {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
@@ -36,7 +36,7 @@ pub const fn padded(columns: usize) -> usize {
     columns.div_ceil(PADDING) * PADDING
 }
 
-/// A matrix of 4-byte values on the device, row after row.
+/// A row-major matrix of 4-byte values on the device.
 ///
 /// What lies in the padding of a row is finite, but otherwise unspecified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Tensor {
     pub buffer: BufferId,
     /// How many rows.
     pub rows: usize,
-    /// Values in a row that mean something.
+    /// Values per row, without padding.
     pub columns: usize,
 }
 

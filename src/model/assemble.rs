@@ -11,10 +11,11 @@ use super::upload::{Join, LoadOptions, Source, Tensors};
 use super::weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};
 
 impl Model {
-    /// Puts a checkpoint's weights on the device; `progress` hears bytes done and bytes in all.
+    /// Loads a checkpoint's weights onto the device; `progress` is called with the bytes done and
+    /// the total.
     ///
     /// # Errors
-    /// Those of reading the file, and [`Error::Memory`] where a limit of the adapter forbids it.
+    /// Those of reading the file, and [`Error::Memory`] if a limit of the adapter forbids it.
     pub fn load(
         engine: &mut Engine,
         checkpoint: &Checkpoint,
@@ -27,19 +28,19 @@ impl Model {
         Ok(model)
     }
 
-    /// The same model by name only: enough to record what a run would do, to weigh it, and to know
-    /// what it will take before anything is allocated.
+    /// The same model by name only: enough to record a run, and to know how much memory the model
+    /// takes before anything is allocated.
     ///
     /// # Errors
-    /// Those of a checkpoint that does not hold together.
+    /// Those of an inconsistent checkpoint.
     pub fn named(checkpoint: &Checkpoint, options: LoadOptions, caps: &Caps) -> Result<Self> {
         let source = Source::Files { checkpoint, options };
         let mut tensors = Tensors::named(source, caps.max_buffer_bytes());
         Builder::new(checkpoint.config(), &mut tensors).model()
     }
 
-    /// A model of these sizes by name only, joined and split as [`Model::load`] would: recording its
-    /// forward page shows what a run would do.
+    /// A model of these sizes by name only, joined and split as [`Model::load`] would: recording
+    /// its forward pass shows what a run would do.
     ///
     /// Every matrix is stored in `format`, or in f32 where its width does not fill whole blocks,
     /// and in parts of at most `max_binding` bytes.
@@ -51,7 +52,7 @@ impl Model {
         Builder::new(config, &mut tensors).model()
     }
 
-    /// Makes the tables of rotations for a context in use.
+    /// Fills the rotation tables for the context in use.
     pub(crate) fn build_rope_tables(&self, engine: &mut Engine, context: usize) -> Result<()> {
         for (id, rope) in &self.ropes {
             let table = rope_table(&rope.rotation(context), context);
@@ -65,11 +66,11 @@ impl Model {
 /// A projection of attention: what it computes, its matrix and its bias.
 type Projection = (Qkv, Param, Param);
 
-/// Puts a model together from its tensors.
+/// Assembles a model from its tensors.
 struct Builder<'b, 't> {
     config: &'b Config,
     tensors: &'b mut Tensors<'t>,
-    /// Every rotation of the model, with a name for its table.
+    /// Every rotation of the model, with the buffer of its table.
     ropes: Vec<(BufferId, Rope)>,
 }
 
@@ -138,7 +139,7 @@ impl<'b, 't> Builder<'b, 't> {
         Ok(Block { layer, norm1, qkv, qk_norm, rope, out, post_norm1, norm2, post_norm2, mlp })
     }
 
-    /// The MLP; gate and up joined where their formats are equal.
+    /// The MLP, with gate and up joined if their formats are equal.
     fn mlp(&mut self, layer: usize) -> Result<Option<MlpWeights>> {
         let one =
             |builder: &mut Self, weight, bias| builder.map(&[weight], &[bias], Join::Stack, layer);
@@ -169,7 +170,7 @@ impl<'b, 't> Builder<'b, 't> {
         })
     }
 
-    /// Queries, keys and values, those of equal formats joined.
+    /// Queries, keys and values, joined if their formats are equal.
     fn qkv(&mut self, layer: usize) -> Result<Vec<Joined>> {
         let all = [
             (Qkv::Query, Param::Q, Param::QBias),
@@ -217,7 +218,7 @@ impl<'b, 't> Builder<'b, 't> {
         Ok(NormWeights { gain, bias, place, layer })
     }
 
-    /// The norm of what a sub-layer computes, where the model has such norms.
+    /// The norm of a sub-layer's output, if the model has such norms.
     fn post_norm(
         &mut self,
         gain: Param,

@@ -1,8 +1,8 @@
-//! The composites that the forward page is made of, each in its fused form and step by step.
+//! The composites of the forward page, each in its fused form and step by step.
 //!
-//! [`forms`](super::forms) says which of the two runs. What the page hands from one composite to
-//! the next may be a value that is yet to be computed (an [`Update`]), so that a kernel further on
-//! can take the step over. A mark names a value and costs nothing unless it was asked for.
+//! [`forms`](super::forms) says which of the two runs. A composite may pass the next one a value
+//! that is not computed yet (an [`Update`]), so that a later kernel can take over that step. A mark
+//! names a value and costs nothing unless it was asked for.
 
 use crate::config::Norm;
 use crate::error::{Error, Result};
@@ -24,23 +24,23 @@ pub(crate) struct Pass<'p, 't> {
     pub(crate) model: &'p Model,
     /// (T): token, position, sequence and step of each row.
     pub(crate) rows: BufferId,
-    /// One a layer.
+    /// One per layer.
     pub(crate) caches: &'p [Cache],
 }
 
 /// What a sub-layer adds to the residual stream.
 pub(super) struct Update<'p> {
     value: Pending<'p>,
-    /// The norm that it passes first.
+    /// The norm applied to it first.
     norm: Option<&'p NormWeights>,
-    /// Its name once it has passed.
+    /// Its name after that norm.
     hook: Hook,
-    /// The form in which its last projection adds to the stream.
+    /// The fused form in which its last projection adds to the stream.
     fused: Fused,
     layer: usize,
 }
 
-/// A value, or the projection that is yet to compute it.
+/// A value, or the projection that will compute it.
 enum Pending<'p> {
     Written(Tensor),
     Projection { x: Tensor, map: &'p Map },
@@ -56,14 +56,14 @@ impl<'p> Pass<'p, '_> {
         self.tape.mark(hook, Columns::all(value))
     }
 
-    /// x Wᵀ + b on its own.
+    /// x Wᵀ + b, without an epilogue.
     fn linear(&mut self, x: Tensor, map: &Map) -> Result<Tensor> {
         let out = self.tape.tensor(x.rows, map.weight.rows);
         self.tape.push(linear(x, map, Epilogue::Write, out))?;
         Ok(out)
     }
 
-    /// Token vectors, and learned position vectors added to them, of `count` rows: (T, C).
+    /// Token vectors of `count` rows, plus learned position vectors if the model has them: (T, C).
     pub(super) fn embed(&mut self, count: usize) -> Result<Tensor> {
         let (model, rows) = (self.model, self.rows);
         let (table, scale) = (&model.embed, model.config.embed_scale);
@@ -101,7 +101,7 @@ impl<'p> Pass<'p, '_> {
         Ok(out)
     }
 
-    /// Centring, the divisor, division, gain and bias.
+    /// The norm in steps: centring, the divisor, division, gain and bias.
     fn norm_in_steps(&mut self, norm: &NormWeights, x: Tensor) -> Result<Tensor> {
         let &NormWeights { gain, bias, place, layer } = norm;
         let [scale_hook, normalized_hook] = place.points().map(|point| point.at(layer));
@@ -122,7 +122,7 @@ impl<'p> Pass<'p, '_> {
         Ok(out)
     }
 
-    /// Queries, (T, H·D), of the normed stream; its keys and values go into the cache.
+    /// Queries, (T, H·D), of the normed stream; keys and values go into the cache.
     pub(super) fn queries(&mut self, block: &Block, x: Tensor) -> Result<Tensor> {
         let (rows, cache) = (self.rows, &self.caches[block.layer]);
         if !self.fuses(Fused::QkvToCache, block.layer) {
@@ -136,7 +136,7 @@ impl<'p> Pass<'p, '_> {
         Ok(out)
     }
 
-    /// Queries, keys and values before rotation, the heads normed where the model norms them.
+    /// Queries, keys and values before rotation, with heads normalised if the model does so.
     fn qkv(&mut self, block: &Block, x: Tensor) -> Result<[Columns; 3]> {
         let (config, layer) = (&self.model.config, block.layer);
         let mut found = Vec::new();
@@ -176,7 +176,7 @@ impl<'p> Pass<'p, '_> {
         Ok([q, k, v])
     }
 
-    /// Rotates queries and keys where the layer does, and fills the cache. Gives the queries.
+    /// Rotates queries and keys if the layer does, and fills the cache. Returns the queries.
     fn rotate(&mut self, block: &Block, q: Columns, k: Columns, v: Columns) -> Result<Tensor> {
         let (rows, layer, table) = (self.rows, block.layer, block.rope);
         let cache = &self.caches[layer];
@@ -190,7 +190,7 @@ impl<'p> Pass<'p, '_> {
             self.tape.push(CacheRows { rows, cache, out: keys })?;
             self.mark(Hook::RotK(layer), keys)?;
             if self.tape.edits(Hook::RotK(layer)) {
-                // Without a table nothing rotates: edited keys only go back into the cache.
+                // Without a table nothing is rotated: edited keys only go back into the cache.
                 let (k, out) = (Columns::all(keys), self.tape.tensor(keys.rows, keys.columns));
                 self.tape.push(Rope { rows, q: k, k, v, table: None, cache, out })?;
             }
@@ -304,7 +304,7 @@ impl<'p> Pass<'p, '_> {
     }
 }
 
-/// The rows of `x` that `index` names, as many as `count`; all without.
+/// The `count` rows of `x` that `index` names; all of `x` without an index.
 pub(super) fn pick(
     tape: &mut Tape<'_>,
     x: Tensor,

@@ -1,6 +1,6 @@
 //! Which form of a composite runs, fused or step by step: one table.
 //!
-//! A fused kernel is faster because it never writes the values in between. So it runs unless one
+//! A fused kernel is faster because it never writes the intermediate values, so it runs unless one
 //! of those values was asked for, or the layer lacks what the kernel needs. A new fused form is a
 //! row here, and a function in [`blocks`](super::blocks); the forward page stays as it is.
 
@@ -18,23 +18,23 @@ pub(super) enum Fused {
     Embed,
     /// A norm in one kernel.
     Norm(NormPlace),
-    /// Queries, keys and values in one projection that fills the cache itself.
+    /// Queries, keys and values in one projection, which also fills the cache.
     QkvToCache,
-    /// Rotated keys that are written to the cache only.
+    /// Rotated keys, written only to the cache.
     RotatedKeys,
-    /// Attention without its scores and pattern.
+    /// Attention that never writes its scores and pattern.
     Attention,
     /// The output projection of all heads at once.
     Output,
     /// The output projection adds to the residual stream.
     AttentionUpdate,
-    /// The activation function within the projection before it.
+    /// The activation function as the epilogue of the projection before it.
     Activation,
     /// The last projection of the MLP adds to the residual stream.
     MlpUpdate,
 }
 
-/// When a fused form runs.
+/// The conditions under which a fused form runs.
 struct Form {
     fused: Fused,
     /// The values that it never writes.
@@ -53,7 +53,7 @@ const FORMS: &[Form] = &[
     Form {
         fused: Fused::QkvToCache,
         hides: &[Point::Q, Point::K, Point::V],
-        needs: &[one_projection, no_rotation, no_head_norms, heads_of_whole_vectors, cache_in_one_part],
+        needs: &[one_projection, no_rotation, no_head_norms, heads_of_whole_vec4s, cache_in_one_part],
     },
     Form { fused: Fused::RotatedKeys, hides: &[Point::RotK], needs: &[] },
     Form { fused: Fused::Attention, hides: &[Point::AttnScores, Point::Pattern], needs: &[] },
@@ -67,7 +67,7 @@ const FORMS: &[Form] = &[
     norm(NormPlace::Final),
 ];
 
-/// A norm hides its divisor and its value before the gain, wherever it stands.
+/// A norm hides its divisor and its value before the gain, wherever it is placed.
 const fn norm(place: NormPlace) -> Form {
     Form { fused: Fused::Norm(place), hides: place.points(), needs: &[] }
 }
@@ -84,8 +84,8 @@ fn no_head_norms(_: &Config, block: &Block, _: &Cache) -> bool {
     block.qk_norm.is_none()
 }
 
-/// The cache holds vectors of four values, and each head begins a new one.
-fn heads_of_whole_vectors(config: &Config, _: &Block, _: &Cache) -> bool {
+/// The cache holds vec4s, and each head begins a new one.
+fn heads_of_whole_vec4s(config: &Config, _: &Block, _: &Cache) -> bool {
     config.head_width.is_multiple_of(4)
 }
 
@@ -119,7 +119,7 @@ pub(super) fn fuses(
     !asked && form.needs.iter().all(fits)
 }
 
-/// Whether reading this value leaves every fused form in place, and so only adds a copy.
+/// Whether reading this value keeps every fused form, and so only adds a copy.
 pub fn copied(hook: Hook) -> bool {
     !FORMS.iter().any(|form| form.hides.contains(&hook.point()))
 }

@@ -6,8 +6,8 @@
 //! - serial: x ← x + attn(norm₁(x)), then x ← x + mlp(norm₂(x));
 //! - parallel (GPT-J, GPT-NeoX): x ← x + attn(norm₁(x)) + mlp(norm₂(x)).
 //!
-//! The logits are norm(x) Uᵀ. The composites stand in [`blocks`](super::blocks), each with its
-//! formula there. Every value of the pass has a name, a [`Hook`], and those of the stream itself are
+//! The logits are norm(x) Uᵀ. The composites are in [`blocks`](super::blocks), each with its
+//! formula. Every value of the pass has a name, a [`Hook`], and those of the stream itself are
 //! marked here.
 
 use crate::error::Result;
@@ -21,7 +21,7 @@ use super::weights::{Block, Model};
 
 /// Records the residual stream of `count` rows after the final norm, (T, C).
 ///
-/// `rows` holds token, position, sequence and step of each row; `caches` one cache a layer.
+/// `rows` holds token, position, sequence and step of each row; `caches` holds one cache per layer.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the model's tensors do not fit together.
@@ -36,7 +36,7 @@ pub fn forward(
     Pass { tape, model, rows, caches }.norm(&model.final_norm, x)
 }
 
-/// The same as the last layer leaves it, before the final norm.
+/// The same before the final norm, as the last layer leaves it.
 ///
 /// # Errors
 /// As [`forward`].
@@ -48,7 +48,7 @@ pub fn layers(
     count: usize,
 ) -> Result<Tensor> {
     let mut pass = Pass { tape, model, rows, caches };
-    // x = E[tokens] + E_P[p]; the second summand only where positions are learned.
+    // x = E[tokens] + E_P[p]; the second term only if positions are learned.
     let x = pass.embed(count)?;
     for block in &model.blocks {
         layer(&mut pass, block, x)?;
@@ -74,7 +74,7 @@ fn layer<'p>(pass: &mut Pass<'p, '_>, block: &'p Block, x: Tensor) -> Result<()>
     let attn = pass.output(block, z)?;
     pass.add_to_stream(attn, x)?;
     if let (Some(mlp), Some(norm2)) = (&block.mlp, &block.norm2) {
-        // m = norm₂(x), of what attention has left.
+        // m = norm₂(x), after attention.
         let m = match m {
             Some(m) => m,
             None => {
@@ -101,6 +101,6 @@ pub fn logits(
     out: Tensor,
 ) -> Result<()> {
     let x = blocks::pick(tape, x, index, out.rows)?;
-    // x Uᵀ, where U is E itself if the head is tied.
+    // x Uᵀ, where U is E if the head is tied.
     blocks::head(tape, model, x, out)
 }

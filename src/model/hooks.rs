@@ -8,32 +8,32 @@ use crate::gpu::Tensor;
 use crate::hook::{Hook, Need, Size};
 use crate::ops::{Columns, MASKED};
 
-/// What to do with a named value on its way.
+/// What to do with a named value during a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Keep it for the caller; with edits of the same value, as they leave it.
+    /// Return it; if the same value is edited, as the edits leave it.
     Read,
-    /// Change it before anything goes on with it.
+    /// Change it before anything uses it.
     Edit(Edit),
 }
 
 /// A change of a named value, or of some of its rows and columns.
 ///
-/// A value is seen as one row for each token, with everything after T of its shape as columns: head
-/// h of [`Hook::Z`] is the columns h·D to (h + 1)·D. Scores and pattern have H·T rows of S columns:
-/// head h is the rows h·T to (h + 1)·T.
+/// A value is seen as one row per token, with everything after T in its shape as columns: head h of
+/// [`Hook::Z`] is the columns h·D to (h + 1)·D. Scores and pattern have H·T rows of S columns: head
+/// h is the rows h·T to (h + 1)·T.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edit {
     /// What happens to the values.
     pub change: Change,
-    /// The rows that change; all without.
+    /// The rows that change; all if `None`.
     pub rows: Option<Range<usize>>,
-    /// The columns that change; all without.
+    /// The columns that change; all if `None`.
     pub columns: Option<Range<usize>>,
 }
 
-/// The kinds of change. Tensors have a value for each that changes, row by row, or one row that
-/// serves all rows.
+/// The kinds of change. A tensor has one value for each value that changes, row by row, or one row
+/// for all rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// x = 0.
@@ -46,7 +46,7 @@ pub enum Change {
     Replace(Vec<f32>),
 }
 
-/// An [`Edit`] as a kernel takes it: x = scale · x + add.
+/// An [`Edit`] in the form of the kernel: x = scale · x + add.
 #[derive(Debug)]
 pub(super) struct Affine {
     pub(super) x: Columns,
@@ -54,28 +54,29 @@ pub(super) struct Affine {
     pub(super) scale: f32,
     /// One row for all, or as many as `rows`.
     pub(super) add: Tensor,
-    /// What `add` is to hold.
+    /// The values of `add`.
     pub(super) values: Vec<f32>,
 }
 
 impl Edit {
-    /// A change of the whole value.
+    /// An edit of the whole value.
     pub fn all(change: Change) -> Self {
         Self { change, rows: None, columns: None }
     }
 
-    /// The edit of the value in `x`.
+    /// This edit, applied to the value in `x`.
     ///
     /// # Errors
-    /// [`Error::Input`], naming the hook, for rows or columns that the value does not have, for as
-    /// many values as fit neither the region nor one row of it, and for values that are not finite.
+    /// [`Error::Input`], naming the hook, for rows or columns that the value does not have, for a
+    /// number of values that fits neither the region nor one row of it, and for values that are not
+    /// finite.
     pub(super) fn affine(&self, hook: Hook, x: Columns) -> Result<Affine> {
         let rows = self.rows.clone().unwrap_or(0..x.of.rows);
         let columns = self.columns.clone().unwrap_or(0..x.count);
         let inside = |range: &Range<usize>, count| range.start <= range.end && range.end <= count;
         if !inside(&rows, x.of.rows) || !inside(&columns, x.count) {
             return Err(Error::Input(format!(
-                "{hook} has {} rows of {} values here; rows {rows:?}, columns {columns:?} are to change",
+                "{hook} has {} rows of {} values here; the edit is of rows {rows:?}, columns {columns:?}",
                 x.of.rows, x.count
             )));
         }
@@ -132,25 +133,26 @@ pub fn offered(config: &Config, hook: Hook) -> Result<()> {
     lacking.map_or(Ok(()), refuse)
 }
 
-/// Why a model of this kind lacks what a value needs, if it does.
+/// Why a model of this kind lacks what a value needs, or `None`.
 fn lacking(config: &Config, need: Need) -> Option<&'static str> {
     let rotary = matches!(config.position, Position::Rope(_));
     let (has, why) = match need {
         Need::LearnedPositions => {
-            (!rotary, "it turns queries and keys instead of adding positions")
+            (!rotary, "it rotates queries and keys instead of adding positions")
         }
-        Need::Rotation => (rotary, "it adds learned positions instead of turning queries and keys"),
+        Need::Rotation => {
+            (rotary, "it adds learned positions instead of rotating queries and keys")
+        }
         Need::Mlp => (config.mlp != Mlp::None, "its layers have attention only"),
-        Need::Gate => {
-            (config.mlp.gated(), "its perceptron has no gate, and so no factor beside it")
-        }
+        Need::Gate => (config.mlp.gated(), "its MLP has no gate, and so no factor next to it"),
         Need::Serial => (
             !config.parallel,
-            "attention and perceptron read the same stream side by side, so there is none between \
-             them",
+            "attention and MLP read the same stream in parallel, so there is none between them",
         ),
-        Need::NormAfterAttention => (config.post_norms, "what attention gives is added as it is"),
-        Need::NormAfterMlp => (config.post_norms, "what the perceptron gives is added as it is"),
+        Need::NormAfterAttention => {
+            (config.post_norms, "the output of attention is added without a norm")
+        }
+        Need::NormAfterMlp => (config.post_norms, "the output of the MLP is added without a norm"),
     };
     (!has).then_some(why)
 }

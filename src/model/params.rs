@@ -1,4 +1,4 @@
-//! Every tensor of a model, one after another: what there is to weigh, to learn and to save.
+//! Every tensor of a model, in order: for their sizes, for training and for saving.
 
 use crate::checkpoint::Param;
 use crate::format::Format;
@@ -7,14 +7,14 @@ use crate::ops::Weight;
 
 use super::weights::{GateUp, Map, MlpWeights, Model, NormWeights, Qkv};
 
-/// One tensor of a model on the device, and which parts of the function lie in its rows.
+/// One tensor of a model on the device, and the parameters that its rows hold.
 #[derive(Debug)]
 pub struct ParamRef<'a> {
-    /// The parts: one, or several that were joined.
+    /// The parameters: one, or several that were joined.
     pub params: &'static [Param],
     /// Their layer; 0 outside the layers.
     pub layer: usize,
-    /// Whether the rows of the parts alternate; else they follow one another.
+    /// Whether the rows of the parameters alternate; otherwise they follow one another.
     pub alternate: bool,
     /// The tensor.
     pub values: Values<'a>,
@@ -25,7 +25,7 @@ pub struct ParamRef<'a> {
 pub enum Values<'a> {
     /// A matrix.
     Matrix(&'a mut Weight),
-    /// Vectors side by side, or one below the other; learned positions too.
+    /// Vectors joined in one row or stacked as rows; learned positions too.
     Vector(&'a mut Tensor),
 }
 
@@ -39,7 +39,7 @@ const QV_BIAS: &[Param] = &[Param::QBias, Param::VBias];
 const GATE_UP: Rows = (&[Param::Gate, Param::Up], true);
 const GATE_UP_BIAS: Rows = (&[Param::GateBias, Param::UpBias], true);
 
-/// Hands out the leaves of one layer, or of what lies outside the layers.
+/// Visits the leaves of one layer, or those outside the layers.
 struct Walk<'f> {
     layer: usize,
     visit: &'f mut dyn FnMut(ParamRef<'_>),
@@ -146,8 +146,8 @@ impl Model {
         walk.table(one(&[Param::HeadBias]), &mut self.head_bias);
     }
 
-    /// The same model with its matrices in another format, in as many parts, under names of their own:
-    /// their buffers are yet to be made. All else is this model's.
+    /// The same model with its matrices in another format, in the same parts, with new ids: their
+    /// buffers must still be created. Everything else is shared with this model.
     #[must_use]
     pub fn with_format(&self, format: Format) -> Self {
         let mut with_format = self.clone();
@@ -162,8 +162,8 @@ impl Model {
         with_format
     }
 
-    /// A model of the same shapes under names of its own: gradients, say. Its buffers are yet to be
-    /// made; the tables of rotations are this model's.
+    /// A model of the same shapes with new ids: for gradients, say. Its buffers must still be
+    /// created; the rotation tables are shared with this model.
     #[must_use]
     pub fn empty_like(&self) -> Self {
         let mut empty_like = self.clone();

@@ -1,4 +1,5 @@
-//! What a session will take, and how it is cut to the device: decided before anything is allocated.
+//! The memory that a session will take, and how its work is cut to the device: decided before
+//! anything is allocated.
 
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
@@ -19,7 +20,7 @@ pub struct MemoryUse {
     pub weights: u64,
     /// Keys and values.
     pub cache: u64,
-    /// What lives within one run.
+    /// Activations: what lives within one run.
     pub activations: u64,
 }
 
@@ -33,16 +34,16 @@ impl MemoryUse {
 /// How much a session holds.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions {
-    /// Positions of each sequence; without, the smaller of the model's context and 4,096.
+    /// Positions of each sequence; if `None`, the smaller of the model's context and 4,096.
     pub context: Option<usize>,
     /// Sequences side by side.
     pub sequences: usize,
     /// How keys and values are stored.
     pub cache: CacheFormat,
-    /// Rows that run at once while reading a prompt; without, what memory and speed want.
+    /// Rows that run at once during prefill; if `None`, chosen for memory and speed.
     pub chunk: Option<usize>,
-    /// The format in which [`Session::open`](super::Session::open) stores the weights; the file's if
-    /// `None` (see [`LoadOptions`](super::LoadOptions)).
+    /// The format in which [`Session::open`](super::Session::open) stores the weights; the file's
+    /// own if `None` (see [`LoadOptions`](super::LoadOptions)).
     pub quantize: Option<Format>,
 }
 
@@ -52,13 +53,13 @@ impl Default for SessionOptions {
     }
 }
 
-/// The context if nobody asks for another: the model's own, up to this.
+/// The default context: the model's own, up to this.
 const DEFAULT_CONTEXT: usize = 4096;
 
 /// The most bytes of logits that exist at once.
 const LOGIT_BYTES: u64 = 128 << 20;
 
-/// The positions of a sequence: what is asked for, else the smaller of the model's own and 4,096.
+/// The positions of a sequence: as asked for, else the smaller of the model's own and 4,096.
 ///
 /// # Errors
 /// [`Error::Input`] for none at all or more than the model's own.
@@ -73,8 +74,8 @@ pub fn context(config: &Config, asked: Option<usize>) -> Result<usize> {
     Ok(context)
 }
 
-/// How many rows a chunk has: as many as the device likes, but no more than there are positions, nor
-/// than the budget of logits allows.
+/// The rows of a chunk: as many as suit the device, but no more than there are positions, or than
+/// the budget of logits allows.
 pub(super) fn chunk_rows(
     config: &Config,
     options: &SessionOptions,
@@ -88,7 +89,8 @@ pub(super) fn chunk_rows(
     Ok((bytes / (4 * padded(config.vocab))).min(positions).clamp(1, selection.limits.rows))
 }
 
-/// In how many submits so many rows run, for each to stay within the budget of operations.
+/// The number of submits in which `rows` rows run, so that each stays within the budget of
+/// operations.
 pub(crate) fn pieces(config: &Config, selection: &KernelSelection, rows: usize) -> usize {
     let hidden = config.mlp.hidden() * if config.mlp.gated() { 3 } else { 2 };
     let layer = config.width * (2 * config.q_width() + 2 * config.kv_width() + hidden);
@@ -98,12 +100,12 @@ pub(crate) fn pieces(config: &Config, selection: &KernelSelection, rows: usize) 
 
 /// What a model, its caches and its activations will take on a device, checked against the device's
 /// limits, and against the memory that is free where that is known, before anything is allocated.
-/// Activations are those of reading a prompt and of drawing from it, as a dry recording of both tells;
-/// the model may be only [named](Model::named).
+/// Activations are those of prefill and of decoding, as a dry recording of both shows; the model
+/// may be only [named](Model::named).
 ///
 /// # Errors
-/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for what does not fit, with what
-/// would need less.
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] for what does not fit, with
+/// remedies that need less.
 pub fn plan(gpu: &Gpu, model: &Model, options: &SessionOptions) -> Result<MemoryUse> {
     let cache = layer_cache(gpu, &model.config, options)?;
     let selection = KernelSelection::defaults(gpu.caps());
@@ -121,7 +123,8 @@ pub fn plan(gpu: &Gpu, model: &Model, options: &SessionOptions) -> Result<Memory
         cache: 2 * cache.bytes() * model.config.layers as u64,
         activations: slots.iter().sum(),
     };
-    // A software adapter keeps all in the machine's own memory; what others have free is not told.
+    // A software adapter keeps everything in main memory; other adapters do not report what is
+    // free.
     if gpu.caps().software
         && let Some(free) = free_memory()
         && fit.total() > free
@@ -132,8 +135,8 @@ pub fn plan(gpu: &Gpu, model: &Model, options: &SessionOptions) -> Result<Memory
     Ok(fit)
 }
 
-/// The bytes that programs may still take, with what can be swapped out; `None` where the system
-/// does not say so in Linux's way.
+/// The bytes that programs may still take, including free swap; `None` if the system does not
+/// report it as Linux does.
 pub(crate) fn free_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let field = |name: &str| {
@@ -143,7 +146,7 @@ pub(crate) fn free_memory() -> Option<u64> {
     Some((field("MemAvailable")? + field("SwapFree").unwrap_or(0)) << 10)
 }
 
-/// The bytes that a model's weights take as `Q4_0`, as far as it can hold them.
+/// The bytes that a model's weights take as `Q4_0`, where their widths allow it.
 fn smallest(model: &Model) -> u64 {
     let mut bytes = 0;
     model.clone().walk(&mut |leaf| {
@@ -183,8 +186,8 @@ fn too_large(fit: &MemoryUse, free: u64, adapter: &str, smallest: u64, context: 
     Error::memory(reason, remedies)
 }
 
-/// The longest context whose keys and values fit into what weights and activations leave free, in
-/// steps of 64; `None` where they leave nothing.
+/// The longest context whose keys and values fit into the memory that weights and activations leave
+/// free, in steps of 64; `None` if they leave none.
 fn shorter_context(fit: &MemoryUse, free: u64, context: usize) -> Option<usize> {
     let left = free.checked_sub(fit.weights + fit.activations)?;
     let fits = u128::from(left) * context as u128 / u128::from(fit.cache);
@@ -192,7 +195,7 @@ fn shorter_context(fit: &MemoryUse, free: u64, context: usize) -> Option<usize> 
     (fits > 0).then_some(fits)
 }
 
-/// The bytes of the buffers that hold activations while a prompt is read and continued.
+/// The bytes of the buffers that hold activations during prefill and decoding.
 fn activations(
     model: &Model,
     selection: &KernelSelection,
@@ -210,7 +213,7 @@ fn activations(
     Ok(shared_slots(&[&reading.finish().0, &drawing.finish().0]))
 }
 
-/// Makes the memory behind a cache.
+/// Allocates a cache.
 ///
 /// # Errors
 /// [`Error::Memory`] if the adapter's limits forbid it.
@@ -222,10 +225,10 @@ pub(crate) fn create_cache(engine: &mut Engine, cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-/// One layer's cache; its buffers are named but not made.
+/// One layer's cache; its buffers are named but not created.
 ///
 /// # Errors
-/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] where the device binds too
+/// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] if the device binds too
 /// little for even four positions.
 pub fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Result<Cache> {
     let limit = gpu.caps().max_buffer_bytes();
@@ -236,7 +239,7 @@ pub fn layer_cache(gpu: &Gpu, config: &Config, options: &SessionOptions) -> Resu
         return Ok(cache);
     }
     let reason = format!(
-        "the keys of a position take {} bytes a layer for {} sequences, and {} binds {limit}",
+        "the keys of a position take {} bytes per layer for {} sequences, and {} binds {limit}",
         cache.position_bytes(),
         options.sequences,
         gpu.adapter().name
@@ -278,7 +281,7 @@ mod tests {
              llvmpipe has 512 MiB of memory free"
         );
         let quantize = Remedy::WeightsQ4 { bytes: 150 << 20 };
-        // Weights alone are over what is free: no context would fit.
+        // The weights alone exceed what is free: no context would fit.
         let shorter = Remedy::ShorterContext { fits: None };
         assert_eq!(error.remedies(), [quantize, shorter, Remedy::CacheF16]);
         let error = too_large(&fit, 651 << 20, "llvmpipe", 600 << 20, 4096);
@@ -289,7 +292,7 @@ mod tests {
         assert_eq!(error.remedies(), [Remedy::SmallerModel]);
     }
 
-    /// Chunks are as long on every model; what is cut is the submit.
+    /// Chunks are equally long for every model; the submits are cut.
     #[test]
     fn large_models_read_whole_chunks_in_several_submits() {
         let mut config = golden().config().clone();
@@ -299,7 +302,7 @@ mod tests {
         (config.layers, config.width, config.vocab, config.context) = (32, 4096, 128_256, 8192);
         (config.heads, config.kv_heads, config.head_width) = (32, 8, 128);
         config.mlp = Mlp::Gated { hidden: 14_336, function: Nonlinearity::Silu };
-        // 15 GFLOP a row.
+        // 15 GFLOP per row.
         let of = |caps: &Caps| {
             [1, 8, 128].map(|rows| pieces(&config, &KernelSelection::defaults(caps), rows))
         };

@@ -1,4 +1,4 @@
-//! What a session runs: for the self-test, which tries it, and for the tuner, which measures it.
+//! What a session runs: the self-test checks it, and the tuner measures it.
 
 use crate::config::Config;
 use crate::error::Result;
@@ -12,7 +12,7 @@ use super::plan::{SessionOptions, chunk_rows};
 use super::tape::Tape;
 use super::weights::Model;
 
-/// What a session does most: the linear maps of a step and of a whole chunk of a prompt.
+/// What a session runs most: the linear layers of a decoding step and of a whole prefill chunk.
 ///
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) for a context beyond the model's.
@@ -34,8 +34,8 @@ pub fn workload(
     Ok(Workload { shapes, width, heads: [heads, kv_heads, head_width], rows: chunk })
 }
 
-/// The programs that a session runs to read, to score and to generate, as far as variants go.
-/// `cache` is one layer's, as [`layer_cache`](super::layer_cache) cuts it.
+/// The programs that a session runs to read, to score and to generate, as far as variants depend on
+/// it. `cache` is one layer's, as [`layer_cache`](super::layer_cache) cuts it.
 ///
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) for a context beyond the model's,
@@ -50,7 +50,7 @@ pub fn programs(
     let caches = vec![cache.clone(); config.layers];
     let chunk = chunk_rows(config, options, selection)?;
     let mut programs = Vec::new();
-    // Which variant multiplies depends on the rows by powers of two.
+    // The variant of a product depends on its rows, rounded up to a power of two.
     let mut counts: Vec<usize> = (0..).map(|i| 1 << i).take_while(|rows| *rows < chunk).collect();
     counts.push(chunk);
     for count in counts {

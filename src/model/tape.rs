@@ -1,4 +1,4 @@
-//! A recording in the making: ops are pushed, and values are marked with their names.
+//! A recording in progress: ops are pushed, and values are marked with their names.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::select::KernelSelection;
 
 use super::hooks::{Action, Affine, Edit};
 
-/// Records ops; a mark costs nothing unless somebody asked for its name.
+/// Records ops; a mark costs nothing unless its name was asked for.
 #[derive(Debug)]
 pub struct Tape<'a> {
     recording: Recording,
@@ -25,33 +25,34 @@ pub struct Tape<'a> {
     marks: Marks,
 }
 
-/// Values that are set to zero by chance while a model learns, and the others made as much larger.
+/// Dropout of a value during training: some numbers become zero at random, and the others are
+/// scaled up to make up for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropoutSite {
-    /// How likely a value is to become zero.
+    /// The probability that a number becomes zero.
     pub probability: f64,
     /// The words of the draw: seed, low half first, step, and 0.
     pub draw: BufferId,
-    /// Tells the places of one model apart, which draw from the same words.
+    /// Distinguishes the sites of one model, which draw from the same words.
     pub site: u32,
 }
 
-/// Tensors that the marks of a recording need beside it; the engine must create all of them.
+/// Tensors that the marks of a recording need in addition; the engine must create all of them.
 #[derive(Debug, Default)]
 pub struct Marks {
-    /// What was read, filled by the run, in the order of the forward pass.
+    /// The values read, filled by the run, in the order of the forward pass.
     pub reads: Vec<(Hook, Tensor)>,
-    /// What edits add, to be written before the run.
+    /// The inputs of edits, which must be written before the run.
     pub inputs: Vec<(Tensor, Vec<f32>)>,
 }
 
 impl<'a> Tape<'a> {
-    /// An empty tape for a device's choices.
+    /// An empty tape for a kernel selection.
     pub fn new(selection: &'a KernelSelection) -> Self {
         Self::with_hooks(selection, &[])
     }
 
-    /// An empty tape that keeps the values of these hooks; scores and patterns are as wide as the
+    /// An empty tape that reads the values of these hooks; scores and patterns are as wide as the
     /// cache.
     pub fn with_hooks(selection: &'a KernelSelection, hooks: &[Hook]) -> Self {
         let actions: Vec<_> = hooks.iter().map(|hook| (*hook, Action::Read)).collect();
@@ -59,7 +60,7 @@ impl<'a> Tape<'a> {
     }
 
     /// An empty tape that reads and edits values; scores and patterns are `keys` wide, or as wide
-    /// as the cache if that is less. Edits of one value act in their order, before it is read.
+    /// as the cache if that is less. Edits of one value apply in order, before it is read.
     pub fn with_actions(
         selection: &'a KernelSelection,
         actions: &[(Hook, Action)],
@@ -82,23 +83,23 @@ impl<'a> Tape<'a> {
         }
     }
 
-    /// Keeps a value for what is recorded later, to be asked for with [`Tape::kept`].
+    /// Keeps a value for ops recorded later, which get it from [`Tape::kept`].
     pub fn keep(&mut self, hook: Hook) {
         self.kept.insert(hook, None);
     }
 
-    /// A value that was kept and has been marked by now.
+    /// A kept value, if it has been marked.
     pub fn kept(&self, hook: Hook) -> Option<Columns> {
         self.kept.get(&hook).copied().flatten()
     }
 
-    /// Drops some of a value's numbers by chance, before it is kept or read.
+    /// Drops some of a value's numbers at random, before it is kept or read.
     #[cfg(feature = "train")]
     pub fn set_dropout(&mut self, hook: Hook, drop: DropoutSite) {
         self.dropouts.push((hook, drop));
     }
 
-    /// A matrix that lives within the recording.
+    /// A matrix that lives only within the recording.
     pub fn tensor(&mut self, rows: usize, columns: usize) -> Tensor {
         self.recording.tensor(rows, columns)
     }
@@ -111,12 +112,12 @@ impl<'a> Tape<'a> {
         op.record(&mut self.recording, self.selection)
     }
 
-    /// Whether somebody asked to read or to edit this value.
+    /// Whether this value is read, kept or edited.
     pub fn wants(&self, hook: Hook) -> bool {
         self.read.contains(&hook) || self.kept.contains_key(&hook) || self.edits(hook)
     }
 
-    /// Whether somebody asked to edit this value, or to drop some of it.
+    /// Whether this value is edited, or has dropout.
     pub fn edits(&self, hook: Hook) -> bool {
         self.edits.iter().any(|(edited, _)| *edited == hook)
             || self.dropouts.iter().any(|(dropped, _)| *dropped == hook)
@@ -127,8 +128,8 @@ impl<'a> Tape<'a> {
         self.keys
     }
 
-    /// Names a value. Appends the edits that somebody asked for, in place; then, if somebody asked
-    /// to read it, a copy into a tensor that outlives the run.
+    /// Names a value. Appends its edits, in place; then, if the value is read, a copy into a tensor
+    /// that outlives the run.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if the columns are not the tensor's,
@@ -147,7 +148,7 @@ impl<'a> Tape<'a> {
             }
         }
         if self.kept.contains_key(&hook) {
-            // The residual stream goes on to change in place; other values stay as they are.
+            // The residual stream changes in place later on; other values stay unchanged.
             let mut kept = value;
             if matches!(hook.point(), Point::ResidPre | Point::ResidMid) {
                 let out = self.tensor(value.of.rows, value.count);
@@ -166,7 +167,7 @@ impl<'a> Tape<'a> {
 
     /// The recording, and the tensors that its marks need.
     pub fn finish(mut self) -> (Recording, Marks) {
-        // Steps that do not wait for each other may be recorded in another order.
+        // Independent steps may have been recorded in another order.
         self.marks.reads.sort_by_key(|(hook, _)| hook.place());
         (self.recording, self.marks)
     }

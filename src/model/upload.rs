@@ -1,5 +1,5 @@
 //! How tensors get onto the device: joined, repacked, and split under the binding limit. Without a
-//! device they get their names and their places, but neither memory nor numbers.
+//! device they get names and shapes, but neither memory nor values.
 
 use std::ops::Range;
 
@@ -10,29 +10,29 @@ use crate::format::Format;
 use crate::gpu::{Engine, Tensor, padded};
 use crate::ops::Weight;
 
-/// About how many bytes are read from a file at once.
+/// About how many bytes to read from a file at once.
 const READ_BYTES: usize = 8 << 20;
 
-/// After how many bytes the device takes what was written, so that staging memory stays bounded.
+/// Pending writes are flushed after this many bytes, so that staging memory stays bounded.
 const FLUSH_BYTES: u64 = 64 << 20;
 
 /// How to load.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
     /// Store every matrix whose width is a multiple of 32 in this format instead of the file's:
-    /// a format that [`quantize`](crate::checkpoint::quantize) makes, else loading fails.
+    /// loading fails if [`quantize`](crate::checkpoint::quantize) cannot write it.
     pub quantize: Option<Format>,
 }
 
-/// What says which tensors there are.
+/// Where the tensors come from.
 pub(super) enum Source<'a> {
     /// The files of a checkpoint.
     Files { checkpoint: &'a Checkpoint, options: LoadOptions },
-    /// Sizes alone; every matrix that fills whole blocks is in this format, any other in f32.
+    /// Sizes only; every matrix that fills whole blocks is in this format, any other in f32.
     Sizes { config: &'a Config, format: Format },
 }
 
-/// What is known of a part before anything is read.
+/// What is known of a matrix before it is read.
 struct MatrixInfo {
     name: String,
     format: Format,
@@ -77,7 +77,7 @@ impl Source<'_> {
     }
 }
 
-/// The tensors of a model: names, and what they stand for if there is a device to hold it.
+/// The tensors of a model: names, and their values if there is a device.
 pub(super) struct Tensors<'a> {
     source: Source<'a>,
     /// The most bytes that a buffer may have.
@@ -91,7 +91,8 @@ impl<'a> Tensors<'a> {
         Self { source, limit, upload: None }
     }
 
-    /// Tensors that are filled from a checkpoint; `progress` hears bytes done and bytes in all.
+    /// Tensors that are filled from a checkpoint; `progress` is called with the bytes done and the
+    /// total.
     pub(super) fn uploaded(
         engine: &'a mut Engine,
         checkpoint: &'a Checkpoint,
@@ -105,7 +106,7 @@ impl<'a> Tensors<'a> {
         Ok(Self { source, limit, upload: Some(upload) })
     }
 
-    /// The format that a part will have on the device.
+    /// The format that a matrix will have on the device.
     pub(super) fn format(&self, part: Param, layer: usize) -> Result<Format> {
         Ok(self.source.info(part, layer)?.format)
     }
@@ -137,7 +138,7 @@ impl<'a> Tensors<'a> {
         self.fill(&Tensor::persistent(parts.len(), columns), parts, Join::Stack, layer)
     }
 
-    /// The biases of joined maps in one row; none where no map has one.
+    /// The biases of joined projections in one row; `None` if none has one.
     pub(super) fn bias(
         &mut self,
         parts: &[Param],
@@ -167,13 +168,13 @@ impl<'a> Tensors<'a> {
         Ok(*tensor)
     }
 
-    /// Hands the device what was written last.
+    /// Flushes pending writes to the device.
     pub(super) fn flush(&self) -> Result<()> {
         self.upload.as_ref().map_or(Ok(()), |upload| upload.engine.flush())
     }
 }
 
-/// The bytes of all weights as they lie in the file.
+/// The bytes of all weights in the file.
 fn file_bytes(checkpoint: &Checkpoint) -> Result<u64> {
     let mut bytes = 0;
     for part in Param::ALL {
@@ -187,7 +188,7 @@ fn file_bytes(checkpoint: &Checkpoint) -> Result<u64> {
     Ok(bytes)
 }
 
-/// A checkpoint's numbers on their way to an engine.
+/// The upload of a checkpoint to an engine.
 struct Upload<'a> {
     engine: &'a mut Engine,
     checkpoint: &'a Checkpoint,
@@ -198,7 +199,7 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    /// Makes a tensor and writes the f32 values of some parts into it.
+    /// Creates a tensor and writes the f32 values of some parameters into it.
     fn tensor(&mut self, tensor: &Tensor, parts: &[Param], join: Join, layer: usize) -> Result<()> {
         let vectors: Vec<Vec<f32>> =
             parts.iter().map(|&part| self.values(part, layer)).collect::<Result<_>>()?;
@@ -218,7 +219,7 @@ impl Upload<'_> {
         matrix.values(0..matrix.rows)
     }
 
-    /// Makes a weight's planes and fills them with the rows of some parts.
+    /// Creates a weight's planes and fills them with the rows of some parameters.
     fn matrix(&mut self, weight: &Weight, parts: &[Param], join: Join, layer: usize) -> Result<()> {
         let checkpoint = self.checkpoint;
         let matrices: Vec<Matrix> =
@@ -226,7 +227,7 @@ impl Upload<'_> {
         self.fill(weight, &matrices, join)
     }
 
-    /// Makes a weight's planes and reads its rows into them, piece by piece.
+    /// Creates a weight's planes and reads its rows into them, piece by piece.
     fn fill(&mut self, weight: &Weight, matrices: &[Matrix], join: Join) -> Result<()> {
         let (format, columns) = (weight.format, weight.columns);
         let plane_bytes = Weight::plane_bytes(format, columns);

@@ -1,27 +1,27 @@
-//! What a model is made of: its weights on the device, and what each of them is for.
+//! The weights of a model on the device, and the role of each.
 
 use crate::config::{Config, Nonlinearity, Rope};
 use crate::gpu::{BufferId, Tensor};
 use crate::hook::Point;
 use crate::ops::Weight;
 
-/// A model whose weights lie on the device, or exist only by name in a dry recording.
+/// A model whose weights are on the device, or exist only by name in a dry recording.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Sizes and kinds.
     pub config: Config,
-    /// Token embedding, (V, C); the head too where it is tied.
+    /// Token embedding, (V, C); also the head if it is tied.
     pub embed: Weight,
     /// Learned position vectors, (P, C).
     pub positions: Option<Tensor>,
-    /// How queries and keys turn, in one way or in two, and the table of each that
-    /// [`rope_table`](crate::ops::rope_table) makes: by the session, whose context it depends on.
+    /// The rotations of queries and keys, one or two, each with its table. The session, on whose
+    /// context a table depends, fills it with [`rope_table`](crate::ops::rope_table).
     pub ropes: Vec<(BufferId, Rope)>,
     /// The layers.
     pub blocks: Vec<Block>,
     /// The norm before the head.
     pub final_norm: NormWeights,
-    /// The output head, (V, C); absent where it is tied.
+    /// The output head, (V, C); `None` if it is tied.
     pub head: Option<Weight>,
     /// Its bias, (1, V).
     pub head_bias: Option<Tensor>,
@@ -38,21 +38,21 @@ pub struct Block {
     pub qkv: Vec<Joined>,
     /// Gains of queries and keys, (2, D).
     pub qk_norm: Option<Tensor>,
-    /// The table by which queries and keys turn, and how many values of each head do.
+    /// The table that rotates queries and keys, and how many values of each head it rotates.
     pub rope: Option<(BufferId, usize)>,
     /// The output projection.
     pub out: Map,
-    /// The norm of what attention computes.
+    /// The norm of attention's output.
     pub post_norm1: Option<NormWeights>,
-    /// The norm before the MLP; absent in attention-only models.
+    /// The norm before the MLP; `None` in attention-only models.
     pub norm2: Option<NormWeights>,
-    /// The norm of what the MLP computes.
+    /// The norm of the MLP's output.
     pub post_norm2: Option<NormWeights>,
     /// The MLP.
     pub mlp: Option<MlpWeights>,
 }
 
-/// A linear map.
+/// A projection, y = x Wᵀ + b.
 #[derive(Clone, Debug)]
 pub struct Map {
     /// (outputs, inputs).
@@ -61,12 +61,12 @@ pub struct Map {
     pub bias: Option<Tensor>,
 }
 
-/// Several linear maps of one input as one.
+/// Several projections of one input, joined.
 #[derive(Clone, Debug)]
 pub struct Joined {
-    /// The maps' rows, one after another.
+    /// Their rows, one after another.
     pub map: Map,
-    /// What it computes, in order.
+    /// What they compute, in order.
     pub holds: Vec<Qkv>,
 }
 
@@ -88,13 +88,13 @@ pub struct NormWeights {
     pub gain: Tensor,
     /// (1, C).
     pub bias: Option<Tensor>,
-    /// Where it stands in the layer, which decides the names of its values.
+    /// Its place in the layer, which decides the names of its values.
     pub place: NormPlace,
     /// Its layer; 0 for the final norm.
     pub layer: usize,
 }
 
-/// The places of a model where a norm may stand.
+/// Where a model may have a norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormPlace {
     /// Before attention.
@@ -110,7 +110,7 @@ pub enum NormPlace {
 }
 
 impl NormPlace {
-    /// Where the norm's divisor, and its value before the gain, have their names.
+    /// The names of the norm's divisor, and of its value before the gain.
     pub const fn points(self) -> &'static [Point; 2] {
         match self {
             Self::BeforeAttention => &[Point::Ln1Scale, Point::Ln1Normalized],
@@ -145,12 +145,12 @@ pub enum MlpWeights {
     },
 }
 
-/// The two first maps of a gated MLP.
+/// The two first projections of a gated MLP.
 #[derive(Clone, Debug)]
 pub enum GateUp {
-    /// Their rows alternate, (2F, C), where their formats are equal.
+    /// Joined, if their formats are equal: their rows alternate, (2F, C).
     Joined(Map),
-    /// Each on its own.
+    /// Separate.
     Apart {
         /// (F, C).
         gate: Map,
@@ -160,14 +160,14 @@ pub enum GateUp {
 }
 
 impl MlpWeights {
-    /// The last map, which leads back to the residual stream.
+    /// The last projection, back to the residual stream.
     pub fn down(&self) -> &Map {
         match self {
             Self::Plain { down, .. } | Self::Gated { down, .. } => down,
         }
     }
 
-    /// The maps before the activation.
+    /// The projections before the activation.
     pub fn before(&self) -> Vec<&Map> {
         match self {
             Self::Plain { up, .. } => vec![up],
@@ -178,7 +178,7 @@ impl MlpWeights {
 }
 
 impl Model {
-    /// The linear maps of all layers, in the order of the forward pass.
+    /// The projections of all layers, in the order of the forward pass.
     pub fn maps(&self) -> impl Iterator<Item = &Map> {
         self.blocks.iter().flat_map(|block| {
             let mlp = block.mlp.iter().flat_map(|mlp| mlp.before().into_iter().chain([mlp.down()]));
@@ -186,7 +186,7 @@ impl Model {
         })
     }
 
-    /// The matrix that makes logits.
+    /// The matrix that computes logits: the head, or the tied embedding.
     pub fn head(&self) -> &Weight {
         self.head.as_ref().unwrap_or(&self.embed)
     }

@@ -1,4 +1,5 @@
-//! `activate`: a perceptron's function on its own, where it is not the epilogue of a linear map.
+//! `activate`: an MLP's activation function on its own, when it is not the epilogue of a linear
+//! layer.
 
 use crate::config::Nonlinearity;
 use crate::error::Result;

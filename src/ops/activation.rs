@@ -1,4 +1,4 @@
-//! The functions of a perceptron, as the part `activation` numbers them.
+//! The activation functions of an MLP, as the part `activation` numbers them.
 
 use crate::config::Nonlinearity;
 

@@ -17,7 +17,7 @@ pub struct Attention<'a> {
     pub rows: BufferId,
     /// Queries after rotation, (T, H·D).
     pub q: Tensor,
-    /// Keys and values, those of the rows themselves included.
+    /// Keys and values, including those of the rows themselves.
     pub cache: &'a Cache,
     /// Which keys a row sees, and how they are scored.
     pub mask: Mask,
@@ -25,10 +25,10 @@ pub struct Attention<'a> {
     pub out: Tensor,
 }
 
-/// Rows whose keys are split over workgroups, whatever they are.
+/// Up to this many rows have their keys split over workgroups, whatever their sequences.
 const FEW: usize = 8;
 
-/// The most rows whose keys are split if each may belong to a sequence of its own.
+/// The most rows whose keys are split if each may belong to a different sequence.
 const FEW_OF_SEQUENCES: usize = 64;
 
 /// The most query heads that one workgroup of `attention_split` serves.
@@ -37,7 +37,7 @@ const MOST_SHARED: usize = 8;
 /// The most vec4s of values that a lane of `attention_split_shuffle` sums at once.
 const MOST_ROUNDS: usize = 4;
 
-/// Rows that one workgroup of `attention` or `attention_tiled` takes.
+/// Rows per workgroup of `attention` or `attention_tiled`.
 const ROWS: usize = 32;
 
 /// The widest head: the kernels' private arrays hold this many values.
@@ -61,7 +61,7 @@ params! {
 
 /// How a workgroup of `attention_split` divides its work.
 struct Division {
-    /// How it sums.
+    /// How it reduces.
     reduce: Reduce,
     /// Keys that it takes.
     chunk: usize,
@@ -69,16 +69,16 @@ struct Division {
     share: usize,
     /// Invocations that share the vec4s of a key.
     slices: usize,
-    /// Invocations that share the keys of a four of values.
+    /// Invocations that share the keys of a vec4 of values.
     groups: usize,
 }
 
 impl Division {
-    /// The division for a cache and `group` query heads a key head.
+    /// The division for a cache and `group` query heads per key head.
     ///
-    /// All heads that use one key head go together, as long as what they need fits into half of the
+    /// All heads that use one key head go together, as long as they need at most half of the
     /// workgroup memory that every device has. Long contexts have larger chunks, so that there are
-    /// fewer of them to join.
+    /// fewer of them to merge.
     fn of(selection: &KernelSelection, cache: &Cache, group: usize) -> Self {
         let (reduce, chunk) = selection.split(cache.context);
         let (chunk, vec4s) = (cache.stretch(chunk), cache.vec4s());
@@ -159,7 +159,7 @@ impl Attention<'_> {
             .grid(grid);
     }
 
-    /// Room for what `splits` stretches of the keys give each row and head.
+    /// Space for the results of `splits` runs of keys for each row and head.
     fn partial(&self, recording: &mut Recording, heads: usize, splits: usize) -> Tensor {
         recording.tensor(self.q.rows * heads * splits, (self.cache.vec4s() + 1) * 4)
     }
@@ -222,7 +222,7 @@ impl Attention<'_> {
         self.merge(recording, heads, partial, splits, chunk);
     }
 
-    /// Joins the results of stretches of `chunk` keys.
+    /// Merges the results of runs of `chunk` keys.
     fn merge(
         &self,
         recording: &mut Recording,

@@ -1,4 +1,4 @@
-//! `attention_result`: what each head writes on its own.
+//! `attention_result`: the output of each head on its own.
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
@@ -7,7 +7,7 @@ use super::op::{Op, check_shape, to_u32};
 use super::weight::Weight;
 use crate::select::{KernelSelection, kernel};
 
-/// For each head, its part of z times its columns of the output map.
+/// For each head, its part of z times its columns of the output projection.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionResult<'a> {
     /// (T, H·D).

@@ -18,7 +18,7 @@ pub struct AttentionScores<'a> {
     pub rows: BufferId,
     /// Queries after rotation, (T, H·D).
     pub q: Tensor,
-    /// Keys and values, those of the rows themselves included.
+    /// Keys and values, including those of the rows themselves.
     pub cache: &'a Cache,
     /// Which keys a row sees, and how they are scored.
     pub mask: Mask,

@@ -5,7 +5,7 @@ use crate::gpu::{Binding, BufferId, Part};
 use crate::select::part;
 
 /// Keys and values of one layer, (sequence, head, position, width padded to vec4s), in one or more
-/// parts split by position. What a head attends to lies in a row, as whoever reads memory likes it.
+/// parts split by position. What a head attends to is contiguous in memory.
 #[derive(Clone, Debug)]
 pub struct Cache {
     /// The parts, in order.
@@ -22,7 +22,7 @@ pub struct Cache {
     pub width: usize,
 }
 
-/// Neighbouring positions of every sequence of a cache, in buffers of their own.
+/// Consecutive positions of every sequence of a cache, in separate buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheShard {
     /// The first position that it holds.
@@ -35,18 +35,18 @@ pub struct CacheShard {
     pub v: BufferId,
 }
 
-/// How a key/value cache stores its numbers.
+/// How a key/value cache stores its values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheFormat {
     /// 32-bit floats.
     #[default]
     F32,
-    /// Half floats: half the memory.
+    /// 16-bit floats: half the memory.
     F16,
 }
 
-/// Positions that a part of a split cache has a multiple of, where as many fit: the most keys that a
-/// workgroup takes.
+/// A part of a split cache has a multiple of this many positions, if as many fit: the most keys
+/// that a workgroup takes.
 const STEP: usize = 256;
 
 impl Cache {
@@ -64,7 +64,7 @@ impl Cache {
         let step = match fit {
             _ if fit >= context => context.max(1),
             STEP.. => fit / STEP * STEP,
-            // The largest power of two that fits; at least four, since keys are taken by vec4s.
+            // The largest power of two that fits; at least four, since keys are read as vec4s.
             _ => ((fit + 1).next_power_of_two() / 2).max(4),
         };
         let part = |first: usize| CacheShard {
@@ -96,18 +96,18 @@ impl Cache {
         (self.sequences * self.heads * self.vec4s() * 4) as u64 * value
     }
 
-    /// The longest stretch of positions, at most `most`, that no part's border cuts.
+    /// The longest run of positions, at most `most`, that no boundary between parts cuts.
     pub(super) fn stretch(&self, most: usize) -> usize {
         let Some(part) = self.shards.first().filter(|_| self.shards.len() > 1) else { return most };
         (1..=most.min(part.count)).rev().find(|n| part.count.is_multiple_of(*n)).unwrap_or(1)
     }
 
-    /// Fours of a head.
+    /// Vec4s of a head.
     pub(super) fn vec4s(&self) -> usize {
         self.width.div_ceil(4)
     }
 
-    /// The part that reads it.
+    /// The shader part that reads it.
     pub(super) fn reader(&self) -> &'static Part {
         part(match self.format {
             CacheFormat::F32 => "cached_f32",
@@ -115,7 +115,7 @@ impl Cache {
         })
     }
 
-    /// The part that writes it.
+    /// The shader part that writes it.
     pub(super) fn writer(&self) -> &'static Part {
         part(match self.format {
             CacheFormat::F32 => "cache_f32",

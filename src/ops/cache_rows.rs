@@ -12,7 +12,7 @@ use crate::select::{KernelSelection, kernel};
 pub struct CacheRows<'a> {
     /// (T): token, position, sequence and step of each row.
     pub rows: BufferId,
-    /// Keys and values, those of the rows themselves included.
+    /// Keys and values, including those of the rows themselves.
     pub cache: &'a Cache,
     /// (T, K·D).
     pub out: Tensor,

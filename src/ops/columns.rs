@@ -1,8 +1,8 @@
-//! Columns of a tensor, where several matrices lie in joined rows.
+//! Columns of a tensor whose rows join several matrices.
 
 use crate::gpu::Tensor;
 
-/// Columns of a tensor: where queries, keys or values lie within joined rows.
+/// Columns of a tensor: where queries, keys or values are within joined rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
     /// The tensor.
@@ -21,7 +21,7 @@ impl Columns {
         Self { of, start: 0, count: of.columns, step: 1 }
     }
 
-    /// Neighbouring columns from `start` on.
+    /// Consecutive columns from `start` on.
     pub fn range(of: Tensor, start: usize, count: usize) -> Self {
         Self { of, start, count, step: 1 }
     }

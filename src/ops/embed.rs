@@ -14,7 +14,7 @@ pub struct Embed<'a> {
     pub rows: BufferId,
     /// (V, C).
     pub table: &'a Weight,
-    /// What its rows are multiplied by, where by anything.
+    /// The factor of its rows, if there is one.
     pub scale: Option<f32>,
     /// Learned position vectors, (P, C).
     pub positions: Option<Tensor>,

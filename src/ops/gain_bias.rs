@@ -29,7 +29,7 @@ impl Op for GainBias {
     fn record(&self, recording: &mut Recording, _: &KernelSelection) -> Result<()> {
         let Self { x, gain, bias, out } = self;
         same_shape("gain_bias", x, out)?;
-        // Without a bias its slot holds the gain, which the kernel then reads only as that.
+        // Without a bias its slot holds the gain, which the kernel then ignores.
         let vectors = [*gain, bias.unwrap_or(*gain)];
         for vector in vectors {
             check_shape(vector.columns == x.columns, "gain_bias", || {

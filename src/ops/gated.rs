@@ -1,4 +1,4 @@
-//! `gated`: a gated perceptron's product on its own, where it is not the epilogue of a linear map.
+//! `gated`: the product of a gated MLP on its own, when it is not the epilogue of a linear layer.
 
 use crate::config::Nonlinearity;
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! `gather`: rows by their numbers.
+//! `gather`: rows by index.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};

@@ -1,4 +1,4 @@
-//! `head_norm`: an RMS norm a head, before rotation.
+//! `head_norm`: an RMS norm per head, before rotation.
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
@@ -7,12 +7,12 @@ use super::columns::Columns;
 use super::op::{Op, check_shape, to_u32};
 use crate::select::{KernelSelection, kernel};
 
-/// RMS-normalises each head in place; heads from `queries` on take the second row of gains.
+/// RMS-normalises each head in place; heads from `queries` on use the second row of gains.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadNorm {
     /// Heads of the gains' width.
     pub x: Columns,
-    /// How many heads take the first gain.
+    /// How many heads use the first gain.
     pub queries: usize,
     /// (2, D).
     pub gains: Tensor,

@@ -7,7 +7,8 @@ use super::norm::{Params, check};
 use super::op::{Op, grid_1d};
 use crate::select::{KernelSelection, kernel};
 
-/// y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row; without gain and bias if they are left out.
+/// y = (x − mean) / √(var + ε) ⊙ gain + bias, row by row; without gain and bias if `affine` is
+/// `None`.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     /// (T, C).

@@ -1,4 +1,4 @@
-//! `layer_norm_center`: the first step of a layer norm, where its result has a name.
+//! `layer_norm_center`: the first step of an unfused layer norm.
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};

@@ -1,4 +1,5 @@
-//! A linear map: `matvec` for a few rows, `matmul` for many; the weight's format picks the decoder.
+//! A linear layer: `matvec` for a few rows, `matmul` for many; the weight's format selects the
+//! decoder.
 
 use crate::config::Nonlinearity;
 use crate::error::Result;
@@ -11,7 +12,7 @@ use super::softcap::capped;
 use super::weight::Weight;
 use crate::select::{KernelSelection, kernel, part};
 
-/// out = x Wᵀ, then what [`Epilogue`] says.
+/// out = x Wᵀ + b, then the [`Epilogue`].
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a> {
     /// (T, C).
@@ -26,21 +27,21 @@ pub struct Linear<'a> {
     pub out: Tensor,
 }
 
-/// What a linear map does with its products, after the bias.
+/// What a linear layer does with its products, after the bias.
 #[derive(Clone, Copy, Debug)]
 pub enum Epilogue<'a> {
     /// Writes them.
     Write,
-    /// Adds them to what is there: the residual stream.
+    /// Adds them to the output: the residual stream.
     Add,
-    /// Writes a function of them.
+    /// Writes an activation function of them.
     Apply(Nonlinearity),
     /// Writes cap · tanh(y / cap) of each product y.
     SoftCap(f64),
     /// Rows of gate and up alternate: writes f(gate) ⊙ up.
     Gated(Nonlinearity),
-    /// They are queries, keys and values: writes the queries, and puts keys and values into the
-    /// cache. For head widths that are multiples of four.
+    /// The products are queries, keys and values: writes the queries, and stores keys and values in
+    /// the cache. For head widths that are multiples of four.
     Cache {
         /// (T): token, position, sequence and step of each row.
         rows: BufferId,
@@ -50,13 +51,13 @@ pub enum Epilogue<'a> {
 }
 
 impl Linear<'_> {
-    /// Whether so many rows count as few: then lanes share the rows of the weights.
+    /// Whether this number of rows counts as few: then lanes share the rows of the weights.
     pub fn is_few(rows: usize) -> bool {
         rows <= FEW
     }
 }
 
-/// The most rows for which [`Linear`] takes `matvec`.
+/// The most rows for which [`Linear`] uses `matvec`.
 const FEW: usize = 8;
 
 params! {
@@ -86,7 +87,7 @@ impl Op for Linear<'_> {
             }
             Epilogue::Cache { cache, .. } => {
                 check_shape(cache.width.is_multiple_of(4), op, || {
-                    format!("heads of {} do not fit into the cache by vec4s", cache.width)
+                    format!("heads of {} values are not whole vec4s of the cache", cache.width)
                 })?;
                 check_shape(cache.shards.len() == 1, op, || {
                     format!("the cache has {} parts, not one", cache.shards.len())
@@ -149,7 +150,7 @@ impl Op for Linear<'_> {
                 .dispatch(program.constant("BIAS", bias.is_some()), &params)
                 .read(0, x.buffer)
                 .bind(1, Weight::bindings(piece))
-                // Without a bias its slot holds x, which the kernel then does not touch.
+                // Without a bias its slot holds x, which the kernel then ignores.
                 .read(2, bias.unwrap_or(*x).buffer)
                 .write(2, out.buffer)
                 .weight_bytes(

@@ -1,6 +1,6 @@
 //! One file per op: named fields, a shape check, the bindings, the grid. Knows no model.
 //!
-//! The mathematics stands in the shader of the same name and, in plain Rust, in
+//! The mathematics is in the shader of the same name and, in plain Rust, in
 //! [`reference`](crate::reference).
 
 mod activate;

@@ -1,4 +1,4 @@
-//! What `layer_norm` and `rms_norm` share: their numbers, and gains that may be left out.
+//! What `layer_norm` and `rms_norm` share: their uniforms, and optional gains.
 
 use crate::error::Result;
 use crate::gpu::{Tensor, params};
@@ -19,7 +19,8 @@ impl Params {
     }
 }
 
-/// Checks that x, out and the vectors have as many columns, and x and out as many rows.
+/// Checks that x, out and the vectors have the same number of columns, and x and out the same
+/// number of rows.
 pub(super) fn check(op: &'static str, x: &Tensor, vectors: &[Tensor], out: &Tensor) -> Result<()> {
     same_shape(op, x, out)?;
     for vector in vectors {

@@ -23,8 +23,9 @@ pub(super) fn check_shape(
     if holds { Ok(()) } else { Err(Error::Shape { op, reason: reason() }) }
 }
 
-/// A count as a kernel takes it. Every count is a row, a column or a word of a bound buffer, whose
-/// size in bytes is below 2^32 by the adapter's limits, so this never saturates in a valid recording.
+/// A count as a kernel takes it. Every count is of rows, columns or words of a bound buffer, whose
+/// size in bytes is below 2^32 by the adapter's limits, so this never saturates in a valid
+/// recording.
 pub(super) fn to_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
@@ -42,14 +43,14 @@ pub(super) fn same_shape(op: &'static str, x: &Tensor, out: &Tensor) -> Result<(
     })
 }
 
-/// One invocation for four values of a row.
+/// A grid with one invocation per vec4 of a row.
 pub(super) fn grid_vec4(x: &Tensor) -> Grid {
     Grid::Fixed([to_u32((x.stride() / 4).div_ceil(64)), to_u32(x.rows), 1])
 }
 
-/// How many vec4s these values are.
+/// The number of vec4s in `count` values.
 #[cfg(feature = "train")]
 pub(super) fn whole_vec4s(op: &'static str, count: usize) -> Result<usize> {
-    check_shape(count.is_multiple_of(4), op, || format!("{count} values are no whole vec4s"))?;
+    check_shape(count.is_multiple_of(4), op, || format!("{count} values are not whole vec4s"))?;
     Ok(count / 4)
 }

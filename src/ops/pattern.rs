@@ -1,5 +1,5 @@
-//! What the unfused steps of attention share. A pattern is (H·T, S): for each head the rows, for each
-//! row the keys so far.
+//! What the unfused steps of attention share. A pattern is (H·T, S): rows grouped by head, and for
+//! each row the keys so far.
 
 use crate::error::Result;
 use crate::gpu::Tensor;
@@ -11,7 +11,7 @@ use super::op::check_shape;
 pub const MASKED: f32 = -1e30;
 
 /// Checks that a pattern has a row for each head of each row of `of`, and no more keys than the
-/// cache has positions; gives the number of heads.
+/// cache has positions; returns the number of heads.
 pub(super) fn heads_of(
     op: &'static str,
     of: &Tensor,

@@ -14,7 +14,7 @@ pub struct Penalties {
     pub logits: Tensor,
     /// (N V) u32: how often each id occurs in prompt and output; rows are not padded.
     pub counts: BufferId,
-    /// The penalties; the other fields do not matter.
+    /// The penalties; the other fields are ignored.
     pub sampling: Sampling,
     /// (N, V).
     pub out: Tensor,

@@ -7,7 +7,7 @@ use super::norm::{Params, check};
 use super::op::{Op, grid_1d};
 use crate::select::{KernelSelection, kernel};
 
-/// y = x / √(mean(x²) + ε) ⊙ gain, row by row; without the gain if it is left out.
+/// y = x / √(mean(x²) + ε) ⊙ gain, row by row; without the gain if it is `None`.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
     /// (T, C).
@@ -24,7 +24,7 @@ impl Op for RmsNorm {
     fn record(&self, recording: &mut Recording, selection: &KernelSelection) -> Result<()> {
         const OP: &str = "rms_norm";
         let Self { x, gain, eps, out } = self;
-        // Without a gain its slot holds x, which the kernel then does not touch.
+        // Without a gain its slot holds x, which the kernel then ignores.
         let vector = gain.unwrap_or(*x);
         check(OP, x, &[vector], out)?;
         let program = selection.reduce.apply(Program::new(kernel(OP)));

@@ -1,4 +1,4 @@
-//! `rms_scale`: what a norm divides by, where it has a name.
+//! `rms_scale`: a norm's divisor, as a named value.
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};

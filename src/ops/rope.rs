@@ -1,4 +1,4 @@
-//! `rope`: turns queries and keys by their position, and fills the key/value cache.
+//! `rope`: rotates queries and keys by their position, and fills the key/value cache.
 
 use crate::config::Rotation;
 use crate::error::Result;
@@ -9,7 +9,7 @@ use super::columns::Columns;
 use super::op::{Op, check_shape, to_u32};
 use crate::select::{KernelSelection, kernel};
 
-/// Turns queries and keys by their position, and writes keys and values to the cache.
+/// Rotates queries and keys by their position, and writes keys and values to the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Rope<'a> {
     /// (T): token, position, sequence and step of each row.
@@ -20,11 +20,12 @@ pub struct Rope<'a> {
     pub k: Columns,
     /// (T, K·D).
     pub v: Columns,
-    /// What [`rope_table`] makes, and how many values of each head it turns; nothing turns without.
+    /// What [`rope_table`] makes, and how many values of each head it rotates; nothing is rotated
+    /// if `None`.
     pub table: Option<(BufferId, usize)>,
     /// The cache.
     pub cache: &'a Cache,
-    /// Turned queries, (T, H·D).
+    /// Rotated queries, (T, H·D).
     pub out: Tensor,
 }
 
@@ -47,8 +48,8 @@ params! {
 }
 
 /// Cosine and sine of b·f for b < 256, then of 256·a·f for every a that `context` needs, for each
-/// frequency f: from these two small tables every angle is joined exactly to f32. The first also
-/// holds the amplitude, so that their products do.
+/// frequency f: from these two small tables every angle is composed to f32 precision. The first
+/// also includes the amplitude, so that the products do.
 pub fn rope_table(rotation: &Rotation, context: usize) -> Vec<f32> {
     let fine = (0..256).map(|b| (b, rotation.amplitude));
     let coarse = (0..context.div_ceil(256)).map(|a| (a * 256, 1.0));
@@ -96,7 +97,7 @@ impl Op for Rope<'_> {
                 .read(0, q.of.buffer)
                 .read(0, k.of.buffer)
                 .read(0, v.of.buffer)
-                // Where nothing turns, the slot holds the queries, which serve as no table.
+                // If nothing is rotated, the slot holds the queries, which the kernel then ignores.
                 .read(0, table.map_or(q.of.buffer, |(buffer, _)| buffer))
                 .write(0, out.buffer)
                 .bind(3, part.writes())

@@ -19,7 +19,7 @@ pub struct Sample {
     pub rows: BufferId,
     /// (N V) u32: how often each id occurs in prompt and output; rows are not padded.
     pub counts: Option<BufferId>,
-    /// Temperature, top-k, top-p, min-p and seed; the penalties do not matter.
+    /// Temperature, top-k, top-p, min-p and seed; the penalties are ignored.
     pub sampling: Sampling,
     /// (ring, N) u32.
     pub ids: BufferId,
@@ -27,13 +27,13 @@ pub struct Sample {
     pub ring: usize,
 }
 
-/// The largest vocabulary: the masses of this many tokens can be summed without overflow.
+/// The largest vocabulary: the probabilities of this many tokens can be summed without overflow.
 const MAX_VOCAB: usize = 1 << 19;
 
-/// A token this far below the best cannot win: noise lies between −2.82 and 16.64.
+/// A token this far below the best cannot win: the noise is between −2.82 and 16.64.
 const NEGLIGIBLE: f64 = -20.0;
 
-/// Keeps differences of equal logits times this at zero, however small the temperature is.
+/// Bounds the inverse temperature, so that the difference of equal logits times it stays zero.
 const MAX_INVERSE: f64 = 1e30;
 
 params! {
@@ -71,7 +71,7 @@ impl Op for Sample {
             inverse: (1.0 / f64::from(sampling.temperature)).min(MAX_INVERSE) as f32,
             least: f64::from(sampling.min_p).ln().max(NEGLIGIBLE) as f32,
         };
-        // As many passes as top-k and top-p take together where ties stand at both boundaries.
+        // The passes of top-k and top-p together if there are ties at both boundaries.
         let program = selection
             .reduce_over(18 * logits.stride() / 4)
             .apply(Program::new(kernel("sample")))
@@ -83,7 +83,7 @@ impl Op for Sample {
             .constant("TOP_K", (1..columns).contains(&sampling.top_k))
             .constant("TOP_P", sampling.top_p < 1.0)
             .constant("COUNTS", counts.is_some());
-        // Without counts their slot holds a scrap, which the kernel then does not touch.
+        // Without counts their slot holds a dummy buffer, which the kernel then ignores.
         let counts = counts.unwrap_or_else(|| recording.tensor(1, 1).buffer);
         recording
             .dispatch(program, &params)

@@ -16,9 +16,9 @@ pub struct ScaleAdd {
     pub x: Columns,
     /// The rows that change.
     pub rows: Range<usize>,
-    /// With 0 the old value does not count, whatever it is.
+    /// With 0 the old value is ignored, whatever it is.
     pub scale: f32,
-    /// (N, C) for the N rows that change, or (1, C), the same for each.
+    /// (N, C) for the N rows that change, or (1, C), the same for each row.
     pub add: Tensor,
 }
 

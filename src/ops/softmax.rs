@@ -15,7 +15,7 @@ pub struct Softmax {
     pub x: Tensor,
     /// H: heads.
     pub heads: usize,
-    /// How many latest positions a row sees, its own included; all without.
+    /// How many of the latest positions a row sees, its own included; all if `None`.
     pub window: Option<usize>,
     /// (H·T, S).
     pub out: Tensor,

@@ -1,4 +1,4 @@
-//! `sum_heads`: what all heads write together.
+//! `sum_heads`: the sum of all heads' outputs.
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
@@ -47,7 +47,7 @@ impl Op for SumHeads {
         recording
             .dispatch(program, &params)
             .read(0, x.buffer)
-            // Without a bias its slot holds x, which the kernel then does not take for one.
+            // Without a bias its slot holds x, which the kernel then ignores.
             .read(0, bias.unwrap_or(*x).buffer)
             .write(0, out.buffer)
             .weight_bytes(bias.map_or(0, |bias| bias.columns as u64 * 4))

@@ -29,7 +29,7 @@ pub struct Chosen {
     pub ring: usize,
 }
 
-/// The largest K: each costs a pass over the logits.
+/// The largest K: each token costs a pass over the logits.
 pub const MAX_TOP_K: usize = 256;
 
 params! {

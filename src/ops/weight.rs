@@ -1,4 +1,4 @@
-//! A weight matrix on the device: its format, and where its rows lie.
+//! A weight matrix on the device: its format, and the buffers of its rows.
 
 use crate::format::Format;
 use crate::gpu::{Binding, BufferId, Program, padded};
@@ -28,12 +28,12 @@ pub struct WeightShard {
     pub first: usize,
     /// How many rows it holds.
     pub rows: usize,
-    /// One buffer a plane: the words, and scales where the format has them, with what else the
-    /// words do not hold.
+    /// One buffer per plane: the words, and the scales if the format has them, with whatever else
+    /// the words do not hold.
     pub planes: Vec<BufferId>,
 }
 
-/// Fills a kernel's `weight` slot, and the slots of what fills it.
+/// Fills a kernel's `weight` slot, and the slots of the part that fills it.
 pub(crate) fn decode(format: Format, program: Program) -> Program {
     format.info().parts.iter().fold(program, |program, name| program.part(part(name)))
 }
@@ -69,7 +69,7 @@ impl Weight {
         format.plane_bytes(columns)
     }
 
-    /// All bytes of the matrix on the device.
+    /// The bytes of the matrix on the device.
     pub fn bytes(&self) -> u64 {
         (Self::plane_bytes(self.format, self.columns).iter().sum::<usize>() * self.rows) as u64
     }

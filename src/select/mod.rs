@@ -1,5 +1,5 @@
-//! Which kernel runs, and in which variant: a pure function of the device, of what was found out
-//! about it before, and of shapes. Knows no op and no weight.
+//! Which kernel runs, and in which variant: a pure function of the device, of its profile, and of
+//! shapes. Knows no op and no weight.
 
 mod profile;
 mod registry;

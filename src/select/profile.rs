@@ -1,4 +1,4 @@
-//! What is known of a device: plain data, found out by trying, and kept from run to run.
+//! What is known of a device: plain data, found by measurement, and kept from run to run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub struct DeviceProfile {
     pub reduce: Option<Reduce>,
     /// The fastest way for attention of many rows to load keys and values.
     pub attention: Option<AttentionTiling>,
-    /// The fewest keys that a workgroup takes where those of few rows are split.
+    /// The fewest keys per workgroup when the keys of a few rows are split.
     pub chunk: Option<usize>,
     /// Whether products in f16 may be used where they are faster. This is the user's decision, not a
     /// property of the device, so it is not kept.
@@ -29,19 +29,19 @@ pub struct DeviceProfile {
 }
 
 impl DeviceProfile {
-    /// What is excluded, without what was measured.
+    /// The exclusions, without the measurements.
     #[must_use]
     pub fn unmeasured(&self) -> Self {
         Self { excluded: self.excluded.clone(), f16: self.f16, ..Self::default() }
     }
 
-    /// What was measured, without what is excluded.
+    /// The measurements, without the exclusions.
     #[must_use]
     pub fn unchecked(&self) -> Self {
         Self { excluded: BTreeSet::new(), ..self.clone() }
     }
 
-    /// Takes over what was measured for these shapes, in place of earlier measurements.
+    /// Takes over the measurements of these shapes, replacing earlier ones.
     pub fn learn(&mut self, shapes: &[Shape], measured: Self) {
         for shape in shapes {
             self.lanes.remove(shape);

@@ -1,5 +1,5 @@
 //! Which variant of each kernel runs: a pure function of the device, of its profile and of shapes,
-//! never of a clock in mid-run.
+//! never of timings in mid-run.
 
 use crate::gpu::Caps;
 
@@ -12,21 +12,22 @@ use super::variants::{AttentionTiling, Lanes, LanesKind, Matmul, Reduce, offers}
 pub struct KernelSelection {
     /// How norms and softmaxes reduce a row.
     pub reduce: Reduce,
-    /// How invocations share the rows of W where few rows of x are multiplied, unless the profile
-    /// holds a measurement of the shape.
+    /// How invocations share the rows of W in a product of few rows of x, unless the profile holds
+    /// a measurement of the shape.
     pub lanes: Lanes,
-    /// How many rows of x are multiplied, unless the profile holds a measurement of the shape.
+    /// How a product of many rows of x is computed, unless the profile holds a measurement of the
+    /// shape.
     pub matmul: Matmul,
     /// How attention of many rows loads keys and values.
     pub attention: AttentionTiling,
-    /// The fewest keys that a workgroup takes where those of few rows are split: a multiple of four.
+    /// The fewest keys per workgroup when the keys of a few rows are split: a multiple of four.
     pub chunk: usize,
     /// How much work runs at once.
     pub limits: RunLimits,
     /// What was found out about the device, without what it cannot run or must not use.
     pub profile: DeviceProfile,
-    /// Whether products take `lanes` and `matmul` whatever their shapes: to try a variant on small
-    /// ones.
+    /// Whether products use `lanes` and `matmul` whatever their shapes, so that a variant can be
+    /// tested on small ones.
     pub forced: bool,
 }
 
@@ -50,13 +51,13 @@ impl RunLimits {
 }
 
 impl KernelSelection {
-    /// The default for a device of which nothing is known.
+    /// The default for a device about which nothing is known.
     pub fn defaults(caps: &Caps) -> Self {
         Self::new(caps, DeviceProfile::default())
     }
 
-    /// The first variants that a device can run and that are not excluded, and what was measured to be
-    /// faster.
+    /// The first variants that the device can run and that are not excluded, or those measured to
+    /// be faster.
     pub fn new(caps: &Caps, mut profile: DeviceProfile) -> Self {
         let excluded = std::mem::take(&mut profile.excluded);
         let may = |name: &str| offers(caps, name) && !excluded.contains(name);
@@ -71,7 +72,7 @@ impl KernelSelection {
         let lanes = Lanes::candidates(caps).into_iter().find(|lanes| may(lanes.rests_on()));
         profile.excluded = excluded;
         Self {
-            // The plain variants need nothing, and are never excluded.
+            // The plain variants need nothing special, and are never excluded.
             reduce: profile.reduce.or(reduce).unwrap_or(Reduce::Workgroup(64)),
             lanes: lanes.unwrap_or(Lanes::one(64)),
             matmul: Matmul::candidates(caps)[0],
@@ -83,8 +84,7 @@ impl KernelSelection {
         }
     }
 
-    /// Every variant that a device offers, in as few selections as hold them all: what a self-test
-    /// tries.
+    /// Every variant that a device offers, in as few selections as possible: what a self-test runs.
     pub fn all(caps: &Caps) -> Vec<Self> {
         let mut reduces = Reduce::candidates(caps);
         reduces.retain(|reduce| offers(caps, reduce.part()));
@@ -94,14 +94,13 @@ impl KernelSelection {
         Self::defaults(caps).with_each(&reduces, &lanes, &Matmul::candidates(caps), &tilings)
     }
 
-    /// Every variant that this selection comes to for some shape or other, each in a selection of its
-    /// own.
+    /// Every variant that this selection uses for some shape, each in its own selection.
     pub fn trials(&self) -> Vec<Self> {
         let mut lanes: Vec<Lanes> = (1..=64).map(|words| self.lanes_with_work(words)).collect();
         lanes.extend(self.profile.lanes.values());
         let mut matmuls = vec![self.matmul];
         matmuls.extend(self.profile.matmul.values());
-        // Rows of many values may want wider workgroups: see `reduce_over`.
+        // Rows of many values may need wider workgroups: see `reduce_over`.
         let reduces = [self.reduce, self.reduce_over(usize::MAX)];
         self.with_each(&reduces, &distinct(lanes), &distinct(matmuls), &[self.attention])
     }
@@ -130,7 +129,8 @@ impl KernelSelection {
             .collect()
     }
 
-    /// Numbers of keys worth trying where those of few rows are split, the default first.
+    /// Numbers of keys per workgroup worth trying when the keys of a few rows are split, the
+    /// default first.
     pub fn chunks(caps: &Caps) -> Vec<usize> {
         if caps.software { vec![256, 128, 64] } else { vec![64, 128, 256] }
     }
@@ -147,8 +147,8 @@ impl KernelSelection {
         !self.profile.excluded.contains(lanes.rests_on())
     }
 
-    /// How few rows of this product are shared: as measured, else by as many lanes as W's rows have
-    /// words for.
+    /// The lanes that share the rows of W in this product of few rows: as measured, else as many as
+    /// W's rows have words for.
     pub fn lanes_for(&self, shape: Shape) -> Lanes {
         if self.forced {
             return self.lanes;
@@ -157,15 +157,15 @@ impl KernelSelection {
         measured.unwrap_or_else(|| self.lanes_with_work(shape.words() as u32))
     }
 
-    /// How many rows of this product are multiplied.
+    /// How a product of this shape, of many rows, is computed.
     pub fn matmul_for(&self, shape: Shape) -> Matmul {
         let measured = self.profile.matmul.get(&shape).filter(|_| !self.forced);
         measured.copied().unwrap_or(self.matmul)
     }
 
-    /// How a kernel reduces a row when its passes together go through `vec4s` vec4s. Mesa's software
-    /// adapter silently ends the loops of an invocation after 65,535 rounds in all: where the lanes are
-    /// too few for that, a whole workgroup shares the row.
+    /// How a kernel reduces a row when its passes together read `vec4s` vec4s. Mesa's software
+    /// adapter silently ends the loops of an invocation after 65,535 iterations in total: if the
+    /// lanes are too few for that, a whole workgroup shares the row.
     pub(crate) fn reduce_over(&self, vec4s: usize) -> Reduce {
         const MOST_ROUNDS: usize = 60_000;
         let whole = Reduce::Workgroup(256);
@@ -194,7 +194,7 @@ impl KernelSelection {
             return self.lanes;
         }
         let fewer = Lanes { lanes: fewer(lanes).unwrap_or(4), ..self.lanes };
-        // A part of a subgroup reduces as subgroups of any size do.
+        // Part of a subgroup reduces in the same way as subgroups of any size.
         let across = Lanes { kind: LanesKind::AcrossSubgroups, ..fewer };
         match kind {
             LanesKind::Workgroup | LanesKind::AcrossSubgroups => fewer,
@@ -203,8 +203,8 @@ impl KernelSelection {
         }
     }
 
-    /// The lanes that shuffle queries and weights in `attention_split_shuffle`: those of a CPU's vector
-    /// units, where each lane pays for its load. Fewer than eight are too few for it.
+    /// The lanes that shuffle queries and weights in `attention_split_shuffle`: those of a CPU's
+    /// vector units, where each lane pays for its load. Fewer than eight lanes are too few.
     pub(crate) fn shuffle_lanes(&self, reduce: Reduce) -> Option<u32> {
         let Reduce::WholeSubgroup(lanes @ 8..=16) = reduce else { return None };
         let usable = self.attention == AttentionTiling::Direct

@@ -1,4 +1,4 @@
-//! The shape of a product, by which measurements are kept.
+//! The shape of a product, the key under which measurements are kept.
 
 use std::fmt;
 use std::str::FromStr;

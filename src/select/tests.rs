@@ -11,7 +11,8 @@ use crate::format::Format;
 use crate::gpu::{BufferId, Caps, Need, Recording, Tensor};
 use crate::ops::{Attention, Cache, CacheFormat, Epilogue, Linear, Mask, Op, Weight};
 
-/// Devices that choose differently: without subgroups, with one size of them, and with several.
+/// Devices that lead to different choices: without subgroups, with one size of them, and with
+/// several.
 fn devices() -> Vec<Caps> {
     let subgroups =
         [None, Some((4, 4)), Some((8, 8)), Some((32, 32)), Some((4, 64)), Some((8, 32))];
@@ -125,7 +126,7 @@ fn what_was_measured_counts_for_its_shape_and_changes_the_key() {
     let selection = KernelSelection::new(&caps, profile.clone());
     assert_eq!(selection.lanes_for(weight.shape(1)), Lanes::one(32));
     let default = KernelSelection::defaults(&caps);
-    // This device has no subgroups, and nobody asked for half floats.
+    // This device has no subgroups, and f16 was not asked for.
     assert_eq!(selection.lanes_for(weight.shape(2)), default.lanes_for(weight.shape(2)));
     assert_eq!(selection.matmul_for(weight.shape(128)), Matmul::Tiled);
     let half = KernelSelection::new(&caps, DeviceProfile { f16: true, ..profile });
@@ -160,7 +161,7 @@ fn attention_goes_as_was_measured() {
     }
 }
 
-/// The record is a file, which anybody may have written.
+/// The record is a file, which anyone may have edited.
 #[test]
 fn what_no_device_can_run_is_not_believed() {
     let weight = Weight::named("w", Format::F16, 64, 512, u64::MAX);
@@ -199,7 +200,7 @@ fn few_rows_and_few_columns_get_small_tiles() {
     assert_eq!(of(&[9, 16, 17, 32, 33, 128], 1 << 16), [2, 2, 4, 4, 8, 8]);
     assert_eq!(of(&[128, 512, 4096], 768), [2, 2, 8]);
     assert_eq!(of(&[512, 4096, 16_384], 128), [2, 4, 8]);
-    // What is tried is as high as its rows, however few its columns.
+    // A tile under test is as high as its rows allow, however few its columns.
     let forced = KernelSelection { forced: true, ..selection };
     assert_eq!([9, 20, 40].map(|rows| forced.tile(rows, 7)), [2, 4, 8]);
 }

@@ -1,7 +1,7 @@
-//! The variants that kernels come in: parts, numbers, and sometimes a kernel of its own.
+//! The variants that kernels come in: parts, numbers, and sometimes a separate kernel.
 //!
-//! Each kind lists its candidates for a device, the default first, and says whether a device can run
-//! it: a profile is read from a file, which anybody may have edited.
+//! Each kind lists its candidates for a device, the default first, and says whether a device can
+//! run it: a profile is read from a file, which anyone may have edited.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ pub struct Lanes {
     pub kind: LanesKind,
     /// Invocations in a workgroup.
     pub size: u32,
-    /// Invocations that share a row; 1 where each works alone.
+    /// Invocations that share a row; 1 if each works alone.
     pub lanes: u32,
 }
 
@@ -43,7 +43,7 @@ pub struct Lanes {
 pub enum LanesKind {
     /// Each works alone.
     One,
-    /// Each takes a row of its own, and the lanes of a subgroup shuffle the values of x.
+    /// Each takes its own row, and the lanes of a subgroup shuffle the values of x.
     LanePerRow,
     /// Neighbours in a workgroup reduce through workgroup memory.
     Workgroup,
@@ -53,7 +53,7 @@ pub enum LanesKind {
     AcrossSubgroups,
 }
 
-/// How a product of many rows is made.
+/// How a product of many rows is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Matmul {
     /// Straight from storage: `n` x `t` invocations with 8 x 8 outputs each.
@@ -63,7 +63,8 @@ pub enum Matmul {
         /// Invocations along the rows.
         t: u32,
     },
-    /// Through workgroup memory: tiles of 64 outputs by 64 rows, or by fewer where a device would idle.
+    /// Through workgroup memory: tiles of 64 outputs by 64 rows, or by fewer where most of the
+    /// device would idle.
     Tiled,
     /// The same with values and products in f16, reduced in f32.
     TiledF16,
@@ -89,7 +90,7 @@ pub(super) fn offers(caps: &Caps, name: &str) -> bool {
     })
 }
 
-/// The lanes of a subgroup, where all subgroups of the device have equally many.
+/// The lanes of a subgroup, if all subgroups of the device have the same size.
 fn subgroup_lanes(caps: &Caps) -> Option<u32> {
     caps.subgroups.filter(|(least, most)| least == most).map(|(size, _)| size)
 }
@@ -259,7 +260,7 @@ impl Lanes {
             }
     }
 
-    /// The kernel that works so.
+    /// The kernel of this variant.
     pub(crate) fn kernel(self) -> &'static str {
         match self.kind {
             LanesKind::LanePerRow => "matvec_shuffle",
@@ -267,7 +268,7 @@ impl Lanes {
         }
     }
 
-    /// The part that fills the kernel's slot `lanes`; none where it has no such slot.
+    /// The part that fills the kernel's slot `lanes`; `None` if it has no such slot.
     fn part(self) -> Option<&'static str> {
         match self.kind {
             LanesKind::One => Some("lanes_one"),
@@ -278,7 +279,7 @@ impl Lanes {
         }
     }
 
-    /// The kernel or part by whose name it is excluded.
+    /// The kernel or part under whose name this variant is excluded.
     pub(super) fn rests_on(self) -> &'static str {
         self.part().unwrap_or(self.kernel())
     }
@@ -296,8 +297,8 @@ impl Lanes {
         }
     }
 
-    /// How many groups of rows one workgroup covers: each invocation has its own where it works alone or
-    /// takes a row of its own.
+    /// How many groups of rows one workgroup covers: each invocation has its own if it works alone
+    /// or takes its own row.
     pub(crate) fn groups(self) -> usize {
         match self.kind {
             LanesKind::One | LanesKind::LanePerRow => self.size as usize,

@@ -1,15 +1,15 @@
-//! What a model runs most: what is worth measuring before a variant is preferred to another.
+//! What a model runs most, and so what is worth measuring.
 
 use crate::format::Format;
 
 use super::shape::Shape;
 
-/// What is to be tuned: the shapes of linear maps, and the width of a row.
+/// What to tune: the shapes of linear layers, and the width of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
-    /// Linear maps, by rows of x and weights: format, outputs, inputs.
+    /// Linear layers, by rows of x and weights: format, outputs, inputs.
     pub shapes: Vec<Shape>,
-    /// Values of a row that is normed; 0 for none.
+    /// Values in a row that is normalised; 0 for none.
     pub width: usize,
     /// Query heads, key heads and their width; no heads for none.
     pub heads: [usize; 3],
@@ -18,7 +18,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Where no model is given: the maps of a small and of a middling model, in common formats.
+    /// If no model is given: the linear layers of a small and of a medium model, in common formats.
     pub fn common() -> Self {
         let maps = [(960, 576), (576, 1536), (3072, 1024), (1024, 3072)];
         let formats = [Format::F16, Format::Q8_0, Format::Q4_0];

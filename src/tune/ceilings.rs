@@ -1,12 +1,12 @@
-//! How fast an adapter can go at all: the ceilings that a benchmark's figures are held against.
+//! How fast an adapter can be at best: the ceilings that a benchmark's figures are compared with.
 //!
-//! Decoding reads every weight once a token, so its ceiling is the rate at which the adapter reads
-//! and unpacks the weights' formats: share = weight bytes a token · tokens a second / unpack rate.
-//! Reading a prompt multiplies many rows by each weight, so its ceiling is arithmetic:
-//! share = 2 · parameters · tokens a second / (multiplications and additions a second).
+//! Decoding reads every weight once per token, so its ceiling is the rate at which the adapter
+//! reads and unpacks the weights' formats: share = weight bytes per token · tokens per second /
+//! unpack rate. Prefill multiplies many rows by each weight, so its ceiling is arithmetic: share =
+//! 2 · parameters · tokens per second / (multiplications and additions per second).
 //!
-//! A share near 1 means that a kernel leaves nothing on the table; one above 1, that it fetches less
-//! than it says, or that the caches hold the model.
+//! A share near 1 means that a kernel leaves nothing on the table; one above 1, that it fetches
+//! less than it reports, or that the caches hold the model.
 
 use crate::error::Result;
 use crate::format::Format;
@@ -16,10 +16,10 @@ use crate::select::kernel;
 
 use super::timing::{filled, time};
 
-/// What an adapter can do at best, in 10⁹ a second.
+/// What an adapter can do at best, in 10⁹ per second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ceilings {
-    /// Bytes read in long neighbouring runs.
+    /// Bytes read in long contiguous runs.
     pub read_gb_s: f64,
     /// Packed bytes read and unpacked, for each format of weights.
     pub unpack_gb_s: Vec<(Format, f64)>,
@@ -28,8 +28,8 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// The unpack rate, in GB/s, of a mix of formats with so many bytes of each: Σ bytes / Σ (bytes /
-    /// rate). `None` for no bytes.
+    /// The unpack rate, in GB/s, of a mix of formats with the given bytes of each: Σ bytes / Σ
+    /// (bytes / rate). `None` for no bytes.
     pub fn unpack_rate(&self, mix: &[(Format, u64)]) -> Option<f64> {
         let rate = |format| {
             self.unpack_gb_s.iter().find(|(known, _)| *known == format).map(|(_, rate)| *rate)
@@ -46,7 +46,7 @@ impl Ceilings {
 /// Bytes read in one run over everything: more than the caches hold.
 const TOTAL_BYTES: u64 = 256 << 20;
 
-/// The same on the CPU's vector units, which take a hundred times as long for it.
+/// The same on the CPU's vector units, which take a hundred times as long.
 const TOTAL_BYTES_IN_SOFTWARE: u64 = 64 << 20;
 
 /// Invocations in a workgroup that loads.
@@ -65,11 +65,11 @@ const MULTIPLIERS: u32 = 64;
 /// Operations of one step of one invocation: 16 accumulators of four values, two operations each.
 const STEP_OPERATIONS: f64 = 128.0;
 
-/// A submit that is timed takes this long or longer, in seconds, so that the time of submitting
-/// itself does not matter.
+/// A timed submit takes at least this long, in seconds, so that submission overhead does not
+/// matter.
 const LEAST_TIME: f64 = 0.02;
 
-/// Timed submits of which the median counts, and how many must do where one is slow.
+/// The median is taken over this many timed submits, or over the second number if they are slow.
 const RUNS: usize = 5;
 const SLOW_RUNS: usize = 3;
 
@@ -85,10 +85,10 @@ struct Piece {
     out: BufferId,
 }
 
-/// Measures an adapter. It takes some seconds, and about 450 MB of the device's memory meanwhile.
+/// Measures an adapter. It takes a few seconds, and about 450 MB of device memory meanwhile.
 ///
 /// # Errors
-/// [`Error::Memory`](crate::Error::Memory) if that memory is not there,
+/// [`Error::Memory`](crate::Error::Memory) if there is not enough of it,
 /// [`Error::Device`](crate::Error::Device) if the device fails.
 pub fn measure(engine: &mut Engine) -> Result<Ceilings> {
     let gflop_s = multiply(engine)?;
@@ -103,8 +103,8 @@ pub fn measure(engine: &mut Engine) -> Result<Ceilings> {
     Ok(Ceilings { read_gb_s, unpack_gb_s, gflop_s })
 }
 
-/// What the ceilings are measured with, over buffers that exist only by name: enough to look at, not
-/// to run.
+/// The recordings that measure the ceilings, over buffers that exist only by name: enough to
+/// inspect, not to run.
 pub fn ceilings() -> Vec<Recording> {
     let id = BufferId::fresh;
     let pieces = [Piece { groups: 1, words: id(), scales: id(), out: id() }];
@@ -127,7 +127,7 @@ fn memory(engine: &mut Engine, pieces: &[Piece]) -> Result<(f64, Vec<(Format, f6
     Ok((read_gb_s, unpack_gb_s))
 }
 
-/// Buffers of all the bytes in as few pieces as the limits allow.
+/// Buffers for all the bytes, in as few pieces as the limits allow.
 fn pieces(engine: &mut Engine) -> Result<Vec<Piece>> {
     let caps = engine.gpu().caps();
     let total = if caps.software { TOTAL_BYTES_IN_SOFTWARE } else { TOTAL_BYTES };
@@ -225,7 +225,7 @@ fn multiplication(out: BufferId, steps: u32) -> Recording {
     recording
 }
 
-/// GFLOP/s in registers. The work grows until it is worth a dispatch: adapters differ by 10⁴.
+/// GFLOP/s in registers. The work grows until a dispatch takes long enough: adapters differ by 10⁴.
 fn multiply(engine: &mut Engine) -> Result<f64> {
     let out = BufferId::fresh();
     engine.create(out, u64::from(GROUPS * MULTIPLIERS) * 4)?;
@@ -244,7 +244,7 @@ fn multiply(engine: &mut Engine) -> Result<f64> {
     Ok(rate)
 }
 
-/// The median time of a plan's run, from submits that hold as many runs as make them long enough.
+/// The median time of one run of a plan, from submits with enough runs to be long enough.
 fn seconds(engine: &mut Engine, plan: &Plan) -> Result<f64> {
     time(engine, plan, 0, 1)?;
     let mut repeats = 1;
@@ -281,7 +281,7 @@ mod tests {
     fn a_row_of_every_format_fills_a_workgroup() {
         for format in Format::ALL {
             let planes = Weight::plane_bytes(format, columns(format));
-            // Words of two bits a value are half as long.
+            // Words of two bits per value are half as long.
             let whole = if matches!(format, Format::Q2_K | Format::Q3_K) { 2 } else { 1 };
             assert_eq!(planes[0] as u64 * whole, GROUP_BYTES, "{format}");
             let scales = planes.get(1).map_or(0, |&scales| scales as u64);

@@ -1,4 +1,4 @@
-//! What is fast on an adapter: measured once, and kept with what else was found out about it.
+//! What is fast on an adapter: measured once, and kept with everything else known about it.
 
 mod ceilings;
 mod products;

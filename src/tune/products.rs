@@ -1,4 +1,5 @@
-//! How fast an adapter multiplies matrices by our own kernels: what training is held against.
+//! How fast an adapter multiplies matrices with our own kernels: what training speed is compared
+//! with.
 
 use crate::error::Result;
 use crate::gpu::{Engine, Recording};
@@ -10,14 +11,14 @@ use super::timing::{time, with_linear};
 /// Timed runs of which the best counts.
 const RUNS: usize = 5;
 
-/// A timed submit lasts about this long, in seconds, so that submitting itself does not matter.
+/// A timed submit lasts about this long, in seconds, so that submission overhead does not matter.
 const TURN: f64 = 20e-3;
 
 /// The most products in one submit.
 const MOST: usize = 1024;
 
-/// The rate of the fastest product in f32 that the kernels make on an adapter, in 10⁹ multiplications and
-/// additions a second: the best of all variants that may be used, over all these shapes.
+/// The rate of the fastest f32 product that the kernels reach on an adapter, in 10⁹ multiplications
+/// and additions per second: the best of all variants that may be used, over all these shapes.
 ///
 /// # Errors
 /// [`Error::Memory`](crate::Error::Memory) if a shape does not fit,
@@ -39,7 +40,7 @@ pub fn products(engine: &mut Engine, profile: &DeviceProfile, shapes: &[Shape]) 
     Ok(best)
 }
 
-/// The best rate of a map over all variants.
+/// The best rate of a linear layer over all variants.
 fn rate(engine: &mut Engine, op: &Linear<'_>, variants: &[KernelSelection]) -> Result<f64> {
     let times = variants.iter().map(|selection| seconds(engine, op, selection));
     let best = times.collect::<Result<Vec<f64>>>()?.into_iter().fold(f64::INFINITY, f64::min);

@@ -1,8 +1,8 @@
-//! What was found out about an adapter, kept from run to run in the system's cache folder.
+//! What is known about an adapter, kept from run to run in the system's cache folder.
 //!
-//! The folder is `PELLUCID_CACHE`, or `pellucid` in the system's own for caches. Where it cannot be
-//! read or written, everything goes on without. A program on a system without files passes in a
-//! [`KeyValueStorage`] of its own.
+//! The folder is `PELLUCID_CACHE`, or `pellucid` in the system's cache folder. If it cannot be read
+//! or written, everything goes on without it. A program on a system without files passes in its own
+//! [`KeyValueStorage`].
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -20,13 +20,13 @@ use crate::select::{DeviceProfile, KERNELS, PARTS, fingerprint};
 /// What passed on an adapter before, and what is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Variants that came out right.
+    /// Variants that passed.
     pub passed: BTreeSet<String>,
-    /// What was found out.
+    /// What is known.
     pub profile: DeviceProfile,
 }
 
-/// The place of one adapter's record.
+/// Where one adapter's record is kept.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileCache {
     location: Location,
@@ -41,16 +41,16 @@ enum Location {
     KeyValueStorage(Arc<dyn KeyValueStorage>, String),
 }
 
-/// Where texts are kept by their names, on a system without files.
+/// Texts stored under names, on a system without files.
 pub trait KeyValueStorage: Debug + Send + Sync {
     /// The text of that name, if there is one.
     fn load(&self, name: &str) -> Option<String>;
 
-    /// Keeps a text in place of any of that name.
+    /// Stores a text, replacing any of that name.
     fn save(&self, name: &str, text: &str);
 }
 
-/// Whose record it is: with another driver or other kernels nothing of it holds.
+/// Whose record it is: with another driver or other kernels none of it applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct CacheKey {
     adapter: String,
@@ -71,30 +71,30 @@ struct CacheEntry {
 const MOST_BYTES: u64 = 4 << 20;
 
 impl ProfileCache {
-    /// A store that remembers nothing.
+    /// A cache that keeps nothing.
     pub fn nowhere() -> Self {
         Self::default()
     }
 
-    /// The store of an adapter in the cache folder; nowhere if there is none.
+    /// The cache of an adapter in the cache folder; [`nowhere`](Self::nowhere) if there is none.
     pub fn new(adapter: &Adapter) -> Self {
         folder().map_or_else(Self::nowhere, |folder| Self::within(&folder, adapter))
     }
 
-    /// The store of an adapter on a shelf.
+    /// The cache of an adapter in a key-value storage.
     pub fn in_storage(storage: Arc<dyn KeyValueStorage>, adapter: &Adapter) -> Self {
         let key = CacheKey::of(adapter);
         Self { location: Location::KeyValueStorage(storage, key.name()), key }
     }
 
-    /// The store of an adapter in a folder, which is made if need be.
+    /// The cache of an adapter in a folder, which is created if needed.
     pub fn within(folder: &Path, adapter: &Adapter) -> Self {
         let key = CacheKey::of(adapter);
         let path = folder.join("adapters").join(key.name() + ".json");
         Self { location: Location::File(path), key }
     }
 
-    /// The file, if there is a place for one.
+    /// The file, if the cache is one.
     pub fn path(&self) -> Option<&Path> {
         match &self.location {
             Location::File(path) => Some(path),
@@ -102,7 +102,7 @@ impl ProfileCache {
         }
     }
 
-    /// What is kept of the adapter; an empty record where nothing is, or what is there makes no sense.
+    /// The adapter's record; an empty one if there is none, or if it is invalid.
     pub fn load(&self) -> Record {
         let text = match &self.location {
             Location::Nowhere => None,
@@ -128,10 +128,10 @@ impl ProfileCache {
         }
     }
 
-    /// Keeps a record; where that fails, says so and goes on.
+    /// Saves a record; if that fails, logs a warning and goes on.
     pub fn save(&self, record: &Record) {
         let entry = CacheEntry { key: self.key.clone(), record: record.clone() };
-        // Names and numbers can always be written.
+        // Names and numbers can always be serialised.
         let text = serde_json::to_string_pretty(&entry).unwrap_or_default();
         match &self.location {
             Location::Nowhere => {}
@@ -155,7 +155,7 @@ impl CacheKey {
         }
     }
 
-    /// One word for it.
+    /// A short name for it.
     fn name(&self) -> String {
         let Self { adapter, driver, backend, shaders } = self;
         fingerprint([adapter, driver, backend, shaders].map(String::as_str).join("\n").bytes())
@@ -168,7 +168,7 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The cache folder: `PELLUCID_CACHE`, else `pellucid` in the system's.
+/// The cache folder: `PELLUCID_CACHE`, else `pellucid` in the system's cache folder.
 pub fn folder() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(folder) = named("PELLUCID_CACHE") {
@@ -185,7 +185,7 @@ pub fn folder() -> Option<PathBuf> {
     system.map(|system| system.join("pellucid"))
 }
 
-/// One word for the texts of all kernels and parts, and for how they are compiled.
+/// A fingerprint of the texts of all kernels and parts, and of how they are compiled.
 fn shaders() -> String {
     let kernels = KERNELS.iter().map(|kernel| (kernel.name, kernel.source));
     let texts = kernels.chain(PARTS.iter().map(|part| (part.name, part.source)));

@@ -1,4 +1,4 @@
-//! What measurements share: buffers with numbers in them, and the clock.
+//! What measurements share: filled buffers, and a timer.
 
 use web_time::Instant;
 
@@ -7,8 +7,8 @@ use crate::gpu::{BufferId, Engine, Plan, Tensor};
 use crate::ops::{Epilogue, Linear, Weight};
 use crate::select::Shape;
 
-/// What fills the buffers: a pair of halves, or four bytes, or eight nibbles, none of them zero, and
-/// no format makes a subnormal of it.
+/// What fills the buffers: a pair of f16, or four bytes, or eight nibbles, none of them zero, and
+/// in no format a subnormal.
 const FILL: u32 = 0x3c00_3c00;
 
 /// A buffer full of [`FILL`].
@@ -24,7 +24,7 @@ pub(super) fn filled(engine: &mut Engine, id: BufferId, bytes: u64) -> Result<()
     Ok(())
 }
 
-/// Seconds of one run of a plan, of so many in one submit, by the wall clock.
+/// Seconds per run of a plan, with `repeat` runs in one submit, by the wall clock.
 pub(super) fn time(engine: &mut Engine, plan: &Plan, extent: u32, repeat: usize) -> Result<f64> {
     let steps = vec![(plan, extent); repeat];
     let start = Instant::now();
@@ -33,7 +33,7 @@ pub(super) fn time(engine: &mut Engine, plan: &Plan, extent: u32, repeat: usize)
     Ok(start.elapsed().as_secs_f64() / repeat as f64)
 }
 
-/// Measures a linear map of a shape, over buffers that are there for as long.
+/// Measures a linear layer of a shape, over temporary buffers.
 pub(super) fn with_linear<T>(
     engine: &mut Engine,
     shape: &Shape,

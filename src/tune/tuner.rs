@@ -1,8 +1,9 @@
 //! Which variants are fastest on an adapter: measured once, before the first token, and kept.
 //!
-//! A variant takes the default's place only where it wins by more than noise makes: all of them take
-//! turns, and it must be faster by [`MARGIN`], in the middle as in the best of its runs, and in nearly
-//! every turn; and then once more, alone against the default, since the best of many is lucky too.
+//! A variant replaces the default only if it wins by more than noise. All variants take turns, and
+//! it must be faster by [`MARGIN`], both in the median and in the best of its runs, and in most
+//! turns. Then it must win once more, alone against the default, since the best of many may only be
+//! lucky.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::select::{
 
 use super::timing::{filled, time, with_linear};
 
-/// What one contest came to.
+/// The result of one contest.
 #[derive(Clone, Debug, Serialize)]
 pub struct Contest {
     /// What was measured.
@@ -41,7 +42,7 @@ const ROUNDS: usize = 9;
 /// The share of turns in which it must be the faster one.
 const MOST_TURNS: f64 = 0.75;
 
-/// A turn lasts about this long, in seconds, so that the time of submitting does not matter.
+/// A turn lasts about this long, in seconds, so that submission overhead does not matter.
 const TURN: f64 = 4e-3;
 
 /// Variants this many times as slow as the default in their first turn are out.
@@ -50,11 +51,11 @@ const PRUNE_RATIO: f64 = 1.5;
 /// The most runs in one submit.
 const MOST_RUNS: usize = 256;
 
-/// Measures the variants of every shape; `progress` hears how many contests are done, and how many
-/// there are. What is left when `limit` is over keeps its default.
+/// Measures the variants of every shape; `progress` is called with the number of contests done and
+/// their total. When `limit` is over, the rest keep their defaults.
 ///
-/// `known` gives what is excluded; what was measured before does not matter. Gives what is known now,
-/// and each contest.
+/// `profile` says what is excluded; its measurements do not matter. Returns the new profile, and
+/// each contest.
 ///
 /// # Errors
 /// [`Error::Memory`](crate::Error::Memory) if the weights of a shape do not fit,
@@ -96,7 +97,7 @@ pub fn tune(
     Ok((found, contests))
 }
 
-/// One linear map: few rows or many.
+/// One linear layer, with few rows or many.
 fn linear(
     engine: &mut Engine,
     caps: &Caps,
@@ -130,7 +131,7 @@ fn linear(
     Ok(contest)
 }
 
-/// Sums over a row.
+/// Reductions over a row.
 fn reduce(
     engine: &mut Engine,
     caps: &Caps,
@@ -143,7 +144,7 @@ fn reduce(
     let with = |reduce| {
         KernelSelection::new(caps, DeviceProfile { reduce: Some(reduce), ..plain.profile.clone() })
     };
-    // One that is excluded leaves the default, which then races against itself and does not win.
+    // An excluded one leaves the default, which then races against itself and does not win.
     let all = Reduce::candidates(caps).into_iter().map(|reduce| named(with(reduce)));
     let variants = std::iter::once(named(plain.clone())).chain(all).collect();
     let made = [x, out].iter().try_for_each(|t| filled(engine, t.buffer, t.bytes()));
@@ -154,7 +155,7 @@ fn reduce(
     Ok((selection.profile.reduce, contest))
 }
 
-/// Positions that rows see at most in a contest of attention.
+/// The most positions that a row sees in a contest of attention.
 const CONTEXT: usize = 1024;
 
 /// Attention over a cache: one row, whose keys are split, or many.
@@ -223,8 +224,8 @@ struct Runner {
     times: Vec<f64>,
 }
 
-/// Lets the variants take turns at an op, the default first among them; gives the winner. `extent` is
-/// what the op's grids may wait for.
+/// Lets the variants take turns at an op, the default first among them; returns the winner.
+/// `extent` is the number of keys that the op's grids may depend on.
 fn contest(
     engine: &mut Engine,
     what: &str,
@@ -268,7 +269,7 @@ fn contest(
             gain = 1.0;
             break;
         }
-        // The two alone, from the start.
+        // The two alone, starting over.
         runners.swap(1, fastest.0);
         runners.truncate(2);
         runners.iter_mut().for_each(|runner| runner.times.clear());
@@ -280,8 +281,8 @@ fn contest(
 }
 
 impl Runner {
-    /// How much faster it is beyond doubt: the least of what best and middle say; 0 where it did not
-    /// win most turns.
+    /// How much faster it is at least: the smaller of the ratios of best times and of medians; 0 if
+    /// it did not win most turns.
     fn gain_over(&self, default: &Self) -> f64 {
         let won = self.times.iter().zip(&default.times).filter(|(own, other)| own < other).count();
         if (won as f64) < MOST_TURNS * self.times.len() as f64 {

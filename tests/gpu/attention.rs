@@ -11,12 +11,12 @@ use pellucid::select::AttentionTiling;
 
 use crate::common::Device;
 
-/// Both ways to attend with many rows.
+/// Both tilings for many rows.
 const FETCHES: [AttentionTiling; 2] = [AttentionTiling::Direct, AttentionTiling::Tiled];
 
 const CACHES: [CacheFormat; 2] = [CacheFormat::F32, CacheFormat::F16];
 
-/// Tries a case, with both fetches if it has many rows.
+/// Checks a case, with both tilings if it has many rows.
 #[track_caller]
 fn check(device: &mut Device, case: &AttentionRows) {
     let few = case.positions.len() <= 8;
@@ -26,7 +26,7 @@ fn check(device: &mut Device, case: &AttentionRows) {
     }
 }
 
-/// Every width of heads and every way to share them.
+/// Every head width and every number of query heads per key head.
 #[test]
 fn attention() {
     let mut device = Device::open();
@@ -83,7 +83,7 @@ fn windows_and_long_contexts() {
     }
 }
 
-/// Queries of all kinds, of one row and of many.
+/// Queries of all kinds, for one row and for many.
 fn hostile() -> Vec<AttentionRows> {
     let of = |queries| {
         [AttentionRows::row_run(99, 1), AttentionRows::row_run(88, 12)].map(|positions| {
@@ -101,7 +101,7 @@ fn hostile_queries() {
     }
 }
 
-/// Caps that bend hardly anything, everything, and scores so large that only the cap remains.
+/// Softcaps that change almost nothing, everything, and scores so large that only the cap remains.
 fn soft_caps() -> Vec<AttentionRows> {
     let (plain, large) = (Values::Plain, Values::Large);
     let bends = [(50.0, plain), (0.5, plain), (0.01, plain), (30.0, large)];
@@ -156,7 +156,8 @@ fn caches_in_parts() {
     }
 }
 
-/// Rows of as many sequences: each has keys of its own, so they are split as those of few rows.
+/// Rows that are all of different sequences: each has its own keys, so they are split like those of
+/// few rows.
 #[test]
 fn batches_of_sequences() {
     let mut device = Device::open();
@@ -164,7 +165,7 @@ fn batches_of_sequences() {
     device.check(&Attention(AttentionRows::new([4, 2, 20], 30, positions)));
 }
 
-/// What the steps of attention are tried on, which are written out when somebody looks.
+/// The cases of the unfused steps of attention, which run when their values are read.
 fn steps() -> impl Iterator<Item = AttentionRows> {
     let windows = windows().map(|(context, window, apart)| AttentionRows {
         window,
@@ -213,7 +214,7 @@ fn cache_rows() {
     }
 }
 
-/// Heads whose columns begin and end within a word of the output map.
+/// Heads whose columns begin and end within a word of the output projection.
 #[test]
 fn attention_result() {
     let mut device = Device::open();

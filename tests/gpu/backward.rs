@@ -38,7 +38,7 @@ fn linear_backward_w() {
         for (rows, shape, part) in products() {
             device.check(&LinearBackwardW { rows, shape, part });
         }
-        // So many rows are shared.
+        // So many rows are split into shares.
         device.check(&LinearBackwardW { rows: 700, shape: [70, 130], part: None });
     }
 }
@@ -53,18 +53,19 @@ fn bias_backward() {
                 device.check(&BiasBackward { rows, columns });
             }
         }
-        // So many rows are shared.
+        // So many rows are split into shares.
         device.check(&BiasBackward { rows: 700, columns: 70 });
     }
 }
 
-/// Every way to multiply in f32, on which derivatives of linear maps, and sums over rows, depend.
+/// Every way to multiply in f32, on which the derivatives of linear layers, and sums over rows,
+/// depend.
 fn matmuls() -> impl Iterator<Item = Matmul> {
     let direct = [(8, 1), (8, 8), (2, 16)].map(|(n, t)| Matmul::Direct { n, t });
     direct.into_iter().chain([Matmul::Tiled])
 }
 
-/// Rows, outputs and inputs, and the most rows of a part.
+/// Rows, outputs and inputs, and the most rows in a part.
 fn products() -> impl Iterator<Item = (usize, [usize; 2], Option<usize>)> {
     let shapes = [[1, 1], [7, 30], [130, 12], [8, 257]].map(|shape| (shape, None));
     let shapes = shapes.into_iter().chain([([70, 20], Some(16))]);
@@ -111,11 +112,11 @@ fn cross_entropy() {
     }
 }
 
-/// What gradients are multiplied by, and what one of their values is where it is no finite number.
+/// The scale of gradients, and one of their values, if it is not finite.
 const GRADIENTS: [(f32, Option<f32>); 4] =
     [(1.0, None), (1e-6, None), (1.0, Some(f32::NAN)), (1.0, Some(f32::INFINITY))];
 
-/// Values of a tensor: in one slot and in several, of the squares that are summed.
+/// Values of a tensor whose squares fill one slot, or several.
 const COUNTS: [usize; 4] = [4, 1000, 65_540, 200_000];
 
 #[test]
@@ -237,7 +238,7 @@ fn rope_backward() {
     }
 }
 
-/// The bytes that this program has in memory.
+/// The resident memory of this process, in bytes.
 #[cfg(target_os = "linux")]
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -245,8 +246,8 @@ fn resident() -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// A driver may compile a kernel anew for the bounds of every dispatch and keep every copy, some
-/// 300 kB each: a run of some hours would not end well. Measured in a process of its own, since
+/// A driver may compile a kernel again for the bounds of every dispatch and keep every copy, some
+/// 300 kB each: a run of several hours would exhaust memory. Measured in a separate process, since
 /// other tests take memory too.
 #[test]
 #[cfg(target_os = "linux")]
@@ -275,6 +276,6 @@ fn products_again_and_again_take_no_more_memory() {
     let before = resident();
     run(60);
     let grown = resident().saturating_sub(before);
-    // The copies came to 100 MB.
+    // The copies amounted to 100 MB.
     assert!(grown < 20 << 20, "{} kB more", grown >> 10);
 }

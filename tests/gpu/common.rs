@@ -1,4 +1,4 @@
-//! The adapter that the caller chose, and cases that must come out right on it.
+//! The adapter that the caller chose, and cases that must pass on it.
 
 use std::collections::BTreeMap;
 
@@ -45,16 +45,17 @@ impl Device {
         self.caps().subgroups
     }
 
-    /// The same where all subgroups have as many.
+    /// The same if all subgroups have the same size.
     fn subgroup(&self) -> Option<u32> {
         self.subgroups().filter(|(least, most)| least == most).map(|s| s.0)
     }
 
-    /// Every way to sum over a row.
+    /// Every way to reduce a row.
     pub(crate) fn reductions(&self) -> Vec<Reduce> {
         let mut all: Vec<Reduce> = [8, 64, 256].map(Reduce::Workgroup).to_vec();
         all.extend(self.subgroup().map(Reduce::WholeSubgroup));
-        // Subgroups are as large as they are: the kernels may be told less, down to one lane.
+        // The size of subgroups is fixed, but kernels may be given a smaller minimum, down to one
+        // lane.
         if let Some((least, _)) = self.subgroups() {
             let joined = |(size, least)| Reduce::AcrossSubgroups { size, least };
             all.extend([(256, least), (64, least), (128, 1), (32, least.min(4))].map(joined));
@@ -89,7 +90,7 @@ impl Device {
         all
     }
 
-    /// Fails, with the case, unless everything comes out as the twin says.
+    /// Fails, with the case, unless every result agrees with the twin.
     #[track_caller]
     pub(crate) fn check(&mut self, case: &dyn Case) {
         self.inner.selection = self.selection.clone();

@@ -1,4 +1,4 @@
-//! What the engine does with plans, whatever their kernels are.
+//! How the engine runs plans, whatever their kernels.
 
 use pellucid::gpu::{Engine, Recording, Tensor};
 use pellucid::ops::{Add, Op};
@@ -6,7 +6,7 @@ use pellucid::select::KernelSelection;
 
 use crate::common::gpu;
 
-/// Cut anywhere, dispatches still run in order, each after the one before it.
+/// Wherever a plan is cut, dispatches run in order, each after the one before it.
 #[test]
 fn a_plan_in_pieces_does_the_same_in_several_submits() {
     let gpu = gpu();
@@ -17,7 +17,7 @@ fn a_plan_in_pieces_does_the_same_in_several_submits() {
         engine.create_tensor(&tensor).unwrap();
         engine.write_tensor(&tensor, &[1.0_f32; 15]).unwrap();
     }
-    // Each is added to the other in turn: Fibonacci's numbers, which any other order would miss.
+    // Each is added to the other in turn: Fibonacci numbers, which any other order would miss.
     let mut recording = Recording::new();
     for _ in 0..5 {
         Add { x, out }.record(&mut recording, &selection).unwrap();

@@ -1,4 +1,4 @@
-//! What happens when a device goes away: everything ends in an error, and nothing waits for ever.
+//! What happens when a device goes away: everything ends in an error, and nothing waits forever.
 
 use std::sync::mpsc;
 use std::thread;
@@ -12,12 +12,12 @@ use pellucid::select::KernelSelection;
 /// Longer than anything here takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs in a thread of its own, and fails if it does not come to an end.
+/// Runs in a separate thread, and fails if it does not end.
 fn within_patience(run: impl FnOnce() + Send + 'static) {
     let (done, finished) = mpsc::channel();
     let worker = thread::spawn(move || {
         run();
-        // Nobody listens any more only if patience has run out.
+        // The receiver is gone only after a timeout.
         let _ = done.send(());
     });
     match finished.recv_timeout(PATIENCE) {
@@ -47,7 +47,7 @@ fn a_read_under_way_ends_when_the_device_goes() {
         engine.create(buffer, 1 << 20).unwrap();
         let readback = engine.submit(&[], &[(buffer, 0, 1 << 20)]).unwrap().unwrap();
         engine.gpu().destroy();
-        // What had been copied before may still arrive; what comes after may not.
+        // What had been copied before may still arrive; later results may not.
         drop(pollster::block_on(engine.finish(readback)));
         assert_lost(engine.submit(&[], &[(buffer, 0, 16)]));
     });

@@ -1,4 +1,4 @@
-//! Linear maps: few rows and many, every format, every store, whole and in parts.
+//! Linear layers: few rows and many, every format, every epilogue, whole and in parts.
 
 use pellucid::check::Values;
 use pellucid::check::cases::{Linear, LinearToCache};
@@ -58,7 +58,7 @@ fn matmul() {
     }
 }
 
-/// Every store, of few rows and of many.
+/// Every epilogue, of few rows and of many.
 #[test]
 fn linear() {
     let mut device = Device::open();

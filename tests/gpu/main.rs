@@ -1,7 +1,7 @@
 //! Every op on this machine's adapter against its twin in plain Rust.
 //!
 //! An adapter is required: without one these tests fail. `PELLUCID_TEST_ADAPTER` says which
-//! software adapter the caller has chosen, `lavapipe` or `swiftshader`; the tests make sure of it.
+//! software adapter the caller has chosen, `lavapipe` or `swiftshader`; the tests verify it.
 
 mod attention;
 mod backward;

@@ -13,8 +13,8 @@ use crate::common::Device;
 const SHAPES: [(usize, usize); 7] =
     [(1, 1), (1, 768), (3, 7), (5, 100), (5, 256), (2, 257), (7, 2050)];
 
-/// What functions are tried on, by scale and offset: both sides of zero, the left tail alone, where
-/// 1 + tanh cancels, and what is large and tiny.
+/// Arguments of activation functions, by scale and offset: both sides of zero, the left tail alone,
+/// where 1 + tanh cancels, and large and tiny values.
 const ARGUMENTS: [(f32, f32); 5] = [(1.0, 0.0), (5.0, -5.0), (1e4, 0.0), (1e-3, 0.0), (1e-30, 0.0)];
 
 #[test]

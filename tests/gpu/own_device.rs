@@ -1,4 +1,4 @@
-//! A device that an app has opened: what it must have, and values that stay on it.
+//! A device opened by an app: what it must offer, and values that stay on it.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -48,7 +48,7 @@ fn a_device_that_is_too_small_is_refused_by_name() {
             assert!(reason.contains(&name) && reason.contains(limits), "{reason}");
         }
         Err(other) => panic!("{other}"),
-        Ok(_) => panic!("a device with too small limits was taken"),
+        Ok(_) => panic!("a device with limits that are too small was accepted"),
     }
 }
 
@@ -70,7 +70,7 @@ fn only_what_the_device_was_asked_for_is_used() {
     );
 }
 
-/// The bytes of a buffer, by the app's own copy.
+/// The bytes of a buffer, copied by the app itself.
 fn copied(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u8> {
     let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,

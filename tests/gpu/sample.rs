@@ -1,4 +1,4 @@
-//! `sample`, `penalties` and `top_k` against their twins, on the adapter that is there.
+//! `sample`, `penalties` and `top_k` against their twins, on this machine's adapter.
 
 use pellucid::check::cases::{self, Drawn};
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
@@ -23,7 +23,7 @@ const PLAIN: Sampling = Sampling {
     seed: 0x1234_5678_9abc_def0,
 };
 
-/// Every combination that takes another path through the kernel.
+/// Every combination that takes a different path through the kernel.
 const SETTINGS: &[Sampling] = &[
     Sampling { temperature: 0.0, ..PLAIN },
     PLAIN,
@@ -113,7 +113,7 @@ impl Device {
     }
 }
 
-/// `SplitMix64`, and from it numbers like those of a normal distribution.
+/// `SplitMix64`, and approximately normal numbers from it.
 struct Random(u64);
 
 impl Random {
@@ -138,7 +138,8 @@ fn widen(logits: &[f32]) -> Vec<f64> {
     logits.iter().map(|&x| f64::from(x)).collect()
 }
 
-/// Draws with all settings and compares; gives how many draws a rounding decided, of how many.
+/// Draws with all settings and compares; returns how many draws were decided by rounding, and how
+/// many there were.
 fn compare(device: &mut Device, n: usize, logits: &[f32], steps: usize) -> (usize, usize) {
     let vocab = logits.len() / n;
     let (mut close, mut total) = (0, 0);
@@ -175,10 +176,10 @@ fn sample() {
     let mut device = Device::new();
     let mut random = Random(1);
     let (mut close, mut total) = (0, 0);
-    // The twin sorts whole vocabularies, so large ones are drawn from less often.
+    // The twin sorts whole vocabularies, so there are fewer draws from large ones.
     for (vocab, steps) in [(1, 200), (7, 200), (501, 200), (4096, 50), (50_257, 8)] {
         for n in [1, 3] {
-            // Half steps make many ties, at every boundary.
+            // Rounding to halves makes many ties, at every boundary.
             let smooth = random.values(n * vocab, 3.0);
             let tied: Vec<f32> = smooth.iter().map(|x| (x * 2.0).round() / 2.0).collect();
             for logits in [smooth, tied] {
@@ -322,7 +323,7 @@ fn top_k() {
             for (got, (values, log_p)) in got.chunks(k * 2).zip(rows()) {
                 assert_pairs(got, &reference::top_k(&widen(values), k), log_p);
             }
-            // Step 6 of 4: slot 1 of the tokens that were drawn at step 5.
+            // Step 6 in a ring of 4: slot 1 holds the tokens drawn at step 5.
             for k in [0, k] {
                 let token = |row: usize| (row * 13 + vocab / 2) % vocab;
                 let first: Vec<u32> = (0..n).flat_map(|i| [token(i) as u32, 1, 0, 6]).collect();

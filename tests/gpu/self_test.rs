@@ -1,4 +1,5 @@
-//! The self-test: it tries everything, and a variant that calculates wrongly does no harm.
+//! The self-test: it covers every kernel and part, and a variant that computes wrong results does
+//! no harm.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -37,11 +38,11 @@ fn the_doctor_tries_every_kernel_and_part_and_finds_them_right() {
     assert!(report.ok() && wrong.is_empty() && report.excluded.is_empty(), "{wrong:#?}");
     let label = |name: &String| name.split([' ', '+']).map(str::to_owned).collect::<Vec<_>>();
     let tried: BTreeSet<String> = report.verdicts.keys().flat_map(label).collect();
-    // Ceilings are measured, and have no twin.
+    // Ceilings are only measured, and have no twin.
     let kernels = KERNELS.iter().filter(|kernel| !kernel.name.starts_with("ceiling_"));
     let kernels = kernels.filter(|kernel| able(&caps, kernel.needs)).map(|kernel| kernel.name);
     let fixed = caps.subgroups.is_none_or(|(least, most)| least == most);
-    // A kernel for the vector units of CPUs, if these are wide.
+    // A kernel for CPUs with wide vector units.
     let wide = fixed && caps.software && caps.subgroups.is_some_and(|(least, _)| least >= 8);
     for name in kernels.chain(PARTS.iter().filter(|p| able(&caps, p.needs)).map(|p| p.name)) {
         let one_size = ["matvec_shuffle", "reduce_subgroup", "lanes_subgroup"].contains(&name);
@@ -49,11 +50,11 @@ fn the_doctor_tries_every_kernel_and_part_and_finds_them_right() {
             "attention_split_shuffle" => wide,
             _ => fixed || !one_size,
         };
-        assert!(tried.contains(name) || !offered, "nobody tries {name}");
+        assert!(tried.contains(name) || !offered, "{name} is not covered");
     }
 }
 
-/// Every subgroup takes its own sum for that of all.
+/// Every subgroup takes its own sum for the total.
 static ONE_SUBGROUP: [Part; 1] = [Part {
     name: "reduce_subgroups",
     source: "override WG: u32 = 256u;
@@ -63,7 +64,7 @@ static ONE_SUBGROUP: [Part; 1] = [Part {
     needs: &[Need::Subgroups],
 }];
 
-/// Products of halves lose the factor that keeps them in range.
+/// f16 products lose the factor that keeps them in range.
 static LOST_FACTOR: [Part; 1] = [Part {
     name: "tile_f16",
     source: "alias Four = vec4<f16>;
@@ -74,7 +75,7 @@ static LOST_FACTOR: [Part; 1] = [Part {
     needs: &[Need::F16],
 }];
 
-/// No compiler takes this.
+/// No compiler accepts this.
 static NONSENSE: [Part; 1] = [Part {
     name: "reduce_subgroups",
     source: "override WG: u32 = 256u;
@@ -99,7 +100,7 @@ fn load(engine: &mut Engine) -> Model {
     Model::load(engine, &checkpoint, LoadOptions::default(), &mut |_, _| {}).unwrap()
 }
 
-/// How far a session is from the golden log-probabilities.
+/// The error of a session's log-probabilities against the golden ones.
 fn error(engine: Engine, model: Model, selection: KernelSelection) -> f64 {
     let mut session = Session::new(engine, model, selection, SessionOptions::default()).unwrap();
     let golden = std::fs::read_to_string(Path::new(GOLDEN).join("golden.json")).unwrap();
@@ -133,7 +134,7 @@ fn used(gpu: &Gpu, model: &Model, selection: &KernelSelection) -> Vec<Program> {
     model::programs(model, selection, &cache, &options).unwrap()
 }
 
-/// Makes a record prefer the variant that a part belongs to, where that is not the default anyway.
+/// Makes a record prefer the variant that a part belongs to, unless it is the default anyway.
 fn prefer(record: &mut Record, part: &str, caps: &Caps, model: &Model) {
     match (part, caps.subgroups) {
         ("reduce_subgroups", Some((least, _))) => {
@@ -155,7 +156,7 @@ fn prefer(record: &mut Record, part: &str, caps: &Caps, model: &Model) {
 #[test]
 fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
     let caps = gpu().caps().clone();
-    // Whether a compiler takes them, so that they could do harm.
+    // Whether a compiler accepts them, so that they could do harm.
     let all = [(&ONE_SUBGROUP, true), (&NONSENSE, false), (&LOST_FACTOR, true)];
     let offered: Vec<_> = all.into_iter().filter(|(part, _)| able(&caps, part[0].needs)).collect();
     for &(broken, harmful) in &offered {
@@ -170,9 +171,9 @@ fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
         assert_eq!(excluded, [name]);
         assert!(!record.passed.iter().any(|passed| passed.contains(name)));
         let error_with = error(engine, model, selection);
-        assert!(error_with < 1e-3, "{name}: with what is left: off by {error_with}");
+        assert!(error_with < 1e-3, "{name}: with the remaining variants: off by {error_with}");
 
-        // What would have come of it.
+        // What would have happened otherwise.
         if harmful {
             let mut engine = Engine::with_parts(gpu(), broken);
             let model = load(&mut engine);
@@ -181,7 +182,7 @@ fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
         }
     }
     if offered.is_empty() {
-        // All that such an adapter runs is what every device should run: nothing can be left out, and the
+        // Such an adapter runs only what every device should run: nothing can be excluded, and the
         // next test shows what follows.
         let mut engine = Engine::new(gpu());
         let model = load(&mut engine);
@@ -218,7 +219,7 @@ fn what_passed_is_not_tried_again() {
     assert_eq!((first, kept), (second, record));
 }
 
-/// What was measured to be best for a shape is tried before it is used, like all else.
+/// The variant measured to be best for a shape is checked before it is used, like any other.
 #[test]
 fn measured_variants_are_tried_too() {
     let mut engine = Engine::new(gpu());
@@ -244,7 +245,7 @@ fn measured_variants_are_tried_too() {
         used.iter().map(check::variant).filter(|name| !record.passed.contains(name)).collect();
     assert!(untried.is_empty(), "{untried:#?}");
     let error = error(engine, model, selection);
-    // Some of the products are in halves, where the adapter has them.
+    // Some of the products are in f16, if the adapter supports it.
     assert!(error < if caps.f16 { 5e-2 } else { 1e-3 }, "off by {error}");
 }
 
@@ -255,7 +256,7 @@ fn parts_that_stand_in_have_the_names_of_others() {
     }
 }
 
-/// Every program of a model, whether it writes or learns, is held against its twin at first use.
+/// Every program of a model, in generation and in training, is compared with its twin at first use.
 #[test]
 fn what_models_run_and_training_runs_is_tried() {
     let golden = |name: &str| {
@@ -289,6 +290,6 @@ fn tried(
     let (_, selection) = pollster::block_on(admitted).unwrap();
     for program in programs(&selection).unwrap() {
         let variant = check::variant(&program);
-        assert!(record.passed.contains(&variant), "{variant} was not tried");
+        assert!(record.passed.contains(&variant), "{variant} was not tested");
     }
 }

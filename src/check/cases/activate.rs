@@ -1,4 +1,4 @@
-//! Functions of activations.
+//! Activation functions.
 
 use crate::check::device::{Device, to_f64};
 use crate::config::Nonlinearity;
@@ -14,9 +14,9 @@ use super::fixtures::{QUICK_SHAPES, SHAPES};
 pub struct Activate {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
-    /// The size of the values.
+    /// The scale of the values.
     pub scale: f32,
     /// What is added: far to the left, 1 + tanh cancels.
     pub offset: f32,

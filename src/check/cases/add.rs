@@ -13,7 +13,7 @@ use super::fixtures::{QUICK_SHAPES, SHAPES};
 pub struct Add {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
 }
 

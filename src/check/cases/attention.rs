@@ -39,7 +39,7 @@ impl Tables for Attention {
             .map(|rows| AttentionRows::new(heads, 70, AttentionRows::ragged(rows, 70)))
             .to_vec();
         for format in [CacheFormat::F16, CacheFormat::F32] {
-            // A long context, by its last rows.
+            // The last rows of a long context.
             for rows in [1, 10] {
                 let positions = AttentionRows::row_run(4096 - rows, rows);
                 table.push(AttentionRows { format, ..AttentionRows::new(heads, 4096, positions) });
@@ -48,7 +48,7 @@ impl Tables for Attention {
         table.into_iter().chain(AttentionRows::table()).map(Self).collect()
     }
 
-    /// Heads of several widths, which every kernel of attention unrolls by.
+    /// Heads of several widths, by which every attention kernel unrolls.
     fn once() -> Vec<Self> {
         let (short, long) = (CacheFormat::F16, CacheFormat::F32);
         let widths = [(long, [1, 1, 7]), (long, [8, 1, 128]), (short, [9, 3, 64])];

@@ -1,4 +1,4 @@
-//! What the pattern of attention mixes.
+//! Values mixed by the attention pattern.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;

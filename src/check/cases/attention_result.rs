@@ -8,16 +8,16 @@ use crate::reference as twin;
 
 use super::case::{Case, Tables};
 
-/// Each head's own product with its columns of the output map.
+/// Each head's product with its columns of the output projection.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionResult {
-    /// How the output map is stored.
+    /// How the output projection is stored.
     pub format: Format,
     /// Rows.
     pub rows: usize,
     /// Heads, their width, and the width of the residual stream.
     pub shape: [usize; 3],
-    /// Rows of the output map that a part holds at most; all without.
+    /// The most rows of the output projection in a part; all if `None`.
     pub part: Option<usize>,
 }
 
@@ -40,7 +40,7 @@ impl Case for AttentionResult {
 
 impl Tables for AttentionResult {
     fn once() -> Vec<Self> {
-        // Heads that begin and end within a word of the map.
+        // Heads that begin and end within a word of the matrix.
         let (part, shape) = (Some(16), [8, 64, 77]);
         Format::ALL.into_iter().map(|format| Self { format, rows: 3, shape, part }).collect()
     }

@@ -1,4 +1,4 @@
-//! Rows that attend to what caches hold: what all steps of attention are given.
+//! Rows that attend to cached keys and values: the input of every step of attention.
 
 use crate::check::device::{Device, TOLERANCE, Values, to_f64};
 use crate::error::Result;
@@ -8,18 +8,18 @@ use crate::reference::{AttentionSize, attention_scores};
 
 use super::fixtures::filled;
 
-/// Some rows of some sequences, attending to what their caches hold.
+/// Some rows of some sequences, attending to their cached keys and values.
 #[derive(Clone, Debug)]
 pub struct AttentionRows {
     /// Query heads, key heads, and their width.
     pub heads: [usize; 3],
     /// Positions of a sequence.
     pub context: usize,
-    /// How many latest positions a row sees; all without.
+    /// How many of the latest positions a row sees; all if `None`.
     pub window: Option<usize>,
     /// What scores are multiplied by.
     pub scale: f64,
-    /// What bounds them, softly.
+    /// The soft cap on scores.
     pub softcap: Option<f64>,
     /// Position and sequence of each row.
     pub positions: Vec<(u32, u32)>,
@@ -32,7 +32,7 @@ pub struct AttentionRows {
 }
 
 impl AttentionRows {
-    /// Rows that see everything before them, over f32 keys.
+    /// Rows that see all positions before them, over f32 keys.
     pub fn new(heads: [usize; 3], context: usize, positions: Vec<(u32, u32)>) -> Self {
         let (format, queries, part) = (CacheFormat::F32, Values::Plain, usize::MAX);
         let scale = 1.0 / (heads[2] as f64).sqrt();
@@ -54,13 +54,13 @@ impl AttentionRows {
         (first..first + count).map(|position| (position, 0)).collect()
     }
 
-    /// `count` rows of three sequences, each row at a place of its own.
+    /// `count` rows of three sequences, each row at its own position.
     pub fn ragged(count: u32, context: u32) -> Vec<(u32, u32)> {
         (0..count).map(|i| (i * 37 % context, i % 3)).collect()
     }
 }
 
-/// A case's numbers on the device, and as the twins take them.
+/// A case's inputs on the device, and as the twins take them.
 pub(super) struct Inputs {
     /// Position and sequence of each row.
     pub(super) rows: BufferId,
@@ -76,7 +76,7 @@ pub(super) struct Inputs {
 }
 
 impl AttentionRows {
-    /// Makes queries, and a cache full of keys and values.
+    /// Generates queries, and a cache full of keys and values.
     pub(super) fn upload(&self, device: &mut Device) -> Result<Inputs> {
         let &Self { heads: [heads, kv_heads, width], context, window, scale, softcap, .. } = self;
         let sequences = 1 + self.positions.iter().map(|row| row.1).max().unwrap_or(0) as usize;
@@ -100,7 +100,7 @@ impl AttentionRows {
         })
     }
 
-    /// Between large scores f32 tells differences of about a thousandth only.
+    /// Between large scores f32 resolves only differences of about a thousandth.
     pub(super) fn tolerance(&self) -> f64 {
         if self.queries == Values::Large { 1e-3 } else { TOLERANCE }
     }
@@ -118,8 +118,9 @@ impl Inputs {
         self.queries.chunks(self.q.columns)
     }
 
-    /// (H, T, S) of the scores of each row, from those of one row at a time: a pattern has its rows
-    /// within its heads, and here every row has keys of its own, so that the twin sees one at a time.
+    /// (H, T, S) of the scores of each row, from those of one row at a time: a pattern is ordered
+    /// by head and then row, and here every row has its own keys, so that the twin sees one at a
+    /// time.
     pub(super) fn scores(&self, positions: &[(u32, u32)]) -> Vec<f64> {
         let (heads, keys) = (self.size.heads, self.cache.context);
         let rows: Vec<Vec<f64>> = self
@@ -136,8 +137,8 @@ impl Inputs {
 }
 
 impl AttentionRows {
-    /// Windows, long contexts, caches in parts, and queries of all kinds: what attention in steps is
-    /// tried on, and fused attention too.
+    /// Windows, long contexts, caches in parts, and queries of all kinds: run by attention in
+    /// steps, and by fused attention too.
     pub(super) fn table() -> Vec<Self> {
         let (short, long) = (CacheFormat::F16, CacheFormat::F32);
         let mut table = Vec::new();
@@ -148,7 +149,7 @@ impl AttentionRows {
                 }
             }
         }
-        // Caches in parts so short that windows and tiles straddle them, and scores softly bounded.
+        // Caches in parts so short that windows and tiles straddle them, and softcapped scores.
         for (format, part) in [(short, 4), (long, 17)] {
             for positions in [vec![(69, 0)], Self::ragged(3, 69), Self::row_run(35, 34)] {
                 let (window, softcap) = (Some(50), Some(0.5));

@@ -1,4 +1,4 @@
-//! The scores of attention, written out.
+//! Attention scores, written out.
 
 use crate::check::device::Device;
 use crate::error::Result;
@@ -29,7 +29,7 @@ impl Case for AttentionScores {
     }
 }
 
-/// Holds scores against the twin's, whose masked ones are −∞.
+/// Compares scores with the twin's, whose masked ones are −∞.
 fn expect_scores(
     device: &mut Device,
     found: &Tensor,
@@ -46,7 +46,7 @@ fn expect_scores(
         }
         let hidden = |(found, twin): (&f32, &f64)| twin.is_finite() || *found == MASKED;
         if !stored.iter().zip(&twin).all(hidden) {
-            return (f64::INFINITY, "a masked score shows".to_owned());
+            return (f64::INFINITY, "a masked score is not masked".to_owned());
         }
         let (found, seen): (Vec<f32>, Vec<f64>) =
             stored.iter().zip(&twin).filter(|(_, twin)| twin.is_finite()).unzip();

@@ -5,30 +5,30 @@ use std::fmt::Debug;
 use crate::check::device::Device;
 use crate::error::Result;
 
-/// A case: it makes its numbers, runs an op, and says what that should give.
+/// A case: it generates numbers, runs an op, and states what the result should be.
 pub trait Case: Debug {
-    /// Runs on a device; what it expects is judged once it is done.
+    /// Runs on a device; its expectations are checked once the run is done.
     ///
     /// # Errors
     /// As [`Device::run`].
     fn run(&self, device: &mut Device) -> Result<()>;
 }
 
-/// What a self-test tries of one op: shapes and values that have broken kernels before.
+/// The cases of one op in a self-test: shapes and values that have broken kernels before.
 pub(in crate::check) trait Tables: Case + Sized + 'static {
-    /// Tried with every variant that the device offers, since the op's programs differ by variant.
+    /// Run with every variant that the device offers, since the op's programs differ by variant.
     fn variants() -> Vec<Self> {
         Vec::new()
     }
 
-    /// Tried once: the op's programs depend on variants not at all, or as little as what becomes of
-    /// products depends on the lanes that make them.
+    /// Run once: the op's programs do not depend on variants, or hardly, as an epilogue hardly
+    /// depends on the lanes that compute the product.
     fn once() -> Vec<Self> {
         Vec::new()
     }
 
     /// A few small shapes that reach every program of a model whose query heads, key heads and head
-    /// width are `heads`. Empty for ops that no model runs unless somebody looks inside.
+    /// width are `heads`. Empty for ops that run only when intermediate values are read.
     fn quick(_heads: [usize; 3]) -> Vec<Self> {
         Vec::new()
     }

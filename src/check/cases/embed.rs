@@ -9,14 +9,14 @@ use crate::reference as twin;
 use super::case::{Case, Tables};
 use super::fixtures::linear_shapes;
 
-/// Rows of a table, alone, with learned positions, and scaled.
+/// Rows of a table: alone, with learned positions, and scaled.
 #[derive(Clone, Copy, Debug)]
 pub struct Embed {
     /// How the table is stored.
     pub format: Format,
     /// Rows of the table.
     pub vocab: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
     /// The largest binding, in bytes.
     pub max_binding: u64,

@@ -1,4 +1,4 @@
-//! What several cases expect of buffers that are no plain matrix.
+//! Expectations about buffers that are not plain matrices.
 
 use half::f16;
 
@@ -12,7 +12,7 @@ use crate::ops::CacheFormat;
 /// Half an ulp of one: the relative error of one rounding to f32.
 pub(super) const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
 
-/// Holds a buffer of floats, without padding, against the twin's values.
+/// Compares a buffer of f32, without padding, with the twin's values.
 pub(super) fn expect_words(
     device: &mut Device,
     buffer: BufferId,
@@ -24,9 +24,9 @@ pub(super) fn expect_words(
     })
 }
 
-/// Holds a matrix against values that are differences of much larger ones: no error is larger than
-/// `roundings` roundings of a number of the size `of`. A relative error says nothing where all digits
-/// cancel.
+/// Compares a matrix with values that are differences of much larger ones: no error may exceed
+/// `roundings` roundings of a number of magnitude `of`. A relative error means nothing when all
+/// digits cancel.
 pub(super) fn expect_cancelled(
     device: &mut Device,
     found: &Tensor,
@@ -41,12 +41,13 @@ pub(super) fn expect_cancelled(
         let rows = values.chunks_exact(stride).flat_map(|row| &row[..columns]);
         let found: Vec<f32> = rows.copied().collect();
         let error = measure::furthest(&found, &twin) / of;
-        let reason = format!("a value is off by {error:e} of {of:e}, the size of what cancels");
+        let reason =
+            format!("a value is off by {error:e} of {of:e}, the magnitude of what cancels");
         (error, if error > tolerance { reason } else { String::new() })
     })
 }
 
-/// Holds a cache against what should lie in it.
+/// Compares a cache with its expected contents.
 pub(super) fn expect_cache(
     device: &mut Device,
     buffer: BufferId,
@@ -56,13 +57,13 @@ pub(super) fn expect_cache(
     if format == CacheFormat::F32 {
         return expect_words(device, buffer, twin, TOLERANCE);
     }
-    // Products in half floats have rounded before.
+    // Products in f16 were rounded before.
     let rounded = device.uses_f16();
-    // WGSL leaves open which way a half is rounded, so each may be off by its last bit.
+    // WGSL leaves open which way an f16 is rounded, so each may be off by its last bit.
     device.compare_bytes(buffer, 2 * twin.len() as u64, 1e-3, move |bytes, _| {
         let found: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);
         if found.len() != twin.len() {
-            return (f64::INFINITY, format!("{} halves, not {}", found.len(), twin.len()));
+            return (f64::INFINITY, format!("{} f16 values, not {}", found.len(), twin.len()));
         }
         let gap = |(found, twin): (&f16, &f64)| {
             (found.to_f64() - twin).abs() / (twin.abs() / 1000.0 + 6e-8)
@@ -74,6 +75,6 @@ pub(super) fn expect_cache(
             let found: Vec<f32> = found.iter().map(|half| half.to_f32()).collect();
             return (measure::relative_error(&found, &twin), String::new());
         }
-        (f64::INFINITY, format!("half {at} is {}, not {}", found[at], twin[at]))
+        (f64::INFINITY, format!("value {at} is {}, not {}", found[at], twin[at]))
     })
 }

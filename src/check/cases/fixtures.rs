@@ -11,7 +11,7 @@ use crate::sampling::Sampling;
 /// Rows and columns: one value, odd, less and more than a workgroup, large.
 pub(super) const SHAPES: [(usize, usize); 5] = [(1, 1), (1, 768), (3, 7), (2, 257), (7, 2050)];
 
-/// Rows and columns where time is short.
+/// Rows and columns for when time is short.
 pub(super) const QUICK_SHAPES: [(usize, usize); 2] = [(3, 7), (2, 257)];
 
 const PLAIN: Sampling = Sampling {
@@ -25,7 +25,7 @@ const PLAIN: Sampling = Sampling {
     seed: 0x1234_5678_9abc_def0,
 };
 
-/// Settings that take other paths through `sample`.
+/// Settings that take different paths through `sample`.
 pub(super) const SETTINGS: [Sampling; 3] = [
     Sampling { temperature: 0.0, ..PLAIN },
     PLAIN,
@@ -40,7 +40,7 @@ pub(super) fn linear_shapes(format: Format) -> [[usize; 2]; 3] {
     }
 }
 
-/// Fills a cache with numbers: gives its keys and its values, without the padding of its heads.
+/// Fills a cache with noise; returns its keys and values, without the padding of its heads.
 pub(super) fn filled(device: &mut Device, cache: &Cache) -> Result<[Vec<f64>; 2]> {
     let slot = cache.heads * cache.width;
     let zeros = cache.width.next_multiple_of(4) - cache.width;
@@ -70,7 +70,7 @@ pub(super) fn filled(device: &mut Device, cache: &Cache) -> Result<[Vec<f64>; 2]
     Ok([keys, values].map(|all| all.iter().map(|half| half.to_f64()).collect()))
 }
 
-/// Logits like those of a normal distribution; rounded to `parts` of one unless that is 0.
+/// Logits like those of a normal distribution; rounded to multiples of 1/`parts` unless that is 0.
 pub(super) fn bell(device: &mut Device, count: usize, parts: f32) -> Vec<f32> {
     let mut values = vec![0.0; count];
     for _ in 0..4 {

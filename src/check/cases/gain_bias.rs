@@ -8,12 +8,12 @@ use crate::reference as twin;
 use super::case::{Case, Tables};
 use super::fixtures::SHAPES;
 
-/// Some rows by a gain, with a bias and without.
+/// Some rows times a gain, with a bias and without.
 #[derive(Clone, Copy, Debug)]
 pub struct GainBias {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
     /// What they are.
     pub values: Values,

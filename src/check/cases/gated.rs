@@ -1,4 +1,4 @@
-//! Functions of a gate.
+//! Gated activation functions.
 
 use crate::check::device::{Device, to_f64};
 use crate::config::Nonlinearity;
@@ -9,14 +9,14 @@ use crate::reference as twin;
 use super::case::{Case, Tables};
 use super::fixtures::{QUICK_SHAPES, SHAPES};
 
-/// Every function of scale · noise + offset as a gate, in a tensor of its own and joined with what it lets through.
+/// Every function of scale · noise + offset as a gate, in a separate tensor and joined with up.
 #[derive(Clone, Copy, Debug)]
 pub struct Gated {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
-    /// The size of the values.
+    /// The scale of the values.
     pub scale: f32,
     /// What is added: far to the left, 1 + tanh cancels.
     pub offset: f32,
@@ -30,7 +30,7 @@ impl Case for Gated {
         let gate = device.tensor(rows, columns, &values)?;
         let ups = device.noise(rows * columns);
         let up = Columns::all(device.tensor(rows, columns, &ups)?);
-        // Gate and up in turn, as their joined map leaves them.
+        // Gate and up alternate, as their joined projection leaves them.
         let both: Vec<f32> = values.iter().zip(&ups).flat_map(|(g, u)| [*g, *u]).collect();
         let of = device.tensor(rows, 2 * columns, &both)?;
         let joined = Columns { of, start: 0, count: columns, step: 2 };

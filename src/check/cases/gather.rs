@@ -1,4 +1,4 @@
-//! Rows and columns that are picked.
+//! Selected rows and columns.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -13,7 +13,7 @@ use super::fixtures::{QUICK_SHAPES, SHAPES};
 pub struct Gather {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
 }
 

@@ -15,7 +15,7 @@ use super::fixtures::SHAPES;
 pub struct LayerNormCenter {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
     /// What they are.
     pub values: Values,
@@ -30,8 +30,8 @@ impl Case for LayerNormCenter {
         if device.run(&ops::LayerNormCenter { x, out }, 0)? {
             let centred = twin::layer_norm_center(&to_f64(&values), columns);
             if centred.iter().all(|x| *x == 0.0) {
-                // Equal values cancel. The kernel counts from the first of them, so that all it sums is
-                // zero; what is left is the rounding of two subtractions.
+                // Equal values cancel. The kernel subtracts the first of them, so that everything
+                // it sums is zero; what is left is the rounding of two subtractions.
                 let largest = measure::largest(to_f64(&values).into_iter().map(f64::abs));
                 expect_cancelled(device, &out, centred, 2.0, largest)?;
             } else {

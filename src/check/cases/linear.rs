@@ -1,4 +1,4 @@
-//! Linear maps: few rows and many, every format, every store, whole and in parts.
+//! Linear layers: few rows and many, every format, every epilogue, whole and in parts.
 
 use crate::check::device::{Device, Values, to_f64};
 use crate::config::Nonlinearity;
@@ -20,19 +20,19 @@ pub struct Linear {
     pub rows: usize,
     /// Outputs and inputs.
     pub shape: [usize; 2],
-    /// What becomes of y.
+    /// What happens to y.
     pub epilogue: Epilogue<'static>,
     /// Whether a bias is added.
     pub biased: bool,
-    /// Rows of W that a part holds at most; all without.
+    /// The most rows of W in a part; all if `None`.
     pub part: Option<usize>,
     /// What x holds.
     pub values: Values,
-    /// The size of the weights: below 6.1e-5 halves, as values or as scales, are subnormal.
+    /// The scale of the weights: below 6.1e-5, f16 values and scales are subnormal.
     pub scale: f32,
 }
 
-/// What may become of products outside a cache, in all kinds.
+/// Every kind of epilogue except the cache.
 const EPILOGUES: [Epilogue<'static>; 8] = [
     Epilogue::Write,
     Epilogue::Add,
@@ -51,7 +51,7 @@ impl Linear {
         Self { format, rows, shape, epilogue, biased: false, part: None, values, scale: 1.0 }
     }
 
-    /// The same with the `i`-th combination of store and bias.
+    /// The same with the `i`-th combination of epilogue and bias.
     #[must_use]
     pub fn with_epilogue(self, i: usize) -> Self {
         Self { epilogue: EPILOGUES[i % 8], biased: (i + i / 8) % 2 == 1, ..self }
@@ -79,11 +79,11 @@ impl Case for Linear {
             return Ok(());
         }
         if device.uses_f16() && self.scale < 1e-3 {
-            // What halves leave of such products is hardly a number.
+            // f16 leaves almost nothing of such products.
             return Ok(());
         }
         let size = twin::LinearSize { inputs, outputs };
-        // Linears in half floats are those of values that are halves.
+        // Products in f16 are those of values rounded to f16.
         let (values, kept) = (device.as_read(values), device.as_read(kept));
         let y = twin::linear(&to_f64(&values), &kept, self.biased.then_some(&biases[..]), size);
         let expected = match epilogue {
@@ -100,7 +100,7 @@ impl Case for Linear {
 }
 
 /// A product whose rows are queries, keys and values: queries come out; keys and values land in the
-/// cache at each row's place, and nowhere else.
+/// cache at each row's position, and nowhere else.
 #[derive(Clone, Debug)]
 pub struct LinearToCache {
     /// How W is stored.
@@ -161,8 +161,8 @@ impl Case for LinearToCache {
 }
 
 impl Tables for Linear {
-    // A device takes a tenth of a second or two to compile a program, and there are hundreds: so every
-    // format is tried with every way to multiply, but every store with one of each.
+    // A device takes a tenth of a second or two to compile a program, and there are hundreds. So
+    // every format runs with every way to multiply, but every epilogue with only one of each.
     fn variants() -> Vec<Self> {
         let mut table = Vec::new();
         for format in Format::ALL {

@@ -9,12 +9,12 @@ use super::case::{Case, Tables};
 use super::expect::expect_words;
 use super::fixtures::SHAPES;
 
-/// ln p of one token a row.
+/// ln p of one token per row.
 #[derive(Clone, Copy, Debug)]
 pub struct LogProb {
     /// Rows.
     pub rows: usize,
-    /// Logits of a row.
+    /// Logits per row.
     pub vocab: usize,
     /// What they are.
     pub values: Values,

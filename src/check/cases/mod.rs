@@ -1,8 +1,8 @@
-//! Kernels against their twins, a case at a time: what an op is given, and what should come out.
+//! Kernels against their twins, one case at a time: what an op is given, and what it should return.
 //!
-//! Each op has a file and a case of its name. The file also holds what the self-test tries of the op;
-//! [`suites`](super::suites) only collects that. The tests of this repository run the same cases over
-//! longer tables of their own.
+//! Each op has a file and a case of its name. The file also holds the op's cases in the self-test,
+//! which [`suites`](super::suites) only collects. The tests of this repository run the same cases
+//! over longer tables of their own.
 
 mod activate;
 mod add;

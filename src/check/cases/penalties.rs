@@ -1,4 +1,4 @@
-//! Penalties on tokens that came before.
+//! Penalties on tokens that occurred before.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -9,12 +9,12 @@ use crate::sampling::Sampling;
 use super::case::{Case, Tables};
 use super::fixtures::{SETTINGS, bell};
 
-/// Logits of tokens of which some came before.
+/// Logits of tokens, some of which occurred before.
 #[derive(Clone, Copy, Debug)]
 pub struct Penalties {
     /// Rows.
     pub rows: usize,
-    /// Logits of a row.
+    /// Logits per row.
     pub vocab: usize,
     /// How they are penalised.
     pub sampling: Sampling,

@@ -11,9 +11,9 @@ use super::fixtures::{QUICK_SHAPES, SHAPES};
 /// The learned vectors of some positions.
 #[derive(Clone, Copy, Debug)]
 pub struct PosEmbed {
-    /// Positions that have one.
+    /// Positions in the table.
     pub positions: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
 }
 

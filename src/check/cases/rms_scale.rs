@@ -13,7 +13,7 @@ use super::fixtures::SHAPES;
 pub struct RmsScale {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
     /// What they are.
     pub values: Values,

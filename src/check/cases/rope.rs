@@ -9,14 +9,14 @@ use crate::reference as twin;
 use super::case::{Case, Tables};
 use super::expect::expect_cache;
 
-/// Heads, of which the first `rotated` values turn, at some positions of some sequences.
+/// Heads whose first `rotated` values are rotated, at some positions of some sequences.
 #[derive(Clone, Copy, Debug)]
 pub struct Rope {
     /// Query heads, key heads, and their width.
     pub heads: [usize; 3],
-    /// Values of a head that turn.
+    /// Values of a head that are rotated.
     pub rotated: usize,
-    /// What turned values are multiplied by.
+    /// What rotated values are multiplied by.
     pub amplitude: f64,
     /// Positions of a sequence.
     pub context: usize,
@@ -24,7 +24,7 @@ pub struct Rope {
     pub positions: &'static [(u32, u32)],
     /// How keys and values are stored.
     pub format: CacheFormat,
-    /// The binding limit allows about one such part of the cache.
+    /// The number of parts that the binding limit cuts the cache into, about.
     pub parts: u64,
 }
 
@@ -33,11 +33,11 @@ impl Rope {
     pub const FAR: &'static [(u32, u32)] =
         &[(0, 0), (255, 0), (256, 0), (65_537, 0), (130_815, 0), (131_071, 0)];
 
-    /// Rows of three sequences in no order.
+    /// Rows of three sequences, in no particular order.
     pub const RAGGED: &'static [(u32, u32)] =
         &[(4, 1), (0, 0), (5, 1), (19, 2), (1, 0), (7, 2), (0, 1)];
 
-    /// Far row_positions, partial rotation, none, odd widths; every format of the cache, whole and in
+    /// Far positions, partial rotation, none, odd widths; every format of the cache, whole and in
     /// parts.
     pub fn table() -> Vec<Self> {
         let (far, ragged) = (Self::FAR, Self::RAGGED);
@@ -90,7 +90,7 @@ impl Case for Rope {
             _ => Some((device.words(&rope_table(&rotation, context))?, rotated)),
         };
         let rows = device.rows(positions)?;
-        // Queries and keys side by side, values in a tensor of their own.
+        // Queries and keys side by side, values in a separate tensor.
         let columns = q_width + kv_width;
         let joined = device.noise(count * columns);
         let values = device.noise(count * kv_width);
@@ -127,8 +127,8 @@ impl Tables for Rope {
     }
 
     fn quick(_: [usize; 3]) -> Vec<Self> {
-        // One far case has the cache of a long context; the other has twice of it, which is much in a
-        // browser.
+        // One far case has the cache of a long context; the other has twice as much, which is a lot
+        // in a browser.
         Self::table().into_iter().filter(|case| case.context < 1000 || case.rotated == 8).collect()
     }
 }

@@ -9,7 +9,8 @@ use crate::sampling::Sampling;
 use super::case::{Case, Tables};
 use super::fixtures::{SETTINGS, bell};
 
-/// What may be drawn from one row of logits: the survivors, and those under settings a rounding away.
+/// What may be drawn from one row of logits: the survivors, and those under settings one rounding
+/// away.
 #[derive(Clone, Debug)]
 pub struct Drawn {
     kept: Vec<(u32, f64)>,
@@ -43,14 +44,14 @@ impl Drawn {
             let noise = || twin::gumbel(twin::noise(self.seed, self.sequence, step, id));
             logit + if self.greedy { 0.0 } else { noise() }
         };
-        // Survivors come in order, so that of equal ones the first wins.
+        // Survivors are in order, so that among equal ones the first wins.
         let best = kept.iter().rev().max_by(|a, b| score(a).total_cmp(&score(b)));
         let Some(best) = best else { return (u32::MAX, f64::INFINITY) };
         let asked = kept.iter().find(|token| token.0 == id);
         (best.0, asked.map_or(f64::INFINITY, |token| score(best) - score(token)))
     }
 
-    /// Whether `id` is the twin's draw at this step, or `None` if only a rounding decides.
+    /// Whether `id` is the twin's draw at this step, or `None` if only rounding decides.
     pub fn agrees(&self, step: u32, id: u32) -> Option<bool> {
         let (winner, behind) = self.winner(&self.kept, step, id);
         if winner == id {
@@ -67,13 +68,13 @@ impl Drawn {
 pub struct Sample {
     /// Rows.
     pub rows: usize,
-    /// Logits of a row.
+    /// Logits per row.
     pub vocab: usize,
     /// Tokens drawn from each.
     pub steps: usize,
     /// How.
     pub sampling: Sampling,
-    /// Whether logits are rounded to halves, which makes ties at every boundary.
+    /// Whether logits are rounded to multiples of 1/2, which makes ties at every boundary.
     pub tied: bool,
 }
 
@@ -93,7 +94,7 @@ impl Case for Sample {
             ops::Sample { logits: out, rows, counts: Some(counts), sampling, ids, ring: steps };
         let plain = ops::Sample { logits, counts: None, ..counted };
         let runs: [&[&dyn ops::Op]; 2] = [&[&plain], &[&penalties, &counted]];
-        // Penalties make of what is tied what is nearly so, and then a rounding decides who survives.
+        // Penalties turn ties into near ties, and then rounding decides which tokens survive.
         let runs = runs.into_iter().zip([false, true]).take(if tied { 1 } else { 2 });
         for (ops, counts) in runs {
             device.engine.write(rows, 0, bytemuck::cast_slice(&first))?;

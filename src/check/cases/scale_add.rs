@@ -8,12 +8,12 @@ use crate::reference::{self as twin, ColumnRange};
 use super::case::{Case, Tables};
 use super::fixtures::{QUICK_SHAPES, SHAPES};
 
-/// The later rows, from some column on: scaled, and one row added to each, or each its own.
+/// The later rows, from some column on: scaled, with one row added to all, or a row added to each.
 #[derive(Clone, Copy, Debug)]
 pub struct ScaleAdd {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The pattern of attention, written out.
+//! The attention pattern, written out.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;

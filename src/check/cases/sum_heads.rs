@@ -1,4 +1,4 @@
-//! The sum of what heads write.
+//! The sum over heads.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -7,7 +7,7 @@ use crate::reference as twin;
 
 use super::case::{Case, Tables};
 
-/// The sums of all heads, with a bias and without.
+/// The sum over all heads, with a bias and without.
 #[derive(Clone, Copy, Debug)]
 pub struct SumHeads {
     /// Rows.

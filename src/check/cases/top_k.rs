@@ -14,7 +14,7 @@ use super::fixtures::bell;
 pub struct TopK {
     /// Rows.
     pub rows: usize,
-    /// Logits of a row.
+    /// Logits per row.
     pub vocab: usize,
     /// How many.
     pub k: usize,
@@ -27,7 +27,7 @@ impl Case for TopK {
         let &Self { rows: n, vocab, k, tied } = self;
         let values = bell(device, n * vocab, if tied { 1.0 } else { 0.0 });
         let logits = device.tensor(n, vocab, &values)?;
-        // Step 6 of 4: slot 1 is that of the tokens drawn at step 5.
+        // Step 6 in a ring of 4: slot 1 holds the tokens drawn at step 5.
         let own = move |row: usize| (row * 13 + vocab / 2) % vocab;
         let first: Vec<[u32; 4]> = (0..n).map(|row| [own(row) as u32, 1, 0, 6]).collect();
         let rows = device.words(&first)?;
@@ -41,7 +41,7 @@ impl Case for TopK {
             let values = to_f64(&values);
             device.compare_bytes(out, (8 * 4 * n * pairs) as u64, 1e-5, move |bytes, _| {
                 let found: Vec<[u32; 2]> = bytemuck::pod_collect_to_vec(bytes);
-                // Of a ring's slots, those before and after belong to other steps.
+                // The ring's slots before and after belong to other steps.
                 let found: Vec<_> = found.chunks(pairs.max(1)).skip(slot).take(n).collect();
                 if found.len() != values.len() / vocab {
                     return (f64::INFINITY, format!("{} rows, not {n}", found.len()));
@@ -56,7 +56,7 @@ impl Case for TopK {
                     }
                     for ([id, bits], (twin, expected)) in found.iter().zip(best) {
                         let gap = (f64::from(f32::from_bits(*bits)) - expected).abs();
-                        // Another token is right only where a rounding decides between the two.
+                        // Another token is right only if rounding decides between the two.
                         let token = log_p.get(*id as usize).copied().unwrap_or(f64::NAN);
                         let close = token != expected && (token - expected).abs() < 1e-5;
                         if gap.is_nan() || (*id != twin && !close) {

@@ -1,4 +1,4 @@
-//! The ops of training: derivatives, and what a step does with them.
+//! The ops of training: derivatives, and the optimiser step.
 
 use crate::check::cases::{
     ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,

@@ -1,4 +1,4 @@
-//! The ops that models run, and those that show what happens on the way.
+//! The ops that models run, and those that expose intermediate values.
 
 use crate::check::cases::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, CacheRows,

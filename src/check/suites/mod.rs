@@ -1,4 +1,4 @@
-//! What the self-test tries, collected from the tables of the cases.
+//! What the self-test runs, collected from the tables of the cases.
 
 #[cfg(feature = "train")]
 mod backward;
@@ -7,7 +7,7 @@ mod table;
 
 pub(super) use table::{Suite, Table};
 
-/// Linear maps, forwards and backwards.
+/// Linear layers, forward and backward.
 pub(super) fn linear() -> Suite {
     let mut suite = Suite::default();
     forward::linear(&mut suite);
@@ -16,7 +16,7 @@ pub(super) fn linear() -> Suite {
     suite
 }
 
-/// All else.
+/// Everything else.
 pub(super) fn rest() -> Suite {
     let mut suite = Suite::default();
     forward::rest(&mut suite);
@@ -30,7 +30,7 @@ pub(super) fn quick(heads: [usize; 3]) -> Table {
     forward::quick(heads)
 }
 
-/// The same of each op that it learns by.
+/// The same for each op that it is trained with.
 #[cfg(feature = "train")]
 pub(super) fn quick_training(heads: [usize; 3]) -> Table {
     backward::quick(heads)

@@ -5,7 +5,7 @@ use crate::check::cases::{Case, Tables};
 /// A list of cases of several kinds.
 pub(in crate::check) type Table = Vec<Box<dyn Case>>;
 
-/// What the full self-test tries.
+/// What the full self-test runs.
 #[derive(Default)]
 pub(in crate::check) struct Suite {
     /// With every variant that the device offers.
@@ -15,7 +15,7 @@ pub(in crate::check) struct Suite {
 }
 
 impl Suite {
-    /// Takes in the tables of one op.
+    /// Adds the tables of one op.
     pub(super) fn add<C: Tables>(&mut self) {
         self.variants.extend(C::variants().into_iter().map(boxed));
         self.once.extend(C::once().into_iter().map(boxed));
@@ -31,15 +31,16 @@ pub(super) fn quick<C: Tables>(heads: [usize; 3]) -> impl Iterator<Item = Box<dy
     C::quick(heads).into_iter().map(boxed)
 }
 
-/// Makes of two lists of cases, linear maps and all else, the functions that collect their tables.
+/// Defines, from two lists of cases (linear layers and everything else), the functions that collect
+/// their tables.
 macro_rules! collect {
     (linear: $($linear:ident),+; rest: $($rest:ident),+) => {
-        /// Linear maps.
+        /// Linear layers.
         pub(super) fn linear(suite: &mut Suite) {
             $(suite.add::<$linear>();)+
         }
 
-        /// All else.
+        /// Everything else.
         pub(super) fn rest(suite: &mut Suite) {
             $(suite.add::<$rest>();)+
         }

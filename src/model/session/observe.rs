@@ -1,4 +1,4 @@
-//! Looking into a run: named values out, edits in.
+//! Observing a run: named values out, edits in.
 
 use crate::error::{Error, Result};
 use crate::gpu::{Recording, Tensor};
@@ -23,10 +23,10 @@ pub struct Activation {
     pub values: Vec<f32>,
 }
 
-/// What [`Session::observe`] gives.
+/// The result of [`Session::observe`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    /// What was read, in the order of the forward pass.
+    /// The values read, in the order of the forward pass.
     pub activations: Vec<Activation>,
     /// (T, V).
     pub logits: Vec<f32>,
@@ -37,18 +37,18 @@ pub struct Observed {
 pub struct Resident {
     /// Its name.
     pub hook: Hook,
-    /// Its sizes, as those of [`Activation::shape`].
+    /// Its sizes, as in [`Activation::shape`].
     pub shape: Vec<usize>,
-    /// Where it is: a row of the tensor for each row of values, padded to [`Tensor::stride`]. The
-    /// first size is its rows and the product of the others its columns; for scores and patterns all
-    /// sizes but the last are its rows. Scores that the mask hides are below −10³⁰.
+    /// Its tensor, with a row for each row of values, padded to [`Tensor::stride`]. The first size
+    /// is its rows and the product of the others its columns; for scores and patterns all sizes but
+    /// the last are its rows. Scores that the mask hides are below −10³⁰.
     pub tensor: Tensor,
 }
 
 /// What [`Session::observe_on_device`] leaves on the device, until [`Session::release`].
 #[derive(Debug)]
 pub struct OnDevice {
-    /// What was read, in the order of the forward pass.
+    /// The values read, in the order of the forward pass.
     pub activations: Vec<Resident>,
     /// (T, V).
     pub logits: Tensor,
@@ -56,8 +56,8 @@ pub struct OnDevice {
 
 impl Session {
     /// Runs rows while reading and editing named values, as [`Session::observe`] does, but reads
-    /// nothing back: values and logits stay in buffers that an app's own passes can use, by
-    /// [`Engine::buffer`](crate::gpu::Engine::buffer). Nothing is waited for.
+    /// nothing back: values and logits stay in buffers that an app's own passes can use, through
+    /// [`Engine::buffer`](crate::gpu::Engine::buffer). Does not wait.
     ///
     /// # Errors
     /// As [`Session::observe`]; [`Error::Input`] for no rows.
@@ -98,7 +98,7 @@ impl Session {
         }
     }
 
-    /// Frees the memory of what was left on the device; passes that use it keep it until they end.
+    /// Frees what was left on the device; passes that use it keep it until they end.
     pub fn release(&mut self, kept: OnDevice) {
         self.engine.free(kept.logits.buffer);
         for activation in kept.activations {
@@ -106,7 +106,7 @@ impl Session {
         }
     }
 
-    /// Runs rows and gives the named values, in the order of the forward pass.
+    /// Runs rows and returns the named values, in the order of the forward pass.
     ///
     /// # Errors
     /// As [`Session::fill`], and [`Error::Input`] for a value that the model does not have or for
@@ -116,9 +116,9 @@ impl Session {
         self.run_with_actions(rows, &reads, None).await
     }
 
-    /// Runs rows while reading and editing named values, and gives all their logits too. Edits of
-    /// one value act in their order, before it is read; keys and values that they change stay so in
-    /// the cache.
+    /// Runs rows while reading and editing named values, and also returns their logits. Edits of
+    /// one value apply in order, before it is read; edited keys and values stay edited in the
+    /// cache.
     ///
     /// # Errors
     /// As [`Session::values`], and [`Error::Input`] for an edit that does not fit its value.
@@ -131,7 +131,7 @@ impl Session {
         Ok(Observed { activations: activations?, logits: logits? })
     }
 
-    /// Runs rows with actions, and writes their logits where there is logits_out for them.
+    /// Runs rows with actions, and writes their logits into `logits_out` if it is given.
     async fn run_with_actions(
         &mut self,
         rows: &[Row],
@@ -162,7 +162,7 @@ impl Session {
         self.check(rows)?;
         if rows.len() > self.chunk {
             return Err(Error::Input(format!(
-                "{} rows are to be observed, and this session runs {} at once",
+                "{} rows were given to observe, and this session runs at most {} at once",
                 rows.len(),
                 self.chunk
             )));
@@ -178,7 +178,7 @@ impl Session {
         Ok(tape.finish())
     }
 
-    /// Makes the tensors of the marks and runs the recording.
+    /// Creates the tensors of the marks and runs the recording.
     fn submit_with_marks(
         &mut self,
         rows: &[Row],
@@ -199,7 +199,7 @@ impl Session {
         Ok(())
     }
 
-    /// Runs the recording, and reads what was asked for.
+    /// Runs the recording, and reads back what was asked for.
     async fn run_and_read(
         &mut self,
         rows: &[Row],
@@ -221,7 +221,7 @@ impl Session {
     }
 }
 
-/// Makes scores −∞ that the mask hides or an edit has hidden; the kernels write finite ones there.
+/// Sets scores to −∞ that the mask or an edit hides; the kernels write finite ones there.
 fn mask_scores(scores: &mut [f32], keys: usize, rows: &[Row], window: Option<usize>) {
     for (scores, row) in scores.chunks_mut(keys).zip(rows.iter().cycle()) {
         let end = row.position as usize + 1;

@@ -12,7 +12,7 @@ use crate::select::KernelSelection;
 
 use super::state::Session;
 
-/// What is reported while a model is opened.
+/// Progress reported while a model is opened.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
     /// The bytes that the model will take on this adapter, before any is allocated.
@@ -27,11 +27,11 @@ pub enum Progress<'a> {
 }
 
 impl Session {
-    /// Opens a checkpoint on a device: checks that it fits, chooses the variants of its kernels, loads
-    /// its weights and allocates its caches.
+    /// Opens a checkpoint on a device: checks that it fits, selects the variants of its kernels,
+    /// loads its weights and allocates its caches.
     ///
-    /// `variants` are [`SelectionPolicy`](crate::check::SelectionPolicy), by which they are chosen, or the very
-    /// [`KernelSelection`].
+    /// `variants` is a [`SelectionPolicy`](crate::check::SelectionPolicy), by which the kernels are
+    /// selected, or a [`KernelSelection`] itself.
     ///
     /// # Errors
     /// Those of reading the file; [`Error::Input`](crate::Error::Input) for a context beyond the

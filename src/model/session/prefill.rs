@@ -1,4 +1,4 @@
-//! Prefill: rows are read into the caches a piece of the work at a time, so that it can be stopped.
+//! Prefill: rows are read into the caches in pieces of work, so that it can be stopped.
 
 use std::collections::VecDeque;
 
@@ -7,17 +7,17 @@ use crate::gpu::Readback;
 
 use super::state::{Row, Session};
 
-/// Pieces in flight: while the host waits for one, the device already runs the next. A stop wastes no
-/// more than these.
+/// Pieces in flight: while the host waits for one, the device already runs the next. Stopping
+/// wastes no more than these.
 const MOST_IN_FLIGHT: usize = 2;
 
-/// Rows that are being read. Between its calls the session must run nothing else.
+/// Rows being read. Between its calls the session must run nothing else.
 #[derive(Debug)]
 pub(crate) struct Prefill {
     rows: Vec<Row>,
-    /// How many of them were handed to the device whole.
+    /// How many rows were submitted, in whole chunks.
     read: usize,
-    /// Of the chunk after those, how many pieces were.
+    /// How many pieces of the next chunk were submitted.
     pieces: usize,
     in_flight: VecDeque<Readback>,
 }
@@ -34,14 +34,13 @@ impl Prefill {
         Ok(prefill)
     }
 
-    /// How many rows are still to be read.
+    /// How many rows have not been read.
     pub(crate) fn unread(&self) -> usize {
         self.rows.len() - self.read
     }
 
-    /// Hands the device more, and comes back when it has done a piece: gives how many rows' worth of
-    /// work is done, or `None` where all but the last piece was handed to it, which
-    /// [`Prefill::submit_rest`] does.
+    /// Submits more pieces and waits for one. Returns how many rows' worth of work is done, or
+    /// `None` once only the last piece is left, which [`Prefill::submit_rest`] submits.
     ///
     /// # Errors
     /// As [`Session::fill`].
@@ -58,7 +57,7 @@ impl Prefill {
         Ok(Some(self.read + part))
     }
 
-    /// Hands the device all that is left, and waits for nothing.
+    /// Submits all that is left, without waiting.
     ///
     /// # Errors
     /// As [`Session::fill`].
@@ -69,7 +68,7 @@ impl Prefill {
         Ok(())
     }
 
-    /// Waits for what was handed over.
+    /// Waits for everything that was submitted.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.

@@ -1,4 +1,4 @@
-//! A model in use: its caches, its rows, and the plans that run over them.
+//! The state of a session: its caches, its rows, and the plans that run over them.
 
 use std::collections::HashMap;
 
@@ -50,7 +50,7 @@ pub struct Session {
     plans: HashMap<(Task, usize), Planned>,
 }
 
-/// What [`Session::score`] gives.
+/// The result of [`Session::score`].
 #[derive(Clone, Debug, Default)]
 pub struct Scored {
     /// ln P of each row's target.
@@ -66,7 +66,7 @@ struct Planned {
     top: Option<BufferId>,
 }
 
-/// What a plan is for, beside its number of rows.
+/// What a plan is for, apart from its number of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Task {
     Fill,
@@ -77,7 +77,7 @@ impl Session {
     /// Allocates caches and rows for a loaded model.
     ///
     /// # Errors
-    /// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] where the device has no
+    /// [`Error::Input`] for a context beyond the model's, [`Error::Memory`] if the device has no
     /// room for the caches.
     pub fn new(
         mut engine: Engine,
@@ -142,7 +142,7 @@ impl Session {
         &self.selection
     }
 
-    /// How many rows [`Session::fill`] has read so far.
+    /// How many rows [`Session::fill`] and prefill have read so far.
     pub fn filled(&self) -> u64 {
         self.filled
     }
@@ -152,7 +152,7 @@ impl Session {
         self.sequences
     }
 
-    /// The bytes that model and state take on the device.
+    /// The bytes that the model and its state take on the device.
     pub fn fit(&self) -> MemoryUse {
         MemoryUse {
             weights: self.model.bytes(),
@@ -161,7 +161,7 @@ impl Session {
         }
     }
 
-    /// Reads rows into the caches, in chunks; nothing comes back, and nothing is waited for.
+    /// Reads rows into the caches, in chunks; returns nothing, and does not wait.
     ///
     /// # Errors
     /// [`Error::Input`] for ids outside the vocabulary, [`Error::Context`] for positions outside the
@@ -176,13 +176,14 @@ impl Session {
         Ok(())
     }
 
-    /// In how many pieces so many rows, at most a chunk, are read.
+    /// The number of pieces in which this many rows, at most a chunk, are read.
     pub(super) fn fill_pieces(&mut self, rows: usize) -> Result<usize> {
         self.prepare(Task::Fill, rows)?;
         Ok(self.plans[&(Task::Fill, rows)].pieces.len())
     }
 
-    /// Runs one piece of what reads a chunk of rows into the caches, whose plan is ready.
+    /// Runs one piece of the plan that reads a chunk of rows into the caches, which must be
+    /// prepared.
     pub(super) fn fill_piece(
         &mut self,
         rows: &[Row],
@@ -197,8 +198,8 @@ impl Session {
         self.engine.submit(&[(&pieces[piece], extent(rows))], reads)
     }
 
-    /// Reads rows into the caches; gives ln P(target | everything before and in the row) for each,
-    /// and, if asked for, the `top` most probable next tokens.
+    /// Reads rows into the caches; returns ln P(target | all tokens up to and including the row's)
+    /// for each row and, if asked for, the `top` most probable next tokens.
     ///
     /// # Errors
     /// As [`Session::fill`].
@@ -285,7 +286,7 @@ impl Session {
         let (recording, _) = tape.finish();
         let pieces = pieces(&self.model.config, &self.selection, count);
         let pieces = self.engine.prepare(&recording)?.in_pieces(pieces);
-        // Whole chunks come again and again; of the odd remainders only the last is kept.
+        // Whole chunks recur; of the odd remainders only the last plan is kept.
         let (chunk, engine) = (self.chunk, &mut self.engine);
         self.plans.retain(|(_, rows), planned| {
             let keep = *rows == chunk;

@@ -1,4 +1,4 @@
-//! The caches as bytes, so that what was read can outlast the session.
+//! The caches as bytes, so that they can outlive the session.
 
 use crate::error::{Error, Result};
 use crate::ops::CacheShard;
@@ -6,7 +6,7 @@ use crate::ops::CacheShard;
 use super::state::Session;
 
 impl Session {
-    /// How a position's keys lie in a layer, in words: equal words mean equal bytes.
+    /// The layout of a position's keys in a layer, as text: equal texts mean equal layouts.
     pub fn cache_layout(&self) -> String {
         let kinds = self
             .caches
@@ -21,8 +21,8 @@ impl Session {
         cache.map_or(0, |cache| cache.position_bytes() / cache.sequences as u64)
     }
 
-    /// Keys and values of the first sequence's first `positions`, in one layer: (head, position,
-    /// width padded to vec4s).
+    /// Keys and values of the first `positions` of the first sequence, in one layer: (head,
+    /// position, width padded to vec4s).
     ///
     /// # Errors
     /// [`Error::Input`] for a layer or positions that the session does not have, [`Error::Device`]
@@ -40,16 +40,17 @@ impl Session {
         Ok([keys, values])
     }
 
-    /// Puts back what [`Session::read_cache`] gave, in the first positions of the first sequence.
+    /// Writes back what [`Session::read_cache`] returned, to the first positions of the first
+    /// sequence.
     ///
     /// # Errors
-    /// [`Error::Input`] for a layer or positions that the session does not have, or for numbers that
-    /// are not those of whole positions.
+    /// [`Error::Input`] for a layer or positions that the session does not have, or for bytes that
+    /// are not whole positions.
     pub fn write_cache(&mut self, layer: usize, keys: &[u8], values: &[u8]) -> Result<()> {
         let position = self.position_bytes().max(1) as usize;
         if keys.len() != values.len() || !keys.len().is_multiple_of(position) {
             let text = format!(
-                "{} bytes of keys and {} of values, of {position} a position",
+                "{} bytes of keys and {} of values, at {position} per position",
                 keys.len(),
                 values.len()
             );
@@ -65,8 +66,8 @@ impl Session {
         Ok(())
     }
 
-    /// Where the first positions of the first sequence lie in a layer's cache: head after head, and of
-    /// each head part after part.
+    /// Where the first positions of the first sequence are in a layer's cache: by head, then by
+    /// part.
     fn runs(&self, layer: usize, positions: usize) -> Result<Vec<Run>> {
         let cache = self.caches.get(layer).filter(|cache| positions <= cache.context);
         let cache = cache.ok_or_else(|| {
@@ -84,7 +85,7 @@ impl Session {
     }
 }
 
-/// Neighbouring positions of one head within a part of a cache.
+/// Consecutive positions of one head within a part of a cache.
 struct Run {
     part: CacheShard,
     /// Where they begin in its buffers, in bytes.

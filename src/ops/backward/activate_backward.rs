@@ -1,4 +1,4 @@
-//! `activate_backward`: the derivative of a perceptron's function.
+//! `activate_backward`: the derivative of an MLP's activation function.
 
 use crate::config::Nonlinearity;
 use crate::error::Result;

@@ -1,16 +1,16 @@
-//! `adam_w`: parameters move by `AdamW`.
+//! `adam_w`: the `AdamW` update of parameters.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::op::{Op, grid_1d, to_u32, whole_vec4s};
 use crate::select::{KernelSelection, kernel, part};
 
-/// Moves parameters by `AdamW`, and makes their gradient 0.
+/// Updates parameters by `AdamW`, and resets their gradient to 0.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamW {
-    /// What moves.
+    /// The parameters.
     pub parameters: BufferId,
-    /// Its gradient.
+    /// Their gradient.
     pub gradient: BufferId,
     /// The moving mean of the gradient.
     pub mean: BufferId,
@@ -22,7 +22,7 @@ pub struct AdamW {
     pub settings: BufferId,
     /// The [`Clipping`](super::Clipping) that [`Clip`](super::Clip) found.
     pub clip: BufferId,
-    /// Whether decay pulls at them: at matrices, not at vectors.
+    /// Whether weight decay applies: to matrices, not to vectors.
     pub decays: bool,
 }
 

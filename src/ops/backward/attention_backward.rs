@@ -1,4 +1,4 @@
-//! `attention_backward`: the derivative of attention, by queries, keys and values.
+//! `attention_backward`: the derivatives of attention with respect to queries, keys and values.
 
 use crate::error::Result;
 use crate::gpu::{Binding, Part, Program, Recording, Tensor, params};
@@ -8,23 +8,23 @@ use crate::ops::op::{Op, check_shape, to_u32};
 use crate::ops::softcap::capped;
 use crate::select::{KernelSelection, kernel, part};
 
-/// What comes back to queries, keys and values of z = softmax(softcap(scale · q kᵀ)) v, over whole
+/// The gradients of queries, keys and values of z = softmax(softcap(scale · q kᵀ)) v, over whole
 /// sequences of equal length.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBackward<'a> {
-    /// Queries as attention took them, (T, H·D).
+    /// Queries as attention read them, (T, H·D).
     pub q: Tensor,
-    /// The keys and values that it took, in one part.
+    /// The keys and values that it read, in one part.
     pub cache: &'a Cache,
     /// Which keys a row sees, and how they are scored.
     pub mask: Mask,
-    /// What attention gave, (T, H·D).
+    /// The output of attention, (T, H·D).
     pub z: Tensor,
     /// (T, H·D).
     pub dz: Tensor,
     /// Rows of a sequence: row t is position t mod length of sequence t div length.
     pub length: usize,
-    /// Room for two numbers a row and head, (T, 2·H).
+    /// Scratch space for two numbers per row and head, (T, 2·H).
     pub stats: Tensor,
     /// (T, H·D).
     pub dq: Tensor,
@@ -50,10 +50,10 @@ params! {
     }
 }
 
-/// Rows or keys that a workgroup takes.
+/// Rows or keys per workgroup.
 const ROWS: usize = 32;
 
-/// The widest head whose derivative is there: the largest array that is tried on every device.
+/// The widest head with a derivative: the largest array that is tested on every device.
 pub const MAX_TRAINED_HEAD_WIDTH: usize = 128;
 
 const OP: &str = "attention_backward";
@@ -131,7 +131,7 @@ impl AttentionBackward<'_> {
     }
 }
 
-/// The smallest array that holds a head of so many vec4s.
+/// The smallest array that holds a head of this many vec4s.
 fn head_array(vec4s: usize) -> &'static Part {
     part(match vec4s {
         0..=8 => "head_array_8",

@@ -1,4 +1,4 @@
-//! `bias_backward`: the derivative of y = x Wᵀ + b by b.
+//! `bias_backward`: the derivative of y = x Wᵀ + b with respect to b.
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};

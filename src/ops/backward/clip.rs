@@ -1,14 +1,14 @@
-//! `clip`: how long all gradients are, and what they are multiplied by.
+//! `clip`: the norm of all gradients, and the factor that clips them.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::op::{Op, to_u32};
 use crate::select::{KernelSelection, kernel, part};
 
-/// The length of all gradients, and what they are multiplied by.
+/// The norm of all gradients, and the factor that clips them.
 #[derive(Clone, Copy, Debug)]
 pub struct Clip {
-    /// What [`SquareSum`](super::SquareSum) gave.
+    /// The results of [`SquareSum`](super::SquareSum).
     pub partials: BufferId,
     /// How many parts.
     pub count: usize,

@@ -8,14 +8,14 @@ use crate::select::{KernelSelection, kernel};
 /// −ln p of each row's target, and (softmax − onehot) / M in place of the row's logits.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
-    /// Logits; afterwards what comes back to them, (R, V).
+    /// Logits, replaced by their gradient, (R, V).
     pub logits: Tensor,
-    /// (T): token ids; [`IGNORED`](crate::reference::backward::IGNORED), or any other id outside the
-    /// vocabulary, counts for nothing.
+    /// (T): token ids; [`IGNORED`](crate::reference::backward::IGNORED), or any other id outside
+    /// the vocabulary, is ignored.
     pub targets: BufferId,
     /// Row r has target `first` + r.
     pub first: usize,
-    /// (T); 0 for a target that counts for nothing.
+    /// (T); 0 for a target that is ignored.
     pub losses: BufferId,
     /// One number: 1 / M over the M targets that count.
     pub share: BufferId,

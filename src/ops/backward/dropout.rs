@@ -1,11 +1,12 @@
-//! `dropout`, forwards and backwards alike.
+//! `dropout`, the same forward and backward.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::ops::op::{Op, check_shape, to_u32};
 use crate::select::{KernelSelection, kernel, part};
 
-/// x = 0 by chance, else x / (1 − p), in place. Twin: [`dropout`](crate::reference::backward::dropout).
+/// x = 0 with probability p, else x / (1 − p), in place. Twin:
+/// [`dropout`](crate::reference::backward::dropout).
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     /// (T, C).
@@ -14,7 +15,7 @@ pub struct Dropout {
     pub probability: f64,
     /// Four words: the seed, its low half first, the step, and 0.
     pub draw: BufferId,
-    /// Tells places apart that draw from the same words.
+    /// Distinguishes sites that draw from the same words.
     pub site: u32,
 }
 
@@ -28,7 +29,7 @@ params! {
     }
 }
 
-/// The smallest of the 2³² random words by which a value stays.
+/// The smallest of the 2³² random words that keeps a value.
 fn least(probability: f64) -> u32 {
     (probability * 4_294_967_296.0).round() as u32
 }

@@ -1,5 +1,4 @@
-//! `embed_backward`: the derivative of a table that was looked up: of the embedding, and of learned
-//! positions.
+//! `embed_backward`: the gradient of a lookup table: of the embedding, and of learned positions.
 
 use crate::error::Result;
 use crate::gpu::{Binding, BufferId, Program, Recording, Tensor, params};
@@ -12,13 +11,13 @@ use super::gradient::plain;
 /// `dE_id` += scale · Σ dy over the rows that hold the id.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbedBackward<'a> {
-    /// (T): what [`runs_of`] gives first.
+    /// (T): the first result of [`runs_of`].
     pub runs: BufferId,
-    /// (T): what it gives second.
+    /// (T): its second result.
     pub order: BufferId,
     /// (T, C).
     pub dy: Tensor,
-    /// What the vectors were multiplied by.
+    /// The factor of the vectors.
     pub scale: f64,
     /// (V, C), f32.
     pub table: &'a Weight,
@@ -35,8 +34,8 @@ params! {
     }
 }
 
-/// Rows in the order of their ids: for each id (id, first, end, 0), empty ones to as many as there are
-/// rows, and the numbers of the rows that `first` and `end` count.
+/// Rows in the order of their ids: for each id (id, first, end, 0), padded with empty runs to the
+/// number of rows; and the row indices that `first` and `end` range over.
 pub fn runs_of(ids: &[u32]) -> (Vec<[u32; 4]>, Vec<u32>) {
     let mut order: Vec<u32> = (0..to_u32(ids.len())).collect();
     order.sort_by_key(|row| ids[*row as usize]);

@@ -1,4 +1,5 @@
-//! `gain_backward`: the derivative of a norm by its gain; that by its bias is `bias_backward`.
+//! `gain_backward`: the derivative of a norm with respect to its gain; for its bias there is
+//! `bias_backward`.
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
@@ -7,14 +8,14 @@ use crate::select::{KernelSelection, kernel, part};
 
 use super::column_sum::shares;
 
-/// dgain += Σ dy ⊙ n over the rows, n being what the gain was multiplied with.
+/// dgain += Σ dy ⊙ n over the rows, n being the normalised values that the gain multiplied.
 #[derive(Clone, Copy, Debug)]
 pub struct GainBackward {
     /// (T, C).
     pub x: Tensor,
     /// (T, C).
     pub dy: Tensor,
-    /// As the norm's derivative leaves them, (T, 2).
+    /// As [`NormBackward`](super::NormBackward) writes them, (T, 2).
     pub stats: Tensor,
     /// (1, C).
     pub out: Tensor,

@@ -1,4 +1,4 @@
-//! `gated_backward`: the derivative of a perceptron's function behind a gate.
+//! `gated_backward`: the derivative of a gated MLP's product.
 
 use crate::config::Nonlinearity;
 use crate::error::Result;
@@ -16,7 +16,7 @@ pub struct GatedBackward {
     pub dy: Tensor,
     /// f.
     pub function: Nonlinearity,
-    /// What comes back to both, alternating, (T, 2F).
+    /// The gradients of both, alternating, (T, 2F).
     pub out: Tensor,
 }
 

@@ -1,4 +1,4 @@
-//! `linear_backward_w`: the derivative of y = x Wᵀ by W.
+//! `linear_backward_w`: the derivative of y = x Wᵀ with respect to W.
 
 use crate::error::Result;
 use crate::gpu::{Program, Recording, Tensor, params};
@@ -52,17 +52,17 @@ params! {
     }
 }
 
-/// The most rows that a share of them needs, whatever the matrix.
+/// The most rows that a share needs, whatever the matrix.
 const LEAST_SHARE: usize = 128;
 
-/// Workgroups that keep a large device busy.
+/// Enough workgroups to keep a large device busy.
 const BUSY: usize = 1024;
 
 /// The most values of all shares together: 64 MiB.
 const MOST_SHARED: usize = 1 << 24;
 
-/// The rows of each share where a matrix of so many outputs and inputs sums over them: all of them where
-/// the matrix itself keeps a device busy.
+/// The rows of each share when the gradient of an (outputs, inputs) matrix sums over rows: all of
+/// them if the matrix itself keeps a device busy.
 fn share_of(rows: usize, outputs: usize, inputs: usize) -> usize {
     let squares = outputs.div_ceil(SQUARE) * inputs.div_ceil(SQUARE);
     let most = (MOST_SHARED / (outputs * inputs).max(1)).min(rows.div_ceil(LEAST_SHARE));
@@ -121,7 +121,7 @@ impl LinearBackwardW<'_> {
             .grid(grid);
     }
 
-    /// Through workgroup memory, and in shares of the rows where there are many.
+    /// Through workgroup memory, and in shares of the rows if there are many.
     fn tiled(&self, recording: &mut Recording, piece: &WeightShard) {
         let Self { dy, x, gradient } = self;
         let share = share_of(dy.rows, piece.rows, gradient.columns);

@@ -1,4 +1,4 @@
-//! `linear_backward_x`: the derivative of y = x Wᵀ by x.
+//! `linear_backward_x`: the derivative of y = x Wᵀ with respect to x.
 
 use crate::error::Result;
 use crate::format::Format;
@@ -20,7 +20,7 @@ pub struct LinearBackwardX<'a> {
     pub out: Tensor,
     /// The first of these rows.
     pub first: usize,
-    /// Whether they are added to.
+    /// Whether the result is added to them.
     pub add: bool,
 }
 

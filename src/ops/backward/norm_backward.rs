@@ -1,4 +1,4 @@
-//! `norm_backward`: the derivatives of both norms by their input.
+//! `norm_backward`: the derivatives of both norms with respect to their input.
 
 use crate::config::Norm;
 use crate::error::Result;
@@ -14,7 +14,7 @@ pub struct NormBackward {
     pub norm: Norm,
     /// (T, C).
     pub x: Tensor,
-    /// (1, C); ones without.
+    /// (1, C); ones if `None`.
     pub gain: Option<Tensor>,
     /// (T, C).
     pub dy: Tensor,
@@ -49,7 +49,7 @@ impl Op for NormBackward {
             format!("the statistics of {} rows are {:?}", x.rows, shape(stats))
         })?;
         check_shape(gain.is_none_or(|gain| gain.columns == x.columns), OP, || {
-            format!("x has {} columns, the gain others", x.columns)
+            format!("x has {} columns, the gain has others", x.columns)
         })?;
         let params = Params {
             columns: to_u32(x.columns),
@@ -66,7 +66,7 @@ impl Op for NormBackward {
         recording
             .dispatch(program, &params)
             .read(0, x.buffer)
-            // Without a gain its slot holds x, which the kernel then does not take for one.
+            // Without a gain its slot holds x, which the kernel then ignores.
             .read(0, gain.unwrap_or(*x).buffer)
             .read(0, dy.buffer)
             .write(0, dx.buffer)

@@ -1,11 +1,12 @@
-//! `rope_backward`: the derivative of the rotation, which turns the other way and joins what was parted.
+//! `rope_backward`: the derivative of the rotation: rotates back, and joins queries, keys and
+//! values.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use crate::ops::op::{Op, check_shape, to_u32};
 use crate::select::{KernelSelection, kernel};
 
-/// What comes back to queries, keys and values before they turned, side by side.
+/// The gradients of queries, keys and values before rotation, joined in rows.
 #[derive(Clone, Copy, Debug)]
 pub struct RopeBackward {
     /// (T): token, position, sequence and step of each row.
@@ -17,7 +18,7 @@ pub struct RopeBackward {
     /// (T, K·D).
     pub dv: Tensor,
     /// The table of [`rope_table`](crate::ops::rope_table), and how many values of each head it
-    /// turns; nothing turns without.
+    /// rotates; nothing is rotated if `None`.
     pub table: Option<(BufferId, usize)>,
     /// D: width of a head.
     pub width: usize,
@@ -69,7 +70,7 @@ impl Op for RopeBackward {
             .read(0, dq.buffer)
             .read(0, dk.buffer)
             .read(0, dv.buffer)
-            // Where nothing turns, the slot holds the queries, which serve as no table.
+            // If nothing is rotated, the slot holds the queries, which the kernel then ignores.
             .read(0, table.map_or(dq.buffer, |(buffer, _)| buffer))
             .write(0, out.buffer)
             .grid([to_u32(all.div_ceil(64)), to_u32(out.rows), 1]);

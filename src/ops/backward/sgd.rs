@@ -1,16 +1,16 @@
-//! `sgd`: parameters move against their gradient.
+//! `sgd`: the SGD update of parameters.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
 use crate::ops::op::{Op, grid_1d, to_u32, whole_vec4s};
 use crate::select::{KernelSelection, kernel, part};
 
-/// Moves parameters against their gradient, and makes that 0.
+/// Updates parameters by SGD, and resets their gradient to 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
-    /// What moves.
+    /// The parameters.
     pub parameters: BufferId,
-    /// Its gradient.
+    /// Their gradient.
     pub gradient: BufferId,
     /// Values in each; a multiple of four.
     pub count: usize,

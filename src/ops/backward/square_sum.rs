@@ -1,4 +1,4 @@
-//! `square_sum`: how long a gradient is, in parts.
+//! `square_sum`: the squared norm of a gradient, in parts.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Program, Recording, params};
@@ -14,15 +14,15 @@ pub struct SquareSum {
     pub count: usize,
     /// Where the parts go.
     pub out: BufferId,
-    /// The first place there.
+    /// The first index there.
     pub slot: usize,
 }
 
-/// Fours that a workgroup of `square_sum` takes.
+/// Vec4s per workgroup of `square_sum`.
 const PER: usize = 16_384;
 
 impl SquareSum {
-    /// In how many parts the squares of so many values come.
+    /// The number of parts for this many values.
     pub fn slots(count: usize) -> usize {
         count.div_ceil(4 * PER)
     }

@@ -1,10 +1,10 @@
-//! The grids of the derivatives of a linear map, whose workgroups make squares of the result.
+//! The grids of a linear layer's derivatives, whose workgroups compute square tiles of the result.
 
 use crate::gpu::{Grid, Program};
 use crate::ops::op::to_u32;
 use crate::select::kernel;
 
-/// A kernel whose invocations make 8 x 8 values straight from storage, and its grid.
+/// A kernel whose invocations compute 8 x 8 values straight from storage, and its grid.
 pub(super) fn by_eights(
     name: &str,
     [wide, high]: [u32; 2],
@@ -16,5 +16,5 @@ pub(super) fn by_eights(
     (program, Grid::Fixed([groups(columns, wide), groups(rows, high), 1]))
 }
 
-/// Rows and columns of the square that a workgroup makes through its memory.
+/// Rows and columns of the tile that a workgroup computes through its memory.
 pub(super) const SQUARE: usize = 64;

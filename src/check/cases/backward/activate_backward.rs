@@ -1,4 +1,4 @@
-//! What comes back through a function.
+//! Gradients through activation functions.
 
 use crate::check::device::{Device, to_f64};
 use crate::config::Nonlinearity;
@@ -10,12 +10,12 @@ use super::super::case::{Case, Tables};
 use super::super::fixtures::QUICK_SHAPES;
 use super::gradients::SMALL_SHAPES;
 
-/// What comes back through every function alone.
+/// Gradients through every activation function alone.
 #[derive(Clone, Copy, Debug)]
 pub struct ActivateBackward {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
     /// Arguments are scale · (−1..1).
     pub scale: f32,

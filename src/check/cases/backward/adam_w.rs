@@ -1,4 +1,4 @@
-//! Parameters that move by `AdamW`.
+//! Parameters updated by `AdamW`.
 
 use crate::check::device::{Device, TOLERANCE, to_f64};
 use crate::error::Result;
@@ -9,15 +9,15 @@ use super::super::case::{Case, Tables};
 use super::super::expect::expect_words;
 use super::step::STEP;
 
-/// The move of a tensor's parameters, with decay and without. Nothing moves by a gradient whose
-/// length is no finite number.
+/// The update of a tensor's parameters, with decay and without. Nothing changes if the gradient
+/// norm is not finite.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamW {
     /// Values; a multiple of four.
     pub count: usize,
     /// What gradients are multiplied by.
     pub scale: f32,
-    /// What one value of the gradient is, where it is no finite number.
+    /// One value of the gradient, if it is not finite.
     pub broken: Option<f32>,
 }
 

@@ -1,4 +1,4 @@
-//! What comes back through attention.
+//! Gradients through attention.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -11,16 +11,16 @@ use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
 use super::super::fixtures::filled;
 
-/// What comes back through attention over whole sequences.
+/// Gradients through attention over whole sequences.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBackward {
     /// Query heads, key heads, and their width.
     pub heads: [usize; 3],
     /// Sequences, and rows of each.
     pub shape: [usize; 2],
-    /// How many latest positions a row sees; all without.
+    /// How many of the latest positions a row sees; all if `None`.
     pub window: Option<usize>,
-    /// What bounds scores, softly.
+    /// The soft cap on scores.
     pub softcap: Option<f64>,
     /// How keys and values are stored.
     pub format: CacheFormat,
@@ -32,7 +32,7 @@ impl Case for AttentionBackward {
         let &Self { window, softcap, format, .. } = self;
         let scale = 1.3 / (width as f64).sqrt();
         let size = AttentionSize { heads, kv_heads, head_width: width, window, scale, softcap };
-        // The cache has room for more than is there.
+        // The cache has room for more than is used.
         let context = length + 3;
         let shape = [sequences + 1, context];
         let cache = Cache::named(format, shape, [kv_heads, width], u64::MAX);
@@ -77,10 +77,11 @@ impl Case for AttentionBackward {
         if device.run(&op, 0)? {
             let [q, k, v] = expected;
             if length == 1 || window == Some(1) {
-                // The pattern of a row that sees one key is 1 whatever its score, so that ∂s = dz · v −
-                // dz · z is nothing, z being v. The kernel sums both over the head's values, in orders of
-                // its own: each sum of D products is off by at most D + 3 roundings of Σ |dz v|, and
-                // that is at most D. A query gets ∂s · scale · k, a key as much of each of its heads.
+                // The pattern of a row that sees one key is 1 whatever its score, so that ∂s = dz ·
+                // v − dz · z is zero, z being v. The kernel sums both over the head's values, in
+                // its own order: each sum of D products is off by at most D + 3 roundings of Σ |dz
+                // v|, and that is at most D. A query gets ∂s · scale · k, a key as much of each of
+                // its heads.
                 let (roundings, group) = (2 * (width + 8), heads / kv_heads);
                 let size = scale * (width * group) as f64;
                 expect_cancelled(device, &dq, q, roundings as f64, size)?;

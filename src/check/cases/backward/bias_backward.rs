@@ -1,4 +1,4 @@
-//! What comes back to a bias.
+//! The gradient of a bias.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -14,7 +14,7 @@ use super::gradients::{expect_padding, partial_gradient, sum};
 pub struct BiasBackward {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
 }
 
@@ -27,8 +27,8 @@ impl Case for BiasBackward {
         if device.run(&ops::backward::BiasBackward { dy, out }, 0)? {
             let all = sum(&before, &twin::bias_backward(&to_f64(&values), columns));
             if columns == 1 {
-                // One number may cancel against what is there. Each row adds at most 1, in as many
-                // roundings as rows are summed, and one more.
+                // One number may cancel against what is there. Each row adds at most 1, with as
+                // many roundings as rows are summed, and one more.
                 let count = rows as f64;
                 expect_cancelled(device, &out, all, count + 1.0, count + 1.0)?;
             } else {
@@ -41,7 +41,7 @@ impl Case for BiasBackward {
 }
 
 impl BiasBackward {
-    /// As many rows as make some lanes, and all, share them.
+    /// Enough rows for some lanes, and for all, to share them.
     fn table() -> Vec<Self> {
         [(1, 1), (9, 7), (33, 70), (20, 7), (65, 34), (700, 70)]
             .map(|(rows, columns)| Self { rows, columns })

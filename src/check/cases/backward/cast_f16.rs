@@ -1,4 +1,4 @@
-//! Values that become halves.
+//! Values cast to f16.
 
 use half::f16;
 
@@ -9,7 +9,7 @@ use crate::reference::backward as twin;
 
 use super::super::case::{Case, Tables};
 
-/// Values that become halves.
+/// Values cast to f16.
 #[derive(Clone, Copy, Debug)]
 pub struct CastF16 {
     /// How many are random; a multiple of eight.
@@ -18,8 +18,8 @@ pub struct CastF16 {
 
 impl Case for CastF16 {
     fn run(&self, device: &mut Device) -> Result<()> {
-        // Zero, what is below any half, the smallest halves and the first one with a leading one, the
-        // largest, and no numbers; each with its neighbours, and with those of the middle of a step.
+        // Zero, values below any f16, the smallest f16, the first normal one, the largest, and NaN
+        // and infinity; each with its neighbours, and with those of the midpoint of a step.
         let ends = [0.0, 2e-45, 2.0_f32.powi(-25), 2.0_f32.powi(-24), 2.0_f32.powi(-14), 0.3, 1.0];
         let beyond = [65504.0, 65520.0, 1e9, f32::MAX, f32::INFINITY, f32::NAN];
         let mut values: Vec<f32> = Vec::new();
@@ -41,7 +41,7 @@ impl Case for CastF16 {
             device.compare_bytes(out, count as u64 * 2, 0.0, move |bytes, _| {
                 let found: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);
                 if found.len() != expected.len() {
-                    return (f64::INFINITY, format!("{} halves, not {count}", found.len()));
+                    return (f64::INFINITY, format!("{} f16 values, not {count}", found.len()));
                 }
                 let same =
                     |a: f16, b: f16| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());

@@ -1,4 +1,4 @@
-//! The length of all gradients, and what it cuts them to.
+//! The norm of all gradients, and how it clips them.
 
 use crate::check::device::{Device, TOLERANCE, to_f64};
 use crate::error::Result;
@@ -9,14 +9,14 @@ use super::super::case::{Case, Tables};
 use super::gradients::expect_each;
 use super::step::STEP;
 
-/// The length by some sums of squares.
+/// The norm from some sums of squares.
 #[derive(Clone, Copy, Debug)]
 pub struct Clip {
     /// How many sums.
     pub count: usize,
-    /// About what each of them is.
+    /// The approximate value of each.
     pub scale: f32,
-    /// What one of them is, where it is no finite number.
+    /// One of them, if it is not finite.
     pub broken: Option<f32>,
 }
 
@@ -40,7 +40,7 @@ impl Case for Clip {
         device.compare_bytes(out, 16, 0.0, |bytes, _| {
             let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
             let noticed = found.get(2) == Some(&0.0);
-            let reason = if noticed { "" } else { "a gradient that is no number passes" };
+            let reason = if noticed { "" } else { "a gradient that is not finite passes" };
             (if noticed { 0.0 } else { f64::INFINITY }, reason.to_owned())
         })
     }

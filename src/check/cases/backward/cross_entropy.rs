@@ -1,4 +1,4 @@
-//! The loss, and what comes back to the logits.
+//! The loss, and the gradient of the logits.
 
 use crate::check::device::{Device, TOLERANCE, Values, to_f64};
 use crate::error::Result;
@@ -9,12 +9,12 @@ use super::super::case::{Case, Tables};
 use super::super::expect::{expect_cancelled, expect_words};
 use super::gradients::SMALL_SHAPES;
 
-/// The loss of some rows of logits, and what comes back to them.
+/// The loss of some rows of logits, and their gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
     /// Rows.
     pub rows: usize,
-    /// Logits of a row.
+    /// Logits per row.
     pub vocab: usize,
     /// What they are.
     pub values: Values,
@@ -24,7 +24,7 @@ impl Case for CrossEntropy {
     fn run(&self, device: &mut Device) -> Result<()> {
         let &Self { rows, vocab, values } = self;
         let values = device.values(values, rows * vocab);
-        // Of the rows before `first`, which others see to, the losses stay.
+        // The losses of the rows before `first`, which another run computes, stay unchanged.
         let first = 3;
         let ignored = |row: usize| row % 4 == 2 && rows > 1;
         let target =
@@ -42,8 +42,8 @@ impl Case for CrossEntropy {
         {
             let loss = twin::cross_entropy(&to_f64(&values), &targets);
             if vocab == 1 {
-                // The token is certain, and p − 1 is nothing. The kernel's p is a number by itself, which
-                // WGSL lets a division make off by 2.5 ulp, or 5 roundings.
+                // The token is certain, and p − 1 is zero. The kernel computes p by a division,
+                // which WGSL allows to be off by 2.5 ulp, or 5 roundings.
                 expect_cancelled(device, &logits, loss.logits, 8.0, 1.0 / counted as f64)?;
             } else {
                 device.expect(&logits, loss.logits)?;

@@ -1,4 +1,4 @@
-//! Dropout, forwards and backwards alike.
+//! Dropout, the same forward and backward.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -9,14 +9,14 @@ use super::super::case::{Case, Tables};
 use super::super::fixtures::QUICK_SHAPES;
 use super::gradients::SMALL_SHAPES;
 
-/// Values that are dropped by chance: the same ones on every device.
+/// Values dropped at random: the same ones on every device.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
-    /// How many are dropped.
+    /// The probability of being dropped.
     pub probability: f64,
 }
 
@@ -24,7 +24,7 @@ impl Case for Dropout {
     fn run(&self, device: &mut Device) -> Result<()> {
         let &Self { rows, columns, probability } = self;
         let (seed, site, step) = (0x0123_4567_89ab_cdef_u64, 5, 77);
-        // None is zero by itself, so that zeros tell who was dropped.
+        // None is zero to begin with, so that zeros show which were dropped.
         let values: Vec<f32> = device.noise(rows * columns).iter().map(|x| x + 2.0).collect();
         let x = device.tensor(rows, columns, &values)?;
         let draw = device.words(&[seed as u32, (seed >> 32) as u32, step, 0])?;

@@ -1,4 +1,4 @@
-//! What comes back to a table of embeddings.
+//! The gradient of an embedding table.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -10,14 +10,14 @@ use crate::reference::backward as twin;
 use super::super::case::{Case, Tables};
 use super::gradients::{expect_weight, sum};
 
-/// What comes back to a table, from rows that hold some ids several times.
+/// The gradient of a table, from rows that hold some ids several times.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbedBackward {
     /// Rows.
     pub rows: usize,
-    /// Ids and values of each.
+    /// Ids, and values per id.
     pub shape: [usize; 2],
-    /// The most rows of a part of the table; all in one without.
+    /// The most rows in a part of the table; one part if `None`.
     pub part: Option<usize>,
 }
 

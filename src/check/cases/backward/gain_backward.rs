@@ -1,4 +1,4 @@
-//! What comes back to the gain of a norm.
+//! The gradient of a norm's gain.
 
 use crate::check::device::{Device, Values, to_f64};
 use crate::config::Norm;
@@ -15,7 +15,7 @@ use super::gradients::{SMALL_SHAPES, expect_padding, partial_gradient, sum};
 pub struct GainBackward {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
     /// What was normalised.
     pub values: Values,
@@ -39,8 +39,8 @@ impl Case for GainBackward {
                 let gain = twin::gain_backward(&wide_x, &wide_dy, &to_f64(&narrow), columns);
                 let all = sum(&before, &gain);
                 if columns == 1 {
-                    // One number may cancel against what is there. Each row adds at most |dy x̂| ≤ 1, in
-                    // five roundings and as many more as rows are summed.
+                    // One number may cancel against what is there. Each row adds at most |dy x̂| ≤
+                    // 1, with five roundings and as many more as rows are summed.
                     let count = rows as f64;
                     expect_cancelled(device, &out, all, count + 5.0, count + 1.0)?;
                 } else {
@@ -59,14 +59,14 @@ impl Tables for GainBackward {
         SMALL_SHAPES.into_iter().flat_map(of).collect()
     }
 
-    /// As many rows as make all lanes share them.
+    /// Enough rows for all lanes to share them.
     fn once() -> Vec<Self> {
         vec![Self { rows: 600, columns: 7, values: Values::Plain }]
     }
 
     fn quick(_: [usize; 3]) -> Vec<Self> {
         let (plain, large) = (Values::Plain, Values::Large);
-        // As many rows as make some lanes, and all, share them.
+        // Enough rows for some lanes, and for all, to share them.
         [(3, 257, plain), (3, 257, large), (40, 7, plain), (600, 7, plain)]
             .map(|(rows, columns, values)| Self { rows, columns, values })
             .to_vec()

@@ -1,4 +1,4 @@
-//! What comes back to a gate and to what it lets through.
+//! Gradients of gate and up.
 
 use crate::check::device::{Device, to_f64};
 use crate::config::Nonlinearity;
@@ -10,12 +10,12 @@ use super::super::case::{Case, Tables};
 use super::super::fixtures::QUICK_SHAPES;
 use super::gradients::SMALL_SHAPES;
 
-/// What comes back through every function behind a gate.
+/// Gradients through every gated activation function.
 #[derive(Clone, Copy, Debug)]
 pub struct GatedBackward {
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
     /// Arguments are scale · (−1..1).
     pub scale: f32,

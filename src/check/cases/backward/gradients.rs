@@ -6,10 +6,10 @@ use crate::gpu::{BufferId, Tensor};
 use crate::measure;
 use crate::ops::Weight;
 
-/// The same for derivatives, whose twins take longer.
+/// Rows and columns for derivatives, whose twins take longer.
 pub(super) const SMALL_SHAPES: [(usize, usize); 3] = [(1, 1), (3, 7), (2, 257)];
 
-/// A gradient that something was added to before, with zeros in its padding.
+/// A gradient that already holds values, with zeros in its padding.
 pub(super) fn partial_gradient(
     device: &mut Device,
     rows: usize,
@@ -25,13 +25,14 @@ pub(super) fn partial_gradient(
     Ok((tensor, to_f64(&values)))
 }
 
-/// What was there, and what is added to it.
+/// What was there plus what is added to it.
 pub(super) fn sum(before: &[f64], added: &[f64]) -> Vec<f64> {
     assert_eq!(before.len(), added.len(), "a gradient and what is added to it");
     before.iter().zip(added).map(|(before, added)| before + added).collect()
 }
 
-/// The same for numbers that have nothing to do with each other: the largest relative error of one.
+/// Compares numbers that are unrelated to each other: the error is the largest relative error of
+/// one.
 pub(super) fn expect_each(
     device: &mut Device,
     buffer: BufferId,
@@ -51,7 +52,7 @@ pub(super) fn expect_each(
     })
 }
 
-/// Holds a matrix in parts against the twin's values, and its padding against nothing at all.
+/// Compares a matrix in parts with the twin's values, and its padding with zero.
 pub(super) fn expect_weight(device: &mut Device, weight: &Weight, twin: &[f64]) -> Result<()> {
     for part in &weight.shards {
         let (rows, columns) = (part.rows, weight.columns);
@@ -62,7 +63,7 @@ pub(super) fn expect_weight(device: &mut Device, weight: &Weight, twin: &[f64]) 
     Ok(())
 }
 
-/// The padding of what is learned stays zero, since the norm of gradients sums whole buffers.
+/// The padding of gradients stays zero, since the gradient norm sums whole buffers.
 pub(super) fn expect_padding(device: &mut Device, tensor: &Tensor) -> Result<()> {
     let (stride, columns) = (tensor.stride(), tensor.columns);
     device.compare_bytes(tensor.buffer, tensor.bytes(), 0.0, move |bytes, _| {

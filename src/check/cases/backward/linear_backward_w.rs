@@ -1,4 +1,4 @@
-//! What comes back to the weights of a linear map.
+//! The gradient of the weights of a linear layer.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -10,14 +10,14 @@ use crate::reference::backward as twin;
 use super::super::case::{Case, Tables};
 use super::gradients::{expect_weight, sum};
 
-/// ∂W of a linear map, added to what is there.
+/// ∂W of a linear layer, added to what is there.
 #[derive(Clone, Copy, Debug)]
 pub struct LinearBackwardW {
     /// Rows.
     pub rows: usize,
     /// Outputs and inputs.
     pub shape: [usize; 2],
-    /// The most rows of a part of the gradient; all in one without.
+    /// The most rows in a part of the gradient; one part if `None`.
     pub part: Option<usize>,
 }
 
@@ -47,7 +47,7 @@ impl LinearBackwardW {
             (33, [70, 20], Some(16)),
             (20, [7, 30], None),
             (65, [34, 257], None),
-            // So many rows that they are shared.
+            // So many rows that they are split into shares.
             (700, [70, 130], None),
         ]
         .map(|(rows, shape, part)| Self { rows, shape, part })

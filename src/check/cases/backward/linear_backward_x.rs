@@ -1,4 +1,4 @@
-//! What comes back to the input of a linear map.
+//! The gradient of the input of a linear layer.
 
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::reference::backward as twin;
 use super::super::case::{Case, Tables};
 use super::gradients::partial_gradient;
 
-/// ∂x of a linear map, into rows of a larger matrix: over what is there, and added to it.
+/// ∂x of a linear layer, into rows of a larger matrix: replacing what is there, and added to it.
 #[derive(Clone, Copy, Debug)]
 pub struct LinearBackwardX {
     /// How the weights are stored.
@@ -19,7 +19,7 @@ pub struct LinearBackwardX {
     pub rows: usize,
     /// Outputs and inputs.
     pub shape: [usize; 2],
-    /// The most rows of a part of the weights; all in one without.
+    /// The most rows in a part of the weights; one part if `None`.
     pub part: Option<usize>,
 }
 

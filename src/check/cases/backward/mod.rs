@@ -1,4 +1,4 @@
-//! The derivatives on the device against those of the twins, and what a step does with them.
+//! The derivatives on the device against those of the twins, and the optimiser step.
 
 mod activate_backward;
 mod adam_w;

@@ -1,4 +1,4 @@
-//! What comes back through norms.
+//! Gradients through norms.
 
 use crate::check::device::{Device, Values, to_f64};
 use crate::config::Norm;
@@ -12,15 +12,15 @@ use super::super::case::{Case, Tables};
 use super::super::expect::expect_cancelled;
 use super::gradients::{SMALL_SHAPES, partial_gradient, sum};
 
-/// ∂x of a norm, with a gain, and without one but added to what is there; and the mean and the scale
-/// that go on to the gain.
+/// ∂x of a norm, with a gain, and without one but added to what is there; and the mean and scale
+/// used for the gain's gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct NormBackward {
     /// Which norm.
     pub kind: Norm,
     /// Rows.
     pub rows: usize,
-    /// Values of a row.
+    /// Values per row.
     pub columns: usize,
     /// What was normalised.
     pub values: Values,
@@ -48,10 +48,11 @@ impl Case for NormBackward {
             let expected = twin::norm_backward(&wide_x, gains, &wide_dy, eps, kind);
             let all = if add { sum(&before, &expected.x) } else { expected.x };
             if columns == 1 {
-                // All of n cancels: x̂ is ±1 but for ε, so that n − x̂ · mean(n ⊙ x̂) is what roundings
-                // leave of n, and then is multiplied by 1 / s. WGSL lets a root be off by 4.5 ulp and a
-                // division by 2.5, which are 9 roundings and 5; so 1 / s has up to 17, x̂ one more, and it
-                // comes in twice, with a division by C and four products and differences: 45 in all.
+                // All of n cancels: x̂ is ±1 but for ε, so that n − x̂ · mean(n ⊙ x̂) is only what
+                // rounding leaves of n, which is then multiplied by 1 / s. WGSL lets a root be off
+                // by 4.5 ulp and a division by 2.5, which are 9 roundings and 5; so 1 / s has up to
+                // 17, x̂ one more, and it comes in twice, with a division by C and four products
+                // and differences: 45 in all.
                 let size =
                     |values: &mut dyn Iterator<Item = f64>| measure::largest(values.map(f64::abs));
                 let n = size(&mut wide_dy.iter().map(|dy| dy * f64::from(gains[0])));
@@ -67,8 +68,8 @@ impl Case for NormBackward {
     }
 }
 
-/// Holds each row's mean and scale against the twin's: scales relatively, means by the size of what
-/// they are made of, since that may cancel.
+/// Compares each row's mean and scale with the twin's: scales by relative error, means relative to
+/// the magnitude of what they sum, since that may cancel.
 fn expect_stats(device: &mut Device, found: &Tensor, twin: Vec<f64>, x: &[f64]) -> Result<()> {
     let largest = measure::largest(x.iter().map(|x| x.abs()));
     let stride = found.stride();

@@ -1,4 +1,4 @@
-//! What comes back through the rotation.
+//! Gradients through the rotation.
 
 use crate::check::device::{Device, to_f64};
 use crate::config::Rotation;
@@ -10,14 +10,14 @@ use crate::reference::backward as twin;
 
 use super::super::case::{Case, Tables};
 
-/// What comes back through the rotation, and joins.
+/// Gradients through the rotation, joined.
 #[derive(Clone, Copy, Debug)]
 pub struct RopeBackward {
     /// Query heads, key heads, and their width.
     pub heads: [usize; 3],
-    /// Values of a head that turn.
+    /// Values of a head that are rotated.
     pub rotated: usize,
-    /// What turned values were multiplied by.
+    /// What rotated values were multiplied by.
     pub amplitude: f64,
 }
 

@@ -18,7 +18,7 @@ pub struct SquareSum {
     pub count: usize,
     /// What they are multiplied by.
     pub scale: f32,
-    /// What one of them is, where it is no finite number.
+    /// One of them, if it is not finite.
     pub broken: Option<f32>,
 }
 
@@ -49,7 +49,7 @@ impl Case for SquareSum {
             let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
             let same = found.len() == expected.len()
                 && found.iter().zip(&expected).all(|(a, b)| a.is_finite() == b.is_finite());
-            let reason = if same { "" } else { "a value that is no number leaves a finite sum" };
+            let reason = if same { "" } else { "a value that is not finite leaves a finite sum" };
             (if same { 0.0 } else { f64::INFINITY }, reason.to_owned())
         })
     }

@@ -1,21 +1,21 @@
-//! The numbers of a training step that several cases share.
+//! The settings of an optimiser step that several cases share.
 
 use crate::check::device::Device;
 use crate::error::Result;
 use crate::gpu::BufferId;
 use crate::reference::backward as twin;
 
-/// How parameters move, and how long gradients may be.
+/// The settings of an optimiser step, and the largest gradient norm.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub(super) settings: twin::AdamW,
     /// Counted from 1.
     pub(super) number: u32,
-    /// The longest that gradients may be.
+    /// The largest gradient norm.
     pub(super) most: f64,
 }
 
-/// A step that moves all that a step can move.
+/// A step with every setting in use.
 pub(super) const STEP: Step = Step {
     settings: twin::AdamW { rate: 0.01, betas: [0.9, 0.95], eps: 1e-8, decay: 0.1 },
     number: 3,
@@ -31,8 +31,8 @@ impl Step {
         device.words(&words.map(|word| word as f32))
     }
 
-    /// What `clip` leaves of a gradient, on the device and as the twin takes it. A gradient that is
-    /// `broken` has no finite length.
+    /// The result of `clip`, on the device and as the twin takes it. A gradient that is `broken`
+    /// has a norm that is not finite.
     pub(super) fn clipped(
         &self,
         device: &mut Device,
