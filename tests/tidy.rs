@@ -4,6 +4,8 @@
 mod kernels;
 #[path = "tidy/links.rs"]
 mod links;
+#[path = "tidy/skips.rs"]
+mod skips;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
