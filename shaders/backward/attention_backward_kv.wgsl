@@ -10,7 +10,7 @@
 //
 // One invocation a key and key head walks the rows from its own to the end of its sequence, or of
 // the window, four at a time. Neighbours read the same rows. Grid: (T / WG, K).
-// parts: softcap, cached, heads, room
+// parts: softcap, cached, heads, head_array
 struct Params {
     rows: u32,
     length: u32,

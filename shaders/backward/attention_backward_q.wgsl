@@ -10,7 +10,7 @@
 //
 // One invocation a row and head walks the keys that the row sees twice, four at a time. Neighbours
 // read the same keys. Grid: (T / WG, H).
-// parts: softcap, cached, heads, room
+// parts: softcap, cached, heads, head_array
 struct Params {
     rows: u32,
     length: u32,

@@ -1,4 +1,4 @@
-// Slot `room`: a head of up to 32 vec4s in an invocation's own memory.
+// Slot `head_array`: a head of up to 32 vec4s in an invocation's own memory.
 alias Head = array<vec4<f32>, 32>;
 
 fn no_head() -> Head {
