@@ -4,6 +4,7 @@
 //! the list of faults in Rust is made here. What was tried is kept in `target/mutants`, so that a run
 //! which was stopped goes on where it was, as long as the commit is the same.
 
+mod lists;
 mod rust;
 
 use std::fs::{self, OpenOptions};

@@ -6,51 +6,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::lists::{CHECKS, OPS, OWN, TWINS};
 use super::{Results, Verdict, folder, output_of, write};
 use crate::adapters::Software;
 use crate::shell;
 
 /// Of every draw.
 const SEED: u64 = 20_261_129;
-
-/// Patterns of ops: what the host hands to a kernel. Those whose text stands in no file are left out.
-const OPS: [(&str, &str, &str); 5] = [
-    ("the grid is short", ".div_ceil(64)", " / 64"),
-    ("an epsilon", "eps as f32", "(4.0 * eps) as f32"),
-    ("a window off by one", "word(window)", "word(window + 1)"),
-    ("a scale left out", "scale as f32", "1.0"),
-    ("a count off by one", "word(x.rows)", "word(x.rows - 1)"),
-];
-
-/// Patterns of twins.
-const TWINS: [(&str, &str, &str); 9] = [
-    ("an epsilon", "+ eps", "+ 4.0 * eps"),
-    ("a scale left out", " * scale", ""),
-    ("a term left out", " += ", " = "),
-    ("a sign", " -= ", " += "),
-    ("a bound off by one", "..=", ".."),
-    ("a bound off by one", " + 1", ""),
-    ("a product for a quotient", " / ", " * "),
-    ("a sign", " - ", " + "),
-    ("a sign", " + ", " - "),
-];
-
-/// Faults in what compares, and in the rules of the house: file, kind, text, and what stands in for it.
-const CHECKS: [[&str; 4]; 8] = [
-    [
-        "src/measure.rs",
-        "NaN is lost",
-        "if error.is_nan() { f64::INFINITY } else { error }",
-        "error",
-    ],
-    ["src/measure.rs", "a missing value is lost", "if found.len() != expected.len()", "if false"],
-    ["src/measure.rs", "an infinity is lost", "if found == expected { 0.0 }", "if true { 0.0 }"],
-    ["src/check/outcome.rs", "nothing fails", "self.error <= self.tolerance", "true"],
-    ["src/select/registry.rs", "a kernel is not registered", "        \"rms_scale\",\n", ""],
-    ["tests/tidy.rs", "a product file counts as a test", "            tests = false;\n", ""],
-    ["tests/tidy.rs", "a word is a reason", "any(|words| words >= 3)", "any(|_| true)"],
-    ["tests/shaders/text.rs", "loops of one depth only", "open.contains(&true)", "open.len() == 2"],
-];
 
 /// A text for another, in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,9 +118,11 @@ impl Tree {
     /// Runs the tests that are close to a file, from the fastest to the slowest.
     fn first_failure(&self, file: &str) -> Result<Failure, String> {
         let steps: &[&'static str] = match file {
-            "tests/tidy.rs" => &["tidy"],
-            "tests/shaders/text.rs" => &["shaders"],
-            _ => &["lib", "shaders", "gpu", "faults"],
+            _ if file.starts_with("tests/tidy") => &["tidy"],
+            _ if file.starts_with("tests/shaders") => &["shaders"],
+            "src/select/registry.rs" => &["shaders", "lib"],
+            _ if file.starts_with("src/ops") => &["shaders", "gpu", "lib"],
+            _ => &["lib", "gpu", "faults"],
         };
         for step in steps {
             match self.test(step)? {
@@ -174,7 +138,7 @@ impl Tree {
     fn test(&self, step: &'static str) -> Result<Option<(bool, String)>, String> {
         let mut environment = Software::Lavapipe.environment()?.ok_or("lavapipe is not here")?;
         environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
-        let mut command = shell::cargo(&["test", "--workspace"]);
+        let mut command = shell::cargo(&["test"]);
         match step {
             "lib" => command.arg("--lib"),
             test => command.args(["--test", test]),
@@ -223,27 +187,44 @@ fn faults(file: &str, text: &str) -> Vec<Fault> {
             }
         }
     }
-    found.extend(exchanged(file, text));
+    found.extend(exchanged(file, code));
+    for [_, kind, was, is] in OWN.iter().filter(|own| own[0] == file) {
+        found.extend(code.match_indices(was).map(|(at, _)| fault(file, kind, text, at, was, is)));
+    }
     found
 }
 
-/// Neighbours that look alike, exchanged: two parameters of a kernel, or two buffers.
+/// Neighbours that look alike, exchanged: two parameters of a kernel, what the op writes to them, or two
+/// buffers.
 fn exchanged(file: &str, text: &str) -> Vec<Fault> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let parameter = |line: &str| line.starts_with("    ") && line.ends_with(": u32,\n");
-    let buffer = |line: &str| line.trim_start().starts_with("Binding::Read(");
+    let parameter = |line: &str| {
+        line.starts_with("    ") && [": u32,\n", ": f32,\n"].iter().any(|end| line.ends_with(end))
+    };
+    let buffer = |line: &str| line.trim_start().starts_with(".read(");
     let mut found = Vec::new();
     for (at, pair) in lines.windows(2).enumerate() {
-        let kind = match pair {
-            [a, b] if parameter(a) && parameter(b) => "two params exchanged",
-            [a, b] if buffer(a) && buffer(b) => "two buffers exchanged",
-            _ => continue,
+        let [a, b] = [pair[0], pair[1]];
+        let (kind, is) = match written(a).zip(written(b)) {
+            Some((x, y)) => ("two values exchanged", a.replacen(x, y, 1) + &b.replacen(y, x, 1)),
+            None if parameter(a) && parameter(b) => ("two params exchanged", [b, a].concat()),
+            None if buffer(a) && buffer(b) => ("two buffers exchanged", [b, a].concat()),
+            None => continue,
         };
         let place = lines[..at].iter().map(|line| line.len()).sum();
-        let [was, is] = [pair.concat(), [pair[1], pair[0]].concat()];
-        found.push(fault(file, kind, text, place, &was, &is));
+        let was = pair.concat();
+        // A line in place of itself is no change.
+        if was != is {
+            found.push(fault(file, kind, text, place, &was, &is));
+        }
     }
     found
+}
+
+/// What an op writes to a parameter, of a line `name: to_u32(value),`.
+fn written(line: &str) -> Option<&str> {
+    let (_, value) = line.trim().strip_suffix(',')?.split_once(": ")?;
+    value.starts_with("to_u32(").then_some(value)
 }
 
 fn fault(file: &str, kind: &str, text: &str, at: usize, was: &str, is: &str) -> Fault {
@@ -292,6 +273,7 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lists::WITHOUT;
     use super::*;
 
     #[test]
@@ -303,18 +285,19 @@ mod tests {
         let found = faults("src/ops/x.rs", "struct Params {\n    a: u32,\n    b: u32,\n}\n");
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].changed, "struct Params {\n    b: u32,\n    a: u32,\n}\n");
+        let found = exchanged("src/ops/x.rs", "a: to_u32(x),\nb: to_u32(y),\n");
+        assert_eq!(found[0].changed, "a: to_u32(y),\nb: to_u32(x),\n");
     }
 
     #[test]
     fn every_op_and_twin_of_the_list_has_a_place_for_a_fault() {
         let files = files().unwrap();
         assert!(files.len() > 40, "{}", files.len());
-        let of = |name: &str| files.iter().find(|(file, _)| file == name).unwrap();
-        for name in ["src/ops/norm.rs", "src/reference/rms_norm.rs"] {
-            let (file, text) = of(name);
-            assert!(!faults(file, text).is_empty(), "{file}");
+        for (file, text) in &files {
+            let without = WITHOUT.iter().any(|(name, _)| name == file);
+            assert_eq!(faults(file, text).is_empty(), without, "{file}: no place for a fault");
         }
-        for [file, _, was, _] in CHECKS {
+        for [file, _, was, _] in CHECKS.iter().chain(&OWN) {
             let text = fs::read_to_string(shell::root().join(file)).unwrap();
             assert!(text.contains(was), "{file} has no `{was}` any more");
         }
