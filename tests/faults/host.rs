@@ -1,6 +1,7 @@
 //! Faults of the host: what an op hands to its kernel is not what the kernel takes it for.
 
 use pellucid::gpu::{Binding, Dispatch, Grid, Sabotage};
+use pellucid::select::KERNELS;
 
 use crate::Planted;
 use crate::common::Random;
@@ -33,7 +34,7 @@ type Change = (&'static str, fn(&mut Dispatch), [&'static str; 4]);
 
 const CHANGES: [Change; 3] = [
     ("HostParams", params, ["head_norm", "gather", "sum_heads", "attention_merge"]),
-    ("HostGrid", grid, ["rms_norm", "softmax", "matmul", "layer_norm_backward"]),
+    ("HostGrid", grid, ["rms_norm", "softmax", "matmul", "norm_backward"]),
     ("HostBindings", bindings, ["gain_bias", "divide_rows", "activate_backward", "layer_norm"]),
 ];
 
@@ -41,6 +42,10 @@ const CHANGES: [Change; 3] = [
 pub(crate) fn drawn(seed: u64) -> impl Iterator<Item = Planted> {
     let mut random = Random::new(seed + 1);
     CHANGES.into_iter().map(move |(kind, change, kernels)| {
+        for name in kernels {
+            let known = KERNELS.iter().any(|kernel| kernel.name == name);
+            assert!(known, "{kind} names {name}, which is no kernel");
+        }
         let file = kernels[random.index(kernels.len())];
         let sabotage = Sabotage { dispatch: Some(change), ..Sabotage::default() };
         let words = format!("{file} {kind}: what the op hands to it is changed");
