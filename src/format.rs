@@ -1,7 +1,7 @@
 //! The formats of weights: one descriptor row each.
 //!
 //! What a row says is all that the rest of the program knows of a format, but for two things: the WGSL
-//! part that it names, and the twin decoder of `weights`.
+//! part that it names, and the twin decoder in `checkpoint`.
 
 use std::fmt;
 use std::ops::Range;
@@ -46,7 +46,8 @@ pub struct FormatInfo {
     pub block: usize,
     /// The bytes of one block in the file.
     pub block_bytes: usize,
-    /// Which bytes of a block are f16 numbers: the scale, then the minimum where there is one.
+    /// Which bytes of a block are f16 numbers: the scale, then the minimum where there is one. Empty
+    /// only for floats whose sign and exponent are those of f32.
     pub halves: Range<usize>,
     /// Whether values can be stored in it; the others are only read.
     pub quantizes: bool,
@@ -251,6 +252,7 @@ mod tests {
                 "{format}"
             );
             assert_eq!(info.planes == Planes::Values, info.block == 1, "{format}");
+            assert!(info.block == 1 || !info.halves.is_empty(), "{format}: blocks have a scale");
             assert_eq!(info.parts[0], format!("weight_{format}"));
             if let Planes::Records(records) = info.planes {
                 assert_eq!(info.word, Records::WORD, "{format}");

@@ -54,7 +54,9 @@ impl TrainMemory {
             }
             remedies.push(Remedy::ShorterContext { fits: None });
         }
-        if options.optimizer != Optimizer::Sgd && self.total() - self.parameters / 2 < free {
+        if options.optimizer.copies() > Optimizer::Sgd.copies()
+            && self.total() - self.parameters / 2 < free
+        {
             remedies.push(Remedy::PlainDescent);
         }
         if remedies.is_empty() {

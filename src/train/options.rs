@@ -47,7 +47,10 @@ pub enum Optimizer {
 impl Optimizer {
     /// How often the device holds every parameter: itself, its gradient, and moments.
     pub(super) fn copies(self) -> usize {
-        if matches!(self, Self::AdamW { .. }) { 4 } else { 2 }
+        match self {
+            Self::AdamW { .. } => 4,
+            Self::Sgd => 2,
+        }
     }
 }
 
@@ -77,13 +80,18 @@ pub(super) fn check(options: &TrainOptions, config: &Config) -> Result<()> {
     if !(clip >= 0.0 && clip.is_finite()) {
         return input(format!("the length to clip at must be 0 (never) or more, got {clip}"));
     }
-    if let Optimizer::AdamW { betas, eps, decay } = optimizer {
-        if !betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
-            return input(format!("both betas must be from 0 to below 1, got {betas:?}"));
+    match optimizer {
+        Optimizer::AdamW { betas, eps, decay } => {
+            if !betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
+                return input(format!("both betas must be from 0 to below 1, got {betas:?}"));
+            }
+            if !(eps >= 0.0 && decay >= 0.0 && eps.is_finite() && decay.is_finite()) {
+                return input(format!(
+                    "epsilon and decay must be 0 or more, got {eps} and {decay}"
+                ));
+            }
         }
-        if !(eps >= 0.0 && decay >= 0.0 && eps.is_finite() && decay.is_finite()) {
-            return input(format!("epsilon and decay must be 0 or more, got {eps} and {decay}"));
-        }
+        Optimizer::Sgd => {}
     }
     Ok(())
 }

@@ -264,6 +264,7 @@ fn seconds(engine: &mut Engine, plan: &Plan) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::{Planes, Records};
 
     #[test]
     fn a_mix_is_as_fast_as_its_bytes_take() {
@@ -281,8 +282,11 @@ mod tests {
     fn a_row_of_every_format_fills_a_workgroup() {
         for format in Format::ALL {
             let planes = Weight::plane_bytes(format, columns(format));
-            // Words of two bits per value are half as long.
-            let whole = if matches!(format, Format::Q2_K | Format::Q3_K) { 2 } else { 1 };
+            // Words of two bits a value are half as long.
+            let whole = match format.info().planes {
+                Planes::Records(Records { low, .. }) => 4 / low as u64,
+                Planes::Values | Planes::ScalesApart => 1,
+            };
             assert_eq!(planes[0] as u64 * whole, GROUP_BYTES, "{format}");
             let scales = planes.get(1).map_or(0, |&scales| scales as u64);
             assert!(scales <= scale_bytes(), "{format}");

@@ -109,7 +109,7 @@ fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
 /// Values count as whole rows: a last block that is not full is filled with zeros.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for the formats that are only read: `Q5_0`, `Q5_1` and `Q2_K` to `Q6_K`.
+/// [`Error::Unsupported`] for the formats that are only read.
 pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>> {
     Ok(match format {
         Format::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -118,10 +118,7 @@ pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>> {
         Format::Q8_0 => blockwise(format, values, quantize_q8_0),
         Format::Q4_0 => blockwise(format, values, quantize_q4_0),
         Format::Q4_1 => blockwise(format, values, quantize_q4_1),
-        Format::Q5_0 | Format::Q5_1 => return Err(only_read(format)),
-        Format::Q2_K | Format::Q3_K | Format::Q4_K | Format::Q5_K | Format::Q6_K => {
-            return Err(only_read(format));
-        }
+        _ => return Err(only_read(format)),
     })
 }
 
@@ -193,21 +190,11 @@ pub(in crate::checkpoint) fn finite(format: Format, bytes: &[u8]) -> bool {
     // A float is infinite or not a number where all bits of its exponent are set.
     let word = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
     let mut blocks = bytes.chunks_exact(format.block_bytes());
-    match format {
-        Format::F32 => blocks.all(|b| word(&b[2..]) & BRAIN != BRAIN),
-        Format::Bf16 => blocks.all(|b| word(b) & BRAIN != BRAIN),
-        Format::F16
-        | Format::Q8_0
-        | Format::Q4_0
-        | Format::Q4_1
-        | Format::Q5_0
-        | Format::Q5_1
-        | Format::Q2_K
-        | Format::Q3_K
-        | Format::Q4_K
-        | Format::Q5_K
-        | Format::Q6_K => {
-            blocks.all(|b| b[format.halves()].chunks_exact(2).all(|half| word(half) & HALF != HALF))
-        }
+    let halves = format.halves();
+    if halves.is_empty() {
+        // Without f16 numbers it is a plain format, whose last two bytes hold the exponent.
+        blocks.all(|b| word(&b[b.len() - 2..]) & BRAIN != BRAIN)
+    } else {
+        blocks.all(|b| b[halves.clone()].chunks_exact(2).all(|half| word(half) & HALF != HALF))
     }
 }
