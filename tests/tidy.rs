@@ -1,5 +1,7 @@
 //! The rules of the house that a compiler does not know: floors, words, lengths, links.
 
+#[path = "tidy/adding.rs"]
+mod adding;
 #[path = "tidy/kernels.rs"]
 mod kernels;
 #[path = "tidy/links.rs"]

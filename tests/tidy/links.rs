@@ -27,7 +27,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 }
 
 /// The lines of a page outside of blocks of code, by number.
-fn prose(text: &str) -> Vec<(usize, &str)> {
+pub(super) fn prose(text: &str) -> Vec<(usize, &str)> {
     let mut fence = None;
     let mut lines = Vec::new();
     for (line, number) in text.lines().zip(1..) {
@@ -49,7 +49,7 @@ fn without_code(line: &str) -> String {
 }
 
 /// Where the links of a line lead: `[text](target)`, and `[name]: target` at its start.
-fn targets(line: &str) -> Vec<String> {
+pub(super) fn targets(line: &str) -> Vec<String> {
     let line = without_code(line);
     let first_word = |text: &str| text.split_whitespace().next().unwrap_or_default().to_owned();
     let inline = line.match_indices("](").filter_map(|(at, open)| {
@@ -98,7 +98,7 @@ fn link_texts(title: &str) -> String {
 }
 
 /// Joins a link to the folder of its page; `None` where it leaves the repository.
-fn resolve(page: &Path, target: &str) -> Option<PathBuf> {
+pub(super) fn resolve(page: &Path, target: &str) -> Option<PathBuf> {
     let mut path = page.parent().unwrap_or(Path::new("")).to_owned();
     for part in Path::new(target).components() {
         match part {
