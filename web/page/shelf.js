@@ -47,7 +47,7 @@ export class Shelf {
     const own = [...this.#texts].filter(([name]) => name.startsWith(this.#owner)).map(([, text]) => JSON.parse(text));
     return {
       passed: own.reduce((sum, record) => sum + (record.passed?.length ?? 0), 0),
-      excluded: own.flatMap((record) => record.known?.excluded ?? []),
+      excluded: own.flatMap((record) => record.profile?.excluded ?? []),
     };
   }
 

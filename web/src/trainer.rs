@@ -189,10 +189,11 @@ impl Trainer {
         let tokens = tokenizer.encode(text, encode).map_err(told)?;
         let data = Data::split(tokens, settings.valid_share).map_err(told)?;
         data.check(settings.context, checkpoint.config().vocab).map_err(told)?;
+        let known = (files, 0);
         let files = ModelFiles::of(checkpoint).map_err(told)?;
         let trainer = open(checkpoint, settings.options(), &storage).await?;
         let schedule = settings.schedule();
-        Ok(Self { trainer, files, data, schedule, known: (files, 0), storage })
+        Ok(Self { trainer, files, data, schedule, known, storage })
     }
 
     /// What there is to tell of the run.
@@ -241,7 +242,7 @@ impl Trainer {
     pub async fn model(&mut self, name: String) -> Result<Model> {
         let files = self.trainer.files(&self.files, Format::F32).await.map_err(told)?;
         let files = Files::in_memory(&name, files);
-        self.profile = (files.clone(), self.trainer.steps());
+        self.known = (files.clone(), self.trainer.steps());
         let checkpoint = Checkpoint::open_files(files).map_err(told)?;
         Model::of(name, checkpoint, Arc::clone(&self.storage)).await
     }
@@ -249,7 +250,7 @@ impl Trainer {
     /// Opens a device anew after a loss, with the model as it was last read; gives after how many steps
     /// that was. The moments of its gradients begin anew.
     pub async fn revive(&mut self) -> Result<f64> {
-        let (files, steps) = &self.profile;
+        let (files, steps) = &self.known;
         let checkpoint = Checkpoint::open_files(files.clone()).map_err(told)?;
         self.trainer = open(&checkpoint, *self.trainer.options(), &self.storage).await?;
         self.trainer.set_steps(*steps);
