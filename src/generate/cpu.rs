@@ -1,4 +1,4 @@
-//! Decoding by the reference, for machines without an adapter.
+//! Decoding on the reference, for machines without an adapter.
 
 use crate::error::{Error, Result};
 use crate::reference::{Cache, Draw, Model, log_softmax, sample, top_k};
@@ -6,7 +6,7 @@ use crate::sampling::Sampling;
 
 use super::decode::Step;
 
-/// One sequence being continued by the reference.
+/// One sequence being continued on the reference.
 #[derive(Debug)]
 pub(super) struct CpuDecoder {
     cache: Cache,
@@ -19,11 +19,11 @@ pub(super) struct CpuDecoder {
     most_steps: usize,
 }
 
-/// Where a sequence begins: with a prompt that is neither empty nor longer than the context.
+/// Where a sequence starts: a prompt that is neither empty nor longer than the context.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pub(super) prompt: &'a [u32],
-    /// How many of its tokens the cache holds already.
+    /// How many of its tokens the cache already holds.
     pub(super) kept: usize,
     pub(super) cache: Cache,
     pub(super) sequence: u32,
@@ -71,7 +71,7 @@ impl CpuDecoder {
         self.most_steps
     }
 
-    /// Tokens of the prompt, before its last one, that were not read.
+    /// Tokens of the prompt, before its last one, that have not been read.
     pub(super) fn unread(&self) -> usize {
         self.next.len().saturating_sub(1)
     }

@@ -11,7 +11,7 @@ use crate::model::{Prefill, Row, Session, Tape, forward, logits, rows};
 use crate::ops::{Chosen, Penalties, Sample, TopK};
 use crate::sampling::Sampling;
 
-/// Slots for drawn ids: more than there are ever steps in flight.
+/// Slots for drawn ids: always more than the steps in flight.
 const RING: usize = 32;
 
 /// The most steps in flight, so that a stop wastes little.
@@ -20,11 +20,11 @@ const MOST_IN_FLIGHT: usize = 8;
 /// The most work in flight, for the same reason.
 const TIME_IN_FLIGHT: Duration = Duration::from_millis(50);
 
-/// Several sequences being continued side by side.
+/// Several sequences being continued in parallel.
 #[derive(Debug)]
 pub(super) struct Decoder {
     plan: Plan,
-    /// The prompts but for their last tokens.
+    /// The prompts without their last tokens.
     prompts: Prefill,
     rows: BufferId,
     ids: BufferId,
@@ -33,10 +33,10 @@ pub(super) struct Decoder {
     sequences: usize,
     logprobs: Option<usize>,
     flights: VecDeque<Readback>,
-    /// Steps so far, those of an earlier decoder included.
+    /// Steps so far, including those of an earlier decoder.
     launched: usize,
     most_steps: usize,
-    /// The keys that the furthest row sees in the next step to be launched.
+    /// How many keys the longest row sees in the next step to be launched.
     extent: usize,
     arrived: Option<Instant>,
     pace: Option<Duration>,
@@ -54,8 +54,8 @@ pub(super) struct Step {
 }
 
 impl Decoder {
-    /// Prepares a step, and the reading of the prompts: all but their last tokens and the first `kept`
-    /// of each, which the caches hold already. The last `drawn` tokens of each were drawn by an earlier
+    /// Prepares a step, and the prefill of the prompts: all of them except the last token and the first
+    /// `kept`, which the caches already hold. The last `drawn` tokens of each were drawn by an earlier
     /// decoder, which this one continues.
     ///
     /// No prompt is empty, or longer than the context.
@@ -80,7 +80,7 @@ impl Decoder {
             unread.extend(rows.into_iter().skip(kept));
         }
         session.check(&next)?;
-        // The larger plan first: what it lays out has room for that of a step.
+        // The larger plan first: its buffers have room for those of a step.
         let prefill = Prefill::new(session, unread)?;
         let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
 
@@ -161,9 +161,9 @@ impl Decoder {
         self.prompts.unread()
     }
 
-    /// Reads on in the prompts, and comes back when the device has come so far: gives how many tokens'
-    /// worth of reading is done, or `None` where no more is left than [`Decoder::next`] reads with the
-    /// first step.
+    /// Continues the prefill, and returns once the device has finished another piece: gives how many
+    /// tokens' worth of it is done, or `None` if all that is left is what [`Decoder::next`] reads with
+    /// the first step.
     ///
     /// # Errors
     /// [`Error::Device`] if the device fails.
@@ -199,7 +199,7 @@ impl Decoder {
         Ok(Some(self.parse(&bytes)))
     }
 
-    /// What each executed step cost on average after the first; `None` before a second one.
+    /// What each step after the first cost on average; `None` before the second one.
     pub(super) fn counters(&self, session: &Session) -> Option<(Counters, usize)> {
         let (earlier, launched) = self.baseline?;
         let steps = self.launched - launched;
@@ -222,7 +222,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Steps that may be in flight: 50 ms worth by the latest pace, at least one.
+    /// Steps that may be in flight: 50 ms of work at the latest pace, at least one.
     fn allowed(&self) -> usize {
         let Some(pace) = self.pace else { return 1 };
         let steps = TIME_IN_FLIGHT.as_secs_f64() / pace.as_secs_f64().max(1e-6);
@@ -255,7 +255,7 @@ impl Decoder {
     }
 }
 
-/// Whether any penalty is on, so that occurrences must be counted.
+/// Whether any penalty is on, in which case occurrences must be counted.
 pub(super) fn penalised(sampling: &Sampling) -> bool {
     sampling.repetition_penalty != 1.0
         || sampling.presence_penalty != 0.0

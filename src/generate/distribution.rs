@@ -1,18 +1,18 @@
-//! The next token's distribution, as the model gives it and as it is drawn from.
+//! The next token's distribution, as the model gives it and after sampling settings.
 
 use serde::Serialize;
 
 use crate::reference::{penalties, softmax, survivors};
 use crate::sampling::Sampling;
 
-/// How probable a token is to come next.
+/// How likely a token is to come next.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Chance {
     /// The token.
     pub token: u32,
-    /// By the model.
+    /// According to the model.
     pub probability: f64,
-    /// By the model and the settings of sampling: what it is drawn with.
+    /// After the sampling settings: the probability with which it is drawn.
     pub drawn: f64,
 }
 

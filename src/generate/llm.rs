@@ -1,4 +1,4 @@
-//! A loaded model with its tokenizer, on a device or by the reference.
+//! A loaded model with its tokenizer, on a device or on the reference.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -24,10 +24,10 @@ use super::score::{self, Score};
 use super::stream::{Stream, finish_together};
 use super::tail::Tail;
 
-/// A language model, ready to continue and to score texts.
+/// A language model, ready to continue and score texts.
 #[derive(Debug)]
 pub struct Llm {
-    /// The open files and the wishes, should the device be lost.
+    /// The open files and the options, in case the device is lost.
     checkpoint: Checkpoint,
     options: Options,
     runner: Runner,
@@ -78,8 +78,8 @@ impl Llm {
         Ok(Self { checkpoint, options, runner, config, tokenizer, chat, known, fingerprint })
     }
 
-    /// Opens a device anew and loads the model onto it, in place of one that was lost. A
-    /// [`Stream`] does so by itself.
+    /// Opens a device again and loads the model onto it, in place of one that was lost. A
+    /// [`Stream`] does this by itself.
     ///
     /// # Errors
     /// As [`Llm::load`].
@@ -104,18 +104,18 @@ impl Llm {
         self.chat.as_ref()
     }
 
-    /// The adapter that the model runs on; `None` by the reference.
+    /// The adapter that the model runs on; `None` on the reference.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.session().map(|session| session.engine().gpu().adapter())
     }
 
-    /// The session on the device, for what this type does not offer; `None` by the reference.
+    /// The session on the device, for what this type does not offer; `None` on the reference.
     pub fn session(&self) -> Option<&Session> {
         self.runner.session()
     }
 
-    /// The session on the device, to run it; `None` by the reference. What is run may overwrite the
-    /// caches, so the next prompt is read whole.
+    /// The session on the device, to run it; `None` on the reference. A run may overwrite the caches,
+    /// so the next prompt is read in full.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         self.known = CachedPrompt::default();
         self.runner.session_mut()
@@ -126,7 +126,7 @@ impl Llm {
         self.runner.context()
     }
 
-    /// The bytes that model and state take on the device; `None` by the reference.
+    /// The bytes that model and state take on the device; `None` on the reference.
     pub fn fit(&self) -> Option<MemoryUse> {
         self.session().map(Session::fit)
     }
@@ -137,11 +137,11 @@ impl Llm {
     /// [`Error::Input`] if the model has no tokenizer.
     pub fn encode(&self, text: &str, options: Encode) -> Result<Vec<u32>> {
         let missing =
-            || Error::Input("the model has no tokenizer, and so takes token ids only".to_owned());
+            || Error::Input("the model has no tokenizer, so it takes token ids only".to_owned());
         self.tokenizer.as_ref().ok_or_else(missing)?.encode(text, options)
     }
 
-    /// The tokens of a conversation, up to where the model is to answer, by its own template.
+    /// The tokens of a conversation, up to the model's answer, by its own template.
     ///
     /// # Errors
     /// [`Error::Input`] if the model has no tokenizer or no chat template, else as
@@ -166,8 +166,8 @@ impl Llm {
         Ok(())
     }
 
-    /// Begins to read a prompt into the caches, all but its last token and the beginning that is there
-    /// already. A long prompt can be given up before all of it is read.
+    /// Starts the prefill of a prompt: all of it except the last token and the beginning that the caches
+    /// already hold. A long prompt can be abandoned before all of it is read.
     ///
     /// # Errors
     /// As [`Llm::stream`].
@@ -176,7 +176,7 @@ impl Llm {
         Prompt::new(self.runner.session_mut(), &mut self.known, prompt)
     }
 
-    /// Begins to continue a prompt; the tokens come from [`Stream::next`].
+    /// Starts to continue a prompt; the tokens come from [`Stream::next`].
     ///
     /// # Errors
     /// [`Error::Input`] for an empty prompt, ids outside the vocabulary or settings out of range,
@@ -185,7 +185,7 @@ impl Llm {
     pub fn stream(&mut self, prompt: &[u32], request: &Request) -> Result<Stream<'_>> {
         self.check_prompt(prompt)?;
         let logprobs = self.logprobs(request)?;
-        // Should this generation not be finished, nothing is known of the caches.
+        // If this generation is not finished, nothing is known about the caches.
         let known = std::mem::take(&mut self.known);
         let kept = if request.reuse_prefix { known.shared(prompt) } else { 0 };
         let Self { checkpoint, options, runner, tokenizer, config, known, .. } = self;
@@ -204,8 +204,8 @@ impl Llm {
         })
     }
 
-    /// Continues a prompt to its end. `on_event` is called with each [`Event`] and may break off; the
-    /// generation then has what was drawn so far and finishes as
+    /// Continues a prompt to its end. `on_event` is called with each [`Event`] and may break off: the
+    /// generation then holds what was drawn so far and finishes as
     /// [`Finish::Interrupted`](super::Finish::Interrupted).
     ///
     /// # Errors
@@ -247,7 +247,7 @@ impl Llm {
         Ok((generation, timings))
     }
 
-    /// Continues several prompts side by side; each draws from its own noise.
+    /// Continues several prompts in one batch; each draws with its own noise.
     ///
     /// # Errors
     /// As [`Llm::stream`]; [`Error::Input`] for more prompts than [`Options::sequences`].
@@ -289,7 +289,7 @@ impl Llm {
         request.logprobs.map(|k| self.most_probable(k)).transpose()
     }
 
-    /// How many most probable tokens can be given where `k` are asked for.
+    /// How many of the most probable tokens can be given when `k` are asked for.
     fn most_probable(&self, k: usize) -> Result<usize> {
         if k > MAX_TOP_K {
             return Err(Error::Input(format!(
@@ -301,7 +301,7 @@ impl Llm {
 
     /// ln p of each token of a text, and of the `top` most probable tokens after each.
     ///
-    /// A text longer than the context is scored in windows of that length at half its distance.
+    /// A text longer than the context is scored in windows of that length, half of it apart.
     ///
     /// # Errors
     /// [`Error::Input`] for no token or ids outside the vocabulary, [`Error::Device`] if the device
@@ -312,8 +312,8 @@ impl Llm {
         score::score(&mut self.runner, tokens, top).await
     }
 
-    /// How probable each token of the vocabulary is to follow these, the most probable first, before
-    /// and after what the settings do: the numbers behind a draw.
+    /// How likely each token of the vocabulary is to follow these, the most probable first, before and
+    /// after the sampling settings: the numbers behind a draw.
     ///
     /// # Errors
     /// As [`Llm::stream`](Llm::stream).

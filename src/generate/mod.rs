@@ -1,4 +1,4 @@
-//! Text from a model: loading, streaming, stopping, scoring, on the device or by the reference.
+//! Text from a model: loading, streaming, stopping, scoring, on the device or on the reference.
 
 mod cpu;
 mod decode;

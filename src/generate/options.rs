@@ -12,11 +12,11 @@ use crate::tune::KeyValueStorage;
 /// Where the model runs.
 #[derive(Clone, Debug)]
 pub enum Backend {
-    /// On an adapter; by the reference if the machine has none.
+    /// On an adapter; on the reference if the machine has none.
     Auto(AdapterChoice),
     /// On an adapter, or not at all.
     Gpu(AdapterChoice),
-    /// By the reference, in plain Rust.
+    /// On the reference, in plain Rust.
     Cpu,
 }
 
@@ -31,7 +31,7 @@ impl Default for Backend {
 pub struct Options {
     /// Where it runs.
     pub backend: Backend,
-    /// Positions of each sequence; without, the smaller of the model's context and 4,096.
+    /// Positions of each sequence; if `None`, the smaller of the model's context and 4,096.
     pub context: Option<usize>,
     /// How many sequences [`Llm::generate_batch`] may continue at once.
     pub sequences: usize,
@@ -39,15 +39,15 @@ pub struct Options {
     pub cache: CacheFormat,
     /// Store the weights in this format instead of the file's.
     pub quantize: Option<Format>,
-    /// Whether kernels are held against the reference at an adapter's first use, and those that are
-    /// wrong are not used. It is remembered in the cache folder (see [`ProfileCache`](crate::tune::ProfileCache)).
+    /// Whether kernels are compared with the reference at an adapter's first use, so that wrong ones are
+    /// not used. The result is kept in the cache folder (see [`ProfileCache`](crate::tune::ProfileCache)).
     pub check: bool,
     /// Whether to use the variants that `pellucid tune` found to be faster.
     pub tuned: bool,
-    /// Whether products in half floats are welcome where they were found to be faster: log-probabilities
-    /// are then off by up to some 1e-2, and not by 1e-3.
+    /// Whether f16 products may be used where they were measured to be faster. Log-probabilities are
+    /// then off by up to about 1e-2 instead of 1e-3.
     pub f16: bool,
-    /// Where the adapter's record is kept on a system without files; in the cache folder if `None`.
+    /// Where the adapter's record is kept on a system without files; if `None`, in the cache folder.
     pub storage: Option<Arc<dyn KeyValueStorage>>,
 }
 
@@ -68,13 +68,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// What of it a session is like.
+    /// The session's part of the options.
     pub(super) fn session(&self) -> SessionOptions {
         let &Self { context, sequences, cache, quantize, .. } = self;
         SessionOptions { context, sequences, cache, quantize, chunk: None }
     }
 
-    /// How the variants of its kernels are chosen.
+    /// How the variants of the kernels are selected.
     pub(super) fn policy(&self) -> SelectionPolicy {
         let &Self { check, tuned, f16, .. } = self;
         SelectionPolicy { check, tuned, f16, storage: self.storage.clone() }

@@ -1,9 +1,9 @@
-//! Reading a prompt without drawing from it, and what the caches hold of it afterwards.
+//! Prefill of a prompt without drawing from it, and what the caches hold of it afterwards.
 
 use crate::error::Result;
 use crate::model::{Prefill, Session, rows};
 
-/// The tokens of the first sequence whose keys and values lie in the caches, from position 0 on.
+/// The tokens of the first sequence whose keys and values are in the caches, from position 0 on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CachedPrompt(Vec<u32>);
 
@@ -24,19 +24,19 @@ impl CachedPrompt {
     }
 }
 
-/// A prompt that is being read, but for its last token; made by [`Llm::read`](super::Llm::read).
+/// A prompt that is being read, up to its last token; made by [`Llm::read`](super::Llm::read).
 #[derive(Debug)]
 pub struct Prompt<'a> {
     known: &'a mut CachedPrompt,
     tokens: Vec<u32>,
-    /// None by the reference, which reads a prompt with what is asked of it.
+    /// `None` on the reference, which reads a prompt when something is asked about it.
     prefill: Option<(Prefill, &'a mut Session)>,
-    /// How many tokens were read before.
+    /// How many tokens were already in the caches.
     kept: usize,
 }
 
 impl<'a> Prompt<'a> {
-    /// Begins to read a prompt, which is not empty, in a session whose caches hold what is `known`.
+    /// Starts to read a non-empty prompt in a session whose caches hold what is `known`.
     pub(super) fn new(
         session: Option<&'a mut Session>,
         known: &'a mut CachedPrompt,
@@ -48,7 +48,7 @@ impl<'a> Prompt<'a> {
             Some(session) => {
                 let unread = rows(tokens, 0)[kept..tokens.len() - 1].to_vec();
                 let prefill = Prefill::new(session, unread)?;
-                // Should this not be finished, nothing is known of the caches.
+                // If this is not finished, nothing is known about the caches.
                 *known = CachedPrompt::default();
                 Some((prefill, session))
             }
@@ -56,7 +56,7 @@ impl<'a> Prompt<'a> {
         Ok(Self { known, tokens: tokens.to_vec(), prefill, kept })
     }
 
-    /// Reads on; gives how many tokens' worth of reading is done, or `None` at the end.
+    /// Reads the next piece; gives how many tokens' worth of reading is done, or `None` at the end.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails,
@@ -70,7 +70,7 @@ impl<'a> Prompt<'a> {
         Ok(None)
     }
 
-    /// Ends it, wherever it is; what was read is known from then on.
+    /// Ends the reading, wherever it is; the caches keep what was read.
     ///
     /// # Errors
     /// As [`Prompt::next`].

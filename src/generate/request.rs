@@ -1,4 +1,4 @@
-//! What is asked of a generation, and what it gives.
+//! What a generation is asked for, and what it gives.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ pub struct Request {
     pub sampling: Sampling,
     /// Texts that end the generation; they are not part of the result.
     pub stop: Vec<String>,
-    /// Go on after an end token.
+    /// Continue after an end token.
     pub ignore_eos: bool,
-    /// Give ln p of each drawn token and of this many most probable ones.
+    /// Give ln p of each drawn token and of this many of the most probable ones.
     pub logprobs: Option<usize>,
-    /// Do not read again what the prompt's beginning shares with the text that was generated
-    /// before: its keys and values are still there. Where more of it is read at once in one run than
-    /// in another, the last bits may differ; without this, equal requests give equal bits.
+    /// Reuse the beginning that the prompt shares with the text generated before, whose keys and
+    /// values are still in the caches. If two runs read it in pieces of different sizes, the last
+    /// bits may differ; without this, equal requests give equal bits.
     pub reuse_prefix: bool,
 }
 
@@ -42,7 +42,7 @@ impl Default for Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Finish {
-    /// As many tokens as were asked for.
+    /// As many tokens as requested were drawn.
     Length,
     /// An end token was drawn.
     Eos,
@@ -70,7 +70,7 @@ pub struct TokenTop {
 pub struct Piece {
     /// The token.
     pub token: u32,
-    /// The text that may be shown now: whole characters, nothing of a stop text.
+    /// The text that may be shown now: whole characters, no part of a stop text.
     pub text: String,
     /// Its probabilities, if they were asked for.
     pub top: Option<TokenTop>,
@@ -93,7 +93,7 @@ pub enum Event {
 /// A whole generation.
 #[derive(Clone, Debug)]
 pub struct Generation {
-    /// The drawn tokens, an end token included.
+    /// The drawn tokens, including an end token.
     pub tokens: Vec<u32>,
     /// Their text, without end token or stop text; `None` without a tokenizer.
     pub text: Option<String>,
@@ -101,9 +101,9 @@ pub struct Generation {
     pub finish: Finish,
     /// How many of the prompt's tokens were not read again ([`Request::reuse_prefix`]).
     pub reused: usize,
-    /// Per token, if they were asked for.
+    /// One entry per token, if they were asked for.
     pub logprobs: Option<Vec<TokenTop>>,
-    /// What the engine did in this many steps, after the first; `None` by the reference.
+    /// What the engine did in this many steps, after the first; `None` on the reference.
     pub counters: Option<(Counters, usize)>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a model runs: on a device, or by the reference.
+//! Where a model runs: on a device, or on the reference.
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -77,7 +77,7 @@ impl Runner {
         }
     }
 
-    /// The session on the device; `None` by the reference.
+    /// The session on the device; `None` on the reference.
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
             Self::Gpu(session) => Some(session),
@@ -92,8 +92,8 @@ impl Runner {
         }
     }
 
-    /// Begins to continue prompts, none of them empty or longer than the context, whose first `kept`
-    /// tokens the caches hold. The reference continues one at a time, which is this `sequence`.
+    /// Starts to continue prompts, none of them empty or longer than the context, whose first `kept`
+    /// tokens the caches hold. The reference continues one at a time, namely this `sequence`.
     pub(super) fn decode(
         &mut self,
         prompts: &[&[u32]],
@@ -130,7 +130,7 @@ impl Runner {
         }
     }
 
-    /// How keys and values lie, and the bytes of one position's keys in one layer.
+    /// How keys and values are laid out, and the bytes of one position's keys in one layer.
     pub(super) fn cache_layout(&self) -> (String, u64) {
         match self {
             Self::Gpu(session) => (session.cache_layout(), session.position_bytes()),
@@ -190,7 +190,7 @@ impl Decoding<'_> {
         }
     }
 
-    /// Reads on in a long prompt; `None` where there is nothing to wait for before the first token.
+    /// Reads the next piece of a long prompt; `None` if the first token needs no more of them.
     pub(super) async fn read(&mut self) -> Result<Option<usize>> {
         match self {
             Self::Gpu { session, decoder } => decoder.read(session).await,
@@ -199,7 +199,7 @@ impl Decoding<'_> {
         }
     }
 
-    /// Tokens of the prompt, before its last one, that were not read.
+    /// Tokens of the prompt, before its last one, that have not been read.
     pub(super) fn unread(&self) -> usize {
         match self {
             Self::Gpu { decoder, .. } => decoder.unread(),
@@ -207,7 +207,7 @@ impl Decoding<'_> {
         }
     }
 
-    /// What the engine did in how many steps after the first; `None` by the reference.
+    /// What the engine did, and in how many steps after the first; `None` on the reference.
     pub(super) fn counters(&self) -> Option<(Counters, usize)> {
         match self {
             Self::Gpu { session, decoder } => decoder.counters(session),
@@ -215,7 +215,7 @@ impl Decoding<'_> {
         }
     }
 
-    /// Waits for what is still in flight, and leaves the caches for the next generation.
+    /// Waits for the steps in flight, and keeps the caches for the next generation.
     pub(super) async fn close(self) -> Result<()> {
         match self {
             Self::Gpu { session, decoder } => decoder.close(session).await,

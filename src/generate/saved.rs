@@ -1,7 +1,7 @@
 //! A prompt's keys and values in a file, so that it need not be read again.
 //!
-//! A sign, the length of a header and the header in JSON; then each layer's keys and values as the
-//! runner keeps them; then a hash of all that, which tells a damaged file.
+//! A magic number, the length of a header and the header in JSON; then each layer's keys and values
+//! as the runner keeps them; then a hash of all that, which reveals a damaged file.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -16,18 +16,18 @@ use crate::error::{Error, Result};
 use super::prompt::CachedPrompt;
 use super::runner::Runner;
 
-/// What such a file begins with; the number counts changes of the format.
+/// The magic number of such a file; the digit counts changes of the format.
 const SIGN: &[u8; 8] = b"PELLUCH2";
 
-/// The longest header that is believed: more than any context's tokens.
+/// The longest header that is accepted: more than any context's tokens.
 const LONGEST_HEADER: u64 = 64 << 20;
 
-/// What a file says of its contents.
+/// What a file says about its contents.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Header {
-    /// The model, and the format of its weights where that is another than the file's.
+    /// The model, and the format of its weights if that differs from the file's.
     model: String,
-    /// How keys and values lie in it.
+    /// How keys and values are laid out in it.
     layout: String,
     layers: usize,
     /// Bytes of one position's keys in one layer.
@@ -35,7 +35,7 @@ struct Header {
     tokens: Vec<u32>,
 }
 
-/// Writes what the caches of a model, by its fingerprint, hold of these tokens.
+/// Writes what the caches of the model with this fingerprint hold of these tokens.
 ///
 /// The file appears whole or not at all: it is written under another name and renamed.
 pub(super) async fn save(
@@ -77,13 +77,13 @@ pub(super) fn load(
     let header = from.header(path, length)?;
     let expected = Header::new(runner, model, &[]);
     let foreign = |what: &str, theirs: &str, ours: &str| {
-        Err(Error::file(path, format!("was saved {what} ({theirs}, not {ours}); save it anew")))
+        Err(Error::file(path, format!("was saved {what} ({theirs}, not {ours}); save it again")))
     };
     if header.model != expected.model || header.layers != expected.layers {
         return foreign("by another model", &header.model, &expected.model);
     }
     if header.layout != expected.layout || header.position_bytes != expected.position_bytes {
-        let otherwise = "with keys and values stored otherwise";
+        let otherwise = "with another layout of keys and values";
         return foreign(otherwise, &header.layout, &expected.layout);
     }
     let (count, vocab) = (header.tokens.len(), runner.config().vocab);
@@ -91,9 +91,9 @@ pub(super) fn load(
         return Err(Error::Context { asked: count, limit: runner.context() });
     }
     if let Some(id) = header.tokens.iter().find(|id| **id as usize >= vocab) {
-        return Err(Error::file(path, format!("holds token {id}, which the model has not")));
+        return Err(Error::file(path, format!("holds token {id}, which the model does not have")));
     }
-    // Whatever is in the caches is about to be overwritten.
+    // The contents of the caches are about to be overwritten.
     *known = CachedPrompt::default();
     let bytes = count * header.position_bytes as usize;
     for layer in 0..header.layers {
@@ -115,14 +115,14 @@ impl Header {
         Self { model, layout, layers, position_bytes, tokens: tokens.to_vec() }
     }
 
-    /// The bytes of the whole file, or `None` where that is absurd.
+    /// The bytes of the whole file, or `None` if that overflows.
     fn file_bytes(&self, header: u64) -> Option<u64> {
         let layer = self.position_bytes.checked_mul(2)?.checked_mul(self.tokens.len() as u64)?;
         layer.checked_mul(self.layers as u64)?.checked_add(SIGN.len() as u64 + 16 + header)
     }
 }
 
-/// A file, and the hash of what went through.
+/// A file, and the hash of what was read from it.
 struct Hashed<T> {
     inner: T,
     hash: Hash,
@@ -136,7 +136,7 @@ impl Hashed<BufWriter<File>> {
 }
 
 impl Hashed<BufReader<File>> {
-    /// The next bytes, which were checked against the file's length before.
+    /// The next bytes, whose number was checked against the file's length before.
     fn take(&mut self, path: &Path, count: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         self.inner.read_exact(&mut bytes).map_err(|error| match error.kind() {
@@ -147,12 +147,12 @@ impl Hashed<BufReader<File>> {
         Ok(bytes)
     }
 
-    /// The header of a file of this length, which fits what it claims.
+    /// The header of a file of this length, checked against it.
     fn header(&mut self, path: &Path, length: u64) -> Result<Header> {
         let sign =
             (length >= SIGN.len() as u64).then(|| self.take(path, SIGN.len())).transpose()?;
         if sign.as_deref() != Some(SIGN) {
-            return Err(Error::file(path, "is no saved prompt cache of this version"));
+            return Err(Error::file(path, "is not a saved prompt cache of this version"));
         }
         let count = self.take(path, 8)?;
         let count = count.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));

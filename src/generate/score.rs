@@ -1,4 +1,4 @@
-//! How probable a text is: ln p of each of its tokens.
+//! How likely a text is: ln p of each of its tokens.
 
 use crate::error::{Error, Result};
 use crate::model::{Session, rows};
@@ -25,7 +25,7 @@ impl Score {
     }
 }
 
-/// Windows of `context` tokens at half its distance: start, end, and the first place that is new.
+/// Windows of `context` tokens, half of it apart: start, end, and the first place that is new.
 fn windows(tokens: usize, context: usize) -> Vec<(usize, usize, usize)> {
     let stride = (context / 2).max(1);
     let mut windows = vec![(0, tokens.min(context), 0)];
@@ -44,7 +44,7 @@ pub(super) async fn score(
     top: Option<usize>,
 ) -> Result<Score> {
     if tokens.is_empty() {
-        return Err(Error::Input("there is no token to score".to_owned()));
+        return Err(Error::Input("there are no tokens to score".to_owned()));
     }
     let (mut logprobs, mut best) = (Vec::new(), Vec::new());
     for (start, end, new) in windows(tokens.len(), runner.context()) {
@@ -53,7 +53,7 @@ pub(super) async fn score(
             Runner::Gpu(session) => gpu(session, piece, top).await?,
             Runner::Cpu { model, context, .. } => cpu(model, *context, piece, top)?,
         };
-        // Place p of the window tells of token start + p + 1; what an earlier window told stays.
+        // Place p of the window scores token start + p + 1; earlier windows keep their scores.
         let known = new.saturating_sub(start);
         scores.pop();
         logprobs.extend(scores.drain(known.saturating_sub(1)..));

@@ -1,4 +1,4 @@
-//! Stop texts: what may be shown while the beginning of one could still become whole.
+//! Stop texts: what may be shown while a partial match could still be completed.
 
 /// Holds back the part of a text that could be the start of a stop text.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ impl StopText {
     }
 }
 
-/// The bytes of the longest end of `text` that begins `stop`.
+/// The bytes of the longest suffix of `text` that is a prefix of `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
     let starts = text.char_indices().map(|(at, _)| at);
     starts.map(|at| &text[at..]).find(|end| stop.starts_with(end)).map_or(0, str::len)

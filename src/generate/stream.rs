@@ -21,7 +21,7 @@ pub struct Stream<'a> {
     /// How many most probable tokens are given.
     pub(super) logprobs: Option<usize>,
     pub(super) reused: usize,
-    /// What is opened again if the device is lost, and how.
+    /// What is opened again if the device is lost, and with which options.
     pub(super) source: (&'a Checkpoint, &'a Options),
     /// A device that is lost twice in one generation is not worth a third try.
     pub(super) revived: bool,
@@ -41,9 +41,9 @@ impl Stream<'_> {
         }
     }
 
-    /// Reads on in a long prompt, a piece of the work at a time; gives how many tokens' worth of it is
-    /// done, or `None` where no more is to be waited for before the first token. [`Stream::next`] does
-    /// so by itself; this is for those who show how far it is, or may want to stop.
+    /// Reads the next piece of a long prompt; gives how many tokens' worth of it is done, or `None` if
+    /// nothing more has to be waited for before the first token. [`Stream::next`] does this by itself;
+    /// this is for callers that show progress or may want to stop.
     ///
     /// # Errors
     /// As [`Stream::next`].
@@ -62,8 +62,8 @@ impl Stream<'_> {
     /// The next token, or `None` when the generation has ended.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails. One that is lost is opened again, once; only then
-    /// [`Error::Lost`].
+    /// [`Error::Device`] if the device fails. A lost device is opened again, once; after that the
+    /// error is [`Error::Lost`].
     pub async fn next(&mut self) -> Result<Option<Piece>> {
         if self.tail.finish.is_some() {
             return Ok(None);
@@ -81,15 +81,15 @@ impl Stream<'_> {
         Ok(Some(self.tail.push(step.ids[0], top)))
     }
 
-    /// Gives the device up, as a driver's reset would: for those who test what then happens.
+    /// Loses the device on purpose, as a driver reset would: for tests of what happens then.
     pub fn lose_device(&self) {
         if let Decoding::Gpu { session, .. } = &self.decoding {
             session.engine().gpu().destroy();
         }
     }
 
-    /// Goes on after the loss of the device: on a new one, prompt and text so far are read again.
-    /// The noise of a draw depends on its step, so that the text is the one it would have been.
+    /// Continues after the loss of the device: a new one reads the prompt and the text so far again.
+    /// The noise of a draw depends on its step, so the text is what it would have been.
     async fn revive(&mut self, reason: &str) -> Result<()> {
         let Decoding::Gpu { session, decoder } = &mut self.decoding else {
             return Err(Error::Lost(reason.to_owned()));
@@ -98,7 +98,7 @@ impl Stream<'_> {
         self.revived = true;
         let (checkpoint, options) = self.source;
         let Runner::Gpu(opened) = Runner::open(checkpoint, options, &mut |_| {}).await? else {
-            let reason = "no other is left";
+            let reason = "no other device is left";
             return Err(Error::Lost(reason.to_owned()));
         };
         **session = *opened;
@@ -109,14 +109,14 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Ends the generation, whether or not it has come to its end, and gives what there is.
+    /// Ends the generation, whether or not it is complete, and gives what there is.
     ///
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub async fn finish(self) -> Result<Generation> {
         let (counters, unread) = (self.decoding.counters(), self.decoding.unread());
         match self.decoding.close().await {
-            // What there is was drawn before.
+            // What there is was drawn before the loss.
             Err(Error::Lost(_)) => {}
             closed => closed?,
         }
@@ -130,7 +130,7 @@ impl Stream<'_> {
     }
 }
 
-/// Continues several texts to their ends, a tail each.
+/// Continues several texts to their ends, with a tail for each.
 pub(super) async fn finish_together(
     mut decoding: Decoding<'_>,
     mut tails: Vec<Tail>,

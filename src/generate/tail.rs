@@ -22,8 +22,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Of a generation by a model with this tokenizer and these end tokens, whose context has room for
-    /// so many steps.
+    /// For a generation by a model with this tokenizer and these end tokens, whose context has room
+    /// for `steps` steps.
     pub(super) fn new(
         tokenizer: Option<&Tokenizer>,
         eos: &[u32],
@@ -86,7 +86,7 @@ impl Tail {
         Piece { token, text: shown, top }
     }
 
-    /// What was held back until the end: an incomplete character, the start of a stop text.
+    /// What was held back until the end: an incomplete character or the start of a stop text.
     fn rest(&mut self) -> String {
         let Some(decoder) = &mut self.decoder else { return String::new() };
         let (mut text, stopped) = self.stop.push(&decoder.finish());

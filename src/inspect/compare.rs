@@ -1,4 +1,4 @@
-//! The model against the reference, value by value: which step is the first to go wrong.
+//! The model compared with the reference, value by value: which step is the first to go wrong.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,30 +11,30 @@ use crate::reference::{self, Observer};
 /// How far a model is from the reference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// One a named value, in the order of the forward pass.
+    /// One per named value, in the order of the forward pass.
     pub differences: Vec<Difference>,
-    /// The relative error of all logits, by the kernels that run when nobody watches.
+    /// The relative error of all logits, with the kernels that run if no values are requested.
     pub logits: f64,
-    /// The largest error that is no cause for concern.
+    /// The largest error that is accepted.
     pub tolerance: f64,
 }
 
 /// How far a named value is from the reference's: |x − reference| / |reference|, in the L2 norm;
-/// infinite where the two do not hide the same scores.
+/// infinite if the two do not mask the same scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
     /// The value.
     pub hook: Hook,
-    /// By the kernels that run when nobody watches, where these write the value.
+    /// With the kernels that run if no values are requested, if these write the value.
     pub fused: Option<f64>,
-    /// By kernels that write every value.
+    /// With kernels that write every value.
     pub unfused: f64,
 }
 
 impl Difference {
     /// The larger of its errors.
     pub fn largest(&self) -> f64 {
-        // A NaN is the largest error there is, and `max` would drop it.
+        // NaN is the largest error there is, and `max` would drop it.
         match self.fused {
             Some(fused) if fused.is_nan() || fused > self.unfused => fused,
             _ => self.unfused,
@@ -43,7 +43,7 @@ impl Difference {
 }
 
 impl Comparison {
-    /// The first value whose error is over the tolerance, in the order of the forward pass.
+    /// The first value, in the order of the forward pass, whose error is over the tolerance.
     pub fn first(&self) -> Option<Hook> {
         let over = |d: &&Difference| d.largest().is_nan() || d.largest() > self.tolerance;
         self.differences.iter().find(over).map(|difference| difference.hook)
@@ -67,13 +67,13 @@ impl fmt::Display for Comparison {
 
 /// Runs model and reference over the same tokens, and compares every value that the model names.
 ///
-/// The model runs twice: once as it does when nobody watches, which reaches the values that its
-/// fused kernels write anyway; and once in kernels that write every value. The session's first
+/// The model runs twice: once as if no values were requested, which gives those that its fused
+/// kernels write anyway; and once with kernels that write every value. The session's first
 /// sequence is overwritten.
 ///
 /// # Errors
-/// [`Error::Input`] if the two are not of one kind, or for more tokens than the session runs at
-/// once; otherwise as [`Session::values`].
+/// [`Error::Input`] if the two are models of different kinds, or for more tokens than the session
+/// runs at once; otherwise as [`Session::values`].
 pub async fn compare(
     session: &mut Session,
     reference: &reference::Model,
@@ -105,7 +105,7 @@ fn by_hook(activations: Vec<Activation>) -> HashMap<Hook, Vec<f32>> {
     activations.into_iter().map(|activation| (activation.hook, activation.values)).collect()
 }
 
-/// Compares the reference's values as they pass by.
+/// Compares each of the reference's values as it is computed.
 struct Against {
     fused: HashMap<Hook, Vec<f32>>,
     unfused: HashMap<Hook, Vec<f32>>,
@@ -127,7 +127,7 @@ impl Observer for Against {
     }
 }
 
-/// |found − expected| / |expected| over the values that are not hidden.
+/// |found − expected| / |expected| over the values that are not masked.
 fn relative(found: &[f32], expected: &[f64]) -> f64 {
     let hidden = |value: f64| value == f64::NEG_INFINITY;
     let mut alike = found.len() == expected.len();

@@ -1,4 +1,4 @@
-//! Looking into models: what their named values say.
+//! Looking into models through their named values.
 
 mod compare;
 

@@ -1,13 +1,13 @@
 //! The backward page: the forward page from the bottom to the top, for every family.
 //!
-//! The composites are those of the forward page in reverse order, and each takes the derivative of
-//! its output to that of its input. With d for a derivative of the loss, a projection y = x Wᵀ + b
+//! The composites are those of the forward page in reverse order. Each turns the derivative of its
+//! output into that of its input. With d for a derivative of the loss, a projection y = x Wᵀ + b
 //! has dW = dyᵀ x, db = Σ dy and dx = dy W; the residual stream x ← x + f(x) has dx ← dx + f'(dx).
 //!
-//! What a derivative needs was kept on the way forward, or is in the cache (keys and values), or is
-//! computed again from what was kept: norms and activation functions cost less than the memory they
-//! would take. Gradients of parameters add up in a model of their own; that of the residual stream,
-//! `dx`, changes in place, as the stream itself does.
+//! What a derivative needs was kept by the forward pass, or is in the cache (keys and values), or is
+//! recomputed from what was kept: norms and activation functions cost less than the memory they
+//! would take. Gradients of parameters accumulate in a model of their own; that of the residual
+//! stream, `dx`, changes in place, as the stream itself does.
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -32,45 +32,45 @@ pub(super) struct Pass<'a, 't> {
 /// after another.
 pub(super) struct MicroBatch<'a> {
     pub(super) model: &'a Model,
-    /// Of the same shapes, with gradients in place of weights.
+    /// A model of the same shapes, with gradients in place of weights.
     pub(super) gradients: &'a Model,
-    /// One a layer.
+    /// One per layer.
     pub(super) caches: &'a [Cache],
     /// (T): token, position, sequence and step of each row.
     pub(super) rows: BufferId,
-    /// Which rows hold which token, and which position.
+    /// Which rows hold which token and which position.
     pub(super) tokens: Runs,
     pub(super) positions: Runs,
-    /// Rows of a sequence.
+    /// Rows per sequence.
     pub(super) length: usize,
     pub(super) dropout: Option<Dropping>,
 }
 
-/// Rows in the order of what they hold, as `EmbedBackward` takes them.
+/// Rows sorted by what they hold, as `EmbedBackward` takes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Runs {
     pub(super) runs: BufferId,
     pub(super) order: BufferId,
 }
 
-/// How much is dropped, and the words that decide what.
+/// How much is dropped, and the seed words that decide what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dropping {
     pub(super) probability: f64,
     pub(super) draw: BufferId,
 }
 
-/// Refuses what the page below does not derive; with [`one_qkv`] and [`one_first`], all that it
-/// refuses.
+/// Refuses models that the page below has no derivatives for; [`one_qkv`] and [`one_first`] refuse
+/// the rest.
 ///
 /// # Errors
-/// [`Error::Unsupported`], naming it.
+/// [`Error::Unsupported`], naming what is not supported.
 pub(super) fn check(config: &Config) -> Result<()> {
     let lacking = [
         (config.qk_norm, "norms of queries and keys"),
         (config.post_norms, "norms after the sub-layers"),
-        (config.parallel, "attention and perceptron side by side"),
-        (config.logit_softcap.is_some(), "softly bounded logits"),
+        (config.parallel, "parallel attention and MLP"),
+        (config.logit_softcap.is_some(), "soft-capped logits"),
     ];
     if config.head_width > MAX_TRAINED_HEAD_WIDTH {
         return Err(Error::unsupported(
@@ -111,8 +111,8 @@ fn apart(what: &str) -> Error {
 }
 
 impl<'t> Pass<'_, 't> {
-    /// Records the derivatives of all layers and of the embedding, by that of the residual stream
-    /// after the last one, `dx`, (T, C).
+    /// Records the derivatives of all layers and of the embedding, given that of the residual stream
+    /// after the last layer, `dx`, (T, C).
     pub(super) fn layers(&mut self, dx: Tensor) -> Result<()> {
         let batch = self.batch;
         for (block, gradient) in batch.model.blocks.iter().zip(&batch.gradients.blocks).rev() {
@@ -141,8 +141,8 @@ impl<'t> Pass<'_, 't> {
         Ok(())
     }
 
-    /// The derivative of what a sub-layer added, by that of the stream: the same, but for what was
-    /// dropped.
+    /// The derivative of what a sub-layer added, given that of the stream: the same, except for what
+    /// was dropped.
     fn add_to_stream(&mut self, hook: Hook, dx: Tensor) -> Result<Tensor> {
         let Some(DropoutSite { probability, draw, site }) = self.batch.drop(hook) else {
             return Ok(dx);
@@ -153,7 +153,7 @@ impl<'t> Pass<'_, 't> {
         Ok(out)
     }
 
-    /// The derivative of the normed stream, m = norm₂(x), by that of the MLP's output.
+    /// The derivative of the normed stream, m = norm₂(x), given that of the MLP's output.
     fn mlp(
         &mut self,
         block: &Block,
@@ -188,20 +188,20 @@ impl<'t> Pass<'_, 't> {
         self.linear(one_first(mlp)?, one_first(dmlp)?, m, dpre)
     }
 
-    /// The derivative of z by that of attention's output.
+    /// The derivative of z, given that of attention's output.
     fn output(&mut self, block: &Block, gradient: &Block, dy: Tensor) -> Result<Tensor> {
         let z = self.kept(Hook::Z(block.layer))?.of;
         self.linear(&block.out, &gradient.out, z, dy)
     }
 
-    /// The derivative of queries, keys and values before rotation, side by side, by that of z.
+    /// The derivative of queries, keys and values before rotation, joined, given that of z.
     fn attention(&mut self, block: &Block, dz: Tensor) -> Result<Tensor> {
         let MicroBatch { model, caches, rows, length, .. } = *self.batch;
         let (config, layer) = (&model.config, block.layer);
         let (z, q) = (self.kept(Hook::Z(layer))?.of, self.kept(rotated_queries(block))?);
         let q = match q.of.columns == q.count {
             true => q.of,
-            // Of queries side by side with keys and values, attention takes the queries alone.
+            // Of the joined queries, keys and values, attention takes the queries alone.
             false => {
                 let out = self.tape.tensor(q.of.rows, q.count);
                 self.tape.push(Gather { x: q, index: None, out })?;
@@ -233,7 +233,7 @@ impl<'t> Pass<'_, 't> {
         Ok(out)
     }
 
-    /// The derivative of the normed stream, n = norm₁(x), by that of queries, keys and values.
+    /// The derivative of the normed stream, n = norm₁(x), given that of queries, keys and values.
     fn queries(
         &mut self,
         block: &Block,
@@ -246,7 +246,7 @@ impl<'t> Pass<'_, 't> {
     }
 
     /// The gradients of a norm's parameters, and the derivative of its input x (T, C), which is added
-    /// to `onto` where it is given.
+    /// to `onto` if that is given.
     pub(super) fn norm(
         &mut self,
         (weights, gradient): (&NormWeights, &NormWeights),
@@ -285,8 +285,8 @@ impl<'t> Pass<'_, 't> {
         Ok(())
     }
 
-    /// The gradients of a projection's parameters, and the derivative of its input x (T, inputs), by
-    /// dy (T, outputs).
+    /// The gradients of a projection's parameters, and the derivative of its input x (T, inputs),
+    /// given dy (T, outputs).
     fn linear(&mut self, map: &Map, gradient: &Map, x: Tensor, dy: Tensor) -> Result<Tensor> {
         self.tape.push(LinearBackwardW { dy, x, gradient: &gradient.weight })?;
         if let Some(out) = gradient.bias {
@@ -297,21 +297,21 @@ impl<'t> Pass<'_, 't> {
         Ok(out)
     }
 
-    /// The forward page on the same tape, for what is computed again.
+    /// The forward page on the same tape, for what is recomputed.
     pub(super) fn forward(&mut self) -> model::Pass<'_, 't> {
         let MicroBatch { model, rows, caches, .. } = *self.batch;
         model::Pass { tape: self.tape, model, rows, caches }
     }
 
-    /// A value of the way forward.
+    /// A value of the forward pass.
     fn kept(&self, hook: Hook) -> Result<Columns> {
         self.tape.kept(hook).ok_or_else(|| Error::Shape {
             op: "backward",
-            reason: format!("{hook} was not kept on the way forward"),
+            reason: format!("{hook} was not kept by the forward pass"),
         })
     }
 
-    /// Asks the tape to keep what the way back needs, and to drop what dropout drops.
+    /// Asks the tape to keep what the backward pass needs, and to drop what dropout drops.
     pub(super) fn ask(&mut self) {
         for block in &self.batch.model.blocks {
             let layer = block.layer;
@@ -338,12 +338,12 @@ impl MicroBatch<'_> {
             let mlp = block.mlp.is_some().then_some(Hook::MlpOut(block.layer));
             [Some(Hook::AttnOut(block.layer)), mlp].into_iter().flatten()
         });
-        // Without layers there is nothing after the embedding that could make up for it.
+        // A model without layers has nothing after the embedding that could compensate.
         let first = (!self.model.blocks.is_empty()).then_some(Hook::ResidPre(0));
         first.into_iter().chain(sums).collect()
     }
 
-    /// What of a value is dropped, if anything is.
+    /// Which part of a value is dropped, if any.
     fn drop(&self, hook: Hook) -> Option<DropoutSite> {
         let Dropping { probability, draw } = self.dropout?;
         let site = match hook {
@@ -355,12 +355,12 @@ impl MicroBatch<'_> {
     }
 }
 
-/// What attention multiplies with keys: queries after rotation, where the layer rotates them.
+/// The queries that attention multiplies with keys: after rotation, if the layer rotates them.
 fn rotated_queries(block: &Block) -> Hook {
     if block.rope.is_some() { Hook::RotQ(block.layer) } else { Hook::Q(block.layer) }
 }
 
-/// A table that lies as a matrix of weights does.
+/// A table as a weight matrix of the same layout.
 fn as_weight(table: Tensor) -> Weight {
     let Tensor { buffer, rows, columns } = table;
     let shards = vec![WeightShard { first: 0, rows, planes: vec![buffer] }];

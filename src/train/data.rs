@@ -1,4 +1,4 @@
-//! What is learned from: tokens, and the batches that a step or a judgement takes of them.
+//! Training data: tokens, and the batches that a step or an evaluation takes from them.
 
 use std::fs;
 use std::path::Path;
@@ -10,27 +10,27 @@ use crate::reference::backward::IGNORED;
 
 use super::{Batch, TrainOptions};
 
-/// Tokens to learn from, and others to judge by, which are never learned from.
+/// Tokens to learn from, and validation tokens, which are never learned from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Data {
-    /// To learn from.
+    /// The training tokens.
     pub train: Vec<u32>,
-    /// To judge by.
+    /// The validation tokens.
     pub valid: Vec<u32>,
 }
 
-/// Draws of windows share no noise with what is dropped under the same seed.
+/// Windows are drawn with other noise than dropout under the same seed.
 const WINDOWS: u64 = 0x7769_6e64_6f77_7321;
 
 impl Data {
-    /// Keeps the last part of the tokens, such a share of them, to judge by.
+    /// Keeps this share of the tokens, the last ones, for validation.
     ///
     /// # Errors
     /// [`Error::Input`] for a share outside 0 to 1.
     pub fn split(mut tokens: Vec<u32>, share: f64) -> Result<Self> {
         if !(0.0..1.0).contains(&share) {
             return Err(Error::Input(format!(
-                "the share of the data to judge by must be from 0 to below 1, got {share}"
+                "the share of the data for validation must be from 0 to below 1, got {share}"
             )));
         }
         let first = tokens.len() - (tokens.len() as f64 * share).round() as usize;
@@ -38,7 +38,7 @@ impl Data {
         Ok(Self { train: tokens, valid })
     }
 
-    /// A name for the tokens, in hexadecimal: a run that goes on must go on with the same.
+    /// A hash of the tokens, in hexadecimal: a resumed run must use the same ones.
     pub fn fingerprint(&self) -> String {
         let mut hash = Hash::default();
         for tokens in [&self.train, &self.valid] {
@@ -48,7 +48,7 @@ impl Data {
         format!("{:016x}", hash.value())
     }
 
-    /// Fails for fewer tokens than one sequence needs, and for those that a model does not have.
+    /// Fails for fewer tokens than one sequence needs, and for ids that the model does not have.
     ///
     /// # Errors
     /// [`Error::Input`], saying which and how many.
@@ -72,11 +72,11 @@ impl Data {
         Ok(())
     }
 
-    /// The batches of a step: windows of the training tokens that depend on nothing but the seed and
-    /// the step.
+    /// The batches of a step: windows of the training tokens that depend only on the seed and the
+    /// step.
     pub fn batches(&self, options: &TrainOptions, step: u64, count: usize) -> Vec<Batch> {
         let &TrainOptions { batch, context, seed, .. } = options;
-        // Windows start anywhere where as many tokens follow, and one more.
+        // A window starts anywhere that `context` tokens and one more follow.
         let starts = self.train.len().saturating_sub(context) as u64;
         let window = |index: usize| {
             let draw = noise(seed ^ WINDOWS, index as u32, step as u32, (step >> 32) as u32);
@@ -87,8 +87,8 @@ impl Data {
         batches.map(|windows| Batch::of(windows, options)).collect()
     }
 
-    /// The validation tokens in order, each as a target once but the first; no more than `most`
-    /// batches, spread evenly.
+    /// The validation tokens in order, each a target once except the first; at most `most` batches,
+    /// spread evenly.
     pub fn validation(&self, options: &TrainOptions, most: usize) -> Vec<Batch> {
         let &TrainOptions { batch, context, .. } = options;
         let starts = (0..self.valid.len().saturating_sub(1)).step_by(context);
@@ -103,8 +103,8 @@ impl Data {
 }
 
 impl Batch {
-    /// A batch of windows, each a token longer than what it teaches; what is missing at the end of
-    /// one, or of whole windows, teaches nothing.
+    /// A batch of windows, each one token longer than the inputs it gives; what is missing at the end
+    /// of a window, or of whole windows, is padding that teaches nothing.
     pub fn of<'a>(windows: impl Iterator<Item = &'a [u32]>, options: &TrainOptions) -> Self {
         let &TrainOptions { batch, context, .. } = options;
         let mut tokens = vec![0; batch * context];
@@ -120,13 +120,13 @@ impl Batch {
     }
 }
 
-/// The first words of token files that say of what kind they are, and how long their ids are.
+/// The magic numbers of token files, and how many bytes an id takes in each kind.
 const HEADERS: [(u32, usize); 2] = [(20_240_520, 2), (20_240_801, 4)];
 
-/// 32-bit words of such a header.
+/// The 32-bit words of such a header.
 const HEADER_WORDS: usize = 256;
 
-/// The tokens of a file: 16-bit ids, low byte first, or llm.c's kind, whose header of 1,024 bytes says
+/// The tokens of a file: 16-bit little-endian ids, or llm.c's format, whose header of 1,024 bytes says
 /// how many ids there are and how long they are.
 ///
 /// # Errors
@@ -146,7 +146,7 @@ pub fn read_tokens(path: &Path) -> Result<Vec<u32>> {
                     return Err(Error::file(
                         path,
                         format!(
-                            "its header says {} bytes of ids, but it has {} after 1,024: cut short?",
+                            "its header says {} bytes of ids, but it has {} after 1,024: truncated?",
                             count.unwrap_or_default(),
                             bytes.len().saturating_sub(4 * HEADER_WORDS)
                         ),
@@ -156,7 +156,10 @@ pub fn read_tokens(path: &Path) -> Result<Vec<u32>> {
         }
     };
     if ids.len() % size != 0 {
-        return Err(Error::file(path, format!("{} bytes are no whole ids of {size}", ids.len())));
+        return Err(Error::file(
+            path,
+            format!("{} bytes do not divide into ids of {size}", ids.len()),
+        ));
     }
     let id = |bytes: &[u8]| bytes.iter().rev().fold(0, |id, byte| id << 8 | u32::from(*byte));
     Ok(ids.chunks_exact(size).map(id).collect())
@@ -193,7 +196,7 @@ mod tests {
         }
     }
 
-    /// Every window is drawn, the last one too.
+    /// Every window is drawn, including the last one.
     #[test]
     fn every_token_is_learned() {
         let data = Data { train: (0..6).collect(), valid: Vec::new() };

@@ -1,4 +1,4 @@
-//! What a run of training takes of a device's memory.
+//! How much of a device's memory a training run takes.
 
 use serde::Serialize;
 
@@ -8,26 +8,26 @@ use crate::model::free_memory;
 
 use super::{Optimizer, TrainOptions};
 
-/// The bytes that a run of training takes on the device.
+/// The bytes that a training run takes on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TrainMemory {
-    /// Parameters with their gradients and moments, and their halves where there are any.
+    /// Parameters with their gradients and moments, and their f16 copies if there are any.
     pub parameters: u64,
     /// Keys and values.
     pub cache: u64,
-    /// What lives within one step.
+    /// Buffers that live within one step.
     pub activations: u64,
-    /// The largest buffer of these.
+    /// The largest buffer among these.
     pub largest_buffer: u64,
 }
 
 impl TrainMemory {
-    /// All of it.
+    /// The sum.
     pub fn total(&self) -> u64 {
         self.parameters + self.cache + self.activations
     }
 
-    /// Fails for what is over the device's limits, or over the memory that is free where that is known.
+    /// Fails if the run exceeds the device's limits, or the free memory if that is known.
     pub(super) fn check(&self, gpu: &Gpu, options: &TrainOptions) -> Result<()> {
         let (limit, adapter) = (gpu.caps().max_buffer_bytes(), &gpu.adapter().name);
         if self.largest_buffer > limit {
@@ -37,14 +37,14 @@ impl TrainMemory {
             );
             return Err(Error::memory(reason, [Remedy::SmallerBatch]));
         }
-        // A software adapter keeps all in the machine's own memory; what others have free is not told.
+        // A software adapter uses the machine's own memory; other adapters do not report what is free.
         match free_memory().filter(|free| gpu.caps().software && self.total() > *free) {
             None => Ok(()),
             Some(free) => Err(self.too_large(free, adapter, options)),
         }
     }
 
-    /// The error for a run over the free memory.
+    /// The error for a run that exceeds the free memory.
     fn too_large(&self, free: u64, adapter: &str, options: &TrainOptions) -> Error {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let mut remedies = Vec::new();

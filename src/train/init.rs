@@ -1,4 +1,4 @@
-//! New models: their shapes, and the numbers that they begin with.
+//! New models: their shapes and initial values.
 
 use std::path::Path;
 
@@ -14,16 +14,16 @@ use crate::format::Format;
 use crate::noise::noise;
 use crate::tokenizer::Tokenizer;
 
-/// A family that new models can be made of.
+/// A family that new models can belong to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// Layer norms, learned positions, biases, GELU.
     #[default]
     Gpt2,
-    /// The same without perceptrons.
+    /// The same without MLPs.
     Gpt2AttnOnly,
-    /// RMS norms, rotation, a gate.
+    /// RMS norms, rotation, a gated MLP.
     Llama,
 }
 
@@ -36,11 +36,11 @@ pub struct Sizes {
     pub layers: usize,
     /// H: query heads.
     pub heads: usize,
-    /// K: key/value heads, for [`Family::Llama`]; as many as there are query heads without.
+    /// K: key/value heads, for [`Family::Llama`]; if `None`, as many as query heads.
     pub kv_heads: Option<usize>,
     /// C: width of the residual stream.
     pub width: usize,
-    /// F: hidden width of the perceptron; 4 C without, or 8/3 C in eights behind a gate.
+    /// F: hidden width of the MLP; if `None`, 4 C, or for a gated MLP 8/3 C rounded up to eights.
     pub hidden: Option<usize>,
     /// Positions.
     pub context: usize,
@@ -103,17 +103,17 @@ impl Sizes {
     }
 }
 
-/// The standard deviation that matrices begin with. Radford et al. 2019.
+/// The standard deviation of initial matrices. Radford et al. 2019.
 const DEVIATION: f64 = 0.02;
 
 const CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 
 /// Makes a folder with a new model in Hugging Face's layout: `config.json` and `model.safetensors`.
-/// What the model begins with depends on nothing but its sizes and the seed.
+/// The initial values depend only on the sizes and the seed.
 ///
 /// # Errors
-/// Those of the system, and of sizes that do not fit together.
+/// Those of the system, and those of sizes that do not fit together.
 pub fn new_model(folder: &Path, config: &Value, seed: u64) -> Result<TensorLayout> {
     let path = folder.join(CONFIG);
     let text = serde_json::to_string_pretty(config)
@@ -126,7 +126,7 @@ pub fn new_model(folder: &Path, config: &Value, seed: u64) -> Result<TensorLayou
     Ok(layout)
 }
 
-/// The same in memory; what else belongs to the model, such as `tokenizer.json`, may be `beside` it.
+/// The same in memory; other files of the model, such as `tokenizer.json`, may be given as `beside`.
 ///
 /// # Errors
 /// Those of sizes that do not fit together.
@@ -151,22 +151,22 @@ pub fn new_model_in_memory(
 #[derive(Clone, Debug)]
 pub struct NewModel {
     config: Value,
-    /// What else belongs to it, by name.
+    /// Its other files, by name.
     companions: [(&'static str, String); 2],
 }
 
 /// The name of the token that most tokenizers end a text with.
 const END: &str = "<|endoftext|>";
 
-/// What keeps other programs from taking the tokenizer for that of the model's family.
+/// Keeps other programs from assuming the tokenizer of the model's family.
 const TOKENIZER_CONFIG: &str = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
 
 impl NewModel {
-    /// One of these sizes, but with as many tokens as a tokenizer has, which is the text of its
-    /// `tokenizer.json`.
+    /// A model of these sizes, except that the vocabulary is the tokenizer's, which is given as the
+    /// text of its `tokenizer.json`.
     ///
     /// # Errors
-    /// Those of the tokenizer; [`Error::Input`] for one without a token.
+    /// Those of the tokenizer; [`Error::Input`] for one without tokens.
     pub fn new(sizes: Sizes, tokenizer: String) -> Result<Self> {
         let own = Tokenizer::from_json_text(Path::new("tokenizer.json"), &tokenizer)?;
         let vocab = own.vocab_size();
@@ -203,7 +203,7 @@ impl NewModel {
     }
 }
 
-/// What a part begins with.
+/// The initial values of a parameter.
 fn first_values(config: &Config, seed: u64, part: Param, layer: usize) -> Vec<f32> {
     let count = part.values(config);
     match part {
@@ -212,7 +212,8 @@ fn first_values(config: &Config, seed: u64, part: Param, layer: usize) -> Vec<f3
         }
         Param::QNorm | Param::KNorm => vec![1.0; count],
         _ if !part.is_matrix() => vec![0.0; count],
-        // What is added to the residual stream 2 L times begins smaller, lest the stream grow.
+        // What is added to the residual stream 2 L times starts smaller, to keep the stream from
+        // growing.
         Param::Out | Param::Down => {
             let deviation = DEVIATION / (2.0 * config.layers as f64).sqrt();
             normal(seed, part, layer, count, deviation)
@@ -221,7 +222,7 @@ fn first_values(config: &Config, seed: u64, part: Param, layer: usize) -> Vec<f3
     }
 }
 
-/// Normal numbers that depend on nothing but seed, part, layer and place.
+/// Normally distributed numbers that depend only on seed, parameter, layer and index.
 ///
 /// Source: Box & Muller 1958.
 fn normal(seed: u64, part: Param, layer: usize, count: usize, deviation: f64) -> Vec<f32> {

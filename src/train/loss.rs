@@ -1,4 +1,5 @@
-//! The loss over the vocabulary, some rows at a time: the logits of a micro-batch never exist whole.
+//! The loss over the vocabulary, a chunk of rows at a time: the logits of a micro-batch never exist
+//! all at once.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor, padded};
@@ -6,38 +7,38 @@ use crate::model::{Model, Tape};
 use crate::ops::backward::{BiasBackward, CrossEntropy, LinearBackwardW, LinearBackwardX};
 use crate::ops::{Columns, Epilogue, Gather, Linear};
 
-/// The most bytes of logits that exist at once.
+/// The most bytes of logits that exist at the same time.
 const LOGIT_BYTES: usize = 64 << 20;
 
-/// Rows whose logits exist together.
+/// Rows whose logits exist at the same time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     pub(super) first: usize,
     pub(super) rows: usize,
-    /// Their numbers; not needed where the chunk is all rows.
+    /// Their indices; not needed if the chunk is all rows.
     pub(super) index: Option<BufferId>,
 }
 
-/// Where targets come from and losses go.
+/// Where targets come from and where losses go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Targets {
-    /// (T): what should come next.
+    /// (T): the next token of each row.
     pub(super) targets: BufferId,
-    /// (T): −ln P of it.
+    /// (T): −ln P of that token.
     pub(super) losses: BufferId,
     /// 1 / M over the M targets of a step.
     pub(super) share: BufferId,
 }
 
-/// The rows of each chunk, by first and count.
+/// The rows of each chunk: the first, and how many.
 pub(super) fn chunks(count: usize, vocab: usize, max_binding: u64) -> Vec<(usize, usize)> {
     let most = usize::try_from(max_binding).unwrap_or(usize::MAX).min(LOGIT_BYTES);
     let rows = (most / (4 * padded(vocab))).max(1);
     (0..count).step_by(rows).map(|first| (first, rows.min(count - first))).collect()
 }
 
-/// Records the losses of the rows of `x`, (T, C), the stream after the final norm; with `gradients`
-/// those of the head too, and gives the derivative of x.
+/// Records the losses of the rows of `x`, (T, C), the stream after the final norm. With `gradients`,
+/// records those of the head too, and gives the derivative of x.
 pub(super) fn loss(
     tape: &mut Tape<'_>,
     model: &Model,

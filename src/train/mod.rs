@@ -1,9 +1,9 @@
-//! Learning: the function is found rather than loaded.
+//! Training: the function is learned rather than loaded.
 //!
-//! A [`Trainer`] holds a model with gradients and moments beside its weights. One [`Trainer::step`]
-//! runs the forward page, the loss and the backward page over some batches, and moves every
-//! parameter. What a step does depends on nothing but the parameters, the moments, the number of the
-//! step and its batches, so that a run that was stopped goes on with the same bits.
+//! A [`Trainer`] holds a model with gradients and moments next to its weights. One [`Trainer::step`]
+//! runs the forward page, the loss and the backward page over some batches, and updates every
+//! parameter. What a step does depends only on the parameters, the moments, the number of the step
+//! and its batches, so a run that was stopped resumes with the same bits.
 
 mod backward;
 mod data;

@@ -1,4 +1,4 @@
-//! What stands around a model's tensors.
+//! A model's files apart from its tensors.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,8 +10,8 @@ use crate::checkpoint::{Checkpoint, TensorLayout};
 use crate::error::{Error, Result};
 use crate::format::Format;
 
-/// A model's configuration, tokenizer and names, in memory, whatever becomes of the folder that they
-/// came from.
+/// A model's configuration, tokenizer and names, kept in memory in case the folder they came from
+/// changes.
 #[derive(Debug)]
 pub struct ModelFiles {
     pub(super) layout: TensorLayout,
@@ -21,7 +21,7 @@ pub struct ModelFiles {
 
 const CONFIG: &str = "config.json";
 
-/// What belongs to a model beside its tensors; those that are there are copied.
+/// Files that belong to a model besides its tensors; those that exist are copied.
 const COMPANIONS: [&str; 9] = [
     "generation_config.json",
     "tokenizer.json",
@@ -34,21 +34,21 @@ const COMPANIONS: [&str; 9] = [
     "added_tokens.json",
 ];
 
-/// The longest companion read.
+/// The largest such file that is read.
 const LONGEST: u64 = 256 << 20;
 
 /// A file's name and content.
 type Named<'a> = (&'static str, Cow<'a, [u8]>);
 
 impl ModelFiles {
-    /// The frame of a model in Hugging Face's layout.
+    /// The files of a model in Hugging Face's layout.
     ///
     /// # Errors
     /// Those of reading its files; [`Error::Unsupported`] for a GGUF file.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let layout = TensorLayout::of(checkpoint)?;
         let files = checkpoint.files().ok_or_else(|| {
-            Error::unsupported("training on from a GGUF file", "folders in Hugging Face's layout")
+            Error::unsupported("training from a GGUF file", "folders in Hugging Face's layout")
         })?;
         let read = |name: &str| files.bytes(name, LONGEST);
         let config = serde_json::from_slice(&read(CONFIG)?)
@@ -58,7 +58,7 @@ impl ModelFiles {
         Ok(Self { layout, config, files })
     }
 
-    /// Writes all but the tensors into a folder, for a model in this format.
+    /// Writes everything except the tensors into a folder, for a model in this format.
     pub(super) fn write(&self, folder: &Path, format: Format) -> Result<()> {
         for (name, bytes) in self.files(format)? {
             let path = folder.join(name);
@@ -67,7 +67,7 @@ impl ModelFiles {
         Ok(())
     }
 
-    /// All but the tensors, by their names, for a model in this format.
+    /// Everything except the tensors, by name, for a model in this format.
     pub(super) fn files(&self, format: Format) -> Result<Vec<Named<'_>>> {
         let mut config = self.config.clone();
         for name in ["torch_dtype", "dtype"] {

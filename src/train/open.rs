@@ -13,7 +13,7 @@ use super::{DryRun, TrainMemory, TrainOptions, Trainer};
 /// What is reported while a trainer is opened.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
-    /// What the run will take, before any of it is allocated.
+    /// What the run will take, reported before any of it is allocated.
     Planned {
         /// On this adapter.
         adapter: &'a Adapter,
@@ -22,7 +22,7 @@ pub enum Progress<'a> {
         /// For so many values to learn.
         parameters: usize,
     },
-    /// Bytes of weights that were read.
+    /// Progress of reading the weights, in bytes.
     Loaded {
         /// So far.
         done: u64,
@@ -32,15 +32,15 @@ pub enum Progress<'a> {
 }
 
 impl Trainer {
-    /// Opens a checkpoint on a device to train it: checks that the run fits, chooses the variants of its
+    /// Opens a checkpoint on a device to train it: checks that the run fits, selects the variants of its
     /// kernels, loads the weights as f32 and allocates gradients, moments and caches.
     ///
-    /// `variants` are [`SelectionPolicy`](crate::check::SelectionPolicy), by which they are chosen, or the very
-    /// [`KernelSelection`], such as those of a saved step.
+    /// `variants` is the [`SelectionPolicy`](crate::check::SelectionPolicy) by which they are selected, or a
+    /// [`KernelSelection`] itself, such as that of a saved step.
     ///
     /// # Errors
     /// Those of reading the file and of [`Trainer::new`]; [`Error::Memory`](crate::Error::Memory) for
-    /// what does not fit on the device, [`Error::Device`](crate::Error::Device) where its kernels are
+    /// a run that does not fit on the device, [`Error::Device`](crate::Error::Device) if its kernels are
     /// wrong.
     pub async fn open(
         gpu: Gpu,

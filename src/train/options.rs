@@ -1,43 +1,43 @@
-//! What a run of training is like, but for its data.
+//! The options of a training run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// What a run of training is like, but for its data.
+/// The options of a training run: everything except its data and its schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainOptions {
-    /// Sequences of a batch.
+    /// Sequences per batch.
     pub batch: usize,
-    /// Tokens of a sequence.
+    /// Tokens per sequence.
     pub context: usize,
-    /// How parameters move.
+    /// How parameters are updated.
     pub optimizer: Optimizer,
-    /// Gradients longer than this, all taken together, are made as long; 0 for never.
+    /// The gradient norm, over all parameters, is clipped to this; 0 for never.
     pub clip: f64,
-    /// How likely a value of the embedding, or of what a sub-layer adds, is to become zero.
+    /// The probability that a value of the embedding, or of what a sub-layer adds, is zeroed.
     pub dropout: f64,
-    /// Decides what is dropped.
+    /// The seed of dropout and of the batches.
     pub seed: u64,
-    /// Whether products take matrices as half floats, made from those in f32 that move: Micikevicius
-    /// et al. 2018.
+    /// Whether products take f16 copies of the matrices, while updates apply to those in f32:
+    /// Micikevicius et al. 2018.
     #[serde(default)]
     pub mixed: bool,
 }
 
-/// How parameters move.
+/// How parameters are updated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimizer {
-    /// By the moving mean of gradients over the root of that of their squares. Loshchilov & Hutter
-    /// 2019.
+    /// By the moving mean of gradients over the root of the moving mean of their squares.
+    /// Loshchilov & Hutter 2019.
     AdamW {
-        /// How slowly the two means move.
+        /// The decay rates of the two means.
         betas: [f64; 2],
-        /// What keeps the divisor from zero.
+        /// Epsilon: keeps the divisor from zero.
         eps: f64,
-        /// How strongly matrices are pulled towards zero.
+        /// Weight decay: how strongly matrices are pulled towards zero.
         decay: f64,
     },
     /// Against the gradient.
@@ -45,7 +45,7 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// How often the device holds every parameter: itself, its gradient, and moments.
+    /// How many tensors the device holds per parameter: itself, its gradient, and moments.
     pub(super) fn copies(self) -> usize {
         match self {
             Self::AdamW { .. } => 4,
@@ -61,7 +61,7 @@ impl Default for TrainOptions {
     }
 }
 
-/// Fails for options that cannot be.
+/// Fails for options out of range.
 pub(super) fn check(options: &TrainOptions, config: &Config) -> Result<()> {
     let &TrainOptions { batch, context, optimizer, clip, dropout, .. } = options;
     let input = |reason: String| Err(Error::Input(reason));
@@ -78,7 +78,7 @@ pub(super) fn check(options: &TrainOptions, config: &Config) -> Result<()> {
         return input(format!("dropout must be from 0 to below 1, got {dropout}"));
     }
     if !(clip >= 0.0 && clip.is_finite()) {
-        return input(format!("the length to clip at must be 0 (never) or more, got {clip}"));
+        return input(format!("the norm to clip at must be 0 (never) or more, got {clip}"));
     }
     match optimizer {
         Optimizer::AdamW { betas, eps, decay } => {

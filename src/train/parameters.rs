@@ -1,4 +1,4 @@
-//! What is learned: every tensor of a model, with its gradient and its moments beside it.
+//! What is learned: every tensor of a model, with its gradient and its moments.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use crate::ops::backward::{AdamW, CastF16, Clip, Sgd, SquareSum};
 
 use super::Optimizer;
 
-/// What is held of each parameter.
+/// What is stored for each parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TrainSlot {
     /// The parameter itself.
     Value,
-    /// ∂loss/∂parameter, as far as it has been added up.
+    /// ∂loss/∂parameter, as accumulated so far.
     Gradient,
     /// The moving mean of gradients.
     Mean,
@@ -29,13 +29,13 @@ pub enum TrainSlot {
 /// One tensor, in one or more buffers split by rows.
 #[derive(Debug)]
 pub(super) struct Parameter {
-    /// The parts that lie in it.
+    /// The parameters of the function that it holds.
     pub(super) params: &'static [Param],
     pub(super) layer: usize,
     /// Whether their rows alternate.
     alternate: bool,
     columns: usize,
-    /// Whether weight decay pulls at it: at matrices and positions, not at gains and biases.
+    /// Whether weight decay applies: to matrices and positions, not to gains and biases.
     decays: bool,
     pieces: Vec<Piece>,
 }
@@ -46,14 +46,14 @@ struct Piece {
     rows: usize,
     /// Rows that its buffers have room for.
     room: usize,
-    /// By [`TrainSlot`].
+    /// Indexed by [`TrainSlot`].
     buffers: [BufferId; 4],
-    /// Its values as half floats, where products take those.
+    /// Its values as f16, if products take those.
     halves: Option<BufferId>,
 }
 
 impl Piece {
-    /// What is held of these rows.
+    /// What is stored for these rows in this slot.
     fn tensor(&self, slot: TrainSlot, columns: usize) -> Tensor {
         Tensor { buffer: self.buffers[slot as usize], rows: self.rows, columns }
     }
@@ -63,11 +63,11 @@ impl Piece {
     }
 }
 
-/// Where the parameters and all that belongs to them lie.
+/// The parameters and the buffers of everything that belongs to them.
 #[derive(Debug)]
 pub(super) struct Parameters {
     pub(super) all: Vec<Parameter>,
-    /// The model that runs: of the parameters themselves, or of their halves.
+    /// The model that runs: on the parameters themselves, or on their f16 copies.
     pub(super) model: Model,
     /// A model with gradients in place of weights.
     pub(super) gradients: Model,
@@ -143,7 +143,7 @@ impl Parameters {
         Ok(Self { all, model, gradients })
     }
 
-    /// Makes the memory behind gradients, moments and halves, zeros.
+    /// Allocates gradients, moments and f16 copies, filled with zeros.
     pub(super) fn create(&self, engine: &mut Engine, optimizer: Optimizer) -> Result<()> {
         let last = optimizer.copies();
         for parameter in &self.all {
@@ -160,7 +160,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Of values, gradients, moments and halves, the padding of rows included.
+    /// The bytes of values, gradients, moments and f16 copies, including the padding of rows.
     pub(super) fn bytes(&self, optimizer: Optimizer) -> u64 {
         let copies = optimizer.copies() as u64;
         let pieces = self.all.iter().flat_map(|parameter| {
@@ -187,7 +187,7 @@ impl Parameters {
         })
     }
 
-    /// Records the norm of all gradients, what it is cut to, and the move of every parameter.
+    /// Records the norm of all gradients, its clipping, and the update of every parameter.
     pub(super) fn update(
         &self,
         tape: &mut Tape<'_>,
@@ -226,7 +226,7 @@ impl Parameters {
         self.cast_weights_to_f16(tape)
     }
 
-    /// Records the making of halves from what they are halves of, where there are any.
+    /// Records the cast of parameters to their f16 copies, if there are any.
     pub(super) fn cast_weights_to_f16(&self, tape: &mut Tape<'_>) -> Result<()> {
         for (_, piece, count) in self.pieces() {
             if let Some(out) = piece.halves {
@@ -236,8 +236,8 @@ impl Parameters {
         Ok(())
     }
 
-    /// What is held of one part of the function: its values, row after row as the model's files have
-    /// them, [out, in].
+    /// What is stored for one parameter of the function: its values, row-major as in the model's
+    /// files, [out, in].
     pub(super) async fn read(
         &self,
         engine: &mut Engine,
@@ -250,7 +250,7 @@ impl Parameters {
         Ok(parameter.cut(&parameter.read(engine, slot).await?, part, config))
     }
 
-    /// The same of all parts, each with its layer. Every buffer is read once.
+    /// The same for all parameters, each with its layer. Every buffer is read once.
     pub(super) async fn read_all(
         &self,
         engine: &mut Engine,
@@ -266,7 +266,7 @@ impl Parameters {
         Ok(params)
     }
 
-    /// The parameter that a part of the function lies in.
+    /// The tensor that holds a parameter of the function.
     fn find(&self, part: Param, layer: usize) -> Result<&Parameter> {
         let found = self.all.iter().find(|p| p.layer == layer && p.params.contains(&part));
         found.ok_or_else(|| Error::Input(format!("this model has no {part:?} in layer {layer}")))
@@ -283,7 +283,7 @@ impl Parameter {
         Ok(all)
     }
 
-    /// The other way round.
+    /// Writes all values, without padding.
     pub(super) fn write(&self, engine: &Engine, slot: TrainSlot, values: &[f32]) -> Result<()> {
         let mut rest = values;
         for piece in &self.pieces {
@@ -294,16 +294,16 @@ impl Parameter {
         Ok(())
     }
 
-    /// How many values it has.
+    /// The number of its values.
     pub(super) fn count(&self) -> usize {
         self.pieces.iter().map(|piece| piece.rows).sum::<usize>() * self.columns
     }
 
-    /// The values of one of its parts, out of all.
+    /// The values of one of the parameters that it holds, out of all.
     fn cut(&self, all: &[f32], part: Param, config: &Config) -> Vec<f32> {
         let which = self.params.iter().position(|own| *own == part).unwrap_or(0);
         if self.alternate {
-            // A vector beside another is one row with it; its unit is a value.
+            // A vector joined with another shares one row with it; its unit is a value.
             let unit = if part.is_matrix() { self.columns } else { 1 };
             let units = all.chunks_exact(unit).skip(which).step_by(self.params.len());
             return units.flatten().copied().collect();

@@ -14,7 +14,7 @@ use super::options::check;
 use super::parameters::Parameters;
 use super::{Optimizer, TrainMemory, TrainOptions};
 
-/// What goes to the device and comes back in a step.
+/// The buffers by which a step's inputs reach the device and its results come back.
 #[derive(Debug)]
 pub(super) struct Buffers {
     pub(super) rows: BufferId,
@@ -43,7 +43,7 @@ impl Buffers {
         }
     }
 
-    /// Makes them, for `rows` rows whose positions are known.
+    /// Allocates them, for `rows` rows whose positions are known.
     fn create(&self, engine: &mut Engine, rows: usize, partials: usize) -> Result<()> {
         let rows = rows as u64;
         for id in [self.rows, self.tokens.runs, self.positions.runs] {
@@ -66,7 +66,7 @@ impl Buffers {
     }
 }
 
-/// One cache a layer, for all sequences of a batch; named, not made.
+/// One cache per layer, for all sequences of a batch; named, not allocated.
 fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>> {
     let session = SessionOptions {
         context: Some(options.context),
@@ -76,7 +76,7 @@ fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>
     };
     let over = || {
         let reason = format!(
-            "the keys of {} sequences of {} tokens are over what {} binds",
+            "the keys of {} sequences of {} tokens are larger than what {} can bind",
             options.batch,
             options.context,
             gpu.adapter().name
@@ -91,7 +91,7 @@ fn caches(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Vec<Cache>
     model.blocks.iter().map(|_| cache()).collect()
 }
 
-/// The chunks of rows whose logits exist together; named, not made.
+/// The chunks of rows whose logits exist at the same time; named, not allocated.
 fn chunks(gpu: &Gpu, model: &Model, count: usize) -> Vec<Chunk> {
     let all = loss::chunks(count, model.config.vocab, gpu.caps().max_buffer_bytes());
     let several = all.len() > 1;
@@ -101,17 +101,17 @@ fn chunks(gpu: &Gpu, model: &Model, count: usize) -> Vec<Chunk> {
 
 /// What a trainer runs.
 pub(super) struct Recordings {
-    /// Forwards, the loss, and backwards.
+    /// The forward pass, the loss and the backward pass.
     pub(super) learn: Recording,
-    /// Forwards, and the loss.
+    /// The forward pass and the loss.
     pub(super) evaluate: Recording,
     /// The optimiser.
     pub(super) update: Recording,
-    /// The making of halves, which is the end of the optimiser too.
+    /// The cast to f16, which also ends the optimiser step.
     pub(super) cast: Recording,
 }
 
-/// What stands around a model that learns: named, and then made.
+/// The buffers around a model in training: named first, allocated later.
 #[derive(Debug)]
 pub(super) struct TrainBuffers {
     pub(super) parameters: Parameters,
@@ -133,7 +133,7 @@ impl TrainBuffers {
         })
     }
 
-    /// Makes the memory behind all of it, and writes what never changes.
+    /// Allocates all of them, and writes those that never change.
     pub(super) fn create(&self, engine: &mut Engine, options: &TrainOptions) -> Result<()> {
         let Self { parameters, buffers, caches, chunks } = self;
         let &TrainOptions { batch, context, optimizer, .. } = options;
@@ -151,7 +151,7 @@ impl TrainBuffers {
         Ok(())
     }
 
-    /// Records all that a trainer runs; nothing of it need be there yet.
+    /// Records all that a trainer runs; nothing needs to be allocated yet.
     pub(super) fn record(
         &self,
         selection: &KernelSelection,
@@ -185,7 +185,7 @@ impl TrainBuffers {
         Ok(Recordings { learn, evaluate, update, cast: tape.finish().0 })
     }
 
-    /// What all of it takes.
+    /// The memory that all of it takes.
     pub(super) fn fit(&self, recordings: &Recordings, optimizer: Optimizer) -> TrainMemory {
         let Recordings { learn, evaluate, update, .. } = recordings;
         let slots = shared_slots(&[learn, evaluate, update]);
@@ -198,7 +198,7 @@ impl TrainBuffers {
     }
 }
 
-/// What a [`Trainer`](super::Trainer) would run on a device: for the self-test, before there is one.
+/// What a [`Trainer`](super::Trainer) would run on a device: for the self-test, before one is made.
 #[derive(Debug)]
 pub struct DryRun {
     options: TrainOptions,
@@ -206,7 +206,7 @@ pub struct DryRun {
 }
 
 impl DryRun {
-    /// Of a model that may be only [named](Model::named).
+    /// For a model that may be only [named](Model::named).
     ///
     /// # Errors
     /// As [`Trainer::new`](super::Trainer::new).
@@ -214,7 +214,7 @@ impl DryRun {
         Ok(Self { options, buffers: TrainBuffers::named(gpu, model, &options)? })
     }
 
-    /// Its programs with some choices, as far as variants go.
+    /// Its programs under a selection of variants.
     ///
     /// # Errors
     /// [`Error::Shape`] if the model's tensors do not fit together.
@@ -231,11 +231,11 @@ impl DryRun {
         self.buffers.parameters.count()
     }
 
-    /// What it would take, checked against the device's limits, and against the memory that is free where
-    /// that is known, before anything is allocated.
+    /// The memory that it would take, checked against the device's limits, and against the free memory
+    /// if that is known, before anything is allocated.
     ///
     /// # Errors
-    /// [`Error::Memory`], with what would need less.
+    /// [`Error::Memory`], with remedies that need less.
     pub fn fit(&self, gpu: &Gpu, selection: &KernelSelection) -> Result<TrainMemory> {
         let recordings = self.buffers.record(selection, &self.options)?;
         let fit = self.buffers.fit(&recordings, self.options.optimizer);

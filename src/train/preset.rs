@@ -1,4 +1,4 @@
-//! Sizes and settings that are known to go together.
+//! Sizes and settings that are known to work together.
 
 use super::{Family, Optimizer, Schedule, Sizes, TrainOptions};
 
@@ -9,14 +9,14 @@ pub enum Preset {
     Char,
     /// 10 M parameters for characters or a small tokenizer: for a GPU.
     CharLarge,
-    /// GPT-2's smallest, 124 M parameters.
+    /// GPT-2 small, 124 M parameters.
     Gpt2,
     /// A small Llama, 9 M parameters and those of the vocabulary: for a GPU.
     LlamaSmall,
 }
 
 impl Preset {
-    /// The sizes of its model, which has as many tokens as its tokenizer.
+    /// The sizes of its model, except the vocabulary, which comes from the tokenizer.
     pub fn sizes(self, vocab: usize) -> Sizes {
         let of = |[layers, heads, width, context]: [usize; 4]| Sizes {
             layers,
@@ -36,7 +36,7 @@ impl Preset {
         }
     }
 
-    /// How its parameters move.
+    /// How its parameters are updated.
     pub fn options(self) -> TrainOptions {
         let (batch, beta2, dropout) = match self {
             Self::Char => (12, 0.99, 0.0),

@@ -1,28 +1,28 @@
-//! How fast a model learns as the steps go by.
+//! The learning rate of each step.
 
 use serde::{Deserialize, Serialize};
 
-/// What becomes of the learning rate once it has warmed up.
+/// What the learning rate does after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decay {
-    /// It stays.
+    /// It stays constant.
     Constant,
-    /// It falls in a straight line.
+    /// It falls linearly.
     Linear,
-    /// It falls as half a cosine does.
+    /// It falls along half a cosine.
     #[default]
     Cosine,
-    /// It stays, and falls in a straight line over the last steps: warm-up, stable, decay.
+    /// It stays constant, then falls linearly over the last steps: warm-up, stable, decay.
     Wsd,
 }
 
 /// The learning rate of every step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Steps in all; from then on the rate is the lowest.
+    /// Steps in all; after them the rate stays at its lowest.
     pub steps: u64,
-    /// Steps in which the rate rises in a straight line, from one such part of the peak.
+    /// Steps in which the rate rises linearly, starting at one such part of the peak.
     pub warmup: u64,
     /// The highest rate.
     pub peak: f64,

@@ -1,8 +1,8 @@
-//! Where a run stands, on disk: a folder for each step that was saved, in Hugging Face's layout, so that
-//! it can be run as any other model, with what else it takes to go on from there.
+//! Saved steps of a training run: a folder for each, in Hugging Face's layout, so that it runs as any
+//! other model, with the files needed to resume from it.
 //!
-//! A folder is there whole or not at all, and says what its files must hash to, so that one that was
-//! damaged later is not taken for sound.
+//! A folder exists complete or not at all, and records the hashes of its files, so that later damage
+//! is noticed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -21,36 +21,36 @@ use crate::select::DeviceProfile;
 use super::model_files::ModelFiles;
 use super::{TrainOptions, Trainer};
 
-/// What is needed of a step, beside its tensors, to go on from it.
+/// What is needed to resume from a step, apart from its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Steps so far.
     pub step: u64,
-    /// What the run is like.
+    /// The options of the run.
     pub options: TrainOptions,
-    /// What was known of the device, which decides which variant of each kernel runs.
+    /// What was known about the device, which decides which variant of each kernel runs.
     pub profile: DeviceProfile,
-    /// The name of all those choices; where it is another, sums come out in another order.
+    /// Identifies the selected variants; under another key, sums are taken in another order.
     pub plan_key: String,
-    /// What the caller wants to know again.
+    /// What the caller wants back on resuming.
     pub run: Value,
-    /// Bytes and hash of each file.
+    /// The size and hash of each file.
     files: BTreeMap<String, Sum>,
 }
 
-/// What a file must be.
+/// What a file must match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Sum {
     bytes: u64,
     fnv1a: String,
 }
 
-/// A saved step that was found sound.
+/// A saved step whose files were verified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saved {
-    /// Its folder, which is a model's.
+    /// Its folder, which is a model folder.
     pub folder: PathBuf,
-    /// All but its tensors.
+    /// Everything except its tensors.
     pub state: State,
 }
 
@@ -58,12 +58,12 @@ const STATE: &str = "state.json";
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 
-/// The longest state that is read.
+/// The largest state file that is read.
 const LONGEST_STATE: u64 = 16 << 20;
 
 impl Trainer {
-    /// Saves the model by itself, in Hugging Face's layout, in the frame of the one that it began with.
-    /// The folder is there whole or not at all.
+    /// Saves the model alone, in Hugging Face's layout, with the other files of the model it started
+    /// from. The folder exists complete or not at all.
     ///
     /// # Errors
     /// Those of the system, and of the device.
@@ -78,7 +78,7 @@ impl Trainer {
         into_place(&beside, folder)
     }
 
-    /// The files of the model by itself, as [`Trainer::export`] would save them, in memory.
+    /// The files of the model alone, as [`Trainer::export`] would save them, in memory.
     ///
     /// # Errors
     /// Those of the device.
@@ -96,7 +96,7 @@ impl Trainer {
         Ok(files)
     }
 
-    /// Saves the step in a folder of its own within `run`, and gives that folder.
+    /// Saves the step in a folder of its own in `run`, and gives that folder.
     ///
     /// # Errors
     /// As [`Trainer::export`].
@@ -125,16 +125,17 @@ impl Trainer {
         Ok(folder)
     }
 
-    /// Takes over the moments and the number of a saved step, whose folder the model was loaded from.
+    /// Takes over the moments and the step number of a saved step, from whose folder the model was
+    /// loaded.
     ///
     /// # Errors
-    /// [`Error::File`] where the saved step is of another kind of run.
+    /// [`Error::File`] if the saved step is from another kind of run.
     pub fn resume(&mut self, saved: &Saved) -> Result<()> {
         let path = saved.folder.join(OPTIMIZER);
         let mut tensors = read_safetensors(&path)?;
         let (moments, engine) = self.moments();
         for (name, parameter, held) in moments {
-            let wrong = || Error::tensor(&path, name.as_str(), "is not that of this model");
+            let wrong = || Error::tensor(&path, name.as_str(), "does not match this model");
             let values = tensors.remove(&name).ok_or_else(wrong)?;
             if values.len() != parameter.count() {
                 return Err(wrong());
@@ -168,7 +169,7 @@ impl Trainer {
     }
 }
 
-/// Hands out the values of each part once.
+/// Hands out the values of each parameter once.
 fn taken(
     all: &mut HashMap<(Param, usize), Vec<f32>>,
 ) -> impl FnMut(Param, usize) -> Result<Vec<f32>> {
@@ -180,7 +181,7 @@ fn taken(
 }
 
 impl Saved {
-    /// Opens a saved step, and makes sure that its files are what they were when it was saved.
+    /// Opens a saved step, and verifies that its files have not changed since it was saved.
     ///
     /// # Errors
     /// [`Error::File`] or [`Error::Io`], naming the file at fault.
@@ -190,20 +191,20 @@ impl Saved {
         let mut text = String::new();
         file.take(LONGEST_STATE).read_to_string(&mut text).map_err(|e| Error::io(&path, e))?;
         let state: State = serde_json::from_str(&text)
-            .map_err(|e| Error::file(&path, format!("is no state of a run: {e}")))?;
+            .map_err(|e| Error::file(&path, format!("is not the state of a training run: {e}")))?;
         for (name, expected) in &state.files {
             let path = folder.join(name);
             if name.contains(['/', '\\']) || sum(&path)? != *expected {
-                return Err(Error::file(path, "is not what was saved: damaged or changed since"));
+                return Err(Error::file(path, "was damaged or changed after it was saved"));
             }
         }
         Ok(Self { folder: folder.to_owned(), state })
     }
 
-    /// The last saved step of a run that is sound. Those after it that are not are handed to `damaged`.
+    /// The last intact saved step of a run. Damaged ones after it are reported to `damaged`.
     ///
     /// # Errors
-    /// [`Error::Io`] where the run's folder cannot be read.
+    /// [`Error::Io`] if the run's folder cannot be read.
     pub fn latest(run: &Path, damaged: &mut dyn FnMut(&Path, Error)) -> Result<Option<Self>> {
         for folder in steps(run)?.into_iter().rev() {
             match Self::open(&folder) {
@@ -214,7 +215,8 @@ impl Saved {
         Ok(None)
     }
 
-    /// Removes all saved steps of a run but the last `keep`, and what a stopped run left half-written.
+    /// Removes all saved steps of a run except the last `keep`, and folders that a stopped run left
+    /// incomplete.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -232,13 +234,13 @@ impl Saved {
     }
 }
 
-/// What a folder's name ends with until it is whole.
+/// The suffix of a folder's name until it is complete.
 const HALF: &str = ".part";
 
-/// What the name of a folder ends with that is about to be replaced.
+/// The suffix of a folder that is about to be replaced.
 const OLD: &str = ".old";
 
-/// An empty folder beside the place where it will go.
+/// An empty folder next to its final place.
 fn beside(place: &Path) -> Result<PathBuf> {
     let beside = with_end(place, HALF);
     if beside.exists() {
@@ -248,7 +250,7 @@ fn beside(place: &Path) -> Result<PathBuf> {
     Ok(beside)
 }
 
-/// Puts a whole folder in its place. What was there goes only then.
+/// Moves a complete folder to its place. Only then is the previous one removed.
 fn into_place(beside: &Path, place: &Path) -> Result<()> {
     let old = with_end(place, OLD);
     if old.exists() {
@@ -283,7 +285,7 @@ fn steps(run: &Path) -> Result<Vec<PathBuf>> {
     Ok(all.into_iter().map(|(_, path)| path).collect())
 }
 
-/// What is in a folder; nothing where there is no such folder.
+/// The entries of a folder; none if the folder does not exist.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let all = match fs::read_dir(folder) {
         Ok(all) => all,
@@ -293,7 +295,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     all.map(|entry| entry.map(|entry| entry.path()).map_err(|e| Error::io(folder, e))).collect()
 }
 
-/// Bytes and hash of a file.
+/// The size and hash of a file.
 fn sum(path: &Path) -> Result<Sum> {
     let io = |error| Error::io(path, error);
     let mut file = fs::File::open(path).map_err(io)?;

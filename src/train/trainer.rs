@@ -1,4 +1,4 @@
-//! A model that learns, a step at a time.
+//! A model in training, a step at a time.
 
 use std::collections::HashMap;
 
@@ -15,27 +15,27 @@ use super::parameters::{Parameter, Parameters, TrainSlot};
 use super::plan::{Buffers, Recordings, TrainBuffers};
 use super::{Optimizer, TrainMemory, TrainOptions};
 
-/// Sequences to learn from, one after another: `batch · context` tokens, and what should follow each.
+/// Sequences to learn from, one after another: `batch · context` tokens, and the target of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Token ids.
     pub tokens: Vec<u32>,
-    /// The ids of the tokens after them; [`IGNORED`] for those that teach nothing.
+    /// The ids of the tokens that follow them; [`IGNORED`] where there is none to learn.
     pub targets: Vec<u32>,
 }
 
-/// What a step found.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// How many steps there have been, this one included.
+    /// How many steps have been made, including this one.
     pub step: u64,
     /// The mean of −ln P over the targets, before the step.
     pub loss: f64,
-    /// The length of all gradients taken together, before it was cut.
+    /// The norm of all gradients together, before clipping.
     pub gradient_norm: f64,
 }
 
-/// What a batch is run for.
+/// What to compute for a batch.
 #[derive(Clone, Copy, Debug)]
 enum Task {
     /// Its loss and gradients.
@@ -44,7 +44,7 @@ enum Task {
     Evaluate,
 }
 
-/// A model that learns.
+/// A model in training.
 #[derive(Debug)]
 pub struct Trainer {
     engine: Engine,
@@ -61,12 +61,12 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Makes a loaded model ready to learn: gradients, moments, caches and plans. Its matrices must
-    /// have been loaded as f32; `checkpoint` is where it came from, whose names stand in errors.
+    /// Prepares a loaded model for training: gradients, moments, caches and plans. Its matrices must
+    /// have been loaded as f32; `checkpoint` is its source, whose tensor names are used in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] for options that cannot be, [`Error::Unsupported`] for a kind of model whose
-    /// derivative is not there, [`Error::Memory`] where the device has no room.
+    /// [`Error::Input`] for options out of range, [`Error::Unsupported`] for a kind of model without
+    /// derivatives, [`Error::Memory`] if the device has no room.
     pub fn new(
         mut engine: Engine,
         model: Model,
@@ -81,7 +81,7 @@ impl Trainer {
         let fit = buffers.fit(&recordings, options.optimizer);
         let TrainBuffers { parameters, buffers, .. } = buffers;
         let Recordings { learn, evaluate, update, cast } = recordings;
-        // Backwards it is twice the work of forwards.
+        // The backward pass is twice the work of the forward pass.
         let forward = pieces(&model.config, selection, options.batch * options.context);
         let learn = engine.prepare(&learn)?.in_pieces(3 * forward);
         let evaluate = engine.prepare(&evaluate)?.in_pieces(forward);
@@ -106,12 +106,12 @@ impl Trainer {
         })
     }
 
-    /// Learns from some batches as from one: adds up their gradients, then moves every parameter, at
-    /// this learning rate.
+    /// Learns from some batches as from one: accumulates their gradients, then updates every parameter
+    /// at this learning rate.
     ///
     /// # Errors
     /// [`Error::Input`] for batches of another size or with tokens that the model does not have,
-    /// [`Error::Diverged`] where the loss or a gradient is no number any more (nothing has moved
+    /// [`Error::Diverged`] if the loss or a gradient is not finite (nothing was updated
     /// then), [`Error::Device`] if the device fails.
     pub async fn step(&mut self, batches: &[Batch], rate: f64) -> Result<Step> {
         let loss = self.add_gradients(batches).await?;
@@ -119,11 +119,11 @@ impl Trainer {
         Ok(Step { step: self.step, loss, gradient_norm })
     }
 
-    /// The second half of a step: moves every parameter, at this learning rate, by the gradients that
-    /// were added up, and forgets these. Gives their length before it was cut.
+    /// The second half of a step: updates every parameter at this learning rate by the accumulated
+    /// gradients, and clears them. Gives their norm before clipping.
     ///
     /// # Errors
-    /// As [`Trainer::step`]; `loss` is told where it diverged.
+    /// As [`Trainer::step`]; `loss` is reported if it diverged.
     pub async fn update(&mut self, rate: f64, loss: f64) -> Result<f64> {
         self.write_settings(rate)?;
         let clip = (self.buffers.clip, 0, 16);
@@ -141,8 +141,8 @@ impl Trainer {
         Ok(f64::from(gradient_norm))
     }
 
-    /// The first half of a step: adds the gradients of the mean loss over all targets of some batches
-    /// to what is there, and gives that loss.
+    /// The first half of a step: accumulates the gradients of the mean loss over all targets of some
+    /// batches, and gives that loss.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -150,7 +150,7 @@ impl Trainer {
         let counts = batches.iter().map(|batch| self.counted(batch));
         let counted: usize = counts.sum::<Result<usize>>()?;
         if counted == 0 {
-            return Err(Error::Input("a step without a single target".to_owned()));
+            return Err(Error::Input("a step without any target".to_owned()));
         }
         let (mut sum, count) = (0.0, batches.len() as u64);
         for (batch, index) in batches.iter().zip(0..) {
@@ -164,7 +164,7 @@ impl Trainer {
         Ok(sum / counted as f64)
     }
 
-    /// The mean of −ln P over the targets of some batches, without learning anything.
+    /// The mean of −ln P over the targets of some batches, without an update.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -200,7 +200,7 @@ impl Trainer {
         Ok(losses.into_iter().map(f64::from).sum())
     }
 
-    /// How many targets of a batch count.
+    /// How many targets of a batch are not ignored.
     fn counted(&self, batch: &Batch) -> Result<usize> {
         let TrainOptions { batch: sequences, context, .. } = self.options;
         let wanted = sequences * context;
@@ -228,7 +228,7 @@ impl Trainer {
             Optimizer::AdamW { betas, eps, decay } => (betas, eps, decay),
             Optimizer::Sgd => ([0.0; 2], 0.0, 0.0),
         };
-        // Powers in f64: from an exponent of its own on, the correction is 1 in any case.
+        // Powers in f64; for exponents too large for it the correction is 1 in any case.
         let power = i32::try_from(self.step + 1).unwrap_or(i32::MAX);
         let corrected = betas.map(|beta| 1.0 - beta.powi(power));
         let settings = OptimizerSettings {
@@ -244,7 +244,7 @@ impl Trainer {
         self.engine.write(self.buffers.settings, 0, bytemuck::bytes_of(&settings))
     }
 
-    /// What is said where numbers are no numbers any more: the first tensor at fault.
+    /// The error for values that are not finite, with the first tensor at fault.
     async fn diverged(&mut self, loss: f64) -> Error {
         let step = self.step + 1;
         for parameter in &self.parameters.all {
@@ -261,24 +261,24 @@ impl Trainer {
         Error::Diverged { step, loss, tensor: None }
     }
 
-    /// What is held of one part of the function, row after row as [`Checkpoint::matrix`] gives it;
-    /// `layer` is ignored for the parts outside the layers.
+    /// What is stored for one parameter of the function, row-major as [`Checkpoint::matrix`] gives it;
+    /// `layer` is ignored for parameters outside the layers.
     ///
     /// # Errors
-    /// [`Error::Input`] where the model has no such part, [`Error::Device`] if the device fails.
+    /// [`Error::Input`] if the model has no such parameter, [`Error::Device`] if the device fails.
     pub async fn read(&mut self, slot: TrainSlot, part: Param, layer: usize) -> Result<Vec<f32>> {
         let layer = if part.in_layer() { layer } else { 0 };
         let config = &self.parameters.model.config;
         self.parameters.read(&mut self.engine, slot, part, layer, config).await
     }
 
-    /// The values of all parts of the function, each with its layer.
+    /// The values of all parameters of the function, each with its layer.
     pub(super) async fn values(&mut self) -> Result<HashMap<(Param, usize), Vec<f32>>> {
         let config = &self.parameters.model.config;
         self.parameters.read_all(&mut self.engine, TrainSlot::Value, config).await
     }
 
-    /// The moments of each parameter, by the names under which they are saved, and what holds them.
+    /// The moments of each parameter, by the names under which they are saved, and their slots.
     pub(super) fn moments(&mut self) -> (Vec<(String, &Parameter, TrainSlot)>, &mut Engine) {
         let Self { parameters, names, options, engine, .. } = self;
         let kinds: &[(&str, TrainSlot)] = match options.optimizer {
@@ -295,8 +295,8 @@ impl Trainer {
         (all, engine)
     }
 
-    /// Counts on from so many steps, as the schedule and the data of a run that was cut short want it.
-    /// The moments stay what they are.
+    /// Sets the number of steps so far, on which the schedule and the data of a resumed run depend.
+    /// The moments do not change.
     pub fn set_steps(&mut self, steps: u64) {
         self.step = steps;
     }
@@ -306,17 +306,17 @@ impl Trainer {
         self.step
     }
 
-    /// The model as it is by now; with [`TrainOptions::mixed`] its matrices are half floats.
+    /// The model as it is now; with [`TrainOptions::mixed`] its matrices are f16.
     pub fn model(&self) -> &Model {
         &self.parameters.model
     }
 
-    /// The variants that run.
+    /// The selected variants.
     pub fn selection(&self) -> &KernelSelection {
         &self.selection
     }
 
-    /// What the run is like.
+    /// The options of the run.
     pub fn options(&self) -> &TrainOptions {
         &self.options
     }
@@ -331,13 +331,13 @@ impl Trainer {
         self.parameters.count()
     }
 
-    /// The bytes that all of it takes on the device.
+    /// The memory that all of it takes on the device.
     pub fn fit(&self) -> TrainMemory {
         self.fit
     }
 }
 
-/// What the files call each parameter.
+/// The name of each parameter in the model's files.
 fn names(
     parameters: &Parameters,
     checkpoint: &Checkpoint,

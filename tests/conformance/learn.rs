@@ -209,7 +209,7 @@ fn a_step_of_another_run_is_refused() {
     let saved = Saved::open(&saved).unwrap();
     let other = begin(&folder.0.join("other"), &Sizes { width: 16, ..SMALL }, 5);
     let error = trainer(&other, OPTIONS).resume(&saved).unwrap_err().to_string();
-    assert!(error.contains("is not that of this model"), "{error}");
+    assert!(error.contains("does not match this model"), "{error}");
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn what_is_no_cache_of_this_model_is_refused_by_name() {
     };
     assert!(refusal(&mut load("gpt2", &cpu), &file).contains("by another model"));
     let found = refusal(&mut load("llama", &on(&gpu())), &file);
-    assert!(found.contains("with keys and values stored otherwise"), "{found}");
+    assert!(found.contains("with another layout of keys and values"), "{found}");
     let small = Options { context: Some(10), ..cpu };
     let message = load("llama", &small).load_cache(&file).unwrap_err().to_string();
     assert!(message.starts_with("14 tokens do not fit into a context of 10"), "{message}");
@@ -111,8 +111,8 @@ fn what_is_no_cache_of_this_model_is_refused_by_name() {
         std::fs::write(&damaged, bytes).unwrap();
         refusal(&mut llm, &damaged)
     };
-    assert!(with(b"PELLUCIDITY").contains("is no saved prompt cache"));
-    assert!(with(b"GGUF").contains("is no saved prompt cache"));
+    assert!(with(b"PELLUCIDITY").contains("is not a saved prompt cache"));
+    assert!(with(b"GGUF").contains("is not a saved prompt cache"));
     for end in (0..whole.len()).step_by(61).chain([whole.len() - 1]) {
         with(&whole[..end]);
     }

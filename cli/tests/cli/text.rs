@@ -234,5 +234,5 @@ fn a_prompt_is_kept_in_a_file() {
     assert!(stderr(&told).contains(", 6 tokens from the cache"), "{}", stderr(&told));
     std::fs::write(&file, "something else").unwrap();
     let foreign = failure(&run(&["--load-cache"], "abc"));
-    assert!(foreign.ends_with("prompt.cache: is no saved prompt cache of this version"));
+    assert!(foreign.ends_with("prompt.cache: is not a saved prompt cache of this version"));
 }
