@@ -1,7 +1,7 @@
 //! Faults in Rust: in ops, in their twins, and in what compares them.
 //!
-//! Each is a text that takes the place of another in one file of a second working tree. One a file is
-//! drawn; one that does not compile counts as none, and the next is drawn.
+//! Each replaces one text by another in one file of a second working tree. One per file is drawn; if it
+//! does not compile, it does not count, and the next is drawn.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,21 +11,21 @@ use super::{Results, Verdict, folder, output_of, write};
 use crate::adapters::Software;
 use crate::shell;
 
-/// Of every draw.
+/// The seed of every draw.
 const SEED: u64 = 20_261_129;
 
-/// A text for another, in one file.
+/// One text replaced by another, in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault {
     file: String,
     kind: String,
-    /// The line of the change, from 1.
+    /// The line of the change, counted from 1.
     line: usize,
     changed: String,
     words: String,
 }
 
-/// Draws one fault a file, plants them, and notes which test fails.
+/// Draws one fault per file, plants them, and records which test fails.
 pub(super) fn plant(results: &mut Results) -> Result<(), String> {
     let mut tree = Tree::open()?;
     let files = files()?;
@@ -53,7 +53,7 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
         }
         let path = shell::root().join(file);
         let text = fs::read_to_string(&path).map_err(|error| shell::at(&path, &error))?;
-        let at = text.find(was).ok_or_else(|| format!("{file} has no `{was}` any more"))?;
+        let at = text.find(was).ok_or_else(|| format!("{file} no longer has `{was}`"))?;
         let fault = fault(file, kind, &text, at, was, is);
         let verdict = tree.plant(name.clone(), &text, &fault)?;
         results.add(verdict.ok_or_else(|| format!("{name} does not compile"))?)?;
@@ -61,7 +61,7 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
     Ok(())
 }
 
-/// A second working tree, of the same commit.
+/// A second working tree of the same commit.
 struct Tree {
     path: PathBuf,
     /// Tests that pass without a fault.
@@ -82,7 +82,7 @@ impl Tree {
         Ok(Self { path, sound: Vec::new() })
     }
 
-    /// What the tests say with the fault in place; nothing if it does not compile.
+    /// What the tests report with the fault in place; `None` if it does not compile.
     fn plant(
         &mut self,
         name: String,
@@ -104,7 +104,7 @@ impl Tree {
         Ok(Some(Verdict { name, what: what.to_owned(), words: fault.words.clone(), by }))
     }
 
-    /// Fails unless tests that have caught something pass without a fault.
+    /// Fails unless the tests that caught something pass without a fault.
     fn make_sure_of(&mut self, step: &'static str) -> Result<(), String> {
         if !self.sound.contains(&step) {
             if let Some((false, text)) = self.test(step)? {
@@ -115,7 +115,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Runs the tests that are close to a file, from the fastest to the slowest.
+    /// Runs the tests close to a file, from the fastest to the slowest.
     fn first_failure(&self, file: &str) -> Result<Failure, String> {
         let steps: &[&'static str] = match file {
             _ if file.starts_with("tests/tidy") => &["tidy"],
@@ -134,7 +134,7 @@ impl Tree {
         Ok(Failure::None)
     }
 
-    /// Runs the unit tests, or a test program; nothing if it does not end.
+    /// Runs the unit tests, or a test program; `None` if it does not end.
     fn test(&self, step: &'static str) -> Result<Option<(bool, String)>, String> {
         let mut environment = Software::Lavapipe.environment()?.ok_or("lavapipe is not here")?;
         environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
@@ -143,7 +143,7 @@ impl Tree {
             "lib" => command.arg("--lib"),
             test => command.args(["--test", test]),
         };
-        // The dependencies are built there already.
+        // The dependencies are already built there.
         let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
         let target = target.unwrap_or_else(|| shell::root().join("target"));
         command.current_dir(&self.path).envs(environment).env("CARGO_TARGET_DIR", target);
@@ -170,7 +170,7 @@ fn files() -> Result<Vec<(String, String)>, String> {
     Ok(found)
 }
 
-/// Every place for a fault, before the tests of a file.
+/// Every place for a fault in a file, before its tests.
 fn faults(file: &str, text: &str) -> Vec<Fault> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let patterns = if file.starts_with("src/ops") { &OPS[..] } else { &TWINS[..] };
@@ -178,7 +178,7 @@ fn faults(file: &str, text: &str) -> Vec<Fault> {
     for (kind, was, is) in patterns {
         for (at, _) in code.match_indices(was) {
             let start = code[..at].rfind('\n').map_or(0, |start| start + 1);
-            // Neither comments, nor bounds of types, nor words of an error.
+            // Not comments, type bounds or the words of an error.
             let line = code[start..].lines().next().unwrap_or_default();
             let plain =
                 !["//", "impl", "fn ", "where", "use ", "\""].iter().any(|s| line.contains(s));
@@ -194,8 +194,7 @@ fn faults(file: &str, text: &str) -> Vec<Fault> {
     found
 }
 
-/// Neighbours that look alike, exchanged: two parameters of a kernel, what the op writes to them, or two
-/// buffers.
+/// Similar neighbours exchanged: two parameters of a kernel, what the op writes to them, or two buffers.
 fn exchanged(file: &str, text: &str) -> Vec<Fault> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let parameter = |line: &str| {
@@ -242,7 +241,7 @@ enum Failure {
     Compiler,
 }
 
-/// What failed, by what cargo printed.
+/// What failed, according to cargo's output.
 fn read(text: &str, step: &'static str) -> Failure {
     if text.contains("could not compile") {
         return Failure::Compiler;
@@ -299,7 +298,7 @@ mod tests {
         }
         for [file, _, was, _] in CHECKS.iter().chain(&OWN) {
             let text = fs::read_to_string(shell::root().join(file)).unwrap();
-            assert!(text.contains(was), "{file} has no `{was}` any more");
+            assert!(text.contains(was), "{file} no longer has `{was}`");
         }
     }
 
