@@ -1,6 +1,6 @@
-//! Graphics adapters made of software, so that a machine without a GPU runs every test.
+//! Software graphics adapters, so that a machine without a GPU can run every test.
 //!
-//! Three of them, unlike enough to be worth testing on each: Mesa's lavapipe (Vulkan; wide
+//! There are three, different enough that testing on each is worthwhile: Mesa's lavapipe (Vulkan; wide
 //! subgroups, f16), `SwiftShader` (Vulkan; narrow subgroups, no f16) and Mesa's llvmpipe
 //! (OpenGL; no subgroups at all).
 
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use crate::{packages, shell};
 
-/// A software adapter that can be chosen by its driver file.
+/// A software adapter that can be selected by its driver file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Software {
-    /// Mesa's Vulkan on the CPU.
+    /// Mesa's Vulkan driver for the CPU.
     Lavapipe,
-    /// The Vulkan on the CPU that Chromium ships.
+    /// The Vulkan driver for the CPU that Chromium ships.
     SwiftShader,
-    /// Mesa's OpenGL on the CPU.
+    /// Mesa's OpenGL driver for the CPU.
     Llvmpipe,
 }
 
@@ -24,7 +24,7 @@ impl Software {
     /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Lavapipe, Self::SwiftShader, Self::Llvmpipe];
 
-    /// Its name in lower case, as tests are told it.
+    /// Its name in lower case, as passed to tests.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lavapipe => "lavapipe",
@@ -33,7 +33,7 @@ impl Software {
         }
     }
 
-    /// The file by which a loader finds the driver, if it is installed.
+    /// The file by which the loader finds the driver, if it is installed.
     pub(crate) fn driver(self) -> Option<PathBuf> {
         let files = match self {
             Self::Lavapipe => vec![
@@ -46,35 +46,38 @@ impl Software {
         files.into_iter().map(PathBuf::from).find(|file| file.is_file())
     }
 
-    /// The environment that makes this the only adapter in sight, with nobody watching: the validation
-    /// layers, which debug builds load where they are, cost time and once took a test down with them.
+    /// The environment in which this is the only visible adapter, without validation: debug builds
+    /// load the validation layers if they are installed, which costs time and once crashed a test.
     ///
-    /// Installs the adapter where that is allowed. Nothing where it is neither here nor allowed.
+    /// Installs the adapter if that is allowed; `None` if it is neither installed nor allowed.
     pub(crate) fn environment(self) -> Result<Option<Vec<(&'static str, PathBuf)>>, String> {
         if self.driver().is_none() && packages::may_install() {
             packages::install(self.packages())?;
             if self.driver().is_none() && !self.packages().is_empty() {
-                return Err(format!("{}: its driver file is not where it should be", self.name()));
+                return Err(format!(
+                    "{}: its driver file is missing after installation",
+                    self.name()
+                ));
             }
         }
-        let unwatched = ("WGPU_VALIDATION", "0".into());
+        let no_validation = ("WGPU_VALIDATION", "0".into());
         Ok(self.driver().map(|driver| match self {
-            Self::Lavapipe | Self::SwiftShader => vec![("VK_DRIVER_FILES", driver), unwatched],
+            Self::Lavapipe | Self::SwiftShader => vec![("VK_DRIVER_FILES", driver), no_validation],
             Self::Llvmpipe => vec![
                 ("__EGL_VENDOR_LIBRARY_FILENAMES", driver),
                 ("LIBGL_ALWAYS_SOFTWARE", "1".into()),
                 ("WGPU_BACKEND", "gl".into()),
-                unwatched,
+                no_validation,
             ],
         }))
     }
 
-    /// The Debian packages that bring it.
+    /// The Debian packages that contain it.
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Lavapipe => &["mesa-vulkan-drivers", "libvulkan1"],
             Self::SwiftShader if packages::is_debian() => &["chromium-common", "libvulkan1"],
-            // Elsewhere Chromium is not a package of the system.
+            // On other systems Chromium is not a Debian package.
             Self::SwiftShader => &[],
             Self::Llvmpipe => &["libegl1", "libgl1-mesa-dri"],
         }
@@ -100,11 +103,11 @@ pub(crate) fn install() -> Result<(), String> {
     Ok(())
 }
 
-/// Makes sure that a program finds some adapter, a software one if there is no other.
+/// Makes sure that a program finds an adapter, a software one if there is no other.
 ///
-/// Never fails: without any adapter the program still runs, on its plain reference.
+/// Never fails: without an adapter the program still runs, on its reference.
 pub(crate) fn ensure_any() {
-    // Elsewhere the system brings Metal or Direct3D.
+    // Other systems have Metal or Direct3D.
     if !cfg!(target_os = "linux") {
         return;
     }
@@ -132,10 +135,10 @@ fn has_vulkan_driver() -> bool {
 }
 
 fn has_vulkan_loader() -> bool {
-    // Its folder is often not on the search path of a plain user.
+    // Its folder is often not on an ordinary user's search path.
     let known = ["/sbin/ldconfig", "ldconfig"]
         .iter()
         .find_map(|ldconfig| shell::capture(shell::program(ldconfig).arg("-p")).ok());
-    // A system without the tool is trusted to have what it needs.
+    // A system without the tool is assumed to have what it needs.
     known.is_none_or(|list| list.contains("libvulkan.so.1"))
 }

@@ -1,4 +1,4 @@
-//! The page in Chromium, on its software WebGPU, against what the native program says.
+//! The page in Chromium, on its software WebGPU, compared with the native program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ const PROMPT: &str = "ROMEO:";
 const QUESTION: &str = "The capital of France is";
 const MESSAGE: &str = "What is the capital of France?\n";
 
-/// Runs the tests, and shows each line that they print.
+/// Runs the tests, and shows each line they print.
 pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
     let folder = shell::root().join("target/browser");
     let (site, tests) = (folder.join("site"), folder.join("tests"));
@@ -45,7 +45,7 @@ pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a line of a test runner counts those that passed or failed.
+/// The number in a test runner's line that counts passed or failed tests.
 pub(crate) fn counted(line: &str) -> Option<(bool, u64)> {
     let (word, number) = line.trim().strip_prefix("# ")?.split_once(' ')?;
     let passed = match word {
@@ -56,7 +56,7 @@ pub(crate) fn counted(line: &str) -> Option<(bool, u64)> {
     Some((passed, number.parse().ok()?))
 }
 
-/// Node and Chromium, installed where they may be.
+/// Node and Chromium, installed if that is allowed.
 fn need_browser() -> Result<(), String> {
     packages::need("node", "nodejs")?;
     packages::need("npm", "npm")?;
@@ -65,11 +65,11 @@ fn need_browser() -> Result<(), String> {
         return Ok(());
     }
     packages::install(&["chromium"]).map_err(|error| {
-        format!("{error}; PELLUCID_CHROMIUM may name a Chromium that is elsewhere")
+        format!("{error}; PELLUCID_CHROMIUM may give the path of another Chromium")
     })
 }
 
-/// What the native program says to all that the page is asked.
+/// The native program's answers to everything the page is asked.
 fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     let environment = Software::Lavapipe.environment()?.unwrap_or_default();
     let pellucid = |args: &[&str]| {
@@ -118,7 +118,7 @@ fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     ))
 }
 
-/// The numbers of a list in a JSON object, without its brackets.
+/// The numbers of a list in a JSON object, without the brackets.
 fn list<'a>(json: &'a str, key: &str) -> Option<&'a str> {
     let (_, after) = json.split_once(&format!("\"{key}\":["))?;
     after.split(']').next()
@@ -131,10 +131,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(named).collect();
     files.sort();
-    if files.is_empty() { Err(format!("{} holds no test", folder.display())) } else { Ok(files) }
+    if files.is_empty() { Err(format!("{} holds no tests", folder.display())) } else { Ok(files) }
 }
 
-/// The same file under another name, or a copy where the system has no such names.
+/// A link to the file under another name, or a copy if the system has no links.
 fn link(from: &Path, to: &Path) -> Result<(), String> {
     if to.exists() {
         fs::remove_file(to).map_err(|error| shell::at(to, &error))?;

@@ -1,7 +1,7 @@
 //! Every check of the repository, fastest first, as one command.
 //!
-//! The first failure ends the run. No step is left out in silence: what is missing is
-//! installed, or fails, or a line says what ran in its place.
+//! The first failure ends the run. No step is skipped silently: what is missing is installed,
+//! or the step fails, or a line says what ran instead.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,15 +14,15 @@ use crate::tally::Tally;
 use crate::validation::Watch;
 use crate::{browser, models, outside, packages, shell};
 
-/// One named part of the run.
+/// One named step of the run.
 struct Step {
     name: &'static str,
     about: &'static str,
     run: fn(&mut Tally) -> Result<(), String>,
 }
 
-/// In the order of running. Tests and the program share the dev profile, so that the
-/// dependencies are built once.
+/// In the order in which they run. Tests and the program share the dev profile, so the dependencies
+/// are built once.
 const STEPS: [Step; 21] = [
     Step {
         name: "fmt",
@@ -52,7 +52,7 @@ const STEPS: [Step; 21] = [
     },
     Step {
         name: "package",
-        about: "what would be published, packed and unpacked",
+        about: "the packages that would be published, packed and unpacked",
         run: |_| outside::pack(),
     },
     Step {
@@ -75,12 +75,12 @@ const STEPS: [Step; 21] = [
     },
     Step {
         name: "gpu-lavapipe",
-        about: "the GPU tests on lavapipe, watched by the Vulkan validation layers",
+        about: "the GPU tests on lavapipe, under the Vulkan validation layers",
         run: watched,
     },
     Step {
         name: "faults",
-        about: "faults planted in kernels, which the GPU tests' cases must catch",
+        about: "faults planted in kernels, which the cases must catch",
         run: |tally| on(Software::Lavapipe, &["--test", "faults"], tally),
     },
     Step {
@@ -96,7 +96,7 @@ const STEPS: [Step; 21] = [
     Step {
         name: "conformance-swiftshader",
         about: "the conformance tests on SwiftShader",
-        // What models learn was seen on lavapipe, and SwiftShader takes minutes for it.
+        // Training was tested on lavapipe, and takes minutes on SwiftShader.
         run: |tally| {
             let [one, two] = ["learn::a_model_without_layers", "learn::two_layers_of_attention"];
             let args = ["--test", "conformance", "--", "--skip", one, "--skip", two];
@@ -122,7 +122,7 @@ const STEPS: [Step; 21] = [
     },
 ];
 
-/// Runs the steps that the options choose, and ends with `N passed, M failed`.
+/// Runs the steps that the options select, and ends with `N passed, M failed`.
 pub(crate) fn main(options: &[&str]) -> ExitCode {
     let steps = match choose(options) {
         Ok(steps) => steps,
@@ -143,7 +143,7 @@ pub(crate) fn main(options: &[&str]) -> ExitCode {
     let seconds = start.elapsed().as_secs_f64();
     let exit = match result {
         Ok(()) => {
-            eprintln!("ci: all is well ({seconds:.0} s)");
+            eprintln!("ci: all steps passed ({seconds:.0} s)");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -164,14 +164,14 @@ fn choose(options: &[&str]) -> Result<Vec<&'static Step>, String> {
             ("--list", _) => {}
             ("--only", Some(name)) => {
                 let step = STEPS.iter().find(|step| step.name == *name);
-                let unknown = || format!("`{name}` is no step; see `cargo xtask ci --list`");
+                let unknown = || format!("`{name}` is not a step; see `cargo xtask ci --list`");
                 chosen.push(step.ok_or_else(unknown)?);
                 rest.next();
             }
             ("--only", None) => return Err("--only needs the name of a step".to_owned()),
             _ => {
                 return Err(format!(
-                    "`{option}` is no option of ci; it has --list and --only STEP"
+                    "`{option}` is not an option of ci, which has --list and --only STEP"
                 ));
             }
         }
@@ -188,7 +188,7 @@ fn run(steps: &[&Step], tally: &mut Tally) -> Result<(), String> {
         let result = (step.run)(tally);
         let seconds = start.elapsed().as_secs_f64();
         result.map_err(|error| {
-            // What fails outside of any test, or kills its test program, counts as well.
+            // A failure outside of any test, or one that kills its test program, counts as well.
             tally.failed = tally.failed.max(failed_before + 1);
             format!("step {} failed after {seconds:.1} s: {error}", step.name)
         })?;
@@ -197,7 +197,7 @@ fn run(steps: &[&Step], tally: &mut Tally) -> Result<(), String> {
     Ok(())
 }
 
-/// The library without features and with each of them alone; the step clippy has them all.
+/// The library without features and with each of them alone; the step clippy has all of them.
 fn features() -> Result<(), String> {
     for features in ["", "inspect", "train"] {
         let mut clippy = shell::cargo(&["clippy", "--package", "pellucid"]);
@@ -212,7 +212,7 @@ fn shaders() -> PathBuf {
 }
 
 fn unit(tally: &mut Tally) -> Result<(), String> {
-    // A shader that is gone from the sources must not be checked any more.
+    // A shader that was removed from the sources must not be checked any more.
     shell::remove_folder(&shaders())?;
     fs::create_dir_all(shaders()).map_err(|error| shell::at(&shaders(), &error))?;
     let args = ["--workspace", "--lib", "--bins"];
@@ -238,7 +238,7 @@ fn spirv(_: &mut Tally) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs tests that need an adapter on that one, or on the machine's own where it is not to be had.
+/// Runs tests that need an adapter on this one, or on the machine's own if it is not available.
 fn on(adapter: Software, args: &[&str], tally: &mut Tally) -> Result<(), String> {
     models::fetch()?;
     let name = adapter.name();
@@ -246,14 +246,14 @@ fn on(adapter: Software, args: &[&str], tally: &mut Tally) -> Result<(), String>
         environment.push(("PELLUCID_TEST_ADAPTER", name.into()));
         return tally.test(args, environment);
     }
-    eprintln!("ci: {name} is not here and may not be installed: using this machine's own adapter");
+    eprintln!("ci: {name} is not installed and may not be: using this machine's own adapter");
     tally.test(args, [("", ""); 0])
 }
 
-/// The GPU tests on lavapipe, in which the validation layers must find nothing to say.
+/// The GPU tests on lavapipe, in which the validation layers must report nothing.
 fn watched(tally: &mut Tally) -> Result<(), String> {
     let Some(watch) = Watch::new()? else {
-        eprintln!("ci: the Vulkan validation layers are not here and may not be installed");
+        eprintln!("ci: the Vulkan validation layers are not installed and may not be");
         return on(Software::Lavapipe, &["--test", "gpu"], tally);
     };
     let Some(mut environment) = Software::Lavapipe.environment()? else {
@@ -265,11 +265,11 @@ fn watched(tally: &mut Tally) -> Result<(), String> {
     watch.silent()
 }
 
-/// Holds every kernel against its twin, as users do, with subgroups of other sizes than lavapipe has
-/// by itself; it must find all of them right.
+/// Compares every kernel with its twin, as users do, with other subgroup sizes than lavapipe's own;
+/// all of them must be right.
 fn doctor(_: &mut Tally) -> Result<(), String> {
     let Some(environment) = Software::Lavapipe.environment()? else {
-        eprintln!("ci: lavapipe is not here and may not be installed: no other subgroups to try");
+        eprintln!("ci: lavapipe is not installed and may not be: no other subgroups to try");
         return Ok(());
     };
     for (bits, size) in [("128", "[4,4]"), ("512", "[16,16]")] {
@@ -286,7 +286,7 @@ fn doctor(_: &mut Tally) -> Result<(), String> {
     Ok(())
 }
 
-/// Generates on OpenGL: the path of adapters without modern features.
+/// Generates on OpenGL: the path for adapters without modern features.
 fn gl(_: &mut Tally) -> Result<(), String> {
     models::fetch()?;
     let model = models::folder().join(models::SMOL_LM2);
@@ -297,11 +297,11 @@ fn gl(_: &mut Tally) -> Result<(), String> {
         Some(environment) => _ = command.envs(environment),
         None if cfg!(target_os = "linux") => {
             eprintln!(
-                "ci: llvmpipe is not here and may not be installed: using this machine's own OpenGL"
+                "ci: llvmpipe is not installed and may not be: using this machine's own OpenGL"
             );
         }
         None => {
-            eprintln!("ci: not run, since this system has no OpenGL that the program could use");
+            eprintln!("ci: skipped, since this system has no OpenGL that the program can use");
             return Ok(());
         }
     }
@@ -312,12 +312,12 @@ fn gl(_: &mut Tally) -> Result<(), String> {
         eprint!("{printed}");
         Ok(())
     } else {
-        Err(format!("no text or no finish in what `generate --json` printed:\n{printed}"))
+        Err(format!("no text or no finish in the output of `generate --json`:\n{printed}"))
     }
 }
 
-/// The text under a key of a JSON object, from its opening quote on. Not a parser, but enough to
-/// see that it is there.
+/// The text under a key of a JSON object, from its opening quote on. Not a parser, but enough to see
+/// that it is there.
 fn field<'a>(json: &'a str, key: &str) -> Option<&'a str> {
     let (_, after) = json.split_once(&format!("\"{key}\""))?;
     let value = after.trim_start().strip_prefix(':')?.trim_start();
@@ -327,7 +327,7 @@ fn field<'a>(json: &'a str, key: &str) -> Option<&'a str> {
 fn cli(tally: &mut Tally) -> Result<(), String> {
     let folder = shell::root().join("cli/tests");
     if !folder.is_dir() {
-        eprintln!("ci: nothing to run, since there is no folder cli/tests");
+        eprintln!("ci: nothing to run, since the folder cli/tests does not exist");
         return Ok(());
     }
     on(Software::Lavapipe, &["--package", "pellucid-cli", "--test", "*"], tally)
@@ -382,7 +382,7 @@ mod tests {
         assert_eq!(names(&[]).map(|all| all.len()), Ok(STEPS.len()));
         assert_eq!(names(&["--only", "gl", "--only", "fmt"]), Ok(vec!["gl", "fmt"]));
         assert!(names(&["--only"]).is_err_and(|error| error.contains("needs the name")));
-        assert!(names(&["--only", "x"]).is_err_and(|error| error.contains("`x` is no step")));
+        assert!(names(&["--only", "x"]).is_err_and(|error| error.contains("`x` is not a step")));
         assert!(names(&["--fast"]).is_err_and(|error| error.contains("`--fast`")));
     }
 

@@ -1,5 +1,5 @@
-//! What people download, in `target/dist`: the program, the page, the package for scripts, the licences
-//! of all that is in them, and checksums.
+//! The files for download, in `target/dist`: the program, the page, the package for scripts, the
+//! licences of everything in them, and checksums.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use crate::{models, packages, shell, web};
 
-/// The most bytes of the program.
+/// The most bytes that the program may have.
 const MOST: u64 = 30_000_000;
 
-/// The file of all licences, in each of the archives.
+/// The file with all licences, in each of the archives.
 const LICENSES: &str = "THIRD-PARTY-LICENSES.txt";
 
 /// Our own files that come with each archive.
 const OWN: [&str; 3] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT"];
 
-/// Makes the folder anew.
+/// Makes the folder from scratch.
 pub(crate) fn make() -> Result<(), String> {
     let dist = shell::root().join("target/dist");
     shell::remove_folder(&dist)?;
@@ -31,7 +31,7 @@ pub(crate) fn make() -> Result<(), String> {
     let program = shell::target().join("shipped").join(&name);
     let bytes = size(&program)?;
     if bytes > MOST {
-        return Err(format!("{}: {bytes} bytes, and {MOST} are the most", program.display()));
+        return Err(format!("{} has {bytes} bytes, and may have {MOST}", program.display()));
     }
     let own = OWN.map(|name| shell::root().join(name));
     let files = [&own[..], &[licenses.clone(), program]].concat();
@@ -57,7 +57,7 @@ fn pack(dist: &Path, name: &str, files: &[PathBuf]) -> Result<(), String> {
     shell::remove_folder(&folder)
 }
 
-/// The package for scripts, as `npm pack` makes it, or by hand where there is no npm.
+/// The package for scripts, as `npm pack` makes it, or by hand if there is no npm.
 fn npm(dist: &Path, page: &Path) -> Result<(), String> {
     let mut npm = shell::program(if cfg!(windows) { "npm.cmd" } else { "npm" });
     npm.args(["pack", "--silent", "--pack-destination"]).arg(dist).current_dir(page);
@@ -82,7 +82,7 @@ fn by_hand(dist: &Path, page: &Path) -> Result<(), String> {
     shell::remove_folder(&folder)
 }
 
-/// A file with the SHA-256 of each other, as `sha256sum --check` reads it.
+/// A file with the SHA-256 of each of the others, as `sha256sum --check` reads it.
 fn sums(dist: &Path) -> Result<(), String> {
     let python = packages::python("hashlib")?;
     let mut lines = String::new();
@@ -108,11 +108,11 @@ fn texts(host: &str) -> Result<String, String> {
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, license) in crates {
         let folder =
-            folders.get(&name).ok_or_else(|| format!("{name}: cargo has no folder of it"))?;
+            folders.get(&name).ok_or_else(|| format!("{name}: cargo names no folder for it"))?;
         let mut own = licenses(folder)?;
         if own.is_empty() {
             own.push(format!(
-                "Its package holds no text; it says that its licence is {license}.\n"
+                "Its package holds no licence text; it states its licence as {license}.\n"
             ));
         }
         for text in own {
@@ -128,8 +128,8 @@ fn texts(host: &str) -> Result<String, String> {
     Ok(groups.into_iter().map(group).collect())
 }
 
-/// Name with version, and licence, in a line such as `log v0.4.35<TAB>MIT OR Apache-2.0`; nothing for
-/// our own crates, which lie in a folder that the line names.
+/// Name with version, and licence, in a line such as `log v0.4.35<TAB>MIT OR Apache-2.0`; `None` for
+/// our own crates, whose line names a folder.
 fn named(line: &str) -> Option<(String, String)> {
     let (package, license) = line.trim_end_matches(" (*)").split_once('\t')?;
     let mut words = package.split(' ');
@@ -167,7 +167,7 @@ fn strings<'a>(json: &'a str, key: &str) -> Option<Vec<&'a str>> {
     Some(list.split(',').map(|word| word.trim().trim_matches('"')).collect())
 }
 
-/// The triple that the compiler makes programs for.
+/// The target triple of the compiler's host.
 fn host() -> Result<String, String> {
     let printed = shell::capture(shell::program("rustc").arg("-vV"))?;
     let line = printed.lines().find_map(|line| line.strip_prefix("host: "));
@@ -179,7 +179,7 @@ fn tar(archive: &Path, folder: &Path, name: &str) -> Result<(), String> {
     shell::quiet(tar.arg("-czf").arg(archive).arg("-C").arg(folder).arg(name))
 }
 
-/// Copies a file, or a folder with all that is in it, into a folder.
+/// Copies a file, or a folder with all its contents, into a folder.
 fn copy(from: &Path, folder: &Path) -> Result<(), String> {
     let to = folder.join(from.file_name().unwrap_or_default());
     if from.is_dir() {
@@ -189,7 +189,7 @@ fn copy(from: &Path, folder: &Path) -> Result<(), String> {
     fs::copy(from, &to).map(|_| ()).map_err(|error| shell::at(from, &error))
 }
 
-/// What is in a folder, by name.
+/// The entries of a folder, by name.
 fn list(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = folder.read_dir().map_err(|error| shell::at(folder, &error))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

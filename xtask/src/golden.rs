@@ -1,8 +1,8 @@
-//! Makes the golden files anew: what another engine computes for the same inputs.
+//! Makes the golden files again: what another engine computes for the same inputs.
 //!
-//! Not part of the checks: the files are kept in the repository, and this says how they came
-//! to be. `pip` may be told by its own settings to take a CPU-only build of `torch`; the one it
-//! takes by default is larger and gives the same numbers.
+//! Not part of the checks: the files are kept in the repository, and this documents how they were
+//! made. `pip` can be configured to take a CPU-only build of `torch`; the default one is larger
+//! and gives the same numbers.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub(crate) fn make() -> Result<(), String> {
     shell::run(shell::program(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
     for script in scripts {
         eprintln!("xtask: running {}", script.display());
-        // Golden numbers come from the CPU wherever they are made.
+        // Golden numbers are computed on the CPU, on every machine.
         shell::run(shell::program(&python).arg(&script).env("CUDA_VISIBLE_DEVICES", ""))?;
     }
     Ok(())
@@ -37,7 +37,7 @@ fn scripts() -> Result<Vec<PathBuf>, String> {
     let mut scripts: Vec<PathBuf> = scripts.filter(|script| script.is_file()).collect();
     scripts.sort();
     if scripts.is_empty() {
-        return Err(format!("{}: no folder in it has a make.py", folder.display()));
+        return Err(format!("no folder in {} has a make.py", folder.display()));
     }
     Ok(scripts)
 }

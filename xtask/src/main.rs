@@ -1,6 +1,6 @@
 //! The tasks of this repository, as `cargo xtask TASK`.
 //!
-//! Without dependencies: a new user's first command builds this program.
+//! It has no dependencies, since a new user's first command builds it.
 
 mod adapters;
 mod browser;
@@ -24,20 +24,20 @@ The tasks of this repository.
 Usage: cargo xtask TASK
 
 Tasks:
-  demo [ARGS...]    build pellucid and let a real model write; ARGS (options, a prompt)
-                    take the place of the demo's own prompt
+  demo [ARGS...]    build pellucid and generate text with a real model; ARGS (options,
+                    a prompt) replace the demo's own prompt
   ci                run every check and test; `ci --list` names the steps,
                     `ci --only STEP` runs one of them (may be repeated)
   models            fetch the models that the tests and the demo use into target/models
-  adapters          install software graphics adapters for the tests, say where they are
+  adapters          install software graphics adapters for the tests, and print their paths
   web [--serve [PORT]]
-                    make the page for browsers in target/page, and open it
+                    make the page for browsers in target/page; --serve opens it
   mutants [shaders|rust [WORDS...]]
-                    plant every fault of the list, and note in docs/testing.md which test
-                    catches it; takes hours, and goes on where it was stopped
-  dist              make what people download in target/dist: the program, the page, the
-                    package for scripts, checksums, licences
-  golden            make tests/golden anew with PyTorch (not needed to test)
+                    plant every fault of the list, and record in docs/testing.md which test
+                    catches it; takes hours, and resumes where it was stopped
+  dist              make the files for download in target/dist: the program, the page,
+                    the package for scripts, checksums, licences
+  golden            make tests/golden again with PyTorch (not needed to test)
 ";
 
 const DEMO: [&str; 3] = ["--max-new-tokens", "64", "The capital of France is"];
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         ["mutants", options @ ..] => mutants::main(options),
         ["dist"] => dist::make(),
         ["golden"] => golden::make(),
-        other => Err(format!("`{}` is no task; see `cargo xtask help`", other.join(" "))),
+        other => Err(format!("`{}` is not a task; see `cargo xtask help`", other.join(" "))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

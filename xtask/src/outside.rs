@@ -1,7 +1,7 @@
-//! The packages as those see them who get them from a registry: without this repository round them.
+//! The packages as users of a registry see them: without this repository around them.
 //!
-//! They are packed, unpacked and built in a workspace of their own, with our lock file, profiles and
-//! target folder, so that dependencies are not built again.
+//! They are packed, unpacked and built in a workspace of their own, which shares our lock file,
+//! profiles and target folder, so that dependencies are not built again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::shell;
 /// The packages that would be published, and the most bytes that each may have.
 const PACKAGES: [(&str, u64); 2] = [("pellucid", 4 << 20), ("pellucid-cli", 1 << 20)];
 
-/// What each must hold besides its sources.
+/// The files that each must hold besides its sources.
 const NEEDED: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
-/// A user's crate, whose only dependency is the library.
+/// The manifest of a user's crate, whose only dependency is the library.
 const EXAMPLE: &str = "\
 [package]
 name = \"example\"
@@ -26,7 +26,7 @@ edition = \"2024\"
 pellucid = \"0.1\"
 ";
 
-/// Packs every crate and looks at what is in the packages.
+/// Packs every crate and checks what is in the packages.
 pub(crate) fn pack() -> Result<(), String> {
     let folder = folder();
     shell::remove_folder(&folder)?;
@@ -42,7 +42,7 @@ pub(crate) fn pack() -> Result<(), String> {
             return Err(format!("{name}: its package lacks {needed}"));
         }
         if bytes > most {
-            return Err(format!("{name}: its package has {bytes} bytes, and {most} are the most"));
+            return Err(format!("{name}: its package has {bytes} bytes, and may have {most}"));
         }
         let mut unpack = shell::program("tar");
         unpack.arg("-xzf").arg(&archive).arg("-C").arg(&folder);
@@ -63,7 +63,7 @@ pub(crate) fn build() -> Result<(), String> {
         command.current_dir(&folder).env("CARGO_TARGET_DIR", shell::target());
         command
     };
-    // Both at once: the program's features of shared dependencies are those that other steps build.
+    // Both at once, so that shared dependencies have the features that other steps build.
     shell::run(&mut cargo(&["build", "--package", "pellucid-cli", "--package", "example"]))?;
     let mut example = shell::program(shell::target().join("debug/example"));
     example.envs(Software::Lavapipe.environment()?.unwrap_or_default());
@@ -84,7 +84,7 @@ fn versioned(name: &str) -> String {
     format!("{name}-{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Makes the workspace round the unpacked packages.
+/// Makes the workspace around the unpacked packages.
 fn workspace(folder: &Path) -> Result<(), String> {
     let read = |name: &str| {
         let path = shell::root().join(name);
@@ -106,10 +106,10 @@ fn workspace(folder: &Path) -> Result<(), String> {
     write("Cargo.lock", &read("Cargo.lock")?)?;
     write("example/Cargo.toml", EXAMPLE)?;
     let readme = read("README.md")?;
-    write("example/src/main.rs", example(&readme).ok_or("README.md: it has no Rust program")?)
+    write("example/src/main.rs", example(&readme).ok_or("README.md has no Rust program")?)
 }
 
-/// The sections of a manifest that say how to compile.
+/// The profile sections of a manifest.
 fn profiles(manifest: &str) -> String {
     let mut inside = false;
     let lines = manifest.lines().filter(|line| {

@@ -1,8 +1,8 @@
-//! What the system itself must bring: Debian packages and a Python.
+//! What the system itself must provide: Debian packages and a Python.
 //!
-//! Installed without asking only where that is harmless and possible: on Debian or a system
-//! built from it, as root or with a `sudo` that needs no password. Elsewhere the error says
-//! what to install.
+//! They are installed without asking only if that is harmless and possible: on Debian or a
+//! derivative, as root or with a `sudo` that needs no password. Otherwise the error says what to
+//! install.
 
 use std::fs;
 use std::process::Command;
@@ -14,14 +14,14 @@ pub(crate) fn may_install() -> bool {
     apt().is_some()
 }
 
-/// Whether this is Debian itself; systems built from it lack some of its packages.
+/// Whether this is Debian itself; its derivatives lack some of its packages.
 pub(crate) fn is_debian() -> bool {
     os_release("ID") == "debian"
 }
 
-/// Installs those of the Debian packages that are missing.
+/// Installs the missing ones of these Debian packages.
 ///
-/// Fails with one line that says what to install where that is not allowed.
+/// If that is not allowed, fails with one line that says what to install.
 pub(crate) fn install(packages: &[&str]) -> Result<(), String> {
     let missing: Vec<&str> = packages.iter().copied().filter(|name| !installed(name)).collect();
     if missing.is_empty() {
@@ -36,7 +36,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), String> {
     shell::quiet(install.args(["install", "-qq", "--no-install-recommends"]).args(&missing))
 }
 
-/// Makes sure that a program can be run, by its Debian package if need be.
+/// Makes sure that a program can be run, installing its Debian package if necessary.
 pub(crate) fn need(program: &str, package: &str) -> Result<(), String> {
     let found = || shell::succeeds(shell::program(program).arg("--version"));
     if found() {
@@ -46,10 +46,10 @@ pub(crate) fn need(program: &str, package: &str) -> Result<(), String> {
     if found() { Ok(()) } else { Err(format!("`{program}` cannot be run")) }
 }
 
-/// A Python that has the module, which Debian packages apart from Python itself.
+/// A Python that has the module, which Debian packages separately from Python.
 pub(crate) fn python(module: &str) -> Result<&'static str, String> {
     let find = || {
-        // The system's own comes last: a Python put before it may lack the module.
+        // The system's own is the last resort: a Python earlier on the path may lack the module.
         ["python3", "python", "/usr/bin/python3"].into_iter().find(|python| {
             shell::succeeds(shell::program(python).args(["-c", &format!("import {module}")]))
         })
@@ -60,7 +60,7 @@ pub(crate) fn python(module: &str) -> Result<&'static str, String> {
     })
 }
 
-/// `apt-get` as it may be called here without a question, or nothing.
+/// The command to call `apt-get` here without a prompt, or `None`.
 fn apt() -> Option<Command> {
     let family = [os_release("ID"), os_release("ID_LIKE")].join(" ");
     if !family.split_whitespace().any(|name| name == "debian") {
@@ -76,7 +76,7 @@ fn apt() -> Option<Command> {
     } else {
         return None;
     };
-    // Another installation may be under way: wait for it rather than fail.
+    // Another installation may be running: wait for it rather than fail.
     command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-oDPkg::Lock::Timeout=300"]);
     Some(command)
 }
@@ -87,7 +87,7 @@ fn installed(package: &str) -> bool {
     query.output().is_ok_and(|output| output.stdout.starts_with(b"installed"))
 }
 
-/// The packages, and on Debian's family the command that installs them.
+/// The packages, and on Debian or a derivative the command that installs them.
 fn instruction(packages: &[&str]) -> String {
     let packages = packages.join(" ");
     if shell::succeeds(shell::program("apt-get").arg("--version")) {
@@ -97,7 +97,7 @@ fn instruction(packages: &[&str]) -> String {
     }
 }
 
-/// A value of the file that names the system, or nothing where there is no such file.
+/// A value from the file that names the system; empty if there is no such file.
 fn os_release(key: &str) -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));

@@ -1,6 +1,6 @@
-//! Running other programs, with errors that say which one failed.
+//! Runs other programs, with errors that say which one failed.
 //!
-//! Progress goes to standard error, so that standard output keeps only what a program prints.
+//! Progress goes to standard error, so that standard output holds only what a program prints.
 
 use std::env;
 use std::fs;
@@ -33,7 +33,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command whose output is for the user to see.
+/// Runs a command whose output the user sees.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let status = command.status().map_err(|error| not_started(command, &error))?;
     check(command, status)
@@ -47,12 +47,12 @@ pub(crate) fn capture(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a command that reads a text, and returns its standard output.
+/// Runs a command with a text as its standard input, and returns its standard output.
 pub(crate) fn answer(command: &mut Command, text: &str) -> Result<String, String> {
     let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut child = started.map_err(|error| not_started(command, &error))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // What a program does not want to read, its status tells of.
+        // If a program refuses its input, its status says so.
         let _ = stdin.write_all(text.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| not_started(command, &error))?;
@@ -76,7 +76,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Runs a command, passes its standard output on line by line and shows each line to `see`.
+/// Runs a command, forwards its standard output line by line and shows each line to `see`.
 pub(crate) fn tee(command: &mut Command, mut see: impl FnMut(&str)) -> Result<(), String> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().map_err(|error| not_started(command, &error))?;
@@ -85,7 +85,7 @@ pub(crate) fn tee(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()
         let mut line = Vec::new();
         // A test may print what is not UTF-8, so the lines are read as bytes.
         while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            // A reader that went away must not stop the count.
+            // A closed standard output must not stop the count.
             let _ = std::io::stdout().write_all(&line);
             see(&String::from_utf8_lossy(&line));
             line.clear();
@@ -95,7 +95,7 @@ pub(crate) fn tee(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()
     check(command, status)
 }
 
-/// Removes a folder with all that is in it; one that is not there is fine.
+/// Removes a folder with all its contents; it need not exist.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), String> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(at(path, &error)),
@@ -116,7 +116,7 @@ fn not_started(command: &Command, error: &std::io::Error) -> String {
     format!("cannot run `{}`: {error}", line(command))
 }
 
-/// The command as one would type it, the program without its folder.
+/// The command as it would be typed, with the program's name without its folder.
 fn line(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name().unwrap_or_default();
     let mut line = name.to_string_lossy().into_owned();

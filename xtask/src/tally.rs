@@ -1,11 +1,11 @@
-//! What test runners say of how many tests passed.
+//! Counts passed and failed tests from the output of test runners.
 
 use std::ffi::OsStr;
 use std::process::Command;
 
 use crate::{browser, shell};
 
-/// What the tests said, over all steps.
+/// The counts over all steps.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
@@ -13,7 +13,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Runs `cargo test` and adds what it counted.
+    /// Runs `cargo test` and adds its counts.
     pub(crate) fn test<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         &mut self,
         args: &[&str],

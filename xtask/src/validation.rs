@@ -1,20 +1,20 @@
-//! The Khronos validation layers: a second pair of eyes on every call that reaches Vulkan.
+//! The Khronos validation layers: they check every call that reaches Vulkan.
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::{packages, shell};
 
-/// Where Debian's package puts the layer's description.
+/// The layer's manifest in Debian's package.
 const LAYER: &str = "/usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json";
 
-/// A watch over the Vulkan calls of the programs that run in its environment.
+/// Watches the Vulkan calls of programs that run in its environment.
 pub(crate) struct Watch {
     folder: PathBuf,
 }
 
 impl Watch {
-    /// A watch with an empty log; none where the layers are neither here nor may be installed.
+    /// A watch with an empty log; `None` if the layers are not installed and may not be.
     pub(crate) fn new() -> Result<Option<Self>, String> {
         let found = || fs::exists(LAYER).unwrap_or(false);
         if !found() && packages::may_install() {
@@ -38,27 +38,27 @@ impl Watch {
         Ok(Some(watch))
     }
 
-    /// What a program needs to be watched.
+    /// The environment of a watched program.
     pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         vec![
             ("WGPU_VALIDATION", "1".into()),
             ("VK_INSTANCE_LAYERS", "VK_LAYER_KHRONOS_validation".into()),
             ("VK_LAYER_SETTINGS_PATH", self.folder.clone()),
-            // Debug names tell the layers a source language, WGSL, that older ones do not know.
+            // Debug names give WGSL as the source language, which older layers do not know.
             ("WGPU_DEBUG", "0".into()),
         ]
     }
 
-    /// Fails with what the layers said, and where they were never loaded.
+    /// Fails with the layers' messages, or if the layers were never loaded.
     pub(crate) fn silent(&self) -> Result<(), String> {
         let log = self.log();
         let said = fs::read_to_string(&log).map_err(|error| shell::at(&log, &error))?;
         if said.trim().is_empty() {
-            eprintln!("ci: the Vulkan validation layers have nothing to say");
+            eprintln!("ci: the Vulkan validation layers report nothing");
             return Ok(());
         }
         let start: String = said.chars().take(4000).collect();
-        Err(format!("the Vulkan validation layers say:\n{start}"))
+        Err(format!("the Vulkan validation layers report:\n{start}"))
     }
 
     fn log(&self) -> PathBuf {

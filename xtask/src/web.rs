@@ -1,6 +1,6 @@
 //! The browser's module and page.
 //!
-//! rustup's wasm target builds it where it is there. Else Debian's own compiler does, which builds the
+//! rustup's wasm target builds it if it is installed. Otherwise Debian's compiler does, and builds the
 //! standard library from source.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::{packages, shell};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian's compiler for the web and what it needs.
+/// Debian's compiler for wasm and what it needs.
 const DEBIAN: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 
 /// `cargo xtask web [--serve [PORT]]`.
@@ -23,7 +23,7 @@ pub(crate) fn main(options: &[&str]) -> Result<(), String> {
         }
         ["--serve"] => serve("8080"),
         ["--serve", port] => serve(port),
-        _ => Err("web has no option but --serve [PORT]".to_owned()),
+        _ => Err("the only option of web is --serve [PORT]".to_owned()),
     }
 }
 
@@ -32,7 +32,7 @@ fn serve(port: &str) -> Result<(), String> {
     shell::run(tool(&["open"]).arg(folder).arg(port))
 }
 
-/// Makes the static folder, and says where it is.
+/// Makes the static folder and returns its path.
 pub(crate) fn make() -> Result<PathBuf, String> {
     let folder = shell::root().join("target/page");
     make_into(&folder)?;
@@ -54,13 +54,13 @@ pub(crate) fn tool(args: &[&str]) -> Command {
 
 /// Compiles the module and gives its path.
 fn compile() -> Result<PathBuf, String> {
-    // Two compilers would take turns at throwing away what the other has built.
+    // In one folder, two compilers would keep discarding each other's output.
     let target = shell::root().join("target/web");
     let mut command = if has_target() {
         shell::cargo(&["build"])
     } else {
         packages::install(&DEBIAN).map_err(|error| {
-            format!("`rustup target add {TARGET}` is what the page needs; without rustup, {error}")
+            format!("the page needs `rustup target add {TARGET}`; without rustup, {error}")
         })?;
         let mut cargo = shell::program("/usr/bin/cargo");
         cargo.args(["build", "-Zbuild-std=std,panic_abort"]);
