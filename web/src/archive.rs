@@ -1,4 +1,4 @@
-//! Folders as one file: ZIP archives, whose members are not compressed.
+//! Folders as one file: ZIP archives with uncompressed members.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -12,8 +12,8 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 /// The most files that a model's folder may have.
 const MOST_FILES: usize = 1000;
 
-/// A folder's files as one archive. Numbers hardly get smaller by packing, and what is not packed can
-/// be read by position.
+/// A folder's files as one archive. Weights hardly get smaller by compression, and uncompressed
+/// members can be read by position.
 pub(crate) fn pack(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     let bad = |error: zip::result::ZipError| Error::file("the archive", error.to_string());
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
@@ -25,7 +25,7 @@ pub(crate) fn pack(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     Ok(archive.finish().map_err(bad)?.into_inner())
 }
 
-/// The files of an archive, by their names without folders.
+/// The files of an archive, by name without folders.
 pub(crate) fn open(
     path: &Path,
     content: &Arc<dyn ReadAt>,

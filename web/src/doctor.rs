@@ -1,4 +1,4 @@
-//! Whether this browser's GPU calculates rightly, and what is kept of it.
+//! Whether this browser's GPU computes correctly, and the record kept of it.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use wasm_bindgen::prelude::*;
 
 use crate::value::{Result, plain, told};
 
-/// What [`doctor`] finds.
+/// The findings of [`doctor`].
 #[derive(Serialize)]
 struct Findings<'a> {
     kernels: Vec<&'a Verdict>,
     ok: bool,
 }
 
-/// Holds every kernel, in every variant that the adapter offers, against its twin; `progress` hears how
-/// many cases of how many were tried.
+/// Compares every kernel, in every variant that the adapter offers, with its twin; `progress` is
+/// called with the number of cases tried and their total.
 #[wasm_bindgen]
 pub async fn doctor(progress: Function) -> Result<JsValue> {
     let mut report = Report::default();
@@ -30,13 +30,15 @@ pub async fn doctor(progress: Function) -> Result<JsValue> {
     for (index, shard) in shards.into_iter().enumerate() {
         let gpu = Gpu::open(&AdapterChoice::default()).await.map_err(told)?;
         let mut all = 0;
-        let mut heard = |done: usize, total: usize| {
+        let mut report_progress = |done: usize, total: usize| {
             all = total;
-            // The other shares are about as long.
+            // The other shards are about as long.
             let length = before + total * (shards.len() - index);
             let _ = progress.call2(&JsValue::NULL, &(before + done).into(), &length.into());
         };
-        report.join(check::doctor(Engine::new(gpu), shard, &mut heard).await.map_err(told)?);
+        report.join(
+            check::doctor(Engine::new(gpu), shard, &mut report_progress).await.map_err(told)?,
+        );
         before += all;
     }
     plain(&Findings { kernels: report.verdicts.values().collect(), ok: report.ok() })
@@ -44,11 +46,11 @@ pub async fn doctor(progress: Function) -> Result<JsValue> {
 
 #[wasm_bindgen]
 extern "C" {
-    /// A script's own memory of earlier visits: texts by their names.
+    /// A script's storage between visits: texts by name.
     #[derive(Clone, Debug)]
     pub type Visits;
 
-    /// The text of a name, or undefined.
+    /// The text under a name, or undefined.
     #[wasm_bindgen(method, catch)]
     fn get(this: &Visits, name: &str) -> std::result::Result<JsValue, JsValue>;
 
@@ -56,7 +58,7 @@ extern "C" {
     fn set(this: &Visits, name: &str, text: &str) -> std::result::Result<(), JsValue>;
 }
 
-/// A worker's values never leave it, which is all that other threads could ask for.
+/// Values of a worker never leave it, so it is safe to call them `Send`.
 #[derive(Debug)]
 struct Kept(SendWrapper<Visits>);
 
@@ -66,7 +68,7 @@ impl KeyValueStorage for Kept {
     }
 
     fn save(&self, name: &str, text: &str) {
-        // What cannot be kept is found out again.
+        // What cannot be stored is measured again.
         let _ = self.0.set(name, text);
     }
 }

@@ -1,4 +1,4 @@
-//! Files that a script hands over: read by position, so that none need be in memory as a whole.
+//! Files passed by a script: read by position, so that none has to be in memory as a whole.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::value::{Result, told};
 
 #[wasm_bindgen]
 extern "C" {
-    /// What a script gives for a file: its name, its length, and a way to read it at once.
+    /// What a script passes for a file: its name, its length, and a way to read it synchronously.
     #[derive(Debug)]
     pub type Given;
 
@@ -24,12 +24,12 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn length(this: &Given) -> f64;
 
-    /// The bytes from `offset` on, at most `length` of them.
+    /// The bytes from `offset`, at most `length` of them.
     #[wasm_bindgen(method, catch)]
     fn read(this: &Given, offset: f64, length: f64) -> std::result::Result<Uint8Array, JsValue>;
 }
 
-/// A worker's values never leave it, which is all that other threads could ask for.
+/// Values of a worker never leave it, so it is safe to call them `Send`.
 #[derive(Debug)]
 struct Remote {
     given: SendWrapper<Given>,
@@ -44,7 +44,7 @@ impl ReadAt for Remote {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let failed = |error: JsValue| {
             let error = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-            io::Error::other(error.unwrap_or_else(|| "cannot be read any more".to_owned()))
+            io::Error::other(error.unwrap_or_else(|| "can no longer be read".to_owned()))
         };
         let bytes = self.given.read(offset as f64, buffer.len() as f64).map_err(failed)?;
         if bytes.length() as usize != buffer.len() {

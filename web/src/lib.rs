@@ -1,8 +1,8 @@
 //! Pellucid in a browser: what a worker's JavaScript calls.
 //!
-//! Everything here runs in a worker, where files can be read without waiting. `page/pellucid.js` is
-//! what other scripts see of it; `page/pellucid.d.ts` tells its types. Settings and results are plain
-//! objects, by way of JSON.
+//! Everything here runs in a worker, where files can be read synchronously. `page/pellucid.js` is the
+//! interface for other scripts; `page/pellucid.d.ts` has its types. Settings and results are plain
+//! objects, passed as JSON.
 #![cfg(target_arch = "wasm32")]
 
 mod archive;
@@ -21,11 +21,11 @@ pub use trainer::Trainer;
 
 use wasm_bindgen::prelude::*;
 
-/// Runs once, when the module is there: panics and warnings go to the console.
+/// Runs once, when the module is loaded: panics and warnings go to the console.
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
-    // A second module in one worker would have to share the first one's logger.
+    // A second module in the same worker has to share the first one's logger.
     let _ = console_log::init_with_level(log::Level::Warn);
 }
 

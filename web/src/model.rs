@@ -30,7 +30,7 @@ pub struct Model {
     name: String,
 }
 
-/// What there is to tell of a model.
+/// What a script is told about a model.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Info<'a> {
@@ -83,16 +83,16 @@ struct Drawn {
     top: Option<Vec<Likely>>,
 }
 
-/// How much of a prompt has been read.
+/// How many tokens of a prompt have been read.
 #[derive(Serialize)]
 struct Prefill {
     read: usize,
     of: usize,
 }
 
-/// Calls a script's function, and waits for what it promises.
-async fn hear(heard: &Function, value: &impl Serialize) -> Result<JsValue> {
-    let on = heard.call1(&JsValue::NULL, &plain(value)?)?;
+/// Calls a script's function, and waits for its promise if it returns one.
+async fn call(on_event: &Function, value: &impl Serialize) -> Result<JsValue> {
+    let on = on_event.call1(&JsValue::NULL, &plain(value)?)?;
     match on.dyn_ref::<Promise>() {
         Some(promise) => JsFuture::from(promise.clone()).await,
         None => Ok(on),
@@ -122,8 +122,8 @@ struct Turn {
 
 #[wasm_bindgen]
 impl Model {
-    /// Loads a model from its files; `visits` keeps what is found out about the adapter, and `progress`
-    /// hears bytes done and bytes in all.
+    /// Loads a model from its files; `visits` stores what is measured about the adapter, and `progress`
+    /// is called with the bytes read so far and in all.
     pub async fn load(
         name: String,
         given: Vec<Given>,
@@ -144,7 +144,7 @@ impl Model {
         Ok(Self { llm, name })
     }
 
-    /// Of a model that is open already.
+    /// Wraps a model that is already open.
     pub(crate) async fn of(
         name: String,
         checkpoint: Checkpoint,
@@ -155,7 +155,7 @@ impl Model {
         Ok(Self { llm, name })
     }
 
-    /// Its sizes, where it runs, and what it takes there.
+    /// Its sizes, where it runs, and the memory it takes there.
     pub fn info(&self) -> Result<JsValue> {
         let (llm, config) = (&self.llm, self.llm.config());
         plain(&Info {
@@ -182,7 +182,7 @@ impl Model {
         self.llm.tokenizer().cloned().map(Tokenizer)
     }
 
-    /// The tokens of a text, as a prompt begins.
+    /// The tokens of a text at the start of a prompt.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.llm.encode(text, Encode::default()).map_err(told)
     }
@@ -204,14 +204,14 @@ impl Model {
         self.llm.encode_chat(&messages).map_err(told)
     }
 
-    /// Continues a prompt. `heard` is called for each token, and before that for each part of a long
-    /// prompt. It gives, or promises, what is to happen then: false ends the generation, and `lose`
-    /// gives the device up, for those who test what then happens.
+    /// Continues a prompt. `on_event` is called for each token, and before that for each piece of a
+    /// long prompt. It returns, or promises, what happens next: false ends the generation, and `lose`
+    /// loses the device, for tests of what happens then.
     pub async fn generate(
         &mut self,
         prompt: Vec<u32>,
         request: JsValue,
-        heard: Function,
+        on_event: Function,
     ) -> Result<JsValue> {
         let request: Request = read::<Asked>("the options of generate", &request)?.into();
         let tokenizer = self.llm.tokenizer().cloned();
@@ -222,7 +222,7 @@ impl Model {
             self.llm.generate_with(&prompt, &request, async |stream: &Stream<'_>, event: Event| {
                 let (answer, drawn) = match event {
                     Event::Prefill { done, total } => {
-                        (hear(&heard, &Prefill { read: done, of: total }).await, false)
+                        (call(&on_event, &Prefill { read: done, of: total }).await, false)
                     }
                     Event::Token(piece) => {
                         let logprob = piece.top.as_ref().map(|top| top.logprob);
@@ -230,7 +230,7 @@ impl Model {
                             .top
                             .map(|TokenTop { top, .. }| top.into_iter().map(&likely).collect());
                         let drawn = Drawn { id: piece.token, text: piece.text, logprob, top };
-                        (hear(&heard, &drawn).await, true)
+                        (call(&on_event, &drawn).await, true)
                     }
                 };
                 match answer {
@@ -257,20 +257,20 @@ impl Model {
         plain(&self.llm.score(&tokens, top).await.map_err(told)?)
     }
 
-    /// The `most` most probable next tokens, by the model alone and as they are drawn; and how much
-    /// the rest have together. `heard` is called for each part of a long text that was read, and ends
-    /// it by giving false; the result is undefined then.
+    /// The `most` most probable next tokens, from the model alone and after the sampling settings; and
+    /// the total probability of the rest. `on_event` is called for each piece of a long text
+    /// that was read, and ends the call by returning false; the result is then undefined.
     pub async fn distribution(
         &mut self,
         tokens: Vec<u32>,
         sampling: JsValue,
         most: usize,
-        heard: Function,
+        on_event: Function,
     ) -> Result<JsValue> {
         let Drawing(sampling) = read("the settings of sampling", &sampling)?;
         let mut prompt = self.llm.read(&tokens).map_err(told)?;
         while let Some(read) = prompt.next().await.map_err(told)? {
-            if hear(&heard, &Prefill { read, of: tokens.len() }).await? == JsValue::FALSE {
+            if call(&on_event, &Prefill { read, of: tokens.len() }).await? == JsValue::FALSE {
                 prompt.finish().await.map_err(told)?;
                 return Ok(JsValue::UNDEFINED);
             }
@@ -296,7 +296,7 @@ impl Model {
         self.llm.tokenizer().map(|own| tokenizer::text(own, id)).unwrap_or_default()
     }
 
-    /// Gives the device up, as a driver's reset would, for those who test what then happens.
+    /// Loses the device on purpose, as a driver reset would, for tests of what happens then.
     #[wasm_bindgen(js_name = loseDevice)]
     pub fn lose_device(&self) {
         if let Some(session) = self.llm.session() {
@@ -304,13 +304,13 @@ impl Model {
         }
     }
 
-    /// Opens a device anew after a loss.
+    /// Opens a device again after a loss.
     pub async fn revive(&mut self) -> Result<()> {
         self.llm.revive().await.map_err(told)
     }
 }
 
-/// A token and how probable it is.
+/// A token and its probability.
 #[derive(Serialize)]
 struct Shown {
     id: u32,
@@ -319,7 +319,7 @@ struct Shown {
     drawn: f64,
 }
 
-/// The head of a distribution.
+/// The most probable tokens of a distribution.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Distribution {

@@ -18,7 +18,7 @@ pub struct Tokenizer(pub(crate) tokenizer::Tokenizer);
 struct Encoding {
     /// Whether a beginning-of-text token may come first.
     bos: Option<bool>,
-    /// Whether names of special tokens mean these.
+    /// Whether names of special tokens in the text stand for these tokens.
     special: bool,
 }
 
@@ -32,11 +32,11 @@ impl Encoding {
     }
 }
 
-/// What is learned of a text.
+/// What to learn from a text.
 #[derive(Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Learning {
-    /// Tokens in all; characters without.
+    /// Tokens in all; if absent, one for each character.
     vocab_size: Option<usize>,
     min_frequency: u64,
     special: Vec<String>,
@@ -48,7 +48,7 @@ impl Default for Learning {
     }
 }
 
-/// Learns a tokenizer from a text; gives the text of its tokenizer.json.
+/// Trains a tokenizer on a text; returns the text of its tokenizer.json.
 #[wasm_bindgen(js_name = learnTokenizer)]
 pub fn learn_tokenizer(text: &str, options: JsValue) -> Result<String> {
     let Learning { vocab_size, min_frequency, special } =
@@ -69,7 +69,7 @@ impl Tokenizer {
         tokenizer::Tokenizer::from_json_text(path, json).map(Self).map_err(told)
     }
 
-    /// How many ids there are.
+    /// The number of ids.
     #[wasm_bindgen(getter, js_name = vocabSize)]
     pub fn vocab_size(&self) -> usize {
         self.0.vocab_size()
@@ -80,7 +80,7 @@ impl Tokenizer {
         self.0.encode(text, Encoding::read(&options)?).map_err(told)
     }
 
-    /// How the tokens of a text come about, piece by piece and merge by merge.
+    /// How a text is encoded, piece by piece and merge by merge.
     pub fn explain(&self, text: &str, options: JsValue) -> Result<JsValue> {
         plain(&self.0.explain(text, Encoding::read(&options)?).map_err(told)?)
     }
@@ -90,13 +90,13 @@ impl Tokenizer {
         self.0.decode(ids)
     }
 
-    /// The text of each token by itself, for those that are shown one by one.
+    /// The text of each token by itself, for showing tokens one by one.
     pub fn texts(&self, ids: &[u32]) -> Vec<String> {
         ids.iter().map(|&id| text(&self.0, id)).collect()
     }
 }
 
-/// The text of one token; bytes that are no whole character are named by their numbers.
+/// The text of one token; bytes that do not form a character are shown by their numbers.
 pub(crate) fn text(tokenizer: &tokenizer::Tokenizer, id: u32) -> String {
     let bytes = tokenizer.token_bytes(id).unwrap_or_default();
     let mut text = String::new();

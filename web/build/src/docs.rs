@@ -9,7 +9,8 @@ use pulldown_latex::{Parser as Formula, RenderConfig, Storage, config::DisplayMo
 
 use crate::{at, write};
 
-/// Renders a page of `docs/` into a fragment beside the page, and copies the sources that it names.
+/// Renders a page of `docs/` into a fragment next to the app's page, and copies the sources that it
+/// links to.
 pub(crate) fn render(page: &Path, root: &Path, folder: &Path) -> Result<(), String> {
     let text = fs::read_to_string(page).map_err(at(page))?;
     let (html, sources) = html(&text)?;
@@ -19,7 +20,7 @@ pub(crate) fn render(page: &Path, root: &Path, folder: &Path) -> Result<(), Stri
     for source in sources {
         let path = root.join(&source);
         let text = fs::read_to_string(&path).map_err(at(&path))?;
-        // Every server gives this kind of file as text.
+        // Every server sends this kind of file as text.
         write(&folder.join("source").join(format!("{source}.txt")), &text)?;
     }
     Ok(())
@@ -63,13 +64,13 @@ fn html(text: &str) -> Result<(String, BTreeSet<String>), String> {
     }
     let mut out = String::new();
     html::push_html(&mut out, events.into_iter());
-    // Wide ones scroll by themselves, by keys too.
+    // Wide ones scroll by themselves, also by keyboard.
     let out = out.replace("<table>", "<div class=\"wide\" tabindex=\"0\"><table>");
     let out = out.replace("</table>", "</table></div>").replace("<pre>", "<pre tabindex=\"0\">");
     Ok((out, sources))
 }
 
-/// The file of the repository that a link names; none for places within the page.
+/// The file of the repository that a link names; `None` for fragments of the same page.
 fn linked(url: &str) -> Option<String> {
     if url.starts_with('#') || url.contains("://") {
         return None;
@@ -78,7 +79,7 @@ fn linked(url: &str) -> Option<String> {
     Some(path.strip_prefix("../").map_or_else(|| format!("docs/{path}"), str::to_owned))
 }
 
-/// The words of a heading, from what follows its start.
+/// The text of a heading, from the events after its start.
 fn heading(events: &[Event<'_>]) -> String {
     let own = events.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
     let word = |event: &Event<'_>| match event {
@@ -88,14 +89,14 @@ fn heading(events: &[Event<'_>]) -> String {
     own.map(word).collect()
 }
 
-/// The name of a heading in links, as code hosts make it.
+/// The fragment of a heading, as code hosts generate it.
 fn slug(heading: &str) -> String {
     let kept = heading.to_lowercase();
     let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// Of equal names all but the first get numbers.
+/// Of equal names, all but the first get numbers.
 fn unique(name: String, names: &mut HashMap<String, u32>) -> String {
     let count = names.entry(name.clone()).and_modify(|count| *count += 1).or_insert(0);
     if *count == 0 { name } else { format!("{name}-{count}") }
@@ -128,7 +129,7 @@ mod tests {
         assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["shaders/k.wgsl"]);
     }
 
-    /// Whatever cannot be drawn is told, and every link leads somewhere.
+    /// What cannot be rendered is an error, and every link has a target.
     #[test]
     fn the_function_can_be_rendered() {
         let folder = std::env::temp_dir().join(format!("pellucid-docs-{}", std::process::id()));
@@ -137,7 +138,7 @@ mod tests {
         let html = fs::read_to_string(folder.join("the-function.html")).unwrap();
         for part in html.split("href=\"#").skip(1) {
             let id = part.split('"').next().unwrap();
-            assert!(html.contains(&format!("id=\"{id}\"")), "no place is called {id}");
+            assert!(html.contains(&format!("id=\"{id}\"")), "nothing has the id {id}");
         }
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Makes the static folder of Pellucid's page from the compiled module, and serves it.
+//! Builds the static folder of Pellucid's page from the compiled module, and serves it.
 //!
 //! `cargo xtask web` compiles the module and calls this program with its path and the folder.
 
@@ -14,10 +14,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
-/// What is asked of the module, gzipped, with the tokenizers in it.
+/// The most bytes that the module may have, gzipped, tokenizers included.
 const MOST_GZIPPED: usize = 3 << 20;
 
-/// Files of the built-in model, which come beside the module.
+/// Files of the built-in model, which go next to the module.
 const MODEL: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
 const USAGE: &str = "usage: pellucid-web-build make MODULE FOLDER, or serve FOLDER PORT [UNDER], or open FOLDER PORT, or where";
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         ["open", folder, port] => serve::serve(Path::new(folder), port, "", true),
         ["serve", folder, port] => serve::serve(Path::new(folder), port, "", false),
         ["serve", folder, port, under] => serve::serve(Path::new(folder), port, under, false),
-        // For those who must end it themselves, and so start it without cargo.
+        // For callers that must end the server themselves, and so start it without cargo.
         ["where"] => std::env::current_exe()
             .map(|path| println!("{}", path.display()))
             .map_err(|error| error.to_string()),
@@ -55,7 +55,7 @@ fn at(path: &Path) -> impl Fn(std::io::Error) -> String {
     move |error| format!("{}: {error}", path.display())
 }
 
-/// The whole folder, anew.
+/// Builds the whole folder from scratch.
 fn make(module: &Path, folder: &Path) -> Result<(), String> {
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(at(folder))?;
@@ -79,7 +79,7 @@ fn make(module: &Path, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What JavaScript needs to call the module.
+/// The bindings by which JavaScript calls the module.
 fn bind(module: &Path, folder: &Path) -> Result<(), String> {
     let mut bindgen = Bindgen::new();
     let bound = bindgen.input_path(module).web(true).and_then(|bindgen| {
@@ -112,7 +112,7 @@ fn copy_all(from: &Path, to: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes a text file and the folders to it.
+/// Writes a text file, and creates the folders above it.
 fn write(path: &Path, text: &str) -> Result<(), String> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(at(folder))?;

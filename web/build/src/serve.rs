@@ -1,4 +1,4 @@
-//! A plain file server for one folder, as any other would be.
+//! A plain file server for one folder.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tower_http::services::ServeDir;
 
-/// Serves a folder on this machine alone, below a path, until it is stopped; port 0 is any free one.
-/// The address is printed, and shown in the system's own browser if that is wished and there is one.
+/// Serves a folder to this machine only, under a path, until it is stopped; port 0 is any free one.
+/// The address is printed, and opened in the system's browser if requested and if there is one.
 pub(crate) fn serve(folder: &Path, port: &str, under: &str, show: bool) -> Result<(), String> {
-    let port: u16 = port.parse().map_err(|_| format!("`{port}` is no port"))?;
+    let port: u16 = port.parse().map_err(|_| format!("`{port}` is not a port"))?;
     let files = ServeDir::new(folder);
     let (router, under) = match under.trim_matches('/') {
         "" => (Router::new().fallback_service(files), "/".to_owned()),
@@ -25,7 +25,7 @@ pub(crate) fn serve(folder: &Path, port: &str, under: &str, show: bool) -> Resul
         let address = format!("http://{}{under}", listener.local_addr().map_err(failed)?);
         println!("{address}");
         if show && let Err(error) = open::that_detached(&address) {
-            eprintln!("web: no browser could be opened ({error}); the page is at that address");
+            eprintln!("web: cannot open a browser ({error}); the page is at that address");
         }
         axum::serve(listener, router).await.map_err(failed)
     })
