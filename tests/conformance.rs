@@ -1,4 +1,4 @@
-//! Small models of every family against log-probabilities of an independent engine.
+//! Small models of every family, compared with the log-probabilities of an independent engine.
 
 #[path = "conformance/built_in.rs"]
 mod built_in;
@@ -45,8 +45,8 @@ fn session(checkpoint: &Checkpoint, choice: &AdapterChoice, options: SessionOpti
     pollster::block_on(opening).unwrap()
 }
 
-/// With these variants, and without the plan of memory: a session that only reads fits where one that
-/// draws from all its sequences would not.
+/// With these variants, and without the memory plan: a session that only reads may fit where one that
+/// draws from all its sequences does not.
 fn session_with(
     gpu: Gpu,
     selection: KernelSelection,
@@ -83,7 +83,7 @@ fn cases() -> Vec<(PathBuf, Value)> {
         .collect()
 }
 
-// A test a chunking, so that they run side by side.
+// One test per chunking, so that they run in parallel.
 #[test]
 fn log_probabilities_of_every_family_step_by_step() {
     log_probabilities_of_every_family(1);
@@ -118,7 +118,7 @@ fn log_probabilities_of_every_family(chunk: usize) {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// Several sequences in one batch of ragged rows score as each does alone.
+/// Several sequences in one batch of ragged rows score the same as each alone.
 #[test]
 fn batches_equal_single_sequences() {
     for case in ["gpt2", "llama", "mistral", "qwen3", "gemma3", "phi3", "gptj"] {
@@ -163,7 +163,7 @@ fn tensors_over_the_binding_limit_are_split() {
     }
 }
 
-/// The real model that everybody can fetch, against an engine that reads the same file.
+/// The real model that anyone can fetch, compared with an engine that reads the same file.
 #[test]
 fn smollm2_scores_as_the_independent_engine_says() {
     let path =
@@ -184,8 +184,8 @@ fn smollm2_scores_as_the_independent_engine_says() {
     assert!(error < 1e-3, "off by {error}");
 }
 
-/// What a real GPU would run is right here too: shared tiles, lanes that share rows, subgroups of any
-/// size; and halves, where they are allowed, do not lead astray.
+/// The variants that a real GPU would run are right here too: shared tiles, lanes that share rows,
+/// subgroups of any size; and f16, where it is allowed, stays within its bound.
 #[test]
 fn the_variants_of_other_adapters_agree() {
     for case in ["gpt2", "gguf-llama"] {
@@ -206,7 +206,7 @@ fn the_variants_of_other_adapters_agree() {
     }
 }
 
-/// Selections that other adapters make, as far as this one can run them, and how far off each may be.
+/// Selections that other adapters make, if this one can run them, and the error that each may have.
 fn others(gpu: &Gpu) -> Vec<(KernelSelection, f64)> {
     let defaults = KernelSelection::defaults(gpu.caps());
     let plain = KernelSelection {
@@ -229,8 +229,8 @@ fn others(gpu: &Gpu) -> Vec<(KernelSelection, f64)> {
     all
 }
 
-/// What a session with this many sequences gives for texts in one batch, and for its first rows by
-/// name.
+/// The scores of a session with this many sequences for texts in one batch, and the named values of
+/// its first rows.
 fn batch(
     checkpoint: &Checkpoint,
     texts: &[Vec<u32>],
@@ -256,7 +256,7 @@ fn batch(
 }
 
 /// A cache over the binding limit is split by position, and nothing else changes: for batches, few
-/// rows and many, windows, half floats, and values by name.
+/// rows and many, windows, f16, and named values.
 #[test]
 fn caches_over_the_binding_limit_are_split() {
     const LIMIT: u64 = 256 << 10;
@@ -272,7 +272,7 @@ fn caches_over_the_binding_limit_are_split() {
         let mut texts: Vec<Vec<u32>> =
             golden["sequences"].as_array().unwrap().iter().map(|s| ids(&s["tokens"])).collect();
         texts.extend(texts.clone());
-        // As many sequences as make eight positions fill a binding.
+        // Enough sequences that eight positions fill a binding.
         let config = checkpoint.config();
         let heads = [config.kv_heads, config.head_width];
         let alone = Cache::named(cache, [1, config.context], heads, u64::MAX);
@@ -291,7 +291,7 @@ fn caches_over_the_binding_limit_are_split() {
                 |choice: &AdapterChoice| batch(&checkpoint, &texts, choice, attention, options);
             let (whole, values) = run(&AdapterChoice::default());
             let (split, others) = run(&lowered);
-            // Keys of later layers that lie between two halves may be rounded either way.
+            // Keys of later layers that lie between two f16 values may be rounded either way.
             let half = if cache == CacheFormat::F16 { 10.0 } else { 1.0 };
             assert_eq!(values.len(), others.len(), "{name}: as many values");
             for (value, other) in values.iter().zip(&others) {

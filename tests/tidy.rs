@@ -1,4 +1,4 @@
-//! The rules of the house that a compiler does not know: floors, words, lengths, links.
+//! House rules that a compiler does not check: floors, words, lengths, links.
 
 #[path = "tidy/adding.rs"]
 mod adding;
@@ -39,14 +39,14 @@ const FLOORS: [(&str, u32); 22] = [
     ("lib", 12),
 ];
 
-/// Words that belong above `gpu`, each of which stands for its plural too.
+/// Words that belong above `gpu`, each standing for its plural too.
 const TRANSFORMER_WORDS: [&str; 8] =
     ["attention", "embed", "embedding", "head", "layer", "logit", "token", "transformer"];
 
 /// Where else wgpu may be named: for apps that have a device of their own.
 const FOR_APPS: [&str; 2] = ["src/lib.rs", "examples/own_device.rs"];
 
-/// The one sentence of `gpu` that may say what it does not know.
+/// The one sentence in `gpu` that may use such a word.
 const DISCLAIMER: &str = "Nothing here knows what a transformer is.";
 
 fn root() -> &'static Path {
@@ -85,7 +85,7 @@ fn code(folder: &str) -> Vec<(PathBuf, usize, String)> {
 }
 
 /// The modules under `src` that are declared under `#[cfg(test)]`, as paths without an extension. They
-/// may reach up for their inputs, and so may all that lies in a folder of that name.
+/// may import from above, and so may everything in a folder of that name.
 fn test_modules() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (path, text) in files("src", "rs") {
@@ -203,7 +203,8 @@ fn gpu_knows_no_transformer() {
     assert_none("words of the model in src/gpu", &wrong);
 }
 
-/// An app or a page has no command line: what may help is a `Remedy`, which each front end words.
+/// An app or a page has no command line: errors list what may help as `Remedy`, which each front end
+/// puts into words.
 #[test]
 fn the_library_speaks_no_flags() {
     let mut wrong = Vec::new();
@@ -227,8 +228,8 @@ fn ops_have_no_layer_index() {
     assert_none("layers in src/ops", &wrong);
 }
 
-/// The forward page is read beside `docs/the-function.md`; what a mathematician does not look for
-/// stands elsewhere.
+/// The forward page is read next to `docs/the-function.md`; what a mathematician does not look for is
+/// elsewhere.
 #[test]
 fn the_forward_page_is_a_page() {
     let lines = |name: &str| fs::read_to_string(root().join(name)).unwrap().lines().count();
@@ -239,7 +240,7 @@ fn the_forward_page_is_a_page() {
     let mut wrong = Vec::new();
     for (path, number, line) in code("src/model") {
         let page = path.ends_with("forward.rs");
-        // Which form of a composite runs is decided in one table.
+        // One table decides which form of a composite runs.
         let decides = path.ends_with("forms.rs") || path.ends_with("tape.rs");
         for word in words(&line.to_lowercase()).flat_map(|word| word.split('_')) {
             if page && foreign.contains(&word) || word == "wants" && !decides {
@@ -250,7 +251,7 @@ fn the_forward_page_is_a_page() {
     assert_none("words that belong elsewhere", &wrong);
 }
 
-/// Files of `src/model` import each other by file, so that a reader is never sent in a circle.
+/// Files of `src/model` import each other directly, so that a reader is never sent in a circle.
 #[test]
 fn the_model_has_no_circular_imports() {
     let (mut imports, mut wrong) = (BTreeMap::new(), Vec::new());
@@ -269,7 +270,7 @@ fn the_model_has_no_circular_imports() {
             }
         }
     }
-    // Files that import only what is gone go too, until there are none left, or only circles.
+    // Remove files whose imports have all been removed, until none are left, or only circles.
     while !imports.is_empty() {
         let left: BTreeSet<String> = imports.keys().cloned().collect();
         let before = imports.len();
@@ -282,7 +283,7 @@ fn the_model_has_no_circular_imports() {
     assert_none("imports within src/model", &wrong);
 }
 
-/// Long files are read by nobody: 150 lines for a shader, 400 for Rust, unless the head says why.
+/// Long files are hard to read: 150 lines for a shader, 400 for Rust, unless the head gives a reason.
 #[test]
 fn files_are_short_or_say_why_not() {
     let folders = ["src", "cli", "xtask", "tests", "benches", "examples", "web"];
@@ -316,7 +317,7 @@ fn only_a_reason_makes_a_file_long() {
     assert!(!says_why_it_is_long("fn f() {} // Long, since it takes much to say.\n"));
 }
 
-/// `f64::max` drops NaN, and nothing is over infinity: what compares so cannot fail.
+/// `f64::max` drops NaN, and nothing exceeds infinity: such comparisons cannot fail.
 #[test]
 fn comparisons_can_fail() {
     let folds = "let worst = gaps.fold(0.0, f64::max);";
@@ -326,7 +327,7 @@ fn comparisons_can_fail() {
     assert!(!cannot_fail("times.fold(f64::INFINITY, f64::min)"), "the shortest time");
     let mut wrong = Vec::new();
     for (path, number, line) in ["tests", "src/check", "cli/tests"].iter().flat_map(|f| code(f)) {
-        // What stands here in quotes is what is looked for.
+        // The quoted texts here are what is searched for.
         if cannot_fail(&line) && !path.ends_with("tidy.rs") {
             wrong.push(format!("{}:{number}: {}", path.display(), line.trim()));
         }
@@ -341,7 +342,7 @@ fn cannot_fail(line: &str) -> bool {
     folds || (bound && has(&["INFINITY", "MAX"]))
 }
 
-/// rustfmt keeps Rust in shape; nothing does so for shaders.
+/// rustfmt formats Rust; nothing formats shaders.
 #[test]
 fn shaders_are_formatted() {
     let mut wrong = Vec::new();
@@ -359,7 +360,7 @@ fn shaders_are_formatted() {
     assert_none("tabs, trailing blanks or lines over 100", &wrong);
 }
 
-/// WGSL lets these be off by 2⁻¹¹ and more.
+/// WGSL allows errors of 2⁻¹¹ and more in these.
 #[test]
 fn shaders_use_no_inexact_functions() {
     let mut wrong = Vec::new();
@@ -376,7 +377,7 @@ fn shaders_use_no_inexact_functions() {
     assert_none("functions whose accuracy WGSL leaves open", &wrong);
 }
 
-/// The map names only what is there.
+/// The map names only what exists.
 #[test]
 fn the_architecture_names_folders_and_files_that_exist() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();

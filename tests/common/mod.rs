@@ -9,8 +9,8 @@ use serde_json::Value;
 
 /// The adapter under test.
 ///
-/// `PELLUCID_TEST_ADAPTER` says which software adapter the caller has chosen, `lavapipe` or
-/// `swiftshader`; any other adapter fails the test then.
+/// `PELLUCID_TEST_ADAPTER` names the software adapter that the caller expects, `lavapipe` or
+/// `swiftshader`; on any other adapter the test then fails.
 pub(crate) fn gpu() -> Gpu {
     gpu_with(&AdapterChoice::default())
 }
@@ -33,7 +33,7 @@ pub(crate) fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models")
 }
 
-/// What another engine says of a golden model.
+/// Another engine's results for a golden model.
 pub(crate) fn golden(name: &str) -> Value {
     read_json(&models().join(name).join("golden.json"))
 }

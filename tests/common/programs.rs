@@ -3,13 +3,13 @@
 use pellucid::gpu::{Part, Program};
 use pellucid::select::{KERNELS, PARTS};
 
-/// The slots that the head of a kernel, or of a part, names in its line `// parts:`.
+/// The slots that the head of a kernel or part names in its line `// parts:`.
 pub(crate) fn slots(source: &'static str) -> Vec<&'static str> {
     let named = source.lines().find_map(|line| line.strip_prefix("// parts:"));
     named.map_or(Vec::new(), |slots| slots.split(',').map(str::trim).collect())
 }
 
-/// Whether a part fills a slot: its file bears the slot's name, alone or before a name of its own.
+/// Whether a part fills a slot: its file has the slot's name, alone or before a name of its own.
 pub(crate) fn fills(part: &Part, slot: &str) -> bool {
     let own = part.name.strip_prefix(slot);
     own.is_some_and(|own| own.is_empty() || own.starts_with('_'))
@@ -23,7 +23,7 @@ pub(crate) fn fillings(slot: &str) -> Vec<&'static Part> {
     found
 }
 
-/// Every kernel with every combination of its parts, and of theirs.
+/// Every kernel with every combination of its parts, and of their parts.
 pub(crate) fn programs() -> Vec<Program> {
     KERNELS.iter().flat_map(|kernel| fill(Program::new(kernel), slots(kernel.source))).collect()
 }

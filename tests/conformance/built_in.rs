@@ -1,4 +1,4 @@
-//! The model that is part of the program: what is said of it holds.
+//! The model that is part of the program is as documented.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,8 +10,8 @@ use pellucid::train::{Data, TrainOptions};
 
 use super::train::trainer;
 
-/// Nats a token over the last tenth of the plays, which it did not learn from; and over its first two
-/// batches, where the whole would take too long.
+/// Nats per token over the last tenth of the plays, which it was not trained on; and over its first
+/// two batches, for adapters on which the whole would take too long.
 const LOSS: f64 = 3.3518;
 const LOSS_OF_TWO: f64 = 3.0004;
 

@@ -1,4 +1,4 @@
-//! Edits of named values of small models, held against the same edits of the reference.
+//! Edits of named values of small models, compared with the same edits of the reference.
 
 use pellucid::Error;
 use pellucid::hook::Hook;
@@ -10,7 +10,7 @@ use pollster::block_on;
 use super::hooks::{error, open};
 use super::{folder, rows};
 
-/// The reference with the same edit, as plain as can be; hidden scores stay hidden.
+/// The reference with the same edit, as plainly as possible; masked scores stay masked.
 struct Edited<'a>(Hook, &'a Edit);
 
 impl Observer for Edited<'_> {
@@ -82,7 +82,7 @@ fn an_edit_of_any_value_reaches_the_logits_as_in_the_reference() {
                 let found = block_on(session.observe(&rows, &actions)).unwrap();
                 let error = error(&found.logits, &expected);
                 assert!(error <= 1e-4, "{name}: {hook} is off by {error:.1e} after {edit:?}");
-                assert!(plain != expected, "{name}: {hook} without effect of {edit:?}");
+                assert!(plain != expected, "{name}: {hook} {edit:?} has no effect");
             }
         }
     }
@@ -104,7 +104,7 @@ fn edits_act_in_their_order_and_before_reads() {
     assert_eq!(found[0].values, expected);
 }
 
-/// Hiding a key by −∞ gives it no weight; the mask cannot be lifted.
+/// Masking a key by −∞ gives it no weight; the causal mask cannot be lifted.
 #[test]
 fn scores_can_be_hidden_and_the_mask_stays() {
     let (mut session, reference) = open(&folder().join("llama"), SessionOptions::default());

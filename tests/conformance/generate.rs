@@ -1,5 +1,5 @@
-//! Generation on the device: the tokens of the independent engine, alone and in batches, and the
-//! ways in which a generation ends.
+//! Generation on the device: the tokens of the independent engine, alone and in batches, and how a
+//! generation ends.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ fn greedy_tokens_of_every_family() {
     }
 }
 
-/// The real model writes what the independent engine writes, up to the first token that hangs by a
+/// The real model writes what the independent engine writes, up to the first token decided by a
 /// margin under 0.01.
 #[test]
 fn smollm2_writes_what_the_independent_engine_writes() {
@@ -77,7 +77,7 @@ fn smollm2_writes_what_the_independent_engine_writes() {
     }
 }
 
-/// Decode keeps its promises: one submit and one pass a token, four bytes back, nothing allocated.
+/// Decode keeps its promises: one submit and one pass per token, four bytes read back, no allocation.
 #[test]
 fn a_step_costs_what_it_may() {
     for (case, golden) in cases() {
@@ -94,7 +94,7 @@ fn a_step_costs_what_it_may() {
     }
 }
 
-/// A device that is lost in mid-text is opened again, and the text is the same.
+/// A device that is lost in the middle of a text is opened again, and the text is the same.
 #[test]
 fn a_lost_device_costs_no_token() {
     let case = folder().join("llama");
@@ -115,11 +115,11 @@ fn a_lost_device_costs_no_token() {
     let found = block_on(stream.finish()).unwrap();
     assert_eq!((&tokens, &found.tokens), (&whole.tokens, &whole.tokens));
     assert_eq!(found.finish, whole.finish);
-    // What comes next finds a sound device too.
+    // The next generation has a working device too.
     assert_eq!(generate(&mut llm, &prompt, &request).tokens, whole.tokens);
 }
 
-/// What is told before loading is what is then taken.
+/// The memory planned before loading is the memory then taken.
 #[test]
 fn the_plan_of_memory_holds() {
     for (case, _) in cases() {
@@ -134,14 +134,14 @@ fn the_plan_of_memory_holds() {
         let taken = llm.fit().unwrap();
         let name = case.display();
         assert_eq!((taken.weights, taken.cache), (planned.weights, planned.cache), "{name}");
-        // The prompt's last row is read with the first step, so that its chunk is a row shorter.
+        // The prompt's last row is read with the first step, so its chunk is a row shorter.
         let (taken, planned) = (taken.activations as f64, planned.activations as f64);
         assert!(taken <= planned && taken > 0.9 * planned, "{name}: {taken} of {planned}");
     }
 }
 
-/// Files that mix formats, as those named `Q4_K_M` do: each token fetches what the file holds and a
-/// fiftieth more at most, and formats that differ within a layer cost a dispatch each, two where gate
+/// Files that mix formats, such as those named `Q4_K_M`: each token fetches what the file holds and
+/// at most a fiftieth more. Formats that differ within a layer cost a dispatch each, or two if gate
 /// and up differ, since their product is then a dispatch of its own.
 #[test]
 fn mixed_formats_cost_what_the_file_holds() {
@@ -156,7 +156,7 @@ fn mixed_formats_cost_what_the_file_holds() {
                     continue;
                 }
                 let matrix = checkpoint.matrix(part, layer).unwrap();
-                // Of a table that is not the head too, a token is fetched.
+                // From a table that is not also the head, one token is fetched.
                 let rows = if part == Param::Embed && !config.tied_head { 1 } else { matrix.rows };
                 file += (rows * matrix.row_bytes()) as u64;
             }
@@ -237,7 +237,7 @@ fn a_full_context_is_a_clear_end() {
     assert_eq!((score.logprobs.len(), score.top.map(|top| top.len())), (59, Some(60)));
 }
 
-/// The reference writes the same tokens, for machines without an adapter.
+/// The reference, for machines without an adapter, writes the same tokens.
 #[test]
 fn the_reference_writes_the_same() {
     for case in ["gpt2", "llama", "gemma2"] {
@@ -258,8 +258,8 @@ fn the_reference_writes_the_same() {
     }
 }
 
-/// A conversation's next prompt begins as its last one went on: only what is new is read, and the
-/// answer is the same as when all is.
+/// A conversation's next prompt starts with the last one and its answer: only what is new is read, and
+/// the answer is the same as when everything is.
 #[test]
 fn a_shared_beginning_is_not_read_again() {
     let reuse = Request { logprobs: Some(2), reuse_prefix: true, ..greedy(5) };
@@ -282,7 +282,7 @@ fn a_shared_beginning_is_not_read_again() {
                 let both = [&a, &b].map(|text| logprobs(text.logprobs.as_ref().unwrap()));
                 let gap = furthest(&both[0], &both[1]);
                 assert!(gap < 1e-4, "{name}, turn {turn}: off by {gap}");
-                // Of the turn before, the prompt and all drawn tokens but the last were read.
+                // Of the previous turn, the prompt and all drawn tokens except the last were read.
                 let expected = if turn == 0 { 0 } else { prompt.len() - 3 };
                 assert_eq!((a.reused, b.reused), (expected, 0), "{name}, turn {turn}");
                 let read = (prompt.len() - 1 - expected) as u64;
@@ -290,17 +290,17 @@ fn a_shared_beginning_is_not_read_again() {
                 prompt.extend(&a.tokens);
                 prompt.extend([1, 2]);
             }
-            // Another beginning shares what it shares, and a scored text leaves nothing behind.
+            // A different prompt reuses the shared beginning; a scored text leaves none.
             let other = [&prompt[..2], &[0, 1, 2]].concat();
             assert_eq!(generate(&mut kept, &other, &reuse).reused, 2, "{name}");
             block_on(kept.score(&other, None)).unwrap();
             assert_eq!(generate(&mut kept, &other, &reuse).reused, 0, "{name}");
-            // A generation that was dropped half way does not either.
+            // A generation that was dropped half-way leaves nothing either.
             drop(kept.stream(&other, &reuse).unwrap());
             let again = generate(&mut kept, &other, &reuse);
             assert_eq!(again.reused, 0, "{name}");
             assert_eq!(again.tokens, generate(&mut fresh, &other, &whole).tokens, "{name}");
-            // Of one that was stopped before its first token, only what was read is known.
+            // After one that was stopped before its first token, only what was read is known.
             let unlike = [&[3, 4], &prompt[..]].concat();
             let stopped = block_on(kept.stream(&unlike, &reuse).unwrap().finish()).unwrap();
             assert_eq!(stopped.tokens, [0; 0]);
@@ -311,15 +311,15 @@ fn a_shared_beginning_is_not_read_again() {
     }
 }
 
-/// A stop is heard while a chunk is still being worked on: what was read of it counts for nothing, and
-/// what is read later is right.
+/// A stop takes effect while a chunk is still in progress: what was read of it is discarded, and what
+/// is read later is right.
 #[test]
 fn a_prompt_can_be_stopped_within_a_chunk() {
     let mut llm = load(&smollm2(), Options { context: Some(64), ..Options::default() });
     let prompt: Vec<u32> = (100..124).collect();
     let expected = generate(&mut llm, &prompt, &greedy(2)).tokens;
     let reuse = Request { reuse_prefix: true, ..greedy(2) };
-    // The first eight are read, then more is begun, in one way and in the other.
+    // The first eight are read, then more is started, in one way and in the other.
     let read = |llm: &mut Llm, tokens: &[u32]| {
         block_on(async {
             let mut prompt = llm.read(tokens).unwrap();
@@ -359,7 +359,7 @@ fn a_distribution_is_that_of_the_score_and_of_the_reference() {
     assert_eq!(first.iter().map(|chance| chance.token).collect::<Vec<_>>(), best);
     let own: Vec<f64> = first.iter().map(|chance| chance.probability.ln()).collect();
     assert!(furthest(&own, &scored) < 1e-4);
-    // What is in the caches is used, and does not change anything.
+    // The contents of the caches are reused, and do not change the result.
     let again = block_on(llm.distribution(&prompt, &sampling)).unwrap();
     let reference = block_on(on(Backend::Cpu).distribution(&prompt, &sampling)).unwrap();
     for (own, other) in [(&again, &found), (&reference, &found)] {
@@ -368,7 +368,7 @@ fn a_distribution_is_that_of_the_score_and_of_the_reference() {
             assert!(furthest(&own, &other) < 1e-5);
         }
     }
-    // What it leaves behind is what a text may go on from.
+    // A text may continue from what it leaves in the caches.
     for backend in [Backend::Gpu(AdapterChoice::default()), Backend::Cpu] {
         let (mut llm, mut fresh) = (on(backend.clone()), on(backend));
         let reuse = Request { reuse_prefix: true, ..greedy(4) };

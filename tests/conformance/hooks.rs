@@ -1,4 +1,4 @@
-//! Named values of small models, held against the reference.
+//! Named values of small models, compared with the reference.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(super) fn open(case: &Path, options: SessionOptions) -> (Session, Model) {
     (session(&checkpoint, &AdapterChoice::default(), options), reference)
 }
 
-/// The relative error over all but masked scores, which are −∞ on both sides; infinite where only one
+/// The relative error over all but masked scores, which are −∞ on both sides; infinite if only one
 /// side is masked.
 pub(super) fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len(), "as many values");
@@ -79,7 +79,7 @@ fn every_value_of_every_family_is_the_references() {
     }
 }
 
-/// Rows that follow others, in the second of two sequences, whose caches hold different texts.
+/// Rows that follow others in the second of two sequences, whose caches hold different texts.
 #[test]
 fn values_of_later_rows_see_their_own_sequence() {
     for name in ["gpt2", "llama", "mistral", "qwen3-window", "gemma3", "neox"] {
@@ -139,7 +139,7 @@ fn named_values_are_the_independent_engines() {
     }
 }
 
-/// The schedule of the forward page alone, with these values read.
+/// The schedule of the forward page alone, with these values observed.
 fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) -> String {
     let (model, selection) = (session.model(), session.selection());
     let config = &model.config;
@@ -293,7 +293,7 @@ fn comparing_names_the_first_value_that_differs() {
     assert!(matches!(error, Error::Input(_)), "{error}");
 }
 
-/// One cache cannot hold keys turned either way, so the context in use decides.
+/// One cache cannot hold keys rotated in both ways, so the context in use decides.
 #[test]
 fn a_rotation_may_depend_on_the_context_in_use() {
     let tokens = ids(&golden("phi3-long")["sequences"][1]["tokens"]);
@@ -310,7 +310,7 @@ fn a_rotation_may_depend_on_the_context_in_use() {
     assert!(error(&logits[0], &long) > 0.01, "up to the original context the short divisors serve");
 }
 
-/// A row by itself, for tests of what a session refuses.
+/// A single row, for tests of what a session refuses.
 #[test]
 fn rows_outside_the_session_are_refused_before_anything_runs() {
     let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());

@@ -1,5 +1,5 @@
-//! Runs of training: that models learn what they can, that what was stopped goes on with the same
-//! bits, and that what is damaged is told.
+//! Training runs: models learn what they can, a stopped run resumes with the same bits, and damage is
+//! reported.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::train::trainer;
 
-/// A folder of its own, gone with the test.
+/// A folder of its own, removed after the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -116,7 +116,8 @@ fn what_was_stopped_goes_on_with_the_same_bits() {
     }
 }
 
-/// With halves a step is that of the model whose matrices are rounded; what moves is not rounded.
+/// With f16 copies, a step is that of the model with rounded matrices; the updated values are not
+/// rounded.
 #[test]
 fn halves_are_multiplied_by_and_f32_moves() {
     let folder = Folder::new("mixed");
@@ -144,13 +145,13 @@ fn halves_are_multiplied_by_and_f32_moves() {
             relative_error(&own, &expected)
         );
         let other = relative_error(&own, &other);
-        assert!(1e-5 < other && other.is_finite(), "{part:?} does not know of halves: {other}");
+        assert!(1e-5 < other && other.is_finite(), "{part:?} is not rounded to f16: {other}");
     }
     let values =
         |trainer: &mut Trainer| block_on(trainer.read(TrainSlot::Value, Param::Down, 0)).unwrap();
     let begun = values(&mut mixed);
     assert_eq!(begun, values(&mut full));
-    // Steps that would be lost: a half near 0.01 has neighbours 8e-6 away.
+    // Steps that would be lost: an f16 value near 0.01 has neighbours 8e-6 away.
     for _ in 0..4 {
         for trainer in [&mut mixed, &mut full] {
             block_on(trainer.step(&batches, 1e-6)).unwrap();
@@ -176,7 +177,7 @@ fn the_step_before_stands_in_for_a_damaged_one() {
                 .unwrap(),
         );
     }
-    // One value differs; and a file is cut short.
+    // One value differs, and a file is truncated.
     let path = saved[2].join("optimizer.safetensors");
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -184,7 +185,7 @@ fn the_step_before_stands_in_for_a_damaged_one() {
     let path = saved[1].join("model.safetensors");
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    // Half a step, as a program leaves it that was killed.
+    // An incomplete step, as left by a program that was killed.
     std::fs::create_dir(folder.0.join("step-00000009.part")).unwrap();
     let mut told = Vec::new();
     let mut damaged =
@@ -199,7 +200,7 @@ fn the_step_before_stands_in_for_a_damaged_one() {
     assert!(!folder.0.join("step-00000009.part").exists());
 }
 
-/// What another optimiser or another model saved is refused.
+/// A step saved by another optimiser or another model is refused.
 #[test]
 fn a_step_of_another_run_is_refused() {
     let folder = Folder::new("other");
@@ -219,7 +220,7 @@ fn numbers_that_are_none_stop_the_run_and_are_named() {
     let data = small_data();
     let mut trainer = trainer(&initial, TrainOptions { clip: 0.0, ..OPTIONS });
     let batches = data.batches(&OPTIONS, 0, 1);
-    // A step so long that nothing is left of the weights.
+    // A step so large that nothing is left of the weights.
     let long = block_on(trainer.step(&batches, 1e30));
     let error = long.and_then(|_| block_on(trainer.step(&batches, 1e30))).unwrap_err();
     assert!(
@@ -246,12 +247,12 @@ fn what_cannot_be_learned_from_is_told() {
     assert_eq!(trainer.steps(), 0);
 }
 
-/// A model without layers knows of the last token alone: the best that it can be is the table of which
-/// token follows which.
+/// A model without layers sees the last token alone: the best it can learn is the table of which token
+/// follows which.
 #[test]
 fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
     let vocab = 8_usize;
-    // Each token has favourites of its own.
+    // Each token has favourite successors.
     let weight = |from: usize, to: usize| (3.0 * uniform(21, (from * vocab + to) as u32)).exp();
     let total = |from: usize| (0..vocab).map(|to| weight(from, to)).sum::<f64>();
     let chance = |from: usize, to: usize| weight(from, to) / total(from);
@@ -276,7 +277,7 @@ fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
         let batches = data.batches(&options, step, 1);
         block_on(trainer.step(&batches, schedule.rate(step))).unwrap();
     }
-    // The validation loss is that of the source itself.
+    // The validation loss is the source's own entropy.
     let judged: Vec<(usize, usize)> =
         data.valid.windows(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect();
     let own = judged.iter().map(|(from, to)| -chance(*from, *to).ln()).sum::<f64>();
@@ -287,11 +288,12 @@ fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
 }
 
 #[path = "../../examples/induction.rs"]
-#[allow(dead_code, reason = "the example begins with a main of its own")]
+#[allow(dead_code, reason = "the example has a main of its own")]
 mod induction;
 
-/// To say what followed a token before, a head must look at who was behind it: one layer's heads look
-/// for tokens, two layers' for tokens after tokens. Elhage et al. 2021; Olsson et al. 2022.
+/// To predict what followed a token before, a head must find the token after its earlier occurrence:
+/// the heads of one layer find tokens, those of two layers tokens after tokens. Elhage et al. 2021;
+/// Olsson et al. 2022.
 #[test]
 fn two_layers_of_attention_learn_to_repeat_and_one_does_not() {
     let learn = |layers: usize| {
@@ -304,7 +306,7 @@ fn two_layers_of_attention_learn_to_repeat_and_one_does_not() {
     assert!(one > 1.5, "one layer: {one}");
 }
 
-/// What is exported is the model, in Hugging Face's layout.
+/// The exported folder is the model, in Hugging Face's layout.
 #[test]
 fn what_is_exported_opens_as_any_other_model() {
     let folder = Folder::new("export");

@@ -1,4 +1,4 @@
-//! Prompt caches in files: the same continuation, and a clear word on every file that is not one.
+//! Prompt caches in files: the same continuation, and a clear error for every file that is not one.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -54,7 +54,7 @@ fn a_restored_cache_goes_on_alike() {
             assert_eq!(other.load_cache(&file).unwrap(), PROMPT.len() + 5);
             let found = generate(&mut other, &longer);
             assert_eq!(found.reused, expected.reused, "{name}");
-            // The same portions are read, so the bits are the same.
+            // The same pieces are read, so the bits are the same.
             assert_eq!((found.tokens, found.logprobs), (expected.tokens, expected.logprobs));
         }
     }
@@ -62,7 +62,7 @@ fn a_restored_cache_goes_on_alike() {
     assert_eq!(left.len(), 1, "only the file itself is left: {left:?}");
 }
 
-/// A cache in one part and one in several give the same bytes, and take them back.
+/// A cache in one part and one in several save the same bytes, and restore them.
 #[test]
 fn the_bytes_of_a_cache_do_not_depend_on_its_parts() {
     let narrow = AdapterChoice { max_binding: Some(40 << 10), ..AdapterChoice::default() };
@@ -72,7 +72,7 @@ fn the_bytes_of_a_cache_do_not_depend_on_its_parts() {
     for choice in [AdapterChoice::default(), narrow] {
         let mut full = session(&checkpoint, &choice, options);
         full.fill(&rows(&PROMPT, 0)).unwrap();
-        // The first layer's: attention, which joins parts in another order, comes after them.
+        // Those of the first layer; attention, which merges parts in another order, is later.
         let [keys, values] = block_on(full.read_cache(0, PROMPT.len())).unwrap();
         let mut empty = session(&checkpoint, &choice, options);
         empty.write_cache(0, &keys, &values).unwrap();
@@ -125,7 +125,7 @@ fn what_is_no_cache_of_this_model_is_refused_by_name() {
     let mut flipped = whole.clone();
     flipped[whole.len() - 20] ^= 1;
     assert!(with(&flipped).contains("is damaged: its contents do not match"));
-    // What could not be restored is not believed.
+    // A cache that could not be restored is not reused.
     assert_eq!(generate(&mut llm, &PROMPT).reused, 0);
 
     let nowhere = place.path().join("no/such/folder/prompt.cache");

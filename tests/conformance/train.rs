@@ -1,4 +1,4 @@
-//! Whole models that learn, against what `PyTorch` says of the same steps.
+//! Training steps of whole models, compared with `PyTorch`'s results for the same steps.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{folder, gpu, ids, numbers, read_json};
 
-/// Relative errors that sums in f32 may leave.
+/// Relative errors that sums in f32 may cause.
 const LOSS: f64 = 1e-4;
 const GRADIENT: f64 = 1e-3;
 
@@ -20,7 +20,7 @@ pub(super) fn trainer(checkpoint: &Checkpoint, options: TrainOptions) -> Trainer
     trainer_with(checkpoint, options, None)
 }
 
-/// With products that are made so, not as is best for the device.
+/// With this kind of matmul, instead of the device's best.
 fn trainer_with(checkpoint: &Checkpoint, options: TrainOptions, matmul: Option<Matmul>) -> Trainer {
     let gpu = gpu();
     let mut selection = KernelSelection::defaults(gpu.caps());
@@ -61,7 +61,7 @@ fn batches(step: &Value) -> Vec<Batch> {
     step.as_array().unwrap().iter().map(batch).collect()
 }
 
-/// What is held of every tensor, by the name that the model's file has for it.
+/// What is stored for every tensor, by its name in the model's file.
 fn by_name(
     trainer: &mut Trainer,
     checkpoint: &Checkpoint,
@@ -107,7 +107,7 @@ fn unlike(found: &HashMap<String, Vec<f32>>, golden: &Value) -> Vec<String> {
         let own: Vec<f32> = pairs.iter().map(at).collect();
         let values: Vec<f64> = pairs.iter().map(|pair| number(&pair[1])).collect();
         let worst = largest([furthest(&[norm], &[expected]), furthest(&own, &values)]);
-        // A bias of keys gets nothing, but for rounding.
+        // The gradient of a key bias is 0 apart from rounding.
         if worst > GRADIENT * expected + 1e-6 {
             wrong.push(format!("the gradient of {tensor} by {worst:.1e} of {expected:.1e}"));
         }

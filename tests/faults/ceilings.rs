@@ -1,4 +1,4 @@
-//! The kernels that are timed calculate too: sums that are easy to write down.
+//! The kernels that measure ceilings compute something too: sums that are easy to write down.
 
 use bytemuck::{Pod, Zeroable};
 use pellucid::check::Device;
@@ -28,7 +28,7 @@ impl Params for Words {
     const FIELDS: &'static [Field] = &[];
 }
 
-/// One dispatch: what it reads, by group, and what it writes.
+/// One dispatch: the buffers it reads, by group, and the one it writes.
 struct Plain {
     program: Program,
     params: [u32; 4],

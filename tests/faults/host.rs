@@ -1,4 +1,4 @@
-//! Faults of the host: what an op hands to its kernel is not what the kernel takes it for.
+//! Faults on the host's side: what an op passes to its kernel is not what the kernel expects.
 
 use pellucid::gpu::{Binding, Dispatch, Grid, Sabotage};
 use pellucid::select::KERNELS;
@@ -22,14 +22,14 @@ fn grid(dispatch: &mut Dispatch) {
     }
 }
 
-/// The first two buffers that are read are exchanged.
+/// The first two input buffers are exchanged.
 fn bindings(dispatch: &mut Dispatch) {
     if let [first @ Binding::Read(_), second @ Binding::Read(_), ..] = &mut dispatch.groups[0][..] {
         std::mem::swap(first, second);
     }
 }
 
-/// A fault, what it does, and kernels that it makes a difference to.
+/// A fault, what it does, and kernels whose results it changes.
 type Change = (&'static str, fn(&mut Dispatch), [&'static str; 4]);
 
 const CHANGES: [Change; 3] = [
@@ -38,7 +38,7 @@ const CHANGES: [Change; 3] = [
     ("HostBindings", bindings, ["gain_bias", "divide_rows", "activate_backward", "layer_norm"]),
 ];
 
-/// One of each kind, on a kernel that is drawn with the seed.
+/// One of each kind, on a kernel drawn with the seed.
 pub(crate) fn drawn(seed: u64) -> impl Iterator<Item = Planted> {
     let mut random = Random::new(seed + 1);
     CHANGES.into_iter().map(move |(kind, change, kernels)| {

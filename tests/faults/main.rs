@@ -1,8 +1,8 @@
-//! Faults planted in kernels and in what the host hands to them, each of which a named case must catch.
+//! Faults planted in kernels and in what the host passes to them; a named case must catch each.
 //!
-//! The list is made from the registry of kernels and parts, and drawn with a seed. Ten of it, of all
-//! kinds, run wherever the tests run; `cargo xtask mutants` runs all. `PELLUCID_FAULTS` names those to
-//! run instead of the ten, separated by commas. See docs/testing.md.
+//! The list is made from the registry of kernels and parts, and drawn with a seed. Ten of them, one
+//! of each kind, run with the other tests; `cargo xtask mutants` runs all. `PELLUCID_FAULTS` names
+//! those to run instead of the ten, separated by commas. See docs/testing.md.
 
 mod ceilings;
 #[path = "../common/mod.rs"]
@@ -24,10 +24,10 @@ use pollster::block_on;
 use common::gpu;
 use wgsl::{Fault, Kind};
 
-/// Of every list and every draw.
+/// The seed of every list and every draw.
 const SEED: u64 = 20_261_129;
 
-/// A change that is planted, and the kernel or part whose cases run then.
+/// A planted change, and the kernel or part whose cases then run.
 struct Planted {
     name: String,
     words: String,
@@ -48,7 +48,7 @@ fn all() -> Vec<Planted> {
     shaders.iter().map(Planted::from).chain(host::drawn(SEED)).collect()
 }
 
-/// One of each kind, so ten in shaders, and those of the host.
+/// One of each kind: ten in shaders, and those on the host's side.
 fn some() -> Vec<Planted> {
     let shaders = wgsl::drawn(SEED);
     let caps = gpu().caps().clone();
@@ -69,16 +69,16 @@ fn lacks(caps: &Caps, file: &str) -> Option<&'static str> {
     })
 }
 
-/// Runs the cases of a kernel or part up to the first that fails; gives how many were judged too.
+/// Runs the cases of a kernel or part up to the first that fails; also gives how many were checked.
 fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
     let engine = || Engine::sabotaged(gpu(), sabotage);
     let defaults = KernelSelection::defaults(gpu().caps());
     if file.starts_with("ceiling_") {
-        // Ceilings are measured, and the self-test has no case for them.
+        // Ceilings are measurements, and the self-test has no case for them.
         return attempt(file, engine(), defaults, &ceilings::Ceiling(file));
     }
     let (mut judged, mut failed) = block_on(check::first_failure(engine(), file)).unwrap();
-    // Subgroups are narrow on a CPU, and its own self-test leaves out lanes that span several.
+    // Subgroups are narrow on a CPU, and its own self-test skips lanes that span several.
     let wide = file == "lanes_subgroups" && failed.is_none();
     for lanes in [16, 32].into_iter().filter(|_| wide) {
         let lanes = Lanes { kind: LanesKind::AcrossSubgroups, size: 64, lanes };
@@ -152,7 +152,7 @@ fn planted_faults_are_caught() {
     assert!(survivors.is_empty(), "not caught:\n{}", survivors.join("\n"));
 }
 
-/// Without a fault the cases pass that catch them: else they would catch anything.
+/// Without a fault, the cases that catch them pass; otherwise they would catch anything.
 #[test]
 fn the_ceilings_kernels_calculate_what_they_say() {
     for kernel in KERNELS.iter().filter(|kernel| kernel.name.starts_with("ceiling_")) {

@@ -1,4 +1,4 @@
-//! Faults in shaders: small changes of the text, found by patterns in every kernel and part.
+//! Faults in shaders: small changes of the source, found by patterns in every kernel and part.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Epsilon,
     /// A window or another bound of positions is off by one.
     Window,
-    /// A loop leaves out its last round.
+    /// A loop skips its last iteration.
     Loop,
     /// Two parameters of one type are exchanged.
     Params,
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     Barrier,
     /// A head, a row or a token takes the place of its neighbour.
     Rows,
-    /// A summand is lost, or counted with the other sign.
+    /// A term is lost, or added with the other sign.
     Term,
     /// NaN is written.
     Nan,
@@ -76,7 +76,7 @@ impl Fault {
         format!("{}:{}:{:?}", self.file, self.line, self.kind)
     }
 
-    /// What an engine runs instead.
+    /// The sources that an engine runs instead.
     pub(crate) fn sabotage(&self) -> Sabotage {
         let source: &'static str = self.source.clone().leak();
         let mut sabotage = Sabotage::default();
@@ -89,7 +89,7 @@ impl Fault {
         sabotage
     }
 
-    /// Whether what comes out is WGSL at all.
+    /// Whether the result is valid WGSL.
     fn is_valid(&self, programs: &[Program]) -> bool {
         let Sabotage { kernels, parts, .. } = self.sabotage();
         let has = |program: &&Program| {
@@ -112,11 +112,11 @@ fn kernel(name: &str) -> Option<&'static Kernel> {
     KERNELS.iter().find(|kernel| kernel.name == name)
 }
 
-/// One fault a kernel, two a weight format, one a part where there is a place for one; and more, until
-/// every kind is among them.
+/// One fault per kernel, two per weight format, one per part if it has a place for one; and more,
+/// until every kind is among them.
 ///
 /// # Panics
-/// If there is no place for a fault in some kernel: then it needs a pattern.
+/// If some kernel has no place for a fault: then it needs another pattern.
 pub(crate) fn drawn(seed: u64) -> Vec<Fault> {
     let mut random = Random::new(seed);
     let programs = programs();
@@ -259,7 +259,7 @@ fn change(kind: Kind, line: &str, source: &str) -> Vec<(usize, String)> {
     found.into_iter().map(|line| (1, line)).collect()
 }
 
-/// How the decoding of a weight may go wrong.
+/// Ways in which the decoding of a weight may go wrong.
 const DECODING: [(&str, &str); 14] = [
     ("0x0f0f0f0fu", "0x07070707u"),
     ("0x03030303u", "0x01010101u"),
@@ -343,7 +343,7 @@ fn path_end(text: &str) -> usize {
     text.len()
 }
 
-/// The line that stores NaN: into a buffer that the kernel writes, or through a store.
+/// The line changed to store NaN: into a buffer that the kernel writes, or through an epilogue.
 fn nan(line: &str, source: &str) -> Vec<String> {
     let code = line.trim_start();
     if let Some((before, value)) = line.split_once("store4(").and_then(|_| line.rsplit_once(", ")) {
@@ -369,7 +369,7 @@ fn each(line: &str, was: &str, is: &str) -> Vec<String> {
     places.map(|(at, _)| format!("{}{is}{}", &line[..at], &line[at + was.len()..])).collect()
 }
 
-/// The same for occurrences that do not begin within a word.
+/// The same for occurrences that do not start inside a word.
 fn each_word(line: &str, was: &str, is: &str) -> Vec<String> {
     let starts =
         |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_.".contains(c));

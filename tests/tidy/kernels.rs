@@ -11,7 +11,7 @@ struct Named {
     op: String,
 }
 
-/// What stands between the next two quotes of a text, and what follows.
+/// The text between the next two quotes, and the rest after them.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     text.split_once('"')?.1.split_once('"')
 }
@@ -55,7 +55,7 @@ fn each_kernel_has_one_name() {
     let kernels = registry();
     assert!(kernels.len() > 50, "the registry holds {} kernels", kernels.len());
     let mut missing = Vec::new();
-    // Fails unless a file holds each of some texts, followed by what ends a name.
+    // Fails unless a file holds each of these texts, followed by the end of a name.
     let mut expect = |kernel: &str, file: String, wanted: &[String]| {
         let Ok(text) = fs::read_to_string(root().join(&file)) else {
             missing.push(format!("{kernel}: {file} is not there"));
@@ -81,7 +81,7 @@ fn each_kernel_has_one_name() {
         expect(kernel, twin, &[format!("pub fn {op}")]);
         let case = [format!("pub struct {name}"), format!("impl Case for {name}")];
         expect(kernel, format!("src/check/cases/{folder}{op}.rs"), &case);
-        // By itself, or in a list of tests that a macro makes.
+        // On its own, or in a list of tests for a macro.
         let plain = tests.contains(&format!("#[test]\nfn {op}() {{"));
         if !plain && !tests.contains(&format!("\n    {op}: {name}")) {
             untested.push(format!("{kernel}: no test in tests/gpu is called {op}"));

@@ -1,4 +1,4 @@
-//! The pages: links lead somewhere, and no twin or kernel is left out.
+//! The pages: links have targets, and no twin or kernel is left out.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -6,11 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{assert_none, files, root};
 
-/// Where pages lie, besides the top folder.
+/// Folders with pages, besides the top folder.
 const FOLDERS: [&str; 9] =
     ["benches", "cli", "docs", "examples", "shaders", "src", "tests", "web", "xtask"];
 
-/// Files of the reference that hold no mathematics of their own.
+/// Files of the reference without mathematics of their own.
 const HELPERS: [&str; 7] =
     ["attention_size", "dot", "golden_test", "mod", "observer", "parallel", "tests"];
 
@@ -43,12 +43,12 @@ pub(super) fn prose(text: &str) -> Vec<(usize, &str)> {
     lines
 }
 
-/// A line without what stands between backticks: that is code, even if it looks like a link.
+/// A line without the text between backticks: that is code, even if it looks like a link.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect()
 }
 
-/// Where the links of a line lead: `[text](target)`, and `[name]: target` at its start.
+/// The targets of the links in a line: `[text](target)`, and `[name]: target` at its start.
 pub(super) fn targets(line: &str) -> Vec<String> {
     let line = without_code(line);
     let first_word = |text: &str| text.split_whitespace().next().unwrap_or_default().to_owned();
@@ -59,7 +59,7 @@ pub(super) fn targets(line: &str) -> Vec<String> {
     inline.chain(named.map(|(_, target)| first_word(target))).collect()
 }
 
-/// What GitHub calls a heading in an address: lower case, punctuation gone, hyphens for spaces.
+/// GitHub's fragment for a heading: lower case, without punctuation, hyphens for spaces.
 fn slug(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
     heading
@@ -71,7 +71,7 @@ fn slug(heading: &str) -> String {
         .collect()
 }
 
-/// The fragments that a page offers; of headings alike, the second ends in -1, the third in -2.
+/// The fragments of a page; of equal headings, the second ends in -1, the third in -2.
 fn fragments(text: &str) -> HashSet<String> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut found = HashSet::new();
@@ -97,7 +97,7 @@ fn link_texts(title: &str) -> String {
     text
 }
 
-/// Joins a link to the folder of its page; `None` where it leaves the repository.
+/// Joins a link to the folder of its page; `None` if it leaves the repository.
 pub(super) fn resolve(page: &Path, target: &str) -> Option<PathBuf> {
     let mut path = page.parent().unwrap_or(Path::new("")).to_owned();
     for part in Path::new(target).components() {
@@ -111,7 +111,7 @@ pub(super) fn resolve(page: &Path, target: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Whether a link leads out into the network, which no test looks at.
+/// Whether a link leads to the network, which no test follows.
 fn is_elsewhere(target: &str) -> bool {
     ["http://", "https://", "mailto:"].iter().any(|scheme| target.starts_with(scheme))
 }
@@ -167,7 +167,7 @@ fn broken_links_are_noticed() {
     assert!(fault(page, text, "../README.md#no-such-heading").is_some());
 }
 
-/// Whoever adds a twin says on the page which part of the function it is.
+/// Each new twin is linked on the page, at the part of the function that it is.
 #[test]
 fn the_function_links_every_twin() {
     let text = fs::read_to_string(root().join("docs/the-function.md")).unwrap();
@@ -183,7 +183,7 @@ fn the_function_links_every_twin() {
     assert_none("twins that docs/the-function.md does not link", &missing);
 }
 
-/// Whoever adds a kernel says what it should cost.
+/// Each new kernel is on the page of costs.
 #[test]
 fn every_kernel_has_its_cost() {
     let text = fs::read_to_string(root().join("docs/kernels.md")).unwrap();
