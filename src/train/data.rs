@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn validation_judges_every_token_once() {
+    fn validation_counts_every_token_once() {
         let data = Data { train: Vec::new(), valid: (0..31).collect() };
         let batches = data.validation(&OPTIONS, usize::MAX);
         let mut targets: Vec<u32> = batches.iter().flat_map(|b| b.targets.clone()).collect();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_tokens_are_kept_to_judge_by() {
+    fn the_last_tokens_are_kept_for_validation() {
         let data = Data::split((0..10).collect(), 0.2).unwrap();
         assert_eq!((data.train.len(), &data.valid[..]), (8, &[8, 9][..]));
         assert!(data.check(1, 10).is_ok());

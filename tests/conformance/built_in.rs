@@ -28,8 +28,8 @@ fn the_built_in_model_has_the_loss_that_is_stated() {
     assert_eq!(tokenizer.decode(&valid), text);
     let options = TrainOptions { batch: 16, context: 256, ..TrainOptions::default() };
     let most = if short { 2 } else { usize::MAX };
-    let judges = Data { train: Vec::new(), valid }.validation(&options, most);
-    let loss = pollster::block_on(trainer(&checkpoint, options).evaluate(&judges)).unwrap();
+    let batches = Data { train: Vec::new(), valid }.validation(&options, most);
+    let loss = pollster::block_on(trainer(&checkpoint, options).evaluate(&batches)).unwrap();
     let stated = if short { LOSS_OF_TWO } else { LOSS };
     assert!((loss - stated).abs() < 2e-4, "{loss}, not {stated}");
 }
@@ -42,8 +42,8 @@ fn the_built_in_model_writes_a_scene() {
     let mut llm = pollster::block_on(Llm::open(checkpoint, &options, |_| {})).unwrap();
     let prompt = llm.encode("ROMEO:", Encode::default()).unwrap();
     let request = Request { max_new_tokens: 19, ..Request::default() };
-    let heard = |_| ControlFlow::Continue(());
-    let (written, _) = pollster::block_on(llm.generate(&prompt, &request, heard)).unwrap();
+    let on_event = |_| ControlFlow::Continue(());
+    let (written, _) = pollster::block_on(llm.generate(&prompt, &request, on_event)).unwrap();
     let text = written.text.unwrap();
     assert!(text.starts_with("\nI'll not believe me, and I'll believe me."), "{text:?}");
 }

@@ -110,16 +110,16 @@ fn what_was_stopped_goes_on_with_the_same_bits() {
         let weights =
             |trainer: &mut Trainer| block_on(trainer.read(TrainSlot::Value, Param::Q, 1)).unwrap();
         assert_eq!(weights(&mut second), weights(&mut whole));
-        let judges = data.validation(&options, usize::MAX);
-        let judged = block_on(second.evaluate(&judges)).unwrap();
-        assert_eq!(judged.to_bits(), block_on(whole.evaluate(&judges)).unwrap().to_bits());
+        let batches = data.validation(&options, usize::MAX);
+        let loss = block_on(second.evaluate(&batches)).unwrap();
+        assert_eq!(loss.to_bits(), block_on(whole.evaluate(&batches)).unwrap().to_bits());
     }
 }
 
 /// With f16 copies, a step is that of the model with rounded matrices; the updated values are not
 /// rounded.
 #[test]
-fn halves_are_multiplied_by_and_f32_moves() {
+fn f16_copies_are_multiplied_by_and_f32_is_updated() {
     let folder = Folder::new("mixed");
     let sizes = Sizes { family: Family::Llama, kv_heads: Some(1), width: 36, ..SMALL };
     let initial = begin(&folder.0.join("new"), &Sizes { heads: 6, ..sizes }, 5);
@@ -187,14 +187,17 @@ fn the_step_before_stands_in_for_a_damaged_one() {
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     // An incomplete step, as left by a program that was killed.
     std::fs::create_dir(folder.0.join("step-00000009.part")).unwrap();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let mut damaged =
-        |folder: &Path, error: Error| told.push((folder.to_owned(), error.to_string()));
+        |folder: &Path, error: Error| reported.push((folder.to_owned(), error.to_string()));
     let found = Saved::latest(&folder.0, &mut damaged).unwrap().unwrap();
     assert_eq!(found.folder, saved[0]);
-    assert_eq!(told.len(), 2);
-    assert!(told[0].0 == saved[2] && told[0].1.contains("optimizer.safetensors"), "{told:?}");
-    assert!(told[1].1.contains("damaged"), "{told:?}");
+    assert_eq!(reported.len(), 2);
+    assert!(
+        reported[0].0 == saved[2] && reported[0].1.contains("optimizer.safetensors"),
+        "{reported:?}"
+    );
+    assert!(reported[1].1.contains("damaged"), "{reported:?}");
     Saved::keep_last(&folder.0, 1).unwrap();
     assert_eq!([0, 1, 2].map(|i| saved[i].exists()), [false, false, true]);
     assert!(!folder.0.join("step-00000009.part").exists());
@@ -278,10 +281,10 @@ fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
         block_on(trainer.step(&batches, schedule.rate(step))).unwrap();
     }
     // The validation loss is the source's own entropy.
-    let judged: Vec<(usize, usize)> =
+    let pairs: Vec<(usize, usize)> =
         data.valid.windows(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect();
-    let own = judged.iter().map(|(from, to)| -chance(*from, *to).ln()).sum::<f64>();
-    let own = own / judged.len() as f64;
+    let own = pairs.iter().map(|(from, to)| -chance(*from, *to).ln()).sum::<f64>();
+    let own = own / pairs.len() as f64;
     let loss = block_on(trainer.evaluate(&data.validation(&options, usize::MAX))).unwrap();
     println!("validation loss {loss:.4}, of the source {own:.4}");
     assert!((loss - own).abs() < 0.02, "{loss}, and the source has {own}");

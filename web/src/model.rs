@@ -134,13 +134,13 @@ impl Model {
         let options: Loading = read("the options of a model", &options)?;
         let options = options.options(storage(visits))?;
         let checkpoint = Checkpoint::open_files(files(&name, given)?).map_err(told)?;
-        let heard = |event: Progress<'_>| {
+        let on_progress = |event: Progress<'_>| {
             if let Progress::Loaded { done, total } = event {
                 let (done, total) = ((done as f64).into(), (total as f64).into());
                 let _ = progress.call2(&JsValue::NULL, &done, &total);
             }
         };
-        let llm = Llm::open(checkpoint, &options, heard).await.map_err(told)?;
+        let llm = Llm::open(checkpoint, &options, on_progress).await.map_err(told)?;
         Ok(Self { llm, name })
     }
 
