@@ -250,7 +250,7 @@ mod tests {
             bytes.extend([7_u32, 300].iter().flat_map(|id| id.to_le_bytes()[..size].to_vec()));
             assert_eq!(read(&bytes).unwrap(), [7, 300]);
             bytes.pop();
-            assert!(read(&bytes).unwrap_err().to_string().contains("cut short"));
+            assert!(read(&bytes).unwrap_err().to_string().contains("truncated"));
         }
         fs::remove_dir_all(&folder).unwrap();
     }
