@@ -1,16 +1,17 @@
-//! Inside an async app: a model on a thread of its own, which other tasks talk to by channels.
+//! A model in an async app: it runs on a thread of its own, and other tasks send it prompts through
+//! channels.
 //!
-//! Any executor will do; this one needs no crate beyond `pollster`.
+//! It works with any executor, and needs no crate beyond `pollster`.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use pellucid::generate::{Llm, Options, Request};
 use pellucid::tokenizer::Encode;
 
-/// What a task asks of the model: a prompt, and where the pieces of text go.
+/// A request to the model: a prompt, and where to send the text.
 type Question = (String, Sender<String>);
 
-/// Serves one question after another until nobody can ask any more.
+/// Serves one request after another until all senders are gone.
 async fn serve(model: String, questions: Receiver<Question>) -> pellucid::Result<()> {
     let mut llm = Llm::load(&model, &Options::default(), |_| {}).await?;
     for (prompt, answer) in questions {
@@ -19,7 +20,7 @@ async fn serve(model: String, questions: Receiver<Question>) -> pellucid::Result
         let mut stream = llm.stream(&tokens, &request)?;
         while let Some(piece) = stream.next().await? {
             if answer.send(piece.text).is_err() {
-                break; // The asker has gone: no reason to go on.
+                break; // The receiver is gone, so there is no reason to continue.
             }
         }
         stream.finish().await?;

@@ -1,4 +1,4 @@
-//! Continues several prompts side by side: the weights are read once for all of them.
+//! Continues several prompts at once, so each step reads the weights once for all of them.
 //!
 //! `cargo run --release --example batch -- MODEL`
 

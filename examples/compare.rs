@@ -12,7 +12,7 @@ use pellucid::inspect::{Comparison, compare};
 use pellucid::model::{Session, SessionOptions};
 use pellucid::{Error, Result, reference};
 
-/// What f32 keeps of a value after a few dozen layers.
+/// The accuracy of f32 values after a few dozen layers.
 const TOLERANCE: f64 = 1e-4;
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ async fn run(path: &Path, tokens: &str) -> Result<Comparison> {
     let checkpoint = Checkpoint::open(path)?;
     let reference = reference::Model::load(&checkpoint, &mut |_, _| {})?;
     let gpu = Gpu::open(&AdapterChoice::default()).await?;
-    // The built-in variants as they are: a wrong kernel shows here, and is not left out.
+    // The default variants without a check: a wrong kernel must show here, and not be excluded.
     let (options, kernels) = (SessionOptions::default(), SelectionPolicy::built_in());
     let mut session = Session::open(gpu, &checkpoint, &options, kernels, |_| {}).await?;
     compare(&mut session, &reference, &tokens, TOLERANCE).await

@@ -21,7 +21,7 @@ fn main() -> pellucid::Result<()> {
         let mut stream = llm.stream(&tokens, &request)?;
         while let Some(piece) = stream.next().await? {
             print!("{}", piece.text);
-            // A terminal that is gone is no reason to stop early.
+            // If the terminal is closed, the loop still runs to its end.
             let _ = std::io::stdout().flush();
         }
         println!();

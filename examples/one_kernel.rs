@@ -1,4 +1,4 @@
-//! One kernel by hand: record it, run it, and hold it against its twin.
+//! One kernel by hand: record it, run it, and compare it with its twin.
 
 use pellucid::gpu::{AdapterChoice, Engine, Gpu, Recording, Tensor};
 use pellucid::ops::{Op, RmsNorm};

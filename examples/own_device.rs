@@ -1,5 +1,5 @@
-//! An app that has a device already, as those on egui or Bevy do: the model runs on it, and the app's
-//! own pass goes on with a value of the model without reading it back.
+//! An app with a device of its own, like those on egui or Bevy: the model runs on that device, and
+//! the app's own pass uses a value of the model without reading it back.
 
 use std::sync::mpsc;
 
@@ -11,8 +11,8 @@ use pellucid::select::KernelSelection;
 use pellucid::tokenizer::{Encode, Tokenizer};
 use pellucid::{Error, wgpu};
 
-/// What the app does with the residual stream: the norm of each row. Rows are padded, so that two
-/// begin STRIDE values apart.
+/// The app's shader: the norm of each row of the residual stream. Rows are padded, so their starts
+/// are STRIDE values apart.
 const NORMS: &str = "
 override WIDTH: u32;
 override STRIDE: u32;
@@ -30,8 +30,8 @@ fn main(@builtin(workgroup_id) row: vec3<u32>) {
 }
 ";
 
-/// The app's own device: wgpu's default limits do, and no feature is needed. An app asks for the
-/// features `SUBGROUP` and `SHADER_F16` where the adapter has them, to run faster.
+/// The app's own device: wgpu's default limits suffice, and no feature is needed. With the features
+/// `SUBGROUP` and `SHADER_F16`, if the adapter has them, the model runs faster.
 async fn open() -> pellucid::Result<(wgpu::Adapter, wgpu::Device, wgpu::Queue)> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY);
@@ -43,7 +43,7 @@ async fn open() -> pellucid::Result<(wgpu::Adapter, wgpu::Device, wgpu::Queue)> 
     Ok((adapter, device, queue))
 }
 
-/// Runs the app's pass over a tensor of the model, and reads its few results.
+/// Runs the app's pass on a tensor of the model, and reads its few results.
 fn norms(session: &Session, stream: &Tensor) -> pellucid::Result<Vec<f32>> {
     let (device, queue) = (session.engine().gpu().device(), session.engine().gpu().queue());
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -73,7 +73,7 @@ fn norms(session: &Session, stream: &Tensor) -> pellucid::Result<Vec<f32>> {
     };
     let out = buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
     let staging = buffer(wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ);
-    // The model's buffer is bound as it is: nothing is copied.
+    // The model's buffer is bound directly: nothing is copied.
     let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some("norms"),
         layout: &pipeline.get_bind_group_layout(0),
@@ -93,7 +93,7 @@ fn norms(session: &Session, stream: &Tensor) -> pellucid::Result<Vec<f32>> {
         pass.dispatch_workgroups(stream.rows as u32, 1, 1);
     }
     encoder.copy_buffer_to_buffer(&out, 0, &staging, 0, bytes);
-    // One queue runs what is submitted in order: the model's pass has ended before this one begins.
+    // A queue runs submissions in order: the model's pass ends before this one starts.
     queue.submit([encoder.finish()]);
 
     let (sender, mapped) = mpsc::channel();
