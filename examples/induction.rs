@@ -1,8 +1,9 @@
-//! Two layers of attention learn to repeat, one does not: `cargo run --release --example induction`.
+//! Two layers of attention learn to copy repeated tokens, one layer does not:
+//! `cargo run --release --example induction`.
 //!
-//! Random tokens come again after a period that differs from sequence to sequence. To say what followed
-//! a token before, a head must look at who was behind it: one layer's heads look for tokens, two
-//! layers' for tokens after tokens. Elhage et al. 2021; Olsson et al. 2022.
+//! Random tokens repeat after a period that differs from sequence to sequence. To predict what
+//! followed an earlier occurrence of a token, a head must find the position after it. That takes an
+//! induction head, which composes two layers. Elhage et al. 2021; Olsson et al. 2022.
 
 use std::path::Path;
 
@@ -18,7 +19,7 @@ use pellucid::train::{
 const VOCAB: usize = 32;
 const CONTEXT: usize = 32;
 
-/// Sequences of random tokens that repeat; only what came before is asked for.
+/// Sequences of random tokens that repeat; only the repeated tokens are targets.
 fn repeated(step: u64, sequences: usize) -> Batch {
     let mut batch = Batch::default();
     for row in 0..sequences {
@@ -32,8 +33,8 @@ fn repeated(step: u64, sequences: usize) -> Batch {
     batch
 }
 
-/// The loss of an attention-only model of so many layers, which begins in a folder, on sequences that it has
-/// not seen, after so many steps.
+/// The loss of an attention-only model on unseen sequences, after training it for a number of
+/// steps. Its initial weights are written to a folder.
 pub(crate) fn learn(
     folder: &Path,
     layers: usize,
@@ -52,10 +53,9 @@ pub(crate) fn learn(
     let opening = Trainer::open(gpu, &checkpoint, options, SelectionPolicy::default(), |_| {});
     let mut trainer = pollster::block_on(opening)?;
 
-    let schedule = Schedule { steps, warmup: 50, peak: 3e-3, ..Schedule::default() };
+    let schedule = Schedule { steps, warmup: 50, peak_lr: 3e-3, ..Schedule::default() };
     for step in 0..steps {
-        let found =
-            pollster::block_on(trainer.step(&[repeated(step, batch)], schedule.rate(step)))?;
+        let found = pollster::block_on(trainer.step(&[repeated(step, batch)], schedule.lr(step)))?;
         if found.step.is_multiple_of(100) {
             println!("{layers} layers, step {:3}: loss {:.3}", found.step, found.loss);
         }

@@ -1,7 +1,8 @@
-//! Trains a small model from nothing, and lets it speak: `cargo run --release --example train_tiny`.
+//! Trains a small model from scratch and generates text with it:
+//! `cargo run --release --example train_tiny`.
 //!
-//! The text is one sentence, again and again, by characters; a model of two layers has it by heart
-//! after some hundred steps.
+//! The text is one sentence, repeated, with characters as tokens; a model of two layers memorises
+//! it in a few hundred steps.
 
 use pellucid::check::SelectionPolicy;
 use pellucid::checkpoint::Checkpoint;
@@ -11,14 +12,14 @@ use pellucid::train::{Data, Schedule, Sizes, TrainOptions, Trainer, new_model};
 const TEXT: &str = "the quick brown fox jumps over the lazy dog. ";
 
 fn main() -> pellucid::Result<()> {
-    // Tokens are the letters' places in the alphabet of the text.
+    // A token is the index of a character in the alphabet of the text.
     let mut alphabet: Vec<char> = TEXT.chars().collect();
     alphabet.sort_unstable();
     alphabet.dedup();
     let id = |letter| alphabet.binary_search(&letter).unwrap_or_default() as u32;
     let data = Data { train: TEXT.repeat(50).chars().map(id).collect(), valid: Vec::new() };
 
-    // A folder with config.json and random weights, as any other model's.
+    // A folder with config.json and random weights, like that of any other model.
     let folder = std::env::temp_dir().join("pellucid-train-tiny");
     let sizes = Sizes {
         layers: 2,
@@ -36,10 +37,10 @@ fn main() -> pellucid::Result<()> {
     let opening = Trainer::open(gpu, &checkpoint, options, SelectionPolicy::default(), |_| {});
     let mut trainer = pollster::block_on(opening)?;
 
-    let schedule = Schedule { steps: 200, warmup: 20, peak: 3e-3, ..Schedule::default() };
+    let schedule = Schedule { steps: 200, warmup: 20, peak_lr: 3e-3, ..Schedule::default() };
     for step in 0..schedule.steps {
         let batches = data.batches(&options, step, 1);
-        let found = pollster::block_on(trainer.step(&batches, schedule.rate(step)))?;
+        let found = pollster::block_on(trainer.step(&batches, schedule.lr(step)))?;
         if found.step.is_multiple_of(20) {
             println!("step {:3}  loss {:.3}", found.step, found.loss);
         }

@@ -8,17 +8,20 @@ use serde::Serialize;
 use crate::options::Backend;
 use crate::output;
 
-/// Lists the GPUs of this machine.
+/// List the GPUs of this machine.
 ///
-/// --adapter takes an index of this list, or a part of a name. OpenGL shows the same GPUs by a slower
-/// way: they are listed for --backend gl, or where there are no others.
+/// Other commands accept an index of this list, or part of a name, as --adapter. OpenGL offers the
+/// same GPUs through a slower interface: its adapters are listed with --backend gl, or if there are
+/// no others.
 #[derive(Debug, Args)]
 pub(crate) struct Adapters {
-    /// Only those of this interface, with the indices that --adapter takes together with it
-    #[arg(long)]
+    /// List only the adapters of this graphics API
+    ///
+    /// The indices are those that --adapter takes together with this --backend.
+    #[arg(long, help_heading = "Device")]
     backend: Option<Backend>,
     /// Print one JSON object instead of a table
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
 }
 
@@ -36,7 +39,7 @@ impl Adapters {
         };
         if adapters.is_empty() {
             output::note(
-                "no adapter here runs compute shaders; --backend cpu runs without one, slowly",
+                "no adapter here can run compute shaders; --backend cpu needs none, but is slow",
             );
         }
         if self.json {

@@ -1,4 +1,4 @@
-//! `pellucid chat`: a conversation, a line of standard input a turn.
+//! `pellucid chat`: a conversation; each line of standard input is a turn.
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::time::Duration;
@@ -13,23 +13,24 @@ use crate::input;
 use crate::options::ModelOptions;
 use crate::output;
 
-/// A conversation: reads a line from standard input, answers it, and so on until the input ends.
+/// Chat with a model.
 ///
-/// Turns are written by the model's own chat template. Special tokens in what is typed are text. What
-/// was read stays in the cache, so that each turn costs only what is new. Ctrl-C ends an answer, and
-/// while none is drawn the conversation.
+/// Each line of standard input is a message, and the conversation lasts until the input ends. The
+/// model's own chat template formats the messages; special tokens in a message count as text. The
+/// KV cache is kept, so each turn processes only what is new. Ctrl-C stops an answer; between
+/// answers it ends the conversation.
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// What the model is told before the first turn
+    /// System message to start the conversation with
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// The most tokens to draw for an answer
+    /// Maximum number of tokens per answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: usize,
     #[command(flatten)]
     drawing: DrawOptions,
-    /// Print one JSON object for each answer, a line each, instead of the text
-    #[arg(long)]
+    /// Print one JSON object per answer, each on a line, instead of the text
+    #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
     model: ModelOptions,
@@ -46,14 +47,14 @@ impl Chat {
             .iter()
             .map(|content| Message { role: Role::System, content: content.clone() });
         let mut talk: Vec<Message> = system.collect();
-        // A model without a template is told of before anybody has typed anything.
+        // A model without a template is an error before the first message.
         if llm.chat_template().is_none() {
             llm.encode_chat(&talk)?;
         }
         let asks = !self.json && stdin().is_terminal() && stderr().is_terminal();
         loop {
             if asks {
-                // Nobody misses a sign that cannot be shown.
+                // A prompt that cannot be shown is no error.
                 let _ = write!(stderr(), "> ");
             }
             let Some(line) = input::line()? else { return Ok(()) };
@@ -63,12 +64,12 @@ impl Chat {
             talk.push(Message { role: Role::User, content: line });
             let answer = self.answer(&mut llm, &talk, &request, load).await?;
             talk.push(Message { role: Role::Assistant, content: answer });
-            // Each answer draws from noise of its own.
+            // Each answer has its own seed.
             request.sampling.seed = request.sampling.seed.wrapping_add(1);
         }
     }
 
-    /// Draws and shows one answer.
+    /// Generates and shows one answer.
     async fn answer(
         &self,
         llm: &mut Llm,
@@ -101,7 +102,7 @@ impl Chat {
     }
 }
 
-/// What a conversation that has become too long ends with.
+/// The error for a conversation that has become too long.
 fn too_long(error: Error, limits: (usize, usize)) -> Error {
     match error {
         Error::Context { asked, .. } => {
@@ -111,12 +112,12 @@ fn too_long(error: Error, limits: (usize, usize)) -> Error {
     }
 }
 
-/// That the context is full, and the way on.
+/// That the context is full, and what to do about it.
 fn full((context, most): (usize, usize)) -> String {
     let larger = if context < most {
-        format!(", or give a larger --context (this model's most is {most})")
+        format!(", or raise --context (at most {most} for this model)")
     } else {
         String::new()
     };
-    format!("the context of {context} is full: begin a new conversation{larger}")
+    format!("the context of {context} is full: start a new conversation{larger}")
 }

@@ -1,4 +1,4 @@
-//! `pellucid doctor`: tells whether a GPU calculates rightly.
+//! `pellucid doctor`: checks that a GPU computes correct results.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,15 +14,16 @@ use serde::Serialize;
 use crate::options::DeviceOptions;
 use crate::output;
 
-/// Tells whether a GPU calculates rightly.
+/// Check that a GPU computes correct results.
 ///
-/// Every kernel, in every variant that the adapter offers, is held against a plain calculation on the
-/// CPU, over shapes and values that have broken kernels before. Loading a model tries those variants
-/// that it uses by itself, once for each adapter and driver; a wrong one is left out there.
+/// Every kernel, in every variant that the adapter supports, is compared with a plain
+/// implementation on the CPU, for shapes and values that have broken kernels before. Loading a
+/// model checks the variants that it uses, once per adapter and driver, and excludes those that are
+/// wrong.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Print one JSON object instead of a table
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,
@@ -38,13 +39,13 @@ struct Findings<'a> {
 
 impl Doctor {
     pub(crate) async fn run(&self) -> Result<()> {
-        let choice = self.device.gpu("has no kernels to try")?;
+        let choice = self.device.gpu("has no kernels to check")?;
         let mut gpus = Vec::new();
         for shard in Shard::ALL {
             gpus.push((shard, Gpu::open(&choice).await?));
         }
         let adapter = gpus[0].1.adapter().clone();
-        let bar = output::progress_bar("trying {bar:30} {pos} of {len} cases");
+        let bar = output::progress_bar("checking {bar:30} {pos} of {len} cases");
         let report = all(gpus, &bar);
         bar.finish_and_clear();
         let report = report?;
@@ -100,9 +101,9 @@ fn show(adapter: &Adapter, report: &Report) -> Result<()> {
     let wrong = verdicts.iter().filter(|verdict| !verdict.ok).count();
     let excluded: Vec<&str> = report.excluded.iter().map(String::as_str).collect();
     let fate = match (wrong, report.ok()) {
-        (0, _) => "all are right".to_owned(),
-        (_, true) => format!("{wrong} wrong; not to be used: {}", excluded.join(", ")),
-        (_, false) => format!("{wrong} wrong; this adapter is of no use"),
+        (0, _) => "all correct".to_owned(),
+        (_, true) => format!("{wrong} wrong and excluded: {}", excluded.join(", ")),
+        (_, false) => format!("{wrong} wrong; this adapter cannot be used"),
     };
     output::line(&format!("{} variants: {fate}", verdicts.len()))
 }

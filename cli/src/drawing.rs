@@ -1,4 +1,4 @@
-//! Drawing tokens: the options, the loop and the report that `generate` and `chat` share.
+//! Generating text: the options, the loop and the report that `generate` and `chat` share.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -15,53 +15,56 @@ use crate::interrupt::Stretch;
 use crate::options::{self, ModelOptions};
 use crate::output::{self, PerToken, rate};
 
-/// How tokens are drawn, and where that ends.
+/// How tokens are drawn, and when to stop.
 #[derive(Debug, Args)]
 pub(crate) struct DrawOptions {
-    #[command(flatten)]
-    sampling: SamplingOptions,
-    /// End at this text, which is not shown; may be given several times
+    /// Stop before this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Go on after an end token
+    /// Do not stop at end-of-text tokens
     #[arg(long)]
     ignore_eos: bool,
-    /// Give the log-probability of each drawn token and of the K most probable ones (with --json)
-    #[arg(long, value_name = "K")]
+    #[command(flatten)]
+    sampling: SamplingOptions,
+    /// Include log-probabilities in --json: of each token and of the K most probable ones
+    #[arg(long, value_name = "K", help_heading = "Output")]
     logprobs: Option<usize>,
 }
 
 /// How each token is drawn.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
 struct SamplingOptions {
-    /// Divides the logits; 0 takes the most probable token [default: 0, and 0.8 for the model that is
-    /// built in]
+    /// Sampling temperature; 0 always takes the most probable token [default: 0, or 0.8 for the
+    /// built-in model]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
-    /// Draw from the K most probable tokens only; 0 is off
+    /// Sample from the K most probable tokens only; 0 disables it
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: u32,
-    /// Draw from the fewest tokens that reach this probability together; 1 is off
+    /// Sample from the fewest tokens with a total probability of at least P; 1 disables it
     #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     top_p: f32,
-    /// Drop tokens less probable than this share of the most probable one; 0 is off
+    /// Drop tokens less probable than P times the most probable one; 0 disables it
     #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
     min_p: f32,
-    /// Divides the logits of tokens that were seen; 1 is off
+    /// Divide the logits of tokens that have occurred by R; 1 disables it
+    ///
+    /// Negative logits are multiplied by R instead.
     #[arg(long, value_name = "R", default_value_t = 1.0, allow_negative_numbers = true)]
     repetition_penalty: f32,
-    /// Taken from the logits of tokens that were seen; 0 is off
+    /// Subtract P from the logits of tokens that have occurred; 0 disables it
     #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
     presence_penalty: f32,
-    /// Taken from the logits of tokens for each time they were seen; 0 is off
+    /// Subtract P from the logits of a token for each time it has occurred; 0 disables it
     #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
     frequency_penalty: f32,
-    /// The same seed draws the same text [default: a new one each time]
-    #[arg(long, value_name = "S")]
+    /// Seed of the random numbers; the same seed gives the same text [default: random]
+    #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
-/// What was drawn, and how long it took.
+/// What was generated, and how long it took.
 #[derive(Debug)]
 pub(crate) struct Drawn {
     pub(crate) generation: Generation,
@@ -95,14 +98,13 @@ pub(crate) struct Times {
 }
 
 impl DrawOptions {
-    /// What the command line says of drawing from this model, in the library's words; draws a seed where
-    /// none is given.
+    /// The request that the command line describes, with a random seed if none is given.
     ///
     /// # Errors
     /// Those of [`Sampling::check`].
     pub(crate) fn request(&self, model: &ModelOptions, max_new_tokens: usize) -> Result<Request> {
         let options = &self.sampling;
-        // The most probable words of so small a model go round in circles.
+        // Greedy text of so small a model repeats itself.
         let usual = if model.is_given() { 0.0 } else { 0.8 };
         let sampling = Sampling {
             repetition_penalty: options.repetition_penalty,
@@ -125,7 +127,7 @@ impl DrawOptions {
         })
     }
 
-    /// Fails where more most probable tokens are asked for than the model has tokens.
+    /// Fails if `--logprobs` is more than the vocabulary.
     pub(crate) fn check(&self, llm: &Llm) -> Result<()> {
         options::check_top("--logprobs", self.logprobs, llm.config().vocab)
     }
@@ -143,8 +145,8 @@ impl Times {
     }
 }
 
-/// Draws to the end, or to Ctrl-C; `shown` gets each piece of text as it comes, and ends it by an error,
-/// as where its reader has gone.
+/// Generates to the end, or to Ctrl-C. `shown` gets each piece of text as it comes; its error, such
+/// as that of a closed pipe, stops the generation.
 pub(crate) async fn draw(
     llm: &mut Llm,
     prompt: &[u32],

@@ -1,4 +1,4 @@
-//! `pellucid generate`: continues a text.
+//! `pellucid generate`: continues a prompt.
 
 use std::path::PathBuf;
 
@@ -12,24 +12,26 @@ use crate::input::TokenList;
 use crate::options::{self, ModelOptions, TextOptions};
 use crate::output;
 
-/// Continues a text.
+/// Continue a prompt.
+///
+/// The text is printed as it is generated. Ctrl-C stops the generation and keeps the text.
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
     #[command(flatten)]
     prompt: Prompt,
-    /// The most tokens to draw
+    /// Maximum number of tokens to generate
     #[arg(long, value_name = "N", default_value_t = 128)]
     max_new_tokens: usize,
     #[command(flatten)]
     drawing: DrawOptions,
-    /// Keep what was read and drawn in this file, for --load-cache
-    #[arg(long, value_name = "FILE")]
+    /// Save the KV cache of the prompt and the generated text, for --load-cache
+    #[arg(long, value_name = "FILE", help_heading = "Prompt cache")]
     save_cache: Option<PathBuf>,
-    /// Do not read again what the prompt shares with the text kept in this file
-    #[arg(long, value_name = "FILE")]
+    /// Load a saved KV cache; the prompt is processed from where it differs
+    #[arg(long, value_name = "FILE", help_heading = "Prompt cache")]
     load_cache: Option<PathBuf>,
     /// Print one JSON object instead of the text
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
     text: TextOptions,
@@ -37,23 +39,25 @@ pub(crate) struct Generate {
     model: ModelOptions,
 }
 
-/// What is to be continued.
+/// The prompt.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Prompt {
-    /// The text to continue; `-` reads standard input, line end included
+    /// Text to continue, or - for standard input
     #[arg(value_name = "PROMPT")]
     prompt: Option<String>,
-    /// Continue the text of this file, line end included; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    /// Read the prompt from a file, or from standard input with -
+    ///
+    /// The text is used as it is: a newline at its end is part of the prompt.
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
     prompt_file: Option<PathBuf>,
-    /// Token ids instead of a text
-    #[arg(long, value_name = "ID,ID,...")]
+    /// Continue these token ids, or those on standard input with -
+    #[arg(long, value_name = "ID,ID,...", help_heading = "Input")]
     tokens: Option<TokenList>,
 }
 
 impl Prompt {
-    /// The text, where the prompt is one.
+    /// The text, unless the prompt is token ids.
     fn text(&self) -> Result<Option<String>> {
         match (&self.prompt, &self.prompt_file) {
             (Some(text), _) => input::text(text).map(Some),
@@ -64,9 +68,9 @@ impl Prompt {
 }
 
 impl Generate {
-    /// Says why it ended.
+    /// Generates; returns why it ended.
     pub(crate) async fn run(&self) -> Result<Finish> {
-        // What can be found wrong without the model is, before it is loaded.
+        // Errors that need no model come before it is loaded.
         let mut request = self.drawing.request(&self.model, self.max_new_tokens)?;
         request.reuse_prefix = self.load_cache.is_some();
         let text = self.prompt.text()?;
@@ -92,7 +96,7 @@ impl Generate {
         Ok(drawn.generation.finish)
     }
 
-    /// Shows what was not shown while it was drawn.
+    /// Shows what was not shown during generation.
     fn show(&self, drawn: &Drawn, llm: &Llm, prompt: &[u32], request: &Request) -> Result<()> {
         if self.json {
             return drawn.json(llm, prompt, request);
@@ -115,7 +119,8 @@ impl Generate {
     }
 }
 
-/// Ends the line of the text; without a tokenizer there is none, and the ids stand in for it.
+/// Ends the line of the text. Without a tokenizer there is no text, and the ids are printed
+/// instead.
 fn show_end(generation: &Generation) -> Result<()> {
     if generation.text.is_some() {
         return output::line("");

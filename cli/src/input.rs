@@ -1,4 +1,4 @@
-//! What commands work on: text and token ids, from the command line, files and standard input.
+//! The input of commands: text and token ids, from the command line, files and standard input.
 
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use pellucid::{Error, Result};
 
-/// Token ids as the command line gives them.
+/// Token ids from the command line.
 #[derive(Clone, Debug)]
 pub(crate) enum TokenList {
     /// `1,2,3`.
     Given(Vec<u32>),
-    /// `-`: the same from standard input.
+    /// `-`: from standard input.
     Input,
 }
 
@@ -35,7 +35,7 @@ impl FromStr for TokenList {
 fn parse_ids(text: &str) -> Result<Vec<u32>> {
     let id = |word: &str| {
         let word = word.trim();
-        let reason = || format!("{word:?} is no token id; give ids such as 1,2,3");
+        let reason = || format!("{word:?} is not a token id; give ids such as 1,2,3");
         word.parse().map_err(|_| Error::Input(reason()))
     };
     text.split(',').map(id).collect()
@@ -45,7 +45,7 @@ impl TokenList {
     /// The ids.
     ///
     /// # Errors
-    /// [`Error::Input`] where standard input holds something else.
+    /// [`Error::Input`] if standard input holds something else.
     pub(crate) fn ids(&self) -> Result<Vec<u32>> {
         match self {
             Self::Given(ids) => Ok(ids.clone()),
@@ -60,7 +60,7 @@ impl TokenList {
     }
 }
 
-/// How standard input is called in errors.
+/// The name of standard input in errors.
 const INPUT: &str = "standard input";
 
 /// All of standard input, exactly as it is.
@@ -73,22 +73,22 @@ fn read_input() -> Result<String> {
 fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Error::file(path, format!("is no text: not UTF-8 at byte {at}"))
+        Error::file(path, format!("is not text: invalid UTF-8 at byte {at}"))
     })
 }
 
 /// A text given on the command line; `-` is standard input.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::File`] where standard input cannot be read or is no text.
+/// [`Error::Io`] and [`Error::File`] if standard input cannot be read or is not text.
 pub(crate) fn text(argument: &str) -> Result<String> {
     if argument == "-" { read_input() } else { Ok(argument.to_owned()) }
 }
 
-/// The next line of standard input without its end; `None` where the input ends.
+/// The next line of standard input without its end; `None` at the end of the input.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::File`] where standard input cannot be read or is no text.
+/// [`Error::Io`] and [`Error::File`] if standard input cannot be read or is not text.
 pub(crate) fn line() -> Result<Option<String>> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().read_until(b'\n', &mut bytes);
@@ -103,7 +103,7 @@ pub(crate) fn line() -> Result<Option<String>> {
 /// A text file; `-` is standard input.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::File`] where the file cannot be read or is no text.
+/// [`Error::Io`] and [`Error::File`] if the file cannot be read or is not text.
 pub(crate) fn file(path: &Path) -> Result<String> {
     if path == Path::new("-") {
         return read_input();
@@ -112,7 +112,7 @@ pub(crate) fn file(path: &Path) -> Result<String> {
     utf8(path, bytes)
 }
 
-/// The error for a file, or `-`, without text to work on.
+/// The error for a file, or `-`, without any text.
 pub(crate) fn no_text(path: &Path, work: &str) -> Error {
     let path = if path == Path::new("-") { Path::new(INPUT) } else { path };
     Error::file(path, format!("holds no text to {work}"))

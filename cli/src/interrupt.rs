@@ -1,19 +1,20 @@
-//! Ctrl-C: while a text is drawn it ends the text, which is kept; else, or pressed twice, the program.
+//! Ctrl-C: during generation or training it asks for an end, and what was made is kept; otherwise,
+//! or pressed twice, it ends the program.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use pellucid::{Error, Result};
 
-/// The code by which shells know that a program was interrupted.
+/// The exit code of an interrupted program.
 pub(crate) const EXIT_CODE: u8 = 130;
 
 static DRAWING: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Makes Ctrl-C do so from now on.
+/// Installs the handler.
 ///
 /// # Errors
-/// [`Error::Input`] where the system lets nobody hear of it.
+/// [`Error::Input`] if the system refuses it.
 pub(crate) fn listen() -> Result<()> {
     let heard = || {
         if !DRAWING.load(SeqCst) || ASKED.swap(true, SeqCst) {
@@ -21,10 +22,10 @@ pub(crate) fn listen() -> Result<()> {
         }
     };
     ctrlc::set_handler(heard)
-        .map_err(|error| Error::Input(format!("Ctrl-C cannot be heard: {error}")))
+        .map_err(|error| Error::Input(format!("cannot handle Ctrl-C: {error}")))
 }
 
-/// A stretch in which Ctrl-C only asks for an end.
+/// A stretch of time in which Ctrl-C only asks for an end.
 #[derive(Debug)]
 pub(crate) struct Stretch(());
 

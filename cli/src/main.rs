@@ -25,35 +25,30 @@ use log::{Level, LevelFilter};
 use pellucid::Result;
 use pellucid::generate::Finish;
 
-/// Runs and looks into language models on any GPU.
+/// Run, train and inspect language models on any GPU
 #[derive(Debug, Parser)]
-#[command(name = "pellucid", version, arg_required_else_help = true)]
+#[command(name = "pellucid", version, arg_required_else_help = true, after_help = ENDING)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+/// The end of `--help`.
+const ENDING: &str = "`pellucid <COMMAND> -h` lists the options of a command; `--help` says more.\n\
+                      To try it: pellucid generate \"ROMEO:\"";
+
+/// Each command describes itself, at its own options.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Continues a text
     Generate(generate::Generate),
-    /// A conversation, by the model's own chat template
     Chat(chat::Chat),
-    /// Tells how probable a text is
     Score(score::Score),
-    /// Shows the tokens of a text
     Tokenize(tokenize::Tokenize),
-    /// Makes tokenizers
     Tokenizer(tokenizer::Command),
-    /// Lists the GPUs of this machine
     Adapters(adapters::Adapters),
-    /// Tells whether a GPU calculates rightly
     Doctor(doctor::Doctor),
-    /// Trains a model on text
     Train(Box<train::Train>),
-    /// Finds the fastest variants for a GPU and a model
     Tune(tune::Tune),
-    /// Measures the speed of a model, and of the GPU it runs on
     Bench(bench::Bench),
 }
 
@@ -63,7 +58,7 @@ fn main() -> ExitCode {
     start_log();
     match pollster::block_on(run(cli.command)) {
         Ok(code) => code,
-        // Whoever read our output has had enough of it.
+        // The reader of our output has closed it, as `head` does.
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&format!("error: {}", output::sentence(&error)));
@@ -72,10 +67,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Mesa's layer that orders GPUs asks the Wayland session which one is its own. Where no session is
-/// known, as for root or on a server, libwayland prints an error before every run. The layer is left
-/// out then: nothing is drawn, and the best GPU is chosen by its kind.
-#[allow(unsafe_code, reason = "the layer listens to the environment only")]
+/// Mesa's layer that orders GPUs asks the Wayland session which one it uses. Without a session, as
+/// for root or on a server, libwayland prints an error before every run. The layer is disabled
+/// then: nothing is drawn, and the best GPU is chosen by its kind.
+#[allow(unsafe_code, reason = "the layer reads the environment only")]
 fn quiet_mesa() {
     let asked = ["NODEVICE_SELECT", "MESA_VK_DEVICE_SELECT", "DRI_PRIME", "XDG_RUNTIME_DIR"];
     if cfg!(target_os = "linux") && asked.iter().all(|name| std::env::var_os(name).is_none()) {
@@ -109,8 +104,8 @@ async fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Warnings go to standard error; `RUST_LOG` asks for more. The graphics stack speaks of its own
-/// matters, which are errors of ours or nobody's: it is heard only if it is asked for by name.
+/// Warnings go to standard error; `RUST_LOG` shows more. Messages of the graphics stack are shown
+/// only if `RUST_LOG` names it: what matters among them is also an error of ours.
 fn start_log() {
     env_logger::Builder::new()
         .filter_level(LevelFilter::Warn)

@@ -1,4 +1,4 @@
-//! The options that commands share, and the reading of what they are to work on.
+//! The options that several commands share.
 
 use std::cell::{Cell, OnceCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -17,11 +17,15 @@ use pellucid::{Error, Result};
 use crate::hub::{self, Wanted};
 use crate::tokenize;
 
-/// Which model, where it runs, and how it is stored there.
+/// Which model to run, on which device, and in which formats.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Model")]
 pub(crate) struct ModelOptions {
-    /// A GGUF file, a folder in Hugging Face's layout, or a model of the hub: owner/name, with
-    /// :file.gguf or :revision where one must be named [default: the small model that is built in]
+    /// GGUF file, folder, or owner/name on the Hugging Face Hub [default: the built-in model]
+    ///
+    /// A folder has Hugging Face's layout: config.json with safetensors. A model on the Hub, such as
+    /// openai-community/gpt2, is downloaded once into the cache that other tools share. Its name may
+    /// end with the GGUF file or the revision to use: owner/name:file.gguf, owner/name:revision.
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// The model's file or folder, once it is known.
@@ -30,40 +34,54 @@ pub(crate) struct ModelOptions {
     /// Whether the adapter and the memory in use were already named.
     #[arg(skip)]
     planned: Cell<bool>,
-    #[command(flatten)]
-    pub(crate) device: DeviceOptions,
-    /// Positions of a sequence [default: the smaller of the model's own and 4096]
+    /// Context length in tokens, prompt included [default: the model's own, at most 4096]
     #[arg(long, value_name = "N")]
     context: Option<usize>,
-    /// How keys and values are stored
+    /// Format of the KV cache; f16 takes half the memory
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
     cache_type: CacheType,
-    /// Store the weights in this format instead of the file's
+    /// Quantize the weights to this format [default: the format of the file]
     #[arg(long, value_name = "FORMAT")]
     quantize: Option<Quantize>,
-    /// Do not hold the kernels against the reference at the adapter's first use
-    #[arg(long)]
-    no_check: bool,
-    /// Use the built-in variants, not those that `tune` found to be faster
-    #[arg(long)]
-    no_tune: bool,
-    /// Multiply in half floats where `tune --f16` found that to be faster; less exact
-    #[arg(long = "f16")]
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+    #[command(flatten)]
+    kernels: KernelOptions,
+    /// Allow f16 matrix products where `tune --f16` found them faster; less exact
+    #[arg(long = "f16", help_heading = "Device")]
     f16: bool,
 }
 
-/// Where a model runs.
+/// The device to run on.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Device")]
 pub(crate) struct DeviceOptions {
-    /// The graphics interface, or the reference on the CPU
+    /// Graphics API, or `cpu` for the slow reference [default: that of the best GPU]
     #[arg(long)]
     backend: Option<Backend>,
-    /// A part of the adapter's name, or its index, as `adapters` lists them for the same --backend
+    /// GPU to use: its index, or part of its name, as listed by `pellucid adapters`
+    ///
+    /// An index counts the adapters of --backend, if that is given.
     #[arg(long, value_name = "NAME-OR-INDEX")]
     adapter: Option<String>,
 }
 
-/// The interfaces of `--backend`.
+/// Which kernels may run there.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Device")]
+pub(crate) struct KernelOptions {
+    /// Skip the check of the kernels against the reference
+    ///
+    /// The kernels that a model needs are checked when it first runs on an adapter, and the result
+    /// is kept in the cache folder.
+    #[arg(long)]
+    pub(crate) no_check: bool,
+    /// Ignore the results of `pellucid tune` and use the default kernel variants
+    #[arg(long)]
+    pub(crate) no_tune: bool,
+}
+
+/// The values of `--backend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
     Vulkan,
@@ -73,14 +91,14 @@ pub(crate) enum Backend {
     Cpu,
 }
 
-/// The formats of `--cache-type`.
+/// The values of `--cache-type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CacheType {
     F32,
     F16,
 }
 
-/// The formats of `--quantize`.
+/// The values of `--quantize`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Quantize {
     #[value(name = "q8_0")]
@@ -92,16 +110,16 @@ enum Quantize {
 /// How text becomes tokens.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TextOptions {
-    /// Put no beginning-of-text token first, even where the tokenizer asks for one
-    #[arg(long)]
+    /// Do not start with a beginning-of-text token, even if the tokenizer adds one
+    #[arg(long, help_heading = "Input")]
     no_bos: bool,
-    /// Read the names of special tokens in the text as those tokens
-    #[arg(long)]
+    /// Parse the names of special tokens in the text as special tokens
+    #[arg(long, help_heading = "Input")]
     special: bool,
 }
 
 impl Backend {
-    /// The name that the library knows; `None` for the reference.
+    /// The library's name for it; `None` for the reference.
     pub(crate) fn interface(self) -> Option<&'static str> {
         match self {
             Self::Vulkan => Some("vulkan"),
@@ -114,17 +132,17 @@ impl Backend {
 }
 
 impl DeviceOptions {
-    /// The adapter that is asked for; `None` for the reference.
+    /// The requested adapter; `None` for the reference.
     ///
     /// # Errors
-    /// [`Error::Input`] for an adapter of the reference, which has none.
+    /// [`Error::Input`] for an adapter together with the reference.
     pub(crate) fn choice(&self) -> Result<Option<AdapterChoice>> {
         let interface = match self.backend {
             None => None,
             Some(backend) => match (backend.interface(), &self.adapter) {
                 (None, None) => return Ok(None),
                 (None, Some(_)) => {
-                    let reason = "--adapter names a GPU, but --backend cpu runs on none";
+                    let reason = "--adapter names a GPU, but --backend cpu uses none";
                     return Err(Error::Input(reason.to_owned()));
                 }
                 (interface, _) => interface.map(str::to_owned),
@@ -134,8 +152,8 @@ impl DeviceOptions {
         Ok(Some(AdapterChoice { backend: interface, adapter, ..AdapterChoice::default() }))
     }
 
-    /// The adapter that is asked for, where nothing else will do; `why` ends the sentence "--backend
-    /// cpu ..".
+    /// The requested adapter, for commands that need a GPU; `why` ends the sentence "--backend cpu
+    /// ..".
     ///
     /// # Errors
     /// As [`DeviceOptions::choice`], and for the reference.
@@ -145,7 +163,7 @@ impl DeviceOptions {
 }
 
 impl ModelOptions {
-    /// Whether products in half floats are welcome.
+    /// Whether f16 products are allowed.
     pub(crate) fn f16(&self) -> bool {
         self.f16
     }
@@ -155,7 +173,7 @@ impl ModelOptions {
         self.model.is_some()
     }
 
-    /// Opens the model, fetched from the hub if need be; without one, that which is built in.
+    /// Opens the model, downloaded if necessary; the built-in model if none is given.
     ///
     /// # Errors
     /// Those of [`hub::resolve`] and of the file.
@@ -168,8 +186,8 @@ impl ModelOptions {
         Checkpoint::open(self.path.get_or_init(|| path))
     }
 
-    /// Fails for an empty prompt, unless the model's texts begin with a token of their own. Of the
-    /// model only the tokenizer is read, so that nobody waits for weights first.
+    /// Fails for an empty prompt, unless the model's texts begin with a token of their own. Only
+    /// the tokenizer is read, so the error comes before the weights are loaded.
     ///
     /// # Errors
     /// [`Error::Input`] for such a prompt, and those of the tokenizer.
@@ -183,7 +201,7 @@ impl ModelOptions {
         begins.then_some(()).ok_or_else(empty)
     }
 
-    /// Loads the model; also says how long that took.
+    /// Loads the model, and measures how long that takes.
     ///
     /// # Errors
     /// Those of [`Llm::load`] and [`ModelOptions::checkpoint`].
@@ -191,7 +209,7 @@ impl ModelOptions {
         self.load_with(&self.options()?).await
     }
 
-    /// Loads the model with other options than those that the command line gives.
+    /// Loads the model with options other than those of the command line.
     ///
     /// # Errors
     /// As [`ModelOptions::load`].
@@ -215,12 +233,12 @@ impl ModelOptions {
         let llm = loaded?;
         if llm.adapter().is_none() && (self.quantize.is_some() || self.cache_type != CacheType::F32)
         {
-            log::warn!("the reference on the CPU heeds neither --quantize nor --cache-type");
+            log::warn!("the reference on the CPU ignores --quantize and --cache-type");
         }
         Ok((llm, start.elapsed()))
     }
 
-    /// What the command line says, in the library's words.
+    /// The command line's options in the library's types.
     ///
     /// # Errors
     /// As [`DeviceOptions::choice`].
@@ -242,8 +260,8 @@ impl ModelOptions {
                 Quantize::Q8_0 => Format::Q8_0,
                 Quantize::Q4_0 => Format::Q4_0,
             }),
-            check: !self.no_check,
-            tuned: !self.no_tune,
+            check: !self.kernels.no_check,
+            tuned: !self.kernels.no_tune,
             f16: self.f16,
             storage: None,
         })
@@ -251,7 +269,7 @@ impl ModelOptions {
 }
 
 impl TextOptions {
-    /// What the command line says, in the library's words.
+    /// The command line's options in the library's types.
     pub(crate) fn encode(&self) -> Encode {
         Encode {
             bos: if self.no_bos { Bos::Never } else { Bos::Auto },
@@ -263,7 +281,7 @@ impl TextOptions {
 /// The tokens of a text.
 ///
 /// # Errors
-/// [`Error::Input`] for a model without a tokenizer, naming the option that does without.
+/// [`Error::Input`] for a model without a tokenizer, naming the option that needs none.
 pub(crate) fn encode(llm: &Llm, text: &str, encode: Encode) -> Result<Vec<u32>> {
     if llm.tokenizer().is_none() {
         let reason = "the model has no tokenizer; give token ids with --tokens";
@@ -272,7 +290,7 @@ pub(crate) fn encode(llm: &Llm, text: &str, encode: Encode) -> Result<Vec<u32>> 
     llm.encode(text, encode)
 }
 
-/// Fails where more most probable tokens are asked for than there are tokens.
+/// Fails if `asked` is more than the vocabulary.
 ///
 /// # Errors
 /// [`Error::Input`], naming the option.
@@ -285,7 +303,7 @@ pub(crate) fn check_top(option: &str, asked: Option<usize>, vocab: usize) -> Res
     }
 }
 
-/// A seed from the system's randomness; few enough bits that every reader of JSON keeps them all.
+/// A random seed, of few enough bits that every JSON reader keeps them all.
 pub(crate) fn seed() -> u64 {
     RandomState::new().build_hasher().finish() >> 11
 }

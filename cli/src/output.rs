@@ -1,4 +1,4 @@
-//! What goes out: results on standard output, notes and progress on standard error.
+//! Output: results on standard output, notes and progress on standard error.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,10 +10,10 @@ use pellucid::model::MemoryUse;
 use pellucid::{Error, Remedy, Result};
 use serde::Serialize;
 
-/// How standard output is called in errors.
+/// The name of standard output in errors.
 const OUTPUT: &str = "standard output";
 
-/// Prints one JSON object and a line end. What is not a finite number becomes null.
+/// Prints one JSON object and a newline. Numbers that are not finite become null.
 pub(crate) fn json(object: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(object)
         .map_err(|error| Error::file(OUTPUT, format!("cannot write JSON: {error}")))?;
@@ -33,29 +33,29 @@ pub(crate) fn piece(text: &str) -> Result<()> {
         .map_err(|source| Error::io(OUTPUT, source))
 }
 
-/// Whether the error says that nobody reads our output any more, as after `| head`.
+/// Whether the error says that our output was closed, as by `| head`.
 pub(crate) fn is_closed(error: &Error) -> bool {
     matches!(error, Error::Io { path, source }
         if path == Path::new(OUTPUT) && source.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Writes a line to standard error. Where that is closed, there is nobody to tell.
+/// Writes a line to standard error; if that is closed, nothing happens.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// An error as one line, with what may help in the command line's words.
+/// An error as one line, with remedies in terms of the command line.
 pub(crate) fn sentence(error: &Error) -> String {
     one_line(&error.message(remedy))
 }
 
-/// What may help, by the names of options.
+/// A remedy, by the names of options.
 fn remedy(remedy: Remedy) -> String {
     let words = match remedy {
         Remedy::ShorterText => "shorten the text",
         Remedy::LongerContext => "raise --context",
         Remedy::ShorterContext { fits: Some(fits) } => {
-            return format!("lower --context (one of {fits} would fit)");
+            return format!("lower --context (at most {fits} would fit)");
         }
         Remedy::ShorterContext { fits: None } => "lower --context",
         Remedy::CacheF16 => "use --cache-type f16",
@@ -63,54 +63,54 @@ fn remedy(remedy: Remedy) -> String {
             return format!("use --quantize q4_0 (weights of {} MiB)", bytes.div_ceil(1 << 20));
         }
         Remedy::LessMemory => {
-            "use less: a shorter --context, --cache-type f16, --quantize q8_0, or for training a \
-             smaller --batch"
+            "use less memory: a shorter --context, --cache-type f16, --quantize q8_0, or for training \
+             a smaller --batch"
         }
         Remedy::FewerSequences => "run fewer sequences at once",
-        Remedy::SmallerBatch => "lower --batch and raise --accumulate",
-        Remedy::PlainDescent => "use --optimizer sgd, which has no moments",
-        Remedy::SmallerModel => "take a smaller model",
-        Remedy::LowerRate => "lower --rate",
+        Remedy::SmallerBatch => "lower --batch and raise --grad-accum",
+        Remedy::PlainDescent => "use --optimizer sgd, which keeps no moments",
+        Remedy::SmallerModel => "use a smaller model",
+        Remedy::LowerRate => "lower --lr",
         Remedy::LongerWarmup => "raise --warmup",
         Remedy::ClipGradients => "use --clip 1",
         Remedy::RunAgain => "run again",
         Remedy::OnCpu => "use --backend cpu",
-        Remedy::OpenGl => "look for OpenGL's with --backend gl",
+        Remedy::OpenGl => "try OpenGL with --backend gl",
         Remedy::InstallDriver => "install a Vulkan driver",
         Remedy::UpdateDriver => "update its driver",
-        Remedy::OtherAdapter => "take another with --adapter",
+        Remedy::OtherAdapter => "choose another with --adapter",
     };
     words.to_owned()
 }
 
-/// A message as one line: those of drivers may have several.
+/// A message as one line; those of drivers may have several.
 fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ")
 }
 
-/// What a model will take, before it is loaded.
+/// Reports the memory that a model will take, before it is loaded.
 pub(crate) fn planned(adapter: &Adapter, fit: &MemoryUse) {
     let parts = [fit.weights, fit.cache, fit.activations].map(HumanBytes);
     let [weights, cache, activations] = parts;
     note(&format!(
-        "loading {weights} of weights; {cache} for keys and values, about {activations} for a run, on {}",
+        "loading {weights} of weights; {cache} for the KV cache, about {activations} for activations, on {}",
         place(Some(adapter))
     ));
 }
 
-/// A bar for the loading of a model; nothing unless standard error is a terminal.
+/// A bar for loading a model; hidden unless standard error is a terminal.
 pub(crate) fn loading_bar() -> ProgressBar {
     progress_bar("loading {bar:30} {bytes} of {total_bytes}")
 }
 
-/// A bar in this form, for whatever takes time; nothing unless standard error is a terminal.
+/// A bar of this form; hidden unless standard error is a terminal.
 pub(crate) fn progress_bar(template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// A bar for a file that is fetched; where standard error is no terminal, large ones get a line.
+/// A bar for a download; if standard error is not a terminal, a line for a large one.
 pub(crate) fn download_bar(name: &str, size: Option<u64>) -> ProgressBar {
     let template = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
     let bar = progress_bar(template).with_message(name.to_owned());
@@ -118,22 +118,22 @@ pub(crate) fn download_bar(name: &str, size: Option<u64>) -> ProgressBar {
     if let Some(size) = size.filter(|size| *size > 1 << 20)
         && bar.is_hidden()
     {
-        note(&format!("fetching {name}, {}", HumanBytes(size)));
+        note(&format!("downloading {name}, {}", HumanBytes(size)));
     }
     bar
 }
 
-/// Count a second; `None` for nothing, or in no time.
+/// Count per second; `None` if either is zero.
 pub(crate) fn rate(count: usize, time: Duration) -> Option<f64> {
     (count > 0 && !time.is_zero()).then(|| count as f64 / time.as_secs_f64())
 }
 
-/// A rate in words.
+/// A rate as text.
 pub(crate) fn shown(rate: Option<f64>) -> String {
     rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"))
 }
 
-/// Where a model runs, in words.
+/// Where a model runs.
 pub(crate) fn place(adapter: Option<&Adapter>) -> String {
     adapter.map_or_else(
         || "the reference on the CPU".to_owned(),
@@ -141,13 +141,12 @@ pub(crate) fn place(adapter: Option<&Adapter>) -> String {
     )
 }
 
-/// Where a model runs, in words, for those who tell it at the end: [`planned`] has named an adapter
-/// before.
+/// Where a model runs, for reports at the end: [`planned`] has already named an adapter.
 pub(crate) fn unnamed(adapter: Option<&Adapter>) -> Option<String> {
     adapter.is_none().then(|| place(adapter))
 }
 
-/// What the engine did for one token.
+/// What the engine did per token.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct PerToken {
     dispatches_per_token: f64,
@@ -159,7 +158,7 @@ pub(crate) struct PerToken {
 }
 
 impl From<(Counters, usize)> for PerToken {
-    /// From the totals of so many steps of one sequence.
+    /// From the totals of a number of steps of one sequence.
     fn from((counters, steps): (Counters, usize)) -> Self {
         let each = |total: u64| total as f64 / steps as f64;
         Self {
@@ -186,8 +185,8 @@ mod tests {
         ];
         assert_eq!(
             sentence(&Error::memory("too large\n  by far", remedies)),
-            "too large; by far; use --quantize q4_0 (weights of 150 MiB), lower --context (one of 2048 \
-             would fit), or use --cache-type f16"
+            "too large; by far; use --quantize q4_0 (weights of 150 MiB), lower --context (at most \
+             2048 would fit), or use --cache-type f16"
         );
         assert_eq!(
             sentence(&Error::Lost("x (y)".to_owned())),

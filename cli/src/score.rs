@@ -1,4 +1,4 @@
-//! `pellucid score`: tells how probable a text is.
+//! `pellucid score`: computes how probable a text is.
 
 use std::path::PathBuf;
 
@@ -11,16 +11,20 @@ use crate::input::TokenList;
 use crate::options::{self, ModelOptions, TextOptions};
 use crate::output;
 
-/// Tells how probable a text is.
+/// Compute the perplexity of a text.
+///
+/// A text longer than the context is scored in overlapping windows. With --json the output also has
+/// the log-probability of every token.
 #[derive(Debug, Args)]
 pub(crate) struct Score {
     #[command(flatten)]
     source: Source,
-    /// Give the K most probable tokens after each token as well (with --json)
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Include the K most probable tokens at each position in --json
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Output")]
     top: Option<u32>,
-    /// Print one JSON object instead of the perplexity
-    #[arg(long)]
+    /// Print one JSON object instead of a line
+    #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
     text: TextOptions,
@@ -28,15 +32,15 @@ pub(crate) struct Score {
     model: ModelOptions,
 }
 
-/// What is to be scored.
+/// The text.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Source {
-    /// A text file; `-` reads standard input
+    /// Text file, or - for standard input
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Token ids instead of a text, at most as many as the context holds
-    #[arg(long, value_name = "ID,ID,...")]
+    /// Score these token ids, or those on standard input with -; at most --context
+    #[arg(long, value_name = "ID,ID,...", help_heading = "Input")]
     tokens: Option<TokenList>,
 }
 
@@ -61,7 +65,7 @@ impl Score {
         let top = self.top.map(|k| k as usize);
         options::check_top("--top", top, llm.config().vocab)?;
         let tokens = match ids {
-            // A text is scored in windows; ids are meant as they stand.
+            // A text is scored in windows; ids are scored as they are.
             Some(ids) if ids.len() > llm.context() => {
                 return Err(Error::Context { asked: ids.len(), limit: llm.context() });
             }

@@ -1,4 +1,4 @@
-//! `pellucid tokenize`: shows the tokens of a text.
+//! `pellucid tokenize`: prints the tokens of a text.
 
 use std::path::{Path, PathBuf};
 
@@ -13,21 +13,23 @@ use crate::input;
 use crate::options::TextOptions;
 use crate::output;
 
-/// Shows the tokens of a text.
+/// Print the tokens of a text.
 #[derive(Debug, Args)]
 pub(crate) struct Tokenize {
-    /// The text; `-` reads standard input, line end included
+    /// Text to tokenize, or - for standard input
     #[arg(value_name = "TEXT")]
     input: String,
-    /// Print one JSON object instead of a line for each token
-    #[arg(long)]
+    /// Print one JSON object instead of a line per token
+    #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
     text: TextOptions,
-    /// A GGUF file, a tokenizer.json, a folder with a tokenizer's files, or a model of the hub:
-    /// owner/name, with :file.gguf or :revision where one must be named [default: that of the small
-    /// model that is built in]
-    #[arg(long, value_name = "MODEL")]
+    /// tokenizer.json, GGUF file, folder, or owner/name on the Hugging Face Hub [default: the
+    /// built-in model's tokenizer]
+    ///
+    /// A folder has tokenizer.json, or vocab.json with merges.txt. A name on the Hub may end with the
+    /// GGUF file or the revision to use: owner/name:file.gguf, owner/name:revision.
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
     model: Option<PathBuf>,
 }
 
@@ -55,11 +57,11 @@ impl Tokenize {
     }
 }
 
-/// The tokenizer of a model, or one on its own; of the built-in model without. No weights are read,
-/// nor fetched where the tokenizer has files of its own.
+/// The tokenizer of a model or of a file of its own; that of the built-in model if none is given.
+/// No weights are read, nor downloaded if the tokenizer has files of its own.
 ///
 /// # Errors
-/// Those of the files, and [`Error::File`] where there is no tokenizer.
+/// Those of the files, and [`Error::File`] if there is no tokenizer.
 pub(crate) fn tokenizer(model: Option<&Path>) -> Result<Tokenizer> {
     let Some(model) = model else {
         let model = Checkpoint::built_in()?;

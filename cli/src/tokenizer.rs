@@ -1,4 +1,4 @@
-//! `pellucid tokenizer`: makes tokenizers.
+//! `pellucid tokenizer`: trains tokenizers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::output;
 
-/// Makes tokenizers.
+/// Train a tokenizer.
 #[derive(Debug, Args)]
 pub(crate) struct Command {
     #[command(subcommand)]
@@ -20,47 +20,55 @@ pub(crate) struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Learns a tokenizer from text files
     Train(Train),
 }
 
-/// Learns a tokenizer from text files.
+/// Train a tokenizer on text files.
 ///
-/// Byte-level BPE, with GPT-2's pattern and without a space before the text: again and again the most
-/// frequent pair of neighbouring tokens becomes a token; of equally frequent pairs the one with the
-/// smaller ids. The same texts always give the same file, which `tokenize`, and other tools, read.
+/// The tokenizer is byte-level BPE with GPT-2's pre-tokenization and without a prefix space: the
+/// most frequent pair of adjacent tokens becomes a token, again and again; ties go to the smaller
+/// ids. The same texts always give the same tokenizer.json, which `pellucid tokenize` and other
+/// tools can read.
 #[derive(Debug, Args)]
 struct Train {
-    /// Files of UTF-8 text
+    /// UTF-8 text files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Where the tokenizer goes
-    #[arg(short, long, value_name = "FILE", default_value = "tokenizer.json")]
+    /// File to write
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "tokenizer.json",
+        help_heading = "Output"
+    )]
     output: PathBuf,
-    /// What tokens are
+    /// Kind of tokens
     #[arg(long, value_name = "KIND", default_value = "merges")]
     kind: KindName,
-    /// Tokens in all, special ones and the 256 bytes among them, for --kind merges
+    /// Size of the vocabulary, with --kind merges; includes special tokens and the 256 bytes
     #[arg(long, value_name = "N")]
     vocab_size: Option<usize>,
-    /// How often a pair must occur to become a token
+    /// Merge only pairs that occur at least N times
     #[arg(long, value_name = "N", default_value_t = 2)]
     min_frequency: u64,
-    /// A special token, such as <|endoftext|>; may be given several times. They take the first ids
+    /// Add a special token, such as <|endoftext|>; may be repeated
+    ///
+    /// Special tokens get the first ids, in the order given.
     #[arg(long, value_name = "TEXT")]
-    special: Vec<String>,
+    special_token: Vec<String>,
     /// Print one JSON object instead of a line
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum KindName {
-    /// Bytes, and what frequent neighbours make together
+    /// The 256 bytes and merges of frequent pairs (BPE)
     Merges,
-    /// The 256 bytes
+    /// The 256 bytes only
     Bytes,
-    /// The characters of the texts, and no others
+    /// The characters of the texts only
     Characters,
 }
 
@@ -89,12 +97,12 @@ impl Train {
                 return Err(Error::Input("--kind merges needs a --vocab-size".to_owned()));
             }
             (_, Some(_)) => {
-                return Err(Error::Input("--vocab-size goes with --kind merges only".to_owned()));
+                return Err(Error::Input("--vocab-size needs --kind merges".to_owned()));
             }
             (KindName::Bytes, None) => Kind::Bytes,
             (KindName::Characters, None) => Kind::Characters,
         };
-        let training = Training { kind, special: self.special.clone() };
+        let training = Training { kind, special: self.special_token.clone() };
         let bar = output::progress_bar("reading {bar:30} {bytes} of {total_bytes}");
         let sizes = self.files.iter().filter_map(|file| fs::metadata(file).ok());
         bar.set_length(sizes.map(|data| data.len()).sum());
@@ -114,7 +122,7 @@ impl Train {
         }
         if let Some(asked) = self.vocab_size.filter(|asked| *asked > vocab_size) {
             output::note(&format!(
-                "no pair is left to merge: {vocab_size} tokens, though {asked} were asked for"
+                "no pairs are left to merge: the vocabulary has {vocab_size} tokens, not {asked}"
             ));
         }
         output::line(&format!("{vocab_size} tokens in {}", self.output.display()))

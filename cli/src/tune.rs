@@ -1,4 +1,4 @@
-//! `pellucid tune`: finds the fastest variants for a GPU and a model.
+//! `pellucid tune`: finds the fastest kernel variants for a GPU and a model.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use serde::Serialize;
 use crate::options::ModelOptions;
 use crate::output;
 
-/// Finds the fastest variants for a GPU and a model.
+/// Find the fastest kernel variants for a GPU and a model.
 ///
-/// The variants of each linear map take turns, and one takes the built-in default's place if it is
-/// faster by more than noise. What is found is kept in the cache folder, for this adapter, driver and
-/// version, and used by all commands from then on, unless they are given --no-tune. Without a model,
-/// some common shapes are measured.
+/// The variants of each linear layer, of reductions and of attention are timed in turn; one
+/// replaces the default if it is faster by more than noise. The results are kept in the cache
+/// folder, for this adapter, driver and version of Pellucid, and used by all other commands unless
+/// --no-tune is given. Without --model, some common shapes are measured.
 #[derive(Debug, Args)]
 pub(crate) struct Tune {
-    /// Stop measuring after so many seconds; what is left keeps its default
-    #[arg(long, value_name = "S", default_value = "30")]
+    /// Stop after this many seconds; the remaining shapes keep their defaults
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
     seconds: u32,
     /// Print one JSON object instead of a table
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
     model: ModelOptions,
@@ -44,7 +44,7 @@ impl Tune {
         let choice = self.model.device.gpu("has no variants to tune")?;
         let gpu = Gpu::open(&choice).await?;
         let workload = if self.model.is_given() {
-            // Only the shapes are wanted, as they will be on the device.
+            // Only the shapes are needed, as they will be on the device.
             let options = self.model.options()?;
             let checkpoint = self.model.checkpoint()?;
             let load = LoadOptions { quantize: options.quantize };
@@ -80,6 +80,6 @@ impl Tune {
             let change = if taken == default { "stays".to_owned() } else { format!("{gain:.2}x") };
             output::line(&format!("{what:<24}{change:>7}  {taken}"))?;
         }
-        file.map_or(Ok(()), |file| output::line(&format!("kept in {file}")))
+        file.map_or(Ok(()), |file| output::line(&format!("saved in {file}")))
     }
 }

@@ -54,18 +54,18 @@ impl Preset {
     }
 
     /// Batches whose gradients make one step.
-    pub fn accumulate(self) -> usize {
+    pub fn grad_accum(self) -> usize {
         if self == Self::Gpt2 { 40 } else { 1 }
     }
 
     /// Its steps, and the learning rate of each.
     pub fn schedule(self) -> Schedule {
-        let (steps, peak) = match self {
+        let (steps, peak_lr) = match self {
             Self::Char => (2000, 2e-3),
             Self::CharLarge => (5000, 1e-3),
             Self::Gpt2 => (600_000, 6e-4),
             Self::LlamaSmall => (20_000, 1e-3),
         };
-        Schedule::new(steps, peak)
+        Schedule::new(steps, peak_lr)
     }
 }

@@ -25,18 +25,25 @@ pub struct Schedule {
     /// Steps in which the rate rises linearly, starting at one such part of the peak.
     pub warmup: u64,
     /// The highest rate.
-    pub peak: f64,
+    pub peak_lr: f64,
     /// The lowest after it.
-    pub floor: f64,
+    pub min_lr: f64,
     /// How it falls.
     pub decay: Decay,
     /// The last steps, over which [`Decay::Wsd`] falls.
-    pub last: u64,
+    pub decay_steps: u64,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { steps: 1000, warmup: 100, peak: 1e-3, floor: 0.0, decay: Decay::Cosine, last: 0 }
+        Self {
+            steps: 1000,
+            warmup: 100,
+            peak_lr: 1e-3,
+            min_lr: 0.0,
+            decay: Decay::Cosine,
+            decay_steps: 0,
+        }
     }
 }
 
@@ -44,19 +51,22 @@ impl Schedule {
     /// The usual schedule for so many steps and this highest rate: the rate rises in the first
     /// twentieth of the steps and then falls as a cosine does, to a tenth of its peak. With
     /// [`Decay::Wsd`] it falls in the last fifth.
-    pub fn new(steps: u64, peak: f64) -> Self {
-        let (warmup, last) = (steps / 20, steps / 5);
-        Self { steps, warmup, peak, floor: peak / 10.0, decay: Decay::Cosine, last }
+    pub fn new(steps: u64, peak_lr: f64) -> Self {
+        let (warmup, decay_steps) = (steps / 20, steps / 5);
+        Self { steps, warmup, peak_lr, min_lr: peak_lr / 10.0, decay: Decay::Cosine, decay_steps }
     }
 
     /// The rate of a step, counted from 0.
-    pub fn rate(&self, step: u64) -> f64 {
-        let &Self { steps, warmup, peak, floor, decay, last } = self;
+    pub fn lr(&self, step: u64) -> f64 {
+        let &Self { steps, warmup, peak_lr, min_lr, decay, decay_steps } = self;
         if step < warmup {
-            return peak * (step + 1) as f64 / warmup as f64;
+            return peak_lr * (step + 1) as f64 / warmup as f64;
         }
-        let start =
-            if decay == Decay::Wsd { steps.saturating_sub(last).max(warmup) } else { warmup };
+        let start = if decay == Decay::Wsd {
+            steps.saturating_sub(decay_steps).max(warmup)
+        } else {
+            warmup
+        };
         // How much of the fall is over.
         let over = match step {
             step if step >= steps => 1.0,
@@ -67,7 +77,7 @@ impl Schedule {
             Decay::Linear | Decay::Wsd => 1.0 - over,
             Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * over).cos()),
         };
-        floor + (peak - floor) * left
+        min_lr + (peak_lr - min_lr) * left
     }
 }
 
@@ -75,12 +85,18 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const COSINE: Schedule =
-        Schedule { steps: 110, warmup: 10, peak: 1.0, floor: 0.1, decay: Decay::Cosine, last: 0 };
+    const COSINE: Schedule = Schedule {
+        steps: 110,
+        warmup: 10,
+        peak_lr: 1.0,
+        min_lr: 0.1,
+        decay: Decay::Cosine,
+        decay_steps: 0,
+    };
 
     #[test]
     fn rates_rise_and_fall() {
-        let rates = |schedule: Schedule, steps: [u64; 5]| steps.map(|step| schedule.rate(step));
+        let rates = |schedule: Schedule, steps: [u64; 5]| steps.map(|step| schedule.lr(step));
         let close = |found: [f64; 5], expected: [f64; 5]| {
             let same = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12);
             assert!(same, "{found:?}");
@@ -90,7 +106,7 @@ mod tests {
         close(rates(linear, [4, 10, 35, 60, 200]), [0.5, 1.0, 0.775, 0.55, 0.1]);
         let constant = Schedule { decay: Decay::Constant, ..COSINE };
         close(rates(constant, [0, 10, 60, 110, 500]), [0.1, 1.0, 1.0, 1.0, 1.0]);
-        let wsd = Schedule { decay: Decay::Wsd, last: 20, ..COSINE };
+        let wsd = Schedule { decay: Decay::Wsd, decay_steps: 20, ..COSINE };
         close(rates(wsd, [0, 10, 90, 100, 110]), [0.1, 1.0, 1.0, 0.55, 0.1]);
         let none = Schedule { warmup: 0, steps: 0, ..COSINE };
         close(rates(none, [0, 1, 2, 3, 4]), [0.1; 5]);

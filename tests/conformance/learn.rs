@@ -275,10 +275,10 @@ fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
     let options = TrainOptions { batch: 8, context: 32, optimizer, dropout: 0.0, ..OPTIONS };
     let mut trainer = trainer(&initial, options);
     let data = Data::split(tokens.clone(), 0.1).unwrap();
-    let schedule = Schedule { steps: 400, warmup: 20, peak: 1e-2, ..Schedule::default() };
+    let schedule = Schedule { steps: 400, warmup: 20, peak_lr: 1e-2, ..Schedule::default() };
     for step in 0..schedule.steps {
         let batches = data.batches(&options, step, 1);
-        block_on(trainer.step(&batches, schedule.rate(step))).unwrap();
+        block_on(trainer.step(&batches, schedule.lr(step))).unwrap();
     }
     // The validation loss is the source's own entropy.
     let pairs: Vec<(usize, usize)> =

@@ -7,7 +7,7 @@ export declare class PellucidError extends Error {
   readonly kind: Kind;
 }
 
-/** What the browser tells of its adapter. */
+/** What the browser says about its adapter. */
 export interface Adapter {
   name: string;
   vendor: string;
@@ -16,11 +16,11 @@ export interface Adapter {
   limits: { maxStorageBufferBindingSize: number; maxBufferSize: number };
 }
 
-/** How one variant of a kernel came out. */
+/** The result for one variant of a kernel. */
 export interface Verdict {
   kernel: string;
   variant: string;
-  /** The largest relative error; null where a value was no number. */
+  /** The largest relative error; null if a value was not a number. */
   max_rel_err: number | null;
   ok: boolean;
 }
@@ -28,31 +28,31 @@ export interface Verdict {
 export declare class Gpu {
   /** Starts the worker and looks for an adapter. */
   static request(): Promise<Gpu>;
-  /** Null without WebGPU: models then run by the reference, on the CPU. */
+  /** Null without WebGPU: models then run on the CPU, by the reference. */
   readonly adapter: Adapter | null;
-  /** Holds every kernel against plain Rust. */
+  /** Compares every kernel with plain Rust. */
   doctor(
     onProgress?: (done: number, total: number) => void,
   ): Promise<{ kernels: Verdict[]; ok: boolean }>;
-  /** Bytes of WebAssembly's memory. */
+  /** Size of WebAssembly's memory in bytes. */
   memory(): Promise<number>;
-  /** Ends the worker and all that it holds. */
+  /** Ends the worker and frees all its objects. */
   close(): void;
 }
 
 export interface Encoding {
-  /** Whether a beginning-of-text token may come first; true. */
+  /** Whether a beginning-of-text token may be added; true. */
   bos?: boolean;
-  /** Whether names of special tokens in the text mean these; false. */
+  /** Whether names of special tokens in the text are parsed as such; false. */
   special?: boolean;
 }
 
 export interface Piece {
   /** The part of the text. */
   text: string;
-  /** What the merges begin with, as the vocabulary spells it. */
+  /** The symbols before any merge, as the vocabulary spells them. */
   symbols: string[];
-  /** The merges in order; null where the tokenizer finds its tokens otherwise. */
+  /** The merges in order; null if the tokenizer does not merge. */
   merges: { rank: number; at: number; symbol: string }[] | null;
   ids: number[];
 }
@@ -60,7 +60,7 @@ export interface Piece {
 export declare class Tokenizer {
   /** Reads the text of a tokenizer.json. */
   static load(json: string): Promise<Tokenizer>;
-  /** Learns one from a text (its characters, without `vocabSize`); gives the text of its tokenizer.json. */
+  /** Trains one on a text (its characters, without `vocabSize`); returns the text of its tokenizer.json. */
   static learn(
     text: string,
     options?: { vocabSize?: number; minFrequency?: number; special?: string[] },
@@ -69,12 +69,12 @@ export declare class Tokenizer {
   encode(text: string, options?: Encoding): Promise<number[]>;
   decode(ids: ArrayLike<number>): Promise<string>;
   explain(text: string, options?: Encoding): Promise<Piece[]>;
-  /** The text of each token by itself. */
+  /** The text of each token on its own. */
   texts(ids: ArrayLike<number>): Promise<string[]>;
   free(): Promise<void>;
 }
 
-/** How the next token is drawn; the defaults take the most probable one. */
+/** How the next token is drawn; by default, the most probable one. */
 export interface Sampling {
   temperature?: number;
   topK?: number;
@@ -91,19 +91,19 @@ export interface Request {
   maxNewTokens?: number;
   stop?: string[];
   ignoreEos?: boolean;
-  /** How many most probable tokens to tell at each place. */
+  /** How many of the most probable tokens to report at each position. */
   logprobs?: number;
-  /** Do not read again what the prompt's beginning shares with the text before. */
+  /** Reuse the KV cache for the beginning that the prompt shares with the text before. */
   reusePrefix?: boolean;
   sampling?: Sampling;
-  /** Hears how many tokens of a long prompt, of how many, have been read. */
+  /** Called with the number of prompt tokens processed so far, and in all. */
   onPrompt?: (read: number, of: number) => void;
   signal?: AbortSignal;
 }
 
 export interface Token {
   id: number;
-  /** What may be shown now: whole characters. */
+  /** The text that can be shown now: whole characters. */
   text: string;
   /** ln p; null unless `logprobs` was given. */
   logprob: number | null;
@@ -117,9 +117,9 @@ export interface Generation {
   reused: number;
 }
 
-/** Events to iterate over; leaving the loop stops what gives them. */
+/** Events to iterate over; leaving the loop stops their source. */
 export interface Events<Event, Result> extends AsyncIterable<Event> {
-  /** What there is at the end, however it ends. */
+  /** The result at the end, however it ends. */
   readonly result: Promise<Result>;
   stop(): void;
 }
@@ -128,7 +128,7 @@ export interface Progress {
   phase: 'fetch' | 'load' | 'keep';
   /** Bytes. */
   done: number;
-  /** Bytes in all; 0 where that is not known. */
+  /** Bytes in all; 0 if unknown. */
   total: number;
 }
 
@@ -136,7 +136,7 @@ export interface Kept {
   name: string;
   bytes: number;
   address: string | null;
-  /** Whether all of it is there; if not, loading its address goes on. */
+  /** Whether all of it is there; if not, loading its address resumes. */
   complete: boolean;
 }
 
@@ -148,15 +148,15 @@ export interface ModelInfo {
   kvHeads: number;
   width: number;
   vocab: number;
-  /** Positions in use. */
+  /** The context length in use. */
   context: number;
-  /** Positions that the model has. */
+  /** The model's own context length. */
   ownContext: number;
-  /** Null by the reference. */
+  /** Null for the reference. */
   adapter: Adapter | null;
-  /** Bytes on the device; null by the reference. */
+  /** Bytes on the device; null for the reference. */
   memory: { weights: number; cache: number; activations: number } | null;
-  /** The name of all choices of variants; null by the reference. */
+  /** A name for the selected variants; null for the reference. */
   plan: string | null;
   chat: boolean;
   eos: number[];
@@ -167,7 +167,7 @@ export interface LoadOptions {
   backend?: 'auto' | 'gpu' | 'cpu';
   cacheType?: 'f32' | 'f16';
   quantize?: 'q8_0' | 'q4_0';
-  /** The most bytes to bind at once, for tests. */
+  /** The largest binding in bytes; for tests. */
   maxBinding?: number;
   signal?: AbortSignal;
 }
@@ -175,7 +175,7 @@ export interface LoadOptions {
 export declare class Model {
   /**
    * Loads a model: 'built-in', the address of a .gguf file or of a folder in Hugging Face's layout, a
-   * File, the Files of a folder, or what is kept. Addresses are kept for the next time.
+   * File, the Files of a folder, or a kept model. Models from addresses are kept for the next time.
    */
   static load(
     source: 'built-in' | string | URL | File | File[] | FileList | { kept: string },
@@ -191,13 +191,13 @@ export declare class Model {
   static forget(name: string): Promise<void>;
   readonly info: ModelInfo;
   readonly tokenizer: Tokenizer | null;
-  /** How many variants of kernels were found right on this adapter so far; null by the reference. */
+  /** How many kernel variants have passed on this adapter so far; null for the reference. */
   readonly checked: { passed: number; excluded: string[] } | null;
   generate(
     prompt: string | ArrayLike<number>,
     request?: Request,
   ): Events<Token, Generation> & { promptTokens: number[] | null };
-  /** ln p of each token after the first, given those before it; `top` tells the likeliest after each. */
+  /** ln p of each token after the first, given those before it; `top` adds the most probable ones at each. */
   score(
     tokens: ArrayLike<number>,
     top?: number,
@@ -215,12 +215,12 @@ export declare class Model {
   }>;
   encode(text: string): Promise<number[]>;
   encodeChat(messages: { role: 'system' | 'user' | 'assistant'; content: string }[]): Promise<number[]>;
-  /** For tests of what then happens. */
+  /** Destroys the device; for tests. */
   loseDevice(): Promise<void>;
   free(): Promise<void>;
 }
 
-/** What a run is like; the defaults are those of the program's `--preset char`. */
+/** The settings of a run; the defaults are those of the program's `--preset char`. */
 export interface TrainSettings {
   family?: 'gpt2' | 'gpt2-attn-only' | 'llama';
   layers?: number;
@@ -232,8 +232,10 @@ export interface TrainSettings {
   context?: number;
   batch?: number;
   steps?: number;
-  rate?: number;
-  floor?: number;
+  /** The peak learning rate. */
+  lr?: number;
+  /** The learning rate at the end of the decay; a tenth of `lr`. */
+  minLr?: number;
   warmup?: number;
   decay?: 'constant' | 'linear' | 'cosine' | 'wsd';
   beta1?: number;
@@ -243,7 +245,8 @@ export interface TrainSettings {
   dropout?: number;
   mixed?: boolean;
   seed?: number;
-  validShare?: number;
+  /** The fraction of the text, taken from its end, that is held out for validation; 0.1. */
+  valFraction?: number;
 }
 
 export interface Step {
@@ -251,12 +254,12 @@ export interface Step {
   loss: number;
   gradientNorm: number;
   rate: number;
-  /** The loss over the text kept to judge by, at steps that judge. */
+  /** The validation loss, at steps that evaluate it. */
   validLoss?: number;
 }
 
 export declare class Trainer {
-  /** Makes a new model; `tokenizer` is the text of a tokenizer.json. */
+  /** Creates a new model; `tokenizer` is the text of a tokenizer.json. */
   static create(text: string, tokenizer: string, settings?: TrainSettings): Promise<Trainer>;
   readonly info: {
     parameters: number;
@@ -273,11 +276,11 @@ export declare class Trainer {
       signal?: AbortSignal;
       evaluateEvery?: number;
       evaluateBatches?: number;
-      /** Hears from which step the run goes on after its device was lost: that of the last `model()`. */
+      /** Called with the step that the run continues from after its device was lost: that of the last `model()`. */
       onRevived?: (step: number) => void;
     },
   ): Events<Step, Step | null>;
-  /** For tests of what then happens. */
+  /** Destroys the device; for tests. */
   loseDevice(): Promise<void>;
   evaluate(batches?: number): Promise<number | undefined>;
   /** A ZIP archive of a folder in Hugging Face's layout. */

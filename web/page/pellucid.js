@@ -244,7 +244,7 @@ export class Model {
     return link().call('encodeChat', { handle: this.handle, messages });
   }
 
-  /** Gives the device up, for those who test what then happens. */
+  /** Destroys the device; for tests. */
   loseDevice() {
     return link().call('loseDevice', { handle: this.handle });
   }
@@ -272,48 +272,48 @@ export class Model {
   }
 }
 
-/** A new model that learns from a text. */
+/** A new model that is trained on a text. */
 export class Trainer {
   constructor({ handle, info }) {
     this.handle = handle;
     this.info = info;
   }
 
-  /** Makes a new model; `tokenizer` is the text of a tokenizer.json. */
+  /** Creates a new model; `tokenizer` is the text of a tokenizer.json. */
   static async create(text, tokenizer, settings = {}) {
     return new Trainer(await link().call('train', { text, tokenizer, settings }));
   }
 
   /**
-   * Learns so many steps: iterate over what each found. Where the device is lost, it goes on with the
-   * model that `model()` gave last; `onRevived` hears after how many steps that was.
+   * Trains for a number of steps: iterate over their results. If the device is lost, training continues
+   * with the last result of `model()`; `onRevived` is called with its number of steps.
    */
   run(steps, { signal, evaluateEvery = 0, evaluateBatches = 8, onRevived } = {}) {
     const args = { handle: this.handle, steps, evaluateEvery, evaluateBatches };
     const begin = (push, own) => {
-      const event = (told) => ('revived' in told ? onRevived?.(told.revived) : push(told));
+      const event = (step) => ('revived' in step ? onRevived?.(step.revived) : push(step));
       return link().call('steps', args, { event, signal: own });
     };
     return new Events(begin, signal);
   }
 
-  /** Gives the device up, for those who test what then happens. */
+  /** Destroys the device; for tests. */
   loseDevice() {
     return link().call('loseTrainer', { handle: this.handle });
   }
 
-  /** The loss over the text that is kept to judge by. */
+  /** The validation loss. */
   evaluate(batches = 8) {
     return link().call('evaluate', { handle: this.handle, batches });
   }
 
-  /** The model by now as a ZIP archive of a folder in Hugging Face's layout. */
+  /** The current model as a ZIP archive of a folder in Hugging Face's layout. */
   async save({ half = false } = {}) {
     const bytes = await link().call('save', { handle: this.handle, half });
     return new Blob([bytes], { type: 'application/zip' });
   }
 
-  /** The model by now, to generate with. */
+  /** The current model, to generate with. */
   async model(name = 'trained here') {
     return new Model(await link().call('trained', { handle: this.handle, name }));
   }

@@ -153,15 +153,15 @@ const calls = {
   },
   async steps({ handle, steps, evaluateEvery, evaluateBatches }, event, isStopped) {
     const trainer = get(handle);
-    const judged = (step) => evaluateEvery && step % evaluateEvery === 0;
+    const evaluated = (step) => evaluateEvery && step % evaluateEvery === 0;
     let step = null;
     let revived = false;
     // Between steps there is room for other calls.
     for (let done = 0; done < steps && !isStopped(); done += 1) {
       try {
         step = await queued(handle, () => trainer.step());
-        const judge = () => trainer.evaluate(evaluateBatches ?? 8);
-        event({ ...step, validLoss: judged(step.step) ? await queued(handle, judge) : undefined });
+        const evaluate = () => trainer.evaluate(evaluateBatches ?? 8);
+        event({ ...step, validLoss: evaluated(step.step) ? await queued(handle, evaluate) : undefined });
       } catch (error) {
         // A device that is lost twice in one run is not worth a third try.
         if (error.kind !== 'lost' || revived) throw error;

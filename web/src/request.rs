@@ -1,4 +1,4 @@
-//! What scripts ask of a model, by their names for it.
+//! The options of a script, by the names that scripts use.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::value::{Result, fault};
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Loading {
-    /// Positions; without, the smaller of the model's own and 4,096.
+    /// Context length; the default is the model's own, at most 4,096.
     context: Option<usize>,
-    /// `gpu`, `cpu`, or without: a GPU if there is one.
+    /// `gpu`, `cpu` or `auto`: a GPU if there is one. The default is `auto`.
     backend: Option<String>,
-    /// `f16` halves what keys and values take.
+    /// `f32` or `f16`, which halves the KV cache.
     cache_type: Option<String>,
     /// `q8_0` or `q4_0`.
     quantize: Option<String>,
-    /// The most that may be bound at once, for those who test what then happens.
+    /// The largest binding in bytes; for tests.
     max_binding: Option<u64>,
 }
 
 impl Loading {
-    /// The same in the library's words, for a page that keeps the adapter's record there.
+    /// The library's options; `storage` keeps the adapter's record.
     pub(crate) fn options(self, storage: Arc<dyn KeyValueStorage>) -> Result<Options> {
         let unknown = |name: &str, value: &str, known: &str| {
             Err(fault("input", &format!("{name} must be {known}, not {value}")))
@@ -57,7 +57,7 @@ impl Loading {
     }
 }
 
-/// What is to be generated.
+/// What to generate.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Asked {
@@ -70,7 +70,7 @@ pub(crate) struct Asked {
     sampling: Sampling,
 }
 
-/// [`Sampling`], by the names of scripts.
+/// [`Sampling`], by the names that scripts use.
 #[derive(Deserialize)]
 #[serde(remote = "Sampling", default = "Sampling::default")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -85,7 +85,7 @@ struct Settings {
     seed: u64,
 }
 
-/// Settings of sampling by themselves.
+/// Sampling settings on their own.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Drawing(#[serde(with = "Settings")] pub(crate) Sampling);

@@ -1,4 +1,4 @@
-//! A model that learns from a text.
+//! Training in the browser.
 
 use std::sync::Arc;
 
@@ -30,12 +30,12 @@ pub struct Trainer {
     files: ModelFiles,
     data: Data,
     schedule: Schedule,
-    /// The model as it was when it was last read from the device, and after how many steps.
+    /// The model when it was last read from the device, and its number of steps.
     known: (Files, u64),
     storage: Arc<dyn KeyValueStorage>,
 }
 
-/// What a run is like. The defaults are those of the program's `--preset char`.
+/// The settings of a run. The defaults are those of the program's `--preset char`.
 #[derive(Clone, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Settings {
@@ -49,8 +49,8 @@ struct Settings {
     context: usize,
     batch: usize,
     steps: u64,
-    rate: f64,
-    floor: Option<f64>,
+    lr: f64,
+    min_lr: Option<f64>,
     warmup: Option<u64>,
     decay: Decay,
     beta1: f64,
@@ -60,7 +60,7 @@ struct Settings {
     dropout: f64,
     mixed: bool,
     seed: u64,
-    valid_share: f64,
+    val_fraction: f64,
 }
 
 impl Default for Settings {
@@ -73,7 +73,7 @@ impl Default for Settings {
             Optimizer::AdamW { betas, decay, .. } => (betas, decay),
             Optimizer::Sgd => ([0.0; 2], 0.0),
         };
-        let Schedule { steps, peak, decay, .. } = Preset::Char.schedule();
+        let Schedule { steps, peak_lr, decay, .. } = Preset::Char.schedule();
         Self {
             family,
             layers,
@@ -85,8 +85,8 @@ impl Default for Settings {
             context,
             batch,
             steps,
-            rate: peak,
-            floor: None,
+            lr: peak_lr,
+            min_lr: None,
             warmup: None,
             decay,
             beta1: betas[0],
@@ -96,7 +96,7 @@ impl Default for Settings {
             dropout,
             mixed,
             seed,
-            valid_share: 0.1,
+            val_fraction: 0.1,
         }
     }
 }
@@ -116,23 +116,23 @@ impl Settings {
     }
 
     fn schedule(&self) -> Schedule {
-        let usual = Schedule::new(self.steps, self.rate);
+        let usual = Schedule::new(self.steps, self.lr);
         Schedule {
             warmup: self.warmup.unwrap_or(usual.warmup),
-            floor: self.floor.unwrap_or(usual.floor),
+            min_lr: self.min_lr.unwrap_or(usual.min_lr),
             decay: self.decay,
             ..usual
         }
     }
 
-    /// The sizes of the model, but for its vocabulary.
+    /// The sizes of the model, except for its vocabulary.
     fn sizes(&self) -> Sizes {
         let &Self { family, layers, heads, kv_heads, width, hidden, context, untied, .. } = self;
         Sizes { family, layers, heads, kv_heads, width, hidden, context, vocab: 0, untied }
     }
 }
 
-/// What there is to tell of a run.
+/// Facts about a run.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Info {
@@ -145,7 +145,7 @@ struct Info {
     memory: TrainMemory,
 }
 
-/// What a step found.
+/// The results of a step.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Step {
@@ -157,24 +157,24 @@ struct Step {
 
 #[wasm_bindgen]
 impl Trainer {
-    /// Makes a new model with this tokenizer ready to learn from a text; `visits` keeps what is found out
-    /// about the adapter.
+    /// Creates a new model with this tokenizer, to train on a text; `visits` stores what is found
+    /// out about the adapter.
     pub async fn create(
         text: String,
         tokenizer: String,
         settings: JsValue,
         visits: Visits,
     ) -> Result<Self> {
-        let settings: Settings = read("the settings of training", &settings)?;
+        let settings: Settings = read("the training settings", &settings)?;
         if text.trim().is_empty() {
-            return Err(fault("input", "there is no text to learn from"));
+            return Err(fault("input", "there is no text to train on"));
         }
         let model = NewModel::new(settings.sizes(), tokenizer).map_err(told)?;
         let files = model.in_memory(settings.seed).map_err(told)?;
         Self::begin(files, &text, &settings, storage(visits)).await
     }
 
-    /// Makes the model of these files ready to learn from a text.
+    /// Prepares the model of these files to train on a text.
     async fn begin(
         files: Files,
         text: &str,
@@ -187,16 +187,15 @@ impl Trainer {
         let tokenizer = tokenizer.map_err(told)?.ok_or_else(missing)?;
         let encode = Encode { bos: Bos::Never, ..Encode::default() };
         let tokens = tokenizer.encode(text, encode).map_err(told)?;
-        let data = Data::split(tokens, settings.valid_share).map_err(told)?;
+        let data = Data::split(tokens, settings.val_fraction).map_err(told)?;
         data.check(settings.context, checkpoint.config().vocab).map_err(told)?;
-        let known = (files, 0);
-        let files = ModelFiles::of(checkpoint).map_err(told)?;
+        let model_files = ModelFiles::of(checkpoint).map_err(told)?;
         let trainer = open(checkpoint, settings.options(), &storage).await?;
         let schedule = settings.schedule();
-        Ok(Self { trainer, files, data, schedule, known, storage })
+        Ok(Self { trainer, files: model_files, data, schedule, known: (files, 0), storage })
     }
 
-    /// What there is to tell of the run.
+    /// Facts about the run.
     pub fn info(&self) -> Result<JsValue> {
         let options = self.trainer.options();
         plain(&Info {
@@ -210,18 +209,17 @@ impl Trainer {
         })
     }
 
-    /// Learns from the batch of the next step.
+    /// Runs the next step.
     pub async fn step(&mut self) -> Result<JsValue> {
         let before = self.trainer.steps();
-        let rate = self.schedule.rate(before);
+        let lr = self.schedule.lr(before);
         let batches = self.data.batches(self.trainer.options(), before, 1);
         let train::Step { step, loss, gradient_norm } =
-            self.trainer.step(&batches, rate).await.map_err(told)?;
-        plain(&Step { step, loss, gradient_norm, rate })
+            self.trainer.step(&batches, lr).await.map_err(told)?;
+        plain(&Step { step, loss, gradient_norm, rate: lr })
     }
 
-    /// The loss over the text that is kept to judge by, of at most so many batches; undefined where
-    /// none is kept.
+    /// The validation loss over at most `batches` batches; undefined without validation data.
     pub async fn evaluate(&mut self, batches: usize) -> Result<Option<f64>> {
         let batches = self.data.validation(self.trainer.options(), batches);
         if batches.is_empty() {
@@ -230,15 +228,15 @@ impl Trainer {
         self.trainer.evaluate(&batches).await.map(Some).map_err(told)
     }
 
-    /// The model as it is by now: a folder in Hugging Face's layout, in a ZIP archive.
+    /// The current model: a folder in Hugging Face's layout, in a ZIP archive.
     pub async fn save(&mut self, half: bool) -> Result<Uint8Array> {
         let format = if half { Format::F16 } else { Format::F32 };
         let files = self.trainer.files(&self.files, format).await.map_err(told)?;
         Ok(Uint8Array::from(archive::pack(&files).map_err(told)?.as_slice()))
     }
 
-    /// The model as it is by now, on a device of its own, to generate with. From here a run goes on
-    /// whose device is lost later.
+    /// The current model, on a device of its own, to generate with. A run whose device is lost
+    /// later continues from here.
     pub async fn model(&mut self, name: String) -> Result<Model> {
         let files = self.trainer.files(&self.files, Format::F32).await.map_err(told)?;
         let files = Files::in_memory(&name, files);
@@ -247,8 +245,8 @@ impl Trainer {
         Model::of(name, checkpoint, Arc::clone(&self.storage)).await
     }
 
-    /// Opens a device anew after a loss, with the model as it was last read; gives after how many steps
-    /// that was. The moments of its gradients begin anew.
+    /// Opens a new device after a loss, with the model as it was last read; returns its number of
+    /// steps. The optimiser's moments start from zero.
     pub async fn revive(&mut self) -> Result<f64> {
         let (files, steps) = &self.known;
         let checkpoint = Checkpoint::open_files(files.clone()).map_err(told)?;
@@ -257,14 +255,14 @@ impl Trainer {
         Ok(*steps as f64)
     }
 
-    /// Gives the device up, as a driver's reset would, for those who test what then happens.
+    /// Destroys the device, as a driver's reset would; for tests.
     #[wasm_bindgen(js_name = loseDevice)]
     pub fn lose_device(&self) {
         self.trainer.engine().gpu().destroy();
     }
 }
 
-/// The model on the device, ready to learn.
+/// The model on the device, ready to train.
 async fn open(
     initial: &Checkpoint,
     options: TrainOptions,

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 /// The result of what JavaScript calls; its error is an `Error` with a `kind`.
 pub(crate) type Result<T> = std::result::Result<T, JsValue>;
 
-/// A plain object; numbers that are none are null.
+/// A plain object; numbers that are not finite become null.
 pub(crate) fn plain(value: &impl Serialize) -> Result<JsValue> {
     let text = serde_json::to_string(value).map_err(|error| fault("input", &error.to_string()))?;
     JSON::parse(&text)
@@ -22,7 +22,7 @@ pub(crate) fn read<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T
     serde_json::from_str(&text).map_err(|error| fault("input", &format!("{what}: {error}")))
 }
 
-/// An `Error` of a kind that scripts can tell from others.
+/// An `Error` whose `kind` scripts can test.
 pub(crate) fn fault(kind: &str, message: &str) -> JsValue {
     let error = js_sys::Error::new(message);
     // A fresh object takes any property.
@@ -30,7 +30,7 @@ pub(crate) fn fault(kind: &str, message: &str) -> JsValue {
     error.into()
 }
 
-/// An error of the library, with what may help in the words of the page.
+/// An error of the library, with remedies in terms of the page.
 pub(crate) fn told(error: Error) -> JsValue {
     let kind = match &error {
         Error::Io { .. } | Error::File { .. } | Error::Tensor { .. } => "file",
@@ -46,13 +46,13 @@ pub(crate) fn told(error: Error) -> JsValue {
     fault(kind, &error.message(remedy))
 }
 
-/// What may help, by the names of a page's options.
+/// A remedy, by the names of a page's options.
 fn remedy(remedy: Remedy) -> String {
     let words = match remedy {
         Remedy::ShorterText => "shorten the text",
         Remedy::LongerContext => "raise the context",
         Remedy::ShorterContext { fits: Some(fits) } => {
-            return format!("lower the context (one of {fits} would fit)");
+            return format!("lower the context (at most {fits} would fit)");
         }
         Remedy::ShorterContext { fits: None } => "lower the context",
         Remedy::CacheF16 => "set the cache type to f16",
@@ -60,15 +60,15 @@ fn remedy(remedy: Remedy) -> String {
             return format!("quantize to q4_0 (weights of {} MiB)", bytes.div_ceil(1 << 20));
         }
         Remedy::LessMemory => {
-            "use less: a shorter context, f16 as the cache type, a model quantized to q8_0, or for \
+            "use less memory: a shorter context, the cache type f16, a model quantized to q8_0, or for \
              training a smaller batch"
         }
         Remedy::FewerSequences => "run fewer sequences at once",
         Remedy::SmallerBatch => "lower the batch",
         // A page always trains with moments.
-        Remedy::PlainDescent | Remedy::SmallerModel => "take a smaller model",
-        Remedy::LowerRate => "lower the rate",
-        Remedy::LongerWarmup => "raise the warmup",
+        Remedy::PlainDescent | Remedy::SmallerModel => "use a smaller model",
+        Remedy::LowerRate => "lower the learning rate",
+        Remedy::LongerWarmup => "raise the warm-up",
         Remedy::ClipGradients => "set clip to 1",
         Remedy::RunAgain => "try again",
         Remedy::OnCpu => "use the reference, on the CPU",

@@ -42,7 +42,7 @@ test('ten steps of training', async () => {
     const { Tokenizer, Trainer } = await import('./pellucid.js');
     const text = await (await fetch('the-function.md')).text();
     // As the native run was begun.
-    const settings = { layers: 2, heads: 2, width: 32, context: 32, batch: 4, steps: 10, rate: 1e-3, beta2: 0.99 };
+    const settings = { layers: 2, heads: 2, width: 32, context: 32, batch: 4, steps: 10, lr: 1e-3, beta2: 0.99 };
     const trainer = await Trainer.create(text, await Tokenizer.learn(text), settings);
     const losses = [];
     for await (const { loss } of trainer.run(settings.steps)) losses.push(loss);

@@ -105,7 +105,7 @@ fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     let run = folder.join("run");
     shell::remove_folder(&run)?;
     let sizes = ["--layers", "2", "--heads", "2", "--width", "32", "--context", "32"];
-    let pace = ["--batch", "4", "--steps", "10", "--rate", "1e-3", "--beta2", "0.99"];
+    let pace = ["--batch", "4", "--steps", "10", "--lr", "1e-3", "--beta2", "0.99"];
     let mut train = pellucid(&["train", TEXT, "--no-check", "-o"]);
     shell::quiet(train.arg(&run).args(sizes).args(pace))?;
     let log = run.join("log.jsonl");

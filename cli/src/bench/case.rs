@@ -9,25 +9,25 @@ use pellucid::generate::{Llm, Request};
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Case {
-    /// A prompt of 128 tokens, to the first token drawn
+    /// Prefill of 128 tokens, up to the first token
     Pp128,
-    /// A prompt of 512 tokens, to the first token drawn
+    /// Prefill of 512 tokens, up to the first token
     Pp512,
-    /// 64 tokens from nothing
+    /// Decode of 64 tokens, from an empty context
     Tg64,
-    /// 64 tokens that fill a context of 512
+    /// Decode of 64 tokens, the last of a context of 512
     #[value(name = "tg64_context_512")]
     Tg64Context512,
-    /// 64 tokens that fill a context of 4096
+    /// Decode of 64 tokens, the last of a context of 4096
     #[value(name = "tg64_context_4096")]
     Tg64Context4096,
-    /// 64 tokens for each of four sequences at once, all counted
+    /// Decode of 64 tokens for each of four sequences at once; all are counted
     Batch4,
     /// What the adapter can do at best
     Ceilings,
 }
 
-/// Tokens that are timed where drawing is measured; one more is drawn before them.
+/// Tokens that are timed when decoding is measured; one more is decoded before them.
 const DRAWN: usize = 64;
 
 /// The sequences of [`Case::Batch4`].
@@ -36,7 +36,7 @@ pub(crate) const BATCH: usize = 4;
 /// The context that [`Case::Batch4`] needs.
 pub(crate) const BATCH_CONTEXT: usize = DRAWN + 1;
 
-/// When tokens came.
+/// When tokens arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrivals {
     times: Vec<Duration>,
@@ -45,12 +45,12 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Tokens a second from the first time to the last.
+    /// Tokens per second from the first time to the last.
     pub(crate) fn speed(&self) -> f64 {
         self.stretches(1)[0]
     }
 
-    /// Tokens a second in each of so many equal stretches, up to the last time.
+    /// Tokens per second in each of `count` equal stretches, up to the last time.
     pub(crate) fn stretches(&self, count: usize) -> Vec<f64> {
         let last = self.times.len() - 1;
         let count = count.min(last);
@@ -78,17 +78,17 @@ impl Case {
         }
     }
 
-    /// The tokens that it draws.
+    /// The tokens that it generates.
     fn drawn(self) -> usize {
         if matches!(self, Self::Pp128 | Self::Pp512) { 1 } else { DRAWN + 1 }
     }
 
-    /// The positions that it needs; the last token drawn is never read.
+    /// The positions that it needs; the last token is never read.
     pub(crate) fn context(self) -> usize {
         self.prompt() + self.drawn() - 1
     }
 
-    /// Whether it reads a long prompt before it measures the drawing.
+    /// Whether a long prefill comes before the measured decode.
     pub(crate) fn has_long_start(self) -> bool {
         matches!(self, Self::Tg64Context512 | Self::Tg64Context4096)
     }
@@ -117,13 +117,13 @@ impl Case {
     }
 }
 
-/// Greedy, and never at an end before its length.
+/// Greedy, and never ended by an end-of-text token.
 pub(crate) fn request(drawn: usize) -> Request {
     Request { max_new_tokens: drawn, ignore_eos: true, ..Request::default() }
 }
 
-/// Four sequences at once. What a batch takes beside its steps is measured by one of a single step
-/// and taken off.
+/// Four sequences at once. What a batch takes in addition to its steps is measured with a batch of
+/// one step, and subtracted.
 async fn batch(llm: &mut Llm) -> Result<Arrivals> {
     let prompts: Vec<Vec<u32>> = (0..BATCH as u64).map(|seed| prompt(llm, 1, seed)).collect();
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
@@ -137,7 +137,7 @@ async fn batch(llm: &mut Llm) -> Result<Arrivals> {
     Ok(Arrivals { times, tokens: BATCH * DRAWN })
 }
 
-/// Token ids that are the same in every run and tell the model nothing, by `SplitMix64`.
+/// Random token ids, the same in every run, by `SplitMix64`.
 pub(crate) fn prompt(llm: &Llm, length: usize, seed: u64) -> Vec<u32> {
     let vocab = llm.config().vocab as u64;
     let mix = |mut z: u64| {

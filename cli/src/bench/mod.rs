@@ -1,4 +1,4 @@
-//! `pellucid bench`: measures the speed of a model, and of the GPU it runs on.
+//! `pellucid bench`: measures the speed of a model and of its GPU.
 
 mod case;
 mod share;
@@ -22,48 +22,49 @@ use crate::output::{self, PerToken};
 use case::Case;
 use share::{Shares, Work};
 
-/// Measures the speed of a model, and of the GPU it runs on.
+/// Measure the speed of a model and of its GPU.
 ///
-/// Each figure is the median of several runs, after one that is not counted. A share says how much of
-/// the adapter's own ceiling is reached. Decoding: the weight bytes of a step times the steps a second,
-/// over the rate at which this adapter reads and unpacks the weights' formats. Reading a prompt: twice
-/// the layers' parameters times the tokens a second, over its multiplications and additions a second.
+/// Each result is the median of several runs, after one warm-up run. "Of ceiling" compares it with
+/// what the adapter can do at best, measured in the same run. For decoding that is the weight bytes
+/// per step times the steps per second, over the rate at which the adapter reads and unpacks
+/// weights. For prefill it is twice the parameters of the layers times the tokens per second, over
+/// the adapter's floating-point operations per second.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
     #[command(subcommand)]
     other: Option<Other>,
-    /// Counted runs of each case; at most 3 where one takes over 10 s
+    /// Runs per case; at most 3 if one takes more than 10 seconds
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Measure only this; may be given several times
+    /// Run only this case; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<Case>,
     /// Print one JSON object instead of a table
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
     model: ModelOptions,
 }
 
-/// What is measured instead.
+/// Other benchmarks.
 #[derive(Debug, Subcommand)]
 enum Other {
     Train(train::Train),
 }
 
-/// A run that takes longer is slow, and few of it must do.
+/// A case whose runs take longer than this gets fewer of them.
 const SLOW: Duration = Duration::from_secs(10);
 const SLOW_RUNS: usize = 3;
 
-/// Tokens a second, of every run and in the middle.
+/// Tokens per second: of every run, and their median.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Speed {
     pub(crate) median_tok_s: f64,
     runs: Vec<f64>,
 }
 
-/// What `--json` prints; null is what was not asked for, does not fit the context, or needs a GPU.
+/// What `--json` prints; null if not requested, longer than the context, or in need of a GPU.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) pp128: Option<Speed>,
@@ -81,7 +82,7 @@ pub(crate) struct Report {
     memory: Option<MemoryUse>,
 }
 
-/// The ceilings, in 10⁹ a second.
+/// The ceilings, in 10⁹ per second.
 #[derive(Serialize)]
 struct Rates {
     read_gb_s: f64,
@@ -98,7 +99,7 @@ impl Bench {
         let mut ceilings = None;
         let cases = self.only.iter().any(|case| *case != Case::Ceilings) || self.only.is_empty();
         if cases {
-            // A wrong path should not be found only after the ceilings.
+            // A wrong path is reported before the ceilings are measured.
             self.model.checkpoint()?;
         }
         if self.wants(Case::Ceilings) {
@@ -149,7 +150,7 @@ impl Bench {
         report.memory = llm.fit();
         let work = llm.session().map(|session| Work::new(session.model()));
         if self.wants(Case::Batch4) {
-            // Four sequences need more room for keys, but only short ones: the model is loaded anew.
+            // Four sequences need a cache of their own, but a short one: the model is loaded again.
             let mut options = self.model.options()?;
             options.sequences = case::BATCH;
             options.context = Some(case::BATCH_CONTEXT.min(llm.context()));
@@ -163,7 +164,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The speed of one case; `None` if it is not asked for or does not fit the context.
+    /// The speed of one case; `None` if it is not requested or longer than the context.
     async fn measure(&self, llm: &mut Llm, case: Case) -> Result<Option<Speed>> {
         if !self.wants(case) || case.context() > llm.context() {
             return Ok(None);
@@ -176,7 +177,7 @@ impl Bench {
         let wanted = if slow { SLOW_RUNS.min(self.runs as usize) } else { self.runs as usize };
         let mut runs = Vec::with_capacity(wanted);
         if slow && case.has_long_start() {
-            // Reading the prompt is what took the time; one reading serves for several stretches.
+            // The prompt is what took the time; one prefill serves several measurements.
             runs = first.stretches(wanted);
         }
         while runs.len() < wanted {
@@ -188,7 +189,7 @@ impl Bench {
     }
 }
 
-/// What the engine does for a token, from a short decoding; `None` by the reference.
+/// What the engine does per token, from a short decode; `None` for the reference.
 async fn counters(llm: &mut Llm) -> Result<Option<PerToken>> {
     if llm.adapter().is_none() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! How much of its ceilings a benchmark has reached.
+//! How much of the ceilings a benchmark reaches.
 
 use pellucid::format::Format;
 use pellucid::model::Model;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::case::BATCH;
 use super::{Report, Speed};
 
-/// The share of its ceiling that each case has reached; null without a GPU.
+/// The share of its ceiling that each case reaches; null without a GPU.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Shares {
     pub(crate) pp128: Option<f64>,
@@ -35,13 +35,13 @@ impl Shares {
     }
 }
 
-/// What a model asks of an adapter for each token.
+/// What a model needs of an adapter per token.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
     /// Bytes of the matrices that a decode step reads, by format.
     mix: Vec<(Format, u64)>,
-    /// Parameters that each row of a prompt is multiplied by. The head is none of them: it works on
-    /// a prompt's last row only.
+    /// Parameters that each row of a prompt is multiplied by. The head is not included: it runs on
+    /// the prompt's last row only.
     parameters: f64,
 }
 
@@ -60,7 +60,7 @@ impl Work {
         Some(bytes * steps_s / (rate * 1e9))
     }
 
-    /// The share of the arithmetic rate that reading a prompt reaches.
+    /// The share of the arithmetic rate that prefill reaches.
     pub(crate) fn prefill(&self, tok_s: f64, ceilings: &Ceilings) -> f64 {
         2.0 * self.parameters * tok_s / (ceilings.gflop_s * 1e9)
     }

@@ -1,4 +1,4 @@
-//! `pellucid bench train`: how fast models learn, and how near that is to what the kernels can do.
+//! `pellucid bench train`: the speed of training, and how near it is to what the kernels can do.
 
 use std::time::{Duration, Instant};
 
@@ -17,37 +17,37 @@ use super::Speed;
 use crate::options::DeviceOptions;
 use crate::output;
 
-/// Measures how fast models learn.
+/// Measure the speed of training.
 ///
-/// A step is forwards, backwards and `AdamW` on random tokens, in f32. Its operations are counted as
-/// 6 N + 12 L H d T for each token: N parameters that are multiplied by, L layers of H heads of width d,
-/// T tokens in a sequence. The share is that of the fastest matrix product of this adapter's own
-/// kernels, measured in the same run over the model's shapes and a large one.
+/// A step is a forward pass, a backward pass and an adamw update on random tokens, in f32. It
+/// counts as 6 N + 12 L H d T floating-point operations per token, for N parameters in matrices, L
+/// layers of H heads of width d, and T tokens per sequence. The result is compared with the fastest
+/// matrix product, measured in the same run for the model's shapes and a large one.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// The model [default: each of them, one after another]
+    /// Run only this model; may be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     only: Vec<Subject>,
-    /// Sequences that run at once [default: 12 for char, 4 for wide]
+    /// Sequences per batch [default: 12 for char, 4 for wide]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
-    /// Counted steps, of which the median counts
+    /// Steps to measure; the median is reported
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// Multiply by matrices in half floats, as `train --mixed` does
+    /// Use f16 copies of the weight matrices, as `train --mixed` does
     #[arg(long)]
     mixed: bool,
-    /// Use the built-in variants, not those that `tune` found to be faster
-    #[arg(long)]
+    /// Ignore the results of `pellucid tune` and use the default kernel variants
+    #[arg(long, help_heading = "Device")]
     no_tune: bool,
     /// Print one JSON object instead of a table
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
     device: DeviceOptions,
 }
 
-/// A model to be trained.
+/// A model to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Subject {
     /// 4 layers of 4 heads, width 128, context 64, 65 tokens
@@ -104,16 +104,16 @@ impl Subject {
     }
 }
 
-/// The fastest product must not be missed for want of work: a square one of this size is measured too.
+/// A square product of this size is measured too, since the model's may be too small to be fast.
 const SQUARE: usize = 512;
 const SQUARE_ON_A_GPU: usize = 4096;
 
-/// Steps run for at least so long before any counts.
+/// How long steps run before any is measured.
 const WARM: Duration = Duration::from_secs(2);
 
 impl Train {
     pub(crate) async fn run(&self) -> Result<()> {
-        let choice = self.device.gpu("cannot learn; it only runs models")?;
+        let choice = self.device.gpu("cannot train; it only runs models")?;
         let (mut adapter, mut models) = (None, Vec::new());
         for subject in [Subject::Char, Subject::Wide] {
             if self.only.is_empty() || self.only.contains(&subject) {
@@ -167,7 +167,7 @@ impl Train {
             Batch { tokens: ids[..batch * context].to_vec(), targets: ids[1..].to_vec() }
         };
         output::note(&format!("{name}: warming up"));
-        // The first run compiles, and a GPU that has idled takes a while to reach its pace.
+        // The first step compiles, and an idle GPU takes a while to reach its full clock.
         let (start, mut step) = (Instant::now(), 0);
         while step < 2 || start.elapsed() < WARM {
             trainer.step(&[tokens(step)], 1e-4).await?;
@@ -205,7 +205,7 @@ impl Measured {
         let bytes = indicatif::HumanBytes;
         output::line(&format!(
             "{:<5}{:>8.0} tok/s  {:.1} GFLOP/s, {:.2} of the fastest product's {:.1}; {} x {} tokens in \
-             {:.1} ms; {} parameters, {} with gradients and moments, {} of keys and values, {} of \
+             {:.1} ms; {} parameters, {} with gradients and moments, {} for the KV cache, {} for \
              activations, the largest buffer {}",
             self.model,
             self.tok_s,

@@ -1,5 +1,5 @@
-//! The cache of hub files, in the layout that other tools share: each file once under `blobs/` by its
-//! hash, named again in `snapshots/COMMIT/`, and the commit of each revision in `refs/`.
+//! The cache of hub files, in the layout that other tools share: each file once under `blobs/` by
+//! its hash, named again in `snapshots/COMMIT/`, and the commit of each revision in `refs/`.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub(super) fn home() -> Result<PathBuf> {
     Ok(home.join(".cache").join("huggingface"))
 }
 
-/// An environment variable that says something.
+/// An environment variable that is set and not empty.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
@@ -104,7 +104,7 @@ impl Repository {
         let plain = !etag.is_empty() && !etag.contains('/') && is_safe(etag);
         if !plain {
             return Err(Error::Input(format!(
-                "the hub names a file by {etag:?}, which is no hash"
+                "the hub names a file by {etag:?}, which is not a hash"
             )));
         }
         let path = self.folder.join("blobs").join(etag);
@@ -112,7 +112,8 @@ impl Repository {
         Ok(path)
     }
 
-    /// Names a whole file in a commit's folder: by a link where the system has them, else by a copy.
+    /// Names a whole file in a commit's folder: by a link where the system has them, else by a
+    /// copy.
     pub(super) fn link(&self, commit: &str, name: &str, blob: &Path) -> Result<()> {
         let link = self.snapshot(commit).join(name);
         make_parent(&link)?;

@@ -14,10 +14,10 @@ use super::id::{Id, is_safe};
 /// Where the hub is, unless `HF_ENDPOINT` says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// How long a silent hub is waited for.
+/// How long to wait for the hub.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The longest list of files that is believed.
+/// The longest list of files that is accepted.
 const LONGEST_LIST: u64 = 64 << 20;
 
 /// Redirects within the hub that are followed while a file is asked about.
@@ -46,7 +46,7 @@ pub(super) struct Facts {
     pub(super) size: Option<u64>,
 }
 
-/// Why nothing came: the network failed, or the hub said no.
+/// Why there is no answer: the network failed, or the hub refused.
 #[derive(Debug)]
 pub(super) enum Failure {
     Network(String),
@@ -72,7 +72,8 @@ struct Sibling {
 }
 
 impl Client {
-    /// A client by the environment: `HF_ENDPOINT`, `HF_TOKEN` or the token that was logged in with.
+    /// A client configured by the environment: `HF_ENDPOINT`, and `HF_TOKEN` or the token of the
+    /// last login.
     pub(super) fn new() -> Result<Self> {
         let endpoint = cache::variable("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
         let config = Agent::config_builder()
@@ -99,7 +100,7 @@ impl Client {
         let body = body.map_err(|error| Failure::Network(error.to_string()))?;
         let bad = |what: String| Error::Input(format!("{repository}: the hub's answer {what}"));
         let model: Model = serde_json::from_slice(&body)
-            .map_err(|error| bad(format!("is not what it should be: {error}")))?;
+            .map_err(|error| bad(format!("cannot be read: {error}")))?;
         if !cache::is_commit(&model.sha) {
             return Err(bad(format!("names the commit {:?}", model.sha)).into());
         }
@@ -115,7 +116,7 @@ impl Client {
         let mut url = self.url(id, commit, name);
         for _ in 0..MOST_REDIRECTS {
             let request = self.authorised(self.agent.head(&url), &url);
-            // Where the bytes lie elsewhere, the answer that says so tells of the file.
+            // If the bytes are stored elsewhere, the redirect itself describes the file.
             let request = request.config().max_redirects(0).build();
             let answer = request.call().map_err(|error| Failure::Network(error.to_string()))?;
             let header = |name: &str| answer.headers().get(name)?.to_str().ok();
@@ -136,7 +137,7 @@ impl Client {
                 .or_else(|| header("content-length").filter(|_| !answer.status().is_redirection()));
             return Ok(Facts { etag, size: size.and_then(|size| size.parse().ok()) });
         }
-        Err(Failure::Network(format!("{name} is redirected for ever")))
+        Err(Failure::Network(format!("too many redirects for {name}")))
     }
 
     /// A file's bytes from `start` on; the answer's status says whether it heeded that.
@@ -163,7 +164,7 @@ impl Client {
         request.call().map_err(|error| Failure::Network(error.to_string()))
     }
 
-    /// The token goes to the hub itself and to nobody else.
+    /// The token is sent to the hub itself and nowhere else.
     fn authorised<B>(
         &self,
         request: ureq::RequestBuilder<B>,
@@ -203,12 +204,14 @@ fn token() -> Result<Option<String>> {
     let token = given.or_else(kept).map(|token| token.trim().to_owned());
     let token = token.filter(|token| !token.is_empty());
     if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
-        return Err(Error::Input("HF_TOKEN holds characters that no token has".to_owned()));
+        return Err(Error::Input(
+            "HF_TOKEN contains characters that are not allowed in a token".to_owned(),
+        ));
     }
     Ok(token)
 }
 
-/// What the hub's refusal means, in words.
+/// The error for an answer that is not a success.
 fn check(id: &Id, file: Option<&str>, answer: &Response<Body>) -> Result<()> {
     let status = answer.status();
     if status.is_success() {
@@ -219,7 +222,7 @@ fn check(id: &Id, file: Option<&str>, answer: &Response<Body>) -> Result<()> {
     let what = file.map_or_else(|| repository.clone(), |file| format!("{repository}: {file}"));
     let reason = match (status.as_u16(), code.unwrap_or_default()) {
         (_, "GatedRepo") => format!(
-            "{what} is gated: ask for access on the model's page, then set HF_TOKEN to your token"
+            "{what} is gated: request access on the model's page, then set HF_TOKEN to your token"
         ),
         (_, "RevisionNotFound") => {
             format!("{what} has no revision {revision} on the hub")
@@ -229,10 +232,10 @@ fn check(id: &Id, file: Option<&str>, answer: &Response<Body>) -> Result<()> {
         ),
         (404, _) => format!("{what} is not on the hub"),
         (401, _) => {
-            format!("{what}: the hub wants to know who asks: set HF_TOKEN to a valid token")
+            format!("{what}: the hub requires authentication: set HF_TOKEN to a valid token")
         }
-        (403, _) => format!("{what}: the hub does not let this HF_TOKEN read it"),
-        (429, _) => format!("{what}: the hub is asked too often; wait a little, or set HF_TOKEN"),
+        (403, _) => format!("{what}: this HF_TOKEN has no read access"),
+        (429, _) => format!("{what}: too many requests to the hub; wait a while, or set HF_TOKEN"),
         (number, _) => format!("{what}: the hub answered with status {number}"),
     };
     Err(Error::Input(reason))

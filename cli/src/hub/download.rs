@@ -1,4 +1,4 @@
-//! One file into the cache: whole or not at all, and from where it broke off.
+//! Downloads one file into the cache: whole or not at all, resuming where it was interrupted.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -16,13 +16,13 @@ use super::client::{Client, Facts, Failure};
 use super::id::Id;
 use crate::output;
 
-/// How often a connection that brings nothing is tried again.
+/// How often a connection that delivers nothing is retried.
 const TRIES: u32 = 3;
 
-/// Bytes that are written at once.
+/// Bytes written at once.
 const PIECE: usize = 1 << 20;
 
-/// A file to be had.
+/// A file to download.
 #[derive(Debug)]
 pub(super) struct Download<'a> {
     pub(super) client: &'a Client,
@@ -32,17 +32,17 @@ pub(super) struct Download<'a> {
     pub(super) name: &'a str,
 }
 
-/// A file that is not yet whole; what it holds stays when the program ends.
+/// A partial file; it stays when the program ends.
 struct Part {
     path: PathBuf,
     file: File,
     length: u64,
-    /// Of what it holds, where the hub names the file by that.
+    /// Of its contents, if the hub names the file by that hash.
     hash: Option<Sha256>,
 }
 
 impl Download<'_> {
-    /// The file's place, fetched if it is not there.
+    /// The path of the file, downloaded if it is not there.
     pub(super) fn run(&self) -> Result<PathBuf> {
         let path = self.repository.snapshot(self.commit).join(self.name);
         if path.is_file() {
@@ -91,7 +91,7 @@ impl Download<'_> {
         std::fs::rename(&part.path, blob).map_err(|error| Error::io(blob, error))
     }
 
-    /// Takes what one connection brings.
+    /// Downloads what one connection delivers.
     fn go_on(&self, part: &mut Part, size: Option<u64>, bar: &ProgressBar) -> Result<(), Failure> {
         let mut answer = self.client.bytes(self.id, self.commit, self.name, part.length)?;
         let range = answer.headers().get("content-range").and_then(|range| range.to_str().ok());
@@ -101,7 +101,7 @@ impl Download<'_> {
             part.clear()?;
         }
         if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            return Err(Failure::Network("the hub has no more of it".to_owned()));
+            return Err(Failure::Network("the hub has no more bytes".to_owned()));
         }
         bar.set_position(part.length);
         let mut reader = answer.body_mut().with_config().limit(u64::MAX).reader();
@@ -120,12 +120,12 @@ impl Download<'_> {
         }
     }
 
-    /// Fails, and forgets what came, where that is not what the hub named.
+    /// Fails, and deletes the file, if it is not the one that the hub named.
     fn check(&self, part: &mut Part, facts: &Facts) -> Result<()> {
         let found = part.hash.clone().map(|hash| hex(&hash.finalize()));
         let reason = match (facts.size, found) {
             (Some(size), _) if size != part.length => {
-                format!("{} bytes came instead of {size}", part.length)
+                format!("{} bytes arrived instead of {size}", part.length)
             }
             (_, Some(found)) if found != facts.etag.to_ascii_lowercase() => {
                 format!("its SHA-256 is {found}, not {}", facts.etag)
@@ -135,7 +135,7 @@ impl Download<'_> {
         part.clear()?;
         std::fs::remove_file(&part.path).map_err(|error| Error::io(&part.path, error))?;
         Err(Error::Input(format!(
-            "{}: {} arrived damaged: {reason}; run again to fetch it anew",
+            "{}: {} arrived damaged: {reason}; run again to download it again",
             self.id.repository, self.name
         )))
     }
@@ -145,12 +145,13 @@ impl Download<'_> {
         match failure {
             Failure::Refused(error) => error,
             Failure::Network(reason) if got == 0 => {
-                Error::Input(format!("{repository}: {name} cannot be fetched: {reason}"))
+                Error::Input(format!("{repository}: {name} cannot be downloaded: {reason}"))
             }
             Failure::Network(reason) => {
                 let of = size.map_or_else(String::new, |size| format!(" of {size}"));
                 Error::Input(format!(
-                    "{repository}: {name} broke off after {got}{of} bytes ({reason}); run again to go on from there"
+                    "{repository}: {name} was interrupted after {got}{of} bytes ({reason}); run \
+                     again to resume"
                 ))
             }
         }
@@ -158,7 +159,7 @@ impl Download<'_> {
 }
 
 impl Part {
-    /// Opens what there is of a file; waits while another program is fetching it.
+    /// Opens a partial file; waits while another program is downloading it.
     fn open(blob: &Path, facts: &Facts) -> Result<Self> {
         let mut path = blob.as_os_str().to_owned();
         path.push(".incomplete");
@@ -191,7 +192,7 @@ impl Part {
         Ok(())
     }
 
-    /// Begins anew.
+    /// Starts over.
     fn clear(&mut self) -> Result<()> {
         let cleared = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         cleared.map_err(|error| Error::io(&self.path, error))?;
@@ -200,7 +201,8 @@ impl Part {
         Ok(())
     }
 
-    /// Takes away what opening may have made; the file itself may have been renamed meanwhile.
+    /// Removes the file that opening may have made; the file itself may have been renamed
+    /// meanwhile.
     fn remove(self) {
         drop(self.file);
         let _ = std::fs::remove_file(&self.path);

@@ -1,4 +1,4 @@
-//! Models from the hub: found in its cache, or fetched into it.
+//! Models from the hub: found in its cache, or downloaded into it.
 
 mod cache;
 mod client;
@@ -18,16 +18,16 @@ use client::{Client, Failure};
 use download::Download;
 use id::{is_gguf, is_safe};
 
-/// How much of a model is wanted.
+/// How much of a model is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// All that runs it.
+    /// All files that it needs to run.
     Model,
-    /// What turns text into tokens.
+    /// The tokenizer only.
     Tokenizer,
 }
 
-/// The files of a folder in Hugging Face's layout, beside the weights.
+/// The files of a folder in Hugging Face's layout, next to the weights.
 const BESIDE: [&str; 10] = [
     "config.json",
     "generation_config.json",
@@ -44,7 +44,7 @@ const BESIDE: [&str; 10] = [
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// What of a repository is a model.
+/// The files of a repository that make up a model.
 #[derive(Debug, PartialEq, Eq)]
 enum Choice {
     /// One GGUF file.
@@ -53,11 +53,11 @@ enum Choice {
     Folder(Vec<String>),
 }
 
-/// The file or folder of a model: the path itself where it is one, else what the hub has under that
-/// name, from the cache as far as it is there.
+/// The file or folder of a model: the path itself if it exists, otherwise the hub's model of that
+/// name, from the cache where possible.
 ///
 /// # Errors
-/// [`Error::Input`] in one sentence for whatever the hub refuses, [`Error::Io`] for the cache.
+/// [`Error::Input`] for a refusal of the hub, [`Error::Io`] for the cache.
 pub(crate) fn resolve(model: &Path, wanted: Wanted) -> Result<PathBuf> {
     match Id::parse(model) {
         Some(id) if !model.exists() => Hub::new(id)?.resolve(wanted),
@@ -89,7 +89,7 @@ impl Hub {
             Err(Failure::Network(reason)) => {
                 let reason = format!("the hub cannot be reached ({reason})");
                 if cached.is_some() {
-                    log::warn!("{reason}; what is in the cache is used");
+                    log::warn!("{reason}; using the cache");
                 }
                 return self.cached(cached, wanted, &reason);
             }
@@ -132,18 +132,18 @@ impl Hub {
         };
         let commit = commit.ok_or_else(|| missing("not in"))?;
         let folder = self.repository.snapshot(&commit);
-        // Several GGUF files are still a matter of naming one; else something was never fetched.
+        // With several GGUF files one must be named; otherwise something was never downloaded.
         let files = self.repository.files(&commit);
         let several = self.id.file.is_none() && files.iter().any(|file| is_gguf(file));
         match self.choose(&files, wanted) {
             Ok(Choice::Gguf(name)) => Ok(folder.join(name)),
             Ok(Choice::Folder(_)) => Ok(folder),
             Err(error) if several => Err(error),
-            Err(_) => Err(missing("not whole in")),
+            Err(_) => Err(missing("incomplete in")),
         }
     }
 
-    /// What to take of a repository with these files.
+    /// Which of these files of a repository to use.
     fn choose(&self, files: &[String], wanted: Wanted) -> Result<Choice> {
         let repository = &self.id.repository;
         let has = |name: &str| files.iter().any(|file| file == name);
@@ -184,7 +184,7 @@ impl Hub {
         match found.as_slice() {
             [one] => Ok(Choice::Gguf((*one).clone())),
             [] if wanted == Wanted::Tokenizer => {
-                Err(Error::Input(format!("{repository} has no tokenizer that is known here")))
+                Err(Error::Input(format!("{repository} has no tokenizer of a supported kind")))
             }
             [] => Err(Error::unsupported(
                 format!("{repository}: a model without *.safetensors and *.gguf"),
@@ -199,7 +199,7 @@ impl Hub {
     }
 }
 
-/// Whether nothing may be fetched.
+/// Whether downloads are disabled.
 fn is_offline() -> bool {
     let yes = |value: String| {
         matches!(value.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
@@ -207,7 +207,7 @@ fn is_offline() -> bool {
     cache::variable("HF_HUB_OFFLINE").is_some_and(yes)
 }
 
-/// The files that an index spreads the tensors over.
+/// The shards that an index names.
 fn shards(index: &Path) -> Result<BTreeSet<String>> {
     #[derive(Deserialize)]
     struct Index {
@@ -215,7 +215,7 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     }
     let text = std::fs::read(index).map_err(|error| Error::io(index, error))?;
     let parsed: Index = serde_json::from_slice(&text)
-        .map_err(|error| Error::file(index, format!("is no index of shards: {error}")))?;
+        .map_err(|error| Error::file(index, format!("is not an index of shards: {error}")))?;
     let shards: BTreeSet<String> = parsed.weight_map.into_values().collect();
     match shards.iter().find(|shard| !is_safe(shard)) {
         Some(shard) => Err(Error::file(index, format!("names the shard {shard:?}"))),

@@ -1,4 +1,4 @@
-//! What a run begins with: a model, and the tokens that it learns from.
+//! What a run starts with: a model, and the tokens to train on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::output;
 
 /// A model and its data.
 pub(super) struct Material {
-    /// The model that the run begins with, or goes on with.
+    /// The model that the run starts from, or continues with.
     pub(super) initial: Checkpoint,
     pub(super) data: Data,
     /// The hash of all tokens.
@@ -30,7 +30,7 @@ impl Material {
         saved: Option<&Saved>,
     ) -> Result<Self> {
         if settings.data.is_empty() {
-            return Err(Error::Input("which FILEs to learn from?".to_owned()));
+            return Err(Error::Input("give one or more FILEs to train on".to_owned()));
         }
         let initial = match (saved, &settings.from) {
             (Some(saved), _) => Checkpoint::open(&saved.folder)?,
@@ -39,18 +39,18 @@ impl Material {
         };
         let tokenizer = Tokenizer::from_checkpoint(&initial)?;
         if let (Some(text), Some(tokenizer)) = (&settings.sample, &tokenizer) {
-            // Better now than after the first steps.
-            let told = |error| Error::Input(format!("--sample {text:?}: {error}"));
-            tokenizer.encode(text, Encode::default()).map_err(told)?;
+            // Better now than at the first checkpoint.
+            let invalid = |error| Error::Input(format!("--sample {text:?}: {error}"));
+            tokenizer.encode(text, Encode::default()).map_err(invalid)?;
         }
         let tokens = |path: &PathBuf| read(path, tokenizer.as_ref());
         let all = settings.data.iter().map(tokens).collect::<Result<Vec<_>>>()?.concat();
-        let data = match &settings.valid {
+        let data = match &settings.val_data {
             Some(path) => Data { train: all, valid: tokens(path)? },
-            None => Data::split(all, settings.valid_share.unwrap_or(0.1))?,
+            None => Data::split(all, settings.val_fraction.unwrap_or(0.1))?,
         };
         output::note(&format!(
-            "{} tokens to learn from, {} to judge by",
+            "{} training tokens, {} validation tokens",
             indicatif::HumanCount(data.train.len() as u64),
             indicatif::HumanCount(data.valid.len() as u64)
         ));
@@ -65,10 +65,10 @@ fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
         Some(path) => fs::read_to_string(path).map_err(|error| Error::io(path, error))?,
         None => {
             let files: Vec<PathBuf> =
-                settings.data.iter().chain(&settings.valid).cloned().collect();
+                settings.data.iter().chain(&settings.val_data).cloned().collect();
             if let Some(path) = files.iter().find(|path| is_tokens(path)) {
                 return Err(Error::Input(format!(
-                    "{} holds tokens: which --tokenizer made them?",
+                    "{} holds token ids: give the --tokenizer that made them",
                     path.display()
                 )));
             }
@@ -91,7 +91,7 @@ fn read(path: &Path, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
         return read_tokens(path);
     }
     let tokenizer = tokenizer.ok_or_else(|| {
-        Error::file(path, "is text, and the model has no tokenizer; give tokens in a .bin file")
+        Error::file(path, "is text, and the model has no tokenizer; give token ids in a .bin file")
     })?;
     let text = crate::input::file(path)?;
     let options = Encode { bos: tokenizer::Bos::Never, ..Encode::default() };

@@ -1,5 +1,6 @@
-//! `pellucid train`: finds the function, rather than loading it.
+//! `pellucid train`: trains a model on text.
 
+mod choices;
 mod material;
 mod record;
 mod run;
@@ -16,48 +17,51 @@ use pellucid::train::{ModelFiles, Progress, Saved, TrainMemory, TrainOptions, Tr
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::options::DeviceOptions;
+use crate::options::{DeviceOptions, KernelOptions};
 use crate::output;
 use material::Material;
 use record::Record;
 use run::Run;
-use settings::Settings;
+use settings::{OUTPUT, Settings};
 
-/// Trains a model, new or another's, on text.
+/// Train a model on text.
 ///
-/// The run's folder gets `model/`, the model with the lowest validation loss in Hugging Face's layout,
-/// which `generate` runs; `log.jsonl`, a line a step; `loss.svg`; and the last saved steps, from which
-/// --resume goes on with the same bits as if nothing had stopped it.
+/// The model is a new one, of the sizes given by --preset or by --layers, --heads, --width and
+/// --context, or an existing one given by --from.
+///
+/// The output folder receives model/, the model with the lowest validation loss in Hugging Face's
+/// layout, which `pellucid generate` can run; log.jsonl, with a line for each step; loss.svg, a
+/// plot of the losses; and the latest checkpoints. With --resume, a run that was interrupted
+/// continues from its last checkpoint, and ends with the same bits as an uninterrupted run.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     #[command(flatten)]
     settings: Settings,
-    /// A TOML file of the same options, by the names of their flags; flags come first
+    /// Read options from a TOML file; flags override it
+    ///
+    /// Each key has the name of a flag without the dashes, as in `val-fraction = 0.1`. The files to
+    /// train on are the list `data`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The run's folder
-    #[arg(short, long, value_name = "FOLDER", default_value = "run")]
+    /// Folder for everything that the run writes
+    #[arg(short, long, value_name = "FOLDER", default_value = "run", help_heading = OUTPUT)]
     output: PathBuf,
-    /// Go on with the run in that folder, from its last saved step
+    /// Continue the run in --output from its last checkpoint
     #[arg(long)]
     resume: bool,
-    /// How many saved steps are kept
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    /// Number of checkpoints to keep
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = OUTPUT)]
     keep: usize,
-    /// Print one JSON object at the end instead of a line
-    #[arg(long)]
+    /// Print the summary as JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
-    /// Do not hold the kernels against the reference at the adapter's first use
-    #[arg(long)]
-    no_check: bool,
-    /// Use the built-in variants, not those that `tune` found to be faster
-    #[arg(long)]
-    no_tune: bool,
     #[command(flatten)]
     device: DeviceOptions,
+    #[command(flatten)]
+    kernels: KernelOptions,
 }
 
-/// What a saved step knows of the run.
+/// What a checkpoint records about the run.
 #[derive(Debug, Serialize, Deserialize)]
 struct Own {
     settings: Settings,
@@ -66,7 +70,7 @@ struct Own {
 }
 
 impl Train {
-    /// Says whether it came to its end.
+    /// Trains; returns whether the run was finished.
     pub(crate) async fn run(&self) -> Result<bool> {
         let given = self.settings.clone().complete(self.config.as_deref())?;
         let saved = self.saved()?;
@@ -74,13 +78,15 @@ impl Train {
             None => (given, None),
             Some(saved) => {
                 let path = saved.folder.join("state.json");
-                let own: Own = serde_json::from_value(saved.state.run.clone())
-                    .map_err(|error| Error::file(&path, format!("is no run of ours: {error}")))?;
+                let own: Own =
+                    serde_json::from_value(saved.state.run.clone()).map_err(|error| {
+                        Error::file(&path, format!("is not a run of `pellucid train`: {error}"))
+                    })?;
                 let differ = given.differ(&own.settings);
                 if !differ.is_empty() {
                     return Err(Error::Input(format!(
-                        "the run in {} was begun with other settings of: {}; leave them out to go on \
-                         with it, or choose another --output",
+                        "the run in {} was started with other settings of: {}; leave them out to \
+                         resume it, or choose another --output",
                         self.output.display(),
                         differ.join(", ")
                     )));
@@ -94,7 +100,7 @@ impl Train {
         let Material { initial, data, hash } = material;
         if own.is_some_and(|own| own.data != hash) {
             return Err(Error::Input(format!(
-                "the data is not what the run in {} was begun with",
+                "the data is not what the run in {} was started with",
                 self.output.display()
             )));
         }
@@ -104,8 +110,8 @@ impl Train {
         data.check(context, initial.config().vocab)?;
         let trainer = self.trainer(&initial, options, saved.as_ref()).await?;
         let record = Record::open(&self.output, trainer.steps())?;
-        let judged = record.judged().filter(|(_, loss)| loss.is_finite());
-        let best = judged.min_by(|a, b| a.1.total_cmp(&b.1));
+        let evaluated = record.evaluations().filter(|(_, loss)| loss.is_finite());
+        let best = evaluated.min_by(|a, b| a.1.total_cmp(&b.1));
         let saved = saved.map(|saved| saved.folder);
         let run = Run {
             train: self,
@@ -124,52 +130,52 @@ impl Train {
         run.go().await
     }
 
-    /// The saved step to go on from.
+    /// The checkpoint to continue from.
     fn saved(&self) -> Result<Option<Saved>> {
         if !self.resume {
             if record::is_empty(&self.output)? {
                 return Ok(None);
             }
             return Err(Error::Input(format!(
-                "{} holds something already; --resume goes on with a run, and another --output begins one",
+                "{} is not empty; use --resume to continue a run, or another --output to start one",
                 self.output.display()
             )));
         }
         let mut damaged = |folder: &Path, error: Error| {
             let error = output::sentence(&error);
-            log::warn!("{}: {error}; going back to the step before", folder.display());
+            log::warn!("{}: {error}; using the checkpoint before it", folder.display());
         };
         let saved = Saved::latest(&self.output, &mut damaged)?;
         if let Some(saved) = &saved {
-            output::note(&format!("going on after step {}", saved.state.step));
+            output::note(&format!("resuming after step {}", saved.state.step));
         }
         Ok(saved)
     }
 
-    /// The model on the device, ready to learn.
+    /// The model on the device, ready to train.
     async fn trainer(
         &self,
         initial: &Checkpoint,
         options: TrainOptions,
         saved: Option<&Saved>,
     ) -> Result<Trainer> {
-        let choice = self.device.gpu("cannot learn; it only runs models")?;
+        let choice = self.device.gpu("cannot train; it only runs models")?;
         let gpu = Gpu::open(&choice).await?;
         let variants = match saved {
             Some(saved) => {
-                // Other variants would sum in another order.
+                // Other variants would add in another order.
                 let selection = KernelSelection::new(gpu.caps(), saved.state.profile.clone());
                 if saved.state.plan_key != selection.key() {
                     log::warn!(
-                        "the run was begun on another device: it goes on, but not with the same last \
+                        "the run was started on another device: its results will differ in the last \
                          bits"
                     );
                 }
                 Variants::Given(selection)
             }
             None => Variants::Chosen(SelectionPolicy {
-                check: !self.no_check,
-                tuned: !self.no_tune,
+                check: !self.kernels.no_check,
+                tuned: !self.kernels.no_tune,
                 ..SelectionPolicy::default()
             }),
         };
@@ -191,12 +197,12 @@ impl Train {
     }
 }
 
-/// Says what a run will take, before any of it is allocated.
+/// Reports what a run will take, before any of it is allocated.
 fn planned(adapter: &Adapter, fit: &TrainMemory, parameters: usize) {
     let [held, cache, activations, largest] =
         [fit.parameters, fit.cache, fit.activations, fit.largest_buffer].map(indicatif::HumanBytes);
     output::note(&format!(
-        "{} parameters; learning takes {held} with gradients and moments, {cache} for keys and values, \
+        "{} parameters; training takes {held} with gradients and moments, {cache} for the KV cache, \
          {activations} for activations, the largest buffer {largest}, on {}",
         indicatif::HumanCount(parameters as u64),
         output::place(Some(adapter))

@@ -1,4 +1,4 @@
-//! What a run leaves to read: a line of JSON a step, and a picture of the losses.
+//! The log of a run: a line of JSON per step, and a plot of the losses.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use plotters::prelude::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A line of the log: a step, or a judgement after it.
+/// A line of the log: a step, or an evaluation after it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) step: u64,
@@ -28,14 +28,14 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A judgement after a step.
-    pub(crate) fn judged(step: u64, loss: f64) -> Self {
+    /// An evaluation after a step.
+    pub(crate) fn evaluation(step: u64, loss: f64) -> Self {
         let (gradient_norm, rate, tokens_per_s) = (None, None, None);
         Self { step, loss: None, gradient_norm, rate, tokens_per_s, valid_loss: Some(loss) }
     }
 }
 
-/// The log of a run, and the curves that it makes.
+/// The log of a run.
 #[derive(Debug)]
 pub(crate) struct Record {
     path: PathBuf,
@@ -44,14 +44,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Opens the log of a run, and drops what it says of steps after `step`, which come again.
+    /// Opens the log of a run, and drops the steps after `step`, which will run again.
     pub(crate) fn open(run: &Path, step: u64) -> Result<Self> {
         let path = run.join("log.jsonl");
         let io = |error| Error::io(&path, error);
         let mut lines = Vec::new();
         if path.exists() && step > 0 {
             for line in BufReader::new(File::open(&path).map_err(io)?).lines() {
-                // The last line may be cut short, where the program was.
+                // The last line may be incomplete if the program was killed.
                 let Ok(line) = serde_json::from_str::<Line>(&line.map_err(io)?) else { continue };
                 lines.extend((line.step <= step).then_some(line));
             }
@@ -69,21 +69,21 @@ impl Record {
         self.file.write_all(text.as_bytes()).map_err(|error| Error::io(&self.path, error))
     }
 
-    /// Draws the losses into `loss.svg` beside the log.
+    /// Plots the losses in `loss.svg`, next to the log.
     pub(crate) fn draw(&self) -> Result<()> {
         let points = |of: fn(&Line) -> Option<f64>| -> Vec<(f64, f64)> {
             let pairs = self.lines.iter().filter_map(|line| Some((line.step as f64, of(line)?)));
             pairs.collect()
         };
-        let (learned, judged) = (smooth(&points(|l| l.loss)), points(|l| l.valid_loss));
+        let (training, validation) = (smooth(&points(|l| l.loss)), points(|l| l.valid_loss));
         let path = self.path.with_file_name("loss.svg");
-        let text = picture(&learned, &judged)
+        let text = plot(&training, &validation)
             .map_err(|error| Error::file(&path, format!("cannot be drawn: {error}")))?;
         atomic_file::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))
     }
 
     /// The validation losses so far, by step.
-    pub(crate) fn judged(&self) -> impl Iterator<Item = (u64, f64)> {
+    pub(crate) fn evaluations(&self) -> impl Iterator<Item = (u64, f64)> {
         self.lines.iter().filter_map(|line| Some((line.step, line.valid_loss?)))
     }
 }
@@ -92,10 +92,10 @@ fn text(line: &Line) -> String {
     serde_json::to_string(line).unwrap_or_default()
 }
 
-/// Points of the curve that is drawn, at most.
+/// The most points in a curve.
 const POINTS: usize = 400;
 
-/// Means of neighbouring points, so that a curve of thousands of steps can be read.
+/// Means of neighbouring points, so that a curve of thousands of steps is legible.
 fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let size = points.len().div_ceil(POINTS).max(1);
     let mean = |points: &[(f64, f64)]| {
@@ -106,11 +106,11 @@ fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// The curves as SVG.
-fn picture(
-    learned: &[(f64, f64)],
-    judged: &[(f64, f64)],
+fn plot(
+    training: &[(f64, f64)],
+    validation: &[(f64, f64)],
 ) -> Result<String, Box<dyn std::error::Error>> {
-    let all = || learned.iter().chain(judged).filter(|point| point.1.is_finite());
+    let all = || training.iter().chain(validation).filter(|point| point.1.is_finite());
     let last = all().map(|point| point.0).fold(1.0, f64::max);
     let (low, high) = all()
         .fold((f64::MAX, f64::MIN), |(low, high), point| (low.min(point.1), high.max(point.1)));
@@ -135,8 +135,8 @@ fn picture(
             .bold_line_style(RGBColor(230, 230, 230))
             .draw()?;
         let curves = [
-            ("training", learned, RGBColor(70, 120, 200)),
-            ("validation", judged, RGBColor(210, 90, 30)),
+            ("training", training, RGBColor(70, 120, 200)),
+            ("validation", validation, RGBColor(210, 90, 30)),
         ];
         for (name, points, color) in curves.into_iter().filter(|(_, points, _)| !points.is_empty())
         {
@@ -157,7 +157,7 @@ fn picture(
     Ok(text)
 }
 
-/// Whether there is nothing in a run's folder, or no such folder.
+/// Whether a run's folder is empty or missing.
 pub(crate) fn is_empty(run: &Path) -> Result<bool> {
     match fs::read_dir(run) {
         Ok(mut entries) => Ok(entries.next().is_none()),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_is_dropped_and_half_a_line_too() {
+    fn steps_that_run_again_are_dropped_and_half_a_line_too() {
         let run = tempfile::tempdir().unwrap();
         let mut record = Record::open(run.path(), 0).unwrap();
         (1..=4).for_each(|step| record.add(line(step, 3.0)).unwrap());
@@ -189,15 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn curves_are_drawn_whatever_they_hold() {
+    fn curves_are_drawn_whatever_they_contain() {
         let points =
             |count: usize| (0..count).map(|i| (i as f64, 1.0 / (i + 1) as f64)).collect::<Vec<_>>();
-        for (learned, judged) in [(0, 0), (1, 0), (2000, 5)] {
-            let text = picture(&smooth(&points(learned)), &points(judged)).unwrap();
+        for (training, validation) in [(0, 0), (1, 0), (2000, 5)] {
+            let text = plot(&smooth(&points(training)), &points(validation)).unwrap();
             assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"));
-            assert_eq!(text.contains("validation"), judged > 0);
+            assert_eq!(text.contains("validation"), validation > 0);
         }
-        assert!(picture(&[(1.0, f64::NAN)], &[]).is_ok());
+        assert!(plot(&[(1.0, f64::NAN)], &[]).is_ok());
         assert_eq!(smooth(&points(1000)).len(), 334);
     }
 }

@@ -1,4 +1,4 @@
-//! A run of training under way: its steps, its judgements, and what it leaves.
+//! A training run: its steps, evaluations and checkpoints.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::{Own, Train};
 use crate::interrupt::Stretch;
 use crate::output;
 
-/// What is told at the end.
+/// The summary at the end.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     steps: u64,
@@ -32,13 +32,13 @@ struct Report<'a> {
     saved: Option<&'a Path>,
 }
 
-/// A run under way.
+/// A training run.
 pub(super) struct Run<'a> {
     pub(super) train: &'a Train,
     pub(super) settings: Settings,
     pub(super) schedule: Schedule,
     pub(super) options: TrainOptions,
-    /// What stands around the model's tensors.
+    /// The model's files, except for the tensors.
     pub(super) files: ModelFiles,
     /// The model's own context.
     pub(super) context: usize,
@@ -48,17 +48,17 @@ pub(super) struct Run<'a> {
     pub(super) record: Record,
     /// The lowest validation loss, and its step.
     pub(super) best: Option<(u64, f64)>,
-    /// Where the last saved step lies.
+    /// The folder of the last checkpoint.
     pub(super) saved: Option<PathBuf>,
 }
 
 impl Run<'_> {
-    /// Says whether it came to its end.
+    /// Trains; returns whether the run was finished.
     pub(super) async fn go(mut self) -> Result<bool> {
         let (every, save_every) = self.settings.every(&self.schedule);
-        let accumulate = self.settings.accumulate.unwrap_or(1).max(1);
-        let judges = self.data.validation(&self.options, self.settings.eval_batches());
-        let tokens = (self.options.batch * self.options.context * accumulate) as f64;
+        let grad_accum = self.settings.grad_accum.unwrap_or(1).max(1);
+        let validation = self.data.validation(&self.options, self.settings.eval_batches());
+        let tokens = (self.options.batch * self.options.context * grad_accum) as f64;
         let bar = bar(self.schedule.steps, self.trainer.steps());
         let stretch = Stretch::begin();
         let (start, first) = (Instant::now(), self.trainer.steps());
@@ -67,23 +67,23 @@ impl Run<'_> {
         while self.trainer.steps() < self.schedule.steps && !stretch.is_over() {
             let step = self.trainer.steps();
             let begun = Instant::now();
-            let rate = self.schedule.rate(step);
-            let batches = self.data.batches(&self.options, step, accumulate);
-            let found = self.trainer.step(&batches, rate).await?;
+            let lr = self.schedule.lr(step);
+            let batches = self.data.batches(&self.options, step, grad_accum);
+            let found = self.trainer.step(&batches, lr).await?;
             let seconds = begun.elapsed().as_secs_f64();
             last = Some(found);
             self.record.add(Line {
                 step: found.step,
                 loss: Some(found.loss),
                 gradient_norm: Some(found.gradient_norm),
-                rate: Some(rate),
+                rate: Some(lr),
                 tokens_per_s: Some((tokens / seconds).round()),
                 valid_loss: None,
             })?;
             let at_end = found.step == self.schedule.steps;
             let pause = Instant::now();
-            if !judges.is_empty() && (found.step.is_multiple_of(every) || at_end) {
-                self.judge(&judges, &found, &bar).await?;
+            if !validation.is_empty() && (found.step.is_multiple_of(every) || at_end) {
+                self.evaluate(&validation, &found, &bar).await?;
             }
             if found.step.is_multiple_of(save_every) || at_end {
                 self.save(&bar).await?;
@@ -92,7 +92,11 @@ impl Run<'_> {
             let done = (found.step - first) as f64;
             let speed = done * tokens / (start.elapsed().as_secs_f64() - away);
             bar.set_position(found.step);
-            bar.set_message(format!("loss {:.3}{}, {speed:.0} tok/s", found.loss, self.told()));
+            bar.set_message(format!(
+                "loss {:.3}{}, {speed:.0} tok/s",
+                found.loss,
+                self.best_loss()
+            ));
         }
         let interrupted = self.trainer.steps() < self.schedule.steps;
         let seconds = start.elapsed().as_secs_f64() - away;
@@ -102,7 +106,7 @@ impl Run<'_> {
         bar.finish_and_clear();
         drop(stretch);
         let folder = self.train.output.join("model");
-        if judges.is_empty() && !interrupted {
+        if validation.is_empty() && !interrupted {
             self.trainer.export(&folder, &self.files, self.settings.format()).await?;
         }
         self.record.draw()?;
@@ -117,20 +121,20 @@ impl Run<'_> {
             model: folder.exists().then_some(&folder),
             saved: self.saved.as_deref(),
         };
-        self.tell(&report)?;
+        self.show(&report)?;
         Ok(!interrupted)
     }
 
     /// The best validation loss, for the bar.
-    fn told(&self) -> String {
+    fn best_loss(&self) -> String {
         self.best.map_or_else(String::new, |(_, loss)| format!(", validation {loss:.3}"))
     }
 
-    /// Judges the model by the validation data, and keeps it where it is the best so far.
-    async fn judge(&mut self, judges: &[Batch], found: &Step, bar: &ProgressBar) -> Result<()> {
-        let loss = self.trainer.evaluate(judges).await?;
+    /// Evaluates the model on the validation data, and keeps it if it is the best so far.
+    async fn evaluate(&mut self, batches: &[Batch], found: &Step, bar: &ProgressBar) -> Result<()> {
+        let loss = self.trainer.evaluate(batches).await?;
         let step = found.step;
-        self.record.add(Line::judged(step, loss))?;
+        self.record.add(Line::evaluation(step, loss))?;
         if self.best.is_none_or(|(_, best)| loss < best) {
             let folder = self.train.output.join("model");
             self.trainer.export(&folder, &self.files, self.settings.format()).await?;
@@ -144,7 +148,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Saves the step, and lets it speak.
+    /// Saves a checkpoint, and prints a sample of its text.
     async fn save(&mut self, bar: &ProgressBar) -> Result<()> {
         let own = Own { settings: self.settings.clone(), data: self.hash.clone() };
         let own = serde_json::to_value(own)
@@ -152,19 +156,19 @@ impl Run<'_> {
         let folder = self.trainer.save(&self.train.output, &self.files, own).await?;
         Saved::keep_last(&self.train.output, self.train.keep.max(1))?;
         if let Some(prompt) = &self.settings.sample {
-            let (text, step) = (self.speak(&folder, prompt).await, self.trainer.steps());
+            let (text, step) = (self.sample(&folder, prompt).await, self.trainer.steps());
             bar.suspend(|| match text {
-                Ok(text) => output::note(&format!("step {step} says: {prompt}{text}")),
-                // Nothing is wrong with the run.
-                Err(error) => log::warn!("step {step} says nothing: {}", output::sentence(&error)),
+                Ok(text) => output::note(&format!("step {step}, sample: {prompt}{text}")),
+                // The run itself is fine.
+                Err(error) => log::warn!("step {step}: no sample: {}", output::sentence(&error)),
             });
         }
         self.saved = Some(folder);
         Ok(())
     }
 
-    /// What a saved step says after a text.
-    async fn speak(&self, folder: &Path, prompt: &str) -> Result<String> {
+    /// How a checkpoint continues a text.
+    async fn sample(&self, folder: &Path, prompt: &str) -> Result<String> {
         let adapter = self.trainer.engine().gpu().adapter();
         let choice = AdapterChoice {
             backend: Some(adapter.backend.to_lowercase()),
@@ -182,7 +186,7 @@ impl Run<'_> {
         Ok(generation.text.unwrap_or_else(|| format!("{:?}", generation.tokens)))
     }
 
-    fn tell(&self, report: &Report<'_>) -> Result<()> {
+    fn show(&self, report: &Report<'_>) -> Result<()> {
         if self.train.json {
             return output::json(report);
         }
@@ -199,7 +203,7 @@ impl Run<'_> {
             words += &format!("; the model is in {}", folder.display());
         }
         if report.interrupted {
-            words += "; interrupted, --resume goes on";
+            words += "; interrupted, use --resume to continue";
         }
         output::line(&words)
     }

@@ -1,204 +1,144 @@
-//! What a run of training is to be: flags, a TOML file of the same names, and presets.
+//! The settings of a training run: flags, a TOML file of the same names, and presets.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use pellucid::format::Format;
-use pellucid::train::{self, Decay, Family, Optimizer, Schedule, Sizes, TrainOptions};
+use pellucid::train::{Decay, Family, Optimizer, Schedule, Sizes, TrainOptions};
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Everything that a run depends on, but for the device. What is not set is the preset's, or has a
-/// default.
+use super::choices::{DecayName, FamilyName, OptimizerName, Preset};
+
+/// Everything that a run depends on, except for the device. What is not set comes from the preset,
+/// or has a default.
 #[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// Files to learn from: UTF-8 text, or tokens where the name ends in .bin
+    /// Files to train on: UTF-8 text, or token ids if the name ends in .bin
     #[arg(value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) data: Vec<PathBuf>,
-    /// A file to judge by, instead of the last part of the data
-    #[arg(long, value_name = "FILE")]
-    pub(crate) valid: Option<PathBuf>,
-    /// The share of the data, its last part, that is kept to judge by [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
-    pub(crate) valid_share: Option<f64>,
-    /// A tokenizer.json; without it and --from, tokens are the characters of the data
-    #[arg(long, value_name = "FILE")]
+    /// Validate on this file instead of a part of the training data
+    #[arg(long, value_name = "FILE", help_heading = DATA)]
+    pub(crate) val_data: Option<PathBuf>,
+    /// Fraction of the data, taken from its end, to hold out for validation [default: 0.1]
+    #[arg(long, value_name = "FRACTION", help_heading = DATA)]
+    pub(crate) val_fraction: Option<f64>,
+    /// Tokenizer (tokenizer.json) for a new model [default: the characters of the data]
+    #[arg(long, value_name = "FILE", help_heading = DATA)]
     pub(crate) tokenizer: Option<PathBuf>,
-    /// Go on from this model instead of a new one
-    #[arg(long, value_name = "FOLDER")]
+    /// Fine-tune this model instead of training a new one
+    #[arg(long, value_name = "MODEL", help_heading = MODEL)]
     pub(crate) from: Option<PathBuf>,
-    /// Sizes and pace that are known to go together
-    #[arg(long, value_name = "NAME")]
+    /// Model sizes and hyperparameters that work well together
+    ///
+    /// Other options override the preset.
+    #[arg(long, value_name = "NAME", help_heading = MODEL)]
     pub(crate) preset: Option<Preset>,
-    /// The new model's family [default: gpt2]
-    #[arg(long, value_name = "FAMILY")]
+    /// Architecture of the new model [default: gpt2]
+    #[arg(long, value_name = "FAMILY", help_heading = MODEL)]
     pub(crate) family: Option<FamilyName>,
-    /// Layers of the new model
-    #[arg(long, value_name = "N")]
+    /// Number of layers
+    #[arg(long, value_name = "N", help_heading = MODEL)]
     pub(crate) layers: Option<usize>,
-    /// Its query heads
-    #[arg(long, value_name = "N")]
+    /// Number of query heads
+    #[arg(long, value_name = "N", help_heading = MODEL)]
     pub(crate) heads: Option<usize>,
-    /// Its key/value heads, for --family llama [default: as many as --heads]
-    #[arg(long, value_name = "N")]
+    /// Number of key/value heads, with --family llama [default: the same as --heads]
+    #[arg(long, value_name = "N", help_heading = MODEL)]
     pub(crate) kv_heads: Option<usize>,
-    /// Width of its residual stream
-    #[arg(long, value_name = "N")]
+    /// Width of the residual stream
+    #[arg(long, value_name = "N", help_heading = MODEL)]
     pub(crate) width: Option<usize>,
-    /// Hidden width of its perceptrons [default: 4 times the width, 8/3 behind a gate]
-    #[arg(long, value_name = "N")]
+    /// Hidden width of the MLP [default: 4 times --width, or 8/3 times for a gated MLP]
+    #[arg(long, value_name = "N", help_heading = MODEL)]
     pub(crate) hidden: Option<usize>,
-    /// Give it an output head of its own, not the transposed embedding
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    /// Give the output head its own weights instead of the embedding's
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL",
+        help_heading = MODEL)]
     pub(crate) untied: Option<bool>,
-    /// Tokens of a sequence
-    #[arg(long, value_name = "N")]
+    /// Tokens per sequence [default with --from: the model's own, at most 256]
+    #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub(crate) context: Option<usize>,
-    /// Sequences that run at once
-    #[arg(long, value_name = "N")]
+    /// Sequences per batch [default: 8]
+    #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub(crate) batch: Option<usize>,
-    /// Batches whose gradients make one step [default: 1]
-    #[arg(long, value_name = "N")]
-    pub(crate) accumulate: Option<usize>,
-    /// Steps in all
-    #[arg(long, value_name = "N")]
+    /// Batches whose gradients are accumulated for one step [default: 1]
+    #[arg(long, value_name = "N", help_heading = TRAINING)]
+    pub(crate) grad_accum: Option<usize>,
+    /// Number of optimiser steps
+    #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub(crate) steps: Option<u64>,
-    /// The highest learning rate [default: 1e-3]
-    #[arg(long, value_name = "RATE")]
-    pub(crate) rate: Option<f64>,
-    /// The lowest learning rate after it [default: a tenth of --rate]
-    #[arg(long, value_name = "RATE")]
-    pub(crate) floor: Option<f64>,
-    /// Steps in which the rate rises [default: a twentieth of --steps]
-    #[arg(long, value_name = "N")]
-    pub(crate) warmup: Option<u64>,
-    /// How the rate falls [default: cosine]
-    #[arg(long, value_name = "HOW")]
-    pub(crate) decay: Option<DecayName>,
-    /// The last steps, over which --decay wsd falls [default: a fifth of --steps]
-    #[arg(long, value_name = "N")]
-    pub(crate) last: Option<u64>,
-    /// How parameters move [default: adamw]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) optimizer: Option<OptimizerName>,
-    /// How slowly the mean of gradients moves [default: 0.9]
-    #[arg(long, value_name = "B")]
-    pub(crate) beta1: Option<f64>,
-    /// How slowly the mean of their squares moves [default: 0.95]
-    #[arg(long, value_name = "B")]
-    pub(crate) beta2: Option<f64>,
-    /// How strongly matrices are pulled towards zero [default: 0.1]
-    #[arg(long, value_name = "W")]
-    pub(crate) weight_decay: Option<f64>,
-    /// The longest that all gradients together may be; 0 for any length [default: 1]
-    #[arg(long, value_name = "LENGTH")]
-    pub(crate) clip: Option<f64>,
-    /// How likely values are dropped [default: 0]
-    #[arg(long, value_name = "P")]
+    /// Dropout probability, for the embedding and the output of each sub-layer [default: 0]
+    #[arg(long, value_name = "P", help_heading = TRAINING)]
     pub(crate) dropout: Option<f64>,
-    /// Multiply by matrices in half floats, made from those in f32 that move; less is read, a little
-    /// more is kept
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    /// Use f16 copies of the weight matrices in matrix products
+    ///
+    /// The f32 master weights are what the optimiser updates and what is saved. Each step reads
+    /// half as many bytes of weights and needs a little more memory.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL",
+        help_heading = TRAINING)]
     pub(crate) mixed: Option<bool>,
-    /// Decides on the first weights, on the data of each step, and on what is dropped [default: 0]
-    #[arg(long, value_name = "N")]
+    /// Seed for the initial weights, the order of the data and dropout [default: 0]
+    #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub(crate) seed: Option<u64>,
-    /// Steps between two judgements by the validation data [default: a tenth of --steps]
-    #[arg(long, value_name = "N")]
+    /// Peak learning rate [default: 1e-3]
+    #[arg(long, value_name = "LR", help_heading = OPTIMISER)]
+    pub(crate) lr: Option<f64>,
+    /// Learning rate at the end of the decay [default: a tenth of --lr]
+    #[arg(long, value_name = "LR", help_heading = OPTIMISER)]
+    pub(crate) min_lr: Option<f64>,
+    /// Steps of linear warm-up [default: a twentieth of --steps]
+    #[arg(long, value_name = "N", help_heading = OPTIMISER)]
+    pub(crate) warmup: Option<u64>,
+    /// Shape of the learning rate's decay after warm-up [default: cosine]
+    #[arg(long, value_name = "SHAPE", help_heading = OPTIMISER)]
+    pub(crate) decay: Option<DecayName>,
+    /// Length of the final decay, with --decay wsd [default: a fifth of --steps]
+    #[arg(long, value_name = "N", help_heading = OPTIMISER)]
+    pub(crate) decay_steps: Option<u64>,
+    /// Optimiser [default: adamw]
+    #[arg(long, value_name = "NAME", help_heading = OPTIMISER)]
+    pub(crate) optimizer: Option<OptimizerName>,
+    /// Decay rate of adamw's mean of gradients [default: 0.9]
+    #[arg(long, value_name = "BETA", help_heading = OPTIMISER)]
+    pub(crate) beta1: Option<f64>,
+    /// Decay rate of adamw's mean of squared gradients [default: 0.95]
+    #[arg(long, value_name = "BETA", help_heading = OPTIMISER)]
+    pub(crate) beta2: Option<f64>,
+    /// Weight decay of adamw, applied to matrices only [default: 0.1]
+    #[arg(long, value_name = "DECAY", help_heading = OPTIMISER)]
+    pub(crate) weight_decay: Option<f64>,
+    /// Clip gradients to this global norm; 0 disables clipping [default: 1]
+    #[arg(long, value_name = "NORM", help_heading = OPTIMISER)]
+    pub(crate) clip: Option<f64>,
+    /// Evaluate on the validation data every N steps [default: a tenth of --steps]
+    #[arg(long, value_name = "N", help_heading = EVALUATION)]
     pub(crate) eval_every: Option<u64>,
-    /// The most batches of validation data that a judgement takes [default: all]
-    #[arg(long, value_name = "N")]
+    /// Use at most N batches for an evaluation [default: all]
+    #[arg(long, value_name = "N", help_heading = EVALUATION)]
     pub(crate) eval_batches: Option<usize>,
-    /// Steps between two that are saved [default: as --eval-every]
-    #[arg(long, value_name = "N")]
+    /// Save a checkpoint every N steps [default: the same as --eval-every]
+    #[arg(long, value_name = "N", help_heading = EVALUATION)]
     pub(crate) save_every: Option<u64>,
-    /// A text that every saved step continues, to show how it speaks
-    #[arg(long, value_name = "TEXT")]
+    /// Print a continuation of this text at each checkpoint
+    #[arg(long, value_name = "TEXT", help_heading = EVALUATION)]
     pub(crate) sample: Option<String>,
-    /// Write model/ in half floats, which take half the room
-    #[arg(long = "f16", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    /// Write model/ in f16, at half the size
+    #[arg(long = "f16", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL",
+        help_heading = OUTPUT)]
     #[serde(rename = "f16")]
     pub(crate) half: Option<bool>,
 }
 
-/// The names of `--preset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Preset {
-    /// 0.8 M parameters for characters: minutes on a CPU
-    Char,
-    /// 10 M parameters for characters or a small tokenizer: for a GPU
-    CharLarge,
-    /// GPT-2's smallest, 124 M parameters
-    Gpt2,
-    /// A small Llama, 9 M parameters and those of the vocabulary: for a GPU
-    LlamaSmall,
-}
-
-/// The families of `--family`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum FamilyName {
-    Gpt2,
-    Gpt2AttnOnly,
-    Llama,
-}
-
-/// The ways of `--decay`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum DecayName {
-    Constant,
-    Linear,
-    Cosine,
-    Wsd,
-}
-
-/// The names of `--optimizer`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum OptimizerName {
-    Adamw,
-    Sgd,
-}
-
-impl Preset {
-    /// What the library knows of it.
-    fn known(self) -> train::Preset {
-        match self {
-            Self::Char => train::Preset::Char,
-            Self::CharLarge => train::Preset::CharLarge,
-            Self::Gpt2 => train::Preset::Gpt2,
-            Self::LlamaSmall => train::Preset::LlamaSmall,
-        }
-    }
-
-    /// The settings that it decides on.
-    fn settings(self) -> Settings {
-        let preset = self.known();
-        let (sizes, options, schedule) = (preset.sizes(0), preset.options(), preset.schedule());
-        Settings {
-            family: (sizes.family == Family::Llama).then_some(FamilyName::Llama),
-            layers: Some(sizes.layers),
-            heads: Some(sizes.heads),
-            kv_heads: sizes.kv_heads,
-            width: Some(sizes.width),
-            context: Some(sizes.context),
-            batch: Some(options.batch),
-            accumulate: Some(preset.accumulate()),
-            steps: Some(schedule.steps),
-            rate: Some(schedule.peak),
-            beta2: match options.optimizer {
-                Optimizer::AdamW { betas: [_, beta2], .. } => Some(beta2),
-                Optimizer::Sgd => None,
-            },
-            dropout: Some(options.dropout),
-            ..Settings::default()
-        }
-    }
-}
+/// The headings of `--help`.
+const DATA: &str = "Data";
+const MODEL: &str = "Model";
+const TRAINING: &str = "Training";
+const OPTIMISER: &str = "Optimiser";
+const EVALUATION: &str = "Evaluation and checkpoints";
+pub(super) const OUTPUT: &str = "Output";
 
 /// Takes each field from the first that has it.
 macro_rules! first {
@@ -211,12 +151,12 @@ macro_rules! first {
 }
 
 impl Settings {
-    /// These settings; what they leave open is as in `other`.
+    /// These settings; those that are not set are taken from `other`.
     fn or(self, other: Self) -> Self {
-        first!(self, other; valid, valid_share, tokenizer, from, preset, family, layers, heads, kv_heads,
-            width, hidden, untied, context, batch, accumulate, steps, rate, floor, warmup, decay, last,
-            optimizer, beta1, beta2, weight_decay, clip, dropout, mixed, seed, eval_every, eval_batches,
-            save_every, sample, half)
+        first!(self, other; val_data, val_fraction, tokenizer, from, preset, family, layers, heads,
+            kv_heads, width, hidden, untied, context, batch, grad_accum, steps, dropout, mixed, seed, lr,
+            min_lr, warmup, decay, decay_steps, optimizer, beta1, beta2, weight_decay, clip, eval_every,
+            eval_batches, save_every, sample, half)
     }
 
     /// Reads a TOML file whose names are those of the flags.
@@ -226,7 +166,7 @@ impl Settings {
             .map_err(|error| Error::file(path, error.to_string().trim().to_owned()))
     }
 
-    /// These settings, what they leave open as in the file, and then as in the preset.
+    /// These settings; those that are not set are taken from the file, then from the preset.
     ///
     /// # Errors
     /// Those of the file.
@@ -239,7 +179,7 @@ impl Settings {
         Ok(given.or(preset))
     }
 
-    /// Which of these settings are set otherwise in `before`, by their names.
+    /// The names of the settings that differ from `before`.
     pub(crate) fn differ(&self, before: &Self) -> Vec<String> {
         let fields = |settings: &Self| match serde_json::to_value(settings) {
             Ok(serde_json::Value::Object(map)) => map,
@@ -250,7 +190,7 @@ impl Settings {
         set.filter(|(name, value)| before.get(name) != Some(value)).map(|(name, _)| name).collect()
     }
 
-    /// How parameters move, and by what.
+    /// The options of the trainer.
     pub(crate) fn options(&self, context: usize) -> TrainOptions {
         let optimizer = match self.optimizer.unwrap_or(OptimizerName::Adamw) {
             OptimizerName::Sgd => Optimizer::Sgd,
@@ -274,41 +214,42 @@ impl Settings {
     /// The learning rate of each step.
     ///
     /// # Errors
-    /// [`Error::Input`] without a number of steps, and for rates that are none.
+    /// [`Error::Input`] without a number of steps, and for invalid learning rates.
     pub(crate) fn schedule(&self) -> Result<Schedule> {
-        let steps = self.steps.filter(|steps| *steps > 0).ok_or_else(|| {
-            Error::Input("how many --steps? 1 or more, or a --preset that knows".to_owned())
-        })?;
-        let usual = Schedule::new(steps, self.rate.unwrap_or(1e-3));
-        let (peak, floor) = (usual.peak, self.floor.unwrap_or(usual.floor));
-        if !(peak > 0.0 && peak.is_finite() && (0.0..=peak).contains(&floor)) {
+        let steps = self
+            .steps
+            .filter(|steps| *steps > 0)
+            .ok_or_else(|| Error::Input("give --steps, 1 or more, or a --preset".to_owned()))?;
+        let usual = Schedule::new(steps, self.lr.unwrap_or(1e-3));
+        let (lr, min_lr) = (usual.peak_lr, self.min_lr.unwrap_or(usual.min_lr));
+        if !(lr > 0.0 && lr.is_finite() && (0.0..=lr).contains(&min_lr)) {
             return Err(Error::Input(format!(
-                "--rate must be above 0, and --floor from 0 to it, got {peak} and {floor}"
+                "--lr must be above 0 and --min-lr between 0 and --lr, got {lr} and {min_lr}"
             )));
         }
         Ok(Schedule {
             warmup: self.warmup.unwrap_or(usual.warmup),
-            floor,
+            min_lr,
             decay: match self.decay.unwrap_or(DecayName::Cosine) {
                 DecayName::Constant => Decay::Constant,
                 DecayName::Linear => Decay::Linear,
                 DecayName::Cosine => Decay::Cosine,
                 DecayName::Wsd => Decay::Wsd,
             },
-            last: self.last.unwrap_or(usual.last),
+            decay_steps: self.decay_steps.unwrap_or(usual.decay_steps),
             ..usual
         })
     }
 
-    /// The sizes of a new model, but for its vocabulary.
+    /// The sizes of a new model, except for its vocabulary.
     ///
     /// # Errors
-    /// [`Error::Input`] where one is missing, and for those of a model that is not new.
+    /// [`Error::Input`] if one is missing.
     pub(crate) fn sizes(&self) -> Result<Sizes> {
         let need = |value: Option<usize>, name: &str| {
             value.filter(|value| *value > 0).ok_or_else(|| {
                 Error::Input(format!(
-                    "a new model needs --{name}, or a --preset; --from goes on with another one"
+                    "a new model needs --{name}, or a --preset; --from fine-tunes an existing model"
                 ))
             })
         };
@@ -329,7 +270,7 @@ impl Settings {
         })
     }
 
-    /// Fails for sizes beside `--from`, whose model has its own.
+    /// Fails for sizes next to `--from`, whose model has its own.
     ///
     /// # Errors
     /// [`Error::Input`], naming them.
@@ -346,23 +287,23 @@ impl Settings {
         ];
         match sizes.iter().find(|(_, given)| *given) {
             Some((name, _)) if self.from.is_some() => Err(Error::Input(format!(
-                "--{name} is for a new model; that of --from has its own"
+                "--{name} is for a new model; the model of --from has its own"
             ))),
             _ => Ok(()),
         }
     }
 
-    /// How the values of the model are written.
+    /// The format in which the model is written.
     pub(crate) fn format(&self) -> Format {
         if self.half == Some(true) { Format::F16 } else { Format::F32 }
     }
 
-    /// Batches that a judgement takes, at most.
+    /// The most batches that an evaluation takes.
     pub(crate) fn eval_batches(&self) -> usize {
         self.eval_batches.unwrap_or(usize::MAX)
     }
 
-    /// Steps between two judgements, and between two that are saved.
+    /// Steps from one evaluation to the next, and from one checkpoint to the next.
     pub(crate) fn every(&self, schedule: &Schedule) -> (u64, u64) {
         let eval = self.eval_every.unwrap_or(schedule.steps / 10).max(1);
         (eval, self.save_every.unwrap_or(eval).max(1))
@@ -377,12 +318,12 @@ mod tests {
     fn flags_come_before_the_file_and_that_before_the_preset() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("run.toml");
-        std::fs::write(&file, "preset = \"char\"\nlayers = 3\nsteps = 50\nrate = 3e-3\n").unwrap();
+        std::fs::write(&file, "preset = \"char\"\nlayers = 3\nsteps = 50\nlr = 3e-3\n").unwrap();
         let flags = Settings { steps: Some(7), ..Settings::default() };
         let all = flags.complete(Some(&file)).unwrap();
         assert_eq!((all.steps, all.layers, all.heads), (Some(7), Some(3), Some(4)));
         let schedule = all.schedule().unwrap();
-        assert_eq!((schedule.peak, schedule.floor, schedule.warmup), (3e-3, 3e-3 / 10.0, 0));
+        assert_eq!((schedule.peak_lr, schedule.min_lr, schedule.warmup), (3e-3, 3e-3 / 10.0, 0));
         std::fs::write(&file, "layer = 3\n").unwrap();
         let error = Settings::default().complete(Some(&file)).unwrap_err().to_string();
         assert!(error.contains("unknown field `layer`"), "{error}");

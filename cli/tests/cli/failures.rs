@@ -38,7 +38,7 @@ fn wrong_usage_ends_with_two() {
     for (args, names) in [
         (&["generate"][..], "PROMPT"),
         (&["generate", "text", "--tokens", "1"], "cannot be used with"),
-        (&["generate", "--tokens", "1,x"], "\"x\" is no token id"),
+        (&["generate", "--tokens", "1,x"], "\"x\" is not a token id"),
         (&["generate", "--tokens", ""], "there are no token ids"),
         (&["generate", "--tokens", "1", "--backend", "cuda"], "vulkan"),
         (&["generate", "--tokens", "1", "--max-new-tokens", "many"], "--max-new-tokens"),

@@ -14,7 +14,8 @@ use crate::{failure, golden, json, model, pellucid, stderr};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A server that speaks as the hub does: small files itself, large ones by a redirect to another path.
+/// A server that speaks as the hub does: small files itself, large ones by a redirect to another
+/// path.
 #[derive(Clone)]
 struct Hub {
     address: String,
@@ -228,7 +229,7 @@ fn a_model_is_fetched_once_and_lies_where_others_look() {
     assert_eq!(json(&away)["tokens"], found["tokens"]);
     std::fs::remove_file(&weights).unwrap();
     let part = failure(&hub.run(home.path(), "o/n", &[("HF_HUB_OFFLINE", "1")]));
-    assert!(part.starts_with("o/n is not whole in the cache "), "{part}");
+    assert!(part.starts_with("o/n is incomplete in the cache "), "{part}");
     let empty = tempfile::tempdir().unwrap();
     let missing = failure(&hub.run(empty.path(), "o/n", &[("HF_HUB_OFFLINE", "yes")]));
     assert!(missing.starts_with("o/n is not in the cache "), "{missing}");
@@ -260,8 +261,8 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
     let home = tempfile::tempdir().unwrap();
     hub.set(|state| state.cuts = vec![0, 0, 0, 700]);
     let told = failure(&hub.run(home.path(), "o/n", &[]));
-    assert!(told.starts_with("o/n: model.safetensors broke off after 700 of "), "{told}");
-    assert!(told.ends_with("run again to go on from there"), "{told}");
+    assert!(told.starts_with("o/n: model.safetensors was interrupted after 700 of "), "{told}");
+    assert!(told.ends_with("run again to resume"), "{told}");
     hub.requests();
     json(&hub.run(home.path(), "o/n", &[]));
     let requests = hub.requests();
@@ -292,11 +293,11 @@ fn refusals_are_one_clear_sentence_each() {
     let told = failure(&hub.run(home.path(), "no/such", &[]));
     assert!(told.starts_with("no/such is neither a file or folder here nor a model on the hub"));
     for (status, code, expected) in [
-        (401, "", "o/n: the hub wants to know who asks: set HF_TOKEN"),
+        (401, "", "o/n: the hub requires authentication: set HF_TOKEN"),
         (401, "RepoNotFound", "o/n is neither a file or folder here nor a model on the hub"),
         (403, "GatedRepo", "o/n is gated: ask for access on the model's page, then set HF_TOKEN"),
         (404, "RevisionNotFound", "o/n has no revision main on the hub"),
-        (429, "", "o/n: the hub is asked too often"),
+        (429, "", "o/n: too many requests to the hub"),
         (503, "", "o/n: the hub answered with status 503"),
     ] {
         hub.set(|state| state.refusal = Some((status, code)));
@@ -339,7 +340,7 @@ fn a_tokenizer_needs_no_weights() {
     let (hub, home) = (Hub::llama(), tempfile::tempdir().unwrap());
     let args = ["tokenize", "--json", "hi", "--model", "o/n"];
     let told = failure(&hub.command(&args, home.path()).output().unwrap());
-    assert_eq!(told, "o/n has no tokenizer that is known here");
+    assert_eq!(told, "o/n has no tokenizer of a supported kind");
     let tokenizer = object!({"model": {"type": "BPE", "vocab": {"h": 0, "i": 1, "hi": 2}, "merges": ["h i"]},
         "added_tokens": []});
     hub.set(|state| {

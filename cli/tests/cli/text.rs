@@ -210,8 +210,8 @@ fn a_conversation_that_fills_the_context_says_how_to_go_on() {
     assert_eq!(turn["finish"], "context");
     let text = stderr(&output);
     assert!(text.contains("error: the conversation has "), "{text}");
-    let way = "the context of 20 is full: begin a new conversation, or give a larger --context \
-               (this model's most is 40)";
+    let way = "the context of 20 is full: start a new conversation, or raise --context (at most 40 \
+               for this model)";
     assert_eq!(text.matches(way).count(), 2, "{text}");
 }
 

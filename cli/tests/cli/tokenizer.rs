@@ -14,7 +14,7 @@ fn what_is_learned_is_read_again() {
         let mut command = pellucid(&["tokenizer", "train", "--json", "-o", &output]);
         json(&command.arg(place("text")).args(options).output().unwrap())
     };
-    let options = ["--vocab-size", "260", "--special", "<|end|>"];
+    let options = ["--vocab-size", "260", "--special-token", "<|end|>"];
     let found = train("a/tokenizer.json", &options);
     assert_eq!((&found["vocab_size"], &found["bytes"]), (&260.into(), &42.into()));
     train("b.json", &options);

@@ -43,7 +43,7 @@ const SMALL: [&str; 15] = [
     "16",
     "--batch",
     "2",
-    "--rate",
+    "--lr",
     "1e-2",
     "--dropout",
     "0.1",
@@ -82,7 +82,7 @@ fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
     assert!(!status.success(), "the run ended by itself: {status}");
     let output = run.command("stopped", &["--resume"]).output().unwrap();
     let resumed = json(&output);
-    assert!(stderr(&output).contains("going on after step"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("resuming after step"), "{}", stderr(&output));
     assert_eq!(resumed["valid_loss"], report["valid_loss"]);
     assert_eq!(losses(&stopped), losses(&run.place("whole")));
     for file in ["model/model.safetensors", "step-00000040/optimizer.safetensors", "loss.svg"] {
@@ -104,14 +104,14 @@ fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
     let onward = ["--from", &from, "--steps", "2", "--batch", "2", "--mixed"];
     let output = run.command("tuned", &onward).output().unwrap();
     assert_eq!(json(&output)["steps"], 2);
-    assert!(stderr(&output).contains("learning takes"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("training takes"), "{}", stderr(&output));
 
     // A run is not begun over another, nor gone on with as if it were another.
     let error = failure(&run.command("whole", &options).output().unwrap());
     assert!(error.contains("--resume"), "{error}");
-    let other = run.command("whole", &["--resume", "--rate", "5"]).output().unwrap();
+    let other = run.command("whole", &["--resume", "--lr", "5"]).output().unwrap();
     let error = failure(&other);
-    assert!(error.contains("other settings of: rate"), "{error}");
+    assert!(error.contains("other settings of: lr"), "{error}");
     std::fs::write(
         run.place("text"),
         "or to suffer in the mind: that is the question\n".repeat(20),
@@ -130,7 +130,7 @@ fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
         failure(&run.command("out", options).output().unwrap())
     };
     let small = [&SMALL[..], &["--steps", "2"]].concat();
-    let large = ["--preset", "char", "--valid-share", "0", "--batch", "500000"];
+    let large = ["--preset", "char", "--val-fraction", "0", "--batch", "500000"];
     let text = TEXT.as_bytes();
     let gpt2 = model("gpt2").display().to_string();
     for (text, options, words) in [
@@ -139,12 +139,12 @@ fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
         (b"\xff\xfe\xfd", &small, "UTF-8"),
         (text, &["--steps", "2"], "--layers"),
         (text, &["--preset", "char", "--steps", "0"], "--steps"),
-        (text, &["--preset", "char", "--rate", "0"], "--rate"),
-        (text, &["--preset", "char", "--valid-share", "2"], "share"),
-        (text, &["--preset", "char", "--valid-share", "0", "--dropout", "1"], "dropout"),
+        (text, &["--preset", "char", "--lr", "0"], "--lr"),
+        (text, &["--preset", "char", "--val-fraction", "2"], ", got 2"),
+        (text, &["--preset", "char", "--val-fraction", "0", "--dropout", "1"], "dropout"),
         (text, &["--from", &gpt2, "--steps", "2"], "no tokenizer"),
         (text, &["--from", &gpt2, "--steps", "2", "--width", "4"], "--width"),
-        (text, &["--preset", "char", "--valid-share", "0", "--backend", "cpu"], "cannot learn"),
+        (text, &["--preset", "char", "--val-fraction", "0", "--backend", "cpu"], "cannot train"),
         (text, &["--preset", "char", "--config", "nowhere.toml"], "nowhere.toml"),
         (text, &large, "a smaller --batch"),
         (text, &["--preset", "char", "--sample", "XYZ"], "--sample"),

@@ -13,12 +13,12 @@ function svg(tag, attributes, text) {
   return element;
 }
 
-/** The loss of steps, the judgements among them, over `steps` in all; `chance` is the loss of one who knows nothing. */
-export function curve(points, judged, steps, chance) {
+/** The training and validation losses, over `steps` in all; `chance` is the loss of a uniform guess. */
+export function curve(points, evaluated, steps, chance) {
   const [width, height] = SIZE;
   const losses = points.map((point) => point.loss);
   const top = Math.max(chance, ...losses.slice(0, 5), losses.at(-1)) * 1.02;
-  const low = Math.min(...losses, ...judged.map((point) => point.validLoss));
+  const low = Math.min(...losses, ...evaluated.map((point) => point.validLoss));
   const bottom = Math.max(0, low - 0.08 * (top - low));
   const x = (step) => MARGIN.left + (step / Math.max(1, steps)) * (width - MARGIN.left - MARGIN.right);
   const y = (loss) => MARGIN.top + ((top - Math.min(top, loss)) / (top - bottom || 1)) * (height - MARGIN.top - MARGIN.bottom);
@@ -35,15 +35,15 @@ export function curve(points, judged, steps, chance) {
     picture.append(svg('text', { x: x(step), y: height - 8, 'text-anchor': 'middle' }, String(step)));
   }
   picture.append(svg('polyline', { class: 'loss', points: thinned(points).map(({ step, loss }) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join(' ') }));
-  if (judged.length > 1) {
-    picture.append(svg('polyline', { class: 'valid', points: judged.map(({ step, validLoss }) => `${x(step).toFixed(1)},${y(validLoss).toFixed(1)}`).join(' ') }));
+  if (evaluated.length > 1) {
+    picture.append(svg('polyline', { class: 'valid', points: evaluated.map(({ step, validLoss }) => `${x(step).toFixed(1)},${y(validLoss).toFixed(1)}`).join(' ') }));
   }
-  for (const { step, validLoss } of judged) picture.append(svg('circle', { class: 'dot', cx: x(step), cy: y(validLoss), r: 3 }));
+  for (const { step, validLoss } of evaluated) picture.append(svg('circle', { class: 'dot', cx: x(step), cy: y(validLoss), r: 3 }));
   const figure = document.createElement('div');
   figure.append(picture);
   const key = document.createElement('p');
   key.className = 'key';
-  key.innerHTML = '<span><i></i>each step</span><span><i class="warm"></i>text it does not learn from</span>';
+  key.innerHTML = '<span><i></i>training</span><span><i class="warm"></i>validation</span>';
   figure.append(key);
   return figure;
 }

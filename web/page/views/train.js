@@ -4,11 +4,11 @@ import { Model, Tokenizer, Trainer } from '../pellucid.js';
 import { $, bytes, calmly, duration, el, number, table } from '../dom.js';
 import { curve } from './curve.js';
 
-/** Sizes that go together: layers, heads, width, context, batch, steps, rate. */
+/** Sizes that go together: layers, heads, width, context, batch, steps, learning rate. */
 const SIZES = {
-  tiny: { label: 'Tiny', layers: 2, heads: 2, width: 64, context: 64, batch: 8, steps: 300, rate: 3e-3 },
-  small: { label: 'Small', layers: 4, heads: 4, width: 128, context: 64, batch: 12, steps: 2000, rate: 2e-3 },
-  medium: { label: 'Medium', layers: 6, heads: 6, width: 384, context: 256, batch: 16, steps: 3000, rate: 1e-3 },
+  tiny: { label: 'Tiny', layers: 2, heads: 2, width: 64, context: 64, batch: 8, steps: 300, lr: 3e-3 },
+  small: { label: 'Small', layers: 4, heads: 4, width: 128, context: 64, batch: 12, steps: 2000, lr: 2e-3 },
+  medium: { label: 'Medium', layers: 6, heads: 6, width: 384, context: 256, batch: 16, steps: 3000, lr: 1e-3 },
 };
 
 /** Numbers that may be set: [name, label, least, most, step, what it is]. */
@@ -19,11 +19,11 @@ const NUMBERS = [
   ['context', 'Context', 8, 2048, 8],
   ['batch', 'Batch', 1, 256, 1],
   ['steps', 'Steps', 1, 1_000_000, 1],
-  ['rate', 'Learning rate', 0.00001, 0.1, 'any'],
+  ['lr', 'Learning rate', 0.00001, 0.1, 'any'],
   ['seed', 'Seed', 0, 4294967295, 1],
 ];
 
-const JUDGED = 10;
+const EVALUATIONS = 10;
 const EVERY = 250;
 
 export function trainView(app) {
@@ -48,7 +48,7 @@ export function trainView(app) {
   $('train-text').addEventListener('input', size);
   $('train-file').addEventListener('click', () => $('text-input').click());
   const openText = async (file) => {
-    if (file.size > 64e6) return app.notice(`${file.name} has ${bytes(file.size)}; a tab learns from up to 64 MB of text.`);
+    if (file.size > 64e6) return app.notice(`${file.name} has ${bytes(file.size)}; a tab can train on up to 64 MB of text.`);
     return setText(await file.text());
   };
   $('text-input').addEventListener('change', ({ target }) => target.files[0] && openText(target.files[0]));
@@ -76,8 +76,8 @@ export function trainView(app) {
   /** A new model, from the text and the fields. */
   async function begin() {
     const text = $('train-text').value;
-    if (text.trim() === '') throw new Error('Paste a text to learn from, or take the one of this page.');
-    state('Learning the tokenizer …');
+    if (text.trim() === '') throw new Error('Paste a text to train on, or use the one of this page.');
+    state('Training the tokenizer …');
     const vocabSize = Number($('train-tokens').value) || undefined;
     const tokenizer = await Tokenizer.learn(text, { vocabSize });
     state('Making the model, and checking its kernels on this device …');
@@ -94,7 +94,7 @@ export function trainView(app) {
       if (trainer && finished()) await drop();
       if (!trainer) await begin();
       const left = trainer.info.steps - (points.at(-1)?.step ?? 0);
-      const every = Math.max(1, Math.round(trainer.info.steps / JUDGED));
+      const every = Math.max(1, Math.round(trainer.info.steps / EVALUATIONS));
       const onRevived = (step) => {
         points = points.filter((point) => point.step <= step);
         state(`The GPU was lost; the run goes on from step ${number(step)}.`);
@@ -143,15 +143,15 @@ export function trainView(app) {
   function draw() {
     if (points.length === 0) return;
     const last = points.at(-1);
-    const judged = points.filter((point) => point.validLoss !== undefined);
+    const evaluated = points.filter((point) => point.validLoss !== undefined);
     const pace = points.length / seconds;
     const info = trainer?.info;
     if (running && info) document.title = `Step ${number(last.step)} of ${number(info.steps)} · ${title}`;
-    $('curve').replaceChildren(curve(points, judged, info ? info.steps : last.step, Math.log(info?.vocab ?? 1)));
+    $('curve').replaceChildren(curve(points, evaluated, info ? info.steps : last.step, Math.log(info?.vocab ?? 1)));
     const figures = [
       ['Step', info ? `${number(last.step)} of ${number(info.steps)}` : number(last.step)],
-      ['Loss', last.loss.toFixed(3)],
-      ['Unseen text', judged.length ? judged.at(-1).validLoss.toFixed(3) : '–'],
+      ['Training loss', last.loss.toFixed(3)],
+      ['Validation loss', evaluated.length ? evaluated.at(-1).validLoss.toFixed(3) : '–'],
       ['Tokens a second', info ? number(Math.round(pace * info.tokensPerStep)) : '–'],
       ['Time left', info ? duration((info.steps - last.step) / pace) : '–'],
       ['Parameters', info ? number(info.parameters) : '–'],
@@ -160,7 +160,7 @@ export function trainView(app) {
     const every = Math.max(1, Math.ceil(points.length / 200));
     const rows = points.filter((point, at) => at % every === 0 || at === points.length - 1);
     if ($('curve-table').closest('details').open) {
-      $('curve-table').replaceChildren(table(['step', 'loss', 'unseen text', 'gradient', 'rate'],
+      $('curve-table').replaceChildren(table(['step', 'loss', 'validation loss', 'gradient norm', 'learning rate'],
         rows.map(({ step, loss, validLoss, gradientNorm, rate }) => [step, loss.toFixed(4), validLoss?.toFixed(4) ?? '', gradientNorm.toFixed(3), rate.toExponential(2)])));
     }
   }
