@@ -158,7 +158,7 @@ pub(crate) async fn draw(
     let bar = output::progress_bar("reading {bar:30} {pos} of {len} tokens");
     bar.set_length(prompt.len() as u64);
     let mut written = Ok(());
-    let heard = |event| {
+    let on_event = |event| {
         match event {
             Event::Prefill { done, .. } => bar.set_position(done as u64),
             Event::Token(piece) => {
@@ -171,7 +171,7 @@ pub(crate) async fn draw(
         }
         ControlFlow::Continue(())
     };
-    let drawn = llm.generate(prompt, request, heard).await;
+    let drawn = llm.generate(prompt, request, on_event).await;
     bar.finish_and_clear();
     let (generation, timings) = drawn?;
     written?;

@@ -16,12 +16,12 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// [`Error::Input`] if the system refuses it.
 pub(crate) fn listen() -> Result<()> {
-    let heard = || {
+    let handler = || {
         if !DRAWING.load(SeqCst) || ASKED.swap(true, SeqCst) {
             std::process::exit(EXIT_CODE.into());
         }
     };
-    ctrlc::set_handler(heard)
+    ctrlc::set_handler(handler)
         .map_err(|error| Error::Input(format!("cannot handle Ctrl-C: {error}")))
 }
 

@@ -61,7 +61,7 @@ class App {
     }
   }
 
-  /** Loads the built-in model anew. */
+  /** Loads the built-in model again. */
   async reload(backend) {
     try {
       this.use(await Model.load('built-in', undefined, { backend }));
@@ -88,7 +88,7 @@ function route() {
   else scrollTo(0, 0);
 }
 
-/** Browsers pause tabs that nobody sees; what was paused goes on by itself when they are seen again. */
+/** Browsers pause hidden tabs; their work continues by itself when they are shown again. */
 function background(app) {
   let since = null;
   document.addEventListener('freeze', () => (since = performance.now()));

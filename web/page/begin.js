@@ -5,6 +5,6 @@ import { Gpu, Model } from './pellucid.js';
 export const gpu = Gpu.request();
 export const builtIn = Model.load('built-in');
 
-// Failures are told by whoever waits for these.
+// Failures are reported where these are awaited.
 gpu.catch(() => {});
 builtIn.catch(() => {});

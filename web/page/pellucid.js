@@ -27,7 +27,7 @@ class Link {
     });
   }
 
-  /** Calls something in the worker; `event` hears what comes before the result. */
+  /** Calls the worker; `event` is called with what comes before the result. */
   call(name, args, { event, signal } = {}) {
     if (signal?.aborted) return Promise.reject(stop());
     if (!this.#worker) return Promise.reject(new PellucidError('it was closed', 'broken'));
@@ -125,7 +125,7 @@ export class Gpu {
     return new Gpu((await link().call('request')).adapter);
   }
 
-  /** Holds every kernel against plain Rust; `onProgress` hears cases done and cases in all. */
+  /** Compares every kernel with plain Rust; `onProgress` gets the cases done and all cases. */
   doctor(onProgress) {
     return link().call('doctor', {}, { event: ({ done, total }) => onProgress?.(done, total) });
   }
@@ -193,7 +193,7 @@ export class Model {
 
   /**
    * Loads a model: 'built-in', an address, a File, several Files of one folder, or {kept: name}.
-   * `onProgress` hears {phase, done, total}.
+   * `onProgress` gets {phase, done, total}.
    */
   static async load(source, onProgress, { signal, ...options } = {}) {
     const event = (progress) => onProgress?.(progress);

@@ -196,8 +196,8 @@ async fn counters(llm: &mut Llm) -> Result<Option<PerToken>> {
     }
     let drawn = 32.min(llm.context());
     let prompt = case::prompt(llm, 1, 0);
-    let heard = |_| ControlFlow::Continue(());
-    let (generation, _) = llm.generate(&prompt, &case::request(drawn), heard).await?;
+    let on_event = |_| ControlFlow::Continue(());
+    let (generation, _) = llm.generate(&prompt, &case::request(drawn), on_event).await?;
     Ok(generation.counters.map(PerToken::from))
 }
 

@@ -47,7 +47,7 @@ fn the_first_use_of_an_adapter_is_remembered() {
     let [page] = &kept(folder.path())[..] else { panic!("one file for one adapter") };
     let passed = page["passed"].as_array().unwrap();
     assert!(passed.iter().any(|name| name.as_str().unwrap().starts_with("rms_norm")), "{page}");
-    assert!(page["known"]["excluded"].as_array().unwrap().is_empty(), "{page}");
+    assert!(page["profile"]["excluded"].as_array().unwrap().is_empty(), "{page}");
     let second = generate(folder.path(), &[]);
     assert_eq!(page, &kept(folder.path())[0], "nothing is tried again");
     for other in [&unchecked, &second] {
@@ -76,8 +76,8 @@ fn what_is_excluded_is_not_used_and_what_is_tuned_is() {
     // excluded is not chosen.
     let path = tuned["file"].as_str().unwrap();
     let mut page = kept(folder.path()).remove(0);
-    page["known"]["reduce"] = serde_json::json!({ "Workgroup": 32 });
-    page["known"]["excluded"] = serde_json::json!(["matvec_shuffle", "lanes_subgroup"]);
+    page["profile"]["reduce"] = serde_json::json!({ "Workgroup": 32 });
+    page["profile"]["excluded"] = serde_json::json!(["matvec_shuffle", "lanes_subgroup"]);
     std::fs::write(path, page.to_string()).unwrap();
     let other = generate(folder.path(), &[]);
     assert_ne!(other["plan"], plain["plan"]);

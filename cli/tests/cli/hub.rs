@@ -295,7 +295,7 @@ fn refusals_are_one_clear_sentence_each() {
     for (status, code, expected) in [
         (401, "", "o/n: the hub requires authentication: set HF_TOKEN"),
         (401, "RepoNotFound", "o/n is neither a file or folder here nor a model on the hub"),
-        (403, "GatedRepo", "o/n is gated: ask for access on the model's page, then set HF_TOKEN"),
+        (403, "GatedRepo", "o/n is gated: request access on the model's page, then set HF_TOKEN"),
         (404, "RevisionNotFound", "o/n has no revision main on the hub"),
         (429, "", "o/n: too many requests to the hub"),
         (503, "", "o/n: the hub answered with status 503"),

@@ -146,7 +146,7 @@ fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
         (text, &["--from", &gpt2, "--steps", "2", "--width", "4"], "--width"),
         (text, &["--preset", "char", "--val-fraction", "0", "--backend", "cpu"], "cannot train"),
         (text, &["--preset", "char", "--config", "nowhere.toml"], "nowhere.toml"),
-        (text, &large, "a smaller --batch"),
+        (text, &large, "--batch"),
         (text, &["--preset", "char", "--sample", "XYZ"], "--sample"),
     ] {
         let error = told(text, options);

@@ -1,4 +1,4 @@
-// The device: what the browser tells of it, and whether it calculates rightly.
+// The device: what the browser says about it, and whether its results are correct.
 
 import { $, el, bytes, facts, number, table } from '../dom.js';
 

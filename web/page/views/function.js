@@ -16,7 +16,7 @@ async function load() {
   try {
     const response = await fetch(new URL('../the-function.html', import.meta.url));
     if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
-    // It comes from beside this file and was made together with it.
+    // It lies next to this file and is built together with it.
     $('article').innerHTML = await response.text();
   } catch (error) {
     $('article').replaceChildren(el('p.error', { role: 'alert' }, `The text cannot be loaded (${error.message}). Load the page again.`));

@@ -97,7 +97,7 @@ export function trainView(app) {
       const every = Math.max(1, Math.round(trainer.info.steps / EVALUATIONS));
       const onRevived = (step) => {
         points = points.filter((point) => point.step <= step);
-        state(`The GPU was lost; the run goes on from step ${number(step)}.`);
+        state(`The GPU was lost; the run continues from step ${number(step)}.`);
       };
       running = trainer.run(left, { evaluateEvery: every, onRevived });
       buttons();
@@ -219,7 +219,7 @@ export function trainView(app) {
     running?.stop();
     await running?.result.catch(() => {});
     await drop();
-    state('Stopped. The next run begins anew.');
+    state('Stopped. The next run starts over.');
     buttons();
   });
   $('train-say').addEventListener('click', say);

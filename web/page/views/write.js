@@ -38,7 +38,7 @@ export function writeView(app) {
 
   const encode = (model, text) => (asMessage(model) ? model.encodeChat([{ role: 'user', content: text }]) : model.encode(text));
 
-  /** Begins anew: nothing is written yet. */
+  /** Starts over with an empty text. */
   function clear() {
     running?.stop();
     [promptIds, promptText, drawn, current] = [null, null, [], -1];
