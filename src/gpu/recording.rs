@@ -1,4 +1,4 @@
-//! What is to run, as plain data: recording needs no device and can be printed, compared and tested.
+//! What to run, as plain data: recording needs no device and can be printed, compared and tested.
 
 use std::fmt;
 

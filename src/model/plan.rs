@@ -36,7 +36,7 @@ impl MemoryUse {
 pub struct SessionOptions {
     /// Positions of each sequence; if `None`, the smaller of the model's context and 4,096.
     pub context: Option<usize>,
-    /// Sequences side by side.
+    /// How many sequences there are.
     pub sequences: usize,
     /// How keys and values are stored.
     pub cache: CacheFormat,

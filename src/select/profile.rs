@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::shape::Shape;
 use super::variants::{AttentionTiling, Lanes, Matmul, Reduce};
 
-/// What was found out about a device: which kernels are wrong on it, and which variants are fastest.
+/// What is known about a device: which kernels are wrong on it, and which variants are fastest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeviceProfile {
     /// Kernels and parts, by name, whose results are wrong on it.

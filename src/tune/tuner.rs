@@ -39,7 +39,7 @@ const MARGIN: f64 = 1.05;
 /// Rounds in which all variants take turns.
 const ROUNDS: usize = 9;
 
-/// The share of turns in which it must be the faster one.
+/// The share of turns in which it must be faster.
 const MOST_TURNS: f64 = 0.75;
 
 /// A turn lasts about this long, in seconds, so that submission overhead does not matter.

@@ -206,16 +206,16 @@ fn fused_and_unfused_attention_are_equal() {
 #[test]
 fn a_value_that_a_model_does_not_have_is_an_error_that_says_why() {
     let unlike = [
-        ("llama", Hook::PosEmbed, "turns queries"),
+        ("llama", Hook::PosEmbed, "rotates queries"),
         ("gpt2", Hook::RotQ(0), "learned positions"),
         ("gpt2", Hook::MlpPreLinear(0), "no gate"),
         ("gpt2-attn-only", Hook::ResidMid(0), "attention only"),
         ("gpt2-attn-only", Hook::MlpPreLinear(0), "attention only"),
         ("gpt2", Hook::Z(7), "2 layers"),
-        ("neox", Hook::ResidMid(1), "side by side"),
-        ("gptj", Hook::PosEmbed, "turns queries"),
-        ("llama", Hook::Ln1PostScale(0), "attention gives is added as it is"),
-        ("llama", Hook::Ln2PostNormalized(0), "perceptron gives is added as it is"),
+        ("neox", Hook::ResidMid(1), "in parallel"),
+        ("gptj", Hook::PosEmbed, "rotates queries"),
+        ("llama", Hook::Ln1PostScale(0), "output of attention is added without a norm"),
+        ("llama", Hook::Ln2PostNormalized(0), "output of the MLP is added without a norm"),
         ("gpt2-attn-only", Hook::Ln2PostScale(0), "attention only"),
     ];
     for (name, hook, why) in unlike {

@@ -147,7 +147,7 @@ impl Session {
         self.filled
     }
 
-    /// Sequences side by side.
+    /// How many sequences there are.
     pub fn sequences(&self) -> usize {
         self.sequences
     }
