@@ -1,9 +1,9 @@
-// activate: out = f(x), value by value, f being what the slot computes.  Unfused: where the value
-// before it was asked for by name.
+// activate: out = f(x), value by value, f from the slot `activation`.  Unfused: used where a hook
+// asks for x.
 //
 //   x, out  (T, F)
 //
-// One invocation four values. Grid: (T F / 4 / 64).
+// One invocation makes four values. Grid: (T F / 4 / 64).
 // parts: activation
 struct Params { vec4s: u32 }
 

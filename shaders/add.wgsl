@@ -1,8 +1,9 @@
-// add: out = out + x, value by value: the residual stream where its summand was asked for by name.
+// add: out = out + x, value by value.  Unfused: used where a hook asks for x, which is
+// added to the residual stream.
 //
 //   x, out  (T, C)
 //
-// One invocation four values. Grid: (T C / 4 / 64).
+// One invocation makes four values. Grid: (T C / 4 / 64).
 struct Params { vec4s: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,4 +1,4 @@
-// attention: z = softmax(softcap(scale q k^T)) v over the keys a row may see, for many rows.
+// attention: z = softmax(softcap(scale q k^T)) v over the keys that a row sees, for many rows.
 // Phuong and Hutter 2022, algorithm 4; the softmax runs online (Milakov and Gimelshein 2018).
 //
 //   rows   (T)          token, position, sequence, step
@@ -6,13 +6,13 @@
 //   cache  keys and values of every sequence, positions `first` .. of them
 //   out    (T, H D); where the cache has several parts: (T H S, 4 VEC4S + 4), as attention_split
 //
-// One invocation a row and head: it walks the keys from 0, or from what a sliding window leaves, to
-// its position, four at a time. Neighbours read the same keys at the same time. Query heads share
-// key/value head h K / H. Grid: (T / WG, H).
+// One invocation per row and head: it walks the keys from 0, or from the start of its sliding
+// window, to its position, four at a time. Neighbours read the same keys at the same time. Query
+// head h uses key/value head h K / H. Grid: (T / WG, H).
 // parts: attention_params, softcap, cached
 
 override WG: u32 = 32u;
-// ceil(D / 4): how many vec4s a head has; the arrays hold the widest head there is.
+// ceil(D / 4): how many vec4s a head has; the arrays have room for the widest head.
 override VEC4S: u32 = 16u;
 override PARTIAL: bool = false;
 
@@ -42,7 +42,7 @@ fn attention(@builtin(global_invocation_id) id: vec3<u32>) {
     let end = min(seen, params.first + params.context);
     let window_first = select(0u, seen - min(seen, params.window), params.window > 0u);
     let kv_head = head * params.kv_heads / params.heads;
-    // Where the head's first key would lie; it wraps round where another part holds that.
+    // Where the head's first key would be; it wraps around if another part holds that key.
     let start = (row.z * params.kv_heads + kv_head) * params.context - params.first;
     var largest = -1e30;
     var mass = 0.0;

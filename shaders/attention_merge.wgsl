@@ -1,11 +1,11 @@
-// attention_merge: joins what attention_split left:
+// attention_merge: merges the partial results of attention_split:
 //   z = sum_s e^(m_s - m) o_s / sum_s e^(m_s - m) l_s, m the largest m_s
 //
 //   rows     (T)          token, position, sequence, step
 //   partial  (T H S, 4 VEC4S + 4)  per row, head and split: o_s, then l_s and m_s
 //   z        (T, H D)
 //
-// One invocation four values of a head. Grid: (H VEC4S / 64, T).
+// One invocation makes four values of a head. Grid: (H VEC4S / 64, T).
 struct Params { heads: u32, width: u32, stride: u32, splits: u32 }
 
 override CHUNK: u32 = 64u;

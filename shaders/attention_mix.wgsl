@@ -5,8 +5,8 @@
 //   cache    keys and values of every sequence, positions `first` .. of them
 //   z        (T, H D)
 //
-// One invocation four values of a head. Keys without weight are left out, since nothing may have
-// been written there yet. Grid: (H D / 4 / 64, T).
+// One invocation makes four values of a head. Keys of weight 0 are skipped, since their values
+// may not have been written yet. Grid: (H D / 4 / 64, T).
 // parts: cached
 struct Params {
     rows: u32,
@@ -20,7 +20,7 @@ struct Params {
     first: u32,
 }
 
-// Whether other keys have been mixed before: those of the cache's earlier parts.
+// Whether earlier parts of the cache have been added already.
 override ADD: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,11 +1,11 @@
 // attention_result: each head's own write to the residual stream: z times its columns of W_O.
 //
 //   z        (T, H D)
-//   weights  (C, H D)  rows `first` .. of the output map, as many as this part holds
+//   weights  (C, H D)  rows `first` .. of the output projection, as many as this part holds
 //   out      (T, H C)
 //
-// One invocation a row, head and output; it walks the words that the head's columns lie in, where
-// words at both ends may belong to neighbours too. Grid: (C / 64, T, H).
+// One invocation per row, head and output; it walks the words that hold the head's columns; the
+// first and the last word may hold columns of neighbouring heads too. Grid: (C / 64, T, H).
 // parts: weight
 struct Params {
     words: u32,

@@ -3,9 +3,9 @@
 //   rows    (T)        token, position, sequence, step
 //   q       (T, H D)   after rotation
 //   cache   keys and values of every sequence, positions `first` .. of them
-//   scores  (H T, S)   -1e30 for keys that the row does not see: WGSL promises no infinity
+//   scores  (H T, S)   -1e30 where masked, since WGSL does not guarantee infinities
 //
-// One invocation a head, row and key. Grid: (keys / 64, T, H).
+// One invocation per head, row and key. Grid: (keys / 64, T, H).
 // parts: softcap, cached
 struct Params {
     rows: u32,

@@ -1,18 +1,18 @@
-// attention_split: attention of a few rows, its keys split over workgroups; attention_merge joins.
+// attention_split: attention of a few rows, keys split over workgroups; attention_merge follows.
 //
 //   rows     (T)       token, position, sequence, step
 //   q        (T, H D)  after rotation
 //   cache    keys and values of every sequence, positions `first` .. of them
-//   partial  (T H S, 4 VEC4S + 4)  a row, head and split: sum of exp(score - m) v, mass, m
+//   partial  (T H S, 4 VEC4S + 4)  a row, head and split: sum of exp(score - m) v; mass; m
 //
 // A workgroup takes CHUNK keys of a row for SHARE query heads that use one key/value head. An
-// invocation takes four keys, whose vec4s it shares with SLICES neighbours, then one four of values
-// and every GROUPS-th four of keys. Grid: (H / SHARE, T, keys / CHUNK).
+// invocation takes four keys, whose vec4s it shares with SLICES neighbours, then one vec4 of the
+// values and every GROUPS-th four keys. Grid: (H / SHARE, T, keys / CHUNK).
 // parts: attention_params, chunk, reduce, softcap, cached
 
 override SLICES: u32 = 1u;
 override GROUPS: u32 = 1u;
-// Lengths of the workgroup's arrays: naga wants each to be a name of its own.
+// Lengths of the workgroup's arrays: naga wants each as a named constant.
 override QUADS: u32 = SHARE * CHUNK / 4u;
 override SCORES: u32 = SLICES * QUADS;
 override SUMS: u32 = GROUPS * QUERIES;

@@ -1,20 +1,20 @@
-// attention_split_shuffle: attention_split on adapters whose lanes are the vector unit of a core.
+// attention_split_shuffle: attention_split for adapters whose lanes are a CPU core's vector unit.
 //
 //   rows     (T)       token, position, sequence, step
 //   q        (T, H D)  after rotation
 //   cache    keys and values of every sequence, positions `first` .. of them
-//   partial  (T H S, 4 VEC4S + 4)  a row, head and split: sum of exp(score - m) v, mass, m
+//   partial  (T H S, 4 VEC4S + 4)  a row, head and split: sum of exp(score - m) v; mass; m
 //
 // Such an adapter pays for a load per lane even where all lanes read the same address. So a
-// workgroup is one subgroup, whose lanes take four keys each, then vec4s of values; of what all of
-// them need, queries and weights, each loads a share, and they pass it round, as in matvec_shuffle.
-// Grid: (H / SHARE, T, keys / CHUNK).
+// workgroup is one subgroup, whose lanes take four keys each, then vec4s of values. Each lane loads
+// a share of what all of them need, queries and weights, and reads the rest by subgroup shuffles,
+// as in matvec_shuffle. Grid: (H / SHARE, T, keys / CHUNK).
 // parts: attention_params, chunk, softcap, cached
 
 // Lanes of a subgroup, a power of two from 8 on.
 override WG: u32 = 8u;
-// The vec4s of values that a lane sums at once, at most four: together the lanes then walk through
-// memory without a gap, as whatever fetches ahead wants it.
+// The vec4s of values that a lane sums at once, at most four: the lanes together then read
+// memory without gaps, which suits the prefetcher.
 override ROUNDS: u32 = 2u;
 override SCORES: u32 = SHARE * CHUNK / 4u;
 
@@ -26,15 +26,15 @@ override SCORES: u32 = SHARE * CHUNK / 4u;
 // (SHARE, CHUNK / 4): scores of four keys.
 var<workgroup> scores: array<vec4<f32>, SCORES>;
 
-// A lane's own of each head: one of eight vec4s of the query, then one of four quads of weights.
+// Per head, a lane holds one of eight vec4s of the query, later one of four quads of weights.
 var<private> own: array<vec4<f32>, 8>;
-// What another lane has passed.
+// The other lane's value.
 var<private> passed: array<vec4<f32>, 8>;
-// Scores of a lane's four keys; then (ROUNDS, 8): its sums.
+// Scores of a lane's four keys; then its sums, (ROUNDS, 8).
 var<private> sums: array<vec4<f32>, 32>;
 
-// Takes what one of the first four lanes holds: from a lane that the compiler knows it costs one
-// instruction, from another a loop over all lanes.
+// Reads from one of the first four lanes. With a constant lane this is one instruction; with a
+// variable one the compiler makes a loop over all lanes.
 fn take(giver: u32) {
     for (var h = 0u; h < SHARE; h++) {
         switch giver {
@@ -46,7 +46,7 @@ fn take(giver: u32) {
     }
 }
 
-// Multiplies a four of the queries by those of four keys; past a head's end they are zeros.
+// Multiplies a vec4 of the queries by those of four keys; zeros past a head's end.
 fn add_keys(at: vec4<u32>, four: u32) {
     let i = at + min(four, VEC4S - 1u);
     let k = mat4x4(read_k(i.x), read_k(i.y), read_k(i.z), read_k(i.w));
@@ -55,18 +55,18 @@ fn add_keys(at: vec4<u32>, four: u32) {
     }
 }
 
-// A four of a head's query; zeros past its end.
+// A vec4 of a head's query; zeros past its end.
 fn query4(h: u32, i: u32) -> vec4<f32> {
     return select(vec4(0.0), query[h * VEC4S + min(i, VEC4S - 1u)], i < VEC4S);
 }
 
-// The weights of a quad of keys; zeros past the last.
+// The weights of four keys; zeros past the last.
 fn weights4(h: u32, quad: u32, quads: u32, largest: f32) -> vec4<f32> {
     let four = scores[h * (CHUNK / 4u) + min(quad, quads - 1u)];
     return select(vec4(0.0), exp(four - largest), quad < quads);
 }
 
-// Adds the values of four keys by their weights.
+// Adds the values of four keys, times their weights.
 fn add_values(start: u32, at: vec4<u32>) {
     for (var e = 0u; e < 4u; e++) {
         for (var r = 0u; r < ROUNDS; r++) {

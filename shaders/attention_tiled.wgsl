@@ -1,4 +1,4 @@
-// attention_tiled: attention of many rows, its keys and values through workgroup memory.
+// attention_tiled: attention of many rows, with keys and values in workgroup memory.
 // Dao et al. 2022; the softmax runs online (Milakov and Gimelshein 2018).
 //
 //   rows   (T)          token, position, sequence, step
@@ -7,10 +7,10 @@
 //   out    (T, H D); where the cache has several parts: (T H S, 4 VEC4S + 4), as attention_split
 //
 // A workgroup takes 32 rows of one head and walks the keys that any of them sees, 32 at a time, one
-// sequence after another; heads pass through workgroup memory in slices of eight vec4s. An
-// invocation has four rows: four keys of their scores, one four a slice of their sums.
+// sequence after another; heads go through workgroup memory in slices of eight vec4s. An
+// invocation has four rows: the scores of four keys, and one vec4 per slice of the sums.
 // Grid: (T / 32, H).
-// Long, since scores, softmax and values share a walk over the keys.
+// Long, since scores, softmax and values share one walk over the keys.
 // parts: attention_params, softcap, cached
 
 override VEC4S: u32 = 16u;
@@ -25,7 +25,7 @@ const NONE = 0xffffffffu;
 
 // Slices of queries and keys, (8 vec4s, 32), or of values, (32, 8 vec4s); then scores, which become
 // weights, (8 vec4s of keys, 32 rows). Row or key i lies at i % 4 * 8 + i / 4, so that the four of
-// an invocation and those of its neighbours fall into different banks.
+// an invocation and those of its neighbours are in different banks.
 var<workgroup> queries: array<vec4<f32>, 256>;
 var<workgroup> tile: array<vec4<f32>, 256>;
 var<workgroup> weights: array<vec4<f32>, 256>;
@@ -39,7 +39,7 @@ fn first_key(row: vec4<u32>) -> u32 {
     return max(params.first, select(0u, end - min(end, params.window), params.window > 0u));
 }
 
-// A four of a row's query.
+// A vec4 of a row's query.
 fn query4(t: u32, head: u32, four: u32) -> vec4<f32> {
     var value = vec4(0.0);
     for (var e = four * 4u; e < min(four * 4u + 4u, params.width); e++) {
@@ -163,7 +163,7 @@ fn attention_tiled(
     }
 }
 
-// A four of a row's result; of a part of the cache, the sums beside mass and largest score.
+// A vec4 of a row's result; for one part of the cache, the sums, with mass and largest score.
 fn store(t: u32, head: u32, four: u32, sum: vec4<f32>, tail: vec2<f32>) {
     if PARTIAL {
         let run = (t * params.heads + head) * params.splits + params.split;

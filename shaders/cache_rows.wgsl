@@ -1,10 +1,10 @@
-// cache_rows: each row's own keys, as the cache holds them.
+// cache_rows: the keys of each row's own token, as the cache holds them.
 //
 //   rows   (T)       token, position, sequence, step
 //   cache  keys and values of every sequence, positions `first` .. of them
 //   out    (T, K D)
 //
-// One invocation a value; rows that another part of the cache holds are left alone.
+// One invocation makes one value; rows whose keys are in another part of the cache are skipped.
 // Grid: (K D / 64, T).
 // parts: cached
 struct Params { kv_heads: u32, width: u32, context: u32, out_stride: u32, first: u32 }

@@ -1,11 +1,11 @@
-// ceiling_fma: s = s a + b on sixteen accumulators of four, for how fast this adapter multiplies.
+// ceiling_fma: s = s a + b on sixteen vec4 accumulators: measures multiply-adds per second.
 //
-//   out  (G, WG)  the accumulators' sum, written so that no compiler may drop the work
+//   out  (G, WG)  the accumulators' sum, written so that no compiler can drop the work
 //
-// Nothing is loaded, and no step waits for the one before it: sixteen chains are under way at once.
-// They are named one by one, since an array might be put into memory, and start apart, since equal
-// chains might be merged. With a = b = 1/2 each reaches 1 and stays there, so the sum is 64.
-// Grid: (G).
+// Nothing is loaded, and no step waits for the one before it: sixteen chains run at once. They
+// are separate variables, since an array might be put into memory, and start with different values,
+// since equal chains might be merged. With a = b = 1/2 each reaches 1 and stays there, so the
+// sum is 64. Grid: (G).
 struct Params { steps: u32, a: f32, b: f32 }
 
 override WG: u32 = 64u;

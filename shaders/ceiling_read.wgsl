@@ -1,7 +1,7 @@
-// ceiling_read: out_i = the sum of LOADS * 4 values of x, for how fast this adapter streams memory.
+// ceiling_read: out_i = the sum of LOADS * 4 values of x, measures memory bandwidth.
 //
 //   x    (G, LOADS, WG, 4)  G workgroups; neighbouring invocations load neighbouring 16-byte words
-//   out  (G, WG)            written so that no compiler may drop the loads
+//   out  (G, WG)            written so that no compiler can drop the loads
 //
 // Grid: (G), spread over x and y.
 struct Params { groups: u32 }

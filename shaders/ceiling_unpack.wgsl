@@ -1,9 +1,9 @@
-// ceiling_unpack: out_i = the sum of LOADS words of weights: how fast a format is unpacked here.
+// ceiling_unpack: out_i = the sum of LOADS words of weights: measures how fast a format is decoded.
 //
-//   weights  (N, words)  words = LOADS * WG: a row for each workgroup
-//   out      (N, WG)     written so that no compiler may drop the loads
+//   weights  (N, words)  words = LOADS * WG: one row per workgroup
+//   out      (N, WG)     written so that no compiler can drop the loads
 //
-// Neighbouring invocations load neighbouring 16-byte words, and unpack every value of them.
+// Neighbouring invocations load neighbouring 16-byte words, and decode every value in them.
 // Grid: (N), spread over x and y.
 // parts: weight
 struct Params { words: u32, rows: u32 }

@@ -3,7 +3,7 @@
 //   x, out  (T, C)
 //   scale   (T, 1)
 //
-// One invocation four values. Grid: (C / 4 / 64, T).
+// One invocation makes four values. Grid: (C / 4 / 64, T).
 struct Params { stride: u32, scale_stride: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

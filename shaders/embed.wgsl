@@ -1,16 +1,16 @@
 // embed: x_t = s E[token_t] (+ P[position_t]).  Phuong and Hutter 2022, algorithms 1 and 2.
 //
 //   rows       (T)     token, position, sequence, step of each row
-//   positions  (P, C)  learned position vectors, f32; anything where LEARNED is false
+//   positions  (P, C)  learned position vectors, f32; unused if LEARNED is false
 //   weights    (V, C)  the rows first .. first + count of the table
 //   out        (T, C)  written only where the token lies in this part of the table
 //
-// One invocation a word of the row; grid: (words / 64, T).
+// One invocation per word of the row. Grid: (words / 64, T).
 // parts: weight
 struct Params { words: u32, stride: u32, first: u32, count: u32 }
 
 override LEARNED: bool = false;
-// s: 1 in most families.
+// s; 1 in most families.
 override SCALE: f32 = 1.0;
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -2,9 +2,9 @@
 //
 //   x, out  (T, C)
 //   gain    (C)
-//   bias    (C)    anything where BIAS is false
+//   bias    (C)    unused if BIAS is false
 //
-// One invocation four values. Grid: (C / 4 / 64, T).
+// One invocation makes four values. Grid: (C / 4 / 64, T).
 struct Params { stride: u32 }
 
 override BIAS: bool = true;

@@ -1,10 +1,10 @@
-// gated: out = f(gate) up, f being what the slot computes.  Shazeer 2020.  Unfused: where gate and
-// up differ in format or were asked for by name.
+// gated: out = f(gate) up, f from the slot `activation`.  Shazeer 2020.  Unfused: used where
+// gate and up differ in format, or a hook asks for one of them.
 //
 //   gate, up  (T, ..)  F columns from `gate_start` and `up_start` on, every `step`-th
 //   out       (T, F)
 //
-// One invocation a value. Grid: (F / 64, T).
+// One invocation makes one value. Grid: (F / 64, T).
 // parts: activation
 struct Params {
     columns: u32,

@@ -1,10 +1,10 @@
 // gather: out_i = x_(index_i), C columns of it: start, start + step, ..
 //
 //   x      (T, ..)
-//   index  (N)     which row of x; anything where INDEXED is false: then row i itself
+//   index  (N)     which row of x; unused if INDEXED is false: then row i itself
 //   out    (N, C)
 //
-// One invocation a value. Grid: (C / 64, N).
+// One invocation makes one value. Grid: (C / 64, N).
 struct Params { columns: u32, start: u32, step: u32, x_stride: u32, out_stride: u32 }
 
 override INDEXED: bool = true;

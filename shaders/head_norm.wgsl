@@ -1,9 +1,9 @@
-// head_norm: rms_norm of each query and each key head, in place, before the rotation.
+// head_norm: rms_norm of each query head and each key head, in place, before the rotation.
 //
 //   x      (T, ..)   heads of width D from column `start` on
-//   gains  (2, D)    for the first `queries` heads, and for those after
+//   gains  (2, D)    for the first `queries` heads, and for the others
 //
-// One invocation a row and head. Grid: (heads / 64, T).
+// One invocation per row and head. Grid: (heads / 64, T).
 struct Params {
     heads: u32,
     queries: u32,

@@ -1,11 +1,11 @@
 // layer_norm: y = (x - mean) / sqrt(var + eps) * gain + bias, var biased.  Ba et al. 2016.
 //
 //   x     (T, C)
-//   gain  (C)      anything where GAIN is false: then y is the value before gain and bias
+//   gain  (C)      unused if GAIN is false: then y is the value before gain and bias
 //   bias  (C)
 //   out   (T, C)
 //
-// One workgroup a row; the variance is a second pass, since one pass cancels. Grid: (T).
+// One workgroup per row; the variance is a second pass, since one pass would cancel. Grid: (T).
 // parts: reduce
 struct Params { columns: u32, stride: u32, eps: f32 }
 
@@ -17,7 +17,7 @@ override GAIN: bool = true;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 
-// Ones for the values that mean something, zeros for the padding of the row's last four.
+// Ones for real values, zeros for the padding of the row's last vec4.
 fn inside(column: u32) -> vec4<f32> {
     let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
     return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
@@ -27,8 +27,8 @@ fn inside(column: u32) -> vec4<f32> {
 fn layer_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let base = (group.x + group.y * 65535u) * params.stride;
     let vec4s = (params.columns + 3u) / 4u;
-    // Counted from the first value, equal values have just that mean: else the scale, large where
-    // nothing varies, would make something of what was rounded.
+    // The mean is that of differences from the first value, so that it is exact where all values
+    // are equal: the scale is large there, and would magnify a rounding error.
     let origin = x[base].x;
     var sum = 0.0;
     for (var i = lane; i < vec4s; i += WG) {

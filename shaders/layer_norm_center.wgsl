@@ -2,7 +2,7 @@
 //
 //   x, out  (T, C)
 //
-// One workgroup a row. Grid: (T).
+// One workgroup per row. Grid: (T).
 // parts: reduce
 struct Params { columns: u32, stride: u32 }
 
@@ -10,7 +10,7 @@ struct Params { columns: u32, stride: u32 }
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
-// Ones for the values that mean something, zeros for the padding of the row's last four.
+// Ones for real values, zeros for the padding of the row's last vec4.
 fn inside(column: u32) -> vec4<f32> {
     let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
     return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
@@ -23,8 +23,8 @@ fn layer_norm_center(
 ) {
     let base = group.x * params.stride;
     let vec4s = (params.columns + 3u) / 4u;
-    // Counted from the first value, equal values have just that mean: else the scale, large where
-    // nothing varies, would make something of what was rounded.
+    // The mean is that of differences from the first value, so that it is exact where all values
+    // are equal: the scale is large there, and would magnify a rounding error.
     let origin = x[base].x;
     var sum = 0.0;
     for (var i = lane; i < vec4s; i += WG) {

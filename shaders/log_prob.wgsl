@@ -4,7 +4,7 @@
 //   target  (T)     a token id; one outside the vocabulary gives the row's -m - ln sum
 //   out     (T)
 //
-// One workgroup a row. Grid: (T).
+// One workgroup per row. Grid: (T).
 // parts: reduce
 struct Params { columns: u32, stride: u32 }
 
@@ -13,7 +13,7 @@ struct Params { columns: u32, stride: u32 }
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
-// The padding of a row's last four counts as impossible.
+// The padding of a row's last vec4 counts as minus infinity.
 fn four(base: u32, i: u32) -> vec4<f32> {
     let column = vec4(i * 4u) + vec4(0u, 1u, 2u, 3u);
     return select(vec4(-1e30), logits[base + i], column < vec4(params.columns));

@@ -2,10 +2,10 @@
 //
 //   x        (T, C)
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
-//   y        (T, N)  handed to the store, four columns at a time
+//   y        (T, N)  passed to `store`, four columns at a time
 //
-// An invocation makes 8 x 8 outputs straight from storage: per word of 8 weight rows and 8 rows of
-// x it does 16 products of a row with a 4 x 4 matrix, so each loaded value is used eight times.
+// An invocation makes 8 x 8 outputs straight from storage: for a word of 8 rows of W and of x it
+// does 16 products of a row and a 4 x 4 matrix, so each loaded value is used eight times.
 // Grid: (N / 8 / WG_N, T / 8 / WG_T).
 // parts: weight, store
 struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }
@@ -39,8 +39,8 @@ fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     var a4 = vec4(0.0); var a5 = vec4(0.0); var a6 = vec4(0.0); var a7 = vec4(0.0);
     var b0 = vec4(0.0); var b1 = vec4(0.0); var b2 = vec4(0.0); var b3 = vec4(0.0);
     var b4 = vec4(0.0); var b5 = vec4(0.0); var b6 = vec4(0.0); var b7 = vec4(0.0);
-    // The grid is one deep, so that id.z is 0. From a plain 0 on, lavapipe would compile the kernel
-    // anew for the bounds of every dispatch, and keep every copy.
+    // The grid is one deep, so that id.z is 0. If the loop began at a constant 0, lavapipe would
+    // compile the kernel again for the bounds of every dispatch, and keep every copy.
     for (var word = id.z; word < params.words; word++) {
         let v = load_words(n, last_n, word);
         let w = load_words(high, last_n, word);

@@ -2,7 +2,7 @@
 //
 //   x        (T, C)
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
-//   y        (T, N)  handed to the store, four columns at a time
+//   y        (T, N)  passed to `store`, four columns at a time
 //
 // A workgroup makes 64 outputs of 8 TILE rows, an invocation 8 of TILE rows. Step by step it
 // fetches 32 columns of 64 rows of W and of 8 TILE rows of x, neighbours fetching neighbouring
@@ -10,16 +10,16 @@
 // parts: weight, store, tile
 struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }
 
-// Rows of an invocation, up to 8: fewer where there are fewer rows than a whole tile has.
+// Rows of an invocation, up to 8: fewer if there are fewer rows than in a whole tile.
 override TILE: u32 = 8u;
-// Lengths of the workgroup's arrays: naga wants each to be a name of its own.
+// Lengths of the workgroup's arrays: naga wants each as a named constant.
 override X_FOURS: u32 = 64u * TILE;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 
 // (8 vec4s of columns, rows); with `each` rows to an invocation, row r lies at
-// (r % each) 8 + r / each, so that its rows and those of its neighbour fall into different banks.
+// (r % each) 8 + r / each, so that its rows and those of its neighbour are in different banks.
 var<workgroup> w_tile: array<Four, 512>;
 var<workgroup> x_tile: array<Four, X_FOURS>;
 

@@ -1,11 +1,11 @@
-// matvec: y = x W^T, for one row of x up to COLS = 8.
+// matvec: y = x W^T, for 1 to COLS = 8 rows of x.
 //
 //   x        (T, C)  T <= COLS
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
-//   y        (T, N)  handed to the store, four columns at a time
+//   y        (T, N)  passed to `store`, four columns at a time
 //
 // LANES neighbouring invocations share four rows of W and read neighbouring words of them; each
-// weight is read once, each value of x serves four rows. What the lanes hold is then summed.
+// weight is read once, and each value of x serves four rows. The lanes are summed at the end.
 // Grid: (N / 4 / (WG / LANES)).
 // parts: weight, store, lanes
 struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }
@@ -19,7 +19,7 @@ override COLS: u32 = 1u;
 fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let n = ((group.x + group.y * 65535u) * (WG / LANES) + lane / LANES) * 4u;
     let last = params.count - 1u;
-    // Rows past the end repeat the last ones; their results fall into padding or are not stored.
+    // Rows past the end repeat the last ones; their results go into padding or are not stored.
     let row = min(n, last / 4u * 4u);
     var sums: array<vec4<f32>, 8>;
     for (var word = lane % LANES; word < params.words; word += LANES) {

@@ -1,14 +1,14 @@
-// matvec_shuffle: y = x W^T for few rows of x, where the lanes are the vector unit of a CPU core.
+// matvec_shuffle: y = x W^T for few rows of x, where the lanes are a CPU core's vector unit.
 //
 //   x        (T, C)  T <= COLS
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
-//   y        (T, N)  handed to the store, four columns at a time
+//   y        (T, N)  passed to `store`, four columns at a time
 //
 // Every lane has four rows of W to itself, so nothing is summed across lanes. Such an adapter pays
 // for a load per lane even where all lanes read the same address; so the lanes of a subgroup load
-// different vec4s of x, 32 values at a time, and pass them round: lanes 0 to 3 hold the first four
-// vec4s in `near` and the second in `far`. The eight steps are written out, since passing from a
-// lane that the compiler knows costs one instruction, and from another a loop over all lanes.
+// different vec4s of x, 32 values at a time, and share them by subgroup shuffles: lanes 0 to 3 hold
+// the first four vec4s in `near` and the second four in `far`. The eight steps are written out: a
+// shuffle from a constant lane is one instruction, from a variable lane a loop over all lanes.
 // Grid: (N / 4 / WG).
 // parts: weight, store
 struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }
@@ -30,8 +30,8 @@ fn x4(t: u32, k: u32) -> vec4<f32> {
     return inside * x[t * params.x_stride + min(k, params.x_stride - 1u)];
 }
 
-// Four rows by four columns: step k of the 32 values from word `first` on. What stands past the end
-// of a row repeats other values and meets zeros of x.
+// Four rows by four columns: step k of the 32 values from word `first` on. Words past the end
+// of a row repeat others, and are multiplied by zeros of x.
 fn weights4(first: u32, k: u32) -> mat4x4<f32> {
     if k % (WORD / 4u) == 0u {
         w = load_words(row, params.count - 1u, min(first + k / (WORD / 4u), params.words - 1u));
@@ -46,7 +46,7 @@ fn matvec_shuffle(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let n = ((group.x + group.y * 65535u) * WG + lane) * 4u;
-    // Rows past the end repeat the last ones; their results fall into padding or are not stored.
+    // Rows past the end repeat the last ones; their results go into padding or are not stored.
     row = min(n, (params.count - 1u) / 4u * 4u);
     var sums: array<vec4<f32>, 8>;
     var near: array<vec4<f32>, 8>;

@@ -1,4 +1,4 @@
-// penalties: makes tokens of prompt and output less likely. Keskar et al. 2019 for the first.
+// penalties: make tokens of prompt and output less likely. Repetition: Keskar et al. 2019.
 //
 //   seen tokens: (l / repetition if l > 0, else l repetition) - presence - count frequency
 //
@@ -6,7 +6,7 @@
 //   counts  (N V)    occurrences of each id; rows are not padded
 //   out     (N, V)
 //
-// One invocation four logits. Grid: (V / 4 / 64, N).
+// One invocation makes four logits. Grid: (V / 4 / 64, N).
 struct Params {
     columns: u32,
     stride: u32,

@@ -1,10 +1,10 @@
-// pos_embed: out_t = P[position_t].  Unfused: where tokens or positions were asked for by name.
+// pos_embed: out_t = P[position_t].  Unfused: used where a hook asks for either embedding.
 //
 //   rows       (T)     token, position, sequence, step of each row
 //   positions  (P, C)  learned position vectors
 //   out        (T, C)
 //
-// One invocation four values. Grid: (C / 4 / 64, T).
+// One invocation makes four values. Grid: (C / 4 / 64, T).
 struct Params { stride: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

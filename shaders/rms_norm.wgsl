@@ -1,10 +1,10 @@
 // rms_norm: y = x / sqrt(mean(x^2) + eps) * gain.  Zhang and Sennrich 2019.
 //
 //   x     (T, C)
-//   gain  (C)      anything where GAIN is false: then y is the value before the gain
+//   gain  (C)      unused if GAIN is false: then y is the value before the gain
 //   out   (T, C)
 //
-// One workgroup a row. Grid: (T).
+// One workgroup per row. Grid: (T).
 // parts: reduce
 struct Params { columns: u32, stride: u32, eps: f32 }
 
@@ -15,7 +15,7 @@ override GAIN: bool = true;
 @group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 
-// Ones for the values that mean something, zeros for the padding of the row's last four.
+// Ones for real values, zeros for the padding of the row's last vec4.
 fn inside(column: u32) -> vec4<f32> {
     let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
     return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));

@@ -3,7 +3,7 @@
 //   x    (T, C)  centred, for a layer norm
 //   out  (T, 1)
 //
-// One workgroup a row. Grid: (T).
+// One workgroup per row. Grid: (T).
 // parts: reduce
 struct Params { columns: u32, stride: u32, out_stride: u32, eps: f32 }
 

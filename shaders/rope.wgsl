@@ -1,19 +1,19 @@
-// rope: turns queries and keys by their position, and puts keys and values into the cache.
+// rope: rotates queries and keys by their position, and writes keys and values to the cache.
 // Su et al. 2021.  Pairs are (i, i + R/2) within the first R values of a head:
 //   y_i         = A (x_i cos(p f_i) - x_(i + R/2) sin(p f_i))
 //   y_(i + R/2) = A (x_(i + R/2) cos(p f_i) + x_i sin(p f_i))
-// With R = 0 nothing turns, and only the cache is written.
+// With R = 0 nothing is rotated, and only the cache is written.
 //
 //   rows    (T)               token, position, sequence, step
 //   q, k, v (T, ..)           three matrices, each with its own first column and row length
-//   table   (256 + P/256, R/2)  cos and sin of b f_i for b < 256, then of 256 a f_i, from f64
-//                             the former times the amplitude A, which is 1 without scaling
+//   table   (256 + P/256, R/2)  cos and sin of b f_i for b < 256, then of 256 a f_i, made in f64
+//                             the first times the amplitude A, which is 1 without scaling
 //   q_out   (T, H D)
 //   cache   slots k and v, positions `first` .. of them; other rows write queries only
 //
-// One invocation makes four neighbouring values of one head. WGSL leaves the accuracy of sin and
-// cos open, so the angle p f = (256 a + b) f is joined from two small tables by the addition
-// theorem.
+// One invocation makes four neighbouring values of one head. WGSL does not specify the accuracy
+// of sin and cos, so those of the angle p f = (256 a + b) f are computed from two small tables by
+// the angle addition formulas.
 // Grid: ((H + 2K) ceil(D/4) / 64, T).
 // parts: cache
 struct Params {
@@ -48,14 +48,14 @@ fn turn(position: u32, i: u32) -> vec2<f32> {
     return vec2(coarse.x * fine.x - coarse.y * fine.y, coarse.y * fine.x + coarse.x * fine.y);
 }
 
-// Value e of a turned head; `own` is that value before, `other` its partner.
+// Value e of a rotated head; `own` is that value before, `other` its partner.
 fn turned(position: u32, e: u32, own: f32, other: f32) -> f32 {
     let half = params.rotated / 2u;
     let t = turn(position, e % half);
     return own * t.x + select(other, -other, e < half) * t.y;
 }
 
-// Where the partner of value e lies; values that do not turn are their own partners.
+// The index of the partner of value e; values that are not rotated are their own partners.
 fn partner(e: u32) -> u32 {
     let half = params.rotated / 2u;
     return select(select(e - half, e + half, e < half), e, e >= params.rotated);

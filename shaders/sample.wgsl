@@ -1,16 +1,16 @@
-// sample: draws the next token of each row and moves the row on. Gumbel 1954; Maddison et al. 2014.
+// sample: draws the next token of each row and advances the row. Gumbel 1954; Maddison et al. 2014.
 //
 //   t = the survivor with the largest (l - m) / temperature + g, m the largest logit, g Gumbel
 //       noise; at temperature 0 (GREEDY) the token with the largest l; ties go to the lower id
 //
 //   logits  (N, V)   penalties already applied
 //   rows    (N)      token, position, sequence, step: becomes t, position + 1, sequence, step + 1
-//   counts  (N V)    occurrences of each id, rows not padded; anything where COUNTS is false
+//   counts  (N V)    occurrences of each id, rows not padded; unused if COUNTS is false
 //   ids     (R, N)   slot step mod R receives t
 //
-// Survivors are a beginning of the ranking (larger logit first, then lower id): the first `top_k`;
-// of these, the fewest first whose mass reaches `top_p`; of these, those above ln(mass) = `least`.
-// One workgroup a row. Grid: (N).
+// Survivors are the top of the ranking (larger logit first, then lower id): the first `top_k`; of
+// these, the smallest number whose mass reaches `top_p`; of these, those with ln(mass) >= `least`.
+// One workgroup per row. Grid: (N).
 // parts: reduce, argmax, radix_select, u64, noise
 struct Params {
     columns: u32,
@@ -45,17 +45,17 @@ fn vec4s() -> u32 {
     return (params.columns + 3u) / 4u;
 }
 
-// The padding of a row's last four holds no tokens.
+// The padding of a row's last vec4 has no tokens.
 fn four(base: u32, i: u32) -> vec4<f32> {
     return select(vec4(NOTHING), comparable(logits[base + i]), ids_of(i) < vec4(params.columns));
 }
 
-// (l - m) / temperature, finite: the logarithm of a mass that is 1 for the best token.
+// (l - m) / temperature, finite: ln of the mass, which is 1 for the best token.
 fn below_top(values: vec4<f32>) -> vec4<f32> {
     return max((values - top) * params.inverse, vec4(-1e30));
 }
 
-// A mass as a whole number of 2^-44, so that 2^19 of them fit 64 bits.
+// A mass in units of 2^-44, so that the sum of 2^19 of them fits 64 bits.
 fn mass(value: f32) -> vec2<u32> {
     let scaled = exp(below_top(vec4(value)).x) * 4096.0;
     return vec2(u32(fract(scaled) * 4294967296.0), u32(scaled));
@@ -102,7 +102,7 @@ fn sample(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         top = best.value;
         id = draw(base, row, lane);
     }
-    // Every invocation has read the row before one of them moves it on.
+    // Every invocation has read the row before one of them advances it.
     storageBarrier();
     if lane == 0u {
         rows[n] = vec4(id, row.y + 1u, row.z, row.w + 1u);

@@ -1,9 +1,9 @@
-// scale_add: x = scale x + add, for some rows and columns of a named value: an edit.
+// scale_add: x = scale x + add, for some rows and columns of a hook's value: an edit.
 //
 //   add  (N, C)   or (1, C) with a stride of 0: the same for every row
 //   x    (T, ..)  N rows from `row` on, C columns: start, start + step, ..
 //
-// With a scale of 0 the old value does not count, whatever it is. One invocation a value.
+// With a scale of 0 the old value is ignored, even a NaN. One invocation makes one value.
 // Grid: (C / 64, N).
 struct Params {
     columns: u32,

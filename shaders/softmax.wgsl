@@ -4,7 +4,7 @@
 //   x     (H T, S)  scores
 //   out   (H T, S)  zero for keys that the row does not see, whatever their scores
 //
-// One workgroup a row and head. Grid: (T, H).
+// One workgroup per row and head. Grid: (T, H).
 // parts: reduce
 struct Params { rows: u32, keys: u32, stride: u32, window: u32 }
 

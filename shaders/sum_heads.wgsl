@@ -1,10 +1,10 @@
-// sum_heads: what attention adds to the residual stream, as the sum of its heads' own writes.
+// sum_heads: what attention adds to the residual stream, as a sum over the results of its heads.
 //
 //   x     (T, H C)
-//   bias  (C)       of the output map; anything where BIAS is false
+//   bias  (C)       of the output projection; unused if BIAS is false
 //   out   (T, C)
 //
-// One invocation a value. Grid: (C / 64, T).
+// One invocation makes one value. Grid: (C / 64, T).
 struct Params { heads: u32, columns: u32, x_stride: u32, out_stride: u32 }
 
 override BIAS: bool = false;

@@ -3,12 +3,12 @@
 //   ln p = l - m - ln sum_v exp(l_v - m), m the largest logit
 //
 //   logits  (N, V)
-//   rows    (N)          token, position, sequence, step, after `sample`; anything unless CHOSEN
+//   rows    (N)          token, position, sequence, step, after `sample`; unused unless CHOSEN
 //   out     (N, K)       id, bits of ln p; where CHOSEN, (R, N, K + 1): in slot step - 1 mod R the
-//                        row's token, then the K best
+//                        token of the row, then the K best
 //
-// Each round finds the best token after the last one: K is small, and nothing needs sorting.
-// One workgroup a row. Grid: (N).
+// Each round finds the best token after the previous one: K is small, so no sort is needed.
+// One workgroup per row. Grid: (N).
 // parts: reduce, argmax
 struct Params {
     columns: u32,
@@ -25,7 +25,7 @@ override CHOSEN: bool = false;
 @group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
 
-// The padding of a row's last four holds no tokens.
+// The padding of a row's last vec4 has no tokens.
 fn four(base: u32, i: u32) -> vec4<f32> {
     return select(vec4(NOTHING), comparable(logits[base + i]), ids_of(i) < vec4(params.columns));
 }
@@ -43,7 +43,7 @@ fn next_best(base: u32, last: Token, lane: u32) -> Token {
     return best_of_workgroup(best, lane);
 }
 
-// A token and ln p, which is minus infinity for a logit that is.
+// A token and ln p, which is minus infinity if the logit is.
 fn pair(token: Token, log_sum: f32) -> vec2<u32> {
     let log_p = bitcast<u32>(token.value - log_sum);
     return vec2(token.id, select(log_p, 0xff800000u, token.value == -LARGEST));

@@ -1,10 +1,10 @@
-// adam_w: parameters move, and their gradients become 0 for the next step.
+// adam_w: one AdamW step; the gradients become 0 for the next step.
 //   g = factor gradient;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
 //   p = p - rate (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay p)
-// Loshchilov and Hutter 2019. Nothing happens where the length of all gradients is not finite.
+// Loshchilov and Hutter 2019. Nothing changes if the norm of all gradients is not finite.
 //
 //   parameters, gradient, mean, square  (n)
-//   settings, clip  as the part says
+//   settings, clip  as in the part `optimizer_settings`
 //
 // One invocation makes four values; DECAYS is false for vectors. Grid: (n / 4 / 64).
 // parts: optimizer_settings

@@ -3,7 +3,7 @@
 //   shares  (S, size)
 //   out     (size)
 //
-// Always in the same order, so that the sum has the same bits on every run. Grid: (size / 4 / 64).
+// The order is fixed, so that the sum has the same bits on every run. Grid: (size / 4 / 64).
 struct Params { vec4s: u32, shares: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

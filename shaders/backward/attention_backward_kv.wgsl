@@ -1,14 +1,14 @@
-// attention_backward_kv: what comes back to the keys and values of z = A v, A = softmax(s),
+// attention_backward_kv: gradients of the keys and values of z = A v, A = softmax(s),
 // s = softcap(scale q k^T):
 //   dv = A^T dz;  ds = A (dz v^T - dz . z) softcap';  dk = scale ds^T q,
 // over the rows that see a key, and the query heads that share it. Dao et al. 2022, algorithm 4.
 //
 //   q, dz   (T, H D)   row t is position t % L of sequence t / L
 //   cache   keys and values
-//   stats   (T, 2 H)   as attention_backward_q leaves them
+//   stats   (T, 2 H)   as attention_backward_q writes them
 //   dk, dv  (T, K D)
 //
-// One invocation a key and key head walks the rows from its own to the end of its sequence, or of
+// One invocation per key and key head walks the rows from its own to the end of its sequence, or of
 // the window, four at a time. Neighbours read the same rows. Grid: (T / WG, K).
 // parts: softcap, cached, heads, head_array
 struct Params {
@@ -64,7 +64,7 @@ fn attention_backward_kv(@builtin(global_invocation_id) id: vec3<u32>) {
     let group = params.heads / params.kv_heads;
     for (var member = 0u; member < group; member++) {
         let head = kv_head * group + member;
-        // Rows that all keys of a workgroup share, so that neighbours read the same.
+        // The rows are those of the whole workgroup, so that neighbours read the same ones.
         for (var row = start + place / 4u * 4u; row < end; row += 4u) {
             let rows = vec4(row) + vec4(0u, 1u, 2u, 3u);
             let r = min(rows, vec4(end - 1u));

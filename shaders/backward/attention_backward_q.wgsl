@@ -1,15 +1,15 @@
-// attention_backward_q: what comes back to the queries of z = A v, A = softmax(s),
+// attention_backward_q: gradient of the queries of z = A v, A = softmax(s),
 // s = softcap(scale q k^T):
 //   ds = A (dz v^T - dz . z) softcap';  dq = scale ds k.
-// Flash-style: A is made again from q and k (Dao et al. 2022, algorithm 4), nothing (T, T) is kept.
+// A is recomputed from q and k (Dao et al. 2022, algorithm 4), so that no (T, T) array is stored.
 //
 //   q, z, dz  (T, H D)   row t is position t % L of sequence t / L
 //   cache     keys and values
 //   dq        (T, H D)
-//   stats     (T, 2 H)   of each head ln sum exp of its scores, then of each head dz . z
+//   stats     (T, 2 H)   ln sum exp of the scores of each head, then dz . z of each head
 //
-// One invocation a row and head walks the keys that the row sees twice, four at a time. Neighbours
-// read the same keys. Grid: (T / WG, H).
+// One invocation per row and head walks the keys that the row sees, twice, four at a time.
+// Neighbours read the same keys. Grid: (T / WG, H).
 // parts: softcap, cached, heads, head_array
 struct Params {
     rows: u32,

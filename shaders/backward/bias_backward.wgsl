@@ -3,7 +3,7 @@
 //   dy        (T, N)
 //   gradient  (N)     its padding stays 0
 //
-// WG_T invocations share the rows of four columns, and one of them sums what they found.
+// WG_T invocations share the rows of four columns, and one of them adds up their sums.
 // Grid: (N / 4 / WG_N).
 // parts: column_sum
 struct Params { rows: u32, stride: u32, columns: u32 }

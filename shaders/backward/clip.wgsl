@@ -1,8 +1,8 @@
-// clip: the length of all gradients taken together, and what they are multiplied by so that it is
-// at most max_norm: min(1, max_norm / length), or 1 where max_norm is 0.
+// clip: the L2 norm of all gradients together, and the factor that keeps it at most max_norm:
+// min(1, max_norm / length), or 1 where max_norm is 0.
 //
 //   partials  (n)  sums of squares
-//   settings, out  as the part says
+//   settings, out  as in the part `optimizer_settings`
 //
 // One workgroup. Grid: (1).
 // parts: reduce, optimizer_settings
@@ -21,7 +21,7 @@ fn clip(@builtin(local_invocation_index) lane: u32) {
     }
     let length = sqrt(sum_workgroup(sum, lane));
     if lane == 0u {
-        // Compilers may assume that no number is infinite or none; bits tell.
+        // Compilers may assume that nothing is infinite or NaN, so the bits are tested.
         let finite = (bitcast<u32>(length) & 0x7f800000u) != 0x7f800000u;
         let most = settings.max_norm;
         var factor = 1.0;

@@ -1,12 +1,12 @@
-// cross_entropy: the loss -log p of each row's target, and in place of the logits their gradient
+// cross_entropy: the loss -log p of each row's target, and, in place of the logits, their gradient
 // (softmax - onehot) / M over the M targets of the step.
 //
 //   logits   (R, V)  in; their gradient out
-//   targets  (T)     row r is target FIRST + r; an id outside the vocabulary counts for nothing
-//   losses   (T)     0 where the target counts for nothing
+//   targets  (T)     row r is target FIRST + r; an id outside the vocabulary is ignored
+//   losses   (T)     0 where the target is ignored
 //   share    1 / M
 //
-// One workgroup a row. Grid: (R).
+// One workgroup per row. Grid: (R).
 // parts: reduce
 struct Params { columns: u32, stride: u32, first: u32 }
 
@@ -16,7 +16,7 @@ struct Params { columns: u32, stride: u32, first: u32 }
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read> share: array<f32>;
 
-// The padding of a row's last four counts as impossible.
+// The padding of a row's last vec4 counts as minus infinity.
 fn four(base: u32, i: u32) -> vec4<f32> {
     let column = vec4(i * 4u) + vec4(0u, 1u, 2u, 3u);
     return select(vec4(-1e30), logits[base + i], column < vec4(params.columns));
@@ -43,7 +43,7 @@ fn cross_entropy(
     }
     let mass = sum_workgroup(sum, lane);
     if lane == goal / 4u % WG {
-        // Whoever writes this four below reads it now.
+        // The invocation that writes this vec4 below reads it here.
         var loss = 0.0;
         if counts {
             loss = m + log(mass) - logits[base + goal / 4u][goal % 4u];

@@ -1,11 +1,12 @@
-// dropout: x = 0 by chance, else x / (1 - p). Srivastava et al. 2014. Forwards and backwards alike.
+// dropout: x = 0 with probability p, else x / (1 - p). Srivastava et al. 2014.
+// The same kernel serves the forward and the backward pass.
 //
 //   x     (T, C)  in place
 //   draw  (4)     seed, low half first, and step
 //
-// A value stays where 32 random bits, which depend on seed, SITE, step and its place t C + c alone,
-// are at least p 2^32: whole numbers, so that every adapter drops the same. One invocation makes
-// four values. Grid: (C / 4 / 64, T).
+// A value stays if 32 random bits, which depend only on seed, SITE, step and its index t C + c, are
+// at least p 2^32. These are integers, so that every adapter drops the same values.
+// One invocation makes four values. Grid: (C / 4 / 64, T).
 // parts: noise
 struct Params { columns: u32, stride: u32, site: u32, least: u32, scale: f32 }
 

@@ -1,12 +1,12 @@
 // embed_backward: dE[id] = dE[id] + scale * sum of dy over the rows that hold id. A gather: rows
-// come in the order of their ids, and each id sums its own, so that no two write to one place.
+// are sorted by id, and each id sums its own rows, so that no two invocations write to one place.
 //
-//   runs      (T)     id, first and end in `order`; as many as there are rows, empty where unused
-//   order     (T)     numbers of rows
+//   runs      (T)     id, first and end in `order`; one per row; unused ones are empty
+//   order     (T)     row indices, sorted by id
 //   dy        (T, C)
 //   gradient  (V, C)  rows `first` .. of the table, as many as this part holds; its padding stays 0
 //
-// One invocation a run and four values. Grid: (C / 4 / 64, T).
+// One invocation per run and four values. Grid: (C / 4 / 64, T).
 struct Params {
     words: u32,
     stride: u32,

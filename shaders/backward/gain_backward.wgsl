@@ -1,11 +1,11 @@
 // gain_backward: dgain = dgain + sum over the rows of dy (x - mean) scale, of y = n gain + bias,
-// n = (x - mean) scale. The bias is bias_backward's.
+// n = (x - mean) scale. bias_backward does the bias.
 //
 //   x, dy     (T, C)
-//   stats     (T, 2)  mean and scale of each row, as the norm's own derivative leaves them
+//   stats     (T, 2)  mean and scale of each row, as norm_backward writes them
 //   gradient  (C)     its padding stays 0
 //
-// WG_T invocations share the rows of four columns, and one of them sums what they found.
+// WG_T invocations share the rows of four columns, and one of them adds up their sums.
 // Grid: (C / 4 / WG_N).
 // parts: column_sum
 struct Params { rows: u32, stride: u32, columns: u32, stats_stride: u32 }

@@ -2,9 +2,9 @@
 //
 //   both   (T, 2F)  gate and up alternate
 //   dy     (T, F)
-//   dboth  (T, 2F)  their gradients, which alternate as they do
+//   dboth  (T, 2F)  their gradients, which alternate too
 //
-// One invocation makes two of each. Grid: (2F / 4 / 64, T).
+// One invocation makes two values of each. Grid: (2F / 4 / 64, T).
 // parts: activation
 struct Params { vec4s: u32, stride: u32, dy_stride: u32 }
 

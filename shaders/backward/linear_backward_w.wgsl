@@ -37,8 +37,8 @@ fn linear_backward_w(@builtin(global_invocation_id) id: vec3<u32>) {
     var b4 = vec4(0.0); var b5 = vec4(0.0); var b6 = vec4(0.0); var b7 = vec4(0.0);
     var above = (params.first + n) / 4u;
     var at = c;
-    // Four rows at a time, since a round of the loop costs a move of every sum on some adapters.
-    // Rows past the end repeat the last one, and count for nothing.
+    // Four rows at a time, since on some adapters every iteration of the loop copies all sums.
+    // Rows past the end repeat the last one, and are weighted by zero.
     // The grid is one deep, so that id.z is 0: see matmul.
     for (var t = id.z; t < params.rows; t += 4u) {
         let left = min(vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u - t));
@@ -81,7 +81,7 @@ fn linear_backward_w(@builtin(global_invocation_id) id: vec3<u32>) {
     add_row(n + 7u, c, a7, b7);
 }
 
-// Ones for the values that mean something, zeros for the padding.
+// Ones for real values, zeros for the padding.
 fn inside(c: u32) -> vec4<f32> {
     let columns = vec4(c * 4u) + vec4(0u, 1u, 2u, 3u);
     return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));

@@ -3,11 +3,11 @@
 //   dy   (T, N)
 //   x    (T, C)
 //   out  (N, C)     the gradient; rows `first` .. of the matrix, as many as this part holds
-//        (S, N, C)  where SPLIT is true: sums over shares of the rows, for add_shares
+//        (S, N, C)  where SPLIT is true: one sum per share of the rows, for add_shares
 //
 // A workgroup makes 64 x 64 values of its share of the rows, an invocation 8 x 8. Step by step it
 // fetches 64 columns of 32 rows of dy and of x, neighbours fetching neighbouring words, and uses
-// each value 64 times. Shares, since the rows are many where a matrix may be small.
+// each value 64 times. The rows are split into shares, since a small matrix may have many rows.
 // Grid: (C / 64, N / 64, S).
 struct Params {
     words: u32,
@@ -36,7 +36,7 @@ fn linear_backward_w_tiled(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    // The vec4s of an invocation are eight apart, so that its neighbours' lie between them.
+    // The vec4s of an invocation are eight apart, with those of its neighbours between them.
     let n = group.y * 16u + lane / 8u;
     let c = group.x * 16u + lane % 8u;
     var low: array<mat4x4<f32>, 2>;

@@ -4,8 +4,8 @@
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
 //   dx       (.., C) rows `row` .. of it; added to where ADD is true
 //
-// An invocation makes 8 x 8 outputs straight from storage: per four of N it does 16 products of a
-// 4 x 4 matrix with a column, so that each loaded value is used eight times.
+// An invocation makes 8 x 8 outputs straight from storage: for four of N it does 16 products of a
+// 4 x 4 matrix and a column, so that each loaded value is used eight times.
 // Grid: (C / 8 / WG_N, T / 8 / WG_T).
 // parts: weight
 struct Params {
@@ -27,7 +27,7 @@ override ADD: bool = false;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
 
-// The vec4s of a word. c is even: its four and the next lie in one word, or each in its own.
+// The vec4s of a word. c is even: vec4s c and c + 1 are in one word, or each in its own.
 const VEC4S: u32 = WORD / 4u;
 
 fn low(row: u32, c: u32) -> vec4<f32> {
@@ -74,8 +74,7 @@ fn linear_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
         u = dy[y6 + n]; a6 += a * u; b6 += b * u;
         u = dy[y7 + n]; a7 += a * u; b7 += b * u;
     }
-    // Outputs beyond the last whole four, one at a time: what lies beside one in its four counts
-    // for nothing.
+    // Outputs beyond the last whole vec4, one at a time: the rest of that vec4 is ignored.
     for (var n = params.count / 4u * 4u + id.z; n < params.count; n++) {
         let a = low(n, c);
         let b = high(n, c);

@@ -22,7 +22,7 @@ struct Params {
 // Rows of an invocation, up to 8.
 override TILE: u32 = 8u;
 override ADD: bool = false;
-// Lengths of the workgroup's arrays: naga wants each to be a name of its own.
+// Lengths of the workgroup's arrays: naga wants each as a named constant.
 override DY_FOURS: u32 = 64u * TILE;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,12 +39,12 @@ fn linear_backward_x_tiled(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    // The vec4s of an invocation are eight apart, so that its neighbours' lie between them.
+    // The vec4s of an invocation are eight apart, with those of its neighbours between them.
     let c = group.x * 16u + lane % 8u;
     let t = (group.y * 8u + lane / 8u) * TILE;
     var a: array<vec4<f32>, 8>;
     var b: array<vec4<f32>, 8>;
-    // Words of the 64 columns.
+    // The words of the 64 columns.
     let words = 64u / WORD;
     // The grid is one deep, so that group.z is 0: see matmul.
     for (var n = group.z; n < params.count; n += 32u) {
@@ -61,7 +61,7 @@ fn linear_backward_x_tiled(
             let row = min(group.y * 8u * TILE + i / 8u, params.rows - 1u);
             let four = n / 4u + i % 8u;
             let at = params.first / 4u + min(four, (params.count - 1u) / 4u);
-            // What lies beside the last outputs counts for nothing.
+            // Values past the last output are ignored.
             let outputs = vec4(four * 4u) + vec4(0u, 1u, 2u, 3u);
             let value = dy[row * params.dy_stride + at];
             dy_tile[(i % 8u * TILE + i / 8u % TILE) * 8u + i / 8u / TILE] =
@@ -87,7 +87,7 @@ fn linear_backward_x_tiled(
     }
 }
 
-// Four values of one row, which has room for its last four.
+// Four values of one row; rows are padded, so that there is room for all four.
 fn put(t: u32, c: u32, value: vec4<f32>) {
     if t >= params.rows || c >= params.dx_stride {
         return;

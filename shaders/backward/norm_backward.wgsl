@@ -1,14 +1,14 @@
 // norm_backward: of y = n gain + bias, n = (x - m) / s, with g = dy gain,
 //   dx = (g - mean(g) - n mean(g n)) / s
-// where CENTRED is true: a layer norm, m = mean(x) and s = sqrt(var + eps). Else an RMS norm:
+// where CENTRED is true: a layer norm, m = mean(x) and s = sqrt(var + eps). Otherwise an RMS norm:
 // m = 0, s = sqrt(mean(x^2) + eps), and dx lacks the term mean(g).
 //
 //   x, dy  (T, C)
-//   gain   (C)     anything where GAIN is false: then g is dy
+//   gain   (C)     unused if GAIN is false: then g is dy
 //   dx     (T, C)  added to where ADD is true
 //   stats  (T, 2)  m and 1 / s of each row
 //
-// One workgroup a row. Grid: (T).
+// One workgroup per row. Grid: (T).
 // parts: reduce
 struct Params { columns: u32, stride: u32, stats_stride: u32, eps: f32 }
 
@@ -24,13 +24,13 @@ override ADD: bool = false;
 @group(0) @binding(4) var<storage, read_write> dx: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> stats: array<f32>;
 
-// Ones for the values that mean something, zeros for the padding of the row's last four.
+// Ones for real values, zeros for the padding of the row's last vec4.
 fn inside(column: u32) -> vec4<f32> {
     let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
     return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
 }
 
-// What comes back to n, without the padding.
+// The gradient of n, zero in the padding.
 fn back(base: u32, i: u32) -> vec4<f32> {
     var g = dy[base + i] * inside(i);
     if GAIN {
@@ -50,8 +50,8 @@ fn norm_backward(
     let count = f32(params.columns);
     var mean = 0.0;
     if CENTRED {
-        // Counted from the first value, equal values have just that mean: else the scale, large
-        // where nothing varies, would make something of what was rounded.
+        // The mean is that of differences from the first value, so that it is exact where all
+        // values are equal: the scale 1 / s is large there, and would magnify a rounding error.
         let origin = x[base].x;
         var sum = 0.0;
         for (var i = lane; i < vec4s; i += WG) {

@@ -1,16 +1,16 @@
-// rope_backward: turns what comes back to queries and keys the other way, and joins it with what
-// comes back to values. Of the pair (i, i + R/2) at position p:
+// rope_backward: rotates the gradients of queries and keys back, and joins them with the gradient
+// of the values. For the pair (i, i + R/2) at position p:
 //   dx_i         = A (dy_i cos(p f_i) + dy_(i + R/2) sin(p f_i))
 //   dx_(i + R/2) = A (dy_(i + R/2) cos(p f_i) - dy_i sin(p f_i))
-// With R = 0 nothing turns.
+// With R = 0 nothing is rotated.
 //
 //   rows    (T)         token, position, sequence, step
 //   dq      (T, H D)
 //   dk, dv  (T, K D)
-//   table   (256 + P/256, R/2)  as for rope; anything where R = 0
+//   table   (256 + P/256, R/2)  as for rope; unused if R = 0
 //   out     (T, (H + 2K) D)     queries, keys and values side by side
 //
-// One invocation a value. Grid: ((H + 2K) D / 64, T).
+// One invocation makes one value. Grid: ((H + 2K) D / 64, T).
 struct Params {
     queries: u32,
     keys: u32,
@@ -29,7 +29,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> table: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 
-// cos and sin of the angle of pair i at a position, joined as rope joins them.
+// cos and sin of the angle of pair i at a position, computed as in rope.
 fn turn(position: u32, i: u32) -> vec2<f32> {
     let half = params.rotated / 2u;
     let fine = table[(position % 256u) * half + i];

@@ -1,8 +1,8 @@
-// sgd: p = p - rate factor gradient, and the gradients become 0 for the next step. Nothing happens
-// where the length of all gradients is not finite.
+// sgd: p = p - rate factor gradient, and the gradients become 0 for the next step. Nothing changes
+// if the norm of all gradients is not finite.
 //
 //   parameters, gradient  (n)
-//   settings, clip  as the part says
+//   settings, clip  as in the part `optimizer_settings`
 //
 // One invocation makes four values. Grid: (n / 4 / 64).
 // parts: optimizer_settings

@@ -1,7 +1,7 @@
-// square_sum: the sum of x^2, in parts.
+// square_sum: partial sums of x^2.
 //
 //   x    (n)  vec4s of values
-//   out       one sum a workgroup, from `slot` on
+//   out       one sum per workgroup, from `slot` on
 //
 // A workgroup takes PER vec4s. Grid: (n / 4 / PER).
 // parts: reduce

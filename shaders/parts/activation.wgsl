@@ -1,5 +1,5 @@
-// Slot `activation`: functions of one value, built on exp, since WGSL leaves the accuracy of tanh
-// open and has no erf.
+// Slot `activation`: functions of one value, built on exp, since WGSL does not specify the
+// accuracy of tanh and has no erf.
 
 // Which one: 0 the value itself, 1 GELU in its tanh form, 2 GELU, 3 SiLU.
 override ACTIVATION: u32 = 0u;
@@ -24,8 +24,8 @@ fn slope4(x: vec4<f32>) -> vec4<f32> {
 }
 
 // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's form: Hendrycks and Gimpel 2016.
-// tanh u = sign(u) (1 - e) / (1 + e), e = exp(-2|u|); for x < 0 the factor 1 + tanh u would cancel:
-// it is 2 e / (1 + e) there.
+// tanh u = sign(u) (1 - e) / (1 + e), e = exp(-2|u|); for x < 0 the factor 1 + tanh u would cancel;
+// there it is 2 e / (1 + e).
 fn gelu_tanh4(x: vec4<f32>) -> vec4<f32> {
     return 0.5 * x * one_plus_tanh4(x);
 }
@@ -81,7 +81,7 @@ fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
     return select(1.0 / (1.0 + e), e / (1.0 + e), x < vec4(0.0));
 }
 
-// s + x s (1 - s), s = 1 / (1 + exp(-x)); 1 - s is that of -x.
+// s + x s (1 - s), s = 1 / (1 + exp(-x)); 1 - s is s at -x.
 fn silu_slope4(x: vec4<f32>) -> vec4<f32> {
     return sigmoid4(x) * (1.0 + x * sigmoid4(-x));
 }

@@ -1,17 +1,17 @@
 // Slot `chunk`: the keys of a row that a workgroup takes, and the queries of the SHARE heads that
-// it takes them for.
+// use them.
 // Keys of a workgroup, a multiple of four.
 override CHUNK: u32 = 64u;
 override VEC4S: u32 = 16u;
 // A divisor of H / K, at most eight.
 override SHARE: u32 = 1u;
-// The length of a workgroup's array: naga wants it to be a name of its own.
+// The length of a workgroup's array: naga wants it as a named constant.
 override QUERIES: u32 = SHARE * VEC4S;
 
 var<workgroup> query: array<vec4<f32>, QUERIES>;
 
 struct Chunk {
-    // Where the first key lies, counted in keys of one head.
+    // Where the first key is, counted in keys of one head.
     keys: u32,
     // How many keys there are, and how many vec4s of them.
     count: u32,
@@ -41,7 +41,7 @@ fn load_queries(group: vec3<u32>, lane: u32) {
     }
 }
 
-// Where four keys of the cache begin, counted in vec4s; past the last of `count` it repeats.
+// Where four keys of the cache begin, counted in vec4s; the last of `count` is repeated.
 fn places(first: u32, key: u32, count: u32) -> vec4<u32> {
     return (first + min(key + vec4(0u, 1u, 2u, 3u), vec4(count - 1u))) * VEC4S;
 }

@@ -1,10 +1,10 @@
-// Slot `column_sum`: joins sums over shares of the rows, and adds them to a gradient.
+// Slot `column_sum`: adds sums over shares of the rows to a gradient.
 override WG_N: u32 = 8u;
 override WG_T: u32 = 8u;
 
 var<workgroup> sums: array<vec4<f32>, WG_N * WG_T>;
 
-// WG_T invocations share the rows of the same four columns. One of them adds what all found.
+// WG_T invocations share the rows of the same four columns. One of them adds up their sums.
 fn add_columns(four: u32, own: vec4<f32>, lane: u32) {
     var sum = own;
     if WG_T > 1u {

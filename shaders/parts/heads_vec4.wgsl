@@ -1,4 +1,4 @@
-// Slot `heads`: reads heads that begin at a whole four.
+// Slot `heads`: reads heads that begin at a whole vec4.
 @group(2) @binding(0) var<storage, read> heads_q: array<vec4<f32>>;
 @group(2) @binding(1) var<storage, read> heads_dz: array<vec4<f32>>;
 

@@ -1,5 +1,5 @@
-// Slot `lanes`: LANES neighbours sum within subgroups of whatever size, then over those through
-// workgroup memory. A subgroup holds neighbours; LANES is a power of two.
+// Slot `lanes`: LANES neighbours sum within subgroups of any size, then across them through
+// workgroup memory. The invocations of a subgroup are neighbours; LANES is a power of two.
 override WG: u32 = 64u;
 override LANES: u32 = 8u;
 
@@ -9,7 +9,7 @@ fn sum_lanes(value: vec4<f32>, lane: u32) -> vec4<f32> {
     let size = subgroupAdd(1u);
     var own = value;
     for (var step = 1u; step < LANES; step *= 2u) {
-        // All lanes pass, though only within a subgroup is there somebody to pass to.
+        // All lanes shuffle, but only values of the same subgroup are added.
         let other = subgroupShuffleXor(own, step);
         own += select(vec4(0.0), other, step < size);
     }

@@ -1,4 +1,4 @@
-// Slot `noise`: random bits and Gumbel noise that depend on nothing but (seed, sequence, step, id).
+// Slot `noise`: random bits and Gumbel noise that depend only on (seed, sequence, step, id).
 
 // A bijection of u32 in which every input bit flips every output bit about half the time.
 // Source: the constants are Chris Wellons's `lowbias32` (public domain).
@@ -10,7 +10,7 @@ fn scramble(bits: vec4<u32>) -> vec4<u32> {
     return x ^ (x >> vec4(16u));
 }
 
-// Two keys for a draw: its words (seed's halves, sequence, step) folded from two fixed starts.
+// Two keys for a draw: its words (the halves of the seed, sequence, step), folded from two starts.
 fn draw_keys(words: vec4<u32>) -> vec2<u32> {
     var keys = vec4(0x9e3779b9u, 0x7f4a7c15u, 0u, 0u);
     keys = scramble(keys ^ vec4(words.x));
@@ -26,17 +26,17 @@ fn noise4(ids: vec4<u32>, keys: vec2<u32>) -> vec4<u32> {
 }
 
 // -ln x of x = m 2^e, 1/2 <= m < 1:  2 artanh((1 - m) / (1 + m)) - e ln 2.
-// WGSL lets `log` be off by 2^-21 near 1, which is where u decides who wins; 1 - m is exact, and no
+// WGSL lets `log` be off by 2^-21 near 1, where u decides which token wins; 1 - m is exact, and no
 // term cancels for x < 1.
 fn minus_ln(x: vec4<f32>) -> vec4<f32> {
     let bits = bitcast<vec4<u32>>(x);
-    // Subtracted as whole numbers: some drivers make (b - 126) ln 2 a difference of two products,
-    // and leave little of it.
+    // Subtracted as integers: some drivers turn (b - 126) ln 2 into a difference of two products,
+    // which cancels.
     let e = vec4<f32>(vec4<i32>(bits >> vec4(23u)) - vec4(126));
     let m = bitcast<vec4<f32>>((bits & vec4(0x007fffffu)) | vec4(0x3f000000u));
     let z = (1.0 - m) / (1.0 + m);
     let s = z * z;
-    // 1 / (2 n + 1), Horner's way; s <= 1/9, so the next term is below f32's half unit.
+    // 1 / (2 n + 1) by Horner's scheme; s <= 1/9, so the next term is below half an ulp of f32.
     let tail = 1.0 / 9.0 + s * (1.0 / 11.0 + s * (1.0 / 13.0 + s * (1.0 / 15.0)));
     let series = 1.0 + s * (1.0 / 3.0 + s * (1.0 / 5.0 + s * (1.0 / 7.0 + s * tail)));
     return 2.0 * z * series - e * 0.6931471805599453;

@@ -1,23 +1,23 @@
-// Slot `optimizer_settings`: what a step of an optimizer is given.
+// Slot `optimizer_settings`: the settings of one optimiser step.
 struct OptimizerSettings {
     rate: f32,
     beta1: f32,
     beta2: f32,
     eps: f32,
     decay: f32,
-    // 1 - beta1^t and 1 - beta2^t in step t.
+    // 1 - beta1^t and 1 - beta2^t at step t.
     correction1: f32,
     correction2: f32,
-    // The largest length of all gradients taken together; 0 for any.
+    // The largest L2 norm of all gradients together; 0 for no limit.
     max_norm: f32,
 }
 
-// What `clip` finds.
+// The result of `clip`.
 struct Clipping {
-    // What gradients are multiplied by, and their length before.
+    // The factor for the gradients, and their norm before it is applied.
     factor: f32,
     length: f32,
-    // 1 where the length is finite, else 0.
+    // 1 if the norm is finite, else 0.
     finite: f32,
     zero: f32,
 }

@@ -1,16 +1,16 @@
-// Slot `radix_select`: where a beginning of the ranking ends, without a sort. It is given by the
-// last token's logit, as bits that rise with it, found eight at a time from histograms of integers,
-// whose sums do not depend on the order of addition. Where only some of the tokens with that logit
-// belong to the beginning, the last id of these is found in the same way.
+// Slot `radix_select`: finds where the top of the ranking ends, without a sort. The cut is the
+// last token's logit, as bits that order like it, found eight at a time from integer histograms,
+// whose sums do not depend on the order of addition. If only some of the tokens with that logit
+// belong to the top, the last id among them is found in the same way.
 // Calls slot `reduce`, `u64` and `argmax`; and `vec4s`, `four` and `mass` of the kernel.
 
-// The last token of a beginning of the ranking, its logit as `rising` bits.
+// The last token of the top of the ranking, its logit as the bits of `rising`.
 struct Cut {
     bits: u32,
     id: u32,
 }
 
-// How much of the tokens so far is to be kept: a count, or a share of 2^32 of their mass.
+// How much of the remaining tokens to keep: a count, or a share of their mass, over 2^32.
 struct Goal {
     by_mass: bool,
     amount: u32,
@@ -19,14 +19,14 @@ struct Goal {
 // One digit of the selection.
 struct Pass {
     goal: Goal,
-    // Where the digit lies.
+    // The position of the digit.
     shift: u32,
-    // 0: the digits are of logits. Else of the ids of tokens with these bits, low ids coming first.
+    // 0: digits of logits. Otherwise digits of the ids of tokens with these bits, low ids first.
     tie: u32,
 }
 
-// The digits found so far, the weight still wanted among tokens that share them, and 1 where these
-// are several tokens of which only some are wanted.
+// The digits found so far, the weight still to reach among tokens that share them, and 1 if these
+// are several tokens of which only some are kept.
 struct Found {
     digits: u32,
     wanted: vec2<u32>,
@@ -46,7 +46,7 @@ fn survive(bits: vec4<u32>, ids: vec4<u32>, cut: Cut) -> vec4<bool> {
     return (bits > vec4(cut.bits)) | ((bits == vec4(cut.bits)) & (ids <= vec4(cut.id)));
 }
 
-// Bits that rise with the value; those of -0 and 0 are equal.
+// Bits that order like the values; those of -0 and 0 are equal.
 fn rising(values: vec4<f32>) -> vec4<u32> {
     let bits = bitcast<vec4<u32>>(values);
     return select(bits | vec4(0x80000000u), ~bits, bits > vec4(0x80000000u));
@@ -86,7 +86,7 @@ fn wanted_of(goal: Goal) -> vec2<u32> {
     return share(total, goal.amount);
 }
 
-// From the histogram, the digit at which the weights, best first, reach what is wanted.
+// The digit of the histogram at which the weights, best first, reach the goal.
 fn settle(at: Pass) {
     let first = at.shift == 24u;
     let known = select(found.digits, 0u, first);
@@ -105,7 +105,7 @@ fn settle(at: Pass) {
     found = Found(digits, wanted, select(0u, 1u, several && less(wanted, whole)));
 }
 
-// Finds one digit more.
+// Finds the next digit.
 fn narrow(base: u32, cut: Cut, at: Pass, lane: u32) {
     for (var bin = lane; bin < 256u; bin += WG) {
         atomicStore(&low[bin], 0u);

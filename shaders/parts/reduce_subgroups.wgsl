@@ -1,9 +1,9 @@
-// Slot `reduce`: sums and maxima over WG invocations, within subgroups of whatever size, then over
-// those. A subgroup holds neighbours, so it begins at a multiple of its own size, and of LEAST.
+// Slot `reduce`: sums and maxima over WG invocations, within subgroups of any size, then across
+// them. The invocations of a subgroup are neighbours, so it begins at a multiple of its size.
 override WG: u32 = 256u;
-// The least lanes of a subgroup.
+// The smallest size of a subgroup.
 override LEAST: u32 = 4u;
-// One slot for each subgroup there may be; with larger subgroups some stay unused.
+// One entry for each possible subgroup; with larger subgroups some stay unused.
 override SLOTS: u32 = max(WG / LEAST, 1u);
 
 var<workgroup> reduce_slots: array<f32, SLOTS>;

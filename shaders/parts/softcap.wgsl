@@ -1,9 +1,9 @@
-// Slot `softcap`: bounds scores of attention, or logits, softly, on exp, since WGSL leaves the
-// accuracy of tanh open.
+// Slot `softcap`: the soft cap of attention scores or logits, built on exp, since WGSL does not
+// specify the accuracy of tanh.
 override SOFTCAP: f32 = 0.0;
 
-// s = SOFTCAP tanh(s / SOFTCAP), Gemma 2; s itself where SOFTCAP is 0.
-// tanh u = sign(u) (1 - e) / (1 + e), e = exp(-2|u|); near 0 this cancels, and a series takes over.
+// s = SOFTCAP tanh(s / SOFTCAP), Gemma 2; s itself if SOFTCAP is 0.
+// tanh u = sign(u) (1 - e) / (1 + e), e = exp(-2|u|); near 0 this cancels, and a series is used.
 fn softcap4(scores: vec4<f32>) -> vec4<f32> {
     if SOFTCAP == 0.0 {
         return scores;
@@ -16,7 +16,7 @@ fn softcap4(scores: vec4<f32>) -> vec4<f32> {
     return SOFTCAP * select(far, u + u * tail, abs(u) < vec4(0.3));
 }
 
-// The derivative, by what it gave: 1 - (s / SOFTCAP)^2.
+// The derivative, from the capped value: 1 - (s / SOFTCAP)^2.
 fn softcap_slope4(capped: vec4<f32>) -> vec4<f32> {
     if SOFTCAP == 0.0 {
         return vec4(1.0);

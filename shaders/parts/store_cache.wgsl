@@ -1,8 +1,8 @@
-// Slot `store`: the rows are queries, keys and values; queries are written, keys and values go into
-// the cache at each row's own position. For models without rotation.
+// Slot `store`: the rows are queries, keys and values; queries are written out, keys and values go
+// into the cache at each row's own position. For models without rotation.
 // parts: cache
 override BIAS: bool = false;
-// Fours of all queries, and of all keys, of a position; and of one head.
+// vec4s of all queries, of all keys, of one position; and of one head.
 override QUERY_VEC4S: u32 = 192u;
 override KEY_VEC4S: u32 = 192u;
 override HEAD_VEC4S: u32 = 16u;

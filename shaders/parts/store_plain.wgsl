@@ -1,5 +1,5 @@
-// Slot `store`: out = value, plus the bias, through a function, softly bounded, or added to what
-// is there.
+// Slot `store`: out = value, with a bias, an activation or a soft cap, or added to what is
+// there.
 // parts: activation, softcap
 override BIAS: bool = false;
 override ADD: bool = false;

@@ -1,9 +1,8 @@
-// Slot `tile`: values lie in workgroup memory as halves, clamped to their range; four products are
-// made and summed as such, and these sums of four are summed as f32.
+// Slot `tile`: values are in workgroup memory as f16, clamped to its range; four products are made
+// and summed in f16, and these sums of four are summed in f32.
 //
-// x is taken as a sixteenth of itself, since a few of its values may be large, as weights are not:
-// so four products may come to a million before they overflow, and what is lost of small ones lies
-// below a millionth.
+// x is divided by 16, since it may have a few large values, unlike weights. So four products may
+// reach a million before they overflow, and small ones lose less than a millionth.
 alias Four = vec4<f16>;
 alias Fours = mat4x4<f16>;
 

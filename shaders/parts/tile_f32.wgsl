@@ -1,4 +1,4 @@
-// Slot `tile`: values lie in workgroup memory as f32.
+// Slot `tile`: values are in workgroup memory as f32.
 alias Four = vec4<f32>;
 alias Fours = mat4x4<f32>;
 

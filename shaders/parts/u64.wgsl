@@ -1,4 +1,4 @@
-// Slot `u64`: whole numbers of 64 bits as two words, the low one first.
+// Slot `u64`: 64-bit unsigned integers as two words, the low one first.
 
 fn plus(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
     let low = a.x + b.x;
@@ -13,7 +13,7 @@ fn less(a: vec2<u32>, b: vec2<u32>) -> bool {
     return a.y < b.y || (a.y == b.y && a.x < b.x);
 }
 
-// All 64 bits of a b, from products of their halves.
+// All 64 bits of a b, from the products of their 16-bit halves.
 fn product(a: u32, b: u32) -> vec2<u32> {
     let low = (a & 0xffffu) * (b & 0xffffu);
     let left = (a >> 16u) * (b & 0xffffu) + (low >> 16u);

@@ -1,4 +1,4 @@
-// Slot `weight`: bfloat16, the upper halves of f32, eight to a 16-byte word.
+// Slot `weight`: bfloat16, the upper 16 bits of f32, eight to a 16-byte word.
 const WORD: u32 = 8u;
 
 @group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;

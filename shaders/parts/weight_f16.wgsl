@@ -1,4 +1,4 @@
-// Slot `weight`: IEEE halves, eight to a 16-byte word. Unpacking needs no device feature.
+// Slot `weight`: f16, eight to a 16-byte word. Unpacking needs no device feature.
 const WORD: u32 = 8u;
 
 @group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;

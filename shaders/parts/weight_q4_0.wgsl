@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q4_0, w = d (q - 8): 32 nibbles share the f16 scale d.
 // The low nibbles of a 16-byte word are its values 0 to 15, the high ones 16 to 31. The scales of
-// four rows lie together, so that one load fetches them for whoever works on four rows.
+// four rows lie together, so that one load fetches them for a kernel that works on four rows.
 const WORD: u32 = 32u;
 
 @group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;

@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q4_1, w = d q + m: 32 nibbles share an f16 scale d and an f16 minimum m.
 // The low nibbles of a 16-byte word are its values 0 to 15, the high ones 16 to 31. The pairs d, m
-// of four rows lie together, so that one load fetches them for whoever works on four rows.
+// of four rows lie together, so that one load fetches them for a kernel that works on four rows.
 const WORD: u32 = 32u;
 
 @group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;

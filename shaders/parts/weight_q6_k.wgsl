@@ -1,7 +1,7 @@
 // Slot `weight`: GGUF's Q6_K, w = d s (q - 32): 256 numbers of six bits share the f16 scale d, and
-// every 16 of them s of eight bits, one of them the sign.
+// every 16 of them s, a signed byte.
 // The lower four bits of four neighbours lie in the bytes of a u32, two vec4s in each. A record
-// serves eight words of four rows: their d, and 8 bytes of nothing; then, a row a byte, s of the
+// serves eight words of four rows: their d, and 8 unused bytes; then, a row a byte, s of the
 // first and of the second half of each word; then the upper two bits, four vec4s in a u32.
 const WORD: u32 = 32u;
 
@@ -20,7 +20,7 @@ fn load_word(row: u32, word: u32) -> Word {
     let record = at / 8u * 21u;
     let d = unpack2x16float(scales[record][row / 2u % 2u])[row % 2u];
     let pair = scales[record + 5u + at % 8u * 2u + row / 2u % 2u];
-    // Up, and down again with the sign.
+    // Shifted up, and down again with sign extension.
     let s = bitcast<vec2<i32>>(halves(at) << vec2(24u - 8u * (row % 4u))) >> vec2(24u);
     return Word(
         weights[row * params.words + word],

@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q8_0, w = d q: 32 signed bytes share the f16 scale d.
-// A 16-byte word holds half a block. The scales lie in a plane of their own, those of four rows
-// together, so that one load fetches them for whoever works on four rows.
+// A 16-byte word holds half a block. The scales are in a plane of their own, those of four rows
+// together, so that one load fetches them for a kernel that works on four rows.
 const WORD: u32 = 16u;
 
 @group(1) @binding(0) var<storage, read> weights: array<vec4<u32>>;
