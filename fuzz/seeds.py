@@ -1,4 +1,4 @@
-"""Writes the inputs that the fuzzer starts from: small sound files of each kind.
+"""Writes the seed inputs of the fuzzer: small valid files of each kind.
 
     pip install gguf numpy tokenizers && python fuzz/seeds.py
 """

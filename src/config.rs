@@ -1,9 +1,9 @@
-//! The sizes and kinds that tell one decoder-only transformer from another.
+//! The hyper-parameters of a decoder-only transformer.
 
-/// A model's hyper-parameters, whatever file they came from.
+/// A model's hyper-parameters, independent of the file format.
 ///
-/// One forward page serves every family: it reads these fields and nothing else. The default has no
-/// sizes and nothing out of the ordinary; the readers of files fill it in.
+/// One forward page serves every family: it reads these fields and nothing else. In the default
+/// all sizes are 0 and all options are off; the readers of files fill it in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// The architecture as the file names it, such as `gpt2` or `llama`.
@@ -22,46 +22,47 @@ pub struct Config {
     pub head_width: usize,
     /// Longest sequence, in tokens, that the model was made for.
     pub context: usize,
-    /// The token vectors are multiplied by this, where by anything.
+    /// Factor of the token embeddings; `None` is 1.
     pub embed_scale: Option<f32>,
     /// The normalisation before each sub-layer and before the head.
     pub norm: Norm,
     /// ε inside the normalisation's root.
     pub norm_eps: f64,
-    /// Whether what attention and perceptron give is normalised once more before it is added.
+    /// Whether the outputs of attention and MLP are normalised before they are added to the stream.
     pub post_norms: bool,
-    /// Whether the perceptron reads the stream as attention does, before attention adds to it.
+    /// Whether attention and MLP are parallel: the MLP then reads the stream before attention adds
+    /// to it.
     pub parallel: bool,
-    /// How the model knows the order of its tokens.
+    /// The kind of position embedding.
     pub position: Position,
-    /// The multilayer perceptron of each layer.
+    /// The MLP of each layer.
     pub mlp: Mlp,
-    /// Which linear maps add a bias.
+    /// Which linear layers have a bias.
     pub biases: Biases,
     /// Whether queries and keys are RMS-normalised per head before the rotation.
     pub qk_norm: bool,
-    /// Scores are q·k times this; 1/√D without.
+    /// Scores are q·k times this; `None` is 1/√D.
     pub attention_scale: Option<f64>,
-    /// Scores s become cap · tanh(s / cap) before the mask.
+    /// Cap of the scores s before the mask: cap · tanh(s / cap).
     pub attention_softcap: Option<f64>,
-    /// What sets each layer apart from the others; one entry a layer.
+    /// What differs between layers; one entry per layer.
     pub kinds: Vec<LayerKind>,
     /// Whether the output head is the transposed embedding.
     pub tied_head: bool,
-    /// Logits l become cap · tanh(l / cap).
+    /// Cap of the logits l: cap · tanh(l / cap).
     pub logit_softcap: Option<f64>,
-    /// The token put before a text, where the tokenizer's own rules ask for one.
+    /// The token that begins a text, if the tokenizer's own rules ask for one.
     pub bos: Option<u32>,
     /// Tokens that end a text; ids outside the vocabulary are dropped.
     pub eos: Vec<u32>,
 }
 
-/// What sets a layer apart from the others of its model.
+/// What may differ between the layers of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LayerKind {
-    /// Sliding window: a query sees this many latest positions, itself included; all without.
+    /// Sliding window: a query sees this many latest positions, its own included; `None` is all.
     pub window: Option<usize>,
-    /// A rotation of its own, instead of the model's.
+    /// The layer's own rotary embedding, instead of the model's.
     pub rope: Option<Rope>,
 }
 
@@ -75,7 +76,7 @@ pub enum Norm {
     RmsNorm,
 }
 
-/// The kinds of position information.
+/// The kinds of position embedding.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Position {
     /// A learned vector per position, added to the embedding.
@@ -88,11 +89,11 @@ pub enum Position {
 /// Rotary position embedding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// θ: pair i turns by position · θ^(−2i/rotated).
+    /// θ: pair i is rotated by position · θ^(−2i/rotated) radians.
     pub base: f64,
-    /// How many leading values of each head turn; even, at most the head width.
+    /// How many leading values of each head are rotated; even, at most the head width.
     pub rotated: usize,
-    /// A further scaling of the frequencies.
+    /// How the frequencies are scaled.
     pub scaling: RopeScaling,
 }
 
@@ -117,26 +118,26 @@ pub enum RopeScaling {
         /// The context before stretching.
         original_context: f64,
     },
-    /// A divisor for each pair, as GGUF's `rope_freqs.weight` gives; `rotated / 2` values.
+    /// A divisor for each pair, as in GGUF's `rope_freqs.weight`; `rotated / 2` values.
     Factors(Vec<f32>),
-    /// YaRN: slow pairs divided by the factor, fast ones kept, a ramp over the pairs between.
+    /// YaRN: low frequencies divided by the factor, high ones kept, a ramp over the pairs between.
     Yarn {
-        /// The divisor of slow pairs.
+        /// The divisor of low frequencies.
         factor: f64,
-        /// Pairs that turn this often within `original_context`, or more, are kept.
+        /// Pairs that make at least this many turns within `original_context` are kept.
         fast: f64,
-        /// Pairs that turn this often, or less, are divided.
+        /// Pairs that make at most this many turns are divided.
         slow: f64,
         /// The context before stretching.
         original_context: f64,
-        /// Whether the ramp begins and ends at whole pairs.
+        /// Whether the ends of the ramp are rounded to whole pairs.
         whole: bool,
         /// Turned queries and keys are longer by this factor.
         amplitude: f64,
     },
-    /// LongRoPE: a divisor for each pair, of two sets; `rotated / 2` values each.
+    /// LongRoPE: two sets of divisors, one for each pair; `rotated / 2` values each.
     ///
-    /// The context in use decides, since one cache cannot hold keys turned either way.
+    /// The context of the session decides, since one cache cannot hold keys rotated in two ways.
     Long {
         /// For contexts up to `original_context`.
         short: Vec<f32>,
@@ -149,30 +150,30 @@ pub enum RopeScaling {
     },
 }
 
-/// How each pair of a rotary embedding turns.
+/// The rotation that a rotary embedding applies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rotation {
-    /// Radians a position, one a pair.
+    /// Radians per position, one value per pair.
     pub frequencies: Vec<f64>,
-    /// Turned pairs are longer by this factor; 1 without scaling.
+    /// Factor of the rotated pairs; 1 without scaling.
     pub amplitude: f64,
 }
 
-/// The kinds of activation function.
+/// The activation functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nonlinearity {
     /// GELU in its tanh form, ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
     GeluTanh,
     /// GELU, ½x(1 + erf(x/√2)).
     Gelu,
-    /// x / (1 + e^(−x)).
+    /// `SiLU`, x / (1 + e^(−x)).
     Silu,
 }
 
-/// The kinds of multilayer perceptron.
+/// The kinds of MLP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mlp {
-    /// Attention-only model.
+    /// No MLP: an attention-only model.
     #[default]
     None,
     /// down · f(up · x).
@@ -200,20 +201,20 @@ impl Mlp {
         }
     }
 
-    /// Whether a gate stands beside the first map.
+    /// Whether it is gated.
     pub fn gated(self) -> bool {
         matches!(self, Self::Gated { .. })
     }
 }
 
-/// Which linear maps add a bias.
+/// Which linear layers have a bias.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Biases {
     /// Queries, keys and values.
     pub qkv: bool,
     /// The attention's output projection.
     pub out: bool,
-    /// Both (or all three) maps of the perceptron.
+    /// Both (or all three) projections of the MLP.
     pub mlp: bool,
     /// The output head.
     pub head: bool,
@@ -235,7 +236,7 @@ impl Config {
         self.attention_scale.unwrap_or(1.0 / (self.head_width as f64).sqrt())
     }
 
-    /// How many latest positions a layer's queries see, their own included; all without.
+    /// How many latest positions a layer's queries see, their own included; `None` is all.
     pub fn window(&self, layer: usize) -> Option<usize> {
         self.kinds.get(layer)?.window
     }
@@ -245,14 +246,14 @@ impl Config {
         (0..self.layers).map(|layer| self.window(layer)).collect()
     }
 
-    /// Gives the layers these windows, in order.
+    /// Sets the windows of the layers, in order.
     pub fn set_windows(&mut self, windows: impl IntoIterator<Item = Option<usize>>) {
         for (kind, window) in self.kinds.iter_mut().zip(windows) {
             kind.window = window;
         }
     }
 
-    /// The rotation of a layer's queries and keys; none without rotary embedding.
+    /// The rotary embedding of a layer's queries and keys, if there is one.
     pub fn rope(&self, layer: usize) -> Option<&Rope> {
         let Position::Rope(rope) = &self.position else { return None };
         Some(self.kinds.get(layer).and_then(|kind| kind.rope.as_ref()).unwrap_or(rope))
@@ -260,7 +261,7 @@ impl Config {
 }
 
 impl Rope {
-    /// How each pair turns where `context` positions are in use.
+    /// The rotation of each pair in a session of `context` positions.
     ///
     /// Sources: Su et al. 2021 (`RoFormer`); Llama 3.1; Peng et al. 2023 (YaRN); Ding et al. 2024
     /// (LongRoPE).
@@ -300,7 +301,7 @@ impl Rope {
         let RopeScaling::Yarn { fast, slow, original_context, whole, .. } = &self.scaling else {
             return 0.0;
         };
-        // The pair that turns so often within the original context.
+        // The (fractional) index of the pair that makes so many turns within the original context.
         let pair = |turns: f64| {
             let period = original_context / (turns * std::f64::consts::TAU);
             self.rotated as f64 * period.ln() / (2.0 * self.base.ln())

@@ -1,7 +1,8 @@
 //! One error for the whole library: a variant for each way in which things fail.
 //!
 //! Every message names the file, tensor, setting or device at fault. What may help is a list of
-//! [`Remedy`]: the library knows no command line and no page, so each front end words them.
+//! [`Remedy`]: the library knows no command line and no web page, so each front end puts them into
+//! words.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,15 +10,15 @@ use std::path::{Path, PathBuf};
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, in the words a user can act on.
+/// What went wrong, in words that a user can act on.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused a file.
+    /// Reading or writing a file failed.
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A file says something that cannot be true.
@@ -27,7 +28,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// One tensor of a file is missing or lies about itself.
+    /// One tensor of a file is missing or invalid.
     Tensor {
         /// The file, or the folder that should hold the tensor.
         path: PathBuf,
@@ -36,7 +37,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file is sound, but Pellucid cannot run it.
+    /// The file is valid, but Pellucid cannot run it.
     Unsupported {
         /// What was asked for.
         what: String,
@@ -47,14 +48,14 @@ pub enum Error {
     Shape {
         /// The operation.
         op: &'static str,
-        /// Which tensor or relation is at fault, with both shapes.
+        /// Which tensor is at fault, with both shapes.
         reason: String,
     },
     /// An argument of the caller is out of range or contradicts another.
     Input(String),
-    /// More tokens were asked for than the context holds.
+    /// More tokens were requested than the context holds.
     Context {
-        /// Tokens asked for.
+        /// Tokens requested.
         asked: usize,
         /// Tokens that fit.
         limit: usize,
@@ -66,7 +67,7 @@ pub enum Error {
         /// What may help.
         remedies: Vec<Remedy>,
     },
-    /// The device failed while working.
+    /// The device failed during a computation.
     Device(String),
     /// Kernels that every device should run give wrong results on this one.
     Wrong {
@@ -77,18 +78,18 @@ pub enum Error {
         /// How the first of them differs from the reference.
         reason: String,
     },
-    /// The device has gone: reset by a watchdog, unplugged, or given up. Another may be opened.
+    /// The device was lost: reset by a watchdog, unplugged, or released. Another one may be opened.
     Lost(String),
-    /// A loss or a gradient is infinite or not a number.
+    /// A loss or a gradient is infinite or NaN.
     Diverged {
         /// The step, counted from 1.
         step: u64,
         /// The loss before it.
         loss: f64,
-        /// The first parameter whose gradient is at fault, if any is.
+        /// The first parameter whose gradient is not finite, if there is one.
         tensor: Option<String>,
     },
-    /// Something does not fit into the memory or the limits of the adapter.
+    /// Something exceeds the memory or the limits of the adapter.
     Memory {
         /// What is needed, and what there is.
         reason: String,
@@ -100,7 +101,7 @@ pub enum Error {
 /// What the user of a program may do about an error.
 ///
 /// [`Display`](fmt::Display) words it for programmers. A front end matches on it without a wildcard
-/// and names its own options instead; [`Error::message`] joins its words to the fault.
+/// and names its own options instead; [`Error::message`] appends its words to the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Give a shorter text.
@@ -109,7 +110,7 @@ pub enum Remedy {
     LongerContext,
     /// Ask for a shorter context.
     ShorterContext {
-        /// The longest that would fit, in tokens, where that is known.
+        /// The longest that would fit, in tokens, if known.
         fits: Option<usize>,
     },
     /// Store keys and values as f16.
@@ -119,8 +120,8 @@ pub enum Remedy {
         /// The bytes that they would then take.
         bytes: u64,
     },
-    /// Use less memory by whatever the program offers: a shorter context, smaller formats, a smaller
-    /// batch.
+    /// Use less memory in any way that the program offers: a shorter context, smaller formats, a
+    /// smaller batch.
     LessMemory,
     /// Run fewer sequences at once.
     FewerSequences,
@@ -132,15 +133,15 @@ pub enum Remedy {
     SmallerModel,
     /// Lower the learning rate.
     LowerRate,
-    /// Raise the learning rate over more steps at first.
+    /// Warm the learning rate up over more steps.
     LongerWarmup,
     /// Limit the norm of the gradients to 1.
     ClipGradients,
-    /// Do the same again.
+    /// Run again.
     RunAgain,
     /// Run the reference on the CPU.
     OnCpu,
-    /// Look for adapters of OpenGL too, which are left out where there are others.
+    /// Look for OpenGL adapters too, which are left out if there are others.
     OpenGl,
     /// Install a driver.
     InstallDriver,
@@ -161,7 +162,7 @@ impl Error {
         Self::File { path: path.as_ref().into(), reason: reason.into() }
     }
 
-    /// A tensor that is missing or lies about itself.
+    /// A tensor that is missing or invalid.
     pub fn tensor(
         path: impl AsRef<Path>,
         tensor: impl Into<String>,
@@ -170,7 +171,7 @@ impl Error {
         Self::Tensor { path: path.as_ref().into(), tensor: tensor.into(), reason: reason.into() }
     }
 
-    /// Something that is sound but that Pellucid does not run.
+    /// Something that is valid but that Pellucid does not run.
     pub fn unsupported(what: impl Into<String>, supported: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into(), supported: supported.into() }
     }
@@ -180,7 +181,7 @@ impl Error {
         Self::Memory { reason: reason.into(), remedies: remedies.into() }
     }
 
-    /// An adapter that is not there or cannot be used, and what may help.
+    /// An adapter that does not exist or cannot be used, and what may help.
     pub fn adapter(reason: impl Into<String>, remedies: impl Into<Vec<Remedy>>) -> Self {
         Self::Adapter { reason: reason.into(), remedies: remedies.into() }
     }
@@ -199,7 +200,7 @@ impl Error {
         }
     }
 
-    /// The whole sentence: the fault, then each remedy in the words of a front end, which are an
+    /// The whole sentence: the fault, then each remedy in the words of a front end, as an
     /// instruction such as "lower the context".
     pub fn message(&self, words: impl Fn(Remedy) -> String) -> String {
         let mut message = self.fault();
@@ -230,7 +231,7 @@ impl Error {
             Self::Input(reason) | Self::Device(reason) => reason.clone(),
             Self::Adapter { reason, .. } | Self::Memory { reason, .. } => reason.clone(),
             Self::Wrong { adapter, kernels, reason } => format!(
-                "{adapter} calculates wrongly in kernels that every device should run: {}; {reason}",
+                "{adapter} gives wrong results in kernels that every device should run: {}; {reason}",
                 kernels.join(", ")
             ),
             Self::Diverged { step, loss, tensor } => {
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_fit_is_said_in_numbers() {
+    fn messages_say_what_would_fit() {
         let quantize = Remedy::WeightsQ4 { bytes: (150 << 20) - 5 };
         assert_eq!(quantize.to_string(), "store the weights as q4_0 (150 MiB)");
         let shorter = Remedy::ShorterContext { fits: Some(2048) };

@@ -1,6 +1,6 @@
-//! Where a model's files come from: a folder on disk, or whatever can be read by position.
+//! Where a model's files come from: a folder on disk, or anything that can be read by position.
 //!
-//! Nothing is mapped into memory: a file that is cut short while it is read ends in an error.
+//! Nothing is memory-mapped: a file that is truncated while it is read gives an error.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 
 /// Bytes that can be read at any position, from any thread.
 pub trait ReadAt: Debug + Send + Sync {
-    /// How many there are.
+    /// The number of bytes.
     fn length(&self) -> u64;
 
     /// Fills `buffer` from `offset` on.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] where there are fewer, and those of whatever is read.
+    /// [`io::ErrorKind::UnexpectedEof`] if there are fewer bytes, and those of the source.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
@@ -47,13 +47,13 @@ impl ReadAt for OnDisk {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        // A panic elsewhere cannot leave the file half changed, so a poisoned lock is still good.
+        // A panic cannot leave the file in a bad state, so a poisoned lock is still good.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer))
     }
 }
 
-/// An open file with the name that errors call it.
+/// An open file, with its name for errors.
 pub(crate) struct Source {
     path: PathBuf,
     content: Arc<dyn ReadAt>,
@@ -88,17 +88,17 @@ impl Source {
     }
 }
 
-/// Without what is in it, which may be long.
+/// Leaves the content out, which may be long.
 impl Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source").field("path", &self.path).field("length", &self.length()).finish()
     }
 }
 
-/// The files of a model by their names: those of a folder on disk, or what stands in for one.
+/// The files of a model by name: a folder on disk, or a stand-in for one.
 #[derive(Clone)]
 pub struct Files {
-    /// The folder, or what errors call it.
+    /// The folder, or a name for errors.
     path: PathBuf,
     given: Option<BTreeMap<String, Arc<dyn ReadAt>>>,
 }
@@ -111,12 +111,12 @@ impl Debug for Files {
 }
 
 impl Files {
-    /// Those of a folder.
+    /// The files of a folder.
     pub fn on_disk(folder: impl Into<PathBuf>) -> Self {
         Self { path: folder.into(), given: None }
     }
 
-    /// These, under a name for errors.
+    /// The given files, with a name for errors.
     pub fn given(
         name: impl Into<PathBuf>,
         files: impl IntoIterator<Item = (String, Arc<dyn ReadAt>)>,
@@ -124,7 +124,7 @@ impl Files {
         Self { path: name.into(), given: Some(files.into_iter().collect()) }
     }
 
-    /// Bytes in memory by their names, under a name for errors.
+    /// Files in memory by name, with a name for errors.
     pub fn in_memory<B: AsRef<[u8]> + Debug + Send + Sync + 'static>(
         name: impl Into<PathBuf>,
         files: impl IntoIterator<Item = (String, B)>,
@@ -138,7 +138,7 @@ impl Files {
         &self.path
     }
 
-    /// Whether there is such a file.
+    /// Whether there is a file of this name.
     pub fn has(&self, name: &str) -> bool {
         match &self.given {
             Some(files) => files.contains_key(name),
@@ -146,10 +146,10 @@ impl Files {
         }
     }
 
-    /// The names of all of them.
+    /// The names of all files.
     ///
     /// # Errors
-    /// [`Error::Io`] where the folder cannot be read.
+    /// [`Error::Io`] if the folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>> {
         if let Some(files) = &self.given {
             return Ok(files.keys().cloned().collect());
@@ -159,7 +159,7 @@ impl Files {
         items.map(|item| Ok(item.map_err(io)?.file_name().to_string_lossy().into_owned())).collect()
     }
 
-    /// Opens one.
+    /// Opens a file.
     pub(crate) fn open(&self, name: &str) -> Result<Arc<Source>> {
         let path = self.path.join(name);
         let Some(files) = &self.given else { return Source::open(&path) };
@@ -168,10 +168,11 @@ impl Files {
         Ok(Arc::new(Source { path, content }))
     }
 
-    /// A whole file; `limit` bounds what a hostile one may cost.
+    /// The bytes of a whole file; `limit`, in bytes, bounds the memory that a hostile file may
+    /// take.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::File`] for one that is longer.
+    /// [`Error::Io`], and [`Error::File`] if it is longer.
     pub fn bytes(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
         let source = self.open(name)?;
         if source.length() > limit {
@@ -183,10 +184,10 @@ impl Files {
         Ok(bytes)
     }
 
-    /// The same as text.
+    /// The text of a whole file; `limit` is in bytes.
     ///
     /// # Errors
-    /// As [`Files::bytes`], and [`Error::File`] with the place where it is not UTF-8.
+    /// As [`Files::bytes`], and [`Error::File`] with the offset at which it is not UTF-8.
     pub fn text(&self, name: &str, limit: u64) -> Result<String> {
         String::from_utf8(self.bytes(name, limit)?).map_err(|error| {
             let place = error.utf8_error().valid_up_to();

@@ -1,12 +1,12 @@
-//! The formats of weights: one descriptor row each.
+//! The weight formats: one descriptor row each.
 //!
-//! What a row says is all that the rest of the program knows of a format, but for two things: the WGSL
-//! part that it names, and the twin decoder in `checkpoint`.
+//! A row is all that the rest of the program knows of a format, except for two things: the WGSL
+//! part that the row names, and the twin decoder in `checkpoint/format`.
 
 use std::fmt;
 use std::ops::Range;
 
-/// Makes the enum, [`Format::ALL`] and [`Format::info`] of the rows below.
+/// Makes the enum, [`Format::ALL`] and [`Format::info`] from the rows below.
 macro_rules! formats {
     ($($(#[$doc:meta])* $format:ident { $($field:ident: $value:expr),* $(,)? })*) => {
         /// How a weight tensor's numbers are stored.
@@ -17,7 +17,7 @@ macro_rules! formats {
         }
 
         impl Format {
-            /// All of them.
+            /// All formats.
             pub const ALL: [Self; [$(stringify!($format)),*].len()] = [$(Self::$format),*];
 
             /// The descriptor row.
@@ -33,14 +33,14 @@ macro_rules! formats {
     };
 }
 
-/// What a weight format is.
+/// The description of a weight format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatInfo {
     /// Its name in options and in messages.
     pub name: &'static str,
-    /// The number of the type in GGUF, whose name there is this one in capitals.
+    /// The number of the type in GGUF, where its name is this one in capitals.
     pub gguf: u32,
-    /// Whether safetensors have the type too, under the name in capitals.
+    /// Whether safetensors has the type too, under the name in capitals.
     pub safetensors: bool,
     /// How many consecutive values of a row one block holds.
     pub block: usize,
@@ -49,31 +49,32 @@ pub struct FormatInfo {
     /// Which bytes of a block are f16 numbers: the scale, then the minimum where there is one. Empty
     /// only for floats whose sign and exponent are those of f32.
     pub halves: Range<usize>,
-    /// Whether values can be stored in it; the others are only read.
+    /// Whether values can be written in it; other formats are only read.
     pub quantizes: bool,
-    /// How it lies in the GPU's memory.
+    /// Its layout in GPU memory.
     pub planes: Planes,
     /// How many values a kernel decodes at once: `WORD` of the WGSL part.
     pub word: usize,
-    /// The WGSL part that decodes it, then those that this one calls.
+    /// The WGSL part that decodes it, then the parts that this one calls.
     pub parts: &'static [&'static str],
 }
 
-/// How a format lies in the GPU's memory.
+/// The layout of a format in GPU memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planes {
-    /// One plane: the values, each row filled up to a multiple of eight.
+    /// One plane: the values, each row padded to a multiple of eight.
     Values,
-    /// Two planes: the quants of each block, then the f16 numbers with which it begins in the file.
+    /// Two planes: the quants of each block, then the f16 numbers at its start in the file.
     ScalesApart,
-    /// Two planes: the lower bits of each value, then records of all else.
+    /// Two planes: the lower bits of each value, then records with the rest.
     Records(Records),
 }
 
-/// How the bits of a value are spread over two planes.
+/// How the bits of a value are split over two planes.
 ///
-/// A record belongs to some words of four rows, and is a multiple of 16 bytes: 16 bytes of f16
-/// numbers, those of four rows together; the sub-blocks' scales; the values' upper bits.
+/// A record serves some words of four rows; its length is a multiple of 16 bytes. It holds 16 bytes
+/// of f16 numbers, those of four rows together; the scales of the sub-blocks; and the upper bits of
+/// the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Records {
     /// Bits of a value in the first plane.
@@ -82,7 +83,7 @@ pub struct Records {
     pub high: usize,
     /// The words that a record serves.
     pub words: usize,
-    /// Bits of each of the two scales that a word has.
+    /// Bits of each of the two scales of a word.
     pub scale: usize,
 }
 
@@ -108,13 +109,13 @@ formats! {
         block: 1, block_bytes: 4, halves: 0..0,
         planes: Planes::Values, word: 4, parts: &["weight_f32"],
     }
-    /// IEEE half floats.
+    /// IEEE 16-bit floats.
     F16 {
         name: "f16", gguf: 1, safetensors: true, quantizes: true,
         block: 1, block_bytes: 2, halves: 0..2,
         planes: Planes::Values, word: 8, parts: &["weight_f16"],
     }
-    /// The upper half of 32-bit floats.
+    /// bfloat16: the upper 16 bits of 32-bit floats.
     Bf16 {
         name: "bf16", gguf: 30, safetensors: true, quantizes: true,
         block: 1, block_bytes: 2, halves: 0..0,
@@ -126,7 +127,7 @@ formats! {
         block: 32, block_bytes: 34, halves: 0..2,
         planes: Planes::ScalesApart, word: 16, parts: &["weight_q8_0"],
     }
-    /// GGUF: 32 nibbles less 8 and an f16 scale.
+    /// GGUF: 32 nibbles minus 8, and an f16 scale.
     Q4_0 {
         name: "q4_0", gguf: 2, safetensors: false, quantizes: true,
         block: 32, block_bytes: 18, halves: 0..2,
@@ -138,11 +139,11 @@ formats! {
         block: 32, block_bytes: 20, halves: 0..4,
         planes: Planes::ScalesApart, word: 32, parts: &["weight_q4_1"],
     }
-    /// GGUF: 32 values of 5 bits less 16 and an f16 scale.
+    /// GGUF: 32 values of 5 bits minus 16, and an f16 scale.
     Q5_0 {
         name: "q5_0", gguf: 6, safetensors: false, quantizes: false,
         block: 32, block_bytes: 22, halves: 0..2,
-        // Two words make up 16 bytes of f16 numbers; half of a row's last record may stay empty.
+        // Two words fill 16 bytes of f16 numbers; half of a row's last record may stay empty.
         planes: Planes::Records(Records { low: 4, high: 1, words: 2, scale: 0 }),
         word: 32, parts: &["weight_q5_0"],
     }
@@ -160,7 +161,7 @@ formats! {
         planes: Planes::Records(Records { low: 2, high: 0, words: 8, scale: 8 }),
         word: 32, parts: &["weight_q2_k"],
     }
-    /// GGUF: 256 values of 3 bits less 4; every 16 have a scale of 6 bits.
+    /// GGUF: 256 values of 3 bits minus 4; every 16 have a scale of 6 bits.
     Q3_K {
         name: "q3_k", gguf: 11, safetensors: false, quantizes: false,
         block: 256, block_bytes: 110, halves: 108..110,
@@ -181,7 +182,7 @@ formats! {
         planes: Planes::Records(Records { low: 4, high: 1, words: 8, scale: 6 }),
         word: 32, parts: &["weight_q5_k", "scales6"],
     }
-    /// GGUF: 256 values of 6 bits less 32; every 16 have a scale of 8 bits.
+    /// GGUF: 256 values of 6 bits minus 32; every 16 have a scale of 8 bits.
     Q6_K {
         name: "q6_k", gguf: 14, safetensors: false, quantizes: false,
         block: 256, block_bytes: 210, halves: 208..210,

@@ -1,6 +1,6 @@
-//! The named values of the forward pass: one row a point, in the order of the pass.
+//! The named values of the forward pass: one row per point, in the order of the pass.
 //!
-//! A new point is a row here, a mark where the pass computes its value, and the same mark in the
+//! A new point needs a row here, a mark where the pass computes its value, and the same mark in the
 //! reference.
 
 use std::fmt;
@@ -8,21 +8,22 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Makes [`Point`], [`Hook`] and the table behind both from one row a point.
+/// Makes [`Point`], [`Hook`] and the table behind both from one row per point.
 ///
-/// A row holds the point, with `(layer)` if it exists once a layer; its name; its shape; what a
-/// model must have to have it; and what it is.
+/// A row holds the point, with `(layer)` if it exists once per layer; its name; its shape; what the
+/// model needs for it to exist; and what it is.
 macro_rules! points {
     ($($point:ident $(($layer:ident))? $name:literal ($($size:tt),+) [$($need:ident),*] $about:literal)+) => {
-        /// A place in the forward pass whose value has a name, in the order of the pass.
+        /// A named place in the forward pass, in the order of the pass.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Point {
             $(#[doc = points!(@doc $about, ($($size),+), [$($need),*])] $point,)+
         }
 
-        /// A named value of the forward pass, after TransformerLens: a [`Point`], and its layer.
+        /// A named value of the forward pass, named as in TransformerLens: a [`Point`] and its
+        /// layer.
         ///
-        /// Each is offered only where the tensor is truly that thing; layers count from 0.
+        /// A hook exists only in models that compute exactly that tensor; layers count from 0.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Hook {
             $(
@@ -31,7 +32,7 @@ macro_rules! points {
             )+
         }
 
-        /// What is known of each point, in the order of [`Point`].
+        /// The row of each point, in the order of [`Point`].
         const POINTS: &[Row] = &[$(Row {
             point: Point::$point,
             name: $name,
@@ -57,7 +58,7 @@ macro_rules! points {
                 }
             }
 
-            /// The layer, for hooks inside one.
+            /// The layer, for hooks inside the layers.
             pub fn layer(self) -> Option<usize> {
                 match self {
                     $(Self::$point $(($layer))? => None $(.or(Some($layer)))?,)+
@@ -117,7 +118,7 @@ points! {
     LnFinalNormalized "ln_final.hook_normalized" (T, C) [] "Final norm before gain and bias"
 }
 
-/// What the table says of a point.
+/// The table's entry for a point.
 struct Row {
     point: Point,
     name: &'static str,
@@ -126,7 +127,7 @@ struct Row {
     about: &'static str,
 }
 
-/// A size of a named value, by the letters of `docs/the-function.md`.
+/// A size of a named value, with the letters of `docs/the-function.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     /// 1.
@@ -143,11 +144,11 @@ pub enum Size {
     D,
     /// Hidden width of the MLP.
     F,
-    /// Keys that the furthest row sees.
+    /// Keys that the last row sees.
     S,
 }
 
-/// What a model must have for a value to exist in it.
+/// What a model needs for a value to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Learned position vectors.
@@ -160,9 +161,9 @@ pub enum Need {
     Gate,
     /// The MLP after attention, not parallel to it.
     Serial,
-    /// A norm of what attention computes.
+    /// A norm of attention's output.
     NormAfterAttention,
-    /// A norm of what the MLP computes.
+    /// A norm of the MLP's output.
     NormAfterMlp,
 }
 
@@ -172,12 +173,12 @@ impl Point {
         POINTS.iter().map(|row| row.point)
     }
 
-    /// Its name; of a point inside the layers, what follows `blocks.N.`.
+    /// Its name; for a point inside the layers, the part after `blocks.N.`.
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Whether it exists once a layer.
+    /// Whether it exists once per layer.
     pub fn in_layer(self) -> bool {
         self.at(0).layer().is_some()
     }
@@ -187,7 +188,7 @@ impl Point {
         self.row().shape
     }
 
-    /// What a model must have to have it.
+    /// What a model needs for it to exist.
     pub fn needs(self) -> &'static [Need] {
         self.row().needs
     }
@@ -213,7 +214,7 @@ impl Hook {
         all
     }
 
-    /// Where it stands in the forward pass: hooks sorted by this are in its order.
+    /// Its place in the forward pass: hooks sorted by this are in the order of the pass.
     pub fn place(self) -> (usize, Point) {
         let outside = if self.point() < Point::ResidPre { 0 } else { usize::MAX };
         (self.layer().map_or(outside, |layer| layer + 1), self.point())
@@ -241,7 +242,10 @@ impl FromStr for Hook {
         let known = |point: &Point| point.name() == name && point.in_layer() == layer.is_some();
         let found = Point::all().find(known).map(|point| point.at(layer.unwrap_or(0)));
         found.ok_or_else(|| {
-            Error::Input(format!("no hook is named {text}; near it: {}", nearest(text).join(", ")))
+            Error::Input(format!(
+                "no hook is named {text}; the nearest are {}",
+                nearest(text).join(", ")
+            ))
         })
     }
 }
@@ -259,7 +263,7 @@ fn nearest(text: &str) -> Vec<String> {
     names
 }
 
-/// Levenshtein's distance, for suggestions.
+/// The Levenshtein distance, for suggestions.
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(80).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_hook_lists_its_neighbours() {
+    fn an_unknown_hook_lists_the_nearest_names() {
         let error = "blocks.2.attn.hook_patern".parse::<Hook>().unwrap_err().to_string();
         assert!(error.contains("blocks.2.attn.hook_pattern"), "{error}");
     }

@@ -27,12 +27,13 @@ pub mod train;
 pub mod tune;
 
 pub use error::{Error, Remedy, Result};
-/// wgpu in the version whose types [`gpu::Gpu::from_parts`] takes and [`gpu::Engine::buffer`] gives.
+/// wgpu in the version whose types [`gpu::Gpu::from_parts`] takes and [`gpu::Engine::buffer`]
+/// gives.
 pub use wgpu;
 
-/// Runs a future to its end on this thread, for programs that have no executor of their own.
+/// Blocks this thread until a future completes, for programs without an executor.
 ///
-/// A browser has no thread that may wait: there it is missing, and futures are spawned.
+/// Missing in browsers, whose main thread must not block: spawn the future there.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     pollster::block_on(future)

@@ -1,12 +1,13 @@
 //! How far computed values are from expected ones.
 //!
 //! Tests and self-tests compare a distance with a bound, and every comparison with NaN is false. So
-//! nothing here gives NaN: a value that is NaN, or missing, is infinitely far away and fails any bound.
+//! nothing here returns NaN: a value that is NaN, or missing, is infinitely far away and fails any
+//! bound.
 
-/// The largest |found − expected|, 0 for two empty slices.
+/// The largest |found − expected|; 0 for two empty slices.
 ///
-/// Equal infinities are no distance apart: a masked score is −∞ on both sides. A NaN on either side, and
-/// slices of unequal lengths, give infinity.
+/// The distance of equal infinities is 0: a masked score is −∞ on both sides. A NaN on either side
+/// or slices of unequal lengths give infinity.
 pub fn furthest<A, B>(found: &[A], expected: &[B]) -> f64
 where
     A: Copy + Into<f64>,
@@ -21,8 +22,8 @@ where
 
 /// ‖found − expected‖ / ‖expected‖ in the L2 norm.
 ///
-/// The divisor is at least the smallest normal f32, since kernels may flush what lies below it to
-/// zero. Infinite as [`furthest`] is, and where a value on either side is infinite.
+/// The divisor is at least the smallest normal f32, since kernels may flush smaller values to zero.
+/// Infinite where [`furthest`] is, and if a value on either side is infinite.
 pub fn relative_error<A, B>(found: &[A], expected: &[B]) -> f64
 where
     A: Copy + Into<f64>,
@@ -38,13 +39,13 @@ where
     or_infinite(gap.sqrt() / size.sqrt().max(f64::from(f32::MIN_POSITIVE)))
 }
 
-/// The largest of some distances or errors, 0 if there are none; infinite if one of them is NaN, which
-/// `f64::max` would drop.
+/// The largest of some distances or errors; 0 if there are none. Infinite if one of them is NaN,
+/// which `f64::max` would drop.
 pub fn largest(errors: impl IntoIterator<Item = f64>) -> f64 {
     errors.into_iter().map(or_infinite).fold(0.0, f64::max)
 }
 
-/// |found − expected|; 0 where both are the same infinity, infinite where either is NaN.
+/// |found − expected|; 0 if both are the same infinity, infinite if either is NaN.
 fn distance(found: f64, expected: f64) -> f64 {
     if found == expected { 0.0 } else { or_infinite((found - expected).abs()) }
 }

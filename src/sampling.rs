@@ -1,25 +1,26 @@
-//! How the next token is drawn.
+//! The settings of sampling.
 
 use crate::error::{Error, Result};
 
-/// How the next token is drawn from the logits, in the order in which it is applied.
+/// How the next token is drawn from the logits; the steps apply in the order of the fields.
 ///
-/// The defaults draw greedily.
+/// The default is greedy decoding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Logits of tokens seen in prompt or output are divided (if positive) or multiplied by this; 1 is off.
+    /// Logits of tokens seen in prompt or output are divided (if positive) or multiplied
+    /// (otherwise) by this; 1 is off.
     pub repetition_penalty: f32,
-    /// Taken from the logits of tokens seen in prompt or output; 0 is off.
+    /// Subtracted from the logits of tokens seen in prompt or output; 0 is off.
     pub presence_penalty: f32,
-    /// Taken from the logits once per occurrence in prompt and output; 0 is off.
+    /// Subtracted from the logits once per occurrence in prompt and output; 0 is off.
     pub frequency_penalty: f32,
     /// Logits are divided by this; 0 takes the most probable token.
     pub temperature: f32,
-    /// Only this many most probable tokens survive; 0 is off.
+    /// Only this many of the most probable tokens are kept; 0 is off.
     pub top_k: u32,
-    /// The fewest most probable tokens whose mass reaches this survive; 1 is off.
+    /// Only the smallest set of most probable tokens whose mass reaches this is kept; 1 is off.
     pub top_p: f32,
-    /// Tokens less probable than this share of the most probable one are dropped; 0 is off.
+    /// Tokens less probable than this fraction of the most probable one are dropped; 0 is off.
     pub min_p: f32,
     /// The same seed gives the same text.
     pub seed: u64,
@@ -41,7 +42,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Checks every field's range; the error names the field.
+    /// Checks the range of every field; an [`Error::Input`] names the field.
     pub fn check(&self) -> Result<()> {
         let bad = |name: &str, range: &str, value: f32| {
             Err(Error::Input(format!("{name} must be {range}, got {value}")))

@@ -1,4 +1,4 @@
-//! Every input that the fuzzer has found worth keeping, read as the fuzzer reads it.
+//! Every input of the fuzzer's corpus, read as the fuzzer reads it.
 
 #[path = "../fuzz/readers.rs"]
 mod readers;
@@ -12,12 +12,12 @@ fn read_all(target: &str, reader: fn(&[u8])) {
     let mut count = 0;
     for file in files {
         let path = file.unwrap().path();
-        // The name stands on the screen before a reader may crash on it.
+        // The name is printed before a reader may crash on the file.
         println!("{}", path.display());
         reader(&fs::read(&path).unwrap());
         count += 1;
     }
-    assert!(count > 10, "{target}: {count} inputs are no corpus");
+    assert!(count > 10, "{target}: only {count} inputs");
 }
 
 #[test]

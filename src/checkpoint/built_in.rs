@@ -1,4 +1,4 @@
-//! The model that is part of the program.
+//! The built-in model.
 
 use super::opened::Checkpoint;
 use crate::error::Result;
@@ -11,11 +11,11 @@ const FILES: [(&str, &[u8]); 3] = [
 ];
 
 impl Checkpoint {
-    /// The model that is part of the program: GPT-2's shape in 1.35 million parameters, with a tokenizer
-    /// of 1,024 tokens, which Pellucid learned from Shakespeare's plays. `assets/built_in` tells how.
+    /// The built-in model: a GPT-2 of 1.35 million parameters with a tokenizer of 1,024 tokens,
+    /// both trained by Pellucid on Shakespeare's plays; see `assets/built_in`.
     ///
     /// # Errors
-    /// None that a program which passes its tests can give.
+    /// None, if the library passes its tests.
     pub fn built_in() -> Result<Self> {
         let files = FILES.map(|(name, bytes)| (name.to_owned(), bytes));
         Self::open_files(Files::in_memory("built-in", files))

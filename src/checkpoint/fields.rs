@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 use crate::config::{Config, Nonlinearity, Position, Rope};
 use crate::error::{Error, Result};
 
-/// The largest size that is believed; positions and ids are 32-bit on the GPU.
+/// The largest size that is accepted; positions and ids are 32-bit on the GPU.
 const LARGEST: u64 = i32::MAX as u64;
 
 /// The fields of one object of a file. A field that is null counts as missing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'a> {
     pub(super) path: &'a Path,
-    /// Stands before every name, such as `llama.`.
+    /// The prefix of every name, such as `llama.`.
     pub(super) prefix: &'a str,
     pub(super) map: &'a Map<String, Value>,
 }
@@ -117,7 +117,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The function of a name.
+/// The activation function of this name.
 pub(super) fn function(
     fields: Fields<'_>,
     name: &str,
@@ -135,7 +135,7 @@ pub(super) fn function(
     }
 }
 
-/// The ids in a field: its default where it is missing, none where it is null.
+/// The ids in a field: the default if it is missing, none if it is null.
 pub(super) fn ids(
     fields: Fields<'_>,
     name: &str,
@@ -148,7 +148,7 @@ pub(super) fn ids(
     Ok(default.filter(|&id| usize::try_from(id).is_ok_and(|id| id < vocab)).into_iter().collect())
 }
 
-/// Refuses a flag that changes the computation.
+/// Rejects a flag that changes the computation.
 pub(super) fn only(fields: Fields<'_>, name: &str, supported: bool) -> Result<()> {
     if fields.flag(name, supported)? == supported {
         return Ok(());
@@ -159,7 +159,7 @@ pub(super) fn only(fields: Fields<'_>, name: &str, supported: bool) -> Result<()
     ))
 }
 
-/// A size: its default where it is missing, `None` where it is null.
+/// A size: the default if it is missing, `None` if it is null.
 pub(super) fn or_null(
     fields: Fields<'_>,
     name: &str,
@@ -168,7 +168,7 @@ pub(super) fn or_null(
     if fields.raw(name).is_some() { fields.count(name) } else { Ok(default) }
 }
 
-/// Each layer's sliding window where the file lists the kinds of its layers, as newer ones do.
+/// Each layer's sliding window, if the file lists the kinds of its layers, as newer files do.
 pub(super) fn listed_windows(
     fields: Fields<'_>,
     window: Option<usize>,
@@ -176,7 +176,7 @@ pub(super) fn listed_windows(
 ) -> Result<Option<Vec<Option<usize>>>> {
     let Some(kinds) = fields.texts("layer_types")? else { return Ok(None) };
     if kinds.len() != layers {
-        let reason = format!("lists {} layers of {layers}", kinds.len());
+        let reason = format!("lists {} layers, not {layers}", kinds.len());
         return Err(fields.bad("layer_types", reason));
     }
     let window = |kind| match kind {
@@ -190,7 +190,7 @@ pub(super) fn listed_windows(
     kinds.into_iter().map(window).collect::<Result<_>>().map(Some)
 }
 
-/// What a family's files call the sizes that must fit together.
+/// The names of the sizes that must fit together, in a family's files.
 pub(super) struct SizeNames {
     pub(super) heads: &'static str,
     pub(super) kv_heads: &'static str,
@@ -198,7 +198,7 @@ pub(super) struct SizeNames {
     pub(super) rotated: &'static str,
 }
 
-/// D where the file does not give it: the width shared out among the heads.
+/// D if the file does not give it: the width divided by the heads.
 pub(super) fn shared_width(
     fields: Fields<'_>,
     heads_name: &str,
@@ -211,7 +211,7 @@ pub(super) fn shared_width(
     Err(fields.bad(heads_name, format!("of {heads} does not divide the width {width}")))
 }
 
-/// Refuses more layers than the files could hold, before anything is made for each of them.
+/// Rejects more layers than the files could hold, before anything is allocated for each of them.
 pub(super) fn check_layers(
     fields: Fields<'_>,
     name: &str,
@@ -221,7 +221,7 @@ pub(super) fn check_layers(
     if layers <= tensors {
         return Ok(());
     }
-    Err(fields.bad(name, format!("says {layers}, but there are only {tensors} tensors")))
+    Err(fields.bad(name, format!("is {layers}, but there are only {tensors} tensors")))
 }
 
 /// Checks that a configuration's sizes fit together.
@@ -232,7 +232,7 @@ pub(super) fn check(fields: Fields<'_>, names: &SizeNames, config: &Config) -> R
             fields.bad(names.kv_heads, format!("of {kv_heads} does not divide {heads} heads"))
         );
     }
-    // Three such widths lie side by side in a joined tensor.
+    // A joined tensor holds three such widths next to each other.
     if heads.checked_mul(head_width).and_then(|width| width.checked_mul(3)).is_none() {
         return Err(fields.bad(names.heads, format!("of {heads} by {head_width} is too large")));
     }

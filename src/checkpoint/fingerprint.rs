@@ -1,9 +1,9 @@
-//! What tells one model from another without reading all of it.
+//! A name that tells models apart without reading all of their weights.
 
 use super::opened::Checkpoint;
 use crate::error::Result;
 
-/// Bytes of each tensor that are looked at: enough for two trainings to differ.
+/// Bytes of each tensor that are hashed: enough for two training runs to differ.
 const SAMPLE: u64 = 64;
 
 /// FNV-1a over 64 bits.
@@ -29,10 +29,11 @@ impl Hash {
 }
 
 impl Checkpoint {
-    /// A name for the model, in hexadecimal: files with the same configuration, the same tensors and
-    /// the same beginning of each have the same one.
+    /// A hexadecimal name for the model. Files with the same configuration, the same tensors and
+    /// the same first bytes of each have the same name.
     ///
-    /// Fails where a file cannot be read.
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
         let mut hash = Hash::default();
         hash.add(format!("{:?}", self.config()).as_bytes());

@@ -1,4 +1,4 @@
-//! One weight as the forward page sees it: plain [out, in] rows, whatever the file's layout.
+//! One weight as the forward page sees it: row-major [out, in], independent of the file's layout.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,36 +11,36 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::format::Format;
 
-/// A weight that lies in a file and is read on demand: y = W x with W of [rows, columns].
+/// A weight in a file, which is read on demand: y = W x with W of [rows, columns].
 ///
 /// Vectors (gains and biases) are one row.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     /// The tensor's name in its file.
     pub name: String,
-    /// How its numbers are stored.
+    /// The format of its numbers.
     pub format: Format,
     /// Outputs.
     pub rows: usize,
     /// Inputs.
     pub columns: usize,
     source: Arc<Source>,
-    /// Of the file's whole tensor.
+    /// The entry of the whole tensor in the file.
     offset: u64,
     layout: Layout,
 }
 
 impl Matrix {
-    /// Finds `part` in the file's tensor, whose shape and type must be what `config` asks for.
+    /// Finds `param` in the file's tensor, whose shape and type must be what `config` asks for.
     pub(super) fn new(
         name: String,
         entry: &Entry,
-        part: Param,
+        param: Param,
         cut: Cut,
         config: &Config,
     ) -> Result<Self> {
         let bad = |reason| Error::tensor(entry.source.path(), name.as_str(), reason);
-        let layout = Layout::of(part, cut, config);
+        let layout = Layout::of(param, cut, config);
         let in_file = &layout.in_file;
         if !entry.shape.iter().copied().eq(in_file.iter().map(|&n| n as u64)) {
             return Err(bad(format!(
@@ -62,41 +62,42 @@ impl Matrix {
             ))
         })?;
         if layout.takes_values_apart(cut) && format.block() != 1 {
-            return Err(bad(format!("its type is {}, but only floats serve here", entry.kind)));
+            return Err(bad(format!("its type is {}, but it must be a float type", entry.kind)));
         }
         let (rows, columns) = (layout.rows, layout.columns);
         let (source, offset) = (Arc::clone(&entry.source), entry.offset);
         Ok(Self { name, format, rows, columns, source, offset, layout })
     }
 
-    /// The bytes of one row.
+    /// The bytes of one row in the file's format.
     pub fn row_bytes(&self) -> usize {
         self.format.row_bytes(self.columns)
     }
 
-    /// The bytes of some rows in the file's format, row after row; of a gain that the file holds
-    /// less one, these are the file's.
+    /// The bytes of some rows in the file's format, row after row. A gain that is stored as gain −
+    /// 1 is returned as it is stored.
     ///
-    /// Fails where the file cannot be read any more, or holds a value, scale or minimum that is
-    /// not finite.
+    /// # Errors
+    /// Those of reading the file, and [`Error::Tensor`] if a value, scale or minimum is not finite.
     pub fn read(&self, rows: Range<usize>) -> Result<Vec<u8>> {
         if rows.start > rows.end || rows.end > self.rows {
-            return Err(self.bad(format!("has {} rows, but {rows:?} were asked for", self.rows)));
+            return Err(self.bad(format!("has {} rows, but {rows:?} were requested", self.rows)));
         }
         let per_row = self.columns / self.layout.unit;
         let bytes = self.read_units(rows.start * per_row..rows.end * per_row)?;
         if finite(self.format, &bytes) {
             return Ok(bytes);
         }
-        Err(self.bad("holds a value that is infinite or not a number".to_owned()))
+        Err(self.bad("holds a value that is infinite or NaN".to_owned()))
     }
 
-    /// The values of some rows, row after row.
+    /// The values of some rows, row after row: (rows, columns).
     ///
-    /// Fails as [`read`](Self::read) does.
+    /// # Errors
+    /// As [`read`](Self::read).
     pub fn values(&self, rows: Range<usize>) -> Result<Vec<f32>> {
         let mut values = dequantize(self.format, &self.read(rows)?);
-        values.iter_mut().for_each(|value| *value += self.layout.missing);
+        values.iter_mut().for_each(|value| *value += self.layout.offset);
         Ok(values)
     }
 
@@ -104,8 +105,8 @@ impl Matrix {
         Error::tensor(self.source.path(), self.name.as_str(), reason)
     }
 
-    /// Reads from the `index`-th piece of `size` bytes on; it lies inside the tensor, whose place
-    /// was checked when the file was opened.
+    /// Reads from the `index`-th piece of `size` bytes on. It is inside the tensor, whose place was
+    /// checked when the file was opened.
     fn read_at(&self, index: usize, size: usize, buffer: &mut [u8]) -> Result<()> {
         self.source.read_at(self.offset + index as u64 * size as u64, buffer)
     }

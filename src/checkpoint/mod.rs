@@ -1,11 +1,10 @@
-//! Checkpoints: names to typed tensors, read by position.
+//! Checkpoints: typed tensors by name, read by position.
 //!
-//! A [`Checkpoint`] is an opened GGUF file or folder in Hugging Face's layout. Opening it reads
-//! headers and checks all of them: every tensor that the configuration calls for is there, has the
-//! right shape and a known type, and lies inside its file apart from all others. What the families
-//! call things and how they lay them out stays in here: the rest of the program asks for a
-//! [`Param`] and gets a [`Matrix`] of plain [out, in] rows. Of text it knows the files and the metadata that a
-//! tokenizer is made of, no more.
+//! A [`Checkpoint`] is an opened GGUF file or folder in Hugging Face's layout. Opening it reads and
+//! checks all headers: every tensor that the configuration needs exists, has the right shape and a
+//! known type, and is inside its file without overlapping another. The names and layouts of the
+//! families stay in this module: the rest of the program asks for a [`Param`] and gets a row-major
+//! [`Matrix`], [out, in]. Of tokenizers it knows only the files and metadata that describe them.
 
 mod built_in;
 mod fields;

@@ -1,4 +1,4 @@
-//! An opened model: where its tensors lie, and what it says of itself.
+//! An opened model: its metadata and the places of its tensors.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files::{Files, Source};
 
-/// An opened model: its configuration, and where each of its tensors lies.
+/// An opened model: its configuration, and the place of each tensor.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     config: Config,
     names: &'static Names,
-    /// The family's prefix, or nothing where this file's names do without it.
+    /// The family's prefix, or empty if the names in this file lack it.
     prefix: &'static str,
     entries: Entries,
     origin: Origin,
     chat_template: Option<String>,
 }
 
-/// Where else a checkpoint looks.
+/// Where a checkpoint finds tokenizer and chat template.
 #[derive(Debug)]
 enum Origin {
-    /// In the files beside it.
+    /// In the files of the folder.
     Files(Files),
-    /// In its metadata.
+    /// In the metadata of a GGUF file.
     Gguf(Box<Gguf>),
 }
 
@@ -44,8 +44,10 @@ impl Checkpoint {
     /// Opens a GGUF file, or a folder in Hugging Face's layout: config.json with
     /// model.safetensors, with shards and their index, or with one other safetensors file.
     ///
-    /// Fails where there is no such file, where the model is of an unsupported kind, and where
-    /// anything in it cannot be true; the error names file, field and tensor.
+    /// # Errors
+    /// [`Error::File`] and [`Error::Io`] for a path that cannot be read, [`Error::Unsupported`] for
+    /// an unsupported model; [`Error::File`] and [`Error::Tensor`] for invalid contents, with the
+    /// file, field or tensor at fault.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             Self::open_files(Files::on_disk(path))
@@ -56,10 +58,11 @@ impl Checkpoint {
         }
     }
 
-    /// The same of files wherever they come from: those of a folder in Hugging Face's layout, or a single
+    /// The same for files from any source: those of a folder in Hugging Face's layout, or a single
     /// GGUF file.
     ///
-    /// Fails as [`Checkpoint::open`].
+    /// # Errors
+    /// As [`Checkpoint::open`].
     pub fn open_files(files: Files) -> Result<Self> {
         if let ([name], false) = (files.names()?.as_slice(), files.has("config.json"))
             && name.ends_with(".gguf")
@@ -72,13 +75,13 @@ impl Checkpoint {
         Self { path, config, names, prefix, entries, origin, chat_template }.checked()
     }
 
-    /// Checks every tensor, so that what has been opened can be relied on.
+    /// Checks every tensor, so that later code can rely on them.
     fn checked(self) -> Result<Self> {
-        for part in Param::ALL {
-            let times = if part.in_layer() { self.config.layers } else { 1 };
+        for param in Param::ALL {
+            let times = if param.in_layer() { self.config.layers } else { 1 };
             for layer in 0..times {
-                if self.has(part, layer) {
-                    self.matrix(part, layer)?;
+                if self.has(param, layer) {
+                    self.matrix(param, layer)?;
                 }
             }
         }
@@ -111,7 +114,7 @@ impl Checkpoint {
         }
     }
 
-    /// The model's sizes and kinds.
+    /// The model's hyper-parameters.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -121,40 +124,41 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Whether the model has this part in this layer; `layer` is ignored outside the layers.
-    pub fn has(&self, part: Param, layer: usize) -> bool {
-        part.belongs_to(&self.config) && (!part.in_layer() || layer < self.config.layers)
+    /// Whether the model has this parameter in this layer; `layer` is ignored outside the layers.
+    pub fn has(&self, param: Param, layer: usize) -> bool {
+        param.belongs_to(&self.config) && (!param.in_layer() || layer < self.config.layers)
     }
 
-    /// One weight; `layer` is ignored for the parts outside the layers.
+    /// One weight; `layer` is ignored for the parameters outside the layers.
     ///
-    /// Fails where the model has no such part, or where the file's tensor is missing, of another
-    /// shape than the configuration calls for, or of an unsupported type.
-    pub fn matrix(&self, part: Param, layer: usize) -> Result<Matrix> {
-        let first = self.names.find(part, layer, self.prefix).next();
-        let found = self.find(part, layer).or(first);
-        let (name, cut) = found.filter(|_| self.has(part, layer)).ok_or_else(|| {
+    /// # Errors
+    /// [`Error::Tensor`] if the model has no such parameter, or if the file's tensor is missing, of
+    /// a shape other than the configuration's, or of an unsupported type.
+    pub fn matrix(&self, param: Param, layer: usize) -> Result<Matrix> {
+        let first = self.names.find(param, layer, self.prefix).next();
+        let found = self.find(param, layer).or(first);
+        let (name, cut) = found.filter(|_| self.has(param, layer)).ok_or_else(|| {
             let model = &self.config.architecture;
             Error::tensor(
                 &self.path,
-                format!("{part:?}, layer {layer}"),
-                format!("no part of this {model} model"),
+                format!("{param:?}, layer {layer}"),
+                format!("not a parameter of this {model} model"),
             )
         })?;
         let Some(entry) = self.entries.get(&name) else {
             return Err(Error::tensor(&self.path, name, "is missing"));
         };
-        // Llama's converter lays the two values of each rotated pair side by side.
+        // Llama's converter interleaves the two halves of each head that rotate.
         let paired = self.gguf().is_some()
             && self.config.architecture == "llama"
-            && matches!(part, Param::Q | Param::K | Param::QBias | Param::KBias);
+            && matches!(param, Param::Q | Param::K | Param::QBias | Param::KBias);
         let cut = if paired { Cut::Paired } else { cut };
-        Matrix::new(name, entry, part, cut, &self.config)
+        Matrix::new(name, entry, param, cut, &self.config)
     }
 
-    /// The tensor that the files have of a part, and how the part lies in it.
-    pub(super) fn find(&self, part: Param, layer: usize) -> Option<(String, Cut)> {
-        let mut known = self.names.find(part, layer, self.prefix);
+    /// The tensor that holds a parameter, and how it is cut.
+    pub(super) fn find(&self, param: Param, layer: usize) -> Option<(String, Cut)> {
+        let mut known = self.names.find(param, layer, self.prefix);
         known.find(|(name, _)| self.entries.contains_key(name))
     }
 
@@ -163,10 +167,12 @@ impl Checkpoint {
         &self.entries
     }
 
-    /// The byte-level tokenizer of a GGUF file; `None` in a folder, or where the file has another.
-    ///
-    /// Fails where its lists are missing or absurd, and where the file's tokenizer is of no known
+    /// The byte-level tokenizer of a GGUF file; `None` in a folder, or if the file has another
     /// kind.
+    ///
+    /// # Errors
+    /// [`Error::File`] if its lists are missing or invalid, [`Error::Unsupported`] for an unknown
+    /// kind of tokenizer.
     pub fn bpe(&self) -> Result<Option<Bpe>> {
         self.gguf().map_or(Ok(None), tokenizer::bpe)
     }
@@ -176,9 +182,10 @@ impl Checkpoint {
         self.gguf().map_or(Ok(None), tokenizer::sentence_piece)
     }
 
-    /// The tokens that begin and end a text, as a chat template may use them.
+    /// The tokens that begin and end a text, for use by a chat template.
     ///
-    /// Fails where `tokenizer_config.json`, which names them in a folder, is damaged.
+    /// # Errors
+    /// Those of reading a folder's `tokenizer_config.json`, which names them.
     pub fn special_tokens(&self) -> Result<SpecialTokens> {
         match &self.origin {
             Origin::Gguf(gguf) => Ok(SpecialTokens {

@@ -1,8 +1,8 @@
-//! The parts of a model, their shapes, and how they lie in files.
+//! The parameters of a model, their shapes, and their layouts in files.
 
 use crate::config::{Config, Mlp, Norm, Position};
 
-/// One weight of a model. All but the six outside the layers exist once a layer.
+/// One parameter of a model. All but the six outside the layers exist once per layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Param {
     /// Token embedding, [V, C]; outside the layers.
@@ -33,31 +33,31 @@ pub enum Param {
     Out,
     /// Bias of the output projection, C.
     OutBias,
-    /// Gain of the norm of what attention gives, C.
+    /// Gain of the norm of attention's output, C.
     PostNorm1,
     /// Gain of the second norm, C.
     Norm2,
     /// Bias of the second norm, C.
     Norm2Bias,
-    /// The perceptron's gate, [F, C].
+    /// The MLP's gate projection, [F, C].
     Gate,
-    /// The perceptron's first map, or the factor beside the gate, [F, C].
+    /// The MLP's up projection, [F, C].
     Up,
-    /// The perceptron's second map, [C, F].
+    /// The MLP's down projection, [C, F].
     Down,
-    /// Bias of the gate, F.
+    /// Bias of the gate projection, F.
     GateBias,
-    /// Bias of the first map, F.
+    /// Bias of the up projection, F.
     UpBias,
-    /// Bias of the second map, C.
+    /// Bias of the down projection, C.
     DownBias,
-    /// Gain of the norm of what the perceptron gives, C.
+    /// Gain of the norm of the MLP's output, C.
     PostNorm2,
     /// Gain of the final norm, C; outside the layers.
     FinalNorm,
     /// Bias of the final norm, C; outside the layers.
     FinalNormBias,
-    /// Output head, [V, C]; outside the layers. A tied head has none: the embedding stands in.
+    /// Output head, [V, C]; outside the layers. Absent if tied: the embedding is used.
     Head,
     /// Bias of the output head, V; outside the layers.
     HeadBias,
@@ -96,16 +96,16 @@ impl Param {
         Self::HeadBias,
     ];
 
-    /// Whether the part exists once a layer.
+    /// Whether the parameter exists once per layer.
     pub fn in_layer(self) -> bool {
         use Param::{Embed, FinalNorm, FinalNormBias, Head, HeadBias, Positions};
         !matches!(self, Embed | Positions | FinalNorm | FinalNormBias | Head | HeadBias)
     }
 
-    /// Whether a model of this kind has the part.
+    /// Whether a model with this configuration has the parameter.
     pub fn belongs_to(self, config: &Config) -> bool {
         let layer_norm = config.norm == Norm::LayerNorm;
-        let perceptron = config.mlp != Mlp::None;
+        let has_mlp = config.mlp != Mlp::None;
         let gated = config.mlp.gated();
         match self {
             Self::Embed | Self::Norm1 | Self::FinalNorm => true,
@@ -115,33 +115,34 @@ impl Param {
             Self::QBias | Self::KBias | Self::VBias => config.biases.qkv,
             Self::QNorm | Self::KNorm => config.qk_norm,
             Self::OutBias => config.biases.out,
-            Self::Norm2 | Self::Up | Self::Down => perceptron,
-            Self::Norm2Bias => perceptron && layer_norm,
+            Self::Norm2 | Self::Up | Self::Down => has_mlp,
+            Self::Norm2Bias => has_mlp && layer_norm,
             Self::Gate => gated,
             Self::GateBias => gated && config.biases.mlp,
-            Self::UpBias | Self::DownBias => perceptron && config.biases.mlp,
+            Self::UpBias | Self::DownBias => has_mlp && config.biases.mlp,
             Self::PostNorm1 => config.post_norms,
-            Self::PostNorm2 => perceptron && config.post_norms,
+            Self::PostNorm2 => has_mlp && config.post_norms,
             Self::Head => !config.tied_head,
             Self::HeadBias => config.biases.head,
         }
     }
 
-    /// Whether the part is a matrix: a linear map or a table of vectors.
+    /// Whether the parameter is a matrix: a linear layer or a table of vectors.
     pub fn is_matrix(self) -> bool {
         use Param::{Down, Embed, Gate, Head, K, Out, Positions, Q, Up, V};
         matches!(self, Embed | Positions | Q | K | V | Out | Gate | Up | Down | Head)
     }
 
-    /// The rows and columns of the part in a model of this kind; a vector is one row.
+    /// The rows and columns of the parameter in a model with this configuration; a vector is one
+    /// row.
     pub fn size(self, config: &Config) -> [usize; 2] {
         match self.shape(config) {
-            Shape::Map(rows, columns) => [rows, columns],
+            Shape::Matrix(rows, columns) => [rows, columns],
             Shape::Vector(count) => [1, count],
         }
     }
 
-    /// How many values the part has in a model of this kind.
+    /// The number of values of the parameter in a model with this configuration.
     pub fn values(self, config: &Config) -> usize {
         self.size(config).iter().product()
     }
@@ -150,13 +151,13 @@ impl Param {
         let (queries, keys) = (config.q_width(), config.kv_width());
         let (width, hidden) = (config.width, config.mlp.hidden());
         match self {
-            Self::Embed | Self::Head => Shape::Map(config.vocab, width),
-            Self::Positions => Shape::Map(config.context, width),
-            Self::Q => Shape::Map(queries, width),
-            Self::K | Self::V => Shape::Map(keys, width),
-            Self::Out => Shape::Map(width, queries),
-            Self::Gate | Self::Up => Shape::Map(hidden, width),
-            Self::Down => Shape::Map(width, hidden),
+            Self::Embed | Self::Head => Shape::Matrix(config.vocab, width),
+            Self::Positions => Shape::Matrix(config.context, width),
+            Self::Q => Shape::Matrix(queries, width),
+            Self::K | Self::V => Shape::Matrix(keys, width),
+            Self::Out => Shape::Matrix(width, queries),
+            Self::Gate | Self::Up => Shape::Matrix(hidden, width),
+            Self::Down => Shape::Matrix(width, hidden),
             Self::QBias => Shape::Vector(queries),
             Self::KBias | Self::VBias => Shape::Vector(keys),
             Self::QNorm | Self::KNorm => Shape::Vector(config.head_width),
@@ -170,23 +171,23 @@ impl Param {
     }
 }
 
-/// What the forward page multiplies by or adds.
+/// The shape of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// [out, in].
-    Map(usize, usize),
+    Matrix(usize, usize),
     /// A gain or a bias.
     Vector(usize),
 }
 
-/// How a part lies inside the file's tensor.
+/// How a parameter is stored in the file's tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// The tensor is the part, [out, in].
+    /// The tensor is the parameter, [out, in].
     Whole,
-    /// As `Whole`, but the two values of each rotated pair of a head lie side by side.
+    /// As `Whole`, but the two values of each rotated pair of a head are adjacent.
     Paired,
-    /// The tensor is the part's transpose, [in, out].
+    /// The tensor is the parameter's transpose, [in, out].
     Transposed,
     /// The tensor is q|k|v, or gate|up, along its outputs.
     Joined,
@@ -194,6 +195,6 @@ pub(super) enum Cut {
     JoinedTransposed,
     /// The tensor is q|k|v of the first head, then of the next.
     ByHead,
-    /// The tensor is the part less one.
-    LessOne,
+    /// The tensor is the parameter minus one.
+    MinusOne,
 }

@@ -1,4 +1,4 @@
-//! Rotary position embedding in Hugging Face's config.json, in its older and its newer form.
+//! Rotary position embedding in Hugging Face's config.json, in the older and the newer form.
 
 use serde_json::{Map, Value};
 
@@ -6,26 +6,26 @@ use super::fields::Fields;
 use crate::config::{Rope, RopeScaling};
 use crate::error::{Error, Result};
 
-/// What a family calls the base and the share of a head that turns, and what it means where its
-/// file is silent.
+/// The names of a family's base and of the fraction of a head that is rotated, and their defaults.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
     pub(super) base: (&'static str, f64),
     pub(super) share: (&'static str, f64),
     pub(super) head_width: usize,
-    /// The longest sequence that the model was made for.
+    /// The longest sequence, in tokens, that the model was made for.
     pub(super) context: usize,
 }
 
 impl Terms {
-    /// Those of most families.
+    /// The names and defaults of most families.
     pub(super) fn usual(head_width: usize, context: usize) -> Self {
         let (base, share) = (("rope_theta", 10_000.0), ("partial_rotary_factor", 1.0));
         Self { base, share, head_width, context }
     }
 }
 
-/// Reads `rope_parameters`, or the older `rope_scaling` with base and share beside it.
+/// Reads `rope_parameters`, or the older `rope_scaling` with base and fraction in fields next to
+/// it.
 pub(super) fn read(fields: Fields<'_>, terms: Terms) -> Result<Rope> {
     let none = Map::new();
     let (name, given) = match fields.object("rope_parameters")? {
@@ -36,8 +36,8 @@ pub(super) fn read(fields: Fields<'_>, terms: Terms) -> Result<Rope> {
     one(fields, name, map, terms)
 }
 
-/// Reads the rotations of a family with one for layers that see everything, and one for layers with
-/// a window, whose base the older form calls `local`.
+/// Reads both rotations of a family: one for layers with global attention, one for layers with a
+/// window, for whose base `local` has the older name.
 pub(super) fn read_both(fields: Fields<'_>, terms: Terms, local: Terms) -> Result<(Rope, Rope)> {
     let none = Map::new();
     let newer = fields.object("rope_parameters")?.unwrap_or(&none);
@@ -50,7 +50,7 @@ pub(super) fn read_both(fields: Fields<'_>, terms: Terms, local: Terms) -> Resul
     Ok((whole, windowed))
 }
 
-/// The newer form may give each type of layer its own parameters.
+/// The parameters of all layers; the newer form may have some per type of layer.
 fn same_for_all_layers<'a>(
     fields: Fields<'_>,
     map: &'a Map<String, Value>,
@@ -66,7 +66,7 @@ fn same_for_all_layers<'a>(
     ))
 }
 
-/// One rotation, from the object `map` of that name.
+/// One rotation, from the object `map`, which errors call `name`.
 fn one(
     fields: Fields<'_>,
     name: &'static str,
@@ -85,7 +85,7 @@ fn one(
     if share > 1.0 {
         return Err(fields.bad(terms.share.0, format!("must be at most 1, but is {share}")));
     }
-    // Truncated as `transformers` does; the share is at most 1, so it stays below the head's width.
+    // Truncated as in `transformers`; the fraction is at most 1, so it is at most the head width.
     let rotated = (terms.head_width as f64 * share) as usize;
     let scaling =
         scaling(fields, Object { name, inner }, Sizes { base, rotated, context: terms.context })?;
@@ -99,7 +99,7 @@ struct Object<'a> {
     inner: Fields<'a>,
 }
 
-/// What a scaling depends on.
+/// The sizes that a scaling depends on.
 #[derive(Clone, Copy)]
 struct Sizes {
     base: f64,
@@ -119,7 +119,7 @@ fn scaling(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeS
     };
     match kind {
         "default" => Ok(RopeScaling::None),
-        // It begins to scale where the context that the model was made for ends.
+        // Scaling begins at the end of the context that the model was made for.
         "dynamic" => Ok(RopeScaling::None),
         "linear" => Ok(RopeScaling::Linear { factor: need("factor")? }),
         "llama3" => {
@@ -130,7 +130,7 @@ fn scaling(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeS
             let original_context = original(fields, inner, sizes)?;
             Ok(RopeScaling::Llama3 { factor: need("factor")?, low, high, original_context })
         }
-        // Files of Phi-3 call it by older names too, `yarn` among them: these have two sets.
+        // Files of Phi-3 also use older names for longrope, such as `yarn`; these have two sets.
         "longrope" | "su" => long(fields, object, sizes),
         "yarn" if inner.get("short_factor").is_some() => long(fields, object, sizes),
         "yarn" => yarn(fields, object, sizes),
@@ -202,7 +202,7 @@ fn long(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScal
     Ok(RopeScaling::Long { short, long, original_context: original as usize, amplitude })
 }
 
-/// By how much LongRoPE lengthens turned queries and keys, where the file does not say.
+/// LongRoPE's factor for rotated queries and keys, if the file does not give one.
 fn long_amplitude(factor: f64, original: f64) -> f64 {
     if factor <= 1.0 || original <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() }
 }

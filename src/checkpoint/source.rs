@@ -1,5 +1,5 @@
-//! Headers read by position, and where each tensor lies in its file. No buffer is larger than what was
-//! checked against the file's length before.
+//! Reading headers by position, and the place of each tensor in its file. Every buffer's size is
+//! checked against the length of the file first.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 pub(super) use crate::files::Source;
 use crate::format::Format;
 
-/// `count` pieces of `size` zeroed bytes, or an error where the machine has no room for them.
+/// `count` times `size` zeroed bytes, or an error if they do not fit into memory.
 pub(super) fn room(count: usize, size: usize, path: &Path, tensor: &str) -> Result<Vec<u8>> {
     let mut buffer = Vec::new();
     let bytes = count.checked_mul(size);
@@ -23,7 +23,7 @@ pub(super) fn room(count: usize, size: usize, path: &Path, tensor: &str) -> Resu
     Ok(buffer)
 }
 
-/// Walks through a file's header in little-endian steps.
+/// Reads a file's header from start to end, little-endian.
 pub(super) struct Reader<'a> {
     source: &'a Source,
     at: u64,
@@ -31,7 +31,7 @@ pub(super) struct Reader<'a> {
     window_start: u64,
 }
 
-/// Bytes fetched at once while a header is walked through.
+/// Bytes fetched at once while a header is read.
 const WINDOW: u64 = 1 << 16;
 
 impl<'a> Reader<'a> {
@@ -51,11 +51,11 @@ impl<'a> Reader<'a> {
 
     fn truncated(&self) -> Error {
         let reason =
-            format!("is truncated: the header goes on after byte {}", self.source.length());
+            format!("is truncated: the header continues after byte {}", self.source.length());
         Error::file(self.source.path(), reason)
     }
 
-    /// Passes over `count` bytes.
+    /// Skips `count` bytes.
     pub(super) fn skip(&mut self, count: u64) -> Result<()> {
         if count > self.left() {
             return Err(self.truncated());
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The next `count` bytes, which the caller has bounded.
+    /// The next `count` bytes; the caller bounds `count`.
     pub(super) fn bytes(&mut self, count: usize) -> Result<&[u8]> {
         let wanted = count as u64;
         if wanted > self.left() {
@@ -105,30 +105,30 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where one tensor lies, as its file's header says.
+/// The place of one tensor, from the header of its file.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) source: Arc<Source>,
-    /// The type's name in the file; the tensor is unusable where it is none of `Format`'s.
+    /// The name of the type in the file; only tensors with a type in `Format` can be used.
     pub(super) kind: String,
     pub(super) format: Option<Format>,
     /// Slowest dimension first.
     pub(super) shape: Vec<u64>,
-    /// From the start of the file.
+    /// Offset from the start of the file, in bytes.
     pub(super) offset: u64,
-    /// Length in the file; 0 where the type's size is unknown.
+    /// Length in the file, in bytes; 0 if the size of the type is unknown.
     pub(super) bytes: u64,
 }
 
 /// Tensors by their names in the files.
 pub(super) type Entries = HashMap<String, Entry>;
 
-/// The bytes that a tensor of this shape takes, or what is wrong with the shape.
+/// The size in bytes of a tensor of this shape, or what is wrong with the shape.
 pub(super) fn size(format: Format, shape: &[u64]) -> Result<u64, String> {
     let block = format.block() as u64;
     let columns = shape.last().copied().unwrap_or(1);
     if columns % block != 0 {
-        return Err(format!("rows of {columns} values are no multiple of {format}'s {block}"));
+        return Err(format!("rows of {columns} values are not a multiple of {format}'s {block}"));
     }
     shape[..shape.len().saturating_sub(1)]
         .iter()
@@ -137,7 +137,7 @@ pub(super) fn size(format: Format, shape: &[u64]) -> Result<u64, String> {
         .ok_or_else(|| format!("shape {shape:?} is too large for any file"))
 }
 
-/// Checks that every tensor lies inside its file's data, and that no two share a byte.
+/// Checks that every tensor is inside the data of its file, and that no two overlap.
 pub(super) fn check_places(source: &Source, entries: &Entries) -> Result<()> {
     let mut places: Vec<(u64, u64, &str)> = Vec::with_capacity(entries.len());
     for (name, entry) in entries {

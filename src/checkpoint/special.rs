@@ -1,6 +1,6 @@
-//! The tokens that begin and end a text, as checkpoints name them.
+//! The tokens that begin and end a text, as named by checkpoints.
 
-/// A token as a checkpoint names it.
+/// A token, as named by a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpecialToken {
     /// By its id.
@@ -9,11 +9,11 @@ pub enum SpecialToken {
     Text(String),
 }
 
-/// The tokens that begin and end a text, where a checkpoint names them.
+/// The tokens that begin and end a text, if the checkpoint names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// Begins a text.
+    /// The token that begins a text.
     pub bos: Option<SpecialToken>,
-    /// Ends one.
+    /// The token that ends a text.
     pub eos: Option<SpecialToken>,
 }

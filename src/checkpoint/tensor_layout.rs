@@ -1,4 +1,4 @@
-//! A model to be written: what its files are called and how they lie, without any numbers.
+//! A model to write: the names and layouts of its tensors, without their values.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,25 +13,25 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::format::Format;
 
-/// The tensors that a model's file has in Hugging Face's layout.
+/// The tensors of a model's file in Hugging Face's layout.
 #[derive(Debug)]
 pub struct TensorLayout {
     config: Config,
     tensors: Vec<Planned>,
 }
 
-/// One tensor of the file, and the parts that lie in it.
+/// One tensor of the file, and the parameters in it.
 #[derive(Debug)]
 struct Planned {
     name: String,
     shape: Vec<usize>,
-    parts: Vec<(Param, usize, Layout)>,
+    params: Vec<(Param, usize, Layout)>,
 }
 
-/// Gives the values of a part in a layer.
+/// Returns the values of a parameter in a layer.
 type Values<'a> = &'a mut dyn FnMut(Param, usize) -> Result<Vec<f32>>;
 
-/// Writes tensors with their metadata, whose values it asks for by their index.
+/// Writes tensors with metadata; gets the values of each tensor by its index.
 type Writer<'a> = dyn FnMut(
         &[NewTensor],
         &[(String, String)],
@@ -43,13 +43,13 @@ impl TensorLayout {
     /// The model that a config.json describes.
     ///
     /// # Errors
-    /// Those of reading the file, and of a kind of model that is not supported.
+    /// Those of reading the file, and [`Error::Unsupported`] for an unsupported model.
     pub fn from_config(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Self::from_files(&Files::on_disk(path.parent().unwrap_or(path)), &name)
     }
 
-    /// The same of a file wherever it comes from.
+    /// The same for a file from any source.
     ///
     /// # Errors
     /// As [`TensorLayout::from_config`].
@@ -57,14 +57,14 @@ impl TensorLayout {
         let path = &files.path().join(name);
         let (config, names) = folder::config(files, name)?;
         let prefix = names.prefixes.first().copied().unwrap_or_default();
-        let chosen = |part, layer| names.find(part, layer, prefix).next();
+        let chosen = |param, layer| names.find(param, layer, prefix).next();
         Self::new(config, chosen, path)
     }
 
-    /// The same model as a checkpoint, with its names.
+    /// The model of a checkpoint, with the same tensor names.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a GGUF file, which is another layout.
+    /// [`Error::Unsupported`] for a GGUF file, which has another layout.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
         if checkpoint.files().is_none() {
             return Err(Error::unsupported(
@@ -72,7 +72,7 @@ impl TensorLayout {
                 "folders with config.json and safetensors",
             ));
         }
-        let chosen = |part, layer| checkpoint.find(part, layer);
+        let chosen = |param, layer| checkpoint.find(param, layer);
         Self::new(checkpoint.config().clone(), chosen, checkpoint.path())
     }
 
@@ -82,18 +82,18 @@ impl TensorLayout {
         path: &Path,
     ) -> Result<Self> {
         let mut tensors: Vec<Planned> = Vec::new();
-        for part in Param::ALL.into_iter().filter(|part| part.belongs_to(&config)) {
-            for layer in 0..if part.in_layer() { config.layers } else { 1 } {
-                let (name, cut) = chosen(part, layer).ok_or_else(|| {
-                    Error::tensor(path, format!("{part:?}, layer {layer}"), "has no name")
+        for param in Param::ALL.into_iter().filter(|param| param.belongs_to(&config)) {
+            for layer in 0..if param.in_layer() { config.layers } else { 1 } {
+                let (name, cut) = chosen(param, layer).ok_or_else(|| {
+                    Error::tensor(path, format!("{param:?}, layer {layer}"), "has no name")
                 })?;
-                let layout = Layout::of(part, cut, &config);
+                let layout = Layout::of(param, cut, &config);
                 match tensors.iter_mut().find(|tensor| tensor.name == name) {
-                    Some(tensor) => tensor.parts.push((part, layer, layout)),
+                    Some(tensor) => tensor.params.push((param, layer, layout)),
                     None => tensors.push(Planned {
                         name,
                         shape: layout.in_file.clone(),
-                        parts: vec![(part, layer, layout)],
+                        params: vec![(param, layer, layout)],
                     }),
                 }
             }
@@ -101,13 +101,13 @@ impl TensorLayout {
         Ok(Self { config, tensors })
     }
 
-    /// The model's sizes and kinds.
+    /// The model's hyper-parameters.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Writes the model's file, in f32 or f16: it is there whole or not at all. `values` gives each part
-    /// of the function as [`Matrix::values`](super::Matrix::values) would.
+    /// Writes the model's file in f32 or f16, whole or not at all. `values` returns each parameter
+    /// as [`Matrix::values`](super::Matrix::values) would.
     ///
     /// # Errors
     /// Those of `values`, of the system, and [`Error::Unsupported`] for another format.
@@ -122,7 +122,7 @@ impl TensorLayout {
         })
     }
 
-    /// The same wherever the bytes go; the path is what errors call that.
+    /// The same to any writer; errors name it by the path.
     ///
     /// # Errors
     /// As [`TensorLayout::write`].
@@ -138,7 +138,7 @@ impl TensorLayout {
         })
     }
 
-    /// Hands the tensors to a writer of files, with what gives their values.
+    /// Passes the tensors to a writer, with a function for their values.
     fn each(
         &self,
         path: &Path,
@@ -152,18 +152,18 @@ impl TensorLayout {
             shape: tensor.shape.clone(),
         };
         let all: Vec<NewTensor> = self.tensors.iter().map(new).collect();
-        // Readers of other programs ask for this word.
+        // Other programs require this entry.
         let metadata = [("format".to_owned(), "pt".to_owned())];
         write(&all, &metadata, &mut |index| {
             let tensor = &self.tensors[index];
             let mut all = vec![0.0; tensor.shape.iter().product()];
-            for (part, layer, layout) in &tensor.parts {
-                let values = values(*part, *layer)?;
+            for (param, layer, layout) in &tensor.params {
+                let values = values(*param, *layer)?;
                 if values.len() != layout.rows * layout.columns {
                     return Err(Error::tensor(
                         path,
                         tensor.name.as_str(),
-                        format!("{} values for its {part:?}", values.len()),
+                        format!("got {} values for its {param:?}", values.len()),
                     ));
                 }
                 layout.scatter(&values, &mut all);

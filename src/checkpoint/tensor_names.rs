@@ -1,45 +1,45 @@
-//! What each family's files call the parts, and how these lie in their tensors.
+//! The tensor names of each family, and how its parameters are stored in them.
 
-use super::params::Cut::{ByHead, Joined, JoinedTransposed, LessOne, Paired, Transposed, Whole};
+use super::params::Cut::{ByHead, Joined, JoinedTransposed, MinusOne, Paired, Transposed, Whole};
 use super::params::{Cut, Param};
 use super::source::Entries;
 
-/// The architectures that can be run, for errors.
+/// The supported architectures, for errors.
 pub(super) const FAMILIES: &str =
     "gpt2, gpt_neo, gptj, gpt_neox, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3";
 
-/// What a family's files call the parts.
+/// The tensor names of a family.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// One of these stands before every name but the head's, or none: files come either way.
+    /// One of these precedes every name except the head's, or none does: both kinds of file exist.
     pub(super) prefixes: &'static [&'static str],
-    /// `{}` stands for the layer. Of two rows for one part the file has either.
+    /// `{}` is the layer. If a parameter has two rows, a file has one of them.
     pub(super) rows: &'static [(Param, &'static str, Cut)],
 }
 
 impl Names {
-    /// The prefix that these names have in a file, or nothing.
+    /// The prefix of the names in a file, or an empty string.
     pub(super) fn prefix_of(&self, entries: &Entries) -> &'static str {
         let used = |prefix: &&&str| entries.keys().any(|name| name.starts_with(**prefix));
         self.prefixes.iter().find(used).copied().unwrap_or_default()
     }
 
-    /// The names and cuts that the part may have in files whose names start with `prefix`.
+    /// The possible names and cuts of a parameter in a file whose names start with `prefix`.
     pub(super) fn find(
         &self,
-        part: Param,
+        param: Param,
         layer: usize,
         prefix: &str,
     ) -> impl Iterator<Item = (String, Cut)> {
-        let prefix = if matches!(part, Param::Head | Param::HeadBias) { "" } else { prefix };
-        let rows = self.rows.iter().filter(move |(known, ..)| *known == part);
+        let prefix = if matches!(param, Param::Head | Param::HeadBias) { "" } else { prefix };
+        let rows = self.rows.iter().filter(move |(known, ..)| *known == param);
         rows.map(move |(_, name, cut)| {
             (format!("{prefix}{}", name.replace("{}", &layer.to_string())), *cut)
         })
     }
 }
 
-/// GPT-2 as Hugging Face saves it; its linear maps are kept [in, out].
+/// GPT-2 as Hugging Face saves it; its linear layers are stored as [in, out].
 pub(super) const HF_GPT2: Names = Names {
     prefixes: &["transformer."],
     rows: &[
@@ -123,7 +123,7 @@ pub(super) const GGUF_GPT2: Names = Names {
     ],
 };
 
-/// Llama, Qwen2, Qwen3, Gemma 2 and Gemma 3 in GGUF, where gains are whole.
+/// Llama, Qwen2, Qwen3, Gemma 2 and Gemma 3 in GGUF, where gains are stored without an offset.
 pub(super) const GGUF_LLAMA: Names = Names {
     prefixes: &[],
     rows: &[
@@ -153,29 +153,29 @@ pub(super) const GGUF_LLAMA: Names = Names {
     ],
 };
 
-/// Gemma 2 and 3 as Hugging Face saves them; inside larger models the text's part has a prefix.
+/// Gemma 2 and 3 as Hugging Face saves them; in multimodal models the language model has a prefix.
 pub(super) const HF_GEMMA: Names = Names {
     prefixes: &["language_model.model.", "model.language_model.", "model."],
     rows: &[
         (Param::Embed, "embed_tokens.weight", Whole),
-        (Param::Norm1, "layers.{}.input_layernorm.weight", LessOne),
+        (Param::Norm1, "layers.{}.input_layernorm.weight", MinusOne),
         (Param::Q, "layers.{}.self_attn.q_proj.weight", Whole),
         (Param::K, "layers.{}.self_attn.k_proj.weight", Whole),
         (Param::V, "layers.{}.self_attn.v_proj.weight", Whole),
         (Param::QBias, "layers.{}.self_attn.q_proj.bias", Whole),
         (Param::KBias, "layers.{}.self_attn.k_proj.bias", Whole),
         (Param::VBias, "layers.{}.self_attn.v_proj.bias", Whole),
-        (Param::QNorm, "layers.{}.self_attn.q_norm.weight", LessOne),
-        (Param::KNorm, "layers.{}.self_attn.k_norm.weight", LessOne),
+        (Param::QNorm, "layers.{}.self_attn.q_norm.weight", MinusOne),
+        (Param::KNorm, "layers.{}.self_attn.k_norm.weight", MinusOne),
         (Param::Out, "layers.{}.self_attn.o_proj.weight", Whole),
         (Param::OutBias, "layers.{}.self_attn.o_proj.bias", Whole),
-        (Param::PostNorm1, "layers.{}.post_attention_layernorm.weight", LessOne),
-        (Param::Norm2, "layers.{}.pre_feedforward_layernorm.weight", LessOne),
+        (Param::PostNorm1, "layers.{}.post_attention_layernorm.weight", MinusOne),
+        (Param::Norm2, "layers.{}.pre_feedforward_layernorm.weight", MinusOne),
         (Param::Gate, "layers.{}.mlp.gate_proj.weight", Whole),
         (Param::Up, "layers.{}.mlp.up_proj.weight", Whole),
         (Param::Down, "layers.{}.mlp.down_proj.weight", Whole),
-        (Param::PostNorm2, "layers.{}.post_feedforward_layernorm.weight", LessOne),
-        (Param::FinalNorm, "norm.weight", LessOne),
+        (Param::PostNorm2, "layers.{}.post_feedforward_layernorm.weight", MinusOne),
+        (Param::FinalNorm, "norm.weight", MinusOne),
         (Param::Head, "lm_head.weight", Whole),
     ],
 };
@@ -199,7 +199,7 @@ pub(super) const HF_PHI3: Names = Names {
     ],
 };
 
-/// GPT-NeoX, Pythia too, as Hugging Face saves it.
+/// GPT-NeoX and Pythia as Hugging Face saves them.
 pub(super) const HF_NEOX: Names = Names {
     prefixes: &["gpt_neox."],
     rows: &[
@@ -227,8 +227,8 @@ pub(super) const HF_NEOX: Names = Names {
     ],
 };
 
-/// GPT-J as Hugging Face saves it. Its one norm serves attention and perceptron alike; rotated
-/// pairs lie side by side.
+/// GPT-J as Hugging Face saves it. Attention and MLP share one norm; the two values of a rotated
+/// pair are adjacent.
 pub(super) const HF_GPTJ: Names = Names {
     prefixes: &["transformer."],
     rows: &[

@@ -1,4 +1,4 @@
-//! Twin of `activate`: functions of one value.
+//! Twin of `activate`: activation functions.
 
 use crate::config::Nonlinearity;
 
@@ -23,8 +23,8 @@ fn of(x: f64, function: Nonlinearity) -> f64 {
     }
 }
 
-/// 1 − erf(z): by the series of erf whose terms all have one sign, and for large z by its continued
-/// fraction, since the difference would cancel there.
+/// 1 − erf(z): by the series of erf whose terms all have one sign; for large z by its continued
+/// fraction, since the difference would cancel.
 ///
 /// Source: Abramowitz & Stegun 1964, 7.1.6 and 7.1.14.
 fn erfc(z: f64) -> f64 {
@@ -40,7 +40,7 @@ fn erfc(z: f64) -> f64 {
         }
         return 1.0 - bell * sum;
     }
-    // From the last fraction up: z + (1/2)/(z + 1/(z + (3/2)/(z + ...))).
+    // From the innermost fraction outwards: z + (1/2)/(z + 1/(z + (3/2)/(z + ...))).
     let fraction = (1..100).rev().fold(z, |below, n| z + f64::from(n) / 2.0 / below);
     bell / fraction
 }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_complementary_error_function_is_known_on_both_sides_of_its_seam() {
+    fn the_complementary_error_function_is_right_on_both_branches() {
         let z = [0.5, 2.0, 2.499_999, 2.500_001, 3.0, 5.0, -1.0];
         let known = [
             0.479_500_122_186_953_5,

@@ -1,12 +1,12 @@
-//! Twin of `attention`, which keeps no pattern.
+//! Twin of `attention`, fused: the pattern is not stored.
 
 use super::attention_size::AttentionSize;
 use super::dot::add_scaled;
 use super::parallel::fill_runs;
 use super::softmax::softmax;
 
-/// z = softmax(softcap(scale · q Kᵀ)) V, per head and causal: q (T, H, D), keys and values (S, K, D),
-/// positions (T); gives (T, H, D).
+/// z = softmax(softcap(scale · q Kᵀ)) V, per head and causal: q (T, H, D), keys and values (S, K,
+/// D), positions (T); returns (T, H, D).
 ///
 /// The row at position p attends to keys 0..=p, or the last `window` of them; S is more than p.
 ///
@@ -56,7 +56,7 @@ mod tests {
         (noise.values(3 * 4 * 6), noise.values(5 * 2 * 6), noise.values(5 * 2 * 6))
     }
 
-    /// Three loops and indices, as a textbook has it.
+    /// Three loops and indices, as in a textbook.
     fn naive(q: &[f64], k: &[f64], v: &[f64], positions: &[u32], size: AttentionSize) -> Vec<f64> {
         let (heads, kv, width) = (size.heads, size.kv_heads, size.head_width);
         let mut z = vec![0.0; q.len()];

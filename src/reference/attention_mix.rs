@@ -3,7 +3,7 @@
 use super::attention_size::AttentionSize;
 use super::dot::add_scaled;
 
-/// z = pattern · V: pattern (H, T, S), values (S, K, D); gives (T, H, D).
+/// z = pattern · V: pattern (H, T, S), values (S, K, D); returns (T, H, D).
 pub fn attention_mix(pattern: &[f64], values: &[f64], size: AttentionSize) -> Vec<f64> {
     let all_keys = values.len() / (size.kv_heads * size.head_width);
     let rows = pattern.len() / (size.heads * all_keys);

@@ -1,10 +1,10 @@
-//! Scores and pattern of attention, which [`attention`](super::attention) never holds as a whole.
+//! Scores and pattern of attention, which [`attention`](super::attention) never stores as a whole.
 
 use super::attention_scores::attention_scores;
 use super::attention_size::AttentionSize;
 use super::softmax::softmax;
 
-/// What [`attention_pattern`] writes out.
+/// The result of [`attention_pattern`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionPattern {
     /// softcap(scale · q·k), −∞ where masked, (H, T, S).
@@ -13,7 +13,7 @@ pub struct AttentionPattern {
     pub pattern: Vec<f64>,
 }
 
-/// What attention writes out on its way: q (T, H, D), keys (S, K, D), positions (T).
+/// Scores and pattern of attention: q (T, H, D), keys (S, K, D), positions (T).
 pub fn attention_pattern(
     q: &[f64],
     keys: &[f64],

@@ -1,9 +1,9 @@
-//! Twin of `attention_result`: what each head writes on its own.
+//! Twin of `attention_result`: what each head writes to the residual stream.
 
 use super::parallel::fill_runs;
 
-/// Each head's own product with its columns of the output map: z (T, H, D), weight (C, H·D); gives
-/// (T, H, C).
+/// Each head's product with its columns of the output projection: z (T, H, D), weight (C, H·D);
+/// returns (T, H, C).
 ///
 /// Source: Elhage et al. 2021, "Attention heads are independent and additive".
 pub fn attention_result(z: &[f64], weight: &[f32], heads: usize, width: usize) -> Vec<f64> {
@@ -30,7 +30,7 @@ mod tests {
     use crate::reference::tests::{Noise, assert_close};
 
     #[test]
-    fn heads_are_independent_and_add_up_to_the_output_map() {
+    fn heads_are_independent_and_add_up_to_the_output_projection() {
         let (heads, head_width, width) = (3, 5, 4);
         let size = LinearSize { inputs: heads * head_width, outputs: width };
         let mut noise = Noise::new(9);

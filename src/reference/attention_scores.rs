@@ -2,7 +2,8 @@
 
 use super::attention_size::AttentionSize;
 
-/// softcap(scale · q·k), −∞ where masked: q (T, H, D), keys (S, K, D), positions (T); gives (H, T, S).
+/// softcap(scale · q·k), −∞ where masked: q (T, H, D), keys (S, K, D), positions (T); returns (H,
+/// T, S).
 pub fn attention_scores(
     q: &[f64],
     keys: &[f64],

@@ -1,4 +1,4 @@
-//! What the steps of attention share: sizes, which keys a row sees, and where a head's values lie.
+//! What the steps of attention share: sizes, which keys a row sees, and where a head's values are.
 
 use super::dot::dot;
 
@@ -11,11 +11,11 @@ pub struct AttentionSize {
     pub kv_heads: usize,
     /// D: values of one head.
     pub head_width: usize,
-    /// A query sees this many latest positions, itself included; `None` sees all before it.
+    /// A query sees this many latest positions, its own included; `None` is all.
     pub window: Option<usize>,
-    /// What q·k is multiplied by: 1/√D unless the model says otherwise.
+    /// Factor of q·k: 1/√D unless the model says otherwise.
     pub scale: f64,
-    /// Bounds scores softly before they are masked: s = cap · tanh(s / cap), Gemma Team 2024.
+    /// Soft cap of the scores before the mask: s = cap · tanh(s / cap), Gemma Team 2024.
     pub softcap: Option<f64>,
 }
 
@@ -36,7 +36,7 @@ impl AttentionSize {
         &cached[self.place_of(key, head)]
     }
 
-    /// Where in (S, K, D) that key or value lies.
+    /// The place of that key or value in (S, K, D).
     pub(super) fn place_of(&self, key: usize, head: usize) -> std::ops::Range<usize> {
         let start = (key * self.kv_heads + head / (self.heads / self.kv_heads)) * self.head_width;
         start..start + self.head_width

@@ -1,4 +1,4 @@
-//! Keys and values of the tokens that a model has read.
+//! The KV cache: keys and values of the tokens that a model has read.
 
 /// Keys and values of every layer, in f64; grows with each forward pass.
 #[derive(Clone, Debug)]
@@ -12,19 +12,19 @@ pub struct Cache {
 /// One layer's part of a cache.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeysValues {
-    /// (S, K, D), turned by their positions in rotary models.
+    /// (S, K, D); rotated by position in rotary models.
     pub keys: Vec<f64>,
     /// (S, K, D).
     pub values: Vec<f64>,
 }
 
 impl Cache {
-    /// An empty cache of so many positions for keys of `width` = K·D values in each layer.
+    /// An empty cache of `context` positions, with keys of `width` = K·D values in each layer.
     pub(super) fn new(layers: usize, width: usize, context: usize) -> Self {
         Self { tokens: 0, width, context, layers: vec![KeysValues::default(); layers] }
     }
 
-    /// How many tokens it may come to hold.
+    /// How many tokens it has room for.
     pub fn context(&self) -> usize {
         self.context
     }
@@ -39,7 +39,7 @@ impl Cache {
         self.tokens == 0
     }
 
-    /// Forgets all tokens after the first `tokens`.
+    /// Removes all tokens after the first `tokens`.
     pub fn truncate(&mut self, tokens: usize) {
         self.tokens = self.tokens.min(tokens);
         for layer in &mut self.layers {
@@ -54,7 +54,8 @@ impl Cache {
         [keys, values].map(|part| &part[..(tokens * self.width).min(part.len())])
     }
 
-    /// Sets one layer to what [`Cache::layer`] gave of `tokens` tokens; all layers must follow.
+    /// Sets one layer to what [`Cache::layer`] returned for `tokens` tokens; all layers must be
+    /// set.
     pub(crate) fn restore(
         &mut self,
         layer: usize,
@@ -71,7 +72,7 @@ impl Cache {
         self.layers.len() == layers && self.width == width
     }
 
-    /// Appends one layer's new keys and values, (T, K, D) each, and shows all of that layer's.
+    /// Appends one layer's new keys and values, (T, K, D) each; returns all of that layer's.
     pub(super) fn extend(&mut self, layer: usize, keys: &[f64], values: &[f64]) -> &KeysValues {
         let all = &mut self.layers[layer];
         all.keys.extend_from_slice(keys);
@@ -79,7 +80,7 @@ impl Cache {
         all
     }
 
-    /// Counts tokens that every layer has been extended by.
+    /// Counts tokens that have been appended to every layer.
     pub(super) fn advance(&mut self, tokens: usize) {
         self.tokens += tokens;
         let len = self.tokens * self.width;

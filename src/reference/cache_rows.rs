@@ -1,7 +1,7 @@
 //! Twin of `cache_rows`.
 
-/// Each row's own key: the keys of one sequence (S, K, D), `slot` = K · D values a position, and the
-/// position of each row (T); gives (T, K, D).
+/// The keys of each row's own position: keys of one sequence (S, K, D), `slot` = K · D values per
+/// position, positions (T); returns (T, K, D).
 pub fn cache_rows(keys: &[f64], positions: &[u32], slot: usize) -> Vec<f64> {
     debug_assert_eq!(keys.len() % slot, 0);
     let own = |&position: &u32| &keys[position as usize * slot..][..slot];

@@ -1,6 +1,6 @@
 //! Twin of `divide_rows`.
 
-/// Each row by its divisor: x (T, C), scale (T); gives (T, C).
+/// Each row divided by its scale: x (T, C), scale (T); returns (T, C).
 pub fn divide_rows(x: &[f64], scale: &[f64]) -> Vec<f64> {
     let Some(width) = x.len().checked_div(scale.len()) else { return Vec::new() };
     debug_assert_eq!(x.len(), scale.len() * width);

@@ -1,9 +1,9 @@
-//! Products of two vectors, which several twins are made of.
+//! Vector products that several twins use.
 
 /// Σ x·w over two slices of equal length.
 ///
-/// Eight sums run side by side, because one sum would wait for each addition to end before the
-/// next; their order is fixed, so the result is too.
+/// Eight partial sums run in parallel, because in a single sum every addition waits for the
+/// previous one. The order is fixed, so the result is too.
 pub(super) fn dot(x: &[f64], w: &[f64]) -> f64 {
     debug_assert_eq!(x.len(), w.len());
     let (x_blocks, x_rest) = x.as_chunks::<8>();

@@ -1,6 +1,6 @@
 //! Twin of `embed`.
 
-/// The table's row of each id: ids (T), table (V, C); gives (T, C).
+/// The table's row of each id: ids (T), table (V, C); returns (T, C).
 ///
 /// Learned positions are a table too.
 pub fn embed(ids: &[u32], table: &[f32], width: usize) -> Vec<f64> {

@@ -1,4 +1,5 @@
-//! The whole model on one page, from token ids to the normalised stream that the head reads.
+//! The whole model on one page, from token ids to the normalised residual stream that the head
+//! reads.
 
 use std::iter;
 
@@ -34,7 +35,7 @@ struct Pass<'a> {
     observer: &'a mut dyn Observer,
     /// The position of each row, (T).
     positions: Vec<u32>,
-    /// Positions in use.
+    /// Positions of the cache.
     context: usize,
 }
 
@@ -63,9 +64,9 @@ impl Model {
         }
         for layer in 0..config.layers {
             pass.mark(Hook::ResidPre(layer), &[config.width], &mut x);
-            let mut attn_out = pass.attend(layer, &x, cache);
+            let mut attn_out = pass.attention(layer, &x, cache);
             pass.mark(Hook::AttnOut(layer), &[config.width], &mut attn_out);
-            // Side by side, the perceptron reads the stream before attention has added to it.
+            // A parallel MLP reads the stream before attention has added to it.
             let before = config.parallel.then(|| x.clone());
             add(&mut x, &attn_out);
             if config.mlp != Mlp::None {
@@ -83,7 +84,7 @@ impl Model {
         Ok(pass.norm(&x, (Param::FinalNorm, Some(Param::FinalNormBias)), 0, hooks))
     }
 
-    /// The positions of tokens that follow the cached ones; all that can go wrong in a pass.
+    /// The positions of tokens that follow the cached ones; every error of a pass is found here.
     fn positions(&self, cache: &Cache, tokens: &[u32]) -> Result<Vec<u32>> {
         let config = &self.config;
         if !cache.fits(config.layers, config.kv_width()) {
@@ -104,7 +105,7 @@ impl Model {
 
 impl Pass<'_> {
     /// What attention adds to the stream: (T, C) to (T, C).
-    fn attend(&mut self, layer: usize, x: &[f64], cache: &mut Cache) -> Vec<f64> {
+    fn attention(&mut self, layer: usize, x: &[f64], cache: &mut Cache) -> Vec<f64> {
         let config = &self.model.config;
         let (heads, kv_heads, head_width) = (config.heads, config.kv_heads, config.head_width);
         let (window, scale) = (config.window(layer), config.attention_scale());
@@ -125,10 +126,10 @@ impl Pass<'_> {
         }
         if let Some(own) = config.rope(layer) {
             let rotation = own.rotation(self.context);
-            let turn = |x: &[f64], heads| {
+            let rotate = |x: &[f64], heads| {
                 rope(x, &self.positions, &rotation, RopeSize { heads, head_width })
             };
-            (q, k) = (turn(&q, heads), turn(&k, kv_heads));
+            (q, k) = (rotate(&q, heads), rotate(&k, kv_heads));
             self.mark(Hook::RotQ(layer), &[heads, head_width], &mut q);
             self.mark(Hook::RotK(layer), &[kv_heads, head_width], &mut k);
         }
@@ -157,14 +158,14 @@ impl Pass<'_> {
         self.post_norm(out, Param::PostNorm1, layer, hooks)
     }
 
-    /// What the perceptron adds to the stream: (T, C) to (T, C).
+    /// What the MLP adds to the stream: (T, C) to (T, C).
     fn mlp(&mut self, layer: usize, x: &[f64]) -> Vec<f64> {
         let hidden = self.model.config.mlp.hidden();
         let hooks = (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer));
         let x = self.norm(x, (Param::Norm2, Some(Param::Norm2Bias)), layer, hooks);
         let up = |pass: &Self| pass.model.linear(&x, (Param::Up, Param::UpBias), layer);
         let mut post = match self.model.config.mlp {
-            // Where there is no perceptron, nobody asks for what it adds.
+            // Not called in attention-only models.
             Mlp::None => return Vec::new(),
             Mlp::Plain { function, .. } => {
                 let mut pre = up(self);
@@ -185,7 +186,7 @@ impl Pass<'_> {
         self.post_norm(out, Param::PostNorm2, layer, hooks)
     }
 
-    /// The norm of what a sub-layer gives, where the model has such norms: (T, C) to (T, C).
+    /// The norm of a sub-layer's output, if the model has such norms: (T, C) to (T, C).
     fn post_norm(
         &mut self,
         x: Vec<f64>,
@@ -199,7 +200,7 @@ impl Pass<'_> {
         self.norm(&x, (gain, None), layer, hooks)
     }
 
-    /// The model's norm, in the steps that have names: (T, C) to (T, C).
+    /// The model's norm, in the steps that have hooks: (T, C) to (T, C).
     fn norm(
         &mut self,
         x: &[f64],

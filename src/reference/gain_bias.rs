@@ -1,6 +1,6 @@
 //! Twin of `gain_bias`.
 
-/// x ⊙ γ + β, row by row: x (T, C), gain and bias (C); gives (T, C).
+/// x ⊙ γ + β, row by row: x (T, C), gain and bias (C); returns (T, C).
 pub fn gain_bias(x: &[f64], gain: &[f32], bias: Option<&[f32]>) -> Vec<f64> {
     let width = gain.len();
     debug_assert_eq!(x.len() % width, 0);

@@ -3,7 +3,7 @@
 use super::activate::activate;
 use crate::config::Nonlinearity;
 
-/// f(gate) ⊙ up; both (T, F), gives (T, F).
+/// f(gate) ⊙ up; both (T, F), returns (T, F).
 ///
 /// Source: Shazeer 2020.
 pub fn gated(gate: &[f64], up: &[f64], function: Nonlinearity) -> Vec<f64> {

@@ -1,6 +1,6 @@
 //! Twin of `gather`.
 
-/// Which columns of a row are meant: start, start + step, ..
+/// Some columns of a row: start, start + step, ..
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnRange {
     /// The first column.
@@ -11,7 +11,7 @@ pub struct ColumnRange {
     pub step: usize,
 }
 
-/// Some columns of the rows that `index` names: x (T, width), index (N); gives (N, count).
+/// Some columns of the rows in `index`: x (T, width), index (N); returns (N, count).
 pub fn gather(x: &[f64], width: usize, index: &[u32], columns: ColumnRange) -> Vec<f64> {
     let mut out = Vec::with_capacity(index.len() * columns.count);
     for &row in index {

@@ -1,4 +1,4 @@
-//! The whole page on the golden models: against an independent engine, and against itself.
+//! The reference on the golden models, compared with an independent engine and with itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::hook::Hook;
 
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models");
 
-/// Every golden model: its name, the model and what its golden.json says.
+/// Every golden model: its name, the model and its golden.json.
 fn models() -> Vec<(String, Model, Value)> {
     let mut folders: Vec<PathBuf> =
         fs::read_dir(MODELS).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -23,7 +23,7 @@ fn models() -> Vec<(String, Model, Value)> {
     models
 }
 
-/// A folder's model; none where it has a golden only, because its weights are published elsewhere.
+/// A folder's model; `None` if it has only a golden, because the weights are published elsewhere.
 fn open(folder: &Path) -> Option<(String, Model, Value)> {
     let golden = fs::read_to_string(folder.join("golden.json")).ok()?;
     let file = ["model.gguf", "config.json"].map(|name| folder.join(name));
@@ -67,7 +67,7 @@ fn assert_near(name: &str, got: &[f64], expected: &[f64], tolerance: f64) {
     }
 }
 
-/// Gathers a value, and is asked for no other.
+/// Collects the value of one hook.
 struct Gather(Hook, Vec<f64>);
 
 impl Observer for Gather {
@@ -149,7 +149,7 @@ fn named_values_are_the_goldens() {
 }
 
 #[test]
-fn any_chunking_gives_the_same_logits_and_forgetting_is_complete() {
+fn any_chunking_gives_the_same_logits_and_truncation_is_complete() {
     for (name, model, golden) in models() {
         let tokens = ids(&golden["sequences"][0]["tokens"]);
         let vocab = model.config.vocab;
@@ -168,13 +168,13 @@ fn any_chunking_gives_the_same_logits_and_forgetting_is_complete() {
 }
 
 #[test]
-fn hooks_come_in_order_and_looking_changes_nothing() {
+fn hooks_come_in_order_and_observing_changes_nothing() {
     for (name, model, golden) in models() {
         let tokens = ids(&golden["sequences"][1]["tokens"]);
         let mut seen = Vec::new();
         let looked =
             run(&model, &tokens, &mut Every(|hook, _: &[usize], _: &mut [f64]| seen.push(hook)));
-        // Here every value is computed, the pattern and the per-head results too.
+        // Here every value is computed, including the pattern and the results per head.
         assert_near(&name, &looked, &run(&model, &tokens, &mut ()), 1e-9);
         let mut known = Hook::all(model.config.layers).into_iter();
         for hook in &seen {

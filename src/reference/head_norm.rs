@@ -2,8 +2,9 @@
 
 use super::rms_norm::rms_norm;
 
-/// The RMS norm of each query and each key head, before the rotation: x (T, heads, D), of whose heads
-/// the first `queries` have the first gain and the others the second, (D) each; gives (T, heads, D).
+/// The RMS norm of each query head and each key head, before the rotation: x (T, heads, D), where
+/// the first `queries` heads have the first gain and the others the second, (D) each; returns (T,
+/// heads, D).
 pub fn head_norm(
     x: &[f64],
     [heads, queries]: [usize; 2],

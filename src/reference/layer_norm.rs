@@ -1,4 +1,4 @@
-//! Twin of `layer_norm`, in the steps whose values have names.
+//! Twin of `layer_norm`, in the steps that have hooks.
 
 use super::divide_rows::divide_rows;
 use super::gain_bias::gain_bias;
@@ -6,7 +6,7 @@ use super::layer_norm_center::layer_norm_center;
 use super::rms_scale::rms_scale;
 
 /// (x − mean) / √(var + ε) ⊙ γ + β, row by row, the variance biased: x (T, C), gain and bias (C);
-/// gives (T, C).
+/// returns (T, C).
 ///
 /// The variance is the mean square of the centred row, so its root is [`rms_scale`] again.
 ///

@@ -1,6 +1,6 @@
 //! Twin of `layer_norm_center`.
 
-/// x − mean, row by row: x (T, width); gives (T, width).
+/// x − mean, row by row: x (T, width); returns (T, width).
 pub fn layer_norm_center(x: &[f64], width: usize) -> Vec<f64> {
     debug_assert_eq!(x.len() % width, 0);
     let mut centred = Vec::with_capacity(x.len());

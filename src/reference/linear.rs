@@ -1,9 +1,9 @@
-//! Twin of `linear`, whatever kernel makes its products: `matvec` of few rows, `matmul` of many.
+//! Twin of `linear`, whichever kernel runs: `matvec` for few rows, `matmul` for many.
 
 use super::dot::dot;
 use super::parallel::fill_runs;
 
-/// The sizes of a linear map.
+/// The sizes of a linear layer.
 #[derive(Clone, Copy, Debug)]
 pub struct LinearSize {
     /// Values of one input row.
@@ -12,17 +12,17 @@ pub struct LinearSize {
     pub outputs: usize,
 }
 
-/// y = x Wᵀ + b: x (T, inputs), W (outputs, inputs), b (outputs); gives (T, outputs).
+/// y = x Wᵀ + b: x (T, inputs), W (outputs, inputs), b (outputs); returns (T, outputs).
 pub fn linear(x: &[f64], weight: &[f32], bias: Option<&[f32]>, size: LinearSize) -> Vec<f64> {
     let LinearSize { inputs, outputs } = size;
     debug_assert_eq!(weight.len(), outputs * inputs);
     debug_assert_eq!(x.len() % inputs, 0);
     debug_assert!(bias.is_none_or(|bias| bias.len() == outputs));
     let rows = x.len() / inputs;
-    // Filled as (outputs, T): each weight row is then read once and serves every token.
+    // Filled as (outputs, T), so that each weight row is read once for all tokens.
     let mut by_output = vec![0.0; outputs * rows];
     fill_runs(&mut by_output, rows, rows * inputs, |output, values| {
-        // Widened once for all tokens: prompts of 64 tokens ran 1.6 times as fast so.
+        // Widened once for all tokens: this made prompts of 64 tokens 1.6 times as fast.
         let weight: Vec<f64> =
             weight[output * inputs..][..inputs].iter().map(|&weight| f64::from(weight)).collect();
         let bias = bias.map_or(0.0, |bias| f64::from(bias[output]));
@@ -33,13 +33,13 @@ pub fn linear(x: &[f64], weight: &[f32], bias: Option<&[f32]>, size: LinearSize)
     if rows == 1 { by_output } else { transpose(&by_output, rows) }
 }
 
-/// (rows, columns) to (columns, rows), given the length of a row.
+/// Transposes (rows, columns) to (columns, rows), given the length of a row.
 fn transpose(values: &[f64], columns: usize) -> Vec<f64> {
-    let mut turned = Vec::with_capacity(values.len());
+    let mut transposed = Vec::with_capacity(values.len());
     for column in 0..columns {
-        turned.extend(values.iter().skip(column).step_by(columns));
+        transposed.extend(values.iter().skip(column).step_by(columns));
     }
-    turned
+    transposed
 }
 
 #[cfg(test)]

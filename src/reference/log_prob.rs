@@ -2,9 +2,9 @@
 
 use super::log_softmax::log_sum_exp;
 
-/// The natural log of each target's probability: logits (T, V), targets (T); gives (T).
+/// The natural log of each target's probability: logits (T, V), targets (T); returns (T).
 ///
-/// By log-sum-exp, never as the log of a probability, which would be −∞ where that underflows.
+/// By log-sum-exp, never as the log of a probability, which would be −∞ if that underflows.
 pub fn log_prob(logits: &[f64], targets: &[u32]) -> Vec<f64> {
     let Some(vocab) = logits.len().checked_div(targets.len()) else { return Vec::new() };
     debug_assert_eq!(logits.len(), vocab * targets.len());
@@ -27,7 +27,7 @@ mod tests {
     }
 
     #[test]
-    fn hopeless_tokens_stay_finite() {
+    fn improbable_tokens_stay_finite() {
         assert_eq!(log_prob(&[0.0, -5000.0], &[1]), [-5000.0]);
     }
 }

@@ -1,6 +1,6 @@
-//! The natural logarithms of probabilities, of which several twins take some.
+//! Natural logarithms of probabilities, for several twins.
 
-/// The natural log of every probability: logits (T, V); gives (T, V).
+/// The natural log of every probability: logits (T, V); returns (T, V).
 pub fn log_softmax(logits: &[f64], vocab: usize) -> Vec<f64> {
     let mut out = logits.to_vec();
     for row in out.chunks_exact_mut(vocab) {
@@ -10,7 +10,7 @@ pub fn log_softmax(logits: &[f64], vocab: usize) -> Vec<f64> {
     out
 }
 
-/// ln Σ eˣ, taken around the maximum so that nothing overflows.
+/// ln Σ eˣ, relative to the maximum so that nothing overflows.
 pub(super) fn log_sum_exp(row: &[f64]) -> f64 {
     let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     max + row.iter().map(|x| (x - max).exp()).sum::<f64>().ln()

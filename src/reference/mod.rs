@@ -1,14 +1,14 @@
-//! The twins: each kernel once more in plain Rust, f64 inside, and the whole model on one page.
+//! The twins: each kernel again in plain Rust with f64 arithmetic, and the whole model on one page.
 //!
-//! A twin is written to be compared with: it has the shader's name, formula and order, and no
-//! cleverness. `doctor` holds the adapter's results against these functions, the interpretability
+//! A twin is written for comparison: it has the shader's name, formula and order, and no
+//! cleverness. `doctor` compares the adapter's results with these functions, the interpretability
 //! tools read their values by [`Hook`](crate::hook::Hook), and a machine without an adapter runs
-//! [`Model`] itself, which is why the products are spread over threads.
+//! [`Model`] itself, which is why the matrix products are multi-threaded.
 //!
 //! Activations are row-major f64 slices, weights row-major f32 slices of shape (outputs, inputs).
-//! Letters for sizes are those of [`Config`](crate::config::Config): T tokens, S keys, C width,
-//! H heads, K key/value heads, D head width, F hidden width, V vocabulary. Sizes that do not fit a
-//! slice are bugs of the caller and are checked in debug builds only.
+//! The letters for sizes are those of [`Config`](crate::config::Config): T tokens, S keys, C width,
+//! H heads, K key/value heads, D head width, F hidden width, V vocabulary. Sizes that do not match
+//! a slice are bugs of the caller and are checked in debug builds only.
 
 mod activate;
 mod add;

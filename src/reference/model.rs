@@ -10,15 +10,15 @@ use crate::checkpoint::{Checkpoint, Param};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// About how many values are read between two reports of progress.
+/// About how many values are read between two progress reports.
 const VALUES_PER_READ: usize = 1 << 22;
 
 /// A whole model in plain Rust: f32 weights, f64 arithmetic.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// Sizes and kinds.
+    /// The hyper-parameters.
     pub config: Config,
-    /// By part and layer; parts outside the layers have layer 0.
+    /// By parameter and layer; parameters outside the layers have layer 0.
     weights: HashMap<(Param, usize), Weight>,
 }
 
@@ -30,16 +30,19 @@ struct Weight {
 }
 
 impl Model {
-    /// Reads every weight that the configuration calls for.
+    /// Reads every weight that the configuration needs.
     ///
-    /// `progress` hears how many of the file's bytes are read and how many there are to read.
-    /// Errors name the tensor that is missing, has an unfitting shape or cannot be read.
+    /// `progress` gets the number of bytes read and the number of all bytes.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for a tensor that is missing or has a wrong shape or type, and those of
+    /// reading the file.
     pub fn load(checkpoint: &Checkpoint, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
         let config = checkpoint.config().clone();
         let mut matrices = Vec::new();
-        for part in Param::ALL.into_iter().filter(|part| part.belongs_to(&config)) {
-            for layer in 0..if part.in_layer() { config.layers } else { 1 } {
-                matrices.push(((part, layer), checkpoint.matrix(part, layer)?));
+        for param in Param::ALL.into_iter().filter(|param| param.belongs_to(&config)) {
+            for layer in 0..if param.in_layer() { config.layers } else { 1 } {
+                matrices.push(((param, layer), checkpoint.matrix(param, layer)?));
             }
         }
         let bytes = |rows: usize, row_bytes: usize| rows as u64 * row_bytes as u64;
@@ -66,19 +69,21 @@ impl Model {
         self.cache_for(self.config.context)
     }
 
-    /// An empty key/value cache for `context` positions, or the model's own where these are fewer.
+    /// An empty key/value cache for `context` positions, at most the model's.
     ///
-    /// Where a rotation depends on the context in use, it is this one.
+    /// A rotation that depends on the context depends on this one.
     pub fn cache_for(&self, context: usize) -> Cache {
         let context = context.min(self.config.context);
         Cache::new(self.config.layers, self.config.kv_width(), context)
     }
 
-    /// Reads `tokens` after those that the cache holds; gives their logits, (T, V).
+    /// Reads `tokens` after those in the cache; returns their logits, (T, V).
     ///
-    /// The cache grows by the tokens. Errors leave it as it was: [`Error::Input`] for an id outside
-    /// the vocabulary or another model's cache, [`Error::Context`] for more tokens than the cache may
-    /// hold.
+    /// The cache grows by the tokens.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an id outside the vocabulary or another model's cache,
+    /// [`Error::Context`] for more tokens than the cache has room for. The cache is then unchanged.
     pub fn forward(
         &self,
         cache: &mut Cache,
@@ -89,7 +94,10 @@ impl Model {
         Ok(self.head(&stream))
     }
 
-    /// The same, with the logits of the last token only, (V); at least one token is needed.
+    /// As [`forward`](Self::forward), but returns the logits of the last token only, (V).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`Error::Input`] without any token.
     pub fn forward_last(
         &self,
         cache: &mut Cache,
@@ -103,19 +111,19 @@ impl Model {
         Ok(self.head(&stream[stream.len() - self.config.width..]))
     }
 
-    /// One weight as f32, (outputs, inputs) row-major or a vector; none where the family has none.
+    /// One weight as f32, (outputs, inputs) row-major or a vector; `None` if the model has none.
     ///
-    /// Parts outside the layers have layer 0.
-    pub fn weight(&self, part: Param, layer: usize) -> Option<&[f32]> {
-        self.weights.get(&(part, layer)).map(|weight| weight.values.as_slice())
+    /// Parameters outside the layers have layer 0.
+    pub fn weight(&self, param: Param, layer: usize) -> Option<&[f32]> {
+        self.weights.get(&(param, layer)).map(|weight| weight.values.as_slice())
     }
 
-    /// A weight that the configuration promises; its absence is a bug of the page.
-    pub(super) fn own(&self, part: Param, layer: usize) -> &[f32] {
-        &self.weights[&(part, layer)].values
+    /// A weight that the configuration requires; its absence is a bug here.
+    pub(super) fn own(&self, param: Param, layer: usize) -> &[f32] {
+        &self.weights[&(param, layer)].values
     }
 
-    /// y = x Wᵀ + b by one of the layer's maps; the bias is left out where there is none.
+    /// y = x Wᵀ + b for one of the layer's projections; without a bias if there is none.
     pub(super) fn linear(&self, x: &[f64], (map, bias): (Param, Param), layer: usize) -> Vec<f64> {
         let weight = &self.weights[&(map, layer)];
         linear(x, &weight.values, self.weight(bias, layer), weight.size)

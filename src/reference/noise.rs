@@ -1,20 +1,20 @@
-//! The random numbers of draws and of dropout: twin of the part `noise`.
+//! The random numbers of sampling and dropout: twin of the WGSL part `noise`.
 
 /// Standard Gumbel noise from 32 random bits: g = −ln(−ln u), u = ((bits >> 8) | 1) / 2²⁴.
 ///
 /// u is an odd number of 24 bits over 2²⁴, so it is exact in f32 and never 0 or 1. A shader should
-/// take −ln u near 1 as a series in 1 − u, which is exact too, since WGSL's `log` may be off by
-/// 2⁻²¹ there and tokens win by just these values.
+/// compute −ln u near 1 by a series in 1 − u, which is exact too: WGSL's `log` may be off by 2⁻²¹
+/// there, and these values decide which token wins.
 pub fn gumbel(bits: u32) -> f64 {
     let u = f64::from((bits >> 8) | 1) / f64::from(1 << 24);
     -(-u.ln()).ln()
 }
 
-/// 32 random bits that depend on nothing but these numbers.
+/// 32 random bits that depend only on these numbers.
 ///
-/// Two keys are folded from the words (seed's low half, seed's high half, sequence, step) by
+/// Two keys are folded from the words (low half of the seed, high half, sequence, step) by
 /// h ← mix(h ^ word), from two fixed starts; the result is mix(mix(id ^ key 0) ^ key 1). Two keys
-/// make 64 bits, so that no two draws of a long run share their noise by chance.
+/// make 64 bits, so that no two draws of a long run have the same noise by chance.
 pub fn noise(seed: u64, sequence: u32, step: u32, id: u32) -> u32 {
     let [s0, s1, s2, s3, s4, s5, s6, s7] = seed.to_le_bytes();
     let low = u32::from_le_bytes([s0, s1, s2, s3]);
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
     use crate::reference::tests::chi_square;
 
-    /// How evenly the numbers' top bytes fall, in standard deviations from what chance does.
+    /// How uniform the top bytes of the numbers are, in standard deviations from the expected χ².
     fn evenness(numbers: impl Iterator<Item = u32>) -> f64 {
         let mut seen = [0; 256];
         let mut count = 0.0;
@@ -52,13 +52,13 @@ mod tests {
 
     #[test]
     fn noise_is_the_documented_function() {
-        // From the same words in another language.
+        // From an implementation of the same function in another language.
         assert_eq!(noise(0, 0, 0, 0), 0xb1ec_1014);
         assert_eq!(noise(1, 2, 3, 4), 0x7ce7_4f34);
         assert_eq!(noise(u64::MAX, 7, 1000, 50_256), 0x446d_e4d0);
     }
 
-    /// The library draws by the same numbers, from code of its own.
+    /// The library has the same numbers from a separate implementation.
     #[test]
     fn the_library_has_the_same_numbers() {
         for i in 0..10_000 {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_even_along_each_of_its_numbers() {
+    fn noise_is_uniform_along_each_of_its_numbers() {
         for at in [0, 1, 2, 77, 50_256] {
             assert!(evenness((0..1 << 17).map(|id| noise(5, 0, at, id))).abs() < 4.0);
             assert!(evenness((0..1 << 17).map(|step| noise(5, 0, step, at))).abs() < 4.0);
@@ -81,8 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_noise_is_unrelated() {
-        // The xor of related numbers is as even as the numbers are.
+    fn neighbouring_noise_is_uncorrelated() {
+        // The xor of related numbers is as uniform as the numbers.
         let related: [fn(u32) -> u32; 3] = [
             |i| noise(1, 0, 0, i) ^ noise(1, 0, 1, i),
             |i| noise(1, 0, 7, i) ^ noise(1, 1, 7, i),

@@ -1,25 +1,25 @@
-//! Reading and changing the values of a forward pass on their way.
+//! Reading and changing the values of a forward pass.
 
 use crate::hook::Hook;
 
-/// Someone who looks at named values, and may change them.
+/// Reads the values of hooks, and may change them.
 ///
-/// `()` asks for nothing, [`Every`] for everything.
+/// `()` wants none, [`Every`] wants all.
 pub trait Observer {
-    /// Whether to show this value. Attention scores, patterns and per-head results are computed
-    /// only where asked for.
+    /// Whether to pass this value to [`see`](Self::see). Attention scores, patterns and per-head
+    /// results are computed only if wanted.
     fn wants(&self, _hook: Hook) -> bool {
         false
     }
 
-    /// Shows a value that was asked for: its row-major shape, as [`Hook`] documents it, and its
-    /// values. What it writes into them is what the model goes on with.
+    /// Gets a value: its row-major shape, as documented by [`Hook`], and its values. The model
+    /// continues with what is written to them.
     fn see(&mut self, _hook: Hook, _shape: &[usize], _values: &mut [f64]) {}
 }
 
 impl Observer for () {}
 
-/// Shows every value to a closure.
+/// Passes every value to a closure.
 #[derive(Clone, Debug)]
 pub struct Every<F>(pub F);
 

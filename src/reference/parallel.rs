@@ -1,15 +1,15 @@
-//! Spreading independent pieces of work over threads, with results that do not depend on how many.
+//! Splitting independent work over threads, with results that do not depend on their number.
 
 use std::sync::OnceLock;
 use std::thread;
 
-/// Multiplications that outweigh the start of one more thread.
+/// Multiplications that are worth the start of one more thread.
 const WORK_PER_THREAD: usize = 1 << 18;
 
 /// Fills each run of `unit` values of `out` by `fill(index of the run, the run)`.
 ///
-/// `work` is about how many multiplications one run costs; little work stays on this thread.
-/// Every run is computed by one call, so the values are the same for any number of threads.
+/// `work` is about the number of multiplications in one run; little work stays on this thread.
+/// Each run is computed by one call, so the values are the same for any number of threads.
 pub(super) fn fill_runs(
     out: &mut [f64],
     unit: usize,
@@ -42,7 +42,7 @@ pub(super) fn fill_runs(
     });
 }
 
-/// How many threads this machine runs at once; asked only once, since the answer reads files.
+/// How many threads this machine runs at once; cached, since the query reads files.
 fn processors() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))

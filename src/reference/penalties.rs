@@ -2,12 +2,13 @@
 
 use crate::sampling::Sampling;
 
-/// Makes tokens of prompt and output less likely: logits (V), occurrences of each id (V); gives (V).
+/// Makes tokens of prompt and output less likely: logits (V), occurrences of each id (V); returns
+/// (V).
 ///
 /// A seen token's logit is divided by the repetition penalty if positive and multiplied by it if
 /// negative; then it loses the presence penalty once and the frequency penalty per occurrence.
 ///
-/// Source: Keskar et al. 2019 for the first; the other two are additive as in common services.
+/// Source: Keskar et al. 2019 for the first; the other two are additive, as in common APIs.
 pub fn penalties(logits: &[f64], counts: &[u32], sampling: &Sampling) -> Vec<f64> {
     debug_assert_eq!(logits.len(), counts.len());
     let repetition = f64::from(sampling.repetition_penalty);

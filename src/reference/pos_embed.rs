@@ -1,6 +1,6 @@
 //! Twin of `pos_embed`.
 
-/// The learned vector of each row's position: positions (T), table (P, C); gives (T, C).
+/// The learned vector of each row's position: positions (T), table (P, C); returns (T, C).
 pub fn pos_embed(positions: &[u32], table: &[f32], width: usize) -> Vec<f64> {
     let row = |&position: &u32| &table[position as usize * width..][..width];
     positions.iter().flat_map(row).map(|&value| f64::from(value)).collect()

@@ -1,12 +1,14 @@
-//! Twin of `rms_norm`, in the steps whose values have names.
+//! Twin of `rms_norm`, in the steps that have hooks.
 
 use super::divide_rows::divide_rows;
 use super::gain_bias::gain_bias;
 use super::rms_scale::rms_scale;
 
-/// x / √(mean(x²) + ε) ⊙ γ, row by row: x (T, C), gain (C); gives (T, C).
+/// x / √(mean(x²) + ε) ⊙ γ, row by row: x (T, C), gain (C); returns (T, C).
 ///
-/// Also the norm of queries or of keys alone, a row being one head then.
+/// Also the norm of queries or keys per head; a row is then one head.
+///
+/// Source: Zhang & Sennrich 2019.
 pub fn rms_norm(x: &[f64], gain: &[f32], eps: f64) -> Vec<f64> {
     let scale = rms_scale(x, gain.len(), eps);
     gain_bias(&divide_rows(x, &scale), gain, None)

@@ -1,6 +1,6 @@
 //! Twin of `rms_scale`.
 
-/// The divisor √(mean(x²) + ε) of each row: x (T, width); gives (T).
+/// The divisor √(mean(x²) + ε) of each row: x (T, width); returns (T).
 pub fn rms_scale(x: &[f64], width: usize, eps: f64) -> Vec<f64> {
     debug_assert_eq!(x.len() % width, 0);
     x.chunks_exact(width)

@@ -11,8 +11,9 @@ pub struct RopeSize {
     pub head_width: usize,
 }
 
-/// Turns pair (i, i + R/2) of every head by position · frequency\[i\], where R/2 is the number of
-/// frequencies, and makes it longer by the amplitude; values from R on stay. x (T, heads, D), positions (T); gives (T, heads, D).
+/// Rotates pair (i, i + R/2) of every head by position · frequency\[i\] radians, where R/2 is the
+/// number of frequencies, and multiplies it by the amplitude; values from R on are unchanged.
+/// x (T, heads, D), positions (T); returns (T, heads, D).
 ///
 /// Source: Su et al. 2021 (`RoFormer`), in the pairing of Llama's Hugging Face files.
 pub fn rope(x: &[f64], positions: &[u32], rotation: &Rotation, size: RopeSize) -> Vec<f64> {
@@ -45,10 +46,10 @@ mod tests {
     const ONE: RopeSize = RopeSize { heads: 1, head_width: 8 };
 
     #[test]
-    fn lengths_stay_and_the_tail_is_not_turned() {
+    fn norms_are_kept_and_the_tail_is_not_rotated() {
         let x = Noise::new(3).values(2 * 2 * 8);
-        let turned = rope(&x, &[5, 131_071], &rotation(), RopeSize { heads: 2, head_width: 8 });
-        for (before, after) in x.chunks(8).zip(turned.chunks(8)) {
+        let rotated = rope(&x, &[5, 131_071], &rotation(), RopeSize { heads: 2, head_width: 8 });
+        for (before, after) in x.chunks(8).zip(rotated.chunks(8)) {
             assert_close(&[dot(after, after)], &[dot(before, before)], 1e-12);
             assert_eq!(before[6..], after[6..]);
             assert_ne!(before[..6], after[..6]);
@@ -70,7 +71,7 @@ mod tests {
     fn a_quarter_turn_moves_the_first_half_onto_the_second() {
         let size = RopeSize { heads: 1, head_width: 2 };
         let rotation = Rotation { frequencies: vec![std::f64::consts::FRAC_PI_2], amplitude: 1.0 };
-        let turned = rope(&[1.0, 0.0], &[1], &rotation, size);
-        assert_close(&[1.0 + turned[0], turned[1]], &[1.0, 1.0], 1e-15);
+        let rotated = rope(&[1.0, 0.0], &[1], &rotation, size);
+        assert_close(&[1.0 + rotated[0], rotated[1]], &[1.0, 1.0], 1e-15);
     }
 }

@@ -8,17 +8,17 @@ use crate::sampling::Sampling;
 /// Which draw this is; the same draw with the same seed gives the same noise, on any device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Draw {
-    /// Index of the sequence in its batch.
+    /// The index of the sequence in its batch.
     pub sequence: u32,
-    /// How many tokens the sequence drew before.
+    /// How many tokens of the sequence were drawn before.
     pub step: u32,
 }
 
-/// Draws a token: logits (V), occurrences of each id in prompt and output (V).
+/// Draws a token: logits (V), occurrences of each id in prompt and output (V); returns its id.
 ///
-/// Penalties come first. At temperature 0 the largest logit wins. Else the logits are divided by
-/// the temperature, [`survivors`] drops tokens, and the largest logit + [`gumbel`] noise among the
-/// rest wins, which draws each with its probability. Ties go to the lower id.
+/// Penalties come first. At temperature 0 the largest logit wins. Otherwise the logits are divided
+/// by the temperature, [`survivors`] drops tokens, and the largest logit + [`gumbel`] noise among
+/// the rest wins, which draws each token with its probability. Ties go to the lower id.
 ///
 /// Source: Gumbel 1954, as used by Maddison et al. 2014.
 pub fn sample(logits: &[f64], counts: &[u32], sampling: &Sampling, draw: Draw) -> u32 {
@@ -33,7 +33,7 @@ pub fn sample(logits: &[f64], counts: &[u32], sampling: &Sampling, draw: Draw) -
     largest(survivors(&scaled, sampling).into_iter().map(noisy))
 }
 
-/// The id with the largest value, the lower one of equals.
+/// The id with the largest value; ties go to the lower id.
 fn largest(tokens: impl Iterator<Item = (u32, f64)>) -> u32 {
     let best = tokens.reduce(|best, next| {
         let better = next.1 > best.1 || (next.1 == best.1 && next.0 < best.0);

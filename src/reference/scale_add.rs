@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::gather::ColumnRange;
 
-/// x = scale · x + added, in some rows and columns of x (T, width); added (N, count) for the N rows, or
-/// (count), the same for each. With a scale of 0 the old value does not count, whatever it is.
+/// x = scale · x + added, in some rows and columns of x (T, width); added (N, count) for the N
+/// rows, or (count), the same for each. With a scale of 0 the old value is ignored, even a NaN.
 pub fn scale_add(
     x: &mut [f64],
     width: usize,
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_named_values_change_and_zero_forgets() {
+    fn only_the_named_values_change_and_zero_ignores_the_old() {
         let mut x = [f64::NAN, 1.0, 2.0, 3.0, f64::NAN, 5.0];
         let columns = ColumnRange { start: 0, count: 2, step: 2 };
         scale_add(&mut x, 3, 1..2, columns, -2.0, &[10.0, 20.0]);

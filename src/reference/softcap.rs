@@ -1,4 +1,4 @@
-//! The soft bound of scores and of logits.
+//! The soft cap of scores and of logits.
 
 /// cap · tanh(x / cap), value by value.
 ///

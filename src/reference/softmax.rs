@@ -1,8 +1,8 @@
 //! Twin of `softmax`.
 
-/// e^(x − max) / Σ e^(x − max), row by row: x (T, width); gives (T, width).
+/// e^(x − max) / Σ e^(x − max), row by row: x (T, width); returns (T, width).
 ///
-/// A value of −∞ gets probability 0; a row needs one value above it.
+/// A value of −∞ has probability 0; a row needs at least one finite value.
 pub fn softmax(x: &[f64], width: usize) -> Vec<f64> {
     let mut out = x.to_vec();
     for row in out.chunks_exact_mut(width) {

@@ -3,12 +3,12 @@
 use super::top_k::rank;
 use crate::sampling::Sampling;
 
-/// The tokens that may be drawn and their logits, most probable first: logits (V), after penalties
-/// and temperature; gives at least one pair.
+/// The tokens that may be drawn, with their logits, most probable first: logits (V), after
+/// penalties and temperature; returns at least one pair.
 ///
-/// Kept are: the `top_k` largest; of these, under the softmax over them, the fewest largest whose
-/// mass reaches `top_p`; of these, those with `min_p` times the largest probability or more. Ties
-/// go to the lower id throughout.
+/// It keeps the `top_k` largest; of these, under the softmax over them, the smallest number of
+/// largest whose mass reaches `top_p`; of these, those with `min_p` times the largest probability
+/// or more. Ties go to the lower id throughout.
 pub fn survivors(logits: &[f64], sampling: &Sampling) -> Vec<(u32, f64)> {
     let mut kept: Vec<(u32, f64)> = (0..).zip(logits.iter().copied()).collect();
     rank(&mut kept);
@@ -16,7 +16,7 @@ pub fn survivors(logits: &[f64], sampling: &Sampling) -> Vec<(u32, f64)> {
         kept.truncate(sampling.top_k as usize);
     }
     let max = kept.first().map_or(0.0, |(_, logit)| *logit);
-    // Masses relative to the largest: softmax's divisor is their sum.
+    // Masses relative to the largest; the divisor of the softmax is their sum.
     let mass = |logit: f64| (logit - max).exp();
     if sampling.top_p < 1.0 {
         let total: f64 = kept.iter().map(|(_, logit)| mass(*logit)).sum();

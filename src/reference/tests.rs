@@ -1,8 +1,8 @@
-//! What the twins' tests share.
+//! Helpers of the twins' tests.
 
 use crate::noise::noise;
 
-/// Seeded numbers, even in −1..1.
+/// Seeded numbers, uniform in −1..1.
 pub(super) struct Noise {
     seed: u64,
     drawn: u32,

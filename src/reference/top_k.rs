@@ -3,7 +3,7 @@
 use super::log_softmax::log_softmax;
 
 /// The `k` most probable tokens of one row with their log-probabilities, best first; ties go to
-/// the lower id. logits (V); gives at most V pairs.
+/// the lower id. logits (V); returns at most V pairs.
 pub fn top_k(logits: &[f64], k: usize) -> Vec<(u32, f64)> {
     if logits.is_empty() {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Byte-level BPE from its parts: GPT-2's two files and GGUF metadata both end here.
+//! Byte-level BPE from its parts: GPT-2's two files and GGUF metadata both use this.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimi
 
 use crate::error::{Error, Result};
 
-/// A token cut out of the text as a whole.
+/// A token that is cut from the text as a whole.
 pub(super) struct Entry<'a> {
     pub(super) text: &'a str,
     pub(super) special: bool,
@@ -29,20 +29,20 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// How a text falls apart before the merges.
+/// How a text is split before the merges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
-    /// GPT-2's: words and numbers take the space before them.
+    /// GPT-2's: words and numbers include the space before them.
     Gpt2,
-    /// GPT-2's, after each digit has been set apart.
+    /// GPT-2's, after each digit has been split off.
     Smollm,
     /// Llama 3's: numbers in threes, contractions in any case.
     Llama3,
-    /// GPT-4's, which Llama 3's is; without what Llama 3's tokenizer adds to it.
+    /// GPT-4's, which is also Llama 3's, without the additions of Llama 3's tokenizer.
     Gpt4,
     /// Qwen 2's: as Llama 3's with single digits, over composed characters (NFC).
     Qwen2,
-    /// GPT-4o's: words begin where capitals follow small letters, and keep their contractions.
+    /// GPT-4o's: words begin where capitals follow lower-case letters, and keep their contractions.
     Gpt4o,
     /// Mistral Nemo's: as GPT-4o's with single digits, without contractions.
     Tekken,
@@ -94,14 +94,15 @@ impl Pattern {
         })
     }
 
-    /// The regular expression of a pattern that is not built on GPT-2's, which the crate has.
+    /// The regular expression of a pattern, unless it is built on GPT-2's, which the crate has.
     fn expression(self) -> Option<String> {
         let digits = match self {
             Self::Gpt2 | Self::Smollm => return None,
             Self::Llama3 | Self::Gpt4 | Self::Gpt4o => r"\p{N}{1,3}",
             Self::Qwen2 | Self::Tekken => r"\p{N}",
         };
-        // A word is letters after at most one other sign; a mark belongs to the letter before it.
+        // A word is letters after at most one other character; a mark belongs to the letter before
+        // it.
         let start = r"[^\r\n\p{L}\p{N}]?";
         let (capital, small) = (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]");
         let cased = |end: &str| {
@@ -130,9 +131,9 @@ impl Pattern {
         Ok(Sequence::new(vec![split.into(), gpt2.use_regex(false).into()]).into())
     }
 
-    /// Whether a piece that is a token as a whole skips the merges: these tokenizers were not made
-    /// by merging, and have tokens that no merge reaches. They also begin every text with a token
-    /// of its own, which older files do not say.
+    /// Whether a piece that is itself a token skips the merges: these tokenizers were not trained
+    /// by merging, and have tokens that no merge reaches. They also begin every text with a special
+    /// token, which older files do not say.
     pub(super) fn is_made_of_ranks(self) -> bool {
         matches!(self, Self::Llama3 | Self::Tekken)
     }
@@ -142,7 +143,7 @@ impl Pattern {
     }
 }
 
-/// The tokens before a text: one, or none.
+/// The tokens before a text: one or none.
 pub(super) fn opening(
     path: &Path,
     bos: Option<u32>,
@@ -161,7 +162,7 @@ pub(super) fn opening(
     Ok(vec![bos])
 }
 
-/// Token to id. Empty tokens are padding that no text reaches; any other has one id only.
+/// Token to id. Empty tokens are padding that no text reaches; any other token has a single id.
 pub(super) fn ids(path: &Path, tokens: &[String]) -> Result<HashMap<String, u32>> {
     let mut ids = HashMap::with_capacity(tokens.len());
     for (id, token) in tokens.iter().enumerate().filter(|(_, token)| !token.is_empty()) {
@@ -173,8 +174,8 @@ pub(super) fn ids(path: &Path, tokens: &[String]) -> Result<HashMap<String, u32>
     Ok(ids)
 }
 
-/// Splits merges at their space and holds each against the vocabulary, so that an error can say
-/// where it is; each comes with the name of its place.
+/// Splits merges at their space and checks each against the vocabulary, so that an error can say
+/// where it is; each merge comes with the name of its place.
 pub(super) fn read_merges<'a>(
     path: &Path,
     merges: impl Iterator<Item = (String, &'a str)>,
@@ -199,7 +200,7 @@ pub(super) fn read_merges<'a>(
         .collect()
 }
 
-/// Assembles the crate's chain; each added token is already in the vocabulary.
+/// Builds the crate's pipeline; each added token is already in the vocabulary.
 pub(super) fn chain<'a>(
     path: &Path,
     ids: HashMap<String, u32>,
@@ -220,8 +221,8 @@ pub(super) fn chain<'a>(
     Ok(chain)
 }
 
-/// Makes tokens of the vocabulary ones that are cut out of the text as a whole: all at once, since
-/// the crate rebuilds its search after each call.
+/// Marks tokens of the vocabulary as cut from the text as a whole: all at once, since the crate
+/// rebuilds its search after each call.
 pub(super) fn add_tokens<'a>(
     chain: &mut tokenizers::Tokenizer,
     added: impl IntoIterator<Item = Entry<'a>>,

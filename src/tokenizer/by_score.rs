@@ -7,18 +7,18 @@ use tokenizers::{Model, Token};
 
 /// Byte-pair encoding by scores.
 ///
-/// Of all adjacent pairs that join to a token, the one of the highest score is joined first, of
-/// equal ones the leftmost, until none is left; it begins with single characters. A character
-/// without a token falls back to its bytes. (A list of merges cannot say this quite: it ranks two
-/// ways to make one token, where the score ranks them equal and the place decides.)
+/// It starts from single characters. Of all adjacent pairs that form a token, the one with the
+/// highest score is merged first, of equal ones the leftmost, until none is left. A character
+/// without a token falls back to its bytes. (A list of merges is not quite the same: it ranks two
+/// ways to form one token, where the score ranks them equal and the position decides.)
 #[derive(Debug)]
 pub(super) struct ByScore {
-    /// The score of each id; `None` for tokens that text never becomes.
+    /// The score of each id; `None` for tokens that text is never encoded as.
     pub(super) scores: Vec<Option<f32>>,
     pub(super) unknown: Option<u32>,
 }
 
-/// A stretch of the text between two others; empty once it has been joined to its left neighbour.
+/// A span of the text between two others; empty once it has been merged into its left neighbour.
 #[derive(Clone, Copy, Debug)]
 struct Symbol {
     start: usize,
@@ -27,18 +27,18 @@ struct Symbol {
     right: Option<usize>,
 }
 
-/// Two neighbours that could become a token.
+/// Two neighbours that form a token.
 #[derive(Clone, Copy, Debug)]
 struct Join {
     score: f32,
     left: usize,
     right: usize,
-    /// Where the two end, which tells whether one has grown since.
+    /// The end of the two, which shows whether one has grown since.
     end: usize,
 }
 
 impl ByScore {
-    /// The tokens of a text whose spaces are signs already; `vocab` knows the ids.
+    /// The tokens of a text whose spaces are already `▁`; `vocab` maps tokens to ids.
     pub(super) fn tokenize(
         &self,
         vocab: &impl Model,
@@ -71,7 +71,7 @@ impl ByScore {
         Ok(tokens)
     }
 
-    /// A token that text may become, with its score.
+    /// A token that text may be encoded as, with its score.
     fn find(&self, vocab: &impl Model, spelt: &str) -> Option<(u32, f32)> {
         let id = vocab.token_to_id(spelt)?;
         let score = self.scores.get(id as usize).copied().flatten()?;
@@ -102,7 +102,7 @@ impl ByScore {
             .filter_map(|right| candidate(&symbols, Some(right - 1), Some(right)))
             .collect();
         while let Some(Join { left, right, end, .. }) = queue.pop() {
-            // Either side may have been joined to another meanwhile.
+            // Either side may have been merged with another in the meantime.
             let current = symbols[left].start < symbols[left].end
                 && symbols[left].right == Some(right)
                 && symbols[right].end == end;
@@ -124,7 +124,7 @@ impl ByScore {
 }
 
 impl Ord for Join {
-    /// The best join is the greatest.
+    /// The best merge is the greatest.
     fn cmp(&self, other: &Self) -> Ordering {
         let key = |join: &Self| (Reverse(join.left), Reverse(join.end));
         self.score.total_cmp(&other.score).then_with(|| key(self).cmp(&key(other)))

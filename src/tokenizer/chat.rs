@@ -1,4 +1,4 @@
-//! Conversations to text, by the model's own template, and to tokens that nobody's words can forge.
+//! Conversations to text, by the model's chat template, and to tokens that no message can forge.
 
 use std::path::PathBuf;
 
@@ -10,32 +10,32 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use super::encoding::Tokenizer;
 use crate::error::{Error, Result};
 
-/// Who says something.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Whoever set the conversation up.
+    /// Instructions for the conversation.
     System,
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
 }
 
-/// One turn of a conversation.
+/// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Message {
-    /// Who says it.
+    /// The author.
     pub role: Role,
-    /// What is said.
+    /// The text.
     pub content: String,
 }
 
 /// A chat template: Jinja as `transformers` runs it.
 ///
-/// Blocks take their line end and the blanks before them along; Python's methods of strings, lists
-/// and maps work, and so do `raise_exception`, `strftime_now`, `bos_token`, `eos_token` and
-/// `add_generation_prompt`, which is always set.
+/// Blocks swallow the newline after them and the whitespace before them; Python's methods of
+/// strings, lists and maps work, and so do `raise_exception`, `strftime_now`, `bos_token`,
+/// `eos_token` and `add_generation_prompt`, which is always set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatTemplate {
     /// The file that it comes from, for errors.
@@ -44,18 +44,18 @@ pub struct ChatTemplate {
     pub source: String,
     /// The name of the token that begins a text.
     pub bos: Option<String>,
-    /// The name of the token that ends one.
+    /// The name of the token that ends a text.
     pub eos: Option<String>,
 }
 
-/// Steps that a template may take: more than a conversation needs, less than a second.
+/// Steps that a template may take: more than a conversation needs, but less than a second.
 const FUEL: u64 = 10_000_000;
 
 impl ChatTemplate {
-    /// The conversation as text, up to where the model is to answer.
+    /// The conversation as text, up to where the model's answer begins.
     ///
-    /// Fails with [`Error::File`] where the template is damaged, does not end, or refuses the
-    /// conversation.
+    /// # Errors
+    /// [`Error::File`] if the template is invalid, does not terminate, or rejects the conversation.
     pub fn render(&self, messages: &[Message]) -> Result<String> {
         let mut environment = Environment::new();
         let damaged =
@@ -86,7 +86,7 @@ impl ChatTemplate {
     }
 }
 
-/// What a template calls to refuse a conversation.
+/// The function that a template calls to reject a conversation.
 fn raise_exception(reason: &str) -> Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason.to_owned()))
 }
@@ -97,7 +97,7 @@ fn strftime_now(format: &str) -> Result<String, minijinja::Error> {
         .map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))
 }
 
-/// The template without the marks that training puts around the model's own words.
+/// The template without the tags that mark the model's messages for training.
 fn without_generation_tags(source: &str) -> String {
     let mut text = source.to_owned();
     for (tag, plain) in [("generation", "if true"), ("endgeneration", "endif")] {
@@ -110,21 +110,24 @@ fn without_generation_tags(source: &str) -> String {
 }
 
 impl Tokenizer {
-    /// The tokens of a conversation, up to where the model is to answer; nothing is put before what
-    /// the template writes.
+    /// The tokens of a conversation, up to where the model's answer begins; nothing is added before
+    /// the output of the template.
     ///
-    /// Special tokens count where the template writes them and nowhere else: a message that spells
-    /// the name of one remains text, so that it cannot end its turn or open another. For this a
-    /// sign that no message contains is set into each such name before the template runs, and taken
-    /// out again once the special tokens have been cut out of the result. The names are those of
-    /// special tokens and of any other added token that the template makes a turn of.
+    /// Special tokens are recognised only where the template writes them: a message that spells the
+    /// name of one remains text, so that it cannot end its turn or open another. For this, a
+    /// character that no message contains is inserted into each such name before the template runs,
+    /// and removed after the special tokens have been cut from the result. The names are those of
+    /// special tokens, and of other added tokens that the template uses for its turns.
     ///
-    /// Fails as [`ChatTemplate::render`] and [`Tokenizer::encode`].
+    /// # Errors
+    /// As [`ChatTemplate::render`] and [`Tokenizer::encode`].
     pub fn encode_chat(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Vec<u32>> {
         let mark = ('\u{fdd0}'..='\u{fdef}')
             .find(|mark| !messages.iter().any(|message| message.content.contains(*mark)))
             .ok_or_else(|| {
-                Error::Input("the messages hold every character that is none".to_owned())
+                Error::Input(
+                    "the messages contain all of the noncharacters U+FDD0 to U+FDEF".to_owned(),
+                )
             })?;
         let names = self.turn_names(template, messages);
         let with = |content: String, message: &Message| Message { content, role: message.role };
@@ -135,10 +138,10 @@ impl Tokenizer {
         self.encode_marked(&template.render(&guarded)?, mark)
     }
 
-    /// The names that must not count in a message.
+    /// The names of tokens that must not be recognised in a message.
     fn turn_names(&self, template: &ChatTemplate, messages: &[Message]) -> Vec<String> {
         let empty = |message: &Message| Message { role: message.role, content: "x".to_owned() };
-        // What a template refuses is told when it sees the messages themselves.
+        // If the template rejects this, it will report so for the real messages.
         let frame = messages.iter().map(empty).collect::<Vec<_>>();
         let frame = template.render(&frame).unwrap_or_default();
         let added = self.added_tokens();
@@ -149,8 +152,8 @@ impl Tokenizer {
     }
 }
 
-/// A message in which no name of a token is whole, nor could become whole with what the template
-/// writes around it, once that has dropped blanks at the ends.
+/// A message in which no name of a token is complete, nor could be completed by what the template
+/// writes around it, after it has trimmed whitespace.
 fn guarded(content: &str, names: &[String], mark: char) -> String {
     let within = |at: usize| names.iter().any(|name| content[at..].starts_with(name.as_str()));
     let cut =

@@ -1,4 +1,4 @@
-//! What an opened model says of text: its tokenizer and its chat template.
+//! The tokenizer and the chat template of an opened model.
 
 use super::chat::ChatTemplate;
 use super::encoding::Tokenizer;
@@ -6,9 +6,10 @@ use crate::checkpoint::{Checkpoint, SpecialToken};
 use crate::error::Result;
 
 impl Tokenizer {
-    /// The tokenizer of an opened model, where it has one.
+    /// The tokenizer of an opened model, if it has one.
     ///
-    /// Fails as [`Tokenizer::from_files`], [`Checkpoint::bpe`] and [`Checkpoint::sentence_piece`].
+    /// # Errors
+    /// As [`Tokenizer::from_files`], [`Checkpoint::bpe`] and [`Checkpoint::sentence_piece`].
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Option<Self>> {
         let path = checkpoint.path();
         if let Some(files) = checkpoint.files() {
@@ -23,10 +24,11 @@ impl Tokenizer {
 }
 
 impl ChatTemplate {
-    /// The model's own chat template, where it has one; its tokenizer tells how the tokens are
-    /// called that the template may use.
+    /// The model's own chat template, if it has one; its tokenizer gives the names of the tokens
+    /// that the template may use.
     ///
-    /// Fails as [`Checkpoint::special_tokens`].
+    /// # Errors
+    /// As [`Checkpoint::special_tokens`].
     pub fn from_checkpoint(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Option<Self>> {
         let Some(source) = checkpoint.chat_template() else { return Ok(None) };
         let special = checkpoint.special_tokens()?;

@@ -7,28 +7,28 @@ use serde_json::Value;
 use super::json::kind;
 use crate::error::{Error, Result};
 
-/// SentencePiece's sign for a space.
+/// SentencePiece's character for a space.
 pub(super) const SPACE: &str = "▁";
 
 /// How a vocabulary spells bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decoding {
-    /// Byte-level: each character stands for one byte.
+    /// Byte-level: each character is one byte.
     Bytes,
     /// Whole words, joined by spaces.
     Words,
-    /// SentencePiece's manner: text with a sign for the space.
+    /// As SentencePiece: text with `▁` for the space.
     Pieces(Pieces),
 }
 
-/// What a decoder of pieces does to each token.
+/// The steps of a SentencePiece-style decoder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pieces {
-    /// Replaced texts and what replaces them, in order.
+    /// Strings and their replacements, in order.
     replace: Vec<(String, String)>,
     /// Whether `<0xNN>` is that byte.
     byte_fallback: bool,
-    /// How many leading spaces of the whole text are dropped.
+    /// How many leading spaces of the whole text are removed.
     strip: usize,
 }
 
@@ -38,8 +38,8 @@ const SUPPORTED: &str = "ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Stri
 impl Decoding {
     /// Reads the decoder of a tokenizer.json.
     ///
-    /// Without one, words are joined by spaces as the crate does, unless the pre-tokenizer is
-    /// byte-level: then the vocabulary spells bytes, whether or not the file repeats it.
+    /// Without a decoder, words are joined by spaces, as in the crate, unless the pre-tokenizer is
+    /// byte-level: then the vocabulary spells bytes, even if no decoder says so.
     pub(super) fn read(path: &Path, decoder: &Value, pre_tokenizer: &Value) -> Result<Self> {
         if decoder.is_null() {
             return Ok(if is_byte_level(pre_tokenizer) { Self::Bytes } else { Self::Words });
@@ -73,7 +73,7 @@ impl Decoding {
     /// The bytes of a token of the model's own vocabulary.
     pub(super) fn bytes(&self, token: &str) -> Vec<u8> {
         match self {
-            // A token with a character outside the table stands for its own text.
+            // A token with a character outside the table is literal text.
             Self::Bytes => token.chars().map(byte).collect::<Option<_>>(),
             Self::Words => None,
             Self::Pieces(pieces) => Some(pieces.bytes(token)),
@@ -96,7 +96,7 @@ impl Decoding {
 }
 
 impl Pieces {
-    /// Takes in one step of a decoder; `None` if it is of no known kind.
+    /// Adds one step of a decoder; `None` if its kind is unknown.
     fn add(&mut self, step: &Value) -> Option<()> {
         match kind(step) {
             "Replace" => {
@@ -121,7 +121,7 @@ impl Pieces {
         Some(())
     }
 
-    /// The byte that `<0xNN>` is, where it is one.
+    /// The byte that `<0xNN>` spells, if it is one.
     fn byte(&self, token: &str) -> Option<u8> {
         let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
         let plain = self.byte_fallback && digits.len() == 2;
@@ -145,9 +145,9 @@ fn is_byte_level(pre_tokenizer: &Value) -> bool {
         || pre_tokenizer["pretokenizers"].as_array().into_iter().flatten().any(is_byte_level)
 }
 
-/// The byte that a character stands for in GPT-2's table.
+/// The byte of a character in GPT-2's table.
 ///
-/// Printable Latin-1 stands for itself; the other 68 bytes, in order, are U+0100 to U+0143.
+/// Printable Latin-1 is itself; the other 68 bytes, in order, are U+0100 to U+0143.
 fn byte(char: char) -> Option<u8> {
     let code = u32::from(char);
     let byte = match code {
@@ -163,18 +163,18 @@ fn byte(char: char) -> Option<u8> {
 /// Where in a text a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// At its start, where a tokenizer may drop a leading space.
+    /// At its start, where a tokenizer may remove a leading space.
     OfText,
     /// After other tokens.
     Continued,
 }
 
-/// Joins the bytes of tokens to a text, of which a piece is handed out as soon as it is certain.
+/// Joins the bytes of tokens to a text, and returns each piece as soon as it is certain.
 #[derive(Clone, Debug)]
 pub(super) struct Joiner {
-    /// Bytes of a character that is not yet whole; at most three between calls.
+    /// Bytes of an incomplete character; at most three between calls.
     pending: Vec<u8>,
-    /// Leading spaces still to be dropped.
+    /// Leading spaces still to remove.
     strip: usize,
     /// Whether tokens are words with a space between them.
     words: bool,
@@ -192,7 +192,7 @@ impl Joiner {
         Self { pending: Vec::new(), strip, words, space: words && start == Start::Continued }
     }
 
-    /// The text that has become certain with the bytes of a token.
+    /// The text that is certain after the bytes of a token.
     pub(super) fn push(&mut self, bytes: &[u8]) -> String {
         let dropped = bytes.iter().take(self.strip).take_while(|&&byte| byte == b' ').count();
         self.strip = if dropped == bytes.len() { self.strip - dropped } else { 0 };
@@ -206,13 +206,13 @@ impl Joiner {
         String::from_utf8_lossy(&certain).into_owned()
     }
 
-    /// The end of the text: U+FFFD if a character was left incomplete, else nothing.
+    /// The end of the text: U+FFFD if a character is incomplete, otherwise empty.
     pub(super) fn finish(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
     }
 }
 
-/// How many bytes at the end are the beginning of a character whose rest is missing.
+/// How many bytes at the end are the start of an incomplete character.
 fn incomplete(bytes: &[u8]) -> usize {
     // Only the last invalid part can be incomplete, and no character has more than four bytes.
     bytes.utf8_chunks().last().map_or(0, |chunk| {

@@ -1,4 +1,4 @@
-//! The chain that turns text into tokens, and tokens into text.
+//! Encoding text as tokens, and decoding tokens to text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,11 +13,11 @@ use super::by_score::ByScore;
 use super::decode::{Decoding, Joiner, SPACE, Start};
 use crate::error::{Error, Result};
 
-/// Turns text into token ids and back; a clone shares the vocabulary.
+/// Encodes text as token ids and decodes them; clones share the vocabulary.
 #[derive(Clone, Debug)]
 pub struct Tokenizer(pub(super) Arc<Inner>);
 
-/// Ordered merges by their pairs.
+/// The rank of each pair in the ordered merges.
 pub(super) type Ranks = HashMap<(String, String), usize>;
 
 #[derive(Debug)]
@@ -25,52 +25,53 @@ pub(super) struct Inner {
     /// Normaliser, pre-tokeniser, model and added tokens; no post-processor, decoder, truncation or
     /// padding.
     pub(super) chain: tokenizers::Tokenizer,
-    /// The chain's added tokens with the special ones read as ordinary text.
+    /// The added tokens of the pipeline, with special ones treated as ordinary text.
     pub(super) without_special: AddedVocabulary,
-    /// Merges by scores, which the crate does not have, in place of the chain's model.
+    /// Merges by scores, which the crate lacks, in place of the pipeline's model.
     by_score: Option<ByScore>,
     decoding: Decoding,
-    /// The tokens that belong before every text.
+    /// The tokens before every text.
     opening: Vec<u32>,
     vocab_size: usize,
-    /// The merges by their pairs, once they were asked for.
+    /// The ranks of the merges, computed on first use.
     pub(super) ranks: OnceLock<Ranks>,
 }
 
-/// How a text is encoded; the default opens it as the tokenizer says and takes specials as text.
+/// How a text is encoded. By default it begins as the tokenizer says, and the names of special
+/// tokens are ordinary text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Encode {
-    /// Whether a beginning-of-text token may come first.
+    /// Whether a beginning-of-text token is added.
     pub bos: Bos,
-    /// What the names of special tokens mean inside the text.
+    /// How the names of special tokens inside the text are treated.
     pub special: Special,
 }
 
-/// Whether a beginning-of-text token comes first.
+/// Whether a beginning-of-text token is added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bos {
     /// As tokenizer.json's post-processor or GGUF's `add_bos_token` says. What a post-processor
-    /// would put *after* a text is left out: it would end a text that is to be continued.
+    /// puts *after* a text is left out: it would end a text that will be continued.
     #[default]
     Auto,
     /// Never.
     Never,
 }
 
-/// What the names of special tokens, such as `<|endoftext|>`, mean inside a text.
+/// How the names of special tokens, such as `<|endoftext|>`, are treated inside a text.
 ///
 /// Added tokens that are not special (GGUF's user-defined ones) are recognised in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Special {
-    /// Text like any other, so that nobody's input can end a turn or open a role.
+    /// As ordinary text, so that no input can end a turn or open a role.
     #[default]
     AsText,
-    /// The token of that name.
+    /// As the token of that name.
     Recognise,
 }
 
 impl Tokenizer {
-    /// Wraps a chain of the crate; `vocab_size` is at least the highest id + 1 of the chain.
+    /// Wraps a pipeline of the crate; `vocab_size` is at least its highest id + 1.
     pub(super) fn new(
         chain: tokenizers::Tokenizer,
         decoding: Decoding,
@@ -94,10 +95,13 @@ impl Tokenizer {
 
     /// The token ids of `text`, (T).
     ///
-    /// The chain runs link by link rather than through the crate's `encode`, so that no setting of a
-    /// file can truncate or pad, and both readings of special tokens share one vocabulary.
-    /// Fails with [`Error::Input`] where the model has neither a token for a part of the text nor
-    /// one for the unknown.
+    /// The steps of the pipeline are called one by one instead of the crate's `encode`, so that no
+    /// setting of a file can truncate or pad, and both treatments of special tokens share one
+    /// vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the model has neither a token for some part of the text nor an unknown
+    /// token.
     pub fn encode(&self, text: &str, options: Encode) -> Result<Vec<u32>> {
         let inner = &*self.0;
         let added = match options.special {
@@ -114,8 +118,8 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// The tokens of a text in which special tokens count, but not where `mark` stands within their
-    /// names; the marks are no part of the text.
+    /// The tokens of a text in which special tokens are recognised, unless `mark` is inside their
+    /// names; the marks are not part of the text.
     pub(super) fn encode_marked(&self, text: &str, mark: char) -> Result<Vec<u32>> {
         let text = self.spaced(text);
         let chain = &self.0.chain;
@@ -131,7 +135,7 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// The text as the chain takes it: where scores merge, a sign for the space is a space.
+    /// The text as input to the pipeline: with merges by scores, `▁` is a space.
     pub(super) fn spaced<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.0.by_score {
             Some(_) => text.replace(SPACE, " ").into(),
@@ -144,8 +148,8 @@ impl Tokenizer {
         for (piece, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None)
         {
             let tokens = tokens.as_deref().unwrap_or_default();
-            // The crate's BPE passes over characters that it has no token for, and nobody would
-            // see that the prompt has become shorter.
+            // The crate's BPE skips characters that it has no token for, and the prompt would
+            // silently become shorter.
             if tokens.last().map_or(0, |token| token.offsets.1) < piece.len() {
                 let start: String = piece.chars().take(20).collect();
                 return Err(Error::Input(format!(
@@ -170,14 +174,14 @@ impl Tokenizer {
         })
     }
 
-    /// The tokens that the crate's model makes of a piece of text.
+    /// The tokens that the crate's model gives for a piece of text.
     ///
-    /// Some of its models would also make special tokens and single bytes of text that merely spells
-    /// their names; such a name is taken apart after its first character.
+    /// Some of its models would also turn text that merely spells the name of a special token or of
+    /// a byte into that token; such a name is split after its first character.
     fn merge(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
         let tokens = self.0.chain.get_model().tokenize(text)?;
         let added = self.0.chain.get_added_vocabulary().get_added_tokens_decoder();
-        // A byte of a character has no text of its own.
+        // A single byte of a character has no text.
         let spelt = |token: &Token| text.get(token.offsets.0..token.offsets.1);
         let cut = |token: &Token| {
             let spelt = spelt(token)?;
@@ -203,7 +207,7 @@ impl Tokenizer {
         Ok(parts)
     }
 
-    /// The text of `ids`, special tokens included; ids outside the vocabulary add nothing.
+    /// The text of `ids`, special tokens included; ids outside the vocabulary are ignored.
     ///
     /// The tokens' bytes are joined, then read as UTF-8 with each maximal invalid part replaced by
     /// one U+FFFD.
@@ -225,8 +229,8 @@ impl Tokenizer {
         Stream::new(self.clone(), Start::Continued)
     }
 
-    /// The bytes that one token stands for, which need not be whole characters.
-    /// `None` for an id outside the vocabulary.
+    /// The bytes of one token, which need not be whole characters; `None` for an id outside the
+    /// vocabulary.
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
         let added = self.0.chain.get_added_vocabulary();
         if let Some(token) = added.get_added_tokens_decoder().get(&id) {
@@ -235,7 +239,7 @@ impl Tokenizer {
         self.0.chain.get_model().id_to_token(id).map(|token| self.0.decoding.bytes(&token))
     }
 
-    /// The tokens that are cut out of a text as a whole, and whether each is special.
+    /// The tokens that are cut from a text as a whole, and whether each is special.
     pub(super) fn added_tokens(&self) -> impl Iterator<Item = (String, bool)> {
         let added = self.0.chain.get_added_vocabulary().get_added_tokens_decoder();
         added.values().map(|token| (token.content.clone(), token.special))
@@ -251,7 +255,7 @@ impl Tokenizer {
         self.0.chain.token_to_id(token)
     }
 
-    /// The highest id + 1; a model may have more rows than that, for padding.
+    /// The highest id + 1; a model's embedding may have more rows, as padding.
     pub fn vocab_size(&self) -> usize {
         self.0.vocab_size
     }
@@ -262,10 +266,10 @@ impl Tokenizer {
     }
 }
 
-/// Decodes token by token; the pieces put together are what [`Tokenizer::decode`] gives at once.
+/// Decodes token by token; the pieces together equal the result of [`Tokenizer::decode`].
 ///
-/// A character may be spread over several tokens, so its first bytes are held back until the rest
-/// has come or can no longer come.
+/// A character may be split over several tokens, so its first bytes are held back until it is
+/// complete or can no longer be completed.
 #[derive(Clone, Debug)]
 pub struct Stream {
     tokenizer: Tokenizer,
@@ -278,19 +282,19 @@ impl Stream {
         Self { tokenizer, joiner }
     }
 
-    /// The text that has become certain with `id`; often empty within a character.
+    /// The text that is certain after `id`; often empty within a character.
     pub fn push(&mut self, id: u32) -> String {
         let bytes = self.tokenizer.token_bytes(id);
         bytes.map_or_else(String::new, |bytes| self.joiner.push(&bytes))
     }
 
-    /// The end of the text: U+FFFD if a character was left incomplete, else nothing.
+    /// The end of the text: U+FFFD if a character is incomplete, otherwise empty.
     pub fn finish(&mut self) -> String {
         self.joiner.finish()
     }
 }
 
-/// What the crate could not make tokens of.
+/// The error for a text that the crate cannot encode.
 pub(super) fn unencodable(reason: tokenizers::Error) -> Error {
     Error::Input(format!("the tokenizer cannot encode this text: {reason}"))
 }

@@ -1,4 +1,4 @@
-//! Encoding, told step by step.
+//! Encoding, step by step.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,33 +7,33 @@ use tokenizers::{OffsetReferential, OffsetType};
 use super::encoding::{Encode, Ranks, Special, Tokenizer, unencodable};
 use crate::error::Result;
 
-/// A piece that the tokenizer's pattern cuts from a text, and how its tokens come about.
+/// A piece that the tokenizer's pattern cuts from a text, and how its tokens are found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Piece {
-    /// The part of the text.
+    /// The text of the piece.
     pub text: String,
-    /// What the merges begin with, as the vocabulary spells it: for byte-level BPE a character for each
-    /// byte. Empty for a token that is cut from the text as a whole.
+    /// The symbols before the first merge, as the vocabulary spells them: in byte-level BPE one
+    /// character per byte. Empty for a token that is cut from the text as a whole.
     pub symbols: Vec<String>,
-    /// The merges in their order; `None` where the tokenizer finds its tokens otherwise.
+    /// The merges in order; `None` if the tokenizer does not use them.
     pub merges: Option<Vec<Merge>>,
-    /// The tokens that come of it.
+    /// The resulting tokens.
     pub ids: Vec<u32>,
 }
 
-/// Two neighbours become one.
+/// One merge of two neighbouring symbols.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Merge {
-    /// Its place in the list of merges: of all that are possible the lowest comes first.
+    /// Its place in the list of merges: of all possible merges the lowest comes first.
     pub rank: usize,
-    /// Which of the symbols there are by then is the left neighbour.
+    /// The index of the left symbol among those before the merge.
     pub at: usize,
-    /// What the two become.
+    /// The merged symbol.
     pub symbol: String,
 }
 
 impl Tokenizer {
-    /// How [`Tokenizer::encode`] finds the tokens of a text, beside those that open every text.
+    /// How [`Tokenizer::encode`] finds the tokens of a text, without those that begin every text.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
@@ -58,14 +58,14 @@ impl Tokenizer {
             }
             let symbols: Vec<String> = spelt.chars().map(String::from).collect();
             let (merges, found) = merge(symbols.clone(), self.ranks());
-            // Some vocabularies hold whole words that no merge leads to.
+            // Some vocabularies contain whole words that no merge reaches.
             let alike = found.iter().eq(tokens.iter().map(|token| &token.value));
             Piece { text, symbols, merges: alike.then_some(merges), ids }
         };
         Ok(splits.into_iter().zip(spelt).map(piece).collect())
     }
 
-    /// The merges of the chain's model; none where it has other means.
+    /// The merges of the pipeline's model; `None` if it does not use them.
     fn ranks(&self) -> &Ranks {
         self.0.ranks.get_or_init(|| {
             let model = serde_json::to_value(self.0.chain.get_model()).unwrap_or_default();
@@ -81,7 +81,8 @@ impl Tokenizer {
 
 type Split<'a> = (&'a str, (usize, usize), &'a Option<Vec<tokenizers::Token>>);
 
-/// Merges while it can: the pair of the lowest rank, the leftmost of several. Sennrich et al. 2016.
+/// Merges the pair of the lowest rank, the leftmost of several, until none is left. Sennrich et al.
+/// 2016.
 fn merge(mut symbols: Vec<String>, ranks: &Ranks) -> (Vec<Merge>, Vec<String>) {
     let mut merges = Vec::new();
     loop {
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_what_encode_does() {
+    fn the_explanation_is_what_encode_does() {
         let tokenizer = built_in();
         for text in ["ROMEO: But soft!", "naïve  日本\n\n", "", " the the there", "a<|end|>b"] {
             let pieces = tokenizer.explain(text, Encode::default()).unwrap();
@@ -115,7 +116,7 @@ mod tests {
             assert_eq!(ids, tokenizer.encode(text, Encode::default()).unwrap());
             assert_eq!(pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(), text);
             for piece in pieces {
-                let merges = piece.merges.expect("all tokens come of merges");
+                let merges = piece.merges.expect("all tokens are found by merges");
                 assert_eq!(merges.len() + piece.ids.len(), piece.symbols.len());
             }
         }

@@ -19,7 +19,7 @@ const PAIRS: [(&str, &str); 2] = [("vocab.json", "merges.txt"), ("encoder.json",
 
 const JSON: &str = "tokenizer.json";
 
-/// The longest file read: several times what the largest vocabularies take.
+/// The longest file that is read, in bytes: several times the size of the largest vocabularies.
 const LONGEST: u64 = 256 << 20;
 
 /// GPT-2's only special token, which its two files do not mark as one.
@@ -27,16 +27,18 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 
 impl Tokenizer {
     /// The tokenizer of a model folder: tokenizer.json, else vocab.json with merges.txt, else
-    /// encoder.json with vocab.bpe. `None` where the folder has none of them.
+    /// encoder.json with vocab.bpe. `None` if the folder has none of them.
     ///
-    /// Fails with [`Error::Io`], [`Error::File`] or [`Error::Unsupported`], as the file is at fault.
+    /// # Errors
+    /// [`Error::Io`], [`Error::File`] or [`Error::Unsupported`], as in [`Tokenizer::from_json`].
     pub fn from_folder(folder: &Path) -> Result<Option<Self>> {
         Self::from_files(&Files::on_disk(folder))
     }
 
-    /// The same of files wherever they come from.
+    /// The same for files from any source.
     ///
-    /// Fails as [`Tokenizer::from_folder`].
+    /// # Errors
+    /// As [`Tokenizer::from_folder`].
     pub fn from_files(files: &Files) -> Result<Option<Self>> {
         let path = |name: &str| files.path().join(name);
         let text = |name: &str| files.text(name, LONGEST);
@@ -54,16 +56,19 @@ impl Tokenizer {
 
     /// Reads a tokenizer.json.
     ///
-    /// Its truncation, padding and dropout serve training and are not applied.
-    /// Fails with [`Error::File`] where the file is damaged and with [`Error::Unsupported`] where its
-    /// decoder, normaliser or post-processor is none that Pellucid knows.
+    /// Its truncation, padding and dropout are for training and are not applied.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::File`] if it is damaged, and
+    /// [`Error::Unsupported`] for an unknown decoder, normaliser or post-processor.
     pub fn from_json(path: &Path) -> Result<Self> {
         Self::from_json_text(path, &read_text(path)?)
     }
 
-    /// Reads the text of a tokenizer.json; the path is what errors call it.
+    /// Reads the text of a tokenizer.json; errors name it by the path.
     ///
-    /// Fails as [`Tokenizer::from_json`].
+    /// # Errors
+    /// As [`Tokenizer::from_json`].
     pub fn from_json_text(path: &Path, text: &str) -> Result<Self> {
         let mut json: Value = serde_json::from_str(text)
             .map_err(|error| Error::file(path, format!("not valid JSON: {error}")))?;
@@ -87,15 +92,16 @@ impl Tokenizer {
         Ok(Self::new(chain, decoding, opening, vocab_size, None))
     }
 
-    /// Reads GPT-2's two files: a JSON object from token to id, and one merge a line.
+    /// Reads GPT-2's two files: a JSON object from token to id, and one merge per line.
     ///
-    /// Fails with [`Error::Io`] or [`Error::File`], naming the file and the line at fault.
+    /// # Errors
+    /// [`Error::Io`] or [`Error::File`], with the file and the line at fault.
     pub fn from_vocab_and_merges(vocab: &Path, merges: &Path) -> Result<Self> {
         let [vocab, merges] = [vocab, merges].map(|path| Ok((path.to_owned(), read_text(path)?)));
         Self::from_pair(&vocab?, &merges?)
     }
 
-    /// The two files by their names for errors and their texts.
+    /// The two files, each with its name for errors and its text.
     fn from_pair(vocab: &(PathBuf, String), merges: &(PathBuf, String)) -> Result<Self> {
         let ((vocab, ids), (merges, text)) = (vocab, merges);
         let ids: HashMap<String, u32> = serde_json::from_str(ids)
@@ -122,13 +128,13 @@ impl Tokenizer {
     }
 }
 
-/// Removes a part from the file's object; null where it is absent.
+/// Removes a field from the file's object; null if it is absent.
 fn take(fields: &mut serde_json::Map<String, Value>, part: &str) -> Value {
     fields.remove(part).unwrap_or_default()
 }
 
-/// Refuses compiled character maps: the crate trusts every offset in them, so that a damaged one
-/// would end the program, and no decoder-only family here needs them.
+/// Rejects compiled character maps: the crate trusts every offset in them, so a damaged one would
+/// crash the program, and no supported family needs them.
 fn refuse_charsmap(path: &Path, normalizer: &Value) -> Result<()> {
     let parts = normalizer["normalizers"].as_array();
     if kind(normalizer) == "Precompiled" || !normalizer["precompiled_charsmap"].is_null() {
@@ -140,7 +146,8 @@ fn refuse_charsmap(path: &Path, normalizer: &Value) -> Result<()> {
     parts.into_iter().flatten().try_for_each(|part| refuse_charsmap(path, part))
 }
 
-/// With a continuation prefix the crate cuts that prefix off each merge's right side, unchecked.
+/// With a continuation prefix, the crate cuts that prefix from the right side of each merge,
+/// unchecked.
 fn check_continuations(path: &Path, model: &Value) -> Result<()> {
     let Some(prefix) = model["continuing_subword_prefix"].as_str() else { return Ok(()) };
     for merge in model["merges"].as_array().into_iter().flatten() {
@@ -158,12 +165,12 @@ fn check_continuations(path: &Path, model: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The highest id + 1 of a chain.
+/// The highest id + 1 of a pipeline.
 fn vocab_size(chain: &tokenizers::Tokenizer) -> usize {
     chain.get_vocab(true).values().max().map_or(0, |&id| (id as usize).saturating_add(1))
 }
 
-/// Reads a whole text file; both a missing file and one that is not UTF-8 are named.
+/// Reads a whole text file; errors name a missing file and one that is not UTF-8.
 fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
     String::from_utf8(bytes).map_err(|error| {

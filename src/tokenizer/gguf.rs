@@ -12,21 +12,23 @@ use super::encoding::Tokenizer;
 use crate::checkpoint::{Bpe, SentencePiece};
 use crate::error::{Error, Result};
 
-/// GGUF's number for the token of what no other can spell.
+/// GGUF's type of the unknown token.
 const UNKNOWN: i32 = 2;
-/// For tokens with a meaning beyond text, such as the end of a text.
+/// The type of tokens with a meaning other than text, such as the end of a text.
 const CONTROL: i32 = 3;
-/// For tokens cut out of the text before anything else.
+/// The type of tokens that are cut from the text before anything else.
 const USER_DEFINED: i32 = 4;
-/// For the tokens of single bytes.
+/// The type of tokens for single bytes.
 const BYTE: i32 = 6;
 
 impl Tokenizer {
     /// The tokenizer that a GGUF file describes.
     ///
-    /// Control tokens become special ones, user-defined tokens are recognised in any text.
-    /// Fails with [`Error::File`] where the lists contradict each other and with
-    /// [`Error::Unsupported`] on an unknown pre-tokenizer; both name `path_for_errors`.
+    /// Control tokens become special tokens; user-defined tokens are recognised in any text.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the lists contradict each other, and [`Error::Unsupported`] for an
+    /// unknown pre-tokenizer; both name `path_for_errors`.
     pub fn from_bpe(path_for_errors: &Path, bpe: Bpe) -> Result<Self> {
         let path = path_for_errors;
         let pattern = Pattern::named(path, &bpe.pattern)?;
@@ -52,10 +54,12 @@ impl Tokenizer {
 
     /// The SentencePiece tokenizer that a GGUF file describes.
     ///
-    /// Control tokens become special ones, user-defined tokens are recognised in any text. A `▁` is
-    /// a space, in tokens and in texts. Where texts begin with a space of the tokenizer's own, so does
-    /// each stretch after a recognised token.
-    /// Fails with [`Error::File`], naming `path_for_errors`, where the lists contradict each other.
+    /// Control tokens become special tokens; user-defined tokens are recognised in any text. A `▁`
+    /// is a space, in tokens and in texts. If the tokenizer puts a space before a text, it does so
+    /// after each recognised token too.
+    ///
+    /// # Errors
+    /// [`Error::File`], naming `path_for_errors`, if the lists contradict each other.
     pub fn from_sentence_piece(path_for_errors: &Path, pieces: SentencePiece) -> Result<Self> {
         let path = path_for_errors;
         let fail = |error: tokenizers::Error| Error::file(path, error.to_string());

@@ -1,8 +1,8 @@
-//! What the parts of tokenizer.json have in common.
+//! The common form of the parts of tokenizer.json.
 
 use serde_json::Value;
 
-/// The `type` of a part of tokenizer.json; empty where it names none.
+/// The `type` of a part of tokenizer.json; empty if it has none.
 pub(super) fn kind(part: &Value) -> &str {
     part["type"].as_str().unwrap_or_default()
 }

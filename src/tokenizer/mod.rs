@@ -1,11 +1,11 @@
 //! Text to tokens and back: encode: Text -> V*, decode: V* -> Text.
 //!
-//! A [`Tokenizer`] is the chain normalise, pre-tokenise, merge of the `tokenizers` crate, made of an
-//! opened model ([`Tokenizer::from_checkpoint`]), of a folder ([`Tokenizer::from_folder`]) or of GGUF
-//! metadata ([`Tokenizer::from_bpe`], [`Tokenizer::from_sentence_piece`]).
-//! The crate's last two links are written here instead: the tokens around a text ([`Bos`]), because
-//! a text that is to be continued takes a beginning but no end, and decoding, because a stream
-//! must hand out text piece by piece.
+//! A [`Tokenizer`] is the pipeline normalise, pre-tokenise, merge of the `tokenizers` crate. It is
+//! made from an opened model ([`Tokenizer::from_checkpoint`]), a folder
+//! ([`Tokenizer::from_folder`]) or GGUF metadata ([`Tokenizer::from_bpe`],
+//! [`Tokenizer::from_sentence_piece`]). The last two steps are implemented here instead: the tokens
+//! around a text ([`Bos`]), because a text that will be continued needs a beginning but no end; and
+//! decoding, because a stream must return text piece by piece.
 
 mod bpe;
 mod by_score;

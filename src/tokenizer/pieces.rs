@@ -1,4 +1,4 @@
-//! Large texts a piece at a time, for learning.
+//! Large texts, a piece at a time, for training a tokenizer.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,17 +6,18 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 
-/// A piece that nothing cuts, such as one long word, is cut anyway where it has so many bytes.
+/// The length in bytes at which a piece without a place to cut, such as one long word, is cut
+/// anyway.
 const MOST_BYTES: usize = 64 << 20;
 
-/// The texts of files in pieces, without special tokens. Pieces end where every pattern cuts: between a
-/// sign that is no white space and white space. The first failure ends them.
+/// The texts of files in pieces, without special tokens. Pieces end where every pattern cuts:
+/// between a character that is not white space and white space. The first error ends the iteration.
 pub(super) struct Pieces<'a> {
     files: std::slice::Iter<'a, PathBuf>,
     open: Option<(File, &'a PathBuf)>,
-    /// What was read and is not handed out yet.
+    /// Bytes that were read but not yet returned.
     rest: Vec<u8>,
-    /// Where in its file `rest` begins.
+    /// The offset of `rest` in its file.
     at: u64,
     piece: usize,
     special: &'a [String],
@@ -27,7 +28,7 @@ pub(super) struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    /// Of about `piece` bytes each; `progress` hears how many bytes were read.
+    /// Pieces of about `piece` bytes each; `progress` gets the number of bytes read.
     pub(super) fn new(
         files: &'a [PathBuf],
         piece: usize,
@@ -40,7 +41,7 @@ impl<'a> Pieces<'a> {
         Self { files, open, rest, at: 0, piece, special, ready, failure, progress, read: 0 }
     }
 
-    /// The next piece of a file, special tokens included; `None` at the end of all.
+    /// The next piece of a file, special tokens included; `None` at the end of the last file.
     fn text(&mut self) -> Result<Option<String>> {
         loop {
             let Some((file, path)) = &mut self.open else {
@@ -96,19 +97,19 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-/// The last place at which every pattern cuts, if there is one after the start.
+/// The last place where every pattern cuts, if there is one after the start.
 fn cut(bytes: &[u8]) -> Option<usize> {
     let cuts = |pair: &[u8]| pair[0].is_ascii_graphic() && matches!(pair[1], b' ' | b'\n');
     bytes.windows(2).rposition(cuts).map(|at| at + 1)
 }
 
-/// The bytes up to the end of the last character that is whole.
+/// The bytes up to the end of the last complete character.
 fn whole(bytes: &[u8]) -> usize {
     let tail = bytes.iter().rev().take(4).position(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
     bytes.len() - 1 - tail
 }
 
-/// What lies between special tokens.
+/// The texts between special tokens.
 pub(super) fn without(text: String, special: &[String]) -> Vec<String> {
     special.iter().fold(vec![text], |texts, name| {
         let parts = texts.iter().flat_map(|text| text.split(name.as_str()));

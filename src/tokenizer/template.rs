@@ -7,10 +7,11 @@ use serde_json::Value;
 use super::json::kind;
 use crate::error::{Error, Result};
 
-/// The ids before a single text; empty where there is no post-processor or it adds none.
+/// The ids before a single text; empty if there is no post-processor or it adds none.
 ///
-/// Fails with [`Error::File`] on a template that names tokens it does not list, and with
-/// [`Error::Unsupported`] on an unknown kind.
+/// # Errors
+/// [`Error::File`] for a template that names tokens it does not list, and
+/// [`Error::Unsupported`] for an unknown kind.
 pub(super) fn opening(path: &Path, processor: &Value) -> Result<Vec<u32>> {
     match kind(processor) {
         "" if processor.is_null() => Ok(Vec::new()),
@@ -23,7 +24,7 @@ pub(super) fn opening(path: &Path, processor: &Value) -> Result<Vec<u32>> {
         "Sequence" => {
             let parts = processor["processors"].as_array();
             let parts = parts.ok_or_else(|| damaged(path, "a sequence without processors"))?;
-            // A later part wraps what the earlier ones made, so its tokens come first.
+            // A later processor wraps the output of the earlier ones, so its tokens come first.
             parts.iter().rev().try_fold(Vec::new(), |mut ids, part| {
                 ids.extend(opening(path, part)?);
                 Ok(ids)

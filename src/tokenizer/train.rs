@@ -1,14 +1,15 @@
-//! Learning a tokenizer: from texts to a vocabulary and ordered merges.
+//! Training a tokenizer: from texts to a vocabulary and ordered merges.
 //!
-//! This is another map than encoding: it reads a corpus once and gives the list of merges that
-//! [`Tokenizer::encode`](crate::tokenizer::Tokenizer::encode) then applies, in their order, to any text. The
-//! learner is the `tokenizers` crate's, over GPT-2's pattern without a space before the text.
+//! This is a separate function from encoding: it reads a corpus once and returns the list of merges
+//! that [`Tokenizer::encode`](crate::tokenizer::Tokenizer::encode) then applies, in order, to any
+//! text. The trainer is that of the `tokenizers` crate, with GPT-2's pattern without a space before
+//! the text.
 //!
-//! Each merge joins the pair of neighbouring tokens that is the most frequent, counted over all
-//! pieces that the pattern cuts; `cccc` has three pairs `c c`. Of equally frequent pairs the one whose
-//! left token has the smaller id wins, then the one whose right token has. Ids count up in this order:
-//! special tokens, the alphabet by code point, the merges. So the result depends on the texts alone,
-//! not on the number of threads.
+//! Each merge joins the most frequent pair of neighbouring tokens, counted over all pieces that the
+//! pattern cuts; `cccc` has three pairs `c c`. Of equally frequent pairs the one whose left token
+//! has the smaller id wins, then the one whose right token has. Ids count up in this order: special
+//! tokens, the alphabet by code point, the merges. So the result depends on the texts alone, not on
+//! the number of threads.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -22,42 +23,42 @@ use tokenizers::{AddedToken, Tokenizer};
 use super::pieces::{Pieces, without};
 use crate::error::{Error, Result};
 
-/// What is to be learned.
+/// What to train.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Training {
-    /// The manner of the tokens.
+    /// The kind of tokens.
     pub kind: Kind,
-    /// Names of special tokens: the first ids, in this order. Where a text holds one, nothing is
-    /// learned across it.
+    /// Names of special tokens, which get the first ids, in this order. No merge is learned across
+    /// one in a text.
     pub special: Vec<String>,
 }
 
-/// Which tokens a learned tokenizer has, beside special ones.
+/// Which tokens the tokenizer has, apart from special ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The 256 bytes, and merges until there are so many tokens in all, or no pair is left.
+    /// The 256 bytes, and merges up to a number of tokens, or until no pair is left.
     Merges {
-        /// Tokens in all.
+        /// The number of all tokens, special ones included.
         vocab_size: usize,
-        /// How often a pair must occur to be merged, at least.
+        /// The least number of times that a pair must occur to be merged.
         min_frequency: u64,
     },
-    /// The 256 bytes alone.
+    /// Only the 256 bytes.
     Bytes,
-    /// The characters of the texts; others cannot be encoded.
+    /// The characters of the texts; no others can be encoded.
     Characters,
 }
 
 /// About how many bytes are learned from at once.
 const PIECE: usize = 1 << 20;
 
-/// Learns a tokenizer from text files; gives the text of its tokenizer.json. `progress` hears how many
-/// bytes were read.
+/// Trains a tokenizer on text files; returns the text of its tokenizer.json. `progress` gets the
+/// number of bytes read.
 ///
 /// # Errors
-/// [`Error::Io`] for a file that cannot be read, [`Error::File`] for one that is not UTF-8, with the
-/// place; [`Error::Input`] for a vocabulary too small for its alphabet or a special token that is
-/// empty, given twice or has white space in it.
+/// [`Error::Io`] for a file that cannot be read; [`Error::File`] for one that is not UTF-8, with
+/// the offset; [`Error::Input`] for a vocabulary too small for its alphabet, or a special token
+/// that is empty, duplicate or contains white space.
 pub fn train(
     files: &[PathBuf],
     training: &Training,
@@ -73,7 +74,7 @@ pub fn train(
     }
 }
 
-/// Learns a tokenizer from a text that is in memory; gives the text of its tokenizer.json.
+/// Trains a tokenizer on a text in memory; returns the text of its tokenizer.json.
 ///
 /// # Errors
 /// [`Error::Input`] as [`train`].
@@ -140,7 +141,7 @@ fn merges(
     chain.to_string(true).map_err(fail)
 }
 
-/// Characters are the same model without merges.
+/// Characters use the same model, without merges.
 fn characters(texts: impl Iterator<Item = String>, special: &[String]) -> String {
     let mut all = BTreeSet::new();
     texts.for_each(|text| all.extend(text.chars()));
@@ -207,7 +208,8 @@ mod tests {
         Kind::Merges { vocab_size, min_frequency: 0 }
     }
 
-    /// Merges that the crate's newer version and a plain implementation give for these texts.
+    /// The merges that a newer version of the crate and a plain implementation give for these
+    /// texts.
     #[test]
     fn golden_merges() {
         let widest = ["low"; 5].into_iter().chain(["lower"; 2]).chain(["newest"; 6]);
@@ -246,12 +248,12 @@ mod tests {
         let reversed: Vec<PathBuf> = paths.iter().rev().cloned().collect();
         for (paths, piece) in [(&paths, 1), (&paths, 1000), (&reversed, 77)] {
             let mut failure = None;
-            let mut heard = 0;
-            let progress = &mut |bytes| heard = bytes;
+            let mut reported = 0;
+            let progress = &mut |bytes| reported = bytes;
             let pieces = Pieces::new(paths, piece, &training.special, &mut failure, progress);
             assert_eq!(merges(pieces, &training, 600, 0).unwrap(), whole, "pieces of {piece}");
             assert!(failure.is_none());
-            assert_eq!(heard, text.len() as u64 + 24);
+            assert_eq!(reported, text.len() as u64 + 24);
         }
         let tokenizer = read(&whole);
         for text in [text, "", " a  b\n\n c", "naïve 日本語 🤗\u{0}"] {

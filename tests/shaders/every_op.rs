@@ -1,4 +1,4 @@
-//! Every op over a sample of shapes, recorded for devices that choose differently.
+//! Every op over a sample of shapes, recorded for devices that lead to different selections.
 
 use pellucid::config::{Nonlinearity, Norm};
 use pellucid::format::Format;
@@ -17,7 +17,7 @@ use pellucid::ops::{
 use pellucid::sampling::Sampling;
 use pellucid::select::KernelSelection;
 
-/// Devices that choose differently.
+/// Devices that lead to different selections.
 fn devices() -> [Caps; 4] {
     let subgroups = |size| Caps { subgroups: Some((size, size)), ..Caps::default() };
     [
@@ -28,8 +28,8 @@ fn devices() -> [Caps; 4] {
     ]
 }
 
-/// What every op records, and what the ceilings of a device are measured with: a recording for each
-/// choice of variants that a device may come to.
+/// What every op records, and the dispatches that measure a device's ceilings: one recording for
+/// each selection of variants that a device may lead to.
 pub(super) fn recordings() -> Vec<Recording> {
     let selection = devices().into_iter().flat_map(|caps| {
         let mut all = KernelSelection::all(&caps);
@@ -111,7 +111,7 @@ impl<'a> Every<'a> {
         self.push(GainBackward { x, dy, stats, out: vector(width) });
     }
 
-    /// What works value by value, and row by row.
+    /// Ops that work value by value or row by row.
     fn rows(&mut self, count: usize, width: usize) {
         let [x, out, dy] = [(); 3].map(|()| self.tensor(count, width));
         let [half, half_dy] = [(); 2].map(|()| self.tensor(count, width / 2));
@@ -132,7 +132,7 @@ impl<'a> Every<'a> {
         self.push(Dropout { x, probability: 0.1, draw, site: 3 });
     }
 
-    /// What is made of logits.
+    /// Ops on logits.
     fn head(&mut self, count: usize, vocab: usize) {
         let fresh = BufferId::fresh;
         let [logits, out] = [(); 2].map(|()| self.tensor(count, vocab));
@@ -162,7 +162,7 @@ impl<'a> Every<'a> {
         self.push(PosEmbed { rows, positions: Tensor::persistent(256, table.columns), out });
     }
 
-    /// Every store, with and without a bias; and what each head writes.
+    /// Every epilogue, with and without a bias; and the results per head.
     fn linear(&mut self, x: Tensor, weight: &Weight) {
         let width = weight.rows / 4 * 4 / 3 / 4 * 4;
         let cache = Cache::named(CacheFormat::F32, [1, 9], [1, width], u64::MAX);
@@ -192,7 +192,7 @@ impl<'a> Every<'a> {
         }
     }
 
-    /// The derivatives of a linear map and of a table, where the format has any.
+    /// The derivatives of a linear layer and of an embedding, if the format has them.
     fn linear_backward(&mut self, x: Tensor, weight: &Weight) {
         let dy = self.tensor(x.rows, weight.rows);
         if matches!(weight.format, Format::F32 | Format::F16) {
@@ -256,7 +256,7 @@ impl<'a> Every<'a> {
         }
     }
 
-    /// What a step does with gradients.
+    /// The ops of an optimiser step.
     fn step(&mut self) {
         let fresh = BufferId::fresh;
         let (parameters, gradient, count) = (fresh(), fresh(), 4096);

@@ -1,6 +1,6 @@
-//! What can be known of the kernels without an adapter: that every combination of kernel and
-//! parts is sound and can be written for every system, that the ops bind what the kernels
-//! declare, and what the forward page records.
+//! Tests of the kernels without an adapter: every combination of kernel and parts is valid and can
+//! be translated for every backend, the ops bind what the kernels declare, and the forward page
+//! records the expected schedule.
 
 mod every_op;
 mod module;

@@ -1,4 +1,4 @@
-//! Every linked module: sound, uniform where it must be, and writable for every system.
+//! Every linked module: valid, uniform where required, and translatable for every backend.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub(super) fn parse(program: &Program) -> Parsed {
 }
 
 impl Parsed {
-    /// The module with its numbers chosen.
+    /// The module with its overrides resolved.
     pub(super) fn resolve(&self, program: &Program) -> Self {
         let mut constants = PipelineConstants::default();
         constants
@@ -99,8 +99,8 @@ impl Parsed {
     }
 }
 
-/// A program as it is written down, and once more with every switch the other way, so that both
-/// sides of every branch reach the writers.
+/// A program as it is, and again with every Boolean override inverted, so that both sides of every
+/// branch are translated.
 fn both_ways(program: &Program, parsed: &Parsed) -> Vec<Program> {
     let mut turned = program.clone();
     for (_, constant) in parsed.module.overrides.iter() {
@@ -117,7 +117,7 @@ fn both_ways(program: &Program, parsed: &Parsed) -> Vec<Program> {
 }
 
 #[test]
-fn every_program_is_sound_and_can_be_written_for_every_system() {
+fn every_program_is_valid_and_translates_for_every_backend() {
     let folder = std::env::var_os("PELLUCID_SPIRV_OUT").map(PathBuf::from);
     let programs = programs();
     for program in &programs {
@@ -136,7 +136,7 @@ fn every_program_is_sound_and_can_be_written_for_every_system() {
             }
             assert!(resolved.metal(name).contains(name), "{}", variant.label());
             assert!(resolved.direct3d(name).contains(name), "{}", variant.label());
-            // No OpenGL offers half floats, and naga does not write them for it.
+            // OpenGL has no f16, and naga does not write it there.
             if program.needs().all(|need| need != Need::F16) {
                 resolved.opengl(name, back::glsl::Version::Desktop(430));
                 resolved.opengl(name, back::glsl::Version::new_gles(310));
@@ -146,14 +146,14 @@ fn every_program_is_sound_and_can_be_written_for_every_system() {
     println!("{} programs", programs.len());
 }
 
-/// Browsers refuse a barrier that some invocations never reach, and naga does not: so no function
-/// may return early and then wait for others, itself or in what it calls.
+/// Browsers reject a barrier that some invocations never reach, and naga does not. So no function
+/// may have a return before a barrier, in itself or in what it calls.
 #[test]
-fn no_return_stands_above_a_barrier() {
+fn no_return_comes_before_a_barrier() {
     for program in programs() {
         let Parsed { module, .. } = parse(&program);
         let mut waits = HashMap::new();
-        // naga puts a function behind all those that it calls.
+        // naga puts a function after all those that it calls.
         for (handle, function) in module.functions.iter() {
             let waiting = check_order(function, &waits, &program);
             waits.insert(handle, waiting);
@@ -164,7 +164,7 @@ fn no_return_stands_above_a_barrier() {
     }
 }
 
-/// Fails if a return comes before a barrier; gives whether there is a barrier at all.
+/// Fails if a return comes before a barrier; returns whether there is a barrier at all.
 fn check_order(
     function: &Function,
     waits: &HashMap<Handle<Function>, bool>,
@@ -210,7 +210,7 @@ fn collect(block: &Block, waits: &HashMap<Handle<Function>, bool>, events: &mut 
                 cases.iter().for_each(|case| collect(&case.body, waits, events));
             }
             Statement::Loop { body, continuing, .. } => {
-                // Twice, since what stands below a barrier comes above it in the next round.
+                // Twice, since what follows a barrier precedes it in the next iteration.
                 for _ in 0..2 {
                     collect(body, waits, events);
                     collect(continuing, waits, events);

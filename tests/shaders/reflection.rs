@@ -1,4 +1,4 @@
-//! What ops bind against what kernels declare, and both against the limits that every device has.
+//! What ops bind compared with what kernels declare, and both with the limits of every device.
 
 use std::collections::HashSet;
 
@@ -34,7 +34,7 @@ fn ops_bind_what_kernels_declare() {
     }
 }
 
-/// No buffer is bound both to be read and to be written: devices refuse it.
+/// No buffer is bound both for reading and for writing: devices reject that.
 fn check_sharing(dispatch: &Dispatch) {
     let bindings: Vec<Binding> = dispatch.groups.iter().flatten().copied().collect();
     for written in bindings.iter().filter(|binding| matches!(binding, Binding::Write(_))) {
@@ -43,7 +43,7 @@ fn check_sharing(dispatch: &Dispatch) {
     }
 }
 
-/// `writes` says of each storage buffer whether the op means it to be written.
+/// `writes` says for each storage buffer whether the op writes it.
 fn check(dispatch: &Dispatch, writes: &[Vec<bool>]) {
     let label = dispatch.program.label();
     let parsed = parse(&dispatch.program);
@@ -120,7 +120,7 @@ fn stored(module: &Module, ty: naga::Handle<naga::Type>) -> (&'static [Field], u
     }
 }
 
-/// A type of a member, as WGSL writes it.
+/// The type of a member in WGSL.
 fn wgsl_type(inner: &TypeInner) -> &'static str {
     match inner {
         TypeInner::Scalar(naga::Scalar::U32) => "u32",

@@ -58,7 +58,7 @@ fn with(layers: usize, change: fn(&mut Config)) -> Model {
     Model::dry(&config, Format::Q4_1, MAX_BINDING).unwrap()
 }
 
-/// A whole run over some rows: forward, and the logits of the last of them.
+/// A whole pass over some rows: forward, and the logits of the last row.
 fn record(model: &Model, rows: usize, hooks: &[Hook]) -> Recording {
     let selection = KernelSelection::defaults(&Caps::default());
     let mut tape = Tape::with_hooks(&selection, hooks);
@@ -220,7 +220,8 @@ fn dispatches_of_a_layer_in_decode() {
     };
     assert!(of_a_layer(gpt2) <= 8, "GPT-2: {}", of_a_layer(gpt2));
     assert!(of_a_layer(llama) <= 9, "Llama: {}", of_a_layer(llama));
-    // A norm after each sub-layer comes between its last map and the stream: two dispatches each.
+    // A norm after each sub-layer comes between its last projection and the stream: two dispatches
+    // each.
     let gemma = |layers| with(layers, |config| config.post_norms = true);
     assert!(of_a_layer(gemma) <= 13, "Gemma 2: {}", of_a_layer(gemma));
     let side_by_side = |layers| with(layers, |config| config.parallel = true);
@@ -246,7 +247,7 @@ fn a_hook_adds_its_copy_and_nothing_else() {
             tape.finish()
         };
         let plain = steps(&run(&[]).0);
-        assert_eq!(plain, steps(&run(&[]).0), "nobody asks: the same recording");
+        assert_eq!(plain, steps(&run(&[]).0), "no hooks: the same recording");
         let rotary = matches!(model.config.position, Position::Rope(_));
         let read = [
             Hook::ResidPre(1),
@@ -265,8 +266,8 @@ fn a_hook_adds_its_copy_and_nothing_else() {
             let copies = recording.dispatches().iter().filter(is_copy).count();
             let mut hooked = steps(&recording);
             hooked.retain(|step| !step.starts_with("gather"));
-            // Without rotation, queries, keys and values go straight into the cache unless somebody
-            // wants to see them: then one more dispatch puts them there.
+            // Without rotation, queries, keys and values go straight into the cache, unless a hook
+            // asks for them: then one more dispatch writes them there.
             let whole = matches!(hook, Hook::Q(_) | Hook::K(_) | Hook::V(_)) && !rotary;
             let grown = hooked.len() - plain.len();
             assert_eq!((copies, grown), (1, usize::from(whole)), "{hook} adds a copy");

@@ -1,4 +1,4 @@
-//! The files of `shaders/`: registered, documented, and alike where they must be.
+//! The files of `shaders/`: registered, documented and consistent.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn a_kernel_opens_with_its_name_and_a_part_with_its_slot() {
     }
 }
 
-/// Who needs an `enable` line differs between compilers, so `link` writes them.
+/// Compilers differ in which `enable` lines they need, so `link` writes them.
 #[test]
 fn only_link_writes_enable_lines() {
     let sources = KERNELS.iter().map(|k| k.source).chain(PARTS.iter().map(|p| p.source));
@@ -79,7 +79,7 @@ fn code(line: &str) -> &str {
     line.split("//").next().unwrap_or_default()
 }
 
-/// What lies in no parentheses.
+/// What is outside all parentheses.
 fn bare(code: &str) -> String {
     let mut depth = 0;
     let outside = code.chars().filter(|letter| {
@@ -91,14 +91,15 @@ fn bare(code: &str) -> String {
     outside.collect()
 }
 
-/// WGSL wants parentheses round a comparison beside & or |. Browsers insist, naga does not.
+/// WGSL requires parentheses around a comparison next to & or |. Browsers enforce this, naga does
+/// not.
 #[test]
-fn comparisons_beside_and_stand_in_parentheses() {
+fn comparisons_next_to_and_have_parentheses() {
     let mixes = |code: &str| {
         let has = |words: &[&str]| words.iter().any(|word| code.contains(&format!(" {word} ")));
         has(&["&", "|"]) && has(&["<", "<=", ">", ">=", "==", "!="])
     };
-    // Each parenthesis with what it holds, from the inside out, and the line without any.
+    // The contents of each pair of parentheses, from the inside out, and the line without them.
     let wrong = |line: &str| {
         let inside = line.match_indices('(').map(|(at, _)| {
             let mut depth = 0;
@@ -108,7 +109,7 @@ fn comparisons_beside_and_stand_in_parentheses() {
             });
             bare(&line[at + 1..end.map_or(line.len(), |end| at + end)])
         });
-        // Arguments stand apart.
+        // Arguments are separate.
         inside.chain([bare(line)]).any(|text| text.split(',').any(mixes))
     };
     assert!(wrong("let own = select(a, b, column >= start & column < end);"));
@@ -120,8 +121,8 @@ fn comparisons_beside_and_stand_in_parentheses() {
     }
 }
 
-/// A variable without a value is 0 whenever it is declared, but Chromium 156 keeps what the round
-/// before left in an array.
+/// A variable without an initial value is 0 whenever it is declared, but Chromium 156 keeps what
+/// the previous iteration left in an array.
 #[test]
 fn what_a_loop_declares_has_a_value() {
     let inner = "for (;;) {\n  if a {\n    var x: f32;\n  }\n}";
@@ -135,9 +136,9 @@ fn what_a_loop_declares_has_a_value() {
     }
 }
 
-/// The variables that are declared in a loop, at whatever depth, and have no value.
+/// The variables that are declared in a loop, at any depth, without an initial value.
 fn without_value(source: &str) -> Vec<&str> {
-    // Whether each open brace is that of a loop.
+    // For each open brace, whether it is that of a loop.
     let (mut open, mut found) = (Vec::new(), Vec::new());
     for line in source.lines().map(code) {
         let words = line.trim_start_matches([' ', '}']);
@@ -210,7 +211,7 @@ fn snake(name: &str) -> String {
     snake
 }
 
-/// A kernel's op stands in a file of its name, which holds no other op; and every op has a kernel.
+/// A kernel's op is in a file of its name, which has no other op; and every op has a kernel.
 #[test]
 fn every_op_has_a_file_of_its_name_and_a_kernel() {
     let ops: BTreeSet<&str> = KERNELS.iter().filter_map(|kernel| kernel.op).collect();

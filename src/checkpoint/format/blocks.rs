@@ -1,4 +1,4 @@
-//! Block formats: to values, and from values.
+//! Block formats: decoding and encoding.
 //!
 //! A block of 32 values is, in the file:
 //!
@@ -8,8 +8,8 @@
 //! | `Q4_0` | f16 d, 16 bytes | d (q − 8) |
 //! | `Q4_1` | f16 d, f16 m, 16 bytes | d q + m |
 //!
-//! Byte j of the sixteen holds value j in its low nibble and value j + 16 in its high one. The other
-//! formats are those of `gather.rs`.
+//! Byte j of the sixteen holds value j in its low nibble and value j + 16 in its high one.
+//! `gather.rs` has the other formats.
 
 use std::slice::ChunksExact;
 
@@ -20,18 +20,18 @@ use super::gather::Gather;
 use crate::error::{Error, Result};
 use crate::format::Format;
 
-/// Values in a block of the quantised formats.
+/// Values in a block of these formats.
 const BLOCK: usize = 32;
 
 fn half_at(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
 }
 
-/// How the blocks of a format become values: the twin of its WGSL part.
+/// How the blocks of a format are decoded: the twin of its WGSL part.
 pub(in crate::checkpoint) enum Decoder {
-    /// The values of a block lie in order.
+    /// The values of a block are stored in order.
     InOrder(fn(ChunksExact<'_, u8>) -> Vec<f32>),
-    /// Their bits lie apart.
+    /// The bits of a value are stored apart.
     Gathered(Gather),
 }
 
@@ -54,7 +54,7 @@ pub(in crate::checkpoint) fn decoder(format: Format) -> Decoder {
     }
 }
 
-/// The values of whole blocks, in order; a partial block at the end is left out.
+/// The values of whole blocks, in order; a partial block at the end is ignored.
 pub fn dequantize(format: Format, bytes: &[u8]) -> Vec<f32> {
     let blocks = bytes.chunks_exact(format.block_bytes());
     match decoder(format) {
@@ -104,12 +104,12 @@ fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
     bytes.iter().map(|b| b & 15).chain(bytes.iter().map(|b| b >> 4))
 }
 
-/// The bytes of values in a format, rounded as ggml's reference does.
+/// The bytes of values in a format, rounded as in ggml's reference quantiser.
 ///
-/// Values count as whole rows: a last block that is not full is filled with zeros.
+/// A last block that is not full is padded with zeros.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for the formats that are only read.
+/// [`Error::Unsupported`] for formats that are only read.
 pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>> {
     Ok(match format {
         Format::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -150,7 +150,8 @@ fn push_half(value: f32, bytes: &mut Vec<u8>) {
     bytes.extend(f16::from_f32(value).to_le_bytes());
 }
 
-/// Sixteen bytes of nibbles. A float's cast saturates, so what rounds up to 16 stays at 15.
+/// Sixteen bytes of nibbles. The cast from float saturates, and values that round up to 16 become
+/// 15.
 fn push_nibbles(block: &[f32; BLOCK], nibble: impl Fn(f32) -> f32, bytes: &mut Vec<u8>) {
     let (low, high) = block.split_at(BLOCK / 2);
     let nibble = |x| (nibble(x) as u8).min(15);
@@ -165,7 +166,7 @@ fn quantize_q8_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
 }
 
 fn quantize_q4_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
-    // The first value of the largest magnitude, with its sign, becomes nibble 0: that is −8.
+    // The first value of the largest magnitude, with its sign, becomes nibble 0, which is −8.
     let extreme = block.iter().fold(block[0], |a, &x| if x.abs() > a.abs() { x } else { a });
     let d = extreme / -8.0;
     let inverse = inverse(d);
@@ -183,11 +184,11 @@ fn quantize_q4_1(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
     push_nibbles(block, |x| (x - least) * inverse + 0.5, bytes);
 }
 
-/// Whether every value is finite; for blocks, whether every scale and minimum is.
+/// Whether every value is finite; for blocks, every scale and minimum.
 pub(in crate::checkpoint) fn finite(format: Format, bytes: &[u8]) -> bool {
     const HALF: u16 = 0x7c00;
     const BRAIN: u16 = 0x7f80;
-    // A float is infinite or not a number where all bits of its exponent are set.
+    // A float is infinite or NaN if all bits of its exponent are set.
     let word = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
     let mut blocks = bytes.chunks_exact(format.block_bytes());
     let halves = format.halves();

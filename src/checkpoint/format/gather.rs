@@ -1,18 +1,19 @@
-//! The formats whose values lie in bits here and there of a block: put in order, and their values.
+//! The formats that store the bits of a value in several places of a block: reordering and
+//! decoding.
 //!
-//! A block of 32 (`Q5_0`, `Q5_1`) or 256 values holds numbers q of 2 to 6 bits, whose lower and upper
-//! bits lie apart; f16 numbers d and, in some formats, m; and, in blocks of 256, for each sub-block a
-//! scale s and, where there is an m, a t. The value is d s (q − z) − m t, where
+//! A block of 32 (`Q5_0`, `Q5_1`) or 256 values holds numbers q of 2 to 6 bits, whose lower and
+//! upper bits are apart; f16 numbers d and, in some formats, m; and, in blocks of 256, for each
+//! sub-block a scale s and, if there is an m, a minimum t. The value is d s (q − z) − m t, where
 //!
 //! | format | q | z | sub-block | s, t |
 //! |---|---|---|---|---|
 //! | `Q5_0` | 4 + 1 bits | 16 | 32 | s is 1 |
 //! | `Q5_1` | 4 + 1 bits | 0 | 32 | s is 1, t is −1 |
 //! | `Q2_K` | 2 bits | 0 | 16 | 4 bits each |
-//! | `Q3_K` | 2 + 1 bits | 4 | 16 | 6 bits less 32 |
+//! | `Q3_K` | 2 + 1 bits | 4 | 16 | 6 bits minus 32 |
 //! | `Q4_K` | 4 bits | 0 | 32 | 6 bits each |
 //! | `Q5_K` | 4 + 1 bits | 0 | 32 | 6 bits each |
-//! | `Q6_K` | 4 + 2 bits | 32 | 16 | 8 bits with a sign |
+//! | `Q6_K` | 4 + 2 bits | 32 | 16 | 8 bits, signed |
 //!
 //! Products of d, s and q are exact in f32, so only the difference is ever rounded.
 
@@ -20,23 +21,23 @@ use half::f16;
 
 use crate::format::Format;
 
-/// One block in order.
+/// The numbers of one block, in order.
 pub(in crate::checkpoint) struct Gathered {
     /// The numbers q; a block of 32 uses the first 32.
     pub(in crate::checkpoint) quants: [u8; 256],
-    /// Two numbers for each 32 values, as they are in the file: s and t, or s of the first and of the
-    /// second sixteen. In `Q2_K` each is s in the lower four bits and t in the upper.
+    /// Two numbers for each 32 values, as in the file: s and t, or s of the first sixteen and s of
+    /// the second. In `Q2_K` each number has s in its lower four bits and t in the upper.
     pub(in crate::checkpoint) scales: [u8; 16],
 }
 
-/// How one of the table's formats is read.
+/// How a format of the table is read.
 #[derive(Clone, Copy)]
 pub(in crate::checkpoint) struct Gather {
-    /// Puts a block in order, from its bytes without the f16 numbers.
+    /// Reorders a block, given its bytes without the f16 numbers.
     order: fn(&[u8], &mut Gathered),
     /// z.
     zero: f32,
-    /// s and t of the sub-block with this index, of sixteen values each, from the file's scales.
+    /// s and t of a sub-block of sixteen values, from its index and the file's scales.
     scales: fn(&[u8; 16], usize) -> (f32, f32),
 }
 
@@ -96,9 +97,9 @@ pub(in crate::checkpoint) const Q6_K: Gather = Gather {
 };
 
 impl Gather {
-    /// Puts a block in order.
+    /// Reorders a block.
     pub(in crate::checkpoint) fn order(self, format: Format, block: &[u8]) -> Gathered {
-        // The f16 numbers are a block's first bytes or its last.
+        // The f16 numbers are the first or the last bytes of a block.
         let halves = format.halves();
         let rest = if halves.start == 0 { &block[halves.end..] } else { &block[..halves.start] };
         let mut gathered = Gathered { quants: [0; 256], scales: [0; 16] };
@@ -106,7 +107,7 @@ impl Gather {
         gathered
     }
 
-    /// Writes a block's values after those that are there.
+    /// Appends the values of a block.
     pub(in crate::checkpoint) fn push_values(
         self,
         format: Format,
@@ -131,13 +132,13 @@ fn fives(bytes: &[u8], block: &mut Gathered) {
     fields::<4, 16>(&bytes[4..], 0, &mut block.quants);
 }
 
-/// s and t of `Q4_K` and `Q5_K`, which two neighbours of sixteen values share.
+/// s and t of `Q4_K` and `Q5_K`, which two neighbouring runs of sixteen values share.
 fn pairs(scales: &[u8; 16], index: usize) -> (f32, f32) {
     (f32::from(scales[index & !1]), f32::from(scales[index | 1]))
 }
 
-/// Fields of `BITS` bits: a run of `GROUP` bytes holds the first `GROUP` of them in its lowest bits,
-/// the next in the bits above, and so on. They come into `out` shifted up by `shift`.
+/// Fields of `BITS` bits: a run of `GROUP` bytes holds the first `GROUP` of them in its lowest
+/// bits, the next in the bits above, and so on. They are added to `out`, shifted left by `shift`.
 fn fields<const BITS: usize, const GROUP: usize>(bytes: &[u8], shift: usize, out: &mut [u8]) {
     let mask = (1 << BITS) - 1;
     let runs = out.chunks_exact_mut(GROUP * 8 / BITS).zip(bytes.chunks_exact(GROUP));
@@ -150,8 +151,9 @@ fn fields<const BITS: usize, const GROUP: usize>(bytes: &[u8], shift: usize, out
     }
 }
 
-/// The pairs (s, t) of six bits each of `Q4_K` and `Q5_K`: the first four keep theirs in the lower
-/// bits of bytes 0 to 3 and 4 to 7; the last four, four bits in bytes 8 to 11 and two on top of those.
+/// The pairs (s, t) of six bits each of `Q4_K` and `Q5_K`: the first four are in the lower bits of
+/// bytes 0 to 3 and 4 to 7; the last four have four bits in bytes 8 to 11, and two on top of the
+/// first.
 fn scales6(bytes: &[u8]) -> [u8; 16] {
     let mut pairs = [0; 16];
     for i in 0..4 {

@@ -1,25 +1,26 @@
-//! Weights as the GPU reads them: in planes of 16-byte words, quants apart from scales.
+//! The layout of weights in GPU memory: planes of 16-byte words, quants apart from scales.
 
 use super::blocks::{Decoder, decoder};
 use super::gather::Gathered;
 use crate::format::{Format, Planes, Records};
 
-/// Repacks whole rows of `columns` values for the GPU; every row becomes a multiple of 8 values.
+/// Repacks whole rows of `columns` values for the GPU; every row is padded to a multiple of 8
+/// values.
 ///
-/// - F32, F16, BF16: one plane of the values, each row filled up with zeros.
-/// - `Q8_0`: the signed bytes, 32 a block; then the f16 scales.
-/// - `Q4_0`: the 16 nibble bytes a block; then the f16 scales.
-/// - `Q4_1`: the 16 nibble bytes a block; then the pairs (f16 d, f16 m), 4 bytes a block.
-/// - The others: four bits of each value, row after row, or in `Q2_K` and `Q3_K` two bits, those of
-///   four rows together; then records of scales and further bits.
+/// - F32, F16, BF16: one plane of the values, each row padded with zeros.
+/// - `Q8_0`: the signed bytes, 32 per block; then the f16 scales.
+/// - `Q4_0`: the nibbles, 16 bytes per block; then the f16 scales.
+/// - `Q4_1`: the nibbles, 16 bytes per block; then the pairs (f16 d, f16 m), 4 bytes per block.
+/// - The others: four bits of each value, row after row, or in `Q2_K` and `Q3_K` two bits, with four
+///   rows interleaved; then records of scales and upper bits.
 ///
-/// Scales are those of four rows together, block by block, so that a kernel which works on four rows
-/// fetches them in one load; where rows are no multiple of four, zeros stand in.
+/// Scales of four rows are interleaved, block by block, so that a kernel that works on four rows
+/// loads them at once; missing rows of the last four have zeros.
 ///
-/// A partial row at the end is left out.
+/// A partial row at the end is ignored.
 ///
 /// # Panics
-/// If a format's descriptor row has records, but its decoder does not put bits in order.
+/// If the format's descriptor row has records, but `gather.rs` has no decoder for it.
 pub fn planes(format: Format, columns: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
     let row_bytes = format.row_bytes(columns);
     if row_bytes == 0 {
@@ -91,7 +92,7 @@ impl Packed {
         Self { layout, block, words, low, records }
     }
 
-    /// Puts a block in its place: the words of `row` from `first` on.
+    /// Writes a block to its place: the words of `row` from `first` on.
     fn put(&mut self, row: usize, first: usize, halves: &[u8], block: &Gathered) {
         let Records { low, high, words, scale } = self.layout;
         let (four, within) = (row / 4, row % 4);
@@ -115,7 +116,7 @@ impl Packed {
                 record[16 + 8 * word + within] = s;
                 record[20 + 8 * word + within] = t;
             } else if scale == 6 {
-                // Four bits of both; then two bits of both, and of both in the word beside.
+                // Four bits of both; then two bits of both, and of both in the neighbouring word.
                 record[16 + 4 * word + within] = s & 15 | t << 4;
                 record[16 + 4 * words + word / 2 * 4 + within] |=
                     (s >> 4 | t >> 4 << 2) << (4 * (word % 2));
@@ -128,8 +129,8 @@ impl Packed {
     }
 }
 
-/// The bits of 32 values from bit `shift` on, `bits` of each, in such an order that four neighbours
-/// lie in the four bytes of a u32: a shift and a mask put each into a byte of its own.
+/// The bits of 32 values from bit `shift` on, `bits` of each, ordered so that four neighbours are
+/// in the four bytes of a u32: a shift and a mask leave each in a byte of its own.
 fn spread(quants: &[u8], bits: usize, shift: usize, out: &mut [u8]) {
     let mask = ((1 << bits) - 1) * 0x0101_0101_u32;
     let vec4s = quants.as_chunks::<4>().0;

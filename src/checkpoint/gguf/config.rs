@@ -20,12 +20,12 @@ const SIZES: SizeNames = SizeNames {
     rotated: "rope.dimension_count",
 };
 
-/// The divisors of the rotary frequencies, one a pair; and the two sets of LongRoPE.
+/// The tensors of divisors for the rotary frequencies, one per pair; and the two sets of LongRoPE.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 const SHORT_FACTORS: &str = "rope_factors_short.weight";
 const LONG_FACTORS: &str = "rope_factors_long.weight";
 
-/// Reads the configuration, and tells which names the tensors go by.
+/// Reads the configuration; returns it with the family's tensor names.
 pub(in crate::checkpoint) fn read(
     gguf: &mut Gguf,
     entries: &Entries,
@@ -90,7 +90,7 @@ pub(in crate::checkpoint) fn read(
         let function = if gemma { Nonlinearity::GeluTanh } else { Nonlinearity::Silu };
         Mlp::Gated { hidden: fields.need("feed_forward_length")?, function }
     };
-    // The metadata is silent about biases: the tensors tell.
+    // The metadata does not mention biases, so the tensors decide.
     let biased = |name: &str| gpt2 || entries.contains_key(&format!("blk.0.{name}.bias"));
     let window = fields.size("attention.sliding_window", 0)?.filter(|window| *window > 0);
     let pattern = if gemma { fields.count("attention.sliding_window_pattern")? } else { None };
@@ -150,19 +150,19 @@ pub(in crate::checkpoint) fn read(
     Ok((config, names))
 }
 
-/// What files of Gemma 2 and 3 leave to their readers, and their soft caps.
+/// What files of Gemma 2 and 3 leave out, and their soft caps.
 fn complete_gemma(fields: Fields<'_>, pattern: Option<usize>, config: &mut Config) -> Result<()> {
     let second = config.architecture == "gemma2";
     config.embed_scale = Some((config.width as f64).sqrt() as f32);
     config.post_norms = true;
-    // The largest of either, known by its layers, scales by what all heads would have of the width.
+    // The largest model of each generation, known by its layers, scales by 1/√(width / heads).
     if config.layers == if second { 46 } else { 62 } {
         config.attention_scale = Some((config.width as f64 / config.heads as f64).powf(-0.5));
     }
     let cap = |name: &str, default| Ok::<_, Error>(fields.positive(name)?.or(default));
     config.attention_softcap = cap("attn_logit_softcapping", second.then_some(50.0))?;
     config.logit_softcap = cap("final_logit_softcapping", second.then_some(30.0))?;
-    // Every other layer sees everything in the second generation, every sixth in the third.
+    // In Gemma 2 every second layer has global attention, in Gemma 3 every sixth.
     let pattern = pattern.unwrap_or(if second { 2 } else { 6 });
     let window = config.window(0).or(second.then_some(4_096));
     let sees_all = |layer: usize| (layer + 1).is_multiple_of(pattern);
@@ -198,7 +198,7 @@ fn rope(fields: Fields<'_>, source: &Source, entries: &Entries, head_width: usiz
     }
     let linear = match kind {
         Some("none") => None,
-        // The older key says the same.
+        // The older key has the same meaning.
         None | Some("linear") => match fields.positive("rope.scaling.factor")? {
             Some(factor) => Some(factor),
             None => fields.positive("rope.scale_linear")?,
@@ -245,7 +245,7 @@ fn yarn(fields: Fields<'_>, base: f64) -> Result<RopeScaling> {
         slow,
         original_context: original,
         whole: true,
-        // The key is a further factor, beside the one that follows from the stretching.
+        // The key is an additional factor, on top of the one that YaRN derives.
         amplitude: longer * number("rope.scaling.attn_factor", 1.0)?,
     })
 }

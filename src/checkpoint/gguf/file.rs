@@ -1,7 +1,7 @@
-//! The header of a GGUF file: metadata, then where each tensor lies.
+//! The header of a GGUF file: metadata, then the place of each tensor.
 //!
-//! Scalars and strings are kept; arrays are remembered by their place and read when asked for,
-//! so that opening a model costs no copy of its vocabulary.
+//! Scalars and strings are kept. Of arrays only the place is kept, and they are read on demand, so
+//! that opening a model does not copy its vocabulary.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::checkpoint::source::{Entries, Entry, Reader, Source, check_places, si
 use crate::error::{Error, Result};
 use crate::format::Format;
 
-/// The longest string read: more than any chat template, less than a nuisance.
+/// The longest string that is read, in bytes: more than any chat template needs.
 const LONGEST_STRING: u64 = 1 << 24;
 
-/// The longest array read: more than any vocabulary.
+/// The longest array that is read: more than any vocabulary needs.
 const LONGEST_ARRAY: u64 = 1 << 24;
 
 /// Element types of metadata, by their numbers in the file.
@@ -24,7 +24,7 @@ const REAL: u32 = 6;
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
 
-/// A file's metadata and the places of its arrays.
+/// The metadata of a file, and the places of its arrays.
 #[derive(Debug)]
 pub(in crate::checkpoint) struct Gguf {
     pub(in crate::checkpoint) source: Arc<Source>,
@@ -67,7 +67,7 @@ pub(in crate::checkpoint) fn open(source: Arc<Source>) -> Result<(Gguf, Entries)
         }
     }
     let (tensors, pairs) = (reader.u64()?, reader.u64()?);
-    // Each entry takes more bytes than this, so larger counts cannot be true.
+    // Each entry takes more bytes than this, so larger counts are impossible.
     for (what, count) in [("tensors", tensors), ("metadata entries", pairs)] {
         if count > reader.left() / 8 {
             return Err(Error::file(
@@ -147,7 +147,10 @@ fn tensor_places(
                 return Err(Error::tensor(
                     path,
                     name,
-                    format!("its offset {} is no multiple of {alignment}, or absurd", entry.offset),
+                    format!(
+                        "its offset {} is not a multiple of {alignment}, or is too large",
+                        entry.offset
+                    ),
                 ));
             }
         };
@@ -169,7 +172,7 @@ fn text(path: &Path, reader: &mut Reader<'_>) -> Result<String> {
     Ok(text.map_err(|_| Error::file(path, format!("the string at byte {at} is not UTF-8")))?.into())
 }
 
-/// A number, a truth value or a string. A float that is not finite becomes null, as in JSON.
+/// A number, a Boolean or a string. A float that is not finite becomes null, as in JSON.
 fn scalar(path: &Path, key: &str, kind: u32, reader: &mut Reader<'_>) -> Result<Value> {
     Ok(match kind {
         0 => reader.u8()?.into(),
@@ -192,7 +195,7 @@ fn real(number: f64) -> Value {
     Number::from_f64(number).map_or(Value::Null, Value::Number)
 }
 
-/// Notes an array's place and passes over it.
+/// Records the place of an array and skips it.
 fn array(path: &Path, key: &str, reader: &mut Reader<'_>) -> Result<Array> {
     let (kind, count) = (reader.u32()?, reader.u64()?);
     let width = match kind {
@@ -224,7 +227,7 @@ fn array(path: &Path, key: &str, reader: &mut Reader<'_>) -> Result<Array> {
 }
 
 impl Gguf {
-    /// How many elements an array has; `None` where there is none of that name.
+    /// How many elements an array has; `None` if there is no array of that name.
     pub(in crate::checkpoint) fn len(&self, key: &str) -> Option<u64> {
         self.arrays.get(key).map(|array| array.count)
     }
@@ -254,7 +257,7 @@ impl Gguf {
         })
     }
 
-    /// Turns an array that repeats one number, as one a layer may, into that number.
+    /// Replaces an array that repeats one number, such as one per layer, by that number.
     pub(in crate::checkpoint) fn level(&mut self, key: &str) -> Result<()> {
         let Some(numbers) = self.numbers(key)? else { return Ok(()) };
         match numbers.first() {
@@ -291,7 +294,7 @@ impl Gguf {
     }
 }
 
-/// The types that are known by name only, by their numbers.
+/// The names, by number, of types that are not supported.
 const OTHERS: [(u32, &str); 19] = [
     (9, "Q8_1"),
     (15, "Q8_K"),
@@ -314,7 +317,7 @@ const OTHERS: [(u32, &str); 19] = [
     (39, "MXFP4"),
 ];
 
-/// A tensor type's name, and its format where it is supported.
+/// The name of a tensor type, and its format if it is supported.
 fn tensor_type(number: u32) -> (String, Option<Format>) {
     let format = Format::ALL.into_iter().find(|format| format.info().gguf == number);
     let name = format.map(Format::name_in_files).or_else(|| {

@@ -1,4 +1,4 @@
-//! GGUF's metadata: what a tokenizer is made of.
+//! GGUF's metadata: the tokenizer.
 
 use super::file::Gguf;
 use crate::checkpoint::fields::Fields;
@@ -11,14 +11,14 @@ pub struct Bpe {
     pub tokens: Vec<String>,
     /// `tokenizer.ggml.merges`: pairs joined by a space, best first.
     pub merges: Vec<String>,
-    /// `tokenizer.ggml.token_type`, one a token: 1 normal, 3 control, 4 user-defined; others
-    /// count as normal. May be empty: then all are normal.
+    /// `tokenizer.ggml.token_type`, one per token: 1 normal, 3 control, 4 user-defined; others
+    /// count as normal. If empty, all are normal.
     pub kinds: Vec<i32>,
-    /// `tokenizer.ggml.pre`: the name of the pre-tokeniser; `default` where the file names none.
+    /// `tokenizer.ggml.pre`: the name of the pre-tokeniser; `default` if the file names none.
     pub pattern: String,
     /// `tokenizer.ggml.bos_token_id`.
     pub bos: Option<u32>,
-    /// `tokenizer.ggml.add_bos_token`; where the file does not say, the pattern does.
+    /// `tokenizer.ggml.add_bos_token`; if missing, the pattern decides.
     pub add_bos: Option<bool>,
 }
 
@@ -27,29 +27,29 @@ pub struct Bpe {
 pub struct SentencePiece {
     /// `tokenizer.ggml.tokens`: the token of each id, with `▁` for the space.
     pub tokens: Vec<String>,
-    /// `tokenizer.ggml.scores`, one a token: of two joins the one of higher score comes first.
+    /// `tokenizer.ggml.scores`, one per token: the merge with the higher score comes first.
     pub scores: Vec<f32>,
-    /// `tokenizer.ggml.token_type`, one a token: 1 normal, 2 unknown, 3 control, 4 user-defined,
-    /// 6 byte; others count as normal. May be empty: then all are normal.
+    /// `tokenizer.ggml.token_type`, one per token: 1 normal, 2 unknown, 3 control, 4 user-defined,
+    /// 6 byte; others count as normal. If empty, all are normal.
     pub kinds: Vec<i32>,
     /// `tokenizer.ggml.bos_token_id`.
     pub bos: Option<u32>,
     /// `tokenizer.ggml.unknown_token_id`.
     pub unknown: Option<u32>,
-    /// `tokenizer.ggml.add_bos_token`; without, these tokenizers add one if they have one.
+    /// `tokenizer.ggml.add_bos_token`; if missing, one is added if the tokenizer has one.
     pub add_bos: Option<bool>,
-    /// `tokenizer.ggml.add_space_prefix`: whether a text begins with a space that is not its own.
+    /// `tokenizer.ggml.add_space_prefix`: whether a space is put before a text.
     pub space_prefix: bool,
 }
 
-/// The kinds of tokenizers that a file may have.
+/// The kinds of tokenizer that a file may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     ByteLevel,
     SentencePiece,
 }
 
-/// The byte-level tokenizer in the metadata; `None` where there is none.
+/// The byte-level tokenizer in the metadata, if there is one.
 pub(in crate::checkpoint) fn bpe(gguf: &Gguf) -> Result<Option<Bpe>> {
     let fields = fields(gguf);
     if kind(fields)? != Some(Kind::ByteLevel) {
@@ -67,7 +67,7 @@ pub(in crate::checkpoint) fn bpe(gguf: &Gguf) -> Result<Option<Bpe>> {
     }))
 }
 
-/// The SentencePiece tokenizer in the metadata; `None` where there is none.
+/// The SentencePiece tokenizer in the metadata, if there is one.
 pub(in crate::checkpoint) fn sentence_piece(gguf: &Gguf) -> Result<Option<SentencePiece>> {
     let fields = fields(gguf);
     if kind(fields)? != Some(Kind::SentencePiece) {
@@ -114,14 +114,15 @@ fn texts(gguf: &Gguf, name: &str) -> Result<Vec<String>> {
     found.ok_or_else(|| fields(gguf).bad(name, "is missing"))
 }
 
-/// What each token is; all are ordinary, which is 1, where the file does not tell them apart.
+/// The type of each token; if the file has none, all are normal, which is 1.
 fn kinds(gguf: &Gguf, tokens: usize) -> Result<Vec<i32>> {
     let fields = fields(gguf);
     let Some(kinds) = gguf.numbers("tokenizer.ggml.token_type")? else {
         return Ok(vec![1; tokens]);
     };
     check_length(fields, "token_type", kinds.len(), tokens)?;
-    let narrow = |kind| i32::try_from(kind).map_err(|_| fields.bad("token_type", "is absurd"));
+    let narrow =
+        |kind| i32::try_from(kind).map_err(|_| fields.bad("token_type", "is out of range"));
     kinds.into_iter().map(narrow).collect()
 }
 
@@ -132,12 +133,12 @@ fn check_length(fields: Fields<'_>, name: &str, found: usize, tokens: usize) -> 
     Err(fields.bad(name, format!("has {found} entries for {tokens} tokens")))
 }
 
-/// A token's id; one outside the vocabulary counts as none.
+/// The id of a token; `None` if it is outside the vocabulary.
 fn id(fields: Fields<'_>, name: &str, tokens: usize) -> Result<Option<u32>> {
     Ok(fields.ids(name, tokens)?.and_then(|ids| ids.first().copied()))
 }
 
-/// What the file says, if it does.
+/// The file's flag, if it has one.
 fn flag(fields: Fields<'_>, name: &str) -> Result<Option<bool>> {
     fields.get(name).map(|_| fields.flag(name, false)).transpose()
 }

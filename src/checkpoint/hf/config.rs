@@ -1,7 +1,7 @@
 //! Hugging Face's config.json.
 //!
-//! A field that is missing has the default that `transformers` gives that family, since files may
-//! leave such fields out.
+//! A missing field has the family's default in `transformers`, since files may leave such fields
+//! out.
 
 use serde_json::Value;
 
@@ -13,10 +13,10 @@ use crate::checkpoint::tensor_names::{
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// Reads the configuration, and tells which names the tensors go by.
+/// Reads the configuration; returns it with the family's tensor names.
 ///
-/// `generation` is `generation_config.json`, whose end tokens go first; `tensors` counts what the
-/// folder holds.
+/// `generation` is `generation_config.json`, whose end tokens take precedence; `tensors` is the
+/// number of tensors in the folder.
 pub(in crate::checkpoint) fn read(
     fields: Fields<'_>,
     generation: Option<Fields<'_>>,
@@ -41,7 +41,7 @@ pub(in crate::checkpoint) fn read(
         "phi3" => (llama::phi3(fields, tensors)?, &HF_PHI3),
         "gemma2" => (llama::gemma2(fields, tensors)?, &HF_GEMMA),
         "gemma3_text" => (llama::gemma3(fields, fields, tensors)?, &HF_GEMMA),
-        // A larger model, of which the text's part is run.
+        // A multimodal model, of which the language model is run.
         "gemma3" => {
             let text = fields.object("text_config")?;
             let map = text.ok_or_else(|| fields.bad("text_config", "is missing"))?;
@@ -67,7 +67,7 @@ pub(in crate::checkpoint) fn read(
     Ok((config, names))
 }
 
-/// The family: `model_type`, or what the class in `architectures` stands for.
+/// The family: `model_type`, or that of the class in `architectures`.
 fn family(fields: Fields<'_>) -> Result<&str> {
     if let Some(family) = fields.text("model_type")? {
         return Ok(family);

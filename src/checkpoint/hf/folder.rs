@@ -1,4 +1,4 @@
-//! A folder in Hugging Face's layout: which files it has, and which tensor lies in which.
+//! A folder in Hugging Face's layout: its files, and which tensor is in which file.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,11 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files::Files;
 
-/// The longest JSON file read whole: an index of the largest models has some tens of megabytes.
+/// The longest JSON file that is read, in bytes: the index of the largest models has tens of
+/// megabytes.
 const LONGEST_JSON: u64 = 64 << 20;
 
-/// The most tensors of a model without a file that says how many there are.
+/// The most tensors of a model, if no file says how many there are.
 const MOST_TENSORS: usize = 10_000;
 
 const CONFIG: &str = "config.json";
@@ -27,7 +28,7 @@ const TEMPLATE: &str = "chat_template.jinja";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// What a folder says about itself.
+/// The contents of a folder's files.
 pub(in crate::checkpoint) struct Folder {
     pub(in crate::checkpoint) config: Config,
     pub(in crate::checkpoint) names: &'static Names,
@@ -54,7 +55,7 @@ pub(in crate::checkpoint) fn open(files: &Files) -> Result<Folder> {
     Ok(Folder { config, names, entries, chat_template: chat_template(files)? })
 }
 
-/// The kind of model that a config.json describes, of which no tensors are there yet.
+/// The model that a config.json describes, before it has tensors.
 pub(in crate::checkpoint) fn config(files: &Files, name: &str) -> Result<(Config, &'static Names)> {
     let (map, path) = (json(files, name)?, files.path().join(name));
     config::read(Fields { path: &path, prefix: "", map: &map }, None, MOST_TENSORS)
@@ -62,7 +63,7 @@ pub(in crate::checkpoint) fn config(files: &Files, name: &str) -> Result<(Config
 
 fn json(files: &Files, name: &str) -> Result<Map<String, Value>> {
     let text = files.text(name, LONGEST_JSON)?;
-    let bad = |e| Error::file(files.path().join(name), format!("is no valid JSON: {e}"));
+    let bad = |e| Error::file(files.path().join(name), format!("is not valid JSON: {e}"));
     serde_json::from_str(&text).map_err(bad)
 }
 
@@ -91,7 +92,7 @@ fn tensors(files: &Files) -> Result<Entries> {
     }
 }
 
-/// The tensors that an index spreads over several files.
+/// The tensors of several files, by their index.
 fn sharded(files: &Files) -> Result<Entries> {
     let map = json(files, INDEX)?;
     let index = &files.path().join(INDEX);
@@ -100,12 +101,12 @@ fn sharded(files: &Files) -> Result<Entries> {
     let listed = listed.ok_or_else(|| fields.bad("weight_map", "is missing"))?;
     let mut by_file: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
     for (name, file) in listed {
-        // A file elsewhere is none of this model's.
+        // Files outside the folder are not read.
         let file = file
             .as_str()
             .filter(|file| !file.contains(['/', '\\', ':']) && !matches!(*file, "" | "." | ".."))
             .ok_or_else(|| {
-                Error::tensor(index, name, format!("must lie in a file of the folder, not {file}"))
+                Error::tensor(index, name, format!("must be in a file of this folder, not {file}"))
             })?;
         by_file.entry(file).or_default().push(name);
     }
@@ -144,8 +145,8 @@ fn chat_template(files: &Files) -> Result<Option<String>> {
     Ok(template.and_then(Value::as_str).map(str::to_owned))
 }
 
-/// The tokens that begin and end a text, as `tokenizer_config.json` has them: a name, or an object
-/// that holds it.
+/// The tokens that begin and end a text in `tokenizer_config.json`: a name, or an object that
+/// holds it.
 pub(in crate::checkpoint) fn special_tokens(files: &Files) -> Result<SpecialTokens> {
     let map = optional_json(files, TOKENIZER_CONFIG)?.unwrap_or_default();
     let token = |field: &str| {

@@ -11,7 +11,7 @@ use crate::config::{
 };
 use crate::error::Result;
 
-/// What a family calls its sizes, and what it means where its config.json is silent.
+/// The names of a family's sizes, and the defaults for its config.json.
 struct Family {
     name: &'static str,
     width: (&'static str, usize),
@@ -22,7 +22,7 @@ struct Family {
     eps: &'static str,
     function: (&'static str, Nonlinearity),
     vocab: usize,
-    /// The beginning and the end of a text.
+    /// The tokens that begin and end a text.
     ends: [u32; 2],
     tied: bool,
 }
@@ -85,7 +85,7 @@ pub(in crate::checkpoint) fn gpt2(fields: Fields<'_>, tensors: usize) -> Result<
     if fields.count("n_positions")?.is_none() {
         config.context = fields.count("n_ctx")?.unwrap_or(config.context);
     }
-    // Two ways of saying that the layers hold attention alone.
+    // Two ways to specify attention-only layers.
     if fields.flag("attn_only", false)? {
         config.mlp = Mlp::None;
     }
@@ -105,7 +105,7 @@ pub(in crate::checkpoint) fn gpt_neo(fields: Fields<'_>, tensors: usize) -> Resu
     finish(fields, &GPT_NEO, config)
 }
 
-/// GPT-J: attention and perceptron side by side behind one norm, and a head with a bias.
+/// GPT-J: parallel attention and MLP after one norm, and a head with a bias.
 pub(in crate::checkpoint) fn gptj(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let mut config = plain(fields, &GPTJ, tensors)?;
     let rotated = fields.count("rotary_dim")?.unwrap_or(64);
@@ -115,7 +115,7 @@ pub(in crate::checkpoint) fn gptj(fields: Fields<'_>, tensors: usize) -> Result<
     finish(fields, &GPTJ, config)
 }
 
-/// GPT-NeoX, Pythia too: attention and perceptron side by side unless the file says otherwise.
+/// GPT-NeoX and Pythia: parallel attention and MLP unless the file says otherwise.
 pub(in crate::checkpoint) fn gpt_neox(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let mut config = plain(fields, &GPT_NEOX, tensors)?;
     let terms = Terms {
@@ -130,8 +130,8 @@ pub(in crate::checkpoint) fn gpt_neox(fields: Fields<'_>, tensors: usize) -> Res
     finish(fields, &GPT_NEOX, config)
 }
 
-/// Which of GPT-Neo's layers have a window: patterns with how often each comes, one local layer
-/// after each global one where the file is silent.
+/// Which of GPT-Neo's layers have a window: patterns and how often each repeats. By default global
+/// and local layers alternate.
 fn attention_layers(fields: Fields<'_>, layers: usize) -> Result<Vec<bool>> {
     let Some(given) = fields.get("attention_types") else {
         return Ok((0..layers).map(|layer| layer % 2 == 1).collect());
@@ -152,7 +152,7 @@ fn attention_layers(fields: Fields<'_>, layers: usize) -> Result<Vec<bool>> {
         let pattern = pattern.iter().map(kind).collect::<Result<Vec<bool>>>()?;
         for _ in 0..times.as_u64().ok_or_else(bad)? {
             local.extend(&pattern);
-            // Files may name any number of layers; no more are made than there are.
+            // A file may list any number of layers; only those that exist are kept.
             if local.len() > layers {
                 return Err(bad());
             }
@@ -161,7 +161,7 @@ fn attention_layers(fields: Fields<'_>, layers: usize) -> Result<Vec<bool>> {
     if local.len() == layers { Ok(local) } else { Err(bad()) }
 }
 
-/// What all of them have in common, before it is checked.
+/// What all of these families have in common, not yet checked.
 fn plain(fields: Fields<'_>, family: &Family, tensors: usize) -> Result<Config> {
     let count = |(name, default)| Ok(fields.count(name)?.unwrap_or(default));
     let (width, heads, layers) =

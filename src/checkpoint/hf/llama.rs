@@ -1,4 +1,4 @@
-//! config.json of Llama and its relatives: RMS norms, rotation, a gate.
+//! config.json of Llama and its relatives: RMS norms, rotary embedding, gated MLP.
 
 use crate::checkpoint::fields::{
     Fields, SizeNames, check, check_layers, function, ids, listed_windows, only, or_null,
@@ -8,7 +8,7 @@ use crate::checkpoint::rope::{self, Terms};
 use crate::config::{Biases, Config, LayerKind, Mlp, Nonlinearity, Norm, Position};
 use crate::error::Result;
 
-/// What a family means where its config.json is silent.
+/// The defaults of a family for its config.json.
 struct Defaults {
     vocab: usize,
     width: usize,
@@ -23,7 +23,7 @@ struct Defaults {
     eos: Option<u32>,
     window: Option<usize>,
     tied: bool,
-    /// The function's field, and which it is.
+    /// The name of the activation field, and the function.
     function: (&'static str, Nonlinearity),
 }
 
@@ -109,7 +109,7 @@ pub(in crate::checkpoint) fn llama(
         _ => &LLAMA,
     };
     let mut config = plain(fields, family, defaults, tensors)?;
-    // Mistral's and Qwen2's layers never read this field.
+    // The layers of Mistral and Qwen2 never read this field.
     let attention_bias =
         matches!(family, "llama" | "qwen3") && fields.flag("attention_bias", false)?;
     config.biases = Biases {
@@ -119,7 +119,7 @@ pub(in crate::checkpoint) fn llama(
         head: false,
     };
     config.qk_norm = family == "qwen3";
-    // Qwen's windows are off unless asked for, and then only the later layers have them.
+    // Qwen's windows are off by default; if on, only the later layers have them.
     let qwen = matches!(family, "qwen2" | "qwen3");
     let mut window = or_null(fields, "sliding_window", defaults.window)?;
     if qwen && !fields.flag("use_sliding_window", false)? {
@@ -134,7 +134,7 @@ pub(in crate::checkpoint) fn llama(
     Ok(config)
 }
 
-/// Phi-3, and Phi-4 of the same layout.
+/// Phi-3, and Phi-4 in the same layout.
 pub(in crate::checkpoint) fn phi3(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let mut config = plain(fields, "phi3", &PHI3, tensors)?;
     let window = or_null(fields, "sliding_window", PHI3.window)?;
@@ -151,7 +151,7 @@ pub(in crate::checkpoint) fn gemma2(fields: Fields<'_>, tensors: usize) -> Resul
     Ok(config)
 }
 
-/// Gemma 3; of a model for more than text, `outer` are the fields of the whole.
+/// Gemma 3; for a multimodal model, `outer` are the fields of the whole model.
 pub(in crate::checkpoint) fn gemma3(
     fields: Fields<'_>,
     outer: Fields<'_>,
@@ -160,7 +160,7 @@ pub(in crate::checkpoint) fn gemma3(
     let mut config = plain(fields, "gemma3", &GEMMA3, tensors)?;
     let pattern = fields.count("sliding_window_pattern")?.unwrap_or(6);
     gemma(fields, outer, pattern, &mut config)?;
-    // Layers that see everything rotate as the model does.
+    // Layers with global attention use the model's rotation.
     for kind in config.kinds.iter_mut().filter(|kind| kind.window.is_none()) {
         kind.rope = None;
     }
@@ -170,7 +170,7 @@ pub(in crate::checkpoint) fn gemma3(
     Ok(config)
 }
 
-/// What the Gemmas have in common: of each `pattern` layers the last sees everything.
+/// What the Gemmas have in common: of each `pattern` layers the last has global attention.
 fn gemma(fields: Fields<'_>, outer: Fields<'_>, pattern: usize, config: &mut Config) -> Result<()> {
     only(fields, "use_bidirectional_attention", false)?;
     let biased = fields.flag("attention_bias", false)?;
@@ -205,7 +205,7 @@ fn embed_scale(fields: Fields<'_>, width: usize) -> Result<f32> {
     })
 }
 
-/// A soft cap: its default where it is missing, none where it is null.
+/// A soft cap: the default if it is missing, `None` if it is null.
 fn cap(fields: Fields<'_>, name: &str, default: Option<f64>) -> Result<Option<f64>> {
     if fields.raw(name).is_none() {
         return Ok(default);
@@ -213,7 +213,7 @@ fn cap(fields: Fields<'_>, name: &str, default: Option<f64>) -> Result<Option<f6
     fields.positive(name)
 }
 
-/// What all of them have in common.
+/// What all of these families have in common.
 fn plain(fields: Fields<'_>, family: &str, defaults: &Defaults, tensors: usize) -> Result<Config> {
     let width = fields.count("hidden_size")?.unwrap_or(defaults.width);
     let heads = fields.count("num_attention_heads")?.unwrap_or(defaults.heads);

@@ -1,4 +1,4 @@
-//! Folders in Hugging Face's layout: `config.json`, safetensors, and what stands beside them.
+//! Folders in Hugging Face's layout: `config.json`, safetensors, and the files next to them.
 
 pub(super) mod config;
 pub(super) mod folder;

@@ -1,8 +1,8 @@
-//! Safetensors files, read: eight bytes of length, then a JSON header, then the tensors' bytes.
+//! Reading safetensors files: eight bytes of length, a JSON header, then the bytes of the tensors.
 //!
-//! What a header may say is decided by the format's own crate ([`Metadata`]). Three things are done
-//! here: the header alone is read, by position, so that no whole file is ever in memory; a name that is
-//! listed twice, of which the crate would keep one, is refused; and a refusal names the tensor at fault.
+//! The `safetensors` crate ([`Metadata`]) validates the header. Three things are done here: only
+//! the header is read, by position, so that the whole file is never in memory; a duplicate name, of
+//! which the crate would keep one, is rejected; and an error names the tensor at fault.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::checkpoint::source::{Entries, Entry, Reader, Source, room};
 use crate::error::{Error, Result};
 use crate::format::Format;
 
-/// The longest header read; the crate draws the line here too.
+/// The longest header that is read, in bytes; the crate has the same limit.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// The header's entry that is no tensor: words about the file.
+/// The header's one entry that is not a tensor: metadata of the file.
 const WORDS: &str = "__metadata__";
 
-/// Reads where an open file's tensors lie.
+/// Reads the places of the tensors in an open file.
 pub(in crate::checkpoint) fn entries(source: &Arc<Source>) -> Result<Entries> {
     let path = source.path();
     if usize::try_from(source.length()).is_err() {
@@ -49,7 +49,7 @@ pub(in crate::checkpoint) fn entries(source: &Arc<Source>) -> Result<Entries> {
     let length = usize::try_from(length)
         .map_err(|_| Error::file(path, "its header does not fit into memory"))?;
     let Header { words, mut tensors } = serde_json::from_slice(reader.bytes(length)?)
-        .map_err(|e| Error::file(path, format!("its header is no valid JSON: {e}")))?;
+        .map_err(|e| Error::file(path, format!("its header is not valid JSON: {e}")))?;
     tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
     let mut names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
@@ -58,7 +58,7 @@ pub(in crate::checkpoint) fn entries(source: &Arc<Source>) -> Result<Entries> {
     }
     let refused = |refusal: String| match fault(&tensors, reader.left()) {
         Some((name, reason)) => Error::tensor(path, name, reason),
-        None => Error::file(path, format!("its header is refused: {refusal}")),
+        None => Error::file(path, format!("its header is invalid: {refusal}")),
     };
     let words = words.map(|words| words.into_iter().collect());
     let header = Metadata::new(words, tensors.clone()).map_err(|e| refused(e.to_string()))?;
@@ -86,20 +86,24 @@ pub(in crate::checkpoint) fn entries(source: &Arc<Source>) -> Result<Entries> {
     Ok(header.tensors().into_iter().map(entry).collect())
 }
 
-/// The formats that safetensors have.
+/// The formats that safetensors supports.
 fn known() -> impl Iterator<Item = Format> {
     Format::ALL.into_iter().filter(|format| format.info().safetensors)
 }
 
-/// All floats of a file, by the names of its tensors.
+/// The values of all tensors of a file, by name.
 ///
 /// # Errors
-/// Those of a damaged file, and of tensors that are no floats.
+/// Those of a damaged file, and [`Error::Tensor`] for a tensor that is not of a float type.
 pub fn read_safetensors(path: &Path) -> Result<HashMap<String, Vec<f32>>> {
     let mut all = HashMap::new();
     for (name, entry) in entries(&Source::open(path)?)? {
         let format = entry.format.ok_or_else(|| {
-            Error::tensor(path, name.as_str(), format!("its type {} is no float", entry.kind))
+            Error::tensor(
+                path,
+                name.as_str(),
+                format!("its type {} is not a float type", entry.kind),
+            )
         })?;
         let values = entry.shape.iter().product::<u64>() as usize;
         let mut bytes = room(values, format.block_bytes(), path, &name)?;
@@ -109,8 +113,8 @@ pub fn read_safetensors(path: &Path) -> Result<HashMap<String, Vec<f32>>> {
     Ok(all)
 }
 
-/// The first tensor whose place cannot be true, and why: the crate does not always say which it is.
-/// The tensors are sorted by their places; `room` is how many bytes the file has for them.
+/// The first tensor with an impossible place, and why: the crate does not always name it. The
+/// tensors are sorted by place; `room` is the number of bytes that the file has for them.
 fn fault(tensors: &[(String, TensorInfo)], room: u64) -> Option<(&str, String)> {
     let (mut end, mut previous) = (0, None);
     for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in tensors {
@@ -138,7 +142,7 @@ fn fault(tensors: &[(String, TensorInfo)], room: u64) -> Option<(&str, String)> 
     None
 }
 
-/// What a header says, repeated names and all: a map would hide those.
+/// The entries of a header with duplicate names, which a map would hide.
 struct Header {
     words: Option<BTreeMap<String, String>>,
     tensors: Vec<(String, TensorInfo)>,

@@ -1,8 +1,9 @@
-//! Safetensors files, written: eight bytes of length, then JSON, then the tensors' bytes.
+//! Writing safetensors files: eight bytes of length, a JSON header, then the bytes of the tensors.
 //!
-//! The header is made and checked by the format's own crate ([`Metadata`]). The bytes after it are
-//! written here: the crate's functions ask for values that cannot fail, and write either to memory as a
-//! whole or to a temporary file of their own, which browsers do not have and others may not read.
+//! The `safetensors` crate ([`Metadata`]) makes and checks the header. The bytes after it are
+//! written here: the functions of the crate take values that cannot fail, and write either the
+//! whole file to memory or a temporary file, which does not exist in browsers and which others may
+//! not read.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -14,7 +15,7 @@ use crate::atomic_file::AtomicFile;
 use crate::error::{Error, Result};
 use crate::format::Format;
 
-/// A tensor to be written.
+/// A tensor to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTensor {
     /// Its name.
@@ -25,12 +26,13 @@ pub struct NewTensor {
     pub shape: Vec<usize>,
 }
 
-/// Writes a file, which is there whole or not at all. `values` is asked for the values of each tensor
-/// in turn, so that only one of them is in memory.
+/// Writes a file, whole or not at all. `values` returns the values of each tensor in turn, so that
+/// only one tensor is in memory.
 ///
 /// # Errors
-/// Those of `values` and of the system; [`Error::Unsupported`] for another format; [`Error::Tensor`]
-/// where values are not as many as the shape says, or too large for half floats.
+/// Those of `values` and of the system; [`Error::Unsupported`] for another format;
+/// [`Error::Tensor`] if the number of values does not match the shape, or a value is too large for
+/// f16.
 pub fn write_safetensors(
     path: &Path,
     tensors: &[NewTensor],
@@ -45,7 +47,7 @@ pub fn write_safetensors(
     atomic_file.finish(&file).map_err(io)
 }
 
-/// The same wherever the bytes go; the path is what errors call that.
+/// The same to any writer; errors name it by the path.
 ///
 /// # Errors
 /// As [`write_safetensors`].
@@ -64,14 +66,18 @@ pub fn write_safetensors_to(
         let bad = |reason: String| Error::tensor(path, tensor.name.as_str(), reason);
         let values = values(index)?;
         if values.len() != tensor.shape.iter().product::<usize>() {
-            return Err(bad(format!("{} values for the shape {:?}", values.len(), tensor.shape)));
+            return Err(bad(format!(
+                "got {} values for the shape {:?}",
+                values.len(),
+                tensor.shape
+            )));
         }
         match dtype(tensor.format)? {
             Dtype::F32 => out.write_all(bytemuck::cast_slice(&values)).map_err(io)?,
             _ => {
                 let halves: Vec<f16> = values.iter().map(|value| f16::from_f32(*value)).collect();
                 if let Some(at) = halves.iter().position(|half| !half.is_finite()) {
-                    return Err(bad(format!("{} is no half float", values[at])));
+                    return Err(bad(format!("{} is too large for f16", values[at])));
                 }
                 let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
                 out.write_all(&bytes).map_err(io)?;
@@ -81,7 +87,7 @@ pub fn write_safetensors_to(
     Ok(())
 }
 
-/// The type of a format that files are written in.
+/// The safetensors type of a format that files are written in.
 fn dtype(format: Format) -> Result<Dtype> {
     match format {
         Format::F32 => Ok(Dtype::F32),
@@ -149,17 +155,17 @@ mod tests {
         assert_eq!(header["b"]["data_offsets"], json!([0, 8]));
         assert_eq!(bytes[8 + length..][..8], [0, 0, 128, 63, 0, 0, 32, 192]);
         assert_eq!(bytes.len(), 8 + length + 8 + 6);
-        // As the format's own crate reads a whole file.
+        // Read back by the `safetensors` crate.
         let file = SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(file.tensor("a").unwrap().dtype(), Dtype::F16);
         assert_eq!(file.tensor("a").unwrap().data(), [0, 56, 0, 0, 255, 123]);
 
-        // What fails leaves what was there.
+        // A failed write leaves the old file.
         let fails = [vec![1.0], vec![0.0; 3]];
         assert!(write_safetensors(&path, &tensors, &[], &mut |i| Ok(fails[i].clone())).is_err());
         let fails = [vec![1.0; 2], vec![1e9; 3]];
         let error = write_safetensors(&path, &tensors, &[], &mut |i| Ok(fails[i].clone()));
-        assert!(error.unwrap_err().to_string().contains("no half float"));
+        assert!(error.unwrap_err().to_string().contains("too large for f16"));
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
         assert_eq!(folder().read_dir().unwrap().count(), 1);
         std::fs::remove_dir_all(folder()).unwrap();

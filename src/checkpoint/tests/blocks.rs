@@ -1,4 +1,4 @@
-//! Blocks against the Python package gguf (`tests/golden/weights/make.py`), and the planes.
+//! Blocks compared with the Python package gguf (`tests/golden/weights/make.py`), and the planes.
 
 use crate::checkpoint::planes;
 use crate::checkpoint::{dequantize, quantize};
@@ -8,7 +8,7 @@ struct Golden {
     format: Format,
     blocks: &'static [u8],
     values: &'static [u8],
-    /// For the formats that can be made.
+    /// For the formats that can be written.
     quantized: Option<&'static [u8]>,
 }
 
@@ -51,7 +51,7 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
 }
 
 #[test]
-fn every_format_but_the_plainest_is_judged() {
+fn every_format_but_the_plainest_is_compared() {
     let judged = golden().map(|golden| golden.format);
     let all: Vec<_> = Format::ALL.into_iter().filter(|format| *format != Format::F32).collect();
     assert_eq!(judged.as_slice(), all);
@@ -88,7 +88,7 @@ fn quantised_blocks_equal_ggufs() {
 fn quantising_what_was_dequantised_changes_nothing() {
     for (format, quantized) in golden().map(|golden| (golden.format, golden.quantized)) {
         let Some(quantized) = quantized else { continue };
-        // Block scales are not unique, so the second round starts from the first one's values.
+        // Block scales are not unique, so the second pass starts from the values of the first.
         let once = dequantize(format, quantized);
         let twice = dequantize(format, &quantize(format, &once).unwrap());
         for (a, b) in once.iter().zip(&twice) {
@@ -118,7 +118,7 @@ fn float_rows_are_padded_to_eight_values() {
 }
 
 #[test]
-fn block_rows_are_parted_into_quants_and_scales() {
+fn block_rows_are_split_into_quants_and_scales() {
     // Six rows of three blocks: the second four of rows is half empty.
     for (format, scale, quants) in
         [(Format::Q8_0, 2_usize, 32), (Format::Q4_0, 2, 16), (Format::Q4_1, 4, 16)]
@@ -140,8 +140,8 @@ fn block_rows_are_parted_into_quants_and_scales() {
     }
 }
 
-/// Planes hold every bit of a file once: their bits are as many, and each that is turned in the file
-/// turns one of theirs. The kernels' tests say that it is the right one.
+/// Planes hold every bit of a file once: they have as many bits, and flipping a bit in the file
+/// flips one in the planes. The tests of the kernels check that it is the right one.
 #[test]
 fn planes_hold_every_bit_once() {
     let count = |bytes: &[u8]| bytes.iter().map(|byte| byte.count_ones()).sum::<u32>();

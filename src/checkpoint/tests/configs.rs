@@ -1,4 +1,4 @@
-//! config.json: what its fields mean, and what is refused.
+//! config.json: what its fields mean, and what is rejected.
 
 use serde_json::{Value, json};
 
@@ -218,6 +218,6 @@ fn broken_json_is_refused() {
     for text in ["", "{", "[]", "{\"a\": 1e", bomb.as_str()] {
         write(folder.path(), "config.json", text);
         let error = refusal(folder.path());
-        assert!(error.contains("config.json: is no valid JSON"), "{error}");
+        assert!(error.contains("config.json: is not valid JSON"), "{error}");
     }
 }

@@ -99,7 +99,7 @@ fn llama_reads_with_and_without_its_prefix() {
         assert!(head.read(4..7).unwrap_err().to_string().contains("has 6 rows"));
         assert!(!model.has(Param::QBias, 0) && !model.has(Param::Q, 2));
         let error = model.matrix(Param::QBias, 0).unwrap_err().to_string();
-        assert!(error.contains("QBias, layer 0: no part of this llama model"), "{error}");
+        assert!(error.contains("QBias, layer 0: not a parameter of this llama model"), "{error}");
         assert!(
             Tokenizer::from_checkpoint(&model).unwrap().is_none() && model.bpe().unwrap().is_none()
         );
@@ -107,7 +107,7 @@ fn llama_reads_with_and_without_its_prefix() {
 }
 
 #[test]
-fn gpt2s_maps_are_transposed_and_parted() {
+fn gpt2s_matrices_are_transposed_and_split() {
     for (prefix, kind) in [("transformer.", "F32"), ("", "F16"), ("transformer.", "BF16")] {
         let tensors = gpt2_tensors(prefix);
         let tensors: Vec<Tensor> = tensors.iter().map(|tensor| as_kind(tensor, kind)).collect();
@@ -134,7 +134,7 @@ fn gpt2s_maps_are_transposed_and_parted() {
 }
 
 #[test]
-fn attention_alone_needs_no_perceptron() {
+fn attention_only_models_need_no_mlp() {
     for (field, value) in [("attn_only", json!(true)), ("n_inner", json!(0))] {
         let mut config = gpt2_config();
         config[field] = value;
@@ -220,7 +220,7 @@ fn what_is_not_there_is_named() {
     assert!(refusal(empty.path()).contains("config.json"));
 }
 
-/// Files that come from elsewhere than a disk make the same model, tokenizer included.
+/// Files from another source than a disk make the same model, tokenizer included.
 #[test]
 fn a_model_of_given_files_is_that_of_the_folder() {
     let ids = |checkpoint: &Checkpoint| {

@@ -8,7 +8,7 @@ use crate::config::{Config, LayerKind, Mlp, Nonlinearity, Norm, Position, Rope, 
 use crate::format::Format;
 use crate::tokenizer::{Encode, Tokenizer};
 
-/// A Llama of one layer: C 32, H 2, K 1, D 16, F 32, V 3, with a quantised query map.
+/// A Llama of one layer: C 32, H 2, K 1, D 16, F 32, V 3, with a quantised query projection.
 pub(super) fn llama() -> Gguf {
     let quantized: Vec<f32> = (0..32 * 32).map(|i| (i / 32) as f32).collect();
     let query = Tensor {
@@ -73,7 +73,7 @@ fn llamas_heads_are_put_back_in_order() {
             .with_tensor(counting("blk.0.attn_k.bias", &[16], 0))
             .with_tensor(counting("blk.0.attn_v.bias", &[16], 0)),
     );
-    // The value (j, i) of a head lies at 2 i + j in the file, where each value is its own row.
+    // The value (j, i) of a head is at 2 i + j in the file, where each value is a row.
     let halves = |head: usize| (0..16).map(move |r| (16 * head + 2 * (r % 8) + r / 8) as f32);
     let expected: Vec<f32> = halves(0).chain(halves(1)).collect();
     let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.05);
@@ -192,7 +192,7 @@ fn sentence_pieces_are_read() {
 }
 
 #[test]
-fn gpt2s_joined_rows_are_parted() {
+fn gpt2s_joined_rows_are_split() {
     let mut file = Gguf {
         version: 3,
         pairs: vec![("general.architecture", Meta::Text("gpt2"))],

@@ -1,4 +1,4 @@
-//! Relatives of GPT-2: what their configurations mean, and how their tensors lie.
+//! Relatives of GPT-2: their configurations and the layouts of their tensors.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,8 @@ fn neox_holds_queries_keys_and_values_head_by_head() {
     for head in ["embed_out.weight", "lm_head.weight"] {
         let (config, tensors) = neox(json!({}), head);
         let (_folder, model) = open(&config, &tensors);
-        // Rows 0 and 1 are the first head's queries, 6 and 7 the second's; keys follow, then values.
+        // Rows 0 and 1 are the first head's queries, 6 and 7 the second's; keys follow, then
+        // values.
         for (part, bias, rows) in [
             (Param::Q, Param::QBias, [0, 1, 6, 7]),
             (Param::K, Param::KBias, [2, 3, 8, 9]),

@@ -1,4 +1,4 @@
-//! Files that lie about themselves: each ends in an error that names file and tensor.
+//! Invalid files: each gives an error that names file and tensor.
 
 use std::fs::{self, File};
 
@@ -98,7 +98,7 @@ fn values_that_are_not_finite_are_refused_when_read() {
     }
 }
 
-/// A Llama with F 256, whose map from there, (32, 256), consists of these bytes.
+/// A Llama with F 256, whose down projection, (32, 256), consists of these bytes.
 fn hidden_256(kind: &'static str, bytes: Vec<u8>) -> Gguf {
     let name = "blk.0.ffn_down.weight".to_owned();
     llama()

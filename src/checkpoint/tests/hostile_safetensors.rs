@@ -1,4 +1,4 @@
-//! Safetensors files that lie about themselves: each ends in an error that names file and tensor.
+//! Invalid safetensors files: each gives an error that names file and tensor.
 
 use super::folders::{llama_config, llama_tensors};
 use super::{folder, refusal, safetensors, with_header, write};
@@ -31,9 +31,9 @@ fn lying_safetensors_are_refused() {
             good[..good.len() - 1].to_vec(),
             "tensor model.layers.1.mlp.down_proj.weight: its data ends at byte",
         ),
-        ("no JSON", with_header("nonsense", &[]), "no valid JSON"),
-        ("a nesting bomb", with_header(&"{\"a\":".repeat(50_000), &[]), "no valid JSON"),
-        ("a list", with_header("[]", &[]), "no valid JSON"),
+        ("no JSON", with_header("nonsense", &[]), "not valid JSON"),
+        ("a nesting bomb", with_header(&"{\"a\":".repeat(50_000), &[]), "not valid JSON"),
+        ("a list", with_header("[]", &[]), "not valid JSON"),
         ("a negative dimension", one("[-1]", "[0, 4]"), "tensor x.y"),
         ("a dimension of 2^64", one("[18446744073709551616]", "[0, 4]"), "tensor x.y"),
         ("an overflowing shape", one("[4294967296, 4294967296, 4]", "[0, 4]"), "tensor x.y: shape"),
@@ -133,6 +133,6 @@ fn every_flipped_byte_of_a_safetensors_header_is_survived() {
             }
         }
     }
-    // Blanks, and the names of tensors that the model does without, may change.
+    // Spaces, and the names of tensors that the model does not need, may change.
     assert!(refused > 2 * header, "{refused} of {} were refused", 3 * header);
 }

@@ -1,4 +1,4 @@
-//! Relatives of Llama: what their configurations mean, and how their tensors lie.
+//! Relatives of Llama: their configurations and the layouts of their tensors.
 
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ fn gemma_is_read_with_all_that_sets_it_apart() {
         config.post_norms && !config.qk_norm && config.kinds.iter().all(|kind| kind.rope.is_none())
     );
     assert_eq!(config.mlp, Mlp::Gated { hidden: 12, function: Nonlinearity::GeluTanh });
-    // What the file holds less one is whole.
+    // Gains that the file stores minus one are restored.
     assert_eq!(first_values(&model, Param::Norm2), [4.0]);
     let gain = model.matrix(Param::PostNorm2, 1).unwrap().values(0..1).unwrap();
     assert_eq!(gain, count_by(4, 1, 8));
@@ -126,7 +126,7 @@ fn gguf_gemma(layers: u32) -> Gguf {
 }
 
 #[test]
-fn what_files_of_gemma_leave_to_their_readers_is_filled_in() {
+fn what_files_of_gemma_leave_out_is_filled_in() {
     for (layers, scale) in [(3, 0.5), (46, 0.5_f64.sqrt())] {
         let (_folder, path) = gguf_gemma(layers).save();
         let model = Checkpoint::open(&path).unwrap();
@@ -134,14 +134,14 @@ fn what_files_of_gemma_leave_to_their_readers_is_filled_in() {
         assert_eq!((config.embed_scale, config.attention_scale()), (Some(2.0), scale));
         assert_eq!((config.attention_softcap, config.logit_softcap), (Some(40.0), Some(30.0)));
         assert_eq!(config.windows()[..3], [Some(6), None, Some(6)]);
-        // Here gains are whole.
+        // Here gains are stored without an offset.
         assert_eq!(first_values(&model, Param::PostNorm1), [1.0]);
         assert_eq!(first_values(&model, Param::K), count_by(1, 4, 4));
     }
 }
 
 #[test]
-fn gemma_3_turns_in_two_ways_which_older_and_newer_files_say_differently() {
+fn gemma_3s_two_rotations_are_read_from_older_and_newer_files() {
     let older = json!({
         "sliding_window_pattern": 2, "rope_theta": 1e6, "rope_local_base_freq": 5e3,
         "rope_scaling": {"rope_type": "linear", "factor": 8.0},
@@ -219,7 +219,7 @@ fn phi3(changes: Value) -> (Value, Vec<Tensor>) {
 }
 
 #[test]
-fn phi_3s_joined_maps_are_parted() {
+fn phi_3s_joined_matrices_are_split() {
     let (config, tensors) = phi3(json!({"sliding_window": 7}));
     let (_folder, model) = open(&config, &tensors);
     assert_eq!(model.config().windows(), [Some(7)]);
@@ -303,7 +303,7 @@ fn yarn_keeps_fast_pairs_and_divides_slow_ones() {
     assert_eq!(read(given).1, 1.5);
     let both = json!({"rope_type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 1.0});
     assert_eq!(read(both).1, 1.0);
-    // It starts to act where the context that the model was made for ends.
+    // Scaling begins at the end of the context that the model was made for.
     assert_eq!(read(json!({"rope_type": "dynamic", "factor": 4.0})), (vec![1.0; 8], 1.0));
 }
 

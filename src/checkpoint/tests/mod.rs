@@ -19,7 +19,7 @@ mod hostile_safetensors;
 mod llamas;
 mod published;
 
-/// A tensor to be written: its name, shape (slowest first), type and bytes.
+/// A tensor to write: its name, shape (slowest first), type and bytes.
 #[derive(Clone)]
 struct Tensor {
     name: String,
@@ -35,7 +35,7 @@ fn counting(name: impl Into<String>, shape: &[usize], start: usize) -> Tensor {
     Tensor { name: name.into(), shape: shape.to_vec(), kind: "F32", bytes }
 }
 
-/// The same tensor as `kind`; small whole numbers survive that.
+/// The same tensor as `kind`, which is exact for small integers.
 fn as_kind(tensor: &Tensor, kind: &'static str) -> Tensor {
     let values = tensor.bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
     let bytes = match kind {
@@ -136,7 +136,7 @@ fn text(text: &str) -> Vec<u8> {
     [(text.len() as u64).to_le_bytes().as_slice(), text.as_bytes()].concat()
 }
 
-/// A GGUF file in the making.
+/// A GGUF file under construction.
 #[derive(Clone)]
 struct Gguf {
     version: u32,
@@ -145,7 +145,7 @@ struct Gguf {
 }
 
 impl Gguf {
-    /// Sets a metadata value in place of an older one.
+    /// Sets or replaces a metadata value.
     fn with(mut self, key: &'static str, value: Meta) -> Self {
         self = self.without(key);
         self.pairs.push((key, value));

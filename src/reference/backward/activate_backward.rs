@@ -20,7 +20,7 @@ fn slope(x: f64, function: Nonlinearity) -> f64 {
         }
         Nonlinearity::Gelu => {
             let bell = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
-            // gelu(x) / x is the normal distribution's share below x, half at 0.
+            // gelu(x) / x is the normal distribution function Φ(x), 1/2 at 0.
             let below = if x == 0.0 { 0.5 } else { activate(&[x], function)[0] / x };
             below + x * bell
         }
@@ -40,7 +40,7 @@ mod tests {
     const ALL: [Nonlinearity; 3] = [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu];
 
     #[test]
-    fn slopes_are_those_of_differences() {
+    fn slopes_are_those_of_finite_differences() {
         let mut x = Noise::new(1).values(40);
         x.iter_mut().for_each(|x| *x *= 6.0);
         x.extend([0.0, 1e-9, -1e-9]);

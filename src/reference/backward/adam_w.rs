@@ -1,15 +1,15 @@
 //! Twin of `adam_w`.
 
-/// How [`adam_w`] moves parameters.
+/// The settings of [`adam_w`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
     /// The learning rate of this step.
     pub rate: f64,
-    /// How slowly the mean of gradients and that of their squares move.
+    /// β₁ and β₂: the decay rates of the moving means of gradients and of their squares.
     pub betas: [f64; 2],
     /// ε.
     pub eps: f64,
-    /// Weight decay; matrices have it, vectors do not.
+    /// Weight decay; applied to matrices, not to vectors.
     pub decay: f64,
 }
 
@@ -23,14 +23,14 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Those of before the first step.
+    /// The moments before the first step: zeros.
     pub fn zero(count: usize) -> Self {
         Self { mean: vec![0.0; count], square: vec![0.0; count] }
     }
 }
 
-/// θ −= rate · (m̂ / (√v̂ + ε) + decay · θ), with m = β₁ m + (1 − β₁) g, v = β₂ v + (1 − β₂) g², and both
-/// divided by 1 − βᵗ; `step` t counts from 1.
+/// θ −= rate · (m̂ / (√v̂ + ε) + decay · θ), with m = β₁ m + (1 − β₁) g, v = β₂ v + (1 − β₂) g²,
+/// and both divided by 1 − βᵗ; `step` t counts from 1.
 ///
 /// Source: Loshchilov & Hutter 2019.
 pub fn adam_w(
@@ -58,7 +58,7 @@ mod tests {
 
     const SETTINGS: AdamW = AdamW { rate: 0.1, betas: [0.9, 0.95], eps: 1e-8, decay: 0.0 };
 
-    /// At first m̂ is g and v̂ is g², so that every parameter moves by the rate.
+    /// At the first step m̂ is g and v̂ is g², so every parameter moves by the rate.
     #[test]
     fn the_first_step_is_as_long_as_the_rate() {
         let (mut theta, mut moments) = (vec![1.0, -2.0, 3.0], Moments::zero(3));
@@ -67,13 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn decay_pulls_towards_zero_beside_the_step() {
+    fn decay_is_added_to_the_step() {
         let (mut theta, mut moments) = (vec![2.0], Moments::zero(1));
         adam_w(&mut theta, &mut moments, &[0.0], AdamW { decay: 0.5, ..SETTINGS }, 1);
         assert_close(&theta, &[1.9], 1e-12);
     }
 
-    /// Three steps, followed by hand.
+    /// Three steps, written out.
     #[test]
     fn means_move_and_are_corrected() {
         let (mut theta, mut moments) = (vec![0.0], Moments::zero(1));

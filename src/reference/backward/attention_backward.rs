@@ -3,7 +3,7 @@
 use crate::reference::dot::{add_scaled, dot};
 use crate::reference::{AttentionSize, attention_mix, attention_pattern};
 
-/// What queries, keys and values get.
+/// The gradients of queries, keys and values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionGradient {
     /// (T, H, D).
@@ -85,9 +85,9 @@ mod tests {
         }
     }
 
-    /// The same added to every key changes nothing: each score of a row moves by as much.
+    /// Adding the same vector to every key changes nothing: all scores of a row change equally.
     #[test]
-    fn a_bias_of_keys_gets_nothing() {
+    fn a_bias_of_keys_has_no_gradient() {
         let size = AttentionSize {
             heads: 2,
             kv_heads: 1,

@@ -1,6 +1,6 @@
 //! Twin of `bias_backward`.
 
-/// ∂b = Σ over rows of dY, whatever added the bias: dY (T, outputs); gives (outputs).
+/// ∂b = Σ over rows of dY, for a bias of any op: dY (T, outputs); returns (outputs).
 pub fn bias_backward(dy: &[f64], outputs: usize) -> Vec<f64> {
     debug_assert_eq!(dy.len() % outputs, 0);
     let mut bias = vec![0.0; outputs];

@@ -1,17 +1,17 @@
 //! Twin of `clip`.
 
-/// The length of all gradients taken together, and what becomes of them.
+/// The norm of all gradients together, and how they are scaled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clipped {
-    /// What they are multiplied by so that the length is at most `most`; 1 where that is 0.
+    /// The factor that makes the norm at most `most`; 1 if `most` is 0.
     pub factor: f64,
-    /// The L2 norm of all of them.
+    /// The L2 norm of all gradients together.
     pub length: f64,
-    /// Whether that is a finite number: if not, nothing moves.
+    /// Whether the norm is finite: if not, no parameter changes.
     pub finite: bool,
 }
 
-/// min(1, most / length), by the sums of squares that [`square_sum`](super::square_sum) gives.
+/// min(1, most / norm), from the sums of squares of [`square_sum`](super::square_sum).
 ///
 /// Source: Pascanu et al. 2013.
 pub fn clip(squares: &[f64], most: f64) -> Clipped {

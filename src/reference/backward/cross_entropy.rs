@@ -1,16 +1,16 @@
-//! Twin of `cross_entropy`, which gives the loss and its derivative at once.
+//! Twin of `cross_entropy`, which computes the loss and its derivative at once.
 
 use crate::reference::log_softmax;
 
-/// A target that counts for nothing.
+/// A target that is ignored.
 pub const IGNORED: u32 = u32::MAX;
 
-/// A loss, and what the logits get.
+/// A loss, and the gradient of the logits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
-    /// The mean of −ln p over the targets that count; 0 without any.
+    /// The mean of −ln p over the targets that are not ignored; 0 without any.
     pub mean: f64,
-    /// ∂logits = (softmax − onehot) / M over the M rows that count, 0 elsewhere, (T, V).
+    /// ∂logits = (softmax − onehot) / M over the M rows that are not ignored, 0 elsewhere, (T, V).
     pub logits: Vec<f64>,
 }
 

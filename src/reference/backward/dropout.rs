@@ -1,13 +1,13 @@
-//! Twin of `dropout`, forwards and backwards alike.
+//! Twin of `dropout`, for the forward and the backward pass.
 
 use crate::reference::noise;
 
-/// x = 0 with probability p, else x / (1 − p), of (T, C): whether a value stays depends on the seed,
-/// the site, the step and its place t · C + c alone.
+/// x = 0 with probability p, else x / (1 − p), of (T, C): whether a value is kept depends only on
+/// the seed, the site, the step and its index t · C + c.
 ///
 /// Source: Srivastava et al. 2014.
 pub fn dropout(x: &mut [f64], probability: f64, seed: u64, site: u32, step: u32) {
-    // Of 2³² words, as many drop a value as come nearest to the probability.
+    // Of 2³² words, this many drop a value: the number nearest to the probability.
     let drops = (probability * 2_f64.powi(32)).round();
     for (value, place) in x.iter_mut().zip(0..) {
         let stays = f64::from(noise(seed, site, step, place)) >= drops;
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_asked_for_are_dropped_and_others_with_every_step() {
+    fn the_right_fraction_is_dropped_and_different_values_at_every_step() {
         let dropped = |seed, site, step| {
             let mut x = vec![1.0; 20_000];
             dropout(&mut x, 0.1, seed, site, step);

@@ -1,7 +1,7 @@
 //! Twin of `embed_backward`.
 
-/// ∂table of rows taken by id: each row of the table gets the sum of what its ids' rows got, in their
-/// order. ids (T), dy (T, C); gives (V, C).
+/// ∂table of rows taken by id: each row of the table gets the sum of dy over the rows with its id,
+/// in order. ids (T), dy (T, C); returns (V, C).
 pub fn embed_backward(ids: &[u32], dy: &[f64], vocab: usize, width: usize) -> Vec<f64> {
     debug_assert_eq!(dy.len(), ids.len() * width);
     let mut table = vec![0.0; vocab * width];

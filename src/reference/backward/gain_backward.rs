@@ -1,7 +1,8 @@
 //! Twin of `gain_backward`.
 
-/// ∂γ = Σ over rows of dY ⊙ (x − mean) / s of a norm y = (x − mean) / s ⊙ γ + β: x and dY (T, C), stats
-/// (T, 2) as [`norm_backward`](super::norm_backward) gives them, mean and 1 / s; gives (C).
+/// ∂γ = Σ over rows of dY ⊙ (x − mean) / s of a norm y = (x − mean) / s ⊙ γ + β: x and dY (T, C),
+/// stats (T, 2) as [`norm_backward`](super::norm_backward) returns them, mean and 1 / s; returns
+/// (C).
 pub fn gain_backward(x: &[f64], dy: &[f64], stats: &[f64], width: usize) -> Vec<f64> {
     debug_assert_eq!((x.len(), stats.len() * width), (dy.len(), 2 * x.len()));
     let mut gain = vec![0.0; width];

@@ -4,7 +4,7 @@ use super::activate_backward::activate_backward;
 use crate::config::Nonlinearity;
 use crate::reference::activate;
 
-/// ∂gate and ∂up of y = f(gate) ⊙ up: dy ⊙ up ⊙ f′(gate), and dy ⊙ f(gate).
+/// ∂gate and ∂up of y = f(gate) ⊙ up: dy ⊙ up ⊙ f′(gate), and dy ⊙ f(gate); all (T, F).
 pub fn gated_backward(
     gate: &[f64],
     up: &[f64],
@@ -28,7 +28,7 @@ mod tests {
     const ALL: [Nonlinearity; 3] = [Nonlinearity::GeluTanh, Nonlinearity::Gelu, Nonlinearity::Silu];
 
     #[test]
-    fn gates_and_what_they_let_through() {
+    fn gate_and_up() {
         let mut noise = Noise::new(3);
         let (gate, up, dy) = (noise.values(20), noise.values(20), noise.values(20));
         for function in ALL {

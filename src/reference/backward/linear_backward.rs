@@ -1,11 +1,11 @@
-//! All that comes back through a linear map.
+//! All gradients of a linear layer.
 
 use super::bias_backward::bias_backward;
 use super::linear_backward_w::linear_backward_w;
 use super::linear_backward_x::linear_backward_x;
 use crate::reference::LinearSize;
 
-/// What a linear map's input and parameters get.
+/// The gradients of a linear layer's input and parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearGradient {
     /// ∂x = dY W, (T, inputs).
@@ -31,7 +31,7 @@ mod tests {
     use crate::reference::backward::tests::{assert_gradient, weighed, wide};
     use crate::reference::tests::Noise;
 
-    /// The same map over f64 parameters.
+    /// The same layer with f64 parameters.
     fn map(x: &[f64], weight: &[f64], bias: &[f64], inputs: usize) -> Vec<f64> {
         let of = |x: &[f64]| -> Vec<f64> {
             let rows = weight.chunks(inputs).zip(bias);

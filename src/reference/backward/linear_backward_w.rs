@@ -2,7 +2,7 @@
 
 use crate::reference::LinearSize;
 
-/// ∂W = dYᵀ x of y = x Wᵀ + b: dY (T, outputs), x (T, inputs); gives (outputs, inputs).
+/// ∂W = dYᵀ x of y = x Wᵀ + b: dY (T, outputs), x (T, inputs); returns (outputs, inputs).
 pub fn linear_backward_w(dy: &[f64], x: &[f64], size: LinearSize) -> Vec<f64> {
     let LinearSize { inputs, outputs } = size;
     debug_assert_eq!(x.len() * outputs, dy.len() * inputs);

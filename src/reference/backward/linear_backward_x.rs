@@ -2,7 +2,7 @@
 
 use crate::reference::LinearSize;
 
-/// ∂x = dY W of y = x Wᵀ + b: dY (T, outputs), W (outputs, inputs); gives (T, inputs).
+/// ∂x = dY W of y = x Wᵀ + b: dY (T, outputs), W (outputs, inputs); returns (T, inputs).
 pub fn linear_backward_x(dy: &[f64], weight: &[f32], size: LinearSize) -> Vec<f64> {
     let LinearSize { inputs, outputs } = size;
     debug_assert_eq!((weight.len(), dy.len() % outputs), (outputs * inputs, 0));

@@ -1,7 +1,7 @@
-//! The derivatives of the twins, each written out by hand: given ∂loss/∂y of what a twin made, what
-//! ∂loss/∂x of what it was given is.
+//! The derivatives of the twins, written by hand: ∂loss/∂x of a twin's input from ∂loss/∂y of its
+//! output.
 //!
-//! Every function here is held against differences of the forward twin, in f64.
+//! Tests compare every derivative here with finite differences of the forward twin, in f64.
 
 mod activate_backward;
 mod adam_w;

@@ -3,19 +3,19 @@
 use crate::config::Norm;
 use crate::reference::{divide_rows, layer_norm_center, rms_scale};
 
-/// What a norm's input gets, and what [`gain_backward`](super::gain_backward) goes on with.
+/// The gradient of a norm's input, and the statistics for [`gain_backward`](super::gain_backward).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormGradient {
     /// ∂x, (T, C).
     pub x: Vec<f64>,
-    /// Of each row the mean that is taken off, 0 for [`Norm::RmsNorm`], and 1 / s, (T, 2).
+    /// For each row the mean that is subtracted, 0 for [`Norm::RmsNorm`], and 1 / s, (T, 2).
     pub stats: Vec<f64>,
 }
 
 /// The gradient of y = x̂ ⊙ γ + β: x (T, C), gain (C), dY (T, C).
 ///
-/// With x̂ = (x − mean) / s, s = √(var + ε) and n = dY ⊙ γ: ∂x = (n − mean n − x̂ · mean(n ⊙ x̂)) / s. For
-/// [`Norm::RmsNorm`] no mean is taken off, from x or from n.
+/// With x̂ = (x − mean) / s, s = √(var + ε) and n = dY ⊙ γ: ∂x = (n − mean n − x̂ · mean(n ⊙ x̂)) /
+/// s. For [`Norm::RmsNorm`] no mean is subtracted from x or n.
 pub fn norm_backward(x: &[f64], gain: &[f32], dy: &[f64], eps: f64, kind: Norm) -> NormGradient {
     let width = gain.len();
     debug_assert_eq!(x.len(), dy.len());
@@ -63,9 +63,9 @@ mod tests {
         assert_gradient(&x, &rms.x, |x| weighed(&rms_norm(x, &gain, EPS), &dy));
     }
 
-    /// A shift of a row changes nothing, nor, but for ε, does its size.
+    /// A layer norm ignores shifts of a row, and an RMS norm, except for ε, its scale.
     #[test]
-    fn what_changes_nothing_gets_nothing() {
+    fn directions_without_effect_have_no_gradient() {
         let mut noise = Noise::new(6);
         let (x, dy, gain) = (noise.values(WIDTH), noise.values(WIDTH), noise.weights(WIDTH));
         let layer = norm_backward(&x, &gain, &dy, 0.0, Norm::LayerNorm).x;

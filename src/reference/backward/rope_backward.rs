@@ -3,8 +3,9 @@
 use crate::config::Rotation;
 use crate::reference::{RopeSize, rope};
 
-/// ∂x of a rotation: dy turned back, since a rotation's transpose is its inverse; the amplitude stays.
-/// dy (T, heads, D), positions (T); gives (T, heads, D).
+/// ∂x of a rotation: dy rotated back, since a rotation's transpose is its inverse, with the same
+/// amplitude.
+/// dy (T, heads, D), positions (T); returns (T, heads, D).
 pub fn rope_backward(
     dy: &[f64],
     positions: &[u32],
@@ -22,7 +23,7 @@ mod tests {
     use crate::reference::tests::Noise;
 
     #[test]
-    fn turned_back_with_the_amplitude() {
+    fn rotated_back_with_the_amplitude() {
         let rotation = Rotation { frequencies: vec![1.0, 0.1], amplitude: 1.25 };
         let size = RopeSize { heads: 2, head_width: 5 };
         let mut noise = Noise::new(7);

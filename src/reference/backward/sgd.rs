@@ -1,6 +1,6 @@
 //! Twin of `sgd`.
 
-/// θ −= rate · g.
+/// θ −= rate · g; parameters and gradient (n).
 pub fn sgd(parameters: &mut [f64], gradient: &[f64], rate: f64) {
     parameters.iter_mut().zip(gradient).for_each(|(theta, g)| *theta -= rate * g);
 }

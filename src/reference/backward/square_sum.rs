@@ -1,6 +1,6 @@
 //! Twin of `square_sum`.
 
-/// Σ x², in parts: one sum for each `most` values of x (n).
+/// Partial sums of x²: one for each `most` values of x (n).
 pub fn square_sum(x: &[f64], most: usize) -> Vec<f64> {
     x.chunks(most).map(|part| part.iter().map(|x| x * x).sum()).collect()
 }

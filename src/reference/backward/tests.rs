@@ -1,11 +1,11 @@
-//! Differences, which every derivative is held against.
+//! Finite differences, with which every derivative is compared.
 
 use crate::measure;
 
-/// Half the width of a difference: its error, of the order of its square, is then that of rounding.
+/// Half the width of a finite difference: the truncation error is then about that of rounding.
 const STEP: f64 = 1e-5;
 
-/// Fails unless `gradient` is what differences of `loss` say it is, value by value.
+/// Fails unless `gradient` equals the finite differences of `loss`, value by value.
 #[track_caller]
 pub(super) fn assert_gradient(x: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {
     assert_eq!(x.len(), gradient.len());

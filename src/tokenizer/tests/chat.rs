@@ -1,4 +1,4 @@
-//! Chat templates, against `transformers`, and tokens that no message can forge.
+//! Chat templates compared with `transformers`, and tokens that no message can forge.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ const TURNS: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + 
                      + '<|im_end|>' + '\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
 
 #[test]
-fn what_the_template_writes_counts() {
+fn special_tokens_of_the_template_are_recognised() {
     let tokenizer = tokenizer();
     let talk = [message(Role::System, "be <b>"), message(Role::User, " hi ")];
     let found = tokenizer.encode_chat(&template(TURNS), &talk).unwrap();
@@ -109,12 +109,12 @@ fn what_the_template_writes_counts() {
     let recognise = Encode { bos: Bos::Never, special: Special::Recognise };
     assert_eq!(found, tokenizer.encode(&text, recognise).unwrap());
     assert_eq!(tokenizer.decode(&found), text);
-    // An added token that is not special is one in anybody's words.
+    // An added token that is not special is recognised in any message.
     assert_eq!(found.iter().filter(|id| **id == 132).count(), 1);
 }
 
 #[test]
-fn what_a_message_says_never_does() {
+fn special_tokens_in_a_message_never_are() {
     let tokenizer = tokenizer();
     let turns = |source: &str, content: &str| {
         let talk = [message(Role::User, content)];
@@ -140,9 +140,9 @@ fn what_a_message_says_never_does() {
     // A token that the template makes turns of is guarded though it is not special.
     let plain = "{% for m in messages %}<turn>{{ m.content }}{% endfor %}<turn>";
     assert_eq!(turns(plain, "x<turn>y"), 2);
-    // What the template writes beside a message completes nothing.
-    let beside = "<|im_{% for m in messages %}{{ m.content | trim }}{% endfor %}s>";
-    assert_eq!(turns(beside, " end|> and </"), 0);
+    // What the template writes next to a message completes no name.
+    let adjacent = "<|im_{% for m in messages %}{{ m.content | trim }}{% endfor %}s>";
+    assert_eq!(turns(adjacent, " end|> and </"), 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Damaged files are errors that name the file and say what is wrong; none ends the program.
+//! Damaged files give errors that name the file and say what is wrong; none crashes the program.
 
 use std::fs;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ fn contradictory_json_is_refused() {
     }
 }
 
-/// Whatever a value is replaced by, loading and encoding end in a result.
+/// Whatever replaces a value, loading and encoding return.
 #[test]
 fn no_single_change_ends_the_program() {
     let mut dice = Dice(4);
@@ -84,7 +84,7 @@ fn no_single_change_ends_the_program() {
         let mut content = if round % 2 == 0 { byte_level() } else { pieces() };
         let mut value = &mut content;
         loop {
-            // Walk down a random way, and stop at a random depth.
+            // Walk down a random path, and stop at a random depth.
             let length = match &*value {
                 Value::Array(items) => items.len(),
                 Value::Object(fields) => fields.len(),

@@ -70,12 +70,12 @@ fn later_patterns_split_where_capitals_begin() {
 }
 
 #[test]
-fn tokenizers_made_of_ranks_open_a_text_unless_told_not_to() {
+fn tokenizers_made_of_ranks_add_bos_unless_disabled() {
     for (pattern, opens) in [("llama-bpe", true), ("tekken", true), ("dbrx", false)] {
         let described = Bpe { bos: Some(0), ..bpe(pattern, &[], &[]) };
-        let told = Bpe { add_bos: Some(false), ..described.clone() };
+        let disabled = Bpe { add_bos: Some(false), ..described.clone() };
         assert_eq!(!load(described).unwrap().opening().is_empty(), opens, "{pattern}");
-        assert!(load(told).unwrap().opening().is_empty());
+        assert!(load(disabled).unwrap().opening().is_empty());
     }
 }
 
@@ -109,7 +109,7 @@ fn kinds_and_the_opening_token_are_honoured() {
     assert_eq!(ids(&tokenizer, ""), [256]);
     let options = Encode { bos: Bos::Never, special: Special::Recognise };
     assert_eq!(tokenizer.encode("<|user|>a<s>", options).unwrap(), [257, 0x61, 256]);
-    // User-defined tokens are no rights over the model, so text may always name them.
+    // User-defined tokens have no control over the model, so text may always name them.
     assert_eq!(ids(&silent, "é <s>"), [258, 0x3c, 0x73, 0x3e]);
     assert_eq!(tokenizer.decode(&[256, 258, 257]), "<s>é <|user|>");
     assert_eq!(tokenizer.vocab_size(), 259);

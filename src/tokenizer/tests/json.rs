@@ -42,7 +42,7 @@ fn added(id: u32, content: &str, special: bool) -> Value {
         "lstrip": false, "rstrip": false, "normalized": false})
 }
 
-/// A tokenizer.json in SentencePiece's manner, with Llama 2's normaliser and decoder.
+/// A SentencePiece-style tokenizer.json, with Llama 2's normaliser and decoder.
 pub(super) fn pieces() -> Value {
     let mut vocab =
         json!({"<unk>": 0, "<s>": 1, "▁": 2, "a": 3, "b": 4, "▁a": 5, "▁b": 6, "ab": 7});

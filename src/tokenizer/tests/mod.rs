@@ -1,4 +1,4 @@
-//! GPT-2's real vocabulary against known encodings; the other sources of tokenizers beside it.
+//! GPT-2's real vocabulary compared with known encodings, and the other sources of tokenizers.
 
 mod chat;
 mod damage;
@@ -74,7 +74,7 @@ fn gpt2() -> &'static Tokenizer {
         match Tokenizer::from_folder(&folder) {
             Ok(Some(tokenizer)) => tokenizer,
             Ok(None) => panic!("{} is missing: run `cargo xtask models` first", folder.display()),
-            Err(error) => panic!("{error}: run `cargo xtask models` to fetch the file anew"),
+            Err(error) => panic!("{error}: run `cargo xtask models` to fetch the file again"),
         }
     });
     &GPT2
@@ -204,7 +204,7 @@ fn a_megabyte_of_one_class_encodes() {
     ] {
         assert_eq!(gpt2().decode(&ids(gpt2(), &text)), text);
     }
-    // The whole run but its last space stands apart from the word.
+    // The run without its last space is separate from the word.
     let found = ids(gpt2(), &format!("{}x", " ".repeat(LENGTH)));
     assert_eq!(found.last(), Some(&2124));
 }

@@ -1,4 +1,4 @@
-//! SentencePiece tokenizers out of GGUF metadata, against SentencePiece itself.
+//! SentencePiece tokenizers from GGUF metadata, compared with SentencePiece itself.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -66,7 +66,7 @@ fn scores_encode_as_sentencepiece_does() {
         for Case { text, ids: expected, decoded } in &golden.cases {
             let name = &golden.name;
             assert_eq!(ids(&tokenizer, text), *expected, "{name}: {text:?}");
-            // For the unknown, SentencePiece shows a sign of its own.
+            // For the unknown token, SentencePiece shows a character of its own.
             if !expected.contains(&0) {
                 assert_eq!(tokenizer.decode(expected), *decoded, "{name}: {text:?}");
             }
@@ -187,7 +187,7 @@ fn the_space_before_a_text_is_dropped_at_its_start_only() {
     assert_eq!(stream.push(found[0]), "the");
     let mut stream = tokenizer.stream_continued();
     assert_eq!(stream.push(found[0]), " the");
-    // A character in bytes comes when it is whole.
+    // A character in bytes is returned when it is complete.
     let bytes: Vec<u32> =
         "🤗".bytes().map(|byte| tokenizer.id(&format!("<0x{byte:02X}>")).unwrap()).collect();
     let mut stream = tokenizer.stream_continued();
