@@ -170,7 +170,7 @@ fn impossible_configurations_are_refused_by_field() {
         (json!({"vocab_size": "many"}), "vocab_size must be"),
         (json!({"hidden_size": 1u64 << 62}), "hidden_size must be"),
         (json!({"num_hidden_layers": 1u64 << 40}), "num_hidden_layers must be"),
-        (json!({"num_hidden_layers": 2_000_000}), "num_hidden_layers says 2000000"),
+        (json!({"num_hidden_layers": 2_000_000}), "num_hidden_layers is 2000000"),
         (json!({"num_attention_heads": 3}), "num_attention_heads of 3 does not divide"),
         (json!({"num_key_value_heads": 3}), "num_key_value_heads of 3 does not divide"),
         (json!({"num_attention_heads": 8}), "head_dim rotates 1 of 1"),
@@ -181,7 +181,7 @@ fn impossible_configurations_are_refused_by_field() {
         (json!({"rope_theta": -1}), "rope_theta must be"),
         (json!({"hidden_act": "relu"}), "hidden_act relu is not supported; supported: gelu, "),
         (json!({"eos_token_id": "x"}), "eos_token_id must be a token id"),
-        (json!({"layer_types": ["full_attention"]}), "layer_types lists 1 layers of 2"),
+        (json!({"layer_types": ["full_attention"]}), "layer_types lists 1 layers, not 2"),
         (json!({"layer_types": ["full_attention", "x"]}), "layer type x is not supported"),
         (json!({"quantization_config": {"quant_method": "gptq"}}), "gptq quantisation"),
         (

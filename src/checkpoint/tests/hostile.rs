@@ -250,7 +250,7 @@ fn wrong_gguf_tensors_are_refused_by_name() {
         ),
         (
             embed("Q4_K", vec![0; 54]),
-            "tensor token_embd.weight: rows of 32 values are no multiple of q4_k's 256",
+            "tensor token_embd.weight: rows of 32 values are not a multiple of q4_k's 256",
         ),
         (llama().without_tensor("blk.0.ffn_up.weight"), "tensor blk.0.ffn_up.weight: is missing"),
         (llama().with_tensor(norm), "tensor output_norm.weight: its type is Q8_0, but only floats"),
