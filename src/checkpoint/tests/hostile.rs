@@ -253,7 +253,10 @@ fn wrong_gguf_tensors_are_refused_by_name() {
             "tensor token_embd.weight: rows of 32 values are not a multiple of q4_k's 256",
         ),
         (llama().without_tensor("blk.0.ffn_up.weight"), "tensor blk.0.ffn_up.weight: is missing"),
-        (llama().with_tensor(norm), "tensor output_norm.weight: its type is Q8_0, but it must be a float"),
+        (
+            llama().with_tensor(norm),
+            "tensor output_norm.weight: its type is Q8_0, but it must be a float",
+        ),
         (
             llama().with_tensor(counting("blk.0.attn_k.weight", &[32, 16], 0)),
             "tensor blk.0.attn_k.weight: its shape is [32, 16]",
