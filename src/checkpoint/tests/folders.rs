@@ -173,7 +173,7 @@ fn shards_are_found_through_their_index() {
         write(path, "model.safetensors.index.json", index.to_string());
         let error = refusal(path);
         assert!(
-            error.contains("lm_head.weight") && error.contains("file of the folder"),
+            error.contains("lm_head.weight") && error.contains("file of this folder"),
             "{error}"
         );
     }

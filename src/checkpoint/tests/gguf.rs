@@ -269,7 +269,7 @@ fn impossible_metadata_is_refused_by_key() {
         ),
         (llama().without("llama.block_count"), "llama.block_count is missing"),
         (llama().with("llama.block_count", Meta::U32(u32::MAX)), "llama.block_count must be"),
-        (llama().with("llama.block_count", Meta::U32(1 << 30)), "llama.block_count says"),
+        (llama().with("llama.block_count", Meta::U32(1 << 30)), "llama.block_count is 1073741824"),
         (llama().with("llama.context_length", Meta::U32(0)), "llama.context_length must be"),
         (
             llama().with("llama.attention.head_count", Meta::U32(3)),
