@@ -33,7 +33,7 @@ pub struct Options {
     pub backend: Backend,
     /// Positions of each sequence; if `None`, the smaller of the model's context and 4,096.
     pub context: Option<usize>,
-    /// How many sequences [`Llm::generate_batch`] may continue at once.
+    /// How many sequences [`Llm::generate_batch`](super::Llm::generate_batch) may continue at once.
     pub sequences: usize,
     /// How keys and values are stored.
     pub cache: CacheFormat,

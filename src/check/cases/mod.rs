@@ -1,7 +1,7 @@
 //! Kernels against their twins, one case at a time: what an op is given, and what it should return.
 //!
 //! Each op has a file and a case of its name. The file also holds the op's cases in the self-test,
-//! which [`suites`](super::suites) only collects. The tests of this repository run the same cases
+//! which `suites` only collects. The tests of this repository run the same cases
 //! over longer tables of their own.
 
 mod activate;
