@@ -59,6 +59,10 @@ pub(super) fn expect_cache(
     }
     // Products in f16 were rounded before.
     let rounded = device.uses_f16();
+    // The sums were made in f32, and where their terms cancel, their error is small next to the terms
+    // and not to the sum. A cache in f32 is allowed the same error, relative to all of its values.
+    let squares: f64 = twin.iter().map(|value| value * value).sum();
+    let summed = TOLERANCE * (squares / twin.len().max(1) as f64).sqrt();
     // WGSL leaves open which way an f16 is rounded, so each may be off by its last bit.
     device.compare_bytes(buffer, 2 * twin.len() as u64, 1e-3, move |bytes, _| {
         let found: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);
@@ -66,7 +70,7 @@ pub(super) fn expect_cache(
             return (f64::INFINITY, format!("{} f16 values, not {}", found.len(), twin.len()));
         }
         let gap = |(found, twin): (&f16, &f64)| {
-            (found.to_f64() - twin).abs() / (twin.abs() / 1000.0 + 6e-8)
+            (found.to_f64() - twin).abs() / (twin.abs() / 1000.0 + 6e-8 + summed)
         };
         let gaps = found.iter().zip(&twin).map(gap).enumerate();
         // A NaN is larger than any number here.
