@@ -7,9 +7,10 @@ use pellucid::generate::{Backend, Generation, Llm, Options, Request};
 use pellucid::gpu::AdapterChoice;
 use pellucid::model::SessionOptions;
 use pellucid::ops::CacheFormat;
+use pellucid::select::KernelSelection;
 use pollster::block_on;
 
-use super::{checkpoint, folder, rows, session};
+use super::{checkpoint, folder, gpu_with, rows, session_with};
 
 const PROMPT: [u32; 9] = [3, 1, 4, 1, 5, 9, 2, 6, 5];
 
@@ -70,11 +71,16 @@ fn the_bytes_of_a_cache_do_not_depend_on_its_parts() {
     let options = SessionOptions { sequences: 60, chunk: Some(3), ..SessionOptions::default() };
     let mut found = Vec::new();
     for choice in [AdapterChoice::default(), narrow] {
-        let mut full = session(&checkpoint, &choice, options);
+        let open = || {
+            let gpu = gpu_with(&choice);
+            let selection = KernelSelection::defaults(gpu.caps());
+            session_with(gpu, selection, &checkpoint, options)
+        };
+        let mut full = open();
         full.fill(&rows(&PROMPT, 0)).unwrap();
         // Those of the first layer; attention, which merges parts in another order, is later.
         let [keys, values] = block_on(full.read_cache(0, PROMPT.len())).unwrap();
-        let mut empty = session(&checkpoint, &choice, options);
+        let mut empty = open();
         empty.write_cache(0, &keys, &values).unwrap();
         let again = block_on(empty.read_cache(0, PROMPT.len())).unwrap();
         assert_eq!(again, [keys.clone(), values.clone()]);
