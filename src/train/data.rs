@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::noise::noise;
 use crate::reference::backward::IGNORED;
 
-use super::{Batch, TrainOptions};
+use super::options::TrainOptions;
+use super::trainer::Batch;
 
 /// Tokens to learn from, and validation tokens, which are never learned from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::error::{Error, Remedy, Result};
 use crate::gpu::Gpu;
 use crate::model::free_memory;
 
-use super::{Optimizer, TrainOptions};
+use super::options::{Optimizer, TrainOptions};
 
 /// The bytes that a training run takes on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -8,7 +8,10 @@ use crate::gpu::{Adapter, Gpu};
 use crate::model::{LoadOptions, Model};
 use crate::select::KernelSelection;
 
-use super::{DryRun, TrainMemory, TrainOptions, Trainer};
+use super::fit::TrainMemory;
+use super::options::TrainOptions;
+use super::plan::DryRun;
+use super::trainer::Trainer;
 
 /// What is reported while a trainer is opened.
 #[derive(Clone, Copy, Debug)]

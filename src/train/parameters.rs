@@ -11,7 +11,7 @@ use crate::model::{Model, Tape, Values};
 use crate::ops::WeightShard;
 use crate::ops::backward::{AdamW, CastF16, Clip, Sgd, SquareSum};
 
-use super::Optimizer;
+use super::options::Optimizer;
 
 /// What is stored for each parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

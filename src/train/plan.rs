@@ -9,10 +9,10 @@ use crate::ops::{Cache, CacheFormat};
 use crate::select::KernelSelection;
 
 use super::backward::{self, Dropping, MicroBatch, Pass, Runs};
+use super::fit::TrainMemory;
 use super::loss::{self, Chunk, Targets};
-use super::options::check;
+use super::options::{Optimizer, TrainOptions, check};
 use super::parameters::Parameters;
-use super::{Optimizer, TrainMemory, TrainOptions};
 
 /// The buffers by which a step's inputs reach the device and its results come back.
 #[derive(Debug)]

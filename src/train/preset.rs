@@ -1,6 +1,8 @@
 //! Sizes and settings that are known to work together.
 
-use super::{Family, Optimizer, Schedule, Sizes, TrainOptions};
+use super::init::{Family, Sizes};
+use super::options::{Optimizer, TrainOptions};
+use super::schedule::Schedule;
 
 /// Sizes of a new model, and settings that train it well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

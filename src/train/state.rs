@@ -19,7 +19,8 @@ use crate::format::Format;
 use crate::select::DeviceProfile;
 
 use super::model_files::ModelFiles;
-use super::{TrainOptions, Trainer};
+use super::options::TrainOptions;
+use super::trainer::Trainer;
 
 /// What is needed to resume from a step, apart from its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,10 +10,11 @@ use crate::ops::backward::OptimizerSettings;
 use crate::reference::backward::IGNORED;
 use crate::select::KernelSelection;
 
+use super::fit::TrainMemory;
 use super::loss::Targets;
+use super::options::{Optimizer, TrainOptions};
 use super::parameters::{Parameter, Parameters, TrainSlot};
 use super::plan::{Buffers, Recordings, TrainBuffers};
-use super::{Optimizer, TrainMemory, TrainOptions};
 
 /// Sequences to learn from, one after another: `batch · context` tokens, and the target of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

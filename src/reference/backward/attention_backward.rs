@@ -1,7 +1,9 @@
 //! Twin of `attention_backward`.
 
+use crate::reference::attention_mix::attention_mix;
+use crate::reference::attention_pattern::attention_pattern;
+use crate::reference::attention_size::AttentionSize;
 use crate::reference::dot::{add_scaled, dot};
-use crate::reference::{AttentionSize, attention_mix, attention_pattern};
 
 /// The gradients of queries, keys and values.
 #[derive(Clone, Debug, PartialEq)]

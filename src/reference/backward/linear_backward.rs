@@ -3,7 +3,7 @@
 use super::bias_backward::bias_backward;
 use super::linear_backward_w::linear_backward_w;
 use super::linear_backward_x::linear_backward_x;
-use crate::reference::LinearSize;
+use crate::reference::linear::LinearSize;
 
 /// The gradients of a linear layer's input and parameters.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Twin of `linear_backward_w`.
 
-use crate::reference::LinearSize;
+use crate::reference::linear::LinearSize;
 
 /// ∂W = dYᵀ x of y = x Wᵀ + b: dY (T, outputs), x (T, inputs); returns (outputs, inputs).
 pub fn linear_backward_w(dy: &[f64], x: &[f64], size: LinearSize) -> Vec<f64> {

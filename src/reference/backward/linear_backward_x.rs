@@ -1,6 +1,6 @@
 //! Twin of `linear_backward_x`.
 
-use crate::reference::LinearSize;
+use crate::reference::linear::LinearSize;
 
 /// ∂x = dY W of y = x Wᵀ + b: dY (T, outputs), W (outputs, inputs); returns (T, inputs).
 pub fn linear_backward_x(dy: &[f64], weight: &[f32], size: LinearSize) -> Vec<f64> {

@@ -1,7 +1,7 @@
 //! Twin of `rope_backward`.
 
 use crate::config::Rotation;
-use crate::reference::{RopeSize, rope};
+use crate::reference::rope::{RopeSize, rope};
 
 /// ∂x of a rotation: dy rotated back, since a rotation's transpose is its inverse, with the same
 /// amplitude.
