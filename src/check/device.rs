@@ -12,7 +12,6 @@ use crate::noise::noise;
 use crate::ops::{Op, Weight};
 use crate::select::KernelSelection;
 
-use super::cases::Case;
 use super::outcome::{Outcome, compare};
 use super::run_filter::RunFilter;
 
@@ -99,15 +98,20 @@ impl Device {
         self.engine
     }
 
-    /// Runs a case and frees its buffers. If the device rejects a program, only this case fails.
+    /// Runs a case, given its name and what it does, and frees its buffers. If the device rejects a
+    /// program, only this case fails.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) for a case that no op accepts,
     /// [`Error::Device`](crate::Error::Device) if the device is lost.
-    pub async fn attempt(&mut self, case: &dyn Case) -> Result<Vec<Outcome>> {
-        self.case = format!("{case:?}");
+    pub async fn attempt(
+        &mut self,
+        case: String,
+        run: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Vec<Outcome>> {
+        self.case = case;
         self.last.clear();
-        let ran = case.run(self);
+        let ran = run(self);
         if ran.is_err() {
             // What ran before the program that failed is still compared.
             self.engine.gpu().forget_fault();

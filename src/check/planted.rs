@@ -27,7 +27,7 @@ pub async fn first_failure(engine: Engine, name: &str) -> Result<(usize, Option<
         let once = suites.iter().flat_map(|suite| suite.once.iter().filter(|_| i == 0));
         let variants = suites.iter().flat_map(|suite| &suite.variants);
         for case in once.chain(variants) {
-            for outcome in device.attempt(case.as_ref()).await? {
+            for outcome in case.attempt(&mut device).await? {
                 compared += 1;
                 if !outcome.ok() {
                     return Ok((compared, Some(outcome)));

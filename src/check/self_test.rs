@@ -165,7 +165,7 @@ pub async fn doctor(
         for case in first.chain(&variants) {
             progress(done, total);
             done += 1;
-            for outcome in device.attempt(case.as_ref()).await? {
+            for outcome in case.attempt(&mut device).await? {
                 report.note(&outcome);
             }
         }
@@ -215,7 +215,7 @@ pub async fn verify_kernels(
         for trial in selection.trials() {
             device.selection = trial;
             for case in &table {
-                for outcome in device.attempt(case.as_ref()).await? {
+                for outcome in case.attempt(&mut device).await? {
                     report.note(&outcome);
                 }
             }

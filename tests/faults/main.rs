@@ -100,7 +100,7 @@ fn attempt(
     selection: KernelSelection,
     case: &dyn Case,
 ) -> (usize, Option<Outcome>) {
-    let mut outcomes = block_on(Device::new(engine, selection).attempt(case)).unwrap();
+    let mut outcomes = block_on(case.attempt(&mut Device::new(engine, selection))).unwrap();
     outcomes.retain(|outcome| {
         let has = |program: &Program| {
             program.kernel.name == file || program.parts.iter().any(|part| part.name == file)

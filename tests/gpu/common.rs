@@ -94,7 +94,7 @@ impl Device {
     #[track_caller]
     pub(crate) fn check(&mut self, case: &dyn Case) {
         self.inner.selection = self.selection.clone();
-        let outcomes = pollster::block_on(self.inner.attempt(case)).unwrap();
+        let outcomes = pollster::block_on(case.attempt(&mut self.inner)).unwrap();
         assert!(!outcomes.is_empty(), "{case:?} checks nothing");
         for outcome in outcomes {
             let names: Vec<String> = outcome.programs.iter().map(variant).collect();

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use crate::check::device::Device;
+use crate::check::outcome::Outcome;
 use crate::error::Result;
 
 /// A case: it generates numbers, runs an op, and states what the result should be.
@@ -12,6 +13,16 @@ pub trait Case: Debug {
     /// # Errors
     /// As [`Device::run`].
     fn run(&self, device: &mut Device) -> Result<()>;
+}
+
+impl dyn Case + '_ {
+    /// Runs on a device, and compares.
+    ///
+    /// # Errors
+    /// As [`Device::attempt`].
+    pub async fn attempt(&self, device: &mut Device) -> Result<Vec<Outcome>> {
+        device.attempt(format!("{self:?}"), |device| self.run(device)).await
+    }
 }
 
 /// The cases of one op in a self-test: shapes and values that have broken kernels before.
