@@ -6,10 +6,11 @@ mod adding;
 mod kernels;
 #[path = "tidy/links.rs"]
 mod links;
+#[path = "tidy/rooms.rs"]
+mod rooms;
 #[path = "tidy/skips.rs"]
 mod skips;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -249,38 +250,6 @@ fn the_forward_page_is_a_page() {
         }
     }
     assert_none("words that belong elsewhere", &wrong);
-}
-
-/// Files of `src/model` import each other directly, so that a reader is never sent in a circle.
-#[test]
-fn the_model_has_no_circular_imports() {
-    let (mut imports, mut wrong) = (BTreeMap::new(), Vec::new());
-    for (path, number, line) in code("src/model") {
-        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-        if path.components().count() > 3 || stem == "mod" {
-            continue;
-        }
-        let own: &mut BTreeSet<String> = imports.entry(stem).or_default();
-        for (at, found) in line.match_indices("super::") {
-            let used = &line[at + found.len()..];
-            match words(used).next().filter(|_| used.starts_with(char::is_lowercase)) {
-                Some(file) => own.extend([file.to_owned()]),
-                None if used.starts_with('*') => {}
-                None => wrong.push(format!("{}:{number} imports through mod.rs", path.display())),
-            }
-        }
-    }
-    // Remove files whose imports have all been removed, until none are left, or only circles.
-    while !imports.is_empty() {
-        let left: BTreeSet<String> = imports.keys().cloned().collect();
-        let before = imports.len();
-        imports.retain(|_, used| !used.is_disjoint(&left));
-        if imports.len() == before {
-            wrong.push(format!("a circle among {left:?}"));
-            break;
-        }
-    }
-    assert_none("imports within src/model", &wrong);
 }
 
 /// Long files are hard to read: 150 lines for a shader, 400 for Rust, unless the head gives a reason.
