@@ -151,3 +151,83 @@ impl Tables for Sample {
             .to_vec()
     }
 }
+
+/// Draws in which a token next to the cut of `top_p` would win if it survived.
+///
+/// One token has most of the mass, and equal ones share the rest. A cut that is off by 2⁻¹² of the
+/// mass keeps some of them too many or too few, which draws at random would hardly ever show. So each
+/// row begins at a step at which the noise prefers one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleAtCut {
+    /// Rows whose draw should be one of the last survivors; in as many others, one of the first
+    /// tokens that are dropped would win.
+    pub rows: usize,
+}
+
+impl SampleAtCut {
+    const VOCAB: usize = 4096;
+    /// The id of the token with most of the mass.
+    const TOP: usize = 100;
+    /// ln 2⁻¹⁷, the mass of every other token.
+    const TAIL: f32 = -11.783_502;
+    const SAMPLING: Sampling = Sampling { temperature: 1.0, top_p: 0.99, ..SETTINGS[1] };
+    /// How many tokens on either side of the cut count as next to it.
+    const NEAR: usize = 4;
+
+    /// The steps of the first sequence at which one of these ids wins among these tokens.
+    fn steps(&self, tokens: &[(u32, f64)], ids: &[u32]) -> Vec<u32> {
+        let score = |step, &(id, logit): &(u32, f64)| {
+            logit + twin::gumbel(twin::noise(Self::SAMPLING.seed, 0, step, id))
+        };
+        let wins = |step: &u32| {
+            let best = |tokens: &mut dyn Iterator<Item = &(u32, f64)>| {
+                tokens.map(|token| score(*step, token)).max_by(f64::total_cmp)
+            };
+            let near = best(&mut tokens.iter().filter(|token| ids.contains(&token.0)));
+            // Most of the time they lose to the first token alone.
+            let first = tokens.first().map(|token| score(*step, token));
+            near > first && near == best(&mut tokens.iter())
+        };
+        (0..).filter(wins).take(self.rows).collect()
+    }
+}
+
+impl Case for SampleAtCut {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let sampling = Self::SAMPLING;
+        let mut row = vec![Self::TAIL; Self::VOCAB];
+        row[Self::TOP] = 0.0;
+        let all = twin::survivors(&to_f64(&row), &Sampling { top_p: 1.0, ..sampling });
+        let cut = twin::survivors(&to_f64(&row), &sampling).len();
+        let ids = |tokens: &[(u32, f64)]| tokens.iter().map(|token| token.0).collect::<Vec<_>>();
+        let (last, next) = (ids(&all[cut - Self::NEAR..cut]), ids(&all[cut..cut + Self::NEAR]));
+        let mut steps = self.steps(&all[..cut], &last);
+        steps.extend(self.steps(&all[..cut + Self::NEAR], &next));
+
+        let n = steps.len();
+        let logits = device.tensor(n, Self::VOCAB, &row.repeat(n))?;
+        let first: Vec<[u32; 4]> = steps.iter().map(|step| [0, 0, 0, *step]).collect();
+        let rows = device.words(&first)?;
+        let ids = device.buffer(4 * n as u64)?;
+        let op = ops::Sample { logits, rows, counts: None, sampling, ids, ring: 1 };
+        if !device.run(&op, 0)? {
+            return Ok(());
+        }
+        device.compare_bytes(ids, 4 * n as u64, 0.0, move |bytes, _| {
+            let ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+            let drawn = Drawn::new(&to_f64(&row), &sampling, 0);
+            let wrong = |(step, id): &(u32, u32)| drawn.agrees(*step, *id) != Some(true);
+            match steps.iter().copied().zip(ids.iter().copied()).find(wrong) {
+                _ if ids.len() != n => (f64::INFINITY, format!("{} tokens, not {n}", ids.len())),
+                Some((step, id)) => (f64::INFINITY, format!("drew {id} at step {step}")),
+                None => (0.0, String::new()),
+            }
+        })
+    }
+}
+
+impl Tables for SampleAtCut {
+    fn variants() -> Vec<Self> {
+        vec![Self { rows: 2 }]
+    }
+}
