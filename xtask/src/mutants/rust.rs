@@ -107,7 +107,7 @@ impl Tree {
     /// Fails unless the tests that caught something pass without a fault.
     fn make_sure_of(&mut self, step: &'static str) -> Result<(), String> {
         if !self.sound.contains(&step) {
-            if let Some((false, text)) = self.test(step)? {
+            if let Some((false, text)) = self.test(step, "")? {
                 return Err(format!("{step} fails without a fault: {:?}", read(&text, step)));
             }
             self.sound.push(step);
@@ -124,18 +124,24 @@ impl Tree {
             _ if file.starts_with("src/ops") => &["shaders", "gpu", "lib"],
             _ => &["lib", "gpu", "faults"],
         };
+        let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".rs"));
         for step in steps {
-            match self.test(step)? {
-                None => return Ok(Failure::Test { test: "no end".to_owned(), step }),
-                Some((false, text)) => return Ok(read(&text, step)),
-                Some((true, _)) => {}
+            // Of the GPU tests, those with the file's name are likely to catch it, and take seconds.
+            let filters = if *step == "gpu" { &[name.unwrap_or_default(), ""][..] } else { &[""] };
+            for filter in filters {
+                match self.test(step, filter)? {
+                    None => return Ok(Failure::Test { test: "no end".to_owned(), step }),
+                    Some((false, text)) => return Ok(read(&text, step)),
+                    Some((true, _)) => {}
+                }
             }
         }
         Ok(Failure::None)
     }
 
-    /// Runs the unit tests, or a test program; `None` if it does not end.
-    fn test(&self, step: &'static str) -> Result<Option<(bool, String)>, String> {
+    /// Runs the unit tests, or a test program, of which only tests whose names contain `filter`;
+    /// `None` if it does not end.
+    fn test(&self, step: &'static str, filter: &str) -> Result<Option<(bool, String)>, String> {
         let mut environment = Software::Lavapipe.environment()?.ok_or("lavapipe is not here")?;
         environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
         let mut command = shell::cargo(&["test"]);
@@ -143,6 +149,7 @@ impl Tree {
             "lib" => command.arg("--lib"),
             test => command.args(["--test", test]),
         };
+        command.arg(filter);
         // The dependencies are already built there.
         let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
         let target = target.unwrap_or_else(|| shell::root().join("target"));
