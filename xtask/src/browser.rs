@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::adapters::Software;
-use crate::{models, packages, shell, web};
+use crate::{build, models, packages, shell, web};
 
 /// The text that both learn from.
 const TEXT: &str = "docs/the-function.md";
@@ -72,8 +72,9 @@ fn need_browser() -> Result<(), String> {
 /// The native program's answers to everything the page is asked.
 fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     let environment = Software::Lavapipe.environment()?.unwrap_or_default();
+    let program = build::pellucid()?;
     let pellucid = |args: &[&str]| {
-        let mut command = shell::cargo(&["run", "--quiet", "--bin", "pellucid", "--"]);
+        let mut command = shell::program(program.get_program());
         command.args(args).envs(environment.clone());
         command
     };

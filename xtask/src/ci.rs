@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::adapters::{self, Software};
 use crate::tally::Tally;
 use crate::validation::Watch;
-use crate::{browser, models, outside, packages, shell};
+use crate::{browser, build, models, outside, packages, shell};
 
 /// One named step of the run.
 struct Step {
@@ -61,17 +61,13 @@ const STEPS: [Step; 21] = [
         run: |_| adapters::install(),
     },
     Step { name: "models", about: "real models, fetched if missing", run: |_| models::fetch() },
-    Step {
-        name: "build",
-        about: "the library and the program",
-        run: |_| shell::run(&mut shell::cargo(&["build", "--workspace"])),
-    },
+    Step { name: "build", about: "the library, the program and the tests", run: |_| build::all() },
     Step { name: "unit", about: "the tests that need no adapter", run: unit },
     Step { name: "spirv", about: "spirv-val on every shader as SPIR-V", run: spirv },
     Step {
         name: "doctest",
         about: "the examples in the documentation, on lavapipe",
-        run: |tally| on(Software::Lavapipe, &["--workspace", "--doc"], tally),
+        run: |tally| on(Software::Lavapipe, &["--doc"], tally),
     },
     Step {
         name: "gpu-lavapipe",
@@ -215,7 +211,7 @@ fn unit(tally: &mut Tally) -> Result<(), String> {
     // A shader that was removed from the sources must not be checked any more.
     shell::remove_folder(&shaders())?;
     fs::create_dir_all(shaders()).map_err(|error| shell::at(&shaders(), &error))?;
-    let args = ["--workspace", "--lib", "--bins"];
+    let args = ["--lib", "--bins"];
     let args = [&args[..], &["--test", "shaders", "--test", "tidy", "--test", "corpus"]].concat();
     tally.test(&args, [("PELLUCID_SPIRV_OUT", shaders())])
 }
@@ -273,8 +269,9 @@ fn doctor(_: &mut Tally) -> Result<(), String> {
         return Ok(());
     };
     for (bits, size) in [("128", "[4,4]"), ("512", "[16,16]")] {
-        let mut command = shell::cargo(&["run", "--quiet", "--bin", "pellucid", "--", "doctor"]);
-        command.arg("--json").envs(environment.clone()).env("LP_NATIVE_VECTOR_WIDTH", bits);
+        let mut command = build::pellucid()?;
+        command.args(["doctor", "--json"]).envs(environment.clone());
+        command.env("LP_NATIVE_VECTOR_WIDTH", bits);
         let printed = shell::capture(&mut command)?;
         let count = |word: &str| printed.matches(word).count();
         let (wrong, right) = (count("\"ok\":false"), count("\"ok\":true"));
@@ -290,9 +287,9 @@ fn doctor(_: &mut Tally) -> Result<(), String> {
 fn gl(_: &mut Tally) -> Result<(), String> {
     models::fetch()?;
     let model = models::folder().join(models::SMOL_LM2);
-    let mut command = shell::cargo(&["run", "--quiet", "--bin", "pellucid", "--", "generate"]);
-    command.args(["--backend", "gl", "--max-new-tokens", "4", "--json", "--model"]).arg(model);
-    command.arg("The capital of France is");
+    let mut command = build::pellucid()?;
+    command.args(["generate", "--backend", "gl", "--max-new-tokens", "4", "--json"]);
+    command.arg("--model").arg(model).arg("The capital of France is");
     match Software::Llvmpipe.environment()? {
         Some(environment) => _ = command.envs(environment),
         None if cfg!(target_os = "linux") => {
@@ -330,7 +327,7 @@ fn cli(tally: &mut Tally) -> Result<(), String> {
         eprintln!("ci: nothing to run, since the folder cli/tests does not exist");
         return Ok(());
     }
-    on(Software::Lavapipe, &["--package", "pellucid-cli", "--test", "*"], tally)
+    on(Software::Lavapipe, &["--test", "cli"], tally)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod adapters;
 mod browser;
+mod build;
 mod ci;
 mod dist;
 mod golden;

@@ -63,8 +63,8 @@ pub(crate) fn build() -> Result<(), String> {
         command.current_dir(&folder).env("CARGO_TARGET_DIR", shell::target());
         command
     };
-    // Both at once, so that shared dependencies have the features that other steps build.
-    shell::run(&mut cargo(&["build", "--package", "pellucid-cli", "--package", "example"]))?;
+    // All at once, so that shared dependencies have the features that other steps build.
+    shell::run(&mut cargo(&["build", "--workspace"]))?;
     let mut example = shell::program(shell::target().join("debug/example"));
     example.envs(Software::Lavapipe.environment()?.unwrap_or_default());
     let printed = shell::capture(&mut example)?;
@@ -94,15 +94,23 @@ fn workspace(folder: &Path) -> Result<(), String> {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|error| shell::at(&path, &error))
     };
-    let source = folder.join("example/src");
-    fs::create_dir_all(&source).map_err(|error| shell::at(&source, &error))?;
+    for source in ["example/src", "tests/src"].map(|source| folder.join(source)) {
+        fs::create_dir_all(&source).map_err(|error| shell::at(&source, &error))?;
+    }
     let [library, program] = PACKAGES.map(|(name, _)| versioned(name));
     let manifest = format!(
-        "[workspace]\nmembers = [\"example\", {library:?}, {program:?}]\nresolver = \"3\"\n\n\
+        "[workspace]\nmembers = [\"example\", \"tests\", {library:?}, {program:?}]\nresolver = \"3\"\n\n\
          [patch.crates-io]\npellucid = {{ path = {library:?} }}\n\n{}",
         profiles(&read("Cargo.toml")?)
     );
     write("Cargo.toml", &manifest)?;
+    // The tests of the library ask for more of naga.
+    let naga =
+        read("Cargo.toml")?.lines().find(|line| line.starts_with("naga = ")).map(str::to_owned);
+    let naga = naga.ok_or("Cargo.toml has no line `naga = ...`")?;
+    let tests = EXAMPLE.replace("\"example\"", "\"tests\"").replace("pellucid = \"0.1\"", &naga);
+    write("tests/Cargo.toml", &tests)?;
+    write("tests/src/lib.rs", "")?;
     write("Cargo.lock", &read("Cargo.lock")?)?;
     write("example/Cargo.toml", EXAMPLE)?;
     let readme = read("README.md")?;

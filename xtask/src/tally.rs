@@ -1,9 +1,8 @@
 //! Counts passed and failed tests from the output of test runners.
 
 use std::ffi::OsStr;
-use std::process::Command;
 
-use crate::{browser, shell};
+use crate::{browser, build, shell};
 
 /// The counts over all steps.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,8 +18,7 @@ impl Tally {
         args: &[&str],
         environment: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(), String> {
-        let mut command: Command = shell::cargo(&["test"]);
-        shell::tee(command.args(args).envs(environment), |line| self.count(line))
+        shell::tee(build::test(args).envs(environment), |line| self.count(line))
     }
 
     /// Adds a line of Node's test runner.
