@@ -154,6 +154,19 @@ formats! {
         planes: Planes::Records(Records { low: 4, high: 1, words: 1, scale: 0 }),
         word: 32, parts: &["weight_q5_1"],
     }
+    /// GGUF: 32 nibbles, each of which stands for one of sixteen numbers, and an f16 scale.
+    Iq4_Nl {
+        name: "iq4_nl", gguf: 20, safetensors: false, quantizes: false,
+        block: 32, block_bytes: 18, halves: 0..2,
+        planes: Planes::ScalesApart, word: 32, parts: &["weight_iq4_nl", "codebook_iq4"],
+    }
+    /// GGUF: 256 such nibbles; every 32 have a scale of 6 bits.
+    Iq4_Xs {
+        name: "iq4_xs", gguf: 23, safetensors: false, quantizes: false,
+        block: 256, block_bytes: 136, halves: 0..2,
+        planes: Planes::Records(Records { low: 4, high: 0, words: 8, scale: 6 }),
+        word: 32, parts: &["weight_iq4_xs", "scales6", "codebook_iq4"],
+    }
     /// GGUF: 256 values of 2 bits; every 16 have a scale and a minimum of 4 bits.
     Q2_K {
         name: "q2_k", gguf: 10, safetensors: false, quantizes: false,

@@ -7,6 +7,7 @@
 //! | `Q8_0` | f16 d, 32 signed bytes q | d q |
 //! | `Q4_0` | f16 d, 16 bytes | d (q − 8) |
 //! | `Q4_1` | f16 d, f16 m, 16 bytes | d q + m |
+//! | `IQ4_NL` | f16 d, 16 bytes | d `CODEBOOK_IQ4[q]` |
 //!
 //! Byte j of the sixteen holds value j in its low nibble and value j + 16 in its high one.
 //! `gather.rs` has the other formats.
@@ -16,7 +17,7 @@ use std::slice::ChunksExact;
 use half::{bf16, f16};
 
 use super::gather;
-use super::gather::Gather;
+use super::gather::{CODEBOOK_IQ4, Gather};
 use crate::error::{Error, Result};
 use crate::format::Format;
 
@@ -46,6 +47,8 @@ pub(in crate::checkpoint) fn decoder(format: Format) -> Decoder {
         Format::Q4_1 => Decoder::InOrder(q4_1),
         Format::Q5_0 => Decoder::Gathered(gather::Q5_0),
         Format::Q5_1 => Decoder::Gathered(gather::Q5_1),
+        Format::Iq4_Nl => Decoder::InOrder(iq4_nl),
+        Format::Iq4_Xs => Decoder::Gathered(gather::IQ4_XS),
         Format::Q2_K => Decoder::Gathered(gather::Q2_K),
         Format::Q3_K => Decoder::Gathered(gather::Q3_K),
         Format::Q4_K => Decoder::Gathered(gather::Q4_K),
@@ -95,6 +98,14 @@ fn q4_1(blocks: ChunksExact<'_, u8>) -> Vec<f32> {
     let values = blocks.flat_map(|b| {
         let (d, m) = (half_at(b), half_at(&b[2..]));
         nibbles(&b[4..]).map(move |q| d * f32::from(q) + m)
+    });
+    values.collect()
+}
+
+fn iq4_nl(blocks: ChunksExact<'_, u8>) -> Vec<f32> {
+    let values = blocks.flat_map(|b| {
+        let d = half_at(b);
+        nibbles(&b[2..]).map(move |q| d * f32::from(CODEBOOK_IQ4[usize::from(q)]))
     });
     values.collect()
 }

@@ -9,7 +9,7 @@ use crate::format::{Format, Planes, Records};
 ///
 /// - F32, F16, BF16: one plane of the values, each row padded with zeros.
 /// - `Q8_0`: the signed bytes, 32 per block; then the f16 scales.
-/// - `Q4_0`: the nibbles, 16 bytes per block; then the f16 scales.
+/// - `Q4_0`, `IQ4_NL`: the nibbles, 16 bytes per block; then the f16 scales.
 /// - `Q4_1`: the nibbles, 16 bytes per block; then the pairs (f16 d, f16 m), 4 bytes per block.
 /// - The others: four bits of each value, row after row, or in `Q2_K` and `Q3_K` two bits, with four
 ///   rows interleaved; then records of scales and upper bits.

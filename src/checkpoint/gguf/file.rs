@@ -295,17 +295,15 @@ impl Gguf {
 }
 
 /// The names, by number, of types that are not supported.
-const OTHERS: [(u32, &str); 19] = [
+const OTHERS: [(u32, &str); 17] = [
     (9, "Q8_1"),
     (15, "Q8_K"),
     (16, "IQ2_XXS"),
     (17, "IQ2_XS"),
     (18, "IQ3_XXS"),
     (19, "IQ1_S"),
-    (20, "IQ4_NL"),
     (21, "IQ3_S"),
     (22, "IQ2_S"),
-    (23, "IQ4_XS"),
     (24, "I8"),
     (25, "I16"),
     (26, "I32"),

@@ -29,7 +29,7 @@ macro_rules! golden {
     };
 }
 
-fn golden() -> [Golden; 12] {
+fn golden() -> [Golden; 14] {
     [
         golden!(F16, "f16", ".quantized"),
         golden!(Bf16, "bf16", ".quantized"),
@@ -38,6 +38,8 @@ fn golden() -> [Golden; 12] {
         golden!(Q4_1, "q4_1", ".quantized"),
         golden!(Q5_0, "q5_0"),
         golden!(Q5_1, "q5_1"),
+        golden!(Iq4_Nl, "iq4_nl"),
+        golden!(Iq4_Xs, "iq4_xs"),
         golden!(Q2_K, "q2_k"),
         golden!(Q3_K, "q3_k"),
         golden!(Q4_K, "q4_k"),

@@ -61,6 +61,7 @@ fn values_that_are_not_finite_are_refused_when_read() {
         ("Q5_0", 0, 22),
         ("Q5_1", 0, 24),
         ("Q5_1", 2, 24),
+        ("IQ4_NL", 0, 18),
     ] {
         let mut bytes = vec![0; 3 * size];
         bytes[size + at..][..2].copy_from_slice(&[0, 0x7c]);
@@ -74,6 +75,7 @@ fn values_that_are_not_finite_are_refused_when_read() {
         assert!(matrix.read(2..3).is_ok());
     }
     for (kind, at, size) in [
+        ("IQ4_XS", 0, 136),
         ("Q2_K", 80, 84),
         ("Q2_K", 82, 84),
         ("Q3_K", 108, 110),
@@ -245,8 +247,8 @@ fn wrong_gguf_tensors_are_refused_by_name() {
         Tensor { kind: "Q8_0", bytes: vec![0; 34], ..counting("output_norm.weight", &[32], 0) };
     let cases: [(Gguf, &str); 6] = [
         (
-            embed("IQ4_XS", vec![0; 51]),
-            "tensor token_embd.weight: its type IQ4_XS is not supported",
+            embed("IQ2_XS", vec![0; 51]),
+            "tensor token_embd.weight: its type IQ2_XS is not supported",
         ),
         (
             embed("Q4_K", vec![0; 54]),

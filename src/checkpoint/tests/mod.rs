@@ -197,6 +197,8 @@ impl Gguf {
                 "Q4_K" => 12,
                 "Q5_K" => 13,
                 "Q6_K" => 14,
+                "IQ4_NL" => 20,
+                "IQ2_XS" => 17,
                 "IQ4_XS" => 23,
                 "BF16" => 30,
                 other => panic!("{other} has no number here"),

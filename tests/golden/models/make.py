@@ -138,6 +138,10 @@ OTHER_K = {
     "attn_q": ["Q3_K", "Q5_K"], "attn_k": ["Q2_K", "Q5_K"], "attn_v": ["Q5_0", "Q5_K"], "attn_output": ["Q5_1", "Q2_K"],
     "ffn_gate": ["Q3_K", "Q5_0"], "ffn_up": ["Q3_K", "Q5_1"], "ffn_down": ["Q5_K", "Q3_K"],
 }  # fmt: skip
+# As in files of 4 bits made with an importance matrix; rows that are no multiple of 256 have IQ4_NL.
+IQ4 = dict.fromkeys(MIXED, ["IQ4_XS", "IQ4_XS"]) | {
+    "token_embd": ["IQ4_XS"], "attn_v": ["IQ4_NL", "Q5_K"], "ffn_down": ["IQ4_NL", "IQ4_NL"],
+}  # fmt: skip
 
 CASES = {
     "gpt2": Case(gpt2(60, 3, 501, 37), hooks=True),
@@ -246,6 +250,9 @@ CASES = {
     ),
     "gguf-llama-other-k": Case(
         rotary(LlamaConfig, 256, 8, 2, 256, 130, tie_word_embeddings=False, rms_norm_eps=1e-5), formats=OTHER_K
+    ),
+    "gguf-llama-iq4": Case(
+        rotary(LlamaConfig, 256, 4, 2, 96, 140, tie_word_embeddings=True, rms_norm_eps=1e-5), formats=IQ4
     ),
     "gguf-llama-rope-freqs": Case(
         rotary(LlamaConfig, 32, 2, 1, 64, 97, theta=10000.0),
@@ -450,6 +457,7 @@ def quantized(values, form):
     blocks = random.integers(0, 256, (values.size // block, size), dtype=np.uint8)
     # d, and m so large that the mean is about zero: the mean of s times that of q over the mean of t.
     first, factors = {
+        "IQ4_NL": (0, [1]), "IQ4_XS": (0, [1]),
         "Q2_K": (80, [1, 1.5]), "Q3_K": (108, [1]), "Q4_K": (0, [1, 7.5]), "Q5_K": (0, [1, 15.5]), "Q6_K": (208, [1]),
     }[form.name]  # fmt: skip
     scales = random.uniform(0.8, 1.25, (len(blocks), 1)) * np.array(factors)

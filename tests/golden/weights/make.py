@@ -29,6 +29,8 @@ FORMATS = {
     Type.Q4_K: (144, 2, 0),
     Type.Q5_K: (176, 2, 0),
     Type.Q6_K: (210, 1, 208),
+    Type.IQ4_NL: (18, 1, 0),
+    Type.IQ4_XS: (136, 1, 0),
 }
 QUANTIZED = [Type.Q8_0, Type.Q4_0, Type.Q4_1, Type.F16, Type.BF16]
 
