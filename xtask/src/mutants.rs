@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::adapters::Software;
-use crate::{models, shell};
+use crate::{build, models, shell};
 
 /// A fault that makes a kernel or a test run for longer than this counts as caught.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -170,8 +170,8 @@ fn plant_in_shaders(results: &mut Results) -> Result<(), String> {
     let adapter = Software::Lavapipe;
     let mut environment = adapter.environment()?.ok_or("lavapipe is not here")?;
     environment.push(("PELLUCID_TEST_ADAPTER", adapter.name().into()));
-    let args = ["test", "--test", "faults", "--no-run", "--message-format=json"];
-    let built = shell::capture(&mut shell::cargo(&args))?;
+    let args = ["--test", "faults", "--no-run", "--message-format=json"];
+    let built = shell::capture(&mut build::test(&args))?;
     let program = executable(&built).ok_or("cargo does not name the test program")?;
     let test = |name: &str| {
         let mut command = shell::program(program);
