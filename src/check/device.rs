@@ -14,6 +14,7 @@ use crate::select::KernelSelection;
 
 use super::outcome::{Outcome, compare};
 use super::run_filter::RunFilter;
+use super::values::Values;
 
 /// The relative L2 error that a kernel with f32 sums may have.
 pub const TOLERANCE: f64 = 1e-5;
@@ -24,29 +25,18 @@ pub const F16_TOLERANCE: f64 = 2e-3;
 /// Fills everything that no value was written to: finite, like any padding, but meaningless.
 pub const POISON: f32 = -7.5;
 
-/// The kind of numbers that an op is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Values {
-    /// Uniform in −1..1.
-    Plain,
-    /// Up to 10,000.
-    Large,
-    /// Around 10⁻³⁰: their squares are zero.
-    Tiny,
-    /// All the same.
-    Equal,
-}
-
-impl Values {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Large, Self::Tiny, Self::Equal];
-}
+/// What lies behind the end of every buffer. A kernel that writes past the end changes it, where bounds
+/// checks would have hidden the fault.
+const GUARD: [f32; 4] = [POISON; 4];
+const GUARD_SIZE: u64 = size_of_val(&GUARD) as u64;
 
 /// From the bytes read back and the tolerance: the error and, if it is too large, the reason.
 type Comparison = Box<dyn FnOnce(&[u8], f64) -> (f64, String)>;
 
 struct Pending {
     readback: Readback,
+    /// How many of its bytes are compared; guards follow.
+    bytes: usize,
     compare: Comparison,
     outcome: Outcome,
 }
@@ -58,7 +48,8 @@ pub struct Device {
     /// The variants in use.
     pub selection: KernelSelection,
     seed: u64,
-    buffers: Vec<BufferId>,
+    /// Buffers, and where the guard of each begins.
+    buffers: Vec<(BufferId, u64)>,
     last: Vec<Program>,
     case: String,
     pending: Vec<Pending>,
@@ -93,7 +84,7 @@ impl Device {
 
     /// The engine, without the buffers that the cases left in it.
     pub fn into_engine(mut self) -> Engine {
-        self.buffers.drain(..).for_each(|id| self.engine.free(id));
+        self.buffers.drain(..).for_each(|(id, _)| self.engine.free(id));
         self.engine.free_transient();
         self.engine
     }
@@ -117,14 +108,22 @@ impl Device {
             self.engine.gpu().forget_fault();
         }
         let mut outcomes = Vec::new();
-        for Pending { readback, compare, mut outcome } in std::mem::take(&mut self.pending) {
+        for Pending { readback, bytes, compare, mut outcome } in std::mem::take(&mut self.pending) {
             match self.engine.finish(readback).await {
-                Ok(bytes) => (outcome.error, outcome.reason) = compare(&bytes, outcome.tolerance),
+                Ok(read) => {
+                    let (own, guards) = read.split_at(bytes);
+                    (outcome.error, outcome.reason) = compare(own, outcome.tolerance);
+                    let mut guards = guards.chunks(GUARD_SIZE as usize);
+                    if !guards.all(|guard| guard == bytemuck::cast_slice::<f32, u8>(&GUARD)) {
+                        let reason = "it writes past the end of a buffer".to_owned();
+                        (outcome.error, outcome.reason) = (f64::INFINITY, reason);
+                    }
+                }
                 Err(error) => (outcome.error, outcome.reason) = (f64::INFINITY, error.to_string()),
             }
             outcomes.push(outcome);
         }
-        for id in self.buffers.drain(..) {
+        for (id, _) in self.buffers.drain(..) {
             self.engine.free(id);
         }
         match ran {
@@ -207,14 +206,17 @@ impl Device {
         tolerance: f64,
         compare: impl FnOnce(&[u8], f64) -> (f64, String) + 'static,
     ) -> Result<()> {
-        let Some(readback) = self.engine.submit(&[], &[(buffer, 0, bytes)])? else {
+        let guards = self.buffers.iter().map(|(id, at)| (*id, *at, GUARD_SIZE));
+        let reads: Vec<_> = [(buffer, 0, bytes)].into_iter().chain(guards).collect();
+        let Some(readback) = self.engine.submit(&[], &reads)? else {
             return Ok(());
         };
+        let bytes = bytes as usize;
         let mut outcome = self.outcome(tolerance);
         if self.uses_f16() {
             outcome.tolerance = tolerance.max(F16_TOLERANCE);
         }
-        self.pending.push(Pending { readback, compare: Box::new(compare), outcome });
+        self.pending.push(Pending { readback, bytes, compare: Box::new(compare), outcome });
         Ok(())
     }
 
@@ -300,8 +302,10 @@ impl Device {
     /// # Errors
     /// As [`Device::tensor`].
     pub fn create(&mut self, id: BufferId, bytes: u64) -> Result<()> {
-        self.engine.create(id, bytes)?;
-        self.buffers.push(id);
+        let end = bytes.next_multiple_of(4);
+        self.engine.create(id, end + GUARD_SIZE)?;
+        self.engine.write(id, end, bytemuck::cast_slice(&GUARD))?;
+        self.buffers.push((id, end));
         Ok(())
     }
 

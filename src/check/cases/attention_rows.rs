@@ -1,6 +1,7 @@
 //! Rows that attend to cached keys and values: the input of every step of attention.
 
-use crate::check::device::{Device, TOLERANCE, Values, to_f64};
+use crate::check::device::{Device, TOLERANCE, to_f64};
+use crate::check::values::Values;
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::ops::{Cache, CacheFormat};

@@ -1,6 +1,7 @@
 //! Gain and bias of a norm.
 
-use crate::check::device::{Device, Values, to_f64};
+use crate::check::device::{Device, to_f64};
+use crate::check::values::Values;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;

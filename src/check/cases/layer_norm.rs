@@ -1,6 +1,7 @@
 //! Layer norms.
 
-use crate::check::device::{Device, Values, to_f64};
+use crate::check::device::{Device, to_f64};
+use crate::check::values::Values;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;

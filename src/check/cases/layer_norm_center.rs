@@ -1,6 +1,7 @@
 //! Rows without their mean.
 
-use crate::check::device::{Device, Values, to_f64};
+use crate::check::device::{Device, to_f64};
+use crate::check::values::Values;
 use crate::error::Result;
 use crate::measure;
 use crate::ops;

@@ -1,6 +1,7 @@
 //! Linear layers: few rows and many, every format, every epilogue, whole and in parts.
 
-use crate::check::device::{Device, Values, to_f64};
+use crate::check::device::{Device, to_f64};
+use crate::check::values::Values;
 use crate::config::Nonlinearity;
 use crate::error::Result;
 use crate::format::Format;

@@ -1,6 +1,7 @@
 //! Log-probabilities of given tokens.
 
-use crate::check::device::{Device, TOLERANCE, Values, to_f64};
+use crate::check::device::{Device, TOLERANCE, to_f64};
+use crate::check::values::Values;
 use crate::error::Result;
 use crate::ops;
 use crate::reference as twin;

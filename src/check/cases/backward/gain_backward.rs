@@ -1,6 +1,7 @@
 //! The gradient of a norm's gain.
 
-use crate::check::device::{Device, Values, to_f64};
+use crate::check::device::{Device, to_f64};
+use crate::check::values::Values;
 use crate::config::Norm;
 use crate::error::Result;
 use crate::ops;
