@@ -1,5 +1,8 @@
 //! Draws of tokens.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use crate::check::device::{Device, to_f64};
 use crate::error::Result;
 use crate::ops;
@@ -103,8 +106,12 @@ impl Case for Sample {
             }
             let (raw, mut seen) = (to_f64(&raw), seen.clone());
             let tolerance = (1 + n * steps / 100) as f64 / (n * steps) as f64;
+            // What the row then holds is compared once the last tokens are known.
+            let last = Rc::new(RefCell::new(Vec::new()));
+            let drawn_last = Rc::clone(&last);
             device.compare_bytes(ids, 4 * (steps * n) as u64, tolerance, move |bytes, _| {
                 let ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+                *drawn_last.borrow_mut() = ids[ids.len().saturating_sub(n)..].to_vec();
                 if ids.len() != steps * n {
                     return (f64::INFINITY, format!("{} tokens, not {}", ids.len(), steps * n));
                 }
@@ -127,6 +134,16 @@ impl Case for Sample {
                     }
                 }
                 (close as f64 / (n * steps) as f64, String::new())
+            })?;
+            let steps = steps as u32;
+            device.compare_bytes(rows, 16 * n as u64, 0.0, move |bytes, _| {
+                let rows: Vec<[u32; 4]> = bytemuck::pod_collect_to_vec(bytes);
+                let tokens = last.take();
+                let moved = |sequence: usize| [tokens[sequence], steps, sequence as u32, steps];
+                if tokens.len() == n && rows == (0..n).map(moved).collect::<Vec<_>>() {
+                    return (0.0, String::new());
+                }
+                (f64::INFINITY, format!("rows are {rows:?} after the tokens {tokens:?}"))
             })?;
         }
         Ok(())
