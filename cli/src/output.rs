@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use pellucid::error::{LONGEST_FAULT, shortened};
 use pellucid::gpu::{Adapter, Counters};
 use pellucid::model::MemoryUse;
 use pellucid::{Error, Remedy, Result};
@@ -55,7 +56,7 @@ pub(crate) fn sentence(error: &Error) -> String {
 
 /// A message that may quote others: without control sequences, and of a length that can be read.
 pub(crate) fn bounded(text: &str) -> String {
-    visible::shortened(&visible::message(text), visible::LONGEST_SENTENCE).into_owned()
+    shortened(&visible::message(text), LONGEST_FAULT).into_owned()
 }
 
 /// A remedy, by the names of options.

@@ -3,9 +3,6 @@
 
 use std::borrow::Cow;
 
-/// The most characters of a sentence on standard error.
-pub(crate) const LONGEST_SENTENCE: usize = 4000;
-
 /// A text whose control characters are escaped as Rust writes them, except the ends of lines and tabs.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c.is_control() && !matches!(c, '\n' | '\t'))
@@ -30,20 +27,6 @@ pub(crate) fn json(json: &str) -> Cow<'_, str> {
         false => c.to_string(),
     };
     json.chars().map(escape).collect::<String>().into()
-}
-
-/// At most `most` characters of a text: its beginning and its end, which say what is wrong and what
-/// to do about it.
-pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
-    let count = text.chars().count();
-    if count <= most {
-        return text.into();
-    }
-    let end = most / 4;
-    let begin = most - end;
-    let at = |index: usize| text.char_indices().nth(index).map_or(text.len(), |(at, _)| at);
-    let (first, last) = (&text[..at(begin)], &text[at(count - end)..]);
-    format!("{first} [... {} more characters ...] {last}", count - begin - end).into()
 }
 
 fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -86,14 +69,5 @@ mod tests {
         let shown = json(&text);
         assert!(!shown.chars().any(char::is_control), "{shown:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
-    }
-
-    #[test]
-    fn a_long_text_keeps_its_ends() {
-        assert_eq!(shortened("abc", 3), "abc");
-        let long = format!("first {}; lower --context", "ö".repeat(100_000));
-        let short = shortened(&long, 100);
-        assert!(short.starts_with("first öö") && short.ends_with("öö; lower --context"), "{short}");
-        assert!(short.contains(" [... 99925 more characters ...] "), "{short}");
     }
 }
