@@ -2,8 +2,8 @@
 //
 //   rows  (T)       token, position, sequence, step
 //   x     (H T, S)  scores
-//   out   (H T, S)  zero for keys that the row does not see, whatever their scores; a row whose keys
-//                   are all hidden, by scores of -1e30, is zero as a whole
+//   out   (H T, S)  zero for keys that the row does not see, whatever their scores, and for those
+//                   hidden by scores of -1e30: a row that sees no key is zero
 //
 // One workgroup per row and head. Grid: (T, H).
 // parts: reduce
