@@ -147,8 +147,8 @@ impl Repository {
     pub(super) fn link(&self, commit: &str, name: &str, blob: &Path) -> Result<()> {
         let link = self.snapshot(commit).join(name);
         make_parent(&link)?;
-        // A link to a blob that has gone is in the way.
-        let _ = std::fs::remove_file(&link);
+        // A link to a blob that has gone is in the way, and a copy would follow it.
+        atomic_file::remove_own(&link).map_err(|error| Error::io(&link, error))?;
         let depth = name.split('/').count() + 1;
         let mut target: PathBuf = std::iter::repeat_n("..", depth).collect();
         target.push("blobs");

@@ -116,7 +116,7 @@ impl Transport {
             if matches!(ask, Ask::Head) {
                 // If the bytes are stored elsewhere, the redirect itself describes the file.
                 let described = answer.headers().contains_key("x-linked-etag");
-                if described || Origin::of(&next) != Some(self.hub.clone()) {
+                if described || Origin::of(&next).as_ref() != Some(&self.hub) {
                     return Ok(answer);
                 }
             }
