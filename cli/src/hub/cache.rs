@@ -130,9 +130,9 @@ impl Repository {
     /// Removes a file of a snapshot and its blob.
     pub(super) fn discard(&self, file: &Path) -> Result<()> {
         if let Some((blob, _)) = self.blob_of(file) {
-            atomic_file::remove_own(&blob).map_err(|error| Error::io(&blob, error))?;
+            remove(&blob)?;
         }
-        atomic_file::remove_own(file).map_err(|error| Error::io(file, error))
+        remove(file)
     }
 
     /// The blob that a file of a snapshot is a link to, and its name; `None` for a copy.
@@ -148,7 +148,7 @@ impl Repository {
         let link = self.snapshot(commit).join(name);
         make_parent(&link)?;
         // A link to a blob that has gone is in the way, and a copy would follow it.
-        atomic_file::remove_own(&link).map_err(|error| Error::io(&link, error))?;
+        remove(&link)?;
         let depth = name.split('/').count() + 1;
         let mut target: PathBuf = std::iter::repeat_n("..", depth).collect();
         target.push("blobs");
@@ -161,6 +161,14 @@ impl Repository {
             .or_else(|_| std::fs::hard_link(blob, &link))
             .or_else(|_| std::fs::copy(blob, &link).map(drop))
             .map_err(|error| Error::io(&link, error))
+    }
+}
+
+/// Removes a file, a link or a pipe, if it is there; never a folder, in which more may be.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use pellucid::{Error, Result, atomic_file};
+use pellucid::{Error, Result};
 use sha2::{Digest, Sha256};
 use ureq::Body;
 use ureq::http::{Response, StatusCode};
@@ -63,7 +63,6 @@ impl Download<'_> {
         let facts = self.client.facts(self.id, self.commit, self.name);
         let facts = facts.map_err(|failure| self.refusal(failure, 0, None))?;
         let blob = self.repository.blob(&facts.etag)?;
-        let io = |error| Error::io(&blob, error);
         if blob.is_file()
             && facts.size.is_some_and(|size| blob.metadata().is_ok_and(|found| found.len() != size))
         {
@@ -71,11 +70,11 @@ impl Download<'_> {
                 "{} has not the size that the hub says; it is downloaded again",
                 blob.display()
             );
-            atomic_file::remove_own(&blob).map_err(io)?;
+            cache::remove(&blob)?;
         }
         if !blob.is_file() {
             // What is there but leads nowhere is in the way.
-            atomic_file::remove_own(&blob).map_err(io)?;
+            cache::remove(&blob)?;
             self.fetch(&facts, &blob)?;
         }
         self.repository.link(self.commit, self.name, &blob)?;
@@ -222,7 +221,7 @@ impl Part {
         let io = |error| Error::io(&path, error);
         // Only a plain file is ours: a link would be followed, and a pipe would wait.
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
-            atomic_file::remove_own(&path).map_err(io)?;
+            cache::remove(&path)?;
         }
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
