@@ -2,7 +2,8 @@
 //
 //   rows  (T)       token, position, sequence, step
 //   x     (H T, S)  scores
-//   out   (H T, S)  zero for keys that the row does not see, whatever their scores
+//   out   (H T, S)  zero for keys that the row does not see, whatever their scores, and for those
+//                   hidden by scores of -1e30: a row that sees no key is zero
 //
 // One workgroup per row and head. Grid: (T, H).
 // parts: reduce
@@ -34,7 +35,8 @@ fn softmax(
     for (var key = lane; key < params.keys; key += WG) {
         var share = 0.0;
         if key >= first && key < end {
-            share = exp(x[base + key] - largest) / mass;
+            let hidden = x[base + key] <= -1e30;
+            share = select(exp(x[base + key] - largest) / mass, 0.0, hidden);
         }
         out[base + key] = share;
     }

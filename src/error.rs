@@ -4,11 +4,15 @@
 //! [`Remedy`]: the library knows no command line and no web page, so each front end puts them into
 //! words.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The most characters of a fault that is told: names in files may be of any length.
+pub const LONGEST_FAULT: usize = 4000;
 
 /// What went wrong, in words that a user can act on.
 #[derive(Debug)]
@@ -201,9 +205,10 @@ impl Error {
     }
 
     /// The whole sentence: the fault, then each remedy in the words of a front end, as an
-    /// instruction such as "lower the context".
+    /// instruction such as "lower the context". A fault of over [`LONGEST_FAULT`] characters is told
+    /// without its middle.
     pub fn message(&self, words: impl Fn(Remedy) -> String) -> String {
-        let mut message = self.fault();
+        let mut message = shortened(&self.fault(), LONGEST_FAULT).into_owned();
         let remedies: Vec<String> = self.remedies().iter().map(|remedy| words(*remedy)).collect();
         if let Some((last, before)) = remedies.split_last() {
             message.push_str("; ");
@@ -247,6 +252,20 @@ impl Error {
             }
         }
     }
+}
+
+/// At most `most` characters of a text: its beginning and its end, which say what is wrong and what
+/// to do about it.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    let count = text.chars().count();
+    if count <= most {
+        return text.into();
+    }
+    let end = most / 4;
+    let begin = most - end;
+    let at = |index: usize| text.char_indices().nth(index).map_or(text.len(), |(at, _)| at);
+    let (first, last) = (&text[..at(begin)], &text[at(count - end)..]);
+    format!("{first} [... {} more characters ...] {last}", count - begin - end).into()
 }
 
 impl fmt::Display for Error {
@@ -331,6 +350,25 @@ mod tests {
         assert_eq!(
             context.to_string(),
             "9 tokens do not fit into a context of 8; shorten the text or ask for a longer context"
+        );
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_ends() {
+        assert_eq!(shortened("abc", 3), "abc");
+        let long = format!("first {}; shorten it", "ö".repeat(100_000));
+        let short = shortened(&long, 100);
+        assert!(short.starts_with("first öö") && short.ends_with("öö; shorten it"), "{short}");
+        assert!(short.contains(" [... 99918 more characters ...] "), "{short}");
+    }
+
+    #[test]
+    fn a_message_ends_whatever_a_file_says() {
+        let error = Error::tensor("model.gguf", "x".repeat(1 << 24), "is missing");
+        let message = error.to_string();
+        assert!(message.chars().count() < LONGEST_FAULT + 50, "{}", message.len());
+        assert!(
+            message.starts_with("model.gguf: tensor xxx") && message.ends_with("x: is missing")
         );
     }
 }

@@ -1,11 +1,14 @@
 //! Where a model's files come from: a folder on disk, or anything that can be read by position.
 //!
 //! Nothing is memory-mapped: a file that is truncated while it is read gives an error.
+//!
+//! What is read from start to end may also be a pipe or a device ([`read`], [`read_stream`]); it has
+//! no known end, so at most [`LONGEST_STREAM`] bytes of it are read.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,8 +65,19 @@ pub(crate) struct Source {
 impl Source {
     /// Opens a file on disk.
     pub(crate) fn open(path: &Path) -> Result<Arc<Self>> {
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
+        let io = |error| Error::io(path, error);
+        // Opening a pipe would wait for its writer, so it is looked at first.
+        let found = fs::metadata(path).map_err(io)?;
+        if found.is_dir() {
+            return Err(io(ErrorKind::IsADirectory.into()));
+        }
+        if !found.is_file() {
+            let reason =
+                "is a pipe or a device, but it is read at any place: save it as a file first";
+            return Err(Error::file(path, reason));
+        }
+        let file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
         let content = Arc::new(OnDisk { file: Mutex::new(file), length });
         Ok(Arc::new(Self { path: path.into(), content }))
     }
@@ -80,7 +94,7 @@ impl Source {
     /// Fills `buffer` from `offset` on.
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.content.read_at(offset, buffer).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => {
+            ErrorKind::UnexpectedEof => {
                 Error::file(&self.path, format!("ends while {} bytes are read", buffer.len()))
             }
             _ => Error::io(&self.path, e),
@@ -93,6 +107,48 @@ impl Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source").field("path", &self.path).field("length", &self.length()).finish()
     }
+}
+
+/// The most bytes that are read of a pipe or a device.
+pub const LONGEST_STREAM: u64 = 256 << 20;
+
+/// The bytes of a whole file, or of a pipe or a device up to its end.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::File`] for more than [`LONGEST_STREAM`] bytes of what is no plain
+/// file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let io = |error| Error::io(path, error);
+    let mut file = File::open(path).map_err(io)?;
+    if !file.metadata().map_err(io)?.is_file() {
+        return read_stream(path, file);
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(io)?;
+    Ok(bytes)
+}
+
+/// The bytes of a pipe or a device up to its end; errors name it by the path.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::File`] for more than [`LONGEST_STREAM`] bytes.
+pub fn read_stream(path: &Path, stream: impl Read) -> Result<Vec<u8>> {
+    bounded(path, stream, LONGEST_STREAM)
+}
+
+fn bounded(path: &Path, stream: impl Read, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(most + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
+    if bytes.len() as u64 > most { Err(endless(path, most)) } else { Ok(bytes) }
+}
+
+/// The error for a pipe or a device of more than `most` bytes.
+pub(crate) fn endless(path: &Path, most: u64) -> Error {
+    let reason = format!(
+        "holds more than the {} MiB that are read of a pipe or a device: save it as a file first",
+        most >> 20
+    );
+    Error::file(path, reason)
 }
 
 /// The files of a model by name: a folder on disk, or a stand-in for one.
@@ -138,11 +194,12 @@ impl Files {
         &self.path
     }
 
-    /// Whether there is a file of this name.
+    /// Whether there is something of this name. A link that leads nowhere counts, so that what is
+    /// damaged is told when it is opened, and not taken for missing.
     pub fn has(&self, name: &str) -> bool {
         match &self.given {
             Some(files) => files.contains_key(name),
-            None => self.path.join(name).is_file(),
+            None => self.path.join(name).symlink_metadata().is_ok(),
         }
     }
 
@@ -163,7 +220,7 @@ impl Files {
     pub(crate) fn open(&self, name: &str) -> Result<Arc<Source>> {
         let path = self.path.join(name);
         let Some(files) = &self.given else { return Source::open(&path) };
-        let missing = || Error::io(&path, io::Error::from(io::ErrorKind::NotFound));
+        let missing = || Error::io(&path, io::Error::from(ErrorKind::NotFound));
         let content = Arc::clone(files.get(name).ok_or_else(missing)?);
         Ok(Arc::new(Source { path, content }))
     }
@@ -205,7 +262,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let all = [("a", &b"first"[..]), ("b", b"\xff")];
         for (name, bytes) in all {
-            std::fs::write(folder.path().join(name), bytes).unwrap();
+            fs::write(folder.path().join(name), bytes).unwrap();
         }
         let given = Files::in_memory("given", all.map(|(name, b)| (name.to_owned(), b)));
         for files in [Files::on_disk(folder.path()), given] {
@@ -224,5 +281,33 @@ mod tests {
             let end = files.open("a").unwrap().read_at(3, &mut buffer).unwrap_err().to_string();
             assert!(end.contains("ends while 3 bytes are read"), "{end}");
         }
+    }
+
+    #[test]
+    fn a_stream_is_read_up_to_its_bound() {
+        let path = Path::new("a pipe");
+        assert_eq!(bounded(path, &[7; 2 << 20][..], 2 << 20).unwrap().len(), 2 << 20);
+        let error = bounded(path, io::repeat(7), 2 << 20).unwrap_err().to_string();
+        assert!(error.starts_with("a pipe: holds more than the 2 MiB"), "{error}");
+    }
+
+    /// Where a file is read from start to end a pipe will do; elsewhere it is refused, unopened.
+    #[cfg(unix)]
+    #[test]
+    fn pipes_are_read_to_their_end_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let refused = Source::open(&pipe).unwrap_err().to_string();
+        assert!(refused.contains("is a pipe or a device"), "{refused}");
+        let writer = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::write(pipe, "through a pipe").unwrap()
+        });
+        assert_eq!(read(&pipe).unwrap(), b"through a pipe");
+        writer.join().unwrap();
+        let error = Source::open(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        assert!(matches!(read(folder.path()).unwrap_err(), Error::Io { .. }));
     }
 }

@@ -81,7 +81,8 @@ impl Chat {
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
         let limits = (llm.context(), llm.config().context);
         let drawn = drawing::draw(llm, &prompt, request, load, shown).await;
-        let drawn = drawn.map_err(|error| too_long(error, limits))?;
+        let (drawn, written) = drawn.map_err(|error| too_long(error, limits))?;
+        written?;
         let finish = drawn.generation.finish;
         if self.json {
             drawn.json(llm, &prompt, request)?;

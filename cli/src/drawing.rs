@@ -146,14 +146,14 @@ impl Times {
 }
 
 /// Generates to the end, or to Ctrl-C. `shown` gets each piece of text as it comes; its error, such
-/// as that of a closed pipe, stops the generation.
+/// as that of a closed pipe, stops the generation and is given beside what was drawn.
 pub(crate) async fn draw(
     llm: &mut Llm,
     prompt: &[u32],
     request: &Request,
     load: Duration,
     mut shown: impl FnMut(&str) -> Result<()>,
-) -> Result<Drawn> {
+) -> Result<(Drawn, Result<()>)> {
     let stretch = Stretch::begin();
     let bar = output::progress_bar("reading {bar:30} {pos} of {len} tokens");
     bar.set_length(prompt.len() as u64);
@@ -174,10 +174,9 @@ pub(crate) async fn draw(
     let drawn = llm.generate(prompt, request, on_event).await;
     bar.finish_and_clear();
     let (generation, timings) = drawn?;
-    written?;
     let read = prompt.len() - generation.reused;
     let times = Times::new(load, timings, read, generation.tokens.len());
-    Ok(Drawn { generation, times })
+    Ok((Drawn { generation, times }, written))
 }
 
 impl Drawn {

@@ -88,11 +88,13 @@ impl Generate {
             None => options::encode(&llm, &text.unwrap_or_default(), self.text.encode())?,
         };
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
-        let drawn = drawing::draw(&mut llm, &prompt, &request, load, shown).await?;
-        self.show(&drawn, &llm, &prompt, &request)?;
+        let (drawn, written) = drawing::draw(&mut llm, &prompt, &request, load, shown).await?;
+        let written = written.and_then(|()| self.show(&drawn, &llm, &prompt, &request));
+        // The cache is kept even if nobody sees the text any more, as when the terminal was closed.
         if let Some(file) = &self.save_cache {
             llm.save_cache(file).await?;
         }
+        written?;
         Ok(drawn.generation.finish)
     }
 

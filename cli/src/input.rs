@@ -4,6 +4,7 @@ use std::io::{BufRead, Read};
 use std::path::Path;
 use std::str::FromStr;
 
+use pellucid::files;
 use pellucid::{Error, Result};
 
 /// Token ids from the command line.
@@ -60,14 +61,16 @@ impl TokenList {
     }
 }
 
+/// The most bytes of a line that is read.
+const LONGEST_LINE: u64 = 16 << 20;
+
 /// The name of standard input in errors.
 const INPUT: &str = "standard input";
 
 /// All of standard input, exactly as it is.
 fn read_input() -> Result<String> {
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|source| Error::io(INPUT, source))?;
-    utf8(Path::new(INPUT), bytes)
+    let path = Path::new(INPUT);
+    utf8(path, files::read_stream(path, std::io::stdin().lock())?)
 }
 
 fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
@@ -91,25 +94,30 @@ pub(crate) fn text(argument: &str) -> Result<String> {
 /// [`Error::Io`] and [`Error::File`] if standard input cannot be read or is not text.
 pub(crate) fn line() -> Result<Option<String>> {
     let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().read_until(b'\n', &mut bytes);
+    let mut input = std::io::stdin().lock().take(LONGEST_LINE + 1);
+    let read = input.read_until(b'\n', &mut bytes);
     if read.map_err(|source| Error::io(INPUT, source))? == 0 {
         return Ok(None);
+    }
+    if bytes.len() as u64 > LONGEST_LINE {
+        let reason = format!("has a line of more than {} MiB", LONGEST_LINE >> 20);
+        return Err(Error::file(INPUT, reason));
     }
     let line = utf8(Path::new(INPUT), bytes)?;
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(Some(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }
 
-/// A text file; `-` is standard input.
+/// A text file, which may be a pipe; `-` is standard input.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::File`] if the file cannot be read or is not text.
+/// [`Error::Io`] and [`Error::File`] if the file cannot be read or is not text, or is a pipe that
+/// does not end.
 pub(crate) fn file(path: &Path) -> Result<String> {
     if path == Path::new("-") {
         return read_input();
     }
-    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    utf8(path, bytes)
+    utf8(path, files::read(path)?)
 }
 
 /// The error for a file, or `-`, without any text.

@@ -16,6 +16,7 @@ mod tokenize;
 mod tokenizer;
 mod train;
 mod tune;
+mod visible;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -113,10 +114,13 @@ fn start_log() {
         .filter_module("wgpu_hal", LevelFilter::Off)
         .filter_module("naga", LevelFilter::Error)
         .parse_default_env()
-        .format(|to, record| match record.level() {
-            Level::Error => writeln!(to, "error: {}", record.args()),
-            Level::Warn => writeln!(to, "warning: {}", record.args()),
-            level => writeln!(to, "{level} {}: {}", record.target(), record.args()),
+        .format(|to, record| {
+            let text = output::bounded(&record.args().to_string());
+            match record.level() {
+                Level::Error => writeln!(to, "error: {text}"),
+                Level::Warn => writeln!(to, "warning: {text}"),
+                level => writeln!(to, "{level} {}: {text}", record.target()),
+            }
         })
         .init();
 }

@@ -183,7 +183,17 @@ impl ModelOptions {
             return Checkpoint::open(path);
         }
         let path = hub::resolve(model, Wanted::Model)?;
-        Checkpoint::open(self.path.get_or_init(|| path))
+        let checkpoint = match Checkpoint::open(&path) {
+            // The cache may hold something else than what was downloaded.
+            Err(Error::Io { .. } | Error::File { .. } | Error::Tensor { .. })
+                if hub::discard_damaged(model)? =>
+            {
+                Checkpoint::open(&hub::resolve(model, Wanted::Model)?)?
+            }
+            opened => opened?,
+        };
+        self.path.get_or_init(|| path);
+        Ok(checkpoint)
     }
 
     /// Fails for an empty prompt, unless the model's texts begin with a token of their own. Only

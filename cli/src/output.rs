@@ -1,14 +1,17 @@
 //! Output: results on standard output, notes and progress on standard error.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use pellucid::error::{LONGEST_FAULT, shortened};
 use pellucid::gpu::{Adapter, Counters};
 use pellucid::model::MemoryUse;
 use pellucid::{Error, Remedy, Result};
 use serde::Serialize;
+
+use crate::visible;
 
 /// The name of standard output in errors.
 const OUTPUT: &str = "standard output";
@@ -17,7 +20,7 @@ const OUTPUT: &str = "standard output";
 pub(crate) fn json(object: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(object)
         .map_err(|error| Error::file(OUTPUT, format!("cannot write JSON: {error}")))?;
-    line(&text)
+    line(&visible::json(&text))
 }
 
 /// Prints a line.
@@ -25,10 +28,12 @@ pub(crate) fn line(text: &str) -> Result<()> {
     piece(&format!("{text}\n"))
 }
 
-/// Prints a piece of text at once, without waiting for the end of the line.
+/// Prints a piece of text at once, without waiting for the end of the line. A terminal gets no control
+/// sequences; a file or a pipe gets the text as it is.
 pub(crate) fn piece(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
+    let shown = if out.is_terminal() { visible::text(text) } else { text.into() };
+    out.write_all(shown.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|source| Error::io(OUTPUT, source))
 }
@@ -41,12 +46,17 @@ pub(crate) fn is_closed(error: &Error) -> bool {
 
 /// Writes a line to standard error; if that is closed, nothing happens.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", visible::message(text));
 }
 
 /// An error as one line, with remedies in terms of the command line.
 pub(crate) fn sentence(error: &Error) -> String {
-    one_line(&error.message(remedy))
+    bounded(&one_line(&error.message(remedy)))
+}
+
+/// A message that may quote others: without control sequences, and of a length that can be read.
+pub(crate) fn bounded(text: &str) -> String {
+    shortened(&visible::message(text), LONGEST_FAULT).into_owned()
 }
 
 /// A remedy, by the names of options.
@@ -113,7 +123,7 @@ pub(crate) fn progress_bar(template: &str) -> ProgressBar {
 /// A bar for a download; if standard error is not a terminal, a line for a large one.
 pub(crate) fn download_bar(name: &str, size: Option<u64>) -> ProgressBar {
     let template = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-    let bar = progress_bar(template).with_message(name.to_owned());
+    let bar = progress_bar(template).with_message(visible::message(name).into_owned());
     bar.set_length(size.unwrap_or(0));
     if let Some(size) = size.filter(|size| *size > 1 << 20)
         && bar.is_hidden()

@@ -113,9 +113,11 @@ impl Train {
         };
         let learned = tokenizer::train(&self.files, &training, &mut progress);
         bar.finish_and_clear();
-        atomic_file::write(&self.output, learned?.as_bytes())
+        let learned = learned?;
+        // What was written need not be readable: it may be a pipe.
+        let vocab_size = Tokenizer::from_json_text(&self.output, &learned)?.vocab_size();
+        atomic_file::write(&self.output, learned.as_bytes())
             .map_err(|error| Error::io(&self.output, error))?;
-        let vocab_size = Tokenizer::from_json(&self.output)?.vocab_size();
         let report = Report { file: &self.output, vocab_size, bytes };
         if self.json {
             return output::json(&report);

@@ -24,6 +24,8 @@ pub struct Matrix {
     pub rows: usize,
     /// Inputs.
     pub columns: usize,
+    /// Which parameter it is.
+    pub(super) param: Param,
     source: Arc<Source>,
     /// The entry of the whole tensor in the file.
     offset: u64,
@@ -66,7 +68,7 @@ impl Matrix {
         }
         let (rows, columns) = (layout.rows, layout.columns);
         let (source, offset) = (Arc::clone(&entry.source), entry.offset);
-        Ok(Self { name, format, rows, columns, source, offset, layout })
+        Ok(Self { name, format, rows, columns, param, source, offset, layout })
     }
 
     /// The bytes of one row in the file's format.
@@ -96,9 +98,14 @@ impl Matrix {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn values(&self, rows: Range<usize>) -> Result<Vec<f32>> {
-        let mut values = dequantize(self.format, &self.read(rows)?);
+        Ok(self.values_of(&self.read(rows)?))
+    }
+
+    /// The values that bytes from [`read`](Self::read) stand for.
+    pub(crate) fn values_of(&self, bytes: &[u8]) -> Vec<f32> {
+        let mut values = dequantize(self.format, bytes);
         values.iter_mut().for_each(|value| *value += self.layout.offset);
-        Ok(values)
+        values
     }
 
     fn bad(&self, reason: String) -> Error {

@@ -24,7 +24,7 @@ mod tensor_names;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fingerprint::Hash;
+pub(crate) use fingerprint::{Hash, WeightsHash};
 pub use format::blocks::{dequantize, quantize};
 pub use format::planes::planes;
 pub use gguf::tokenizer::{Bpe, SentencePiece};

@@ -79,7 +79,7 @@ impl Decoder {
             next.extend(rows.pop().map(|row| Row { step: drawn as u32, ..row }));
             unread.extend(rows.into_iter().skip(kept));
         }
-        session.check(&next)?;
+        session.check(&[&unread[..], &next].concat())?;
         // The larger plan first: its buffers have room for those of a step.
         let prefill = Prefill::new(session, unread)?;
         let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
@@ -239,6 +239,7 @@ impl Decoder {
         let slot = (self.launched % RING) as u64;
         let read = (self.top.unwrap_or(self.ids), slot * bytes, bytes);
         let flight = session.engine_mut().submit(&[(&self.plan, self.extent as u32)], &[read])?;
+        session.note_step(self.sequences);
         self.flights.extend(flight);
         self.launched += 1;
         self.extent += 1;

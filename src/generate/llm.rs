@@ -265,7 +265,8 @@ impl Llm {
         let side_by_side = match self.session().map(Session::sequences) {
             Some(sequences) if prompts.len() > sequences => {
                 return Err(Error::Input(format!(
-                    "{} prompts at once, but the model was loaded for {sequences}",
+                    "{} prompts at once, but the model was loaded for {sequences}; Options::sequences \
+                     sets how many",
                     prompts.len()
                 )));
             }

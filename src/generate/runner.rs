@@ -141,6 +141,14 @@ impl Runner {
         }
     }
 
+    /// The hash of all weights as the files have them.
+    pub(super) fn weights_hash(&self) -> &str {
+        match self {
+            Self::Gpu(session) => session.model().hash.as_deref().unwrap_or_default(),
+            Self::Cpu { model, .. } => model.hash(),
+        }
+    }
+
     /// The keys and the values of one layer's first positions.
     pub(super) async fn read_cache(
         &mut self,

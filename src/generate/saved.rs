@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::AtomicFile;
 use crate::checkpoint::Hash;
+use crate::config::Config;
 use crate::error::{Error, Result};
 
 use super::prompt::CachedPrompt;
 use super::runner::Runner;
 
 /// The magic number of such a file; the digit counts changes of the format.
-const SIGN: &[u8; 8] = b"PELLUCH2";
+const SIGN: &[u8; 8] = b"PELLUCH3";
 
 /// The longest header that is accepted: more than any context's tokens.
 const LONGEST_HEADER: u64 = 64 << 20;
@@ -27,6 +28,12 @@ const LONGEST_HEADER: u64 = 64 << 20;
 struct Header {
     /// The model, and the format of its weights if that differs from the file's.
     model: String,
+    /// The hash of every byte of its weights.
+    weights: String,
+    /// The hash of the rotations of its keys, which may depend on the context.
+    rotation: String,
+    /// Positions of the context in which it was saved.
+    context: usize,
     /// How keys and values are laid out in it.
     layout: String,
     layers: usize,
@@ -37,7 +44,8 @@ struct Header {
 
 /// Writes what the caches of the model with this fingerprint hold of these tokens.
 ///
-/// The file appears whole or not at all: it is written under another name and renamed.
+/// The file appears whole or not at all: it is written under another name and renamed. A device or a
+/// pipe is written in place.
 pub(super) async fn save(
     path: &Path,
     runner: &mut Runner,
@@ -72,7 +80,9 @@ pub(super) fn load(
     known: &mut CachedPrompt,
 ) -> Result<()> {
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let length = file.metadata().map_err(|error| Error::io(path, error))?.len();
+    let found = file.metadata().map_err(|error| Error::io(path, error))?;
+    // A pipe is read from start to end as a file is; only its length is not known before.
+    let length = found.is_file().then_some(found.len());
     let mut from = Hashed { inner: BufReader::new(file), hash: Hash::default() };
     let header = from.header(path, length)?;
     let expected = Header::new(runner, model, &[]);
@@ -82,9 +92,23 @@ pub(super) fn load(
     if header.model != expected.model || header.layers != expected.layers {
         return foreign("by another model", &header.model, &expected.model);
     }
+    if header.weights != expected.weights {
+        let otherwise = "by another model of the same sizes, with other weights";
+        return foreign(otherwise, &header.weights, &expected.weights);
+    }
     if header.layout != expected.layout || header.position_bytes != expected.position_bytes {
         let otherwise = "with another layout of keys and values";
         return foreign(otherwise, &header.layout, &expected.layout);
+    }
+    if header.rotation != expected.rotation {
+        return Err(Error::file(
+            path,
+            format!(
+                "was saved in a context of {}, in which this model rotates keys otherwise than in {}; \
+                 ask for the same context, or save it again",
+                header.context, expected.context
+            ),
+        ));
     }
     let (count, vocab) = (header.tokens.len(), runner.config().vocab);
     if count > runner.context() {
@@ -104,6 +128,9 @@ pub(super) fn load(
     if from.take(path, hash.len())? != hash {
         return Err(Error::file(path, "is damaged: its contents do not match their hash"));
     }
+    if from.inner.read(&mut [0]).map_err(|error| Error::io(path, error))? > 0 {
+        return Err(Error::file(path, "goes on after its end"));
+    }
     *known = CachedPrompt::new(header.tokens);
     Ok(())
 }
@@ -111,8 +138,17 @@ pub(super) fn load(
 impl Header {
     fn new(runner: &Runner, model: &str, tokens: &[u32]) -> Self {
         let (layout, position_bytes) = runner.cache_layout();
-        let (model, layers) = (model.to_owned(), runner.config().layers);
-        Self { model, layout, layers, position_bytes, tokens: tokens.to_vec() }
+        let (config, context) = (runner.config(), runner.context());
+        Self {
+            model: model.to_owned(),
+            weights: runner.weights_hash().to_owned(),
+            rotation: rotation(config, context),
+            context,
+            layout,
+            layers: config.layers,
+            position_bytes,
+            tokens: tokens.to_vec(),
+        }
     }
 
     /// The bytes of the whole file, or `None` if that overflows.
@@ -120,6 +156,16 @@ impl Header {
         let layer = self.position_bytes.checked_mul(2)?.checked_mul(self.tokens.len() as u64)?;
         layer.checked_mul(self.layers as u64)?.checked_add(SIGN.len() as u64 + 16 + header)
     }
+}
+
+/// The hash of the rotations of all layers' keys in a context.
+fn rotation(config: &Config, context: usize) -> String {
+    let mut hash = Hash::default();
+    for layer in 0..config.layers {
+        let rotation = config.rope(layer).map(|rope| rope.rotation(context));
+        hash.add(format!("{rotation:?}").as_bytes());
+    }
+    format!("{:016x}", hash.value())
 }
 
 /// A file, and the hash of what was read from it.
@@ -136,7 +182,8 @@ impl Hashed<BufWriter<File>> {
 }
 
 impl Hashed<BufReader<File>> {
-    /// The next bytes, whose number was checked against the file's length before.
+    /// The next bytes, whose number was checked before: against the length of the file, or against
+    /// what the model takes.
     fn take(&mut self, path: &Path, count: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         self.inner.read_exact(&mut bytes).map_err(|error| match error.kind() {
@@ -148,23 +195,27 @@ impl Hashed<BufReader<File>> {
     }
 
     /// The header of a file of this length, checked against it.
-    fn header(&mut self, path: &Path, length: u64) -> Result<Header> {
-        let sign =
-            (length >= SIGN.len() as u64).then(|| self.take(path, SIGN.len())).transpose()?;
+    fn header(&mut self, path: &Path, length: Option<u64>) -> Result<Header> {
+        let long_enough = length.is_none_or(|length| length >= SIGN.len() as u64);
+        let sign = long_enough.then(|| self.take(path, SIGN.len())).transpose()?;
         if sign.as_deref() != Some(SIGN) {
             return Err(Error::file(path, "is not a saved prompt cache of this version"));
         }
         let count = self.take(path, 8)?;
         let count = count.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
-        if count > LONGEST_HEADER.min(length) {
+        if count > LONGEST_HEADER.min(length.unwrap_or(u64::MAX)) {
             return Err(Error::file(path, format!("claims a header of {count} bytes: truncated?")));
         }
         let text = self.take(path, count as usize)?;
         let header: Header = serde_json::from_slice(&text)
             .map_err(|error| Error::file(path, format!("its header is damaged: {error}")))?;
-        match header.file_bytes(count) {
-            Some(expected) if expected == length => Ok(header),
-            _ => Err(Error::file(path, format!("has {length} bytes, which is not what it claims"))),
+        match (header.file_bytes(count), length) {
+            (Some(_), None) => Ok(header),
+            (Some(expected), Some(length)) if expected == length => Ok(header),
+            (None, None) => Err(Error::file(path, "claims more bytes than any file has")),
+            (_, Some(length)) => {
+                Err(Error::file(path, format!("has {length} bytes, which is not what it claims")))
+            }
         }
     }
 }

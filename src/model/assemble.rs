@@ -23,8 +23,9 @@ impl Model {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
         let mut tensors = Tensors::uploaded(engine, checkpoint, options, progress)?;
-        let model = Builder::new(checkpoint.config(), &mut tensors).model()?;
+        let mut model = Builder::new(checkpoint.config(), &mut tensors).model()?;
         tensors.flush()?;
+        model.hash = tensors.hash();
         Ok(model)
     }
 
@@ -106,8 +107,8 @@ impl<'b, 't> Builder<'b, 't> {
             false => Some(self.tensors.matrix(&[Param::Head], Join::Stack, 0)?),
         };
         let head_bias = self.tensors.bias(&[Param::HeadBias], Join::Stack, 0)?;
-        let (config, ropes) = (config.clone(), self.ropes);
-        Ok(Model { config, embed, positions, ropes, blocks, final_norm, head, head_bias })
+        let (config, ropes, hash) = (config.clone(), self.ropes, None);
+        Ok(Model { config, embed, positions, ropes, blocks, final_norm, head, head_bias, hash })
     }
 
     fn block(&mut self, layer: usize) -> Result<Block> {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::checkpoint::{Checkpoint, Matrix, Param, dequantize, planes, quantize};
+use crate::checkpoint::{Checkpoint, Matrix, Param, WeightsHash, dequantize, planes, quantize};
 use crate::config::Config;
 use crate::error::Result;
 use crate::format::Format;
@@ -101,7 +101,8 @@ impl<'a> Tensors<'a> {
     ) -> Result<Self> {
         let limit = engine.gpu().caps().max_buffer_bytes();
         let total = file_bytes(checkpoint)?;
-        let upload = Upload { engine, checkpoint, progress, done: 0, total, unflushed: 0 };
+        let hash = WeightsHash::default();
+        let upload = Upload { engine, checkpoint, progress, done: 0, total, unflushed: 0, hash };
         let source = Source::Files { checkpoint, options };
         Ok(Self { source, limit, upload: Some(upload) })
     }
@@ -168,6 +169,11 @@ impl<'a> Tensors<'a> {
         Ok(*tensor)
     }
 
+    /// The hash of everything that was read, as the files have it; `None` without a device.
+    pub(super) fn hash(&self) -> Option<String> {
+        self.upload.as_ref().map(|upload| upload.hash.value())
+    }
+
     /// Flushes pending writes to the device.
     pub(super) fn flush(&self) -> Result<()> {
         self.upload.as_ref().map_or(Ok(()), |upload| upload.engine.flush())
@@ -196,6 +202,8 @@ struct Upload<'a> {
     done: u64,
     total: u64,
     unflushed: u64,
+    /// Of what has passed, so that no file is read twice.
+    hash: WeightsHash,
 }
 
 impl Upload<'_> {
@@ -216,7 +224,9 @@ impl Upload<'_> {
     fn values(&mut self, part: Param, layer: usize) -> Result<Vec<f32>> {
         let matrix = self.checkpoint.matrix(part, layer)?;
         self.count(matrix.row_bytes() as u64 * matrix.rows as u64);
-        matrix.values(0..matrix.rows)
+        let bytes = matrix.read(0..matrix.rows)?;
+        self.hash.add(&matrix, &bytes);
+        Ok(matrix.values_of(&bytes))
     }
 
     /// Creates a weight's planes and fills them with the rows of some parameters.
@@ -291,6 +301,7 @@ impl Upload<'_> {
     /// The bytes of some rows of one matrix, in `format`.
     fn convert(&mut self, matrix: &Matrix, rows: Range<usize>, format: Format) -> Result<Vec<u8>> {
         let bytes = matrix.read(rows)?;
+        self.hash.add(matrix, &bytes);
         self.count(bytes.len() as u64);
         if self.unflushed >= FLUSH_BYTES {
             self.unflushed = 0;

@@ -25,6 +25,8 @@ pub struct Model {
     pub head: Option<Weight>,
     /// Its bias, (1, V).
     pub head_bias: Option<Tensor>,
+    /// The hash of all weights as the files have them; `None` without values.
+    pub hash: Option<String>,
 }
 
 /// One layer's weights.

@@ -6,7 +6,7 @@ use super::cache::Cache;
 use super::linear::{LinearSize, linear};
 use super::observer::Observer;
 use super::softcap::softcap;
-use crate::checkpoint::{Checkpoint, Param};
+use crate::checkpoint::{Checkpoint, Param, WeightsHash};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -20,6 +20,8 @@ pub struct Model {
     pub config: Config,
     /// By parameter and layer; parameters outside the layers have layer 0.
     weights: HashMap<(Param, usize), Weight>,
+    /// The hash of all weights as the files have them.
+    hash: String,
 }
 
 /// One tensor, (outputs, inputs) row-major; a vector is one row.
@@ -48,7 +50,7 @@ impl Model {
         let bytes = |rows: usize, row_bytes: usize| rows as u64 * row_bytes as u64;
         let total = matrices.iter().map(|(_, m)| bytes(m.rows, m.row_bytes())).sum();
         let mut done = 0;
-        let mut weights = HashMap::new();
+        let (mut weights, mut hash) = (HashMap::new(), WeightsHash::default());
         for (place, matrix) in matrices {
             let size = LinearSize { inputs: matrix.columns, outputs: matrix.rows };
             let mut values = Vec::with_capacity(matrix.rows * matrix.columns);
@@ -56,12 +58,19 @@ impl Model {
             for start in (0..matrix.rows).step_by(step) {
                 let rows = start..matrix.rows.min(start + step);
                 done += bytes(rows.len(), matrix.row_bytes());
-                values.extend(matrix.values(rows)?);
+                let bytes = matrix.read(rows)?;
+                hash.add(&matrix, &bytes);
+                values.extend(matrix.values_of(&bytes));
                 progress(done, total);
             }
             weights.insert(place, Weight { size, values });
         }
-        Ok(Self { config, weights })
+        Ok(Self { config, weights, hash: hash.value() })
+    }
+
+    /// The hash of all weights as the files have them.
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// An empty key/value cache for the whole context that the model was made for.

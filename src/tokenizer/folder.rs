@@ -12,7 +12,7 @@ use super::encoding::Tokenizer;
 use super::json::kind;
 use super::template;
 use crate::error::{Error, Result};
-use crate::files::Files;
+use crate::files::{self, Files};
 
 /// The two-file layouts: vocabulary and merges, in Hugging Face's names and in GPT-2's own.
 const PAIRS: [(&str, &str); 2] = [("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")];
@@ -172,7 +172,7 @@ fn vocab_size(chain: &tokenizers::Tokenizer) -> usize {
 
 /// Reads a whole text file; errors name a missing file and one that is not UTF-8.
 fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    let bytes = files::read(path)?;
     String::from_utf8(bytes).map_err(|error| {
         Error::file(path, format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
     })

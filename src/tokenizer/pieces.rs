@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::files::{LONGEST_STREAM, endless};
 
 /// The length in bytes at which a piece without a place to cut, such as one long word, is cut
 /// anyway.
@@ -14,7 +15,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// between a character that is not white space and white space. The first error ends the iteration.
 pub(super) struct Pieces<'a> {
     files: std::slice::Iter<'a, PathBuf>,
-    open: Option<(File, &'a PathBuf)>,
+    open: Option<Open<'a>>,
     /// Bytes that were read but not yet returned.
     rest: Vec<u8>,
     /// The offset of `rest` in its file.
@@ -25,6 +26,34 @@ pub(super) struct Pieces<'a> {
     failure: &'a mut Option<Error>,
     progress: &'a mut (dyn FnMut(u64) + Send),
     read: u64,
+}
+
+/// A file that is being read.
+struct Open<'a> {
+    file: File,
+    path: &'a PathBuf,
+    /// How many more bytes are read of it; `None` for a plain file, which ends by itself.
+    left: Option<u64>,
+}
+
+impl<'a> Open<'a> {
+    fn new(path: &'a PathBuf) -> Result<Self> {
+        let io = |error| Error::io(path, error);
+        let file = File::open(path).map_err(io)?;
+        let plain = file.metadata().map_err(io)?.is_file();
+        Ok(Self { file, path, left: (!plain).then_some(LONGEST_STREAM) })
+    }
+
+    /// Appends about `piece` bytes; gives how many there were.
+    fn read(&mut self, piece: usize, to: &mut Vec<u8>) -> Result<usize> {
+        let more = (&mut self.file).take(piece as u64).read_to_end(to);
+        let more = more.map_err(|error| Error::io(self.path, error))?;
+        if let Some(left) = &mut self.left {
+            let rest = left.checked_sub(more as u64);
+            *left = rest.ok_or_else(|| endless(self.path, LONGEST_STREAM))?;
+        }
+        Ok(more)
+    }
 }
 
 impl<'a> Pieces<'a> {
@@ -44,15 +73,13 @@ impl<'a> Pieces<'a> {
     /// The next piece of a file, special tokens included; `None` at the end of the last file.
     fn text(&mut self) -> Result<Option<String>> {
         loop {
-            let Some((file, path)) = &mut self.open else {
+            let Some(open) = &mut self.open else {
                 let Some(path) = self.files.next() else { return Ok(None) };
-                let file = File::open(path).map_err(|error| Error::io(path, error))?;
-                (self.open, self.at) = (Some((file, path)), 0);
+                (self.open, self.at) = (Some(Open::new(path)?), 0);
                 continue;
             };
-            let path = *path;
-            let more = file.take(self.piece as u64).read_to_end(&mut self.rest);
-            let more = more.map_err(|error| Error::io(path, error))?;
+            let path = open.path;
+            let more = open.read(self.piece, &mut self.rest)?;
             self.read += more as u64;
             (self.progress)(self.read);
             let end = match (more, cut(&self.rest)) {

@@ -1,10 +1,10 @@
 //! Training data: tokens, and the batches that a step or an evaluation takes from them.
 
-use std::fs;
 use std::path::Path;
 
 use crate::checkpoint::Hash;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::noise::noise;
 use crate::reference::backward::IGNORED;
 
@@ -133,7 +133,7 @@ const HEADER_WORDS: usize = 256;
 /// # Errors
 /// [`Error::Io`], and [`Error::File`] where header and length disagree.
 pub fn read_tokens(path: &Path) -> Result<Vec<u32>> {
-    let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = files::read(path)?;
     let word = |at: usize| bytes.get(4 * at..4 * at + 4).map(bytemuck::pod_read_unaligned::<u32>);
     let known = HEADERS.iter().find(|(magic, _)| word(0) == Some(*magic));
     let (ids, size) = match known {
@@ -168,6 +168,8 @@ pub fn read_tokens(path: &Path) -> Result<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const OPTIONS: TrainOptions = TrainOptions {

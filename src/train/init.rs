@@ -118,7 +118,8 @@ pub fn new_model(folder: &Path, config: &Value, seed: u64) -> Result<TensorLayou
     let path = folder.join(CONFIG);
     let text = serde_json::to_string_pretty(config)
         .map_err(|error| Error::file(&path, error.to_string()))?;
-    atomic_file::write(&path, format!("{text}\n").as_bytes()).map_err(|e| Error::io(&path, e))?;
+    atomic_file::write_own(&path, format!("{text}\n").as_bytes())
+        .map_err(|e| Error::io(&path, e))?;
     let layout = TensorLayout::from_config(&path)?;
     let config = layout.config();
     let mut values = |part, layer| Ok(first_values(config, seed, part, layer));
@@ -187,7 +188,7 @@ impl NewModel {
     pub fn write(&self, folder: &Path, seed: u64) -> Result<()> {
         for (name, text) in &self.companions {
             let path = folder.join(name);
-            atomic_file::write(&path, text.as_bytes()).map_err(|e| Error::io(&path, e))?;
+            atomic_file::write_own(&path, text.as_bytes()).map_err(|e| Error::io(&path, e))?;
         }
         new_model(folder, &self.config, seed)?;
         Ok(())

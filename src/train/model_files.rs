@@ -62,7 +62,7 @@ impl ModelFiles {
     pub(super) fn write(&self, folder: &Path, format: Format) -> Result<()> {
         for (name, bytes) in self.files(format)? {
             let path = folder.join(name);
-            atomic_file::write(&path, &bytes).map_err(|e| Error::io(&path, e))?;
+            atomic_file::write_own(&path, &bytes).map_err(|e| Error::io(&path, e))?;
         }
         Ok(())
     }

@@ -102,7 +102,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::export`].
     pub async fn save(&mut self, run: &Path, files: &ModelFiles, own: Value) -> Result<PathBuf> {
-        let folder = run.join(format!("step-{:08}", self.steps()));
+        let folder = run.join(step_name(self.steps()));
         let beside = beside(&folder)?;
         self.write_model(&beside, files, Format::F32).await?;
         self.write_moments(&beside.join(OPTIMIZER)).await?;
@@ -121,7 +121,7 @@ impl Trainer {
         let path = beside.join(STATE);
         let text =
             serde_json::to_vec_pretty(&state).map_err(|e| Error::file(&path, e.to_string()))?;
-        atomic_file::write(&path, &text).map_err(|e| Error::io(&path, e))?;
+        atomic_file::write_own(&path, &text).map_err(|e| Error::io(&path, e))?;
         into_place(&beside, &folder)?;
         Ok(folder)
     }
@@ -226,10 +226,10 @@ impl Saved {
         let old = &steps[..steps.len().saturating_sub(keep)];
         let halves = entries(run)?.into_iter().filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            name.starts_with("step-") && (name.ends_with(HALF) || name.ends_with(OLD))
+            [HALF, OLD].iter().any(|end| name.strip_suffix(end).and_then(step_of).is_some())
         });
         for folder in old.iter().cloned().chain(halves) {
-            fs::remove_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+            atomic_file::remove_own(&folder).map_err(|e| Error::io(&folder, e))?;
         }
         Ok(())
     }
@@ -244,27 +244,26 @@ const OLD: &str = ".old";
 /// An empty folder next to its final place.
 fn beside(place: &Path) -> Result<PathBuf> {
     let beside = with_end(place, HALF);
-    if beside.exists() {
-        fs::remove_dir_all(&beside).map_err(|e| Error::io(&beside, e))?;
+    let io = |error| Error::io(&beside, error);
+    atomic_file::remove_own(&beside).map_err(io)?;
+    if let Some(run) = beside.parent().filter(|run| !run.as_os_str().is_empty()) {
+        fs::create_dir_all(run).map_err(io)?;
     }
-    fs::create_dir_all(&beside).map_err(|e| Error::io(&beside, e))?;
+    // Nothing may have come there meanwhile: not even a link to another folder.
+    fs::create_dir(&beside).map_err(io)?;
     Ok(beside)
 }
 
 /// Moves a complete folder to its place. Only then is the previous one removed.
 fn into_place(beside: &Path, place: &Path) -> Result<()> {
     let old = with_end(place, OLD);
-    if old.exists() {
-        fs::remove_dir_all(&old).map_err(|e| Error::io(&old, e))?;
-    }
-    if place.exists() {
+    atomic_file::remove_own(&old).map_err(|e| Error::io(&old, e))?;
+    // A link is moved itself, even if it leads nowhere.
+    if place.symlink_metadata().is_ok() {
         fs::rename(place, &old).map_err(|e| Error::io(place, e))?;
     }
     fs::rename(beside, place).map_err(|e| Error::io(place, e))?;
-    if old.exists() {
-        fs::remove_dir_all(&old).map_err(|e| Error::io(&old, e))?;
-    }
-    Ok(())
+    atomic_file::remove_own(&old).map_err(|e| Error::io(&old, e))
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -273,12 +272,20 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
+/// The name of a step's folder.
+fn step_name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+/// The step that a folder of this very name is of; other names are somebody else's.
+fn step_of(name: &str) -> Option<u64> {
+    let step = name.strip_prefix("step-")?.parse().ok()?;
+    (step_name(step) == name).then_some(step)
+}
+
 /// The saved steps of a run, in order.
 fn steps(run: &Path) -> Result<Vec<PathBuf>> {
-    let step = |path: &Path| {
-        let name = path.file_name()?.to_str()?;
-        name.strip_prefix("step-")?.parse::<u64>().ok()
-    };
+    let step = |path: &Path| step_of(path.file_name()?.to_str()?);
     let all = entries(run)?;
     let mut all: Vec<(u64, PathBuf)> =
         all.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();

@@ -137,7 +137,7 @@ impl ProfileCache {
             Location::Nowhere => {}
             Location::KeyValueStorage(storage, name) => storage.save(name, &text),
             Location::File(path) => {
-                if let Err(error) = atomic_file::write(path, text.as_bytes()) {
+                if let Err(error) = atomic_file::write_own(path, text.as_bytes()) {
                     log::warn!("{}: {error}; the adapter will be tried again", path.display());
                 }
             }

@@ -131,6 +131,42 @@ fn scores_can_be_hidden_and_the_mask_stays() {
     assert!(furthest(&found[1].values, &expected) < 1e-6, "{:?}", found[1].values);
 }
 
+/// A row whose scores are all hidden has no largest one: it attends to nothing, on the device and in
+/// the reference.
+#[test]
+fn a_row_that_sees_nothing_gets_nothing() {
+    let (mut session, reference) = open(&folder().join("llama"), SessionOptions::default());
+    let tokens = [5, 3, 8, 1];
+    let hook = Hook::AttnScores(1);
+    let hide =
+        Edit { change: Change::Replace(vec![f32::NEG_INFINITY]), rows: None, columns: Some(0..1) };
+    let actions = [
+        (hook, Action::Edit(Edit::all(Change::Zero))),
+        (hook, Action::Edit(hide.clone())),
+        (Hook::Pattern(1), Action::Read),
+        (Hook::Z(1), Action::Read),
+    ];
+    let found = block_on(session.observe(&rows(&tokens, 0), &actions)).unwrap();
+    let half = 0.5;
+    let third = 1.0 / 3.0;
+    let pattern = [
+        [0.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, half, half, 0.0],
+        [0.0, third, third, third],
+    ];
+    let expected: Vec<f32> = vec![pattern.concat(); reference.config.heads].concat();
+    assert!(furthest(&found.activations[0].values, &expected) < 1e-6, "{found:?}");
+    assert!(found.activations[1].values[..reference.config.q_width()].iter().all(|z| *z == 0.0));
+
+    let mut observer = Edited(hook, &hide);
+    let expected = reference.forward(&mut reference.cache(), &tokens, &mut observer).unwrap();
+    assert!(expected.iter().all(|logit| logit.is_finite()));
+    let actions = [(hook, Action::Edit(hide.clone()))];
+    let found = block_on(session.observe(&rows(&tokens, 0), &actions)).unwrap();
+    assert!(error(&found.logits, &expected) <= 1e-4);
+}
+
 #[test]
 fn an_edit_that_does_not_fit_is_an_error_that_names_its_value() {
     let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());

@@ -317,5 +317,39 @@ fn rows_outside_the_session_are_refused_before_anything_runs() {
     let row = Row { token: u32::MAX, position: 0, sequence: 0, step: 0 };
     assert!(block_on(session.values(&[row], &[Hook::Embed])).is_err());
     let row = Row { token: 0, position: 0, sequence: 1, step: 0 };
-    assert!(block_on(session.observe(&[row], &[])).is_err());
+    let error = block_on(session.observe(&[row], &[])).unwrap_err().to_string();
+    assert!(error.contains("SessionOptions::sequences"), "{error}");
+}
+
+/// A row sees every position before it, so each of them must have been read.
+#[test]
+fn rows_that_leave_a_gap_are_refused() {
+    let options = SessionOptions {
+        sequences: 2,
+        chunk: Some(2),
+        context: Some(8),
+        ..SessionOptions::default()
+    };
+    let (mut session, _) = open(&folder().join("gpt2"), options);
+    let at = |positions: &[u32], sequence| -> Vec<Row> {
+        let row = |&position| Row { token: 1, position, sequence, step: 0 };
+        positions.iter().map(row).collect()
+    };
+    let refused = |session: &mut Session, rows: &[Row], part: &str| {
+        let error = session.fill(rows).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    refused(&mut session, &at(&[1], 0), "position 1 of sequence 0, which holds 0 positions");
+    // Rows that run together may be in any order; those of a later chunk come too late.
+    refused(&mut session, &at(&[0, 3, 1, 2], 0), "position 3 of sequence 0, which holds 1");
+    session.fill(&at(&[1, 0, 2], 0)).unwrap();
+    refused(&mut session, &at(&[4], 0), "position 4 of sequence 0, which holds 3");
+    refused(&mut session, &at(&[3], 1), "position 3 of sequence 1, which holds 0");
+    block_on(session.score(&at(&[3], 0), &[1], None)).unwrap();
+    assert!(block_on(session.score(&at(&[5], 0), &[1], None)).is_err());
+    block_on(session.observe(&at(&[4], 0), &[])).unwrap();
+    // A new text begins; what is left of the old one is none of it.
+    session.fill(&at(&[0, 1], 0)).unwrap();
+    refused(&mut session, &at(&[4], 0), "position 4 of sequence 0, which holds 2");
+    session.fill(&at(&[2], 0)).unwrap();
 }

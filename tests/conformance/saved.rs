@@ -90,6 +90,88 @@ fn the_bytes_of_a_cache_do_not_depend_on_its_parts() {
     assert!(found[0].iter().flatten().any(|byte| *byte != 0), "something was read");
 }
 
+/// Keys depend on every weight, not only on the first ones of each tensor.
+#[test]
+fn a_cache_is_of_one_models_weights_to_the_last_bit() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("prompt.cache");
+    for backend in [gpu(), Backend::Cpu] {
+        let mut llm = load("llama", &on(&backend));
+        generate(&mut llm, &PROMPT);
+        block_on(llm.save_cache(&file)).unwrap();
+        let other = place.path().join("other");
+        std::fs::create_dir_all(&other).unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(folder().join("llama").join(name), other.join(name)).unwrap();
+        }
+        let open = || block_on(Llm::load(&other, &on(&backend), |_| {})).unwrap();
+        // A copy is the same model.
+        assert_eq!(open().load_cache(&file).unwrap(), PROMPT.len() + 5);
+        let weights = other.join("model.safetensors");
+        let mut bytes = std::fs::read(&weights).unwrap();
+        let last = bytes.len() - 4;
+        bytes[last] ^= 1;
+        std::fs::write(&weights, bytes).unwrap();
+        let message = open().load_cache(&file).unwrap_err().to_string();
+        assert!(message.contains("by another model of the same sizes"), "{message}");
+    }
+}
+
+/// `LongRoPE` rotates keys otherwise beyond the original context of 20; one cache cannot serve both.
+#[test]
+fn a_cache_is_of_one_rotation() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("prompt.cache");
+    let open =
+        |context| load("phi3-long", &Options { context: Some(context), ..on(&Backend::Cpu) });
+    let mut llm = open(20);
+    generate(&mut llm, &PROMPT);
+    block_on(llm.save_cache(&file)).unwrap();
+    assert_eq!(open(19).load_cache(&file).unwrap(), PROMPT.len() + 5);
+    for context in [21, 40] {
+        let message = open(context).load_cache(&file).unwrap_err().to_string();
+        let expected = format!(
+            "was saved in a context of 20, in which this model rotates keys otherwise than in {context}"
+        );
+        assert!(message.contains(&expected), "{message}");
+    }
+}
+
+/// A pipe is no place for a rename, and its length is not known before its end.
+#[cfg(unix)]
+#[test]
+fn a_cache_passes_through_a_pipe() {
+    let place = tempfile::tempdir().unwrap();
+    let (pipe, file) = (place.path().join("pipe"), place.path().join("file"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut llm = load("llama", &on(&Backend::Cpu));
+    generate(&mut llm, &PROMPT);
+    block_on(llm.save_cache(&file)).unwrap();
+    let expected = std::fs::read(&file).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read(pipe).unwrap()
+    });
+    block_on(llm.save_cache(&pipe)).unwrap();
+    assert_eq!(reader.join().unwrap(), expected);
+
+    let through = |bytes: Vec<u8>| {
+        let writer = std::thread::spawn({
+            let pipe = pipe.clone();
+            // Whoever refuses the beginning does not read the rest.
+            move || drop(std::fs::write(pipe, bytes))
+        });
+        let loaded = load("llama", &on(&Backend::Cpu)).load_cache(&pipe);
+        writer.join().unwrap();
+        loaded
+    };
+    assert_eq!(through(expected.clone()).unwrap(), PROMPT.len() + 5);
+    let message = through([&expected[..], &[0]].concat()).unwrap_err().to_string();
+    assert!(message.contains("goes on after its end"), "{message}");
+    let message = through(expected[..expected.len() - 9].to_vec()).unwrap_err().to_string();
+    assert!(message.contains("is truncated"), "{message}");
+}
+
 #[test]
 fn what_is_no_cache_of_this_model_is_refused_by_name() {
     let place = tempfile::tempdir().unwrap();

@@ -105,21 +105,25 @@ async function ask(url, { headers, optional }) {
 async function fetchKept(address, options) {
   const url = new URL(address, self.location.href);
   const single = /\.(gguf|zip)$/i.test(url.pathname);
-  const name = decodeURIComponent(url.pathname.replace(/\/(resolve\/[^/]+\/?)?$/, '').split('/').pop()) || url.host;
-  let folder = await folderOf(name, true);
-  const about = (await readAbout(folder)) ?? {};
-  if (about.complete && about.address === url.href) return readKept(name);
-  if (about.address !== url.href) {
-    // Another model's beginning is of no use to this one.
-    await forget(safe(name));
-    folder = await folderOf(name, true);
-  }
-  await writeAbout(folder, { address: url.href, complete: false });
+  const wanted = decodeURIComponent(url.pathname.replace(/\/(resolve\/[^/]+\/?)?$/, '').split('/').pop()) || url.host;
+  // A model is known by its whole address: the same name may stand for another one elsewhere.
+  const known = (await kept()).find(({ address }) => address === url.href);
+  if (known?.complete) return readKept(known.name);
+  const name = known?.name ?? (await free(wanted));
+  const folder = await folderOf(name, true);
+  const about = { address: url.href, complete: false, versions: (await readAbout(folder))?.versions ?? {} };
+  await writeAbout(folder, about);
   const base = single ? url : new URL(url.href.endsWith('/') ? url : `${url}/`);
-  const names = single ? [url.pathname.split('/').pop()] : await listed(base, folder, options);
+  // Which version of each file is here, so that no file is made of two.
+  const versions = {
+    of: (file) => about.versions[file],
+    set: (file, version) => writeAbout(folder, Object.assign(about, { versions: { ...about.versions, [file]: version } })),
+  };
+  const all = { ...options, versions };
+  const names = single ? [url.pathname.split('/').pop()] : await listed(base, folder, all);
   const from = (file) => (single ? url : new URL(file, base));
-  for (const file of names) await fetchInto(folder, file, from(file), options);
-  await writeAbout(folder, { address: url.href, complete: true });
+  for (const file of names) await fetchInto(folder, file, from(file), all);
+  await writeAbout(folder, { ...about, complete: true });
   return readKept(name);
 }
 
@@ -137,7 +141,8 @@ async function listed(base, folder, options) {
 }
 
 /** Fetches one file, from where an earlier try ended; false where an optional one is not there. */
-async function fetchInto(folder, name, url, { progress, isStopped, optional }) {
+async function fetchInto(folder, name, url, options) {
+  const { progress, isStopped, optional, versions } = options;
   const handle = await folder.getFileHandle(name, { create: true });
   const file = await writable(handle, name);
   try {
@@ -153,7 +158,21 @@ async function fetchInto(folder, name, url, { progress, isStopped, optional }) {
       await folder.removeEntry(name);
       return false;
     }
-    if (response.status !== 206) at = 0;
+    const version = versionOf(response);
+    if (response.status === 206 && version !== versions.of(name)) {
+      // What is here is the beginning of another file. The server is not asked by If-Range: it would
+      // have to allow other pages that header.
+      await response.body.cancel();
+      file.truncate(0);
+      await versions.set(name, null);
+      file.close();
+      return await fetchInto(folder, name, url, options);
+    }
+    if (response.status !== 206) {
+      at = 0;
+      file.truncate(0);
+      await versions.set(name, version);
+    }
     const total = at + Number(response.headers.get('content-length') ?? 0);
     const stream = response.body.getReader();
     for (;;) {
@@ -176,6 +195,9 @@ async function fetchInto(folder, name, url, { progress, isStopped, optional }) {
     file.close();
   }
 }
+
+/** What tells one version of a file from another, as far as its server lets pages know. */
+const versionOf = ({ headers }) => headers.get('etag') ?? headers.get('last-modified') ?? null;
 
 function write(file, bytes, at, name) {
   try {
@@ -209,6 +231,15 @@ async function folderOf(name, create) {
   return (await root()).getDirectoryHandle(safe(name), { create });
 }
 
+/** A name for a folder of its own: nothing that is kept makes room for another model. */
+async function free(name) {
+  const taken = new Set((await kept()).map((model) => model.name));
+  for (let number = 1; ; number++) {
+    const wanted = number === 1 ? safe(name) : `${safe(name)}-${number}`;
+    if (!taken.has(wanted)) return wanted;
+  }
+}
+
 async function readAbout(folder) {
   try {
     return JSON.parse(await (await (await folder.getFileHandle(ABOUT)).getFile()).text());
@@ -240,6 +271,11 @@ async function readKept(name) {
 
 /** What is kept: names, bytes, and whether they are whole. */
 export async function kept() {
+  return (await shelved()).map(({ name, bytes, address, complete }) => ({ name, bytes, address, complete }));
+}
+
+/** The same, and by which files those are known that came from no address. */
+async function shelved() {
   const all = [];
   let models;
   try {
@@ -252,16 +288,32 @@ export async function kept() {
     let bytes = 0;
     for await (const [, handle] of folder.entries()) bytes += (await handle.getFile()).size;
     const about = await readAbout(folder);
-    all.push({ name, bytes, address: about?.address ?? null, complete: about?.complete ?? false });
+    const { address = null, identity = null, complete = false } = about ?? {};
+    all.push({ name, bytes, address, identity, complete });
   }
   return all;
 }
 
 /** Copies files that were dropped to the kept ones. */
-export async function keep({ files }, { progress, isStopped }) {
-  const name = safe(nameOf(files));
+export async function keep({ files }, options) {
+  const identity = JSON.stringify(files.map(({ name, size, lastModified }) => [name, size, lastModified]).sort());
+  const known = (await shelved()).find((model) => model.identity === identity && model.complete);
+  if (known) return known.name;
+  const name = await free(nameOf(files));
   const folder = await folderOf(name, true);
-  await writeAbout(folder, { address: null, complete: false });
+  await writeAbout(folder, { address: null, identity, complete: false });
+  try {
+    await copyInto(folder, files, options);
+  } catch (error) {
+    // Nobody can go on with half of a dropped file.
+    await forget(name);
+    throw error;
+  }
+  await writeAbout(folder, { address: null, identity, complete: true });
+  return name;
+}
+
+async function copyInto(folder, files, { progress, isStopped }) {
   const total = files.reduce((sum, file) => sum + file.size, 0);
   let before = 0;
   for (const one of files) {
@@ -283,8 +335,6 @@ export async function keep({ files }, { progress, isStopped }) {
       file.close();
     }
   }
-  await writeAbout(folder, { address: null, complete: true });
-  return name;
 }
 
 /** Deletes a kept model. */

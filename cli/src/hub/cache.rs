@@ -3,9 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use pellucid::{Error, Result};
+use pellucid::{Error, Result, atomic_file};
 
+use super::hash;
 use super::id::is_safe;
+
+/// The largest file in bytes whose contents are compared with its hash whenever it is used.
+pub(super) const QUICK: u64 = 16 << 20;
 
 /// One repository's part of the cache.
 #[derive(Clone, Debug)]
@@ -70,8 +74,7 @@ impl Repository {
             return Ok(());
         }
         let path = self.folder.join("refs").join(revision);
-        make_parent(&path)?;
-        std::fs::write(&path, commit).map_err(|error| Error::io(&path, error))
+        atomic_file::write_own(&path, commit.as_bytes()).map_err(|error| Error::io(&path, error))
     }
 
     /// The folder of a commit's files.
@@ -112,13 +115,40 @@ impl Repository {
         Ok(path)
     }
 
+    /// What is wrong with a file of a snapshot, by the hash that names its blob; `None` if it is whole
+    /// or cannot be compared. Files of more than `most` bytes are taken for whole.
+    pub(super) fn damage(&self, file: &Path, most: Option<u64>) -> Result<Option<String>> {
+        let Some((blob, name)) = self.blob_of(file) else { return Ok(None) };
+        let io = |error| Error::io(&blob, error);
+        let length = blob.metadata().map_err(io)?.len();
+        if most.is_some_and(|most| length > most) {
+            return Ok(None);
+        }
+        hash::difference(&blob, &name).map_err(io)
+    }
+
+    /// Removes a file of a snapshot and its blob.
+    pub(super) fn discard(&self, file: &Path) -> Result<()> {
+        if let Some((blob, _)) = self.blob_of(file) {
+            remove(&blob)?;
+        }
+        remove(file)
+    }
+
+    /// The blob that a file of a snapshot is a link to, and its name; `None` for a copy.
+    fn blob_of(&self, file: &Path) -> Option<(PathBuf, String)> {
+        let target = file.read_link().ok()?;
+        let name = target.file_name()?.to_str()?.to_owned();
+        Some((self.folder.join("blobs").join(&name), name))
+    }
+
     /// Names a whole file in a commit's folder: by a link where the system has them, else by a
     /// copy.
     pub(super) fn link(&self, commit: &str, name: &str, blob: &Path) -> Result<()> {
         let link = self.snapshot(commit).join(name);
         make_parent(&link)?;
-        // A link to a blob that has gone is in the way.
-        let _ = std::fs::remove_file(&link);
+        // A link to a blob that has gone is in the way, and a copy would follow it.
+        remove(&link)?;
         let depth = name.split('/').count() + 1;
         let mut target: PathBuf = std::iter::repeat_n("..", depth).collect();
         target.push("blobs");
@@ -131,6 +161,14 @@ impl Repository {
             .or_else(|_| std::fs::hard_link(blob, &link))
             .or_else(|_| std::fs::copy(blob, &link).map(drop))
             .map_err(|error| Error::io(&link, error))
+    }
+}
+
+/// Removes a file, a link or a pipe, if it is there; never a folder, in which more may be.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
+        _ => Ok(()),
     }
 }
 

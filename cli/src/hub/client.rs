@@ -1,34 +1,27 @@
 //! Talking to the hub: what a repository holds, what a file is, and its bytes from some place on.
 
-use std::time::Duration;
+use std::time::SystemTime;
 
 use pellucid::{Error, Result};
 use serde::Deserialize;
-use ureq::config::RedirectAuthHeaders;
+use ureq::Body;
 use ureq::http::{Response, StatusCode};
-use ureq::{Agent, Body};
 
 use super::cache;
 use super::id::{Id, is_safe};
+use super::transport::{Ask, Transport, retry_after, token};
 
 /// Where the hub is, unless `HF_ENDPOINT` says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// How long to wait for the hub.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// The longest list of files that is accepted.
 const LONGEST_LIST: u64 = 64 << 20;
-
-/// Redirects within the hub that are followed while a file is asked about.
-const MOST_REDIRECTS: usize = 5;
 
 /// A connection to the hub.
 #[derive(Debug)]
 pub(super) struct Client {
-    agent: Agent,
+    transport: Transport,
     endpoint: String,
-    token: Option<String>,
 }
 
 /// What a repository holds at a commit.
@@ -44,13 +37,28 @@ pub(super) struct Facts {
     /// The hash that names it: SHA-256 for large files, git's for small ones.
     pub(super) etag: String,
     pub(super) size: Option<u64>,
+    /// Names the file to whoever sends its bytes, if that is known yet.
+    pub(super) validator: Option<String>,
 }
 
 /// Why there is no answer: the network failed, or the hub refused.
 #[derive(Debug)]
 pub(super) enum Failure {
     Network(String),
+    /// The network brings next to nothing, which only the bytes of a file show.
+    Slow,
     Refused(Error),
+}
+
+impl Failure {
+    /// What happened.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Network(reason) => reason.clone(),
+            Self::Slow => "less than 1 KiB a second arrives".to_owned(),
+            Self::Refused(error) => error.to_string(),
+        }
+    }
 }
 
 impl From<Error> for Failure {
@@ -76,17 +84,8 @@ impl Client {
     /// last login.
     pub(super) fn new() -> Result<Self> {
         let endpoint = cache::variable("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
-            .user_agent(concat!("pellucid/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
-        Ok(Self { agent: config.new_agent(), endpoint, token: token()? })
+        let endpoint = endpoint.trim().trim_end_matches('/').to_owned();
+        Ok(Self { transport: Transport::new(&endpoint, token()?)?, endpoint })
     }
 
     /// The commit of a revision, and its files.
@@ -94,7 +93,7 @@ impl Client {
         let Id { repository, revision, .. } = id;
         let revision = encoded(revision);
         let url = format!("{}/api/models/{repository}/revision/{revision}", self.endpoint);
-        let mut answer = self.get(&url, None)?;
+        let mut answer = self.transport.ask(&url, Ask::Short).map_err(Failure::Network)?;
         check(id, None, &answer)?;
         let body = answer.body_mut().with_config().limit(LONGEST_LIST).read_to_vec();
         let body = body.map_err(|error| Failure::Network(error.to_string()))?;
@@ -113,102 +112,49 @@ impl Client {
 
     /// What a file is, without its bytes.
     pub(super) fn facts(&self, id: &Id, commit: &str, name: &str) -> Result<Facts, Failure> {
-        let mut url = self.url(id, commit, name);
-        for _ in 0..MOST_REDIRECTS {
-            let request = self.authorised(self.agent.head(&url), &url);
-            // If the bytes are stored elsewhere, the redirect itself describes the file.
-            let request = request.config().max_redirects(0).build();
-            let answer = request.call().map_err(|error| Failure::Network(error.to_string()))?;
-            let header = |name: &str| answer.headers().get(name)?.to_str().ok();
-            let within = header("location").filter(|place| place.starts_with('/'));
-            if answer.status().is_redirection()
-                && header("x-linked-etag").is_none()
-                && let Some(place) = within
-            {
-                url = format!("{}{place}", self.host());
-                continue;
-            }
-            if !answer.status().is_redirection() {
-                check(id, Some(name), &answer)?;
-            }
-            let etag = header("x-linked-etag").or_else(|| header("etag")).unwrap_or_default();
-            let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
-            let size = header("x-linked-size")
-                .or_else(|| header("content-length").filter(|_| !answer.status().is_redirection()));
-            return Ok(Facts { etag, size: size.and_then(|size| size.parse().ok()) });
+        let url = self.url(id, commit, name);
+        let answer = self.transport.ask(&url, Ask::Head).map_err(Failure::Network)?;
+        let elsewhere = answer.status().is_redirection();
+        if !elsewhere {
+            check(id, Some(name), &answer)?;
         }
-        Err(Failure::Network(format!("too many redirects for {name}")))
+        let header = |name: &str| answer.headers().get(name)?.to_str().ok();
+        let etag = header("x-linked-etag").or_else(|| header("etag")).unwrap_or_default();
+        let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
+        let size =
+            header("x-linked-size").or_else(|| header("content-length").filter(|_| !elsewhere));
+        let validator = if elsewhere { None } else { validator(&answer) };
+        Ok(Facts { etag, size: size.and_then(|size| size.parse().ok()), validator })
     }
 
-    /// A file's bytes from `start` on; the answer's status says whether it heeded that.
+    /// A file's bytes from `start` on, if it is still the one of this validator; the answer's status
+    /// says whether it heeded that.
     pub(super) fn bytes(
         &self,
         id: &Id,
         commit: &str,
         name: &str,
-        start: u64,
+        (start, validator): (u64, Option<&str>),
     ) -> Result<Response<Body>, Failure> {
-        let url = self.url(id, commit, name);
-        let answer = self.get(&url, (start > 0).then_some(start))?;
+        let ask = Ask::Bytes { start, validator };
+        let answer = self.transport.ask(&self.url(id, commit, name), ask);
+        let answer = answer.map_err(Failure::Network)?;
         if answer.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             check(id, Some(name), &answer)?;
         }
         Ok(answer)
     }
 
-    fn get(&self, url: &str, start: Option<u64>) -> Result<Response<Body>, Failure> {
-        let mut request = self.authorised(self.agent.get(url), url);
-        if let Some(start) = start {
-            request = request.header("Range", format!("bytes={start}-"));
-        }
-        request.call().map_err(|error| Failure::Network(error.to_string()))
-    }
-
-    /// The token is sent to the hub itself and nowhere else.
-    fn authorised<B>(
-        &self,
-        request: ureq::RequestBuilder<B>,
-        url: &str,
-    ) -> ureq::RequestBuilder<B> {
-        match &self.token {
-            Some(token) if url.starts_with(self.host()) => {
-                request.header("Authorization", format!("Bearer {token}"))
-            }
-            _ => request,
-        }
-    }
-
     fn url(&self, id: &Id, commit: &str, name: &str) -> String {
         let name: Vec<String> = name.split('/').map(encoded).collect();
         format!("{}/{}/resolve/{commit}/{}", self.endpoint, id.repository, name.join("/"))
     }
-
-    /// The endpoint without its path.
-    fn host(&self) -> &str {
-        let start = self.endpoint.find("://").map_or(0, |at| at + 3);
-        let end = self.endpoint[start..].find('/').map_or(self.endpoint.len(), |at| start + at);
-        &self.endpoint[..end]
-    }
 }
 
-/// The token of `HF_TOKEN`, or of the file where the hub's tools keep it.
-fn token() -> Result<Option<String>> {
-    let given = cache::variable("HF_TOKEN").or_else(|| cache::variable("HUGGING_FACE_HUB_TOKEN"));
-    let kept = || {
-        let path = match cache::variable("HF_TOKEN_PATH") {
-            Some(path) => path.into(),
-            None => cache::home().ok()?.join("token"),
-        };
-        std::fs::read_to_string(path).ok()
-    };
-    let token = given.or_else(kept).map(|token| token.trim().to_owned());
-    let token = token.filter(|token| !token.is_empty());
-    if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
-        return Err(Error::Input(
-            "HF_TOKEN contains characters that are not allowed in a token".to_owned(),
-        ));
-    }
-    Ok(token)
+/// What tells whether a file is still the same one: its `ETag`, unless that is a weak one.
+pub(super) fn validator<B>(answer: &Response<B>) -> Option<String> {
+    let etag = answer.headers().get("etag")?.to_str().ok()?;
+    etag.starts_with('"').then(|| etag.to_owned())
 }
 
 /// The error for an answer that is not a success.
@@ -235,10 +181,21 @@ fn check(id: &Id, file: Option<&str>, answer: &Response<Body>) -> Result<()> {
             format!("{what}: the hub requires authentication: set HF_TOKEN to a valid token")
         }
         (403, _) => format!("{what}: this HF_TOKEN has no read access"),
-        (429, _) => format!("{what}: too many requests to the hub; wait a while, or set HF_TOKEN"),
+        (429, _) => {
+            format!("{what}: too many requests to the hub; {}, or set HF_TOKEN", wait(answer))
+        }
+        (503, _) => format!("{what}: the hub answered with status 503; {}", wait(answer)),
         (number, _) => format!("{what}: the hub answered with status {number}"),
     };
     Err(Error::Input(reason))
+}
+
+/// How long to wait before the hub is asked again.
+fn wait(answer: &Response<Body>) -> String {
+    match retry_after(answer, SystemTime::now()) {
+        Some(time) => format!("wait {} seconds", time.as_secs()),
+        None => "wait a while".to_owned(),
+    }
 }
 
 /// A part of a path as a URL spells it.

@@ -4,23 +4,29 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::Instant;
 
 use indicatif::ProgressBar;
 use pellucid::{Error, Result};
 use sha2::{Digest, Sha256};
-use ureq::http::StatusCode;
+use ureq::Body;
+use ureq::http::{Response, StatusCode};
 
-use super::cache::Repository;
-use super::client::{Client, Facts, Failure};
+use super::cache::{self, Repository};
+use super::client::{Client, Facts, Failure, validator};
+use super::hash::{self, Kind, hex};
 use super::id::Id;
+use super::pace::{Pace, Tries};
 use crate::output;
 
-/// How often a connection that delivers nothing is retried.
-const TRIES: u32 = 3;
+/// How often a file that arrives damaged is downloaded.
+const DOWNLOADS: u32 = 2;
 
 /// Bytes written at once.
 const PIECE: usize = 1 << 20;
+
+/// The most bytes of a file whose size nobody says.
+const MOST_UNANNOUNCED: u64 = 64 << 20;
 
 /// A file to download.
 #[derive(Debug)]
@@ -39,19 +45,36 @@ struct Part {
     length: u64,
     /// Of its contents, if the hub names the file by that hash.
     hash: Option<Sha256>,
+    /// Names the file to whoever sends its bytes.
+    validator: Option<String>,
 }
 
 impl Download<'_> {
-    /// The path of the file, downloaded if it is not there.
+    /// The path of the file, downloaded if it is not there or damaged.
     pub(super) fn run(&self) -> Result<PathBuf> {
         let path = self.repository.snapshot(self.commit).join(self.name);
         if path.is_file() {
-            return Ok(path);
+            let Some(reason) = self.repository.damage(&path, Some(cache::QUICK))? else {
+                return Ok(path);
+            };
+            log::warn!("{}: {reason}; it is downloaded again", path.display());
+            self.repository.discard(&path)?;
         }
         let facts = self.client.facts(self.id, self.commit, self.name);
         let facts = facts.map_err(|failure| self.refusal(failure, 0, None))?;
         let blob = self.repository.blob(&facts.etag)?;
+        if blob.is_file()
+            && facts.size.is_some_and(|size| blob.metadata().is_ok_and(|found| found.len() != size))
+        {
+            log::warn!(
+                "{} has not the size that the hub says; it is downloaded again",
+                blob.display()
+            );
+            cache::remove(&blob)?;
+        }
         if !blob.is_file() {
+            // What is there but leads nowhere is in the way.
+            cache::remove(&blob)?;
             self.fetch(&facts, &blob)?;
         }
         self.repository.link(self.commit, self.name, &blob)?;
@@ -65,97 +88,128 @@ impl Download<'_> {
             part.remove();
             return Ok(());
         }
-        if facts.size.is_some_and(|size| part.length > size) {
+        for download in 1.. {
+            let size = self.complete(&mut part, facts)?;
+            let Some(reason) = part.damage(size, facts)? else { break };
             part.clear()?;
-        }
-        let bar = output::download_bar(self.name, facts.size);
-        let mut tries = 0;
-        while facts.size.is_none_or(|size| part.length < size) {
-            let before = part.length;
-            match self.go_on(&mut part, facts.size, &bar) {
-                Ok(()) => break,
-                Err(Failure::Refused(error)) => return Err(error),
-                Err(failure) => {
-                    tries = if part.length > before { 0 } else { tries + 1 };
-                    if tries >= TRIES {
-                        return Err(self.refusal(failure, part.length, facts.size));
-                    }
-                    log::debug!("{}: {failure:?}, after {} bytes", self.name, part.length);
-                    sleep(Duration::from_millis(500) * tries);
-                }
+            if download < DOWNLOADS {
+                log::warn!("{} arrived damaged: {reason}; it is downloaded again", self.name);
+                continue;
             }
+            std::fs::remove_file(&part.path).map_err(|error| Error::io(&part.path, error))?;
+            return Err(Error::Input(format!(
+                "{}: {} arrived damaged: {reason}; run again to download it again",
+                self.id.repository, self.name
+            )));
         }
-        bar.finish_and_clear();
-        self.check(&mut part, facts)?;
         part.file.sync_all().map_err(|error| Error::io(&part.path, error))?;
         std::fs::rename(&part.path, blob).map_err(|error| Error::io(blob, error))
     }
 
-    /// Downloads what one connection delivers.
-    fn go_on(&self, part: &mut Part, size: Option<u64>, bar: &ProgressBar) -> Result<(), Failure> {
-        let mut answer = self.client.bytes(self.id, self.commit, self.name, part.length)?;
-        let range = answer.headers().get("content-range").and_then(|range| range.to_str().ok());
-        let continued = answer.status() == StatusCode::PARTIAL_CONTENT
-            && range.is_some_and(|range| range.starts_with(&format!("bytes {}-", part.length)));
-        if part.length > 0 && !continued {
+    /// Downloads what is missing, by as many connections as it takes; gives the size that was
+    /// announced.
+    fn complete(&self, part: &mut Part, facts: &Facts) -> Result<Option<u64>> {
+        let mut size = facts.size;
+        if size.is_some_and(|size| part.length > size) {
             part.clear()?;
         }
+        let bar = output::download_bar(self.name, size);
+        let mut tries = Tries::new(part.length);
+        while size.is_none_or(|size| part.length < size) {
+            let failure = match self.go_on(part, &mut size, &bar) {
+                Ok(()) => break,
+                Err(Failure::Refused(error)) => return Err(error),
+                Err(failure) => failure,
+            };
+            log::debug!("{}: {failure:?}, after {} bytes", self.name, part.length);
+            match tries.pause(part.length, matches!(failure, Failure::Slow)) {
+                Some(pause) => sleep(pause),
+                None => return Err(self.refusal(failure, part.length, size)),
+            }
+        }
+        bar.finish_and_clear();
+        Ok(size)
+    }
+
+    /// Downloads what one connection delivers, but no byte more than was announced.
+    fn go_on(
+        &self,
+        part: &mut Part,
+        size: &mut Option<u64>,
+        bar: &ProgressBar,
+    ) -> Result<(), Failure> {
+        let from = (part.length, part.validator.as_deref());
+        let mut answer = self.client.bytes(self.id, self.commit, self.name, from)?;
         if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            part.clear()?;
             return Err(Failure::Network("the hub has no more bytes".to_owned()));
         }
+        let start = start(&answer)?;
+        if start == 0 && part.length > 0 {
+            // Ranges are not supported, or it is another file by now.
+            part.clear()?;
+        }
+        if start != part.length {
+            let reason = format!("the hub sends bytes from {start} on, not from {}", part.length);
+            return Err(Failure::Network(reason));
+        }
+        part.validator = validator(&answer).or_else(|| part.validator.take());
+        if size.is_none() {
+            *size = answer.body().content_length().map(|length| start + length);
+        }
         bar.set_position(part.length);
+        let end = size.unwrap_or(MOST_UNANNOUNCED);
         let mut reader = answer.body_mut().with_config().limit(u64::MAX).reader();
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = reader.read(&mut piece).map_err(|e| Failure::Network(e.to_string()))?;
+        let (mut piece, mut pace) = (vec![0; PIECE], Pace::new(Instant::now()));
+        while part.length < end {
+            let most = (end - part.length).min(PIECE as u64) as usize;
+            let read = reader.read(&mut piece[..most]);
+            let read = read.map_err(|error| Failure::Network(error.to_string()))?;
             if read == 0 {
-                break;
+                return match size {
+                    Some(_) => Err(Failure::Network("it ended early".to_owned())),
+                    None => Ok(()),
+                };
             }
             part.push(&piece[..read])?;
             bar.set_position(part.length);
-        }
-        match size {
-            Some(size) if part.length < size => Err(Failure::Network("it ended early".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    /// Fails, and deletes the file, if it is not the one that the hub named.
-    fn check(&self, part: &mut Part, facts: &Facts) -> Result<()> {
-        let found = part.hash.clone().map(|hash| hex(&hash.finalize()));
-        let reason = match (facts.size, found) {
-            (Some(size), _) if size != part.length => {
-                format!("{} bytes arrived instead of {size}", part.length)
+            if !pace.admits(read as u64, Instant::now()) {
+                return Err(Failure::Slow);
             }
-            (_, Some(found)) if found != facts.etag.to_ascii_lowercase() => {
-                format!("its SHA-256 is {found}, not {}", facts.etag)
-            }
-            _ => return Ok(()),
-        };
-        part.clear()?;
-        std::fs::remove_file(&part.path).map_err(|error| Error::io(&part.path, error))?;
-        Err(Error::Input(format!(
-            "{}: {} arrived damaged: {reason}; run again to download it again",
-            self.id.repository, self.name
-        )))
+        }
+        if size.is_none() {
+            let reason = format!("the hub does not say its size, and it is over {end} bytes");
+            return Err(Failure::Refused(self.refusal(Failure::Network(reason), 0, None)));
+        }
+        Ok(())
     }
 
     fn refusal(&self, failure: Failure, got: u64, size: Option<u64>) -> Error {
         let (repository, name) = (&self.id.repository, self.name);
-        match failure {
-            Failure::Refused(error) => error,
-            Failure::Network(reason) if got == 0 => {
-                Error::Input(format!("{repository}: {name} cannot be downloaded: {reason}"))
-            }
-            Failure::Network(reason) => {
-                let of = size.map_or_else(String::new, |size| format!(" of {size}"));
-                Error::Input(format!(
-                    "{repository}: {name} was interrupted after {got}{of} bytes ({reason}); run \
-                     again to resume"
-                ))
-            }
+        let reason = match failure {
+            Failure::Refused(error) => return error,
+            other => other.reason(),
+        };
+        if got == 0 {
+            return Error::Input(format!("{repository}: {name} cannot be downloaded: {reason}"));
         }
+        let of = size.map_or_else(String::new, |size| format!(" of {size}"));
+        Error::Input(format!(
+            "{repository}: {name} was interrupted after {got}{of} bytes ({reason}); run again to \
+             resume"
+        ))
     }
+}
+
+/// At which byte of the file an answer begins.
+fn start(answer: &Response<Body>) -> Result<u64, Failure> {
+    if answer.status() != StatusCode::PARTIAL_CONTENT {
+        return Ok(0);
+    }
+    let range = answer.headers().get("content-range").and_then(|range| range.to_str().ok());
+    let start =
+        range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+    start.ok_or_else(|| Failure::Network("the hub sends a part and does not say which".to_owned()))
 }
 
 impl Part {
@@ -165,24 +219,49 @@ impl Part {
         path.push(".incomplete");
         let path = PathBuf::from(path);
         let io = |error| Error::io(&path, error);
+        // Only a plain file is ours: a link would be followed, and a pipe would wait.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            cache::remove(&path)?;
+        }
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(io)?;
+        let file = options.open(&path).map_err(io)?;
+        if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+            return Err(Error::file(&path, "became a link: another program changes the cache"));
+        }
         file.lock().map_err(io)?;
-        let named_by_hash =
-            facts.etag.len() == 64 && facts.etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let mut hash = named_by_hash.then(Sha256::new);
-        let mut length = 0;
+        let kind = Kind::of(&facts.etag);
+        let hash = (kind == Some(Kind::Sha256)).then(Sha256::new);
+        let mut part = Self { path, file, length: 0, hash, validator: facts.validator.clone() };
+        let io = |error| Error::io(blob, error);
+        if kind.is_none() {
+            // Nothing would tell whether what is there is the beginning of this file.
+            part.clear()?;
+            return Ok(part);
+        }
         let mut piece = vec![0; PIECE];
         loop {
-            let read = file.read(&mut piece).map_err(io)?;
+            let read = part.file.read(&mut piece).map_err(io)?;
             if read == 0 {
-                break;
+                return Ok(part);
             }
-            hash.iter_mut().for_each(|hash| hash.update(&piece[..read]));
-            length += read as u64;
+            part.hash.iter_mut().for_each(|hash| hash.update(&piece[..read]));
+            part.length += read as u64;
         }
-        Ok(Self { path, file, length, hash })
+    }
+
+    /// How it differs from what the hub named; `None` if it does not.
+    fn damage(&self, size: Option<u64>, facts: &Facts) -> Result<Option<String>> {
+        if let Some(size) = size.filter(|size| *size != self.length) {
+            return Ok(Some(format!("{} bytes arrived instead of {size}", self.length)));
+        }
+        let Some(hash) = &self.hash else {
+            let found = hash::difference(&self.path, &facts.etag);
+            return found.map_err(|error| Error::io(&self.path, error));
+        };
+        let found = hex(&hash.clone().finalize());
+        let named = facts.etag.to_ascii_lowercase();
+        Ok((found != named).then(|| format!("its SHA-256 is {found}, not {named}")))
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<()> {
@@ -207,8 +286,4 @@ impl Part {
         drop(self.file);
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

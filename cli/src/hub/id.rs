@@ -39,9 +39,9 @@ pub(crate) fn is_gguf(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with(".gguf")
 }
 
-/// Whether a name stays within the folder that it is put in.
+/// Whether a name stays within the folder that it is put in, and can be shown.
 pub(crate) fn is_safe(name: &str) -> bool {
-    !name.contains(['\\', ':', '\0'])
+    !name.contains(|c: char| matches!(c, '\\' | ':') || c.is_control())
         && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 

@@ -3,7 +3,10 @@
 mod cache;
 mod client;
 mod download;
+mod hash;
 mod id;
+mod pace;
+mod transport;
 
 pub(crate) use id::Id;
 
@@ -65,6 +68,29 @@ pub(crate) fn resolve(model: &Path, wanted: Wanted) -> Result<PathBuf> {
     }
 }
 
+/// Removes the files of a hub's model from the cache that are not what their hashes say, which takes
+/// reading all of them. Gives whether there were any: then [`resolve`] downloads them again.
+///
+/// # Errors
+/// [`Error::Io`] for the cache.
+pub(crate) fn discard_damaged(model: &Path) -> Result<bool> {
+    let Some(id) = Id::parse(model).filter(|_| !model.exists() && !is_offline()) else {
+        return Ok(false);
+    };
+    let Hub { id, repository } = Hub::new(id)?;
+    let Some(commit) = repository.commit(&id.revision) else { return Ok(false) };
+    let mut found = false;
+    for name in repository.files(&commit) {
+        let path = repository.snapshot(&commit).join(name);
+        if let Some(reason) = repository.damage(&path, None)? {
+            log::warn!("{}: {reason}; it is downloaded again", path.display());
+            repository.discard(&path)?;
+            found = true;
+        }
+    }
+    Ok(found)
+}
+
 /// A model on the hub and its place in the cache.
 struct Hub {
     id: Id,
@@ -86,8 +112,8 @@ impl Hub {
         let listing = match client.list(&self.id) {
             Ok(listing) => listing,
             Err(Failure::Refused(error)) => return Err(error),
-            Err(Failure::Network(reason)) => {
-                let reason = format!("the hub cannot be reached ({reason})");
+            Err(failure) => {
+                let reason = format!("the hub cannot be reached ({})", failure.reason());
                 if cached.is_some() {
                     log::warn!("{reason}; using the cache");
                 }
@@ -135,12 +161,18 @@ impl Hub {
         // With several GGUF files one must be named; otherwise something was never downloaded.
         let files = self.repository.files(&commit);
         let several = self.id.file.is_none() && files.iter().any(|file| is_gguf(file));
-        match self.choose(&files, wanted) {
-            Ok(Choice::Gguf(name)) => Ok(folder.join(name)),
-            Ok(Choice::Folder(_)) => Ok(folder),
-            Err(error) if several => Err(error),
-            Err(_) => Err(missing("incomplete in")),
+        let (path, names) = match self.choose(&files, wanted) {
+            Ok(Choice::Gguf(name)) => (folder.join(&name), vec![name]),
+            Ok(Choice::Folder(names)) => (folder.clone(), names),
+            Err(error) if several => return Err(error),
+            Err(_) => return Err(missing("incomplete in")),
+        };
+        for name in names {
+            if let Some(reason) = self.repository.damage(&folder.join(&name), Some(cache::QUICK))? {
+                return Err(missing(&format!("damaged ({name}: {reason}) in")));
+            }
         }
+        Ok(path)
     }
 
     /// Which of these files of a repository to use.

@@ -1,6 +1,5 @@
 //! What a run starts with: a model, and the tokens to train on.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use pellucid::checkpoint::Checkpoint;
@@ -62,7 +61,7 @@ impl Material {
 /// Makes a new model in a folder, with its tokenizer.
 fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
     let tokenizer = match &settings.tokenizer {
-        Some(path) => fs::read_to_string(path).map_err(|error| Error::io(path, error))?,
+        Some(path) => crate::input::file(path)?,
         None => {
             let files: Vec<PathBuf> =
                 settings.data.iter().chain(&settings.val_data).cloned().collect();
@@ -71,6 +70,12 @@ fn new(settings: &Settings, folder: &Path) -> Result<Checkpoint> {
                     "{} holds token ids: give the --tokenizer that made them",
                     path.display()
                 )));
+            }
+            // The texts are read once for the tokenizer and once for the tokens.
+            if let Some(path) = files.iter().find(|path| path.exists() && !path.is_file()) {
+                let reason = "is a pipe or a device, which can be read once only: save it as a file \
+                              first, or give a --tokenizer";
+                return Err(Error::file(path, reason));
             }
             let training = Training { kind: Kind::Characters, special: Vec::new() };
             tokenizer::train(&files, &training, &mut |_| {})?

@@ -57,7 +57,7 @@ impl Record {
             }
         }
         let text: String = lines.iter().map(|line| text(line) + "\n").collect();
-        atomic_file::write(&path, text.as_bytes()).map_err(io)?;
+        atomic_file::write_own(&path, text.as_bytes()).map_err(io)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
         Ok(Self { path, file, lines })
     }
@@ -79,7 +79,7 @@ impl Record {
         let path = self.path.with_file_name("loss.svg");
         let text = plot(&training, &validation)
             .map_err(|error| Error::file(&path, format!("cannot be drawn: {error}")))?;
-        atomic_file::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))
+        atomic_file::write_own(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))
     }
 
     /// The validation losses so far, by step.

@@ -161,7 +161,7 @@ impl Settings {
 
     /// Reads a TOML file whose names are those of the flags.
     fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+        let text = crate::input::file(path)?;
         toml::from_str(&text)
             .map_err(|error| Error::file(path, error.to_string().trim().to_owned()))
     }

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::{model, pellucid, stderr};
 
-/// Presses Ctrl-C in a program that has begun to write; gives what it came to.
-fn interrupted(mut command: Command) -> Output {
+/// Sends a signal to a program that has begun to write, as Ctrl-C does; gives what it came to.
+fn interrupted(mut command: Command, signal: &str) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = [0];
     child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-    let pressed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(pressed.success());
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
     let mut output = child.wait_with_output().unwrap();
     output.stdout.insert(0, first[0]);
     output
@@ -35,7 +35,7 @@ fn an_interrupted_text_is_kept() {
     };
     let mut command = generate(&["--max-new-tokens", "3900", "--save-cache"]);
     command.arg(&cache);
-    let output = interrupted(command);
+    let output = interrupted(command, "-INT");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stderr(&output).contains("tokens (interrupted)"), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -47,6 +47,34 @@ fn an_interrupted_text_is_kept() {
     again.arg(&cache).args(["--max-new-tokens", &drawn.to_string()]);
     let again: Value = serde_json::from_slice(&again.output().unwrap().stdout).unwrap();
     assert_eq!(again["text"].as_str().unwrap(), text.trim_end_matches('\n'));
+}
+
+/// What a system sends that shuts down, and a terminal that is closed.
+#[test]
+fn other_ends_keep_what_was_made_as_well() {
+    for signal in ["-TERM", "-HUP"] {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("cache");
+        let mut command = pellucid(&["generate", "ROMEO:", "--ignore-eos", "--backend", "cpu"]);
+        command.args(["--temperature", "0", "--max-new-tokens", "200", "--save-cache"]).arg(&cache);
+        let output = interrupted(command, signal);
+        assert_eq!(output.status.code(), Some(130), "{signal}: {}", stderr(&output));
+        assert!(stderr(&output).contains("tokens (interrupted)"), "{}", stderr(&output));
+        assert!(cache.metadata().unwrap().len() > 0, "{signal}");
+    }
+}
+
+/// `nohup` starts a program that is to outlive its terminal.
+#[test]
+fn an_ignored_hangup_stays_ignored() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    let program = pellucid(&["generate", "ROMEO:", "--ignore-eos", "--backend", "cpu"]);
+    command.arg(program.get_program()).args(program.get_args());
+    command.args(["--temperature", "0", "--max-new-tokens", "12"]);
+    let output = interrupted(command, "-HUP");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("12 tokens (length)"), "{}", stderr(&output));
 }
 
 /// `12 tokens (interrupted), ...`

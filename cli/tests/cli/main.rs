@@ -6,6 +6,8 @@
 mod adapter;
 mod built_in;
 mod failures;
+#[cfg(unix)]
+mod files;
 mod hub;
 #[cfg(unix)]
 mod interrupt;

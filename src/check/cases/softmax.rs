@@ -8,7 +8,8 @@ use crate::reference as twin;
 use super::attention_rows::{AttentionRows, Inputs};
 use super::case::{Case, Tables};
 
-/// The pattern of some rows, from the twin's scores.
+/// The pattern of some rows, from the twin's scores; those of the first are all hidden, as an edit
+/// may hide them.
 #[derive(Clone, Debug)]
 pub struct Softmax(pub AttentionRows);
 
@@ -20,11 +21,15 @@ impl Case for Softmax {
         let &AttentionRows { window, context, .. } = case;
         let heads = size.heads;
         let finite = |x: f64| if x.is_finite() { x as f32 } else { MASKED };
-        let scores: Vec<f32> = inputs.scores(&case.positions).into_iter().map(finite).collect();
+        let mut scores: Vec<f32> = inputs.scores(&case.positions).into_iter().map(finite).collect();
+        scores[..context].fill(MASKED);
         let x = device.tensor(heads * q.rows, context, &scores)?;
         let out = device.output(heads * q.rows, context)?;
         if device.run(&ops::Softmax { rows, x, heads, window, out }, extent)? {
-            device.expect(&out, twin::softmax(&to_f64(&scores), context))?;
+            let mut scores = to_f64(&scores);
+            let hidden = scores.iter_mut().filter(|score| **score <= f64::from(MASKED));
+            hidden.for_each(|score| *score = f64::NEG_INFINITY);
+            device.expect(&out, twin::softmax(&scores, context))?;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ pub struct NewTensor {
     pub shape: Vec<usize>,
 }
 
-/// Writes a file, whole or not at all. `values` returns the values of each tensor in turn, so that
+/// Writes a file, whole or not at all; a link in its place is replaced. `values` returns the values of each tensor in turn, so that
 /// only one tensor is in memory.
 ///
 /// # Errors
@@ -40,7 +40,7 @@ pub fn write_safetensors(
     values: &mut dyn FnMut(usize) -> Result<Vec<f32>>,
 ) -> Result<()> {
     let io = |error| Error::io(path, error);
-    let (atomic_file, file) = AtomicFile::create(path).map_err(io)?;
+    let (atomic_file, file) = AtomicFile::create_own(path).map_err(io)?;
     let mut out = BufWriter::new(file);
     write_safetensors_to(&mut out, path, tensors, metadata, values)?;
     let file = out.into_inner().map_err(|error| io(error.into_error()))?;

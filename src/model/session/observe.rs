@@ -162,7 +162,8 @@ impl Session {
         self.check(rows)?;
         if rows.len() > self.chunk {
             return Err(Error::Input(format!(
-                "{} rows were given to observe, and this session runs at most {} at once",
+                "{} rows were given to observe, and this session runs at most {} at once; \
+                 SessionOptions::chunk sets how many",
                 rows.len(),
                 self.chunk
             )));
@@ -186,6 +187,7 @@ impl Session {
         marks: &Marks,
     ) -> Result<()> {
         self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
+        self.note(rows);
         for (tensor, values) in &marks.inputs {
             self.engine.create_tensor(tensor)?;
             self.engine.write_tensor(tensor, values)?;

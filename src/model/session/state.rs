@@ -42,6 +42,8 @@ pub struct Session {
     pub(super) caches: Vec<Cache>,
     context: usize,
     sequences: usize,
+    /// How many first positions of each sequence hold keys and values of its text.
+    held: Vec<u32>,
     pub(super) chunk: usize,
     pub(super) rows: BufferId,
     targets: BufferId,
@@ -105,6 +107,7 @@ impl Session {
             caches,
             context,
             sequences: options.sequences,
+            held: vec![0; options.sequences],
             chunk,
             rows,
             targets,
@@ -164,8 +167,8 @@ impl Session {
     /// Reads rows into the caches, in chunks; returns nothing, and does not wait.
     ///
     /// # Errors
-    /// [`Error::Input`] for ids outside the vocabulary, [`Error::Context`] for positions outside the
-    /// context, [`Error::Device`] if the device fails.
+    /// [`Error::Input`] for ids outside the vocabulary and for rows that leave a gap in a sequence,
+    /// [`Error::Context`] for positions outside the context, [`Error::Device`] if the device fails.
     pub fn fill(&mut self, rows: &[Row]) -> Result<()> {
         self.check(rows)?;
         for rows in rows.chunks(self.chunk) {
@@ -193,6 +196,7 @@ impl Session {
         if piece == 0 {
             self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
             self.filled += rows.len() as u64;
+            self.note(rows);
         }
         let pieces = &self.plans[&(Task::Fill, rows.len())].pieces;
         self.engine.submit(&[(&pieces[piece], extent(rows))], reads)
@@ -219,6 +223,7 @@ impl Session {
             let count = rows.len() as u64;
             self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
             self.engine.write(self.targets, 0, bytemuck::cast_slice(targets))?;
+            self.note(rows);
             self.prepare(task, rows.len())?;
             let planned = &self.plans[&(task, rows.len())];
             let mut reads = vec![(self.log_probs, 0, count * 4)];
@@ -236,7 +241,8 @@ impl Session {
         Ok(scored)
     }
 
-    /// Fails for tokens, positions or sequences that the session does not have.
+    /// Fails for tokens, positions or sequences that the session does not have, and for a row that
+    /// would attend to positions that hold nothing.
     pub(crate) fn check(&self, rows: &[Row]) -> Result<()> {
         for row in rows {
             self.check_token(row.token)?;
@@ -248,12 +254,30 @@ impl Session {
             }
             if row.sequence as usize >= self.sequences {
                 return Err(Error::Input(format!(
-                    "sequence {} of a session with {}",
+                    "sequence {} of a session with {}; SessionOptions::sequences sets how many",
                     row.sequence, self.sequences
                 )));
             }
         }
-        Ok(())
+        let mut held = self.held.clone();
+        rows.chunks(self.chunk).try_for_each(|rows| extend(&mut held, rows))
+    }
+
+    /// Notes that these rows, which were checked, are now in the caches.
+    pub(super) fn note(&mut self, rows: &[Row]) {
+        // It cannot fail for rows that were checked.
+        let _ = extend(&mut self.held, rows);
+    }
+
+    /// Notes that this sequence now begins with so many positions that were written otherwise.
+    pub(super) fn note_written(&mut self, sequence: usize, positions: usize) {
+        self.held[sequence] = positions as u32;
+    }
+
+    /// Notes one more position in each of the first sequences: that of a row made on the device.
+    pub(crate) fn note_step(&mut self, sequences: usize) {
+        let most = self.context as u32;
+        self.held[..sequences].iter_mut().for_each(|held| *held = (*held + 1).min(most));
     }
 
     /// Fails for a token id outside the vocabulary.
@@ -298,6 +322,24 @@ impl Session {
         self.plans.insert((task, count), Planned { pieces, top: best });
         Ok(())
     }
+}
+
+/// Adds rows that run together to what the sequences hold; a row at position 0 begins its sequence
+/// anew.
+fn extend(held: &mut [u32], rows: &[Row]) -> Result<()> {
+    let mut places: Vec<(u32, u32)> = rows.iter().map(|row| (row.sequence, row.position)).collect();
+    places.sort_unstable();
+    for (sequence, position) in places {
+        let held = &mut held[sequence as usize];
+        if position > *held {
+            return Err(Error::Input(format!(
+                "a row at position {position} of sequence {sequence}, which holds {held} positions: \
+                 the rows between come first"
+            )));
+        }
+        *held = if position == 0 { 1 } else { (position + 1).max(*held) };
+    }
+    Ok(())
 }
 
 /// The bytes of a row's most probable tokens.

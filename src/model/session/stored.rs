@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// Writes back what [`Session::read_cache`] returned, to the first positions of the first
-    /// sequence.
+    /// sequence, which then holds these and no others.
     ///
     /// # Errors
     /// [`Error::Input`] for a layer or positions that the session does not have, or for bytes that
@@ -56,13 +56,15 @@ impl Session {
             );
             return Err(Error::Input(text));
         }
+        let positions = keys.len() / position;
         let mut start = 0;
-        for Run { part, at, bytes } in self.runs(layer, keys.len() / position)? {
+        for Run { part, at, bytes } in self.runs(layer, positions)? {
             let own = start..start + bytes as usize;
             self.engine.write(part.k, at, &keys[own.clone()])?;
             self.engine.write(part.v, at, &values[own.clone()])?;
             start = own.end;
         }
+        self.note_written(0, positions);
         Ok(())
     }
 

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use axum::Router;
+use axum::http::{HeaderValue, header::X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::map_response;
+use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tower_http::services::ServeDir;
@@ -19,6 +22,7 @@ pub(crate) fn serve(folder: &Path, port: &str, under: &str, show: bool) -> Resul
             (Router::new().nest_service(&under, files), format!("{under}/"))
         }
     };
+    let router = router.layer(map_response(as_named));
     let failed = |error: std::io::Error| format!("port {port}: {error}");
     Runtime::new().map_err(failed)?.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
@@ -29,4 +33,10 @@ pub(crate) fn serve(folder: &Path, port: &str, under: &str, show: bool) -> Resul
         }
         axum::serve(listener, router).await.map_err(failed)
     })
+}
+
+/// Has browsers take a file for what its name says: a text that looks like a page is none.
+async fn as_named(mut response: Response) -> Response {
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
