@@ -15,8 +15,9 @@ const BYTES: &str = "__bytes__";
 /// Reads an object.
 pub(crate) fn parse(text: &str) -> serde_json::Result<Map<String, Value>> {
     serde_json::from_str(text).or_else(|refusal| match with_marks(text) {
-        Some(text) => serde_json::from_str(&text),
-        None => Err(refusal),
+        // A number alone is no object, though what stands for it is one.
+        Some(marked) if text.trim_start().starts_with('{') => serde_json::from_str(&marked),
+        _ => Err(refusal),
     })
 }
 

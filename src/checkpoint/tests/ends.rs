@@ -65,10 +65,12 @@ fn with_tokens(config: Value, special: &[(&str, bool)]) -> tempfile::TempDir {
             })
         })
         .collect();
+    let bytes = json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+    });
     let tokenizer = json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
-        "post_processor": null, "decoder": {"type": "ByteLevel"},
+        "normalizer": null, "pre_tokenizer": bytes, "post_processor": null, "decoder": bytes,
         "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
     });
     write(folder.path(), "tokenizer.json", tokenizer.to_string());

@@ -27,7 +27,13 @@ pub(super) fn of_type(model_type: &str, changes: Value) -> Value {
         "model_type": model_type, "hidden_size": 8, "num_attention_heads": 2, "head_dim": 4,
         "num_key_value_heads": 1, "num_hidden_layers": 2, "max_position_embeddings": 32,
     });
-    with(sizes, changes)
+    // Families that turn a part of each head have more to turn here.
+    let more = match model_type {
+        "gpt_neox" => json!({"hidden_size": 32, "head_dim": null}),
+        "gptj" => json!({"rotary_dim": 4}),
+        _ => json!({}),
+    };
+    with(with(sizes, more), changes)
 }
 
 pub(super) fn rope(config: &Config) -> &Rope {
@@ -158,10 +164,9 @@ fn the_original_context_beside_the_object_precedes_the_one_inside() {
 fn neox_reads_its_own_names_of_base_and_share() {
     let both = json!({
         "rotary_emb_base": 77, "rope_theta": 3, "rotary_pct": 0.5, "partial_rotary_factor": 1.0,
-        "head_dim": null,
     });
     let (config, told) = read(&of_type("gpt_neox", both));
-    assert_eq!((rope(&config).base, rope(&config).rotated), (77.0, 2));
+    assert_eq!((rope(&config).base, rope(&config).rotated), (77.0, 8));
     assert!(told.contains("rope_theta 3 is not used: the base 77.0 takes precedence"), "{told}");
     assert!(told.contains("partial_rotary_factor 1.0 is not used: this family calls it"), "{told}");
     let (config, told) = read(&of_type("llama", json!({"rotary_emb_base": 77, "rotary_pct": 0.5})));

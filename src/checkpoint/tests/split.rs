@@ -65,7 +65,7 @@ fn a_part_that_lacks_is_named() {
         std::fs::remove_file(folder.path().join(PARTS[lacks])).unwrap();
         let error = refusal(&folder.path().join(PARTS[opened]));
         let place = format!("is part {} of 3 of a model; {} must", opened + 1, PARTS[lacks]);
-        assert!(error.contains(place) && error.contains("is missing"), "{place}: {error}");
+        assert!(error.contains(&place) && error.contains("is missing"), "{place}: {error}");
         assert!(error.contains(PARTS[opened]), "{error}");
     }
     let folder = saved(&parts());
