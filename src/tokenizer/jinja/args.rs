@@ -71,11 +71,14 @@ impl<'a> Args<'a> {
 /// A part of a text by the places of its characters, and how many characters stand before it.
 pub(super) fn part(text: &str, start: i64, stop: i64) -> (usize, &str) {
     let length = if start < 0 || stop < 0 { text.chars().count() as i64 } else { 0 };
-    let place = |at: i64| usize::try_from(if at < 0 { at + length } else { at }).unwrap_or(0);
+    let place = |at: i64| match if at < 0 { at + length } else { at } {
+        before if before < 0 => 0,
+        at => usize::try_from(at).unwrap_or(usize::MAX),
+    };
     let (start, stop) = (place(start), place(stop));
     let mut ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
     let Some(from) = ends.nth(start) else { return (start, "") };
-    let Some(more) = stop.checked_sub(start + 1) else { return (start, "") };
+    let Some(more) = stop.checked_sub(start.saturating_add(1)) else { return (start, "") };
     let to = ends.nth(more).unwrap_or(text.len());
     (start, &text[from..to])
 }

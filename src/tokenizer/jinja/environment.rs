@@ -4,9 +4,9 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, State, context};
 
 use super::filters;
-use super::keep::{held, kept, namespace, pay, refused, walkable};
+use super::keep::{held, kept, namespace, pay, refused, type_name, walkable};
 use super::lexer::Fault;
-use super::operators;
+use super::operators::{self, Number};
 use super::plain::ALIASES;
 use super::reading::OURS;
 use super::statement::rewritten;
@@ -21,6 +21,12 @@ const BYTES_PER_BYTE: usize = 16;
 
 /// The frames that may be open: about 40 macros in each other.
 const MOST_FRAMES: usize = 250;
+
+/// The most characters of a reason that a template gives.
+const MOST_REASON: usize = 500;
+
+/// The longest range.
+const LONGEST_RANGE: u128 = 100_000;
 
 /// What a template is given.
 #[derive(Debug)]
@@ -71,6 +77,10 @@ fn sentence(error: Error) -> String {
     }
     let raised = std::error::Error::source(&error).is_some_and(|source| source.is::<Raised>());
     let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+    let reason = match reason.char_indices().nth(MOST_REASON) {
+        Some((end, _)) => format!("{}...", &reason[..end]),
+        None => reason,
+    };
     match error.line() {
         Some(line) if !raised => format!("line {line}: {reason}"),
         _ => reason,
@@ -84,6 +94,7 @@ fn environment(fuel: usize, aliases: Option<Aliases>) -> Environment<'static> {
     environment.set_formatter(text::print);
     environment.remove_global("debug");
     environment.add_function("namespace", namespace);
+    environment.add_function("range", range);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     let ours = |name: &str| format!("{OURS}{name}");
@@ -107,9 +118,36 @@ fn environment(fuel: usize, aliases: Option<Aliases>) -> Environment<'static> {
 }
 
 /// What a loop walks over.
-fn walked(value: Value) -> Result<Value, Error> {
+fn walked(state: &State, value: Value) -> Result<Value, Error> {
     walkable(&value)?;
+    // The engine counts the characters of a text.
+    pay(state, value.as_str().map_or(0, str::len))?;
     Ok(value)
+}
+
+/// The function `range`, no longer than `transformers` allows.
+fn range(first: &Value, stop: Option<Value>, step: Option<Value>) -> Result<Value, Error> {
+    let integer = |value: &Value| match Number::of(value) {
+        Some(Number::Integer(number)) => Ok(number),
+        _ => Err(refused(format!("range over a value of type {}", type_name(value)))),
+    };
+    let (start, stop) = match stop {
+        Some(stop) => (integer(first)?, integer(&stop)?),
+        None => (0, integer(first)?),
+    };
+    let step = step.map_or(Ok(1), |step| integer(&step))?;
+    let away = match step {
+        0 => return Err(refused("range in steps of 0")),
+        1.. => stop.saturating_sub(start),
+        _ => start.saturating_sub(stop),
+    };
+    let length = away.max(0).unsigned_abs().div_ceil(step.unsigned_abs());
+    if length > LONGEST_RANGE {
+        return Err(refused(format!("a range of more than {LONGEST_RANGE}")));
+    }
+    // No longer than the longest, so each place is an integer between the ends.
+    let places = move || (0..length as i128).map(move |at| Value::from((start + at * step) as i64));
+    Ok(Value::make_iterable(places))
 }
 
 /// Marks the error that a template made by itself, which says what it wants to.

@@ -4,12 +4,13 @@ use minijinja::value::{Kwargs, Rest, Tuple, Value, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, filters};
 
 use super::args::Args;
-use super::compare::{contains, equal, order};
+use super::compare::{contains, equal, hashable, order};
 use super::format::percent;
 use super::json::tojson;
 use super::keep::{
     Purse, is_callable, listed, pairs, pay, pay_for_all, refused, type_name, walkable,
 };
+use super::methods::attribute;
 use super::operators::calculate;
 use super::strings;
 use super::text::{text, write_repr, write_str};
@@ -73,6 +74,19 @@ pub(super) fn register(environment: &mut Environment<'_>) {
     walking(environment, "groupby", Value::from_function(filters::groupby), SORTS);
     walking(environment, "batch", Value::from_function(filters::batch), 0);
     walking(environment, "slice", Value::from_function(filters::slice), 0);
+    choosing(environment, "map", Value::from_function(filters::map));
+    choosing(environment, "select", Value::from_function(filters::select));
+    choosing(environment, "reject", Value::from_function(filters::reject));
+    choosing(environment, "selectattr", Value::from_function(filters::selectattr));
+    choosing(environment, "rejectattr", Value::from_function(filters::rejectattr));
+    environment.add_filter("attr", |state: &State, value: &Value, name: &Value| {
+        attribute(value, hashable(state, name)?.as_str().unwrap_or_default())
+    });
+    environment.add_filter("trim", |state: &State, value: Value, chars: Option<Value>| {
+        let value = Value::from(text(state, &value)?);
+        let args: Vec<Value> = chars.into_iter().collect();
+        strings::method(state, &value, "strip", &mut Args::new("trim", &args)?)
+    });
     tests(environment);
 }
 
@@ -90,9 +104,31 @@ fn walking(environment: &mut Environment<'_>, name: &'static str, filter: Value,
                 pay(state, size.saturating_mul(reads - 1))?;
             }
         }
+        pay_for_arguments(state, &args)?;
         filter.call(state, &args)
     };
     environment.add_filter(name, filter);
+}
+
+/// A filter of the engine that asks something of each item; Jinja's take none for a list of nothing.
+fn choosing(environment: &mut Environment<'_>, name: &'static str, filter: Value) {
+    let filter = move |state: &mut State, args: Rest<ValueOrKwargs>| {
+        let args = args.into_values();
+        pay_for_arguments(state, &args)?;
+        filter.call(state, &args)
+    };
+    environment.add_filter(name, filter);
+}
+
+/// Pays for the arguments of a filter as often as it has items: a name of an attribute is read for each.
+fn pay_for_arguments(state: &State, args: &[Value]) -> Result<(), Error> {
+    let Some((value, args)) = args.split_first() else { return Ok(()) };
+    let items = value.len().unwrap_or(0);
+    for arg in args {
+        let size = pay_for_all(state, arg)?;
+        pay(state, size.saturating_mul(items))?;
+    }
+    Ok(())
 }
 
 /// A filter of the engine that reads a number, or gives a default.
@@ -217,6 +253,8 @@ fn tests(environment: &mut Environment<'_>) {
             equal(state, left, right)
         });
     }
+    environment.add_test("lower", |state: &State, value: &Value| cased(state, value, "islower"));
+    environment.add_test("upper", |state: &State, value: &Value| cased(state, value, "isupper"));
     for name in ["ne", "!="] {
         environment.add_test(name, |state: &State, left: &Value, right: &Value| {
             equal(state, left, right).map(|equal| !equal)
@@ -237,6 +275,13 @@ fn tests(environment: &mut Environment<'_>) {
     for name in ["ge", ">="] {
         ordered(environment, name, ">=", std::cmp::Ordering::is_ge);
     }
+}
+
+/// Whether a text has letters of one case only.
+fn cased(state: &State, value: &Value, method: &str) -> Result<bool, Error> {
+    let value = Value::from(text(state, value)?);
+    let found = strings::method(state, &value, method, &mut Args::new(method, &[])?)?;
+    Ok(found.is_true())
 }
 
 fn ordered(

@@ -18,8 +18,10 @@ pub(super) fn percent(state: &State, layout: &str, right: &Value) -> Result<Valu
     // The engine has no %r, %i and %u: the first is the text of its argument, the others are %d.
     let (mut plain, mut rest, mut place) = (String::with_capacity(layout.len()), layout, 0);
     while let Some(at) = rest.find('%') {
-        let named = rest[at + 1..].starts_with('(').then(|| rest[at..].find(')')).flatten();
-        let from = at + named.unwrap_or(0) + 1;
+        let named = rest[at + 1..].starts_with('(');
+        let name = if named { rest[at..].find(')') } else { Some(0) };
+        let Some(name) = name else { return Err(refused("a format with an open bracket")) };
+        let from = at + name + 1;
         let kind = rest[from..].find(|char: char| char.is_alphabetic() || char == '%');
         let Some(end) = kind.map(|kind| from + kind) else { break };
         plain.push_str(&rest[..end]);
@@ -34,7 +36,7 @@ pub(super) fn percent(state: &State, layout: &str, right: &Value) -> Result<Valu
         if kind == "%" {
             continue;
         }
-        if let Some(arg) = args.get_mut(place).filter(|_| named.is_none()) {
+        if let Some(arg) = args.get_mut(place).filter(|_| !named) {
             *arg = shown(state, kind, arg)?;
         } else if kind == "r" || kind == "a" {
             return Err(refused("%r of a named argument"));

@@ -1,5 +1,7 @@
 //! The methods of Python's strings.
 
+use std::collections::HashSet;
+
 use minijinja::formatting::FormatStyle;
 use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Error, State};
@@ -49,10 +51,11 @@ pub(super) fn method(
         "islower" => Value::from(cased(text, char::is_lowercase, char::is_uppercase)),
         "isupper" => Value::from(cased(text, char::is_uppercase, char::is_lowercase)),
         "strip" | "lstrip" | "rstrip" => {
-            let chars = args.optional("chars")?.map(|chars| string(&chars, name)).transpose()?;
+            let chars = args.optional("chars")?.map(|chars| string(state, &chars, name)).transpose()?;
             let meant = meant(state, text);
+            let chars: Option<HashSet<char>> = chars.map(|chars| chars.chars().collect());
             let strip = |char: char| match &chars {
-                Some(chars) => chars.contains(meant(char)),
+                Some(chars) => chars.contains(&meant(char)),
                 None => is_space(char),
             };
             let text = if name == "rstrip" { text } else { text.trim_start_matches(strip) };
@@ -64,7 +67,7 @@ pub(super) fn method(
             Value::from(listed(state, lines(text, keep).map(Value::from))?)
         }
         "partition" | "rpartition" => {
-            let between = separator(&args.required("sep")?, name)?;
+            let between = separator(state, &args.required("sep")?, name)?;
             let found = parts(state, text, &between, 1, name == "rpartition")?;
             let parts = match (<[&str; 2]>::try_from(&found[..]), name) {
                 (Ok([before, after]), _) => [before, &between, after],
@@ -74,8 +77,8 @@ pub(super) fn method(
             Value::from(Tuple::from(parts.map(Value::from).to_vec()))
         }
         "replace" => {
-            let old = string(&args.required("old")?, name)?;
-            let new = string(&args.required("new")?, name)?;
+            let old = string(state, &args.required("old")?, name)?;
+            let new = string(state, &args.required("new")?, name)?;
             let most = args.optional("count")?.and_then(|count| count.as_i64()).unwrap_or(-1);
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             replaced(state, text, &old, &new, most)?
@@ -84,7 +87,7 @@ pub(super) fn method(
             edges(state, text, name, args)?
         }
         "find" | "rfind" | "index" | "rindex" | "count" => {
-            let wanted = string(&args.required("sub")?, name)?;
+            let wanted = string(state, &args.required("sub")?, name)?;
             let (before, text) = args.part_of(text)?;
             let (text, wanted) = (plain(state, text), plain(state, &wanted));
             if name == "count" {
@@ -132,20 +135,22 @@ fn cased(text: &str, wanted: fn(char) -> bool, other: fn(char) -> bool) -> bool 
 }
 
 /// An argument that must be a text.
-fn string(value: &Value, method: &str) -> Result<String, Error> {
+fn string(state: &State, value: &Value, method: &str) -> Result<String, Error> {
     let wrong = || refused(format!("{method} of str takes str, not {}", type_name(value)));
-    value.as_str().map(str::to_owned).ok_or_else(wrong)
+    let text = value.as_str().ok_or_else(wrong)?;
+    pay(state, text.len())?;
+    Ok(text.to_owned())
 }
 
-fn separator(value: &Value, method: &str) -> Result<String, Error> {
-    match string(value, method)? {
+fn separator(state: &State, value: &Value, method: &str) -> Result<String, Error> {
+    match string(state, value, method)? {
         empty if empty.is_empty() => Err(refused(format!("{method} by the empty text"))),
         text => Ok(text),
     }
 }
 
 fn split(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<Value, Error> {
-    let between = args.optional("sep")?.map(|value| separator(&value, name)).transpose()?;
+    let between = args.optional("sep")?.map(|value| separator(state, &value, name)).transpose()?;
     let most = args.optional("maxsplit")?.and_then(|most| most.as_i64()).unwrap_or(-1);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let from_end = name == "rsplit";
@@ -179,7 +184,7 @@ fn edges(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<V
     let (_, text) = if name.ends_with("with") { args.part_of(text)? } else { (0, text) };
     let shown = plain(state, text);
     let fits = |wanted: &Value| {
-        let wanted = string(wanted, name)?;
+        let wanted = string(state, wanted, name)?;
         let wanted = plain(state, &wanted);
         Ok(if at_start { shown.starts_with(&*wanted) } else { shown.ends_with(&*wanted) })
     };
@@ -193,7 +198,7 @@ fn edges(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<V
     if !fits(&wanted)? || wanted.as_str() == Some("") {
         return Ok(Value::from(text));
     }
-    let parts = parts(state, text, &string(&wanted, name)?, 1, !at_start)?;
+    let parts = parts(state, text, &string(state, &wanted, name)?, 1, !at_start)?;
     Ok(Value::from(if at_start { parts[parts.len() - 1] } else { parts[0] }))
 }
 
@@ -204,7 +209,7 @@ fn joined(state: &State, between: &str, items: &Value) -> Result<Value, Error> {
     let mut purse = Purse::new(state);
     for (at, item) in items.try_iter()?.enumerate() {
         purse.push(if at > 0 { between } else { "" })?;
-        purse.push(&string(&item, "join")?)?;
+        purse.push(&string(state, &item, "join")?)?;
     }
     Ok(Value::from(purse.text))
 }
@@ -214,14 +219,15 @@ fn padded(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<
     let width = width.ok_or_else(|| refused(format!("{name} by what is no integer")))?;
     let fill = match (name, args.optional("fillchar")?) {
         ("zfill", _) => "0".to_owned(),
-        (_, Some(fill)) => string(&fill, name)?,
+        (_, Some(fill)) => string(state, &fill, name)?,
         (_, None) => " ".to_owned(),
     };
     if fill.chars().count() != 1 {
         return Err(refused(format!("{name} with what is no single character")));
     }
     let length = text.chars().count();
-    let missing = usize::try_from(width).unwrap_or(0).saturating_sub(length);
+    let width = usize::try_from(width.max(0)).unwrap_or(usize::MAX);
+    let missing = width.saturating_sub(length);
     pay(state, text.len().saturating_add(missing.saturating_mul(fill.len())))?;
     let before = match name {
         "ljust" => 0,

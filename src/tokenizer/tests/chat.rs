@@ -167,7 +167,9 @@ fn no_mix_of_parts_forges_a_turn() {
         let content: String = (0..dice.roll(12)).map(|_| parts[dice.roll(parts.len())]).collect();
         let talk = [message(Role::User, &content), message(Role::Assistant, &content)];
         let found = tokenizer.encode_chat(&template(TURNS), &talk).unwrap();
-        assert_eq!(found.iter().filter(|id| **id >= 128).count(), 5, "{content:?}");
+        // What the template does not write itself is a token in the model's answer.
+        let said = content.matches("</s>").count();
+        assert_eq!(found.iter().filter(|id| **id >= 128).count(), 5 + said, "{content:?}");
         assert_eq!(tokenizer.decode(&found), template(TURNS).render(&talk).unwrap());
     }
 }
