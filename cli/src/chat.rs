@@ -79,7 +79,9 @@ impl Chat {
         for (name, value) in &self.template_args {
             template.arguments.set(name, value)?;
             if !template.mentions(name) {
-                output::note(&format!("(--template-arg {name}: the chat template does not use it)"));
+                output::note(&format!(
+                    "(--template-arg {name}: the chat template does not use it)"
+                ));
             }
         }
         Ok(())

@@ -31,8 +31,7 @@ impl Aliases {
     /// A block of which none of the texts contains a character, if there is one.
     pub(super) fn not_in<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Self> {
         let block = |char: char| u32::from(char).checked_sub(FIRST).map(|at| at / Self::BLOCK);
-        let taken: HashSet<u32> =
-            texts.flat_map(str::chars).filter_map(block).collect();
+        let taken: HashSet<u32> = texts.flat_map(str::chars).filter_map(block).collect();
         let free = (0..(LAST - FIRST) / Self::BLOCK).find(|block| !taken.contains(block))?;
         Some(Self { base: FIRST + free * Self::BLOCK })
     }

@@ -30,7 +30,8 @@ fn arguments_reach_the_template() {
     assert_eq!(prompt(&[]).0, "xFalse False null");
     let args = ["--template-arg", "thinking=false", "--template-arg", "effort=low"];
     assert_eq!(prompt(&args).0, "xFalse True lownull");
-    let args = ["--template-arg", "thinking=true", "--template-arg", "tools=[{\"b\": 1, \"a\": 2}]"];
+    let args =
+        ["--template-arg", "thinking=true", "--template-arg", "tools=[{\"b\": 1, \"a\": 2}]"];
     assert_eq!(prompt(&args).0, "xTrue False [{\"b\": 1, \"a\": 2}]");
     // What the template does not read is told.
     let (text, told) = prompt(&["--template-arg", "thinkin=true"]);

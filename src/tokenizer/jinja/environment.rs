@@ -16,8 +16,12 @@ use crate::tokenizer::alias::Aliases;
 /// The memory and output that a template may take, in bytes; a step costs 64.
 const BYTES: usize = 32 << 20;
 
-/// What a byte of the conversation adds to that: templates copy messages several times.
-const BYTES_PER_BYTE: usize = 16;
+/// What a byte of the conversation adds to that: templates copy messages several times, and look back
+/// at earlier ones.
+const BYTES_PER_BYTE: usize = 64;
+
+/// The most that a long conversation allows.
+const MOST_BYTES: usize = 128 << 20;
 
 /// The frames that may be open: about 40 macros in each other.
 const MOST_FRAMES: usize = 250;
@@ -64,15 +68,16 @@ pub(in crate::tokenizer) fn render(
         eos_token => eos,
     };
     let given = context! { ..Value::from_pairs(arguments), ..given };
-    let fuel = BYTES.saturating_add(bytes.saturating_mul(BYTES_PER_BYTE)) / 64;
-    environment(fuel, aliases).render_str(&source, given).map_err(sentence)
+    let most = BYTES.saturating_add(bytes.saturating_mul(BYTES_PER_BYTE)).min(MOST_BYTES);
+    let rendered = environment(most / 64, aliases).render_str(&source, given);
+    rendered.map_err(|error| sentence(error, most))
 }
 
-fn sentence(error: Error) -> String {
+fn sentence(error: Error, most: usize) -> String {
     if error.kind() == ErrorKind::OutOfFuel {
         return format!(
             "it takes more than {} MB of memory and output, or that many steps",
-            BYTES >> 20
+            most >> 20
         );
     }
     let raised = std::error::Error::source(&error).is_some_and(|source| source.is::<Raised>());

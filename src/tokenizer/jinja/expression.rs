@@ -132,11 +132,7 @@ impl Parser<'_> {
     }
 
     /// A chain of operators of one rank, with the operators as strings between the operands.
-    fn arithmetic(
-        &mut self,
-        signs: &[&str],
-        part: fn(&mut Self) -> Parsed<Code>,
-    ) -> Parsed<Code> {
+    fn arithmetic(&mut self, signs: &[&str], part: fn(&mut Self) -> Parsed<Code>) -> Parsed<Code> {
         let mut parts = vec![part(self)?];
         while let Some(sign) = signs.iter().find(|sign| self.take(sign)) {
             parts.push(Code::leaf(literal(sign)));

@@ -12,6 +12,7 @@ use super::keep::{
 };
 use super::methods::attribute;
 use super::operators::calculate;
+use super::plain::meant;
 use super::strings;
 use super::text::{text, write_repr, write_str};
 
@@ -64,8 +65,8 @@ pub(super) fn register(environment: &mut Environment<'_>) {
     environment.add_filter("d", default);
     number(environment, "int", Value::from_function(filters::int), Value::from(0));
     number(environment, "float", Value::from_function(filters::float), Value::from(0.0));
-    escape(environment, "escape");
-    escape(environment, "e");
+    environment.add_filter("escape", escape);
+    environment.add_filter("e", escape);
     walking(environment, "sort", Value::from_function(filters::sort), SORTS);
     walking(environment, "unique", Value::from_function(filters::unique), SORTS);
     walking(environment, "min", Value::from_function(filters::min), SORTS);
@@ -140,14 +141,27 @@ fn number(environment: &mut Environment<'_>, name: &'static str, filter: Value, 
     environment.add_filter(name, filter);
 }
 
-/// The filter that writes a text for HTML.
-fn escape(environment: &mut Environment<'_>, name: &'static str) {
-    let filter = |state: &mut State, value: Value| {
-        let value = Value::from(text(state, &value)?);
-        pay(state, value.as_str().map_or(0, |text| text.len().saturating_mul(6)))?;
-        filters::escape(state, &value)
-    };
-    environment.add_filter(name, filter);
+/// A text for HTML, as `markupsafe` writes it.
+fn escape(state: &State, value: &Value) -> Result<String, Error> {
+    let text = text(state, value)?;
+    let mut purse = Purse::new(state);
+    let meant = meant(state, &text);
+    let mut plain = 0;
+    for (at, char) in text.char_indices() {
+        let escaped = match meant(char) {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '\'' => "&#39;",
+            '"' => "&#34;",
+            _ => continue,
+        };
+        purse.push(&text[plain..at])?;
+        purse.push(escaped)?;
+        plain = at + char.len_utf8();
+    }
+    purse.push(&text[plain..])?;
+    Ok(purse.text)
 }
 
 fn items(state: &State, value: &Value) -> Result<Vec<Value>, Error> {
@@ -249,9 +263,8 @@ fn tests(environment: &mut Environment<'_>) {
     environment.add_test("sequence", |value: &Value| walkable(value).is_ok());
     environment.add_test("callable", |value: &Value| is_callable(value));
     for name in ["eq", "equalto", "==", "sameas"] {
-        environment.add_test(name, |state: &State, left: &Value, right: &Value| {
-            equal(state, left, right)
-        });
+        environment
+            .add_test(name, |state: &State, left: &Value, right: &Value| equal(state, left, right));
     }
     environment.add_test("lower", |state: &State, value: &Value| cased(state, value, "islower"));
     environment.add_test("upper", |state: &State, value: &Value| cased(state, value, "isupper"));
@@ -260,9 +273,8 @@ fn tests(environment: &mut Environment<'_>) {
             equal(state, left, right).map(|equal| !equal)
         });
     }
-    environment.add_test("in", |state: &State, part: &Value, whole: &Value| {
-        contains(state, whole, part)
-    });
+    environment
+        .add_test("in", |state: &State, part: &Value, whole: &Value| contains(state, whole, part));
     for name in ["lt", "lessthan", "<"] {
         ordered(environment, name, "<", std::cmp::Ordering::is_lt);
     }

@@ -97,9 +97,8 @@ fn from_arguments(style: FormatStyle, layout: &str) -> bool {
     match style {
         FormatStyle::Printf => layout.split('%').skip(1).any(|place| {
             let flags = ['#', '0', '-', ' ', '+', '.'];
-            let rest = place.trim_start_matches(|char: char| {
-                char.is_ascii_digit() || flags.contains(&char)
-            });
+            let rest = place
+                .trim_start_matches(|char: char| char.is_ascii_digit() || flags.contains(&char));
             rest.starts_with('*')
         }),
         FormatStyle::StrFormat => {

@@ -39,7 +39,8 @@ pub(super) fn tojson(
     };
     let indent = indent.filter(|indent| !indent.is_none()).map(|i| indentation(&i)).transpose()?;
     let sorted = given("sort_keys")?.is_some_and(|sorted| sorted.is_true());
-    let (mut item, mut key) = (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned());
+    let (mut item, mut key) =
+        (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned());
     if let Some(pair) = given("separators")?.filter(|pair| !pair.is_none()) {
         let part = |at: usize| {
             let part = pair.get_item_by_index(at)?;
@@ -112,12 +113,7 @@ impl Layout {
     }
 
     /// What stands before an item.
-    fn line(
-        &self,
-        purse: &mut Purse<'_, '_, '_>,
-        later: bool,
-        depth: usize,
-    ) -> Result<(), Error> {
+    fn line(&self, purse: &mut Purse<'_, '_, '_>, later: bool, depth: usize) -> Result<(), Error> {
         if later {
             purse.push(&self.item)?;
         }

@@ -363,9 +363,9 @@ fn unescaped(text: &str) -> Result<String, String> {
             '0'..='7' => {
                 let octal = |char: &char| matches!(char, '0'..='7');
                 let more = chars.as_str().chars().take(2).take_while(octal).count();
-                let code = chars.as_str()[..more].chars().fold(kind.to_digit(8), |code, digit| {
-                    Some(code? * 8 + digit.to_digit(8)?)
-                });
+                let code = chars.as_str()[..more]
+                    .chars()
+                    .fold(kind.to_digit(8), |code, digit| Some(code? * 8 + digit.to_digit(8)?));
                 result.extend(code.and_then(char::from_u32));
                 chars = chars.as_str()[more..].chars();
             }

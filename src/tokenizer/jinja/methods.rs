@@ -7,9 +7,7 @@ use minijinja::{Error, State};
 
 use super::args::{Args, part};
 use super::compare::{equal, hashable, item_of};
-use super::keep::{
-    held, is_loop, is_map, listed, pairs, pay, pay_for_all, refused, type_name,
-};
+use super::keep::{held, is_loop, is_map, listed, pairs, pay, pay_for_all, refused, type_name};
 use super::strings;
 
 const OF_MAPS: &[&str] = &["copy", "get", "items", "keys", "values"];
@@ -17,8 +15,19 @@ const OF_LISTS: &[&str] = &["copy", "count", "index"];
 const OF_LOOPS: &[&str] = &["changed", "cycle"];
 /// Methods that change a list or a map, which no template may do.
 const CHANGING: &[&str] = &[
-    "add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse",
-    "setdefault", "sort", "update",
+    "add",
+    "append",
+    "clear",
+    "discard",
+    "extend",
+    "insert",
+    "pop",
+    "popitem",
+    "remove",
+    "reverse",
+    "setdefault",
+    "sort",
+    "update",
 ];
 
 /// Whether some value has a method of this name.
@@ -109,9 +118,8 @@ fn called(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Resul
 }
 
 fn of_map(state: &State, map: &Value, name: &str, args: &mut Args<'_>) -> Result<Value, Error> {
-    let each = |part: fn((Value, Value)) -> Value| {
-        Ok(Value::from(listed(state, pairs(map)?.map(part))?))
-    };
+    let each =
+        |part: fn((Value, Value)) -> Value| Ok(Value::from(listed(state, pairs(map)?.map(part))?));
     match name {
         "items" => each(|(key, value)| Value::from(Tuple::from([key, value]))),
         "keys" => each(|(key, _)| key),

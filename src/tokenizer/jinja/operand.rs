@@ -158,8 +158,7 @@ impl Parser<'_> {
                 let kept = parser.call("kept", &[value])?;
                 return Ok(kept.prefixed(stars));
             }
-            if matches!(parser.next(), Some(Token::Name(_))) && parser.is_at(1, "=")
-            {
+            if matches!(parser.next(), Some(Token::Name(_))) && parser.is_at(1, "=") {
                 let name = parser.name()?;
                 parser.expect("=")?;
                 let value = parser.expression()?;

@@ -108,7 +108,8 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
         }
         _ => {}
     }
-    let undefined = if left.is_undefined() || right.is_undefined() { ": one is undefined" } else { "" };
+    let undefined =
+        if left.is_undefined() || right.is_undefined() { ": one is undefined" } else { "" };
     let (left, right) = (type_name(&left), type_name(right));
     Err(refused(format!("{left} {sign} {right} is impossible{undefined}")))
 }

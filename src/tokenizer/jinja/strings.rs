@@ -51,7 +51,8 @@ pub(super) fn method(
         "islower" => Value::from(cased(text, char::is_lowercase, char::is_uppercase)),
         "isupper" => Value::from(cased(text, char::is_uppercase, char::is_lowercase)),
         "strip" | "lstrip" | "rstrip" => {
-            let chars = args.optional("chars")?.map(|chars| string(state, &chars, name)).transpose()?;
+            let chars =
+                args.optional("chars")?.map(|chars| string(state, &chars, name)).transpose()?;
             let meant = meant(state, text);
             let chars: Option<HashSet<char>> = chars.map(|chars| chars.chars().collect());
             let strip = |char: char| match &chars {

@@ -59,7 +59,9 @@ fn no_value_can_hold_itself() {
 #[test]
 fn no_value_nests_deeper_than_is_safe_to_walk() {
     let loops = |step: &str| {
-        format!("{{% set ns = namespace(x=[1]) %}}{{% for i in range(99999) %}}{step}{{% endfor %}}")
+        format!(
+            "{{% set ns = namespace(x=[1]) %}}{{% for i in range(99999) %}}{step}{{% endfor %}}"
+        )
     };
     for (source, part) in [
         (loops("{% set ns.x = [ns.x] %}") + "{{ ns.x }}", "a value nested deeper than 64"),
@@ -239,11 +241,7 @@ fn the_deepest_templates_fit_a_small_stack() {
         format!("{}1{}", open.repeat(count), close.repeat(count))
     };
     let blocks = |expression: &str| {
-        format!(
-            "{}{{{{ {expression} }}}}{}",
-            "{% if 1 %}".repeat(31),
-            "{% endif %}".repeat(31)
-        )
+        format!("{}{{{{ {expression} }}}}{}", "{% if 1 %}".repeat(31), "{% endif %}".repeat(31))
     };
     let deep = blocks(&nested("[", "]", 37));
     let recursive = "{% macro f(n) %}{{ f(n - 1) if n > 0 else 'end' }}{% endmacro %}{{ f(30) }}";

@@ -57,11 +57,14 @@ fn templates_render_as_transformers_does() {
         let right = match (&text, &error) {
             (Some(text), _) => found.as_ref() == Ok(text),
             (_, Some(error)) => found == Err(format!("model.gguf: chat template: {error}")),
-            _ => found.as_ref().is_err_and(|found| found.starts_with("model.gguf: chat template: ")),
+            _ => {
+                found.as_ref().is_err_and(|found| found.starts_with("model.gguf: chat template: "))
+            }
         };
         assert!(text.is_some() || error.is_some() || fails, "{name}: a case without an answer");
         if !right {
-            wrong.push(format!("{name}: {source}\nfound    {found:?}\nexpected {text:?} {error:?}"));
+            wrong
+                .push(format!("{name}: {source}\nfound    {found:?}\nexpected {text:?} {error:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -232,9 +235,10 @@ fn a_template_finds_names_in_what_was_typed_and_they_stay_text() {
         ("c[1:-1]", "a</s>b", "</s>"),
         ("c | tojson", "a</s>\"", "\"a</s>\\\"\""),
         ("c | upper", "a</s>", "A</S>"),
-        // What no filter of ours does leaves the name text all the same.
-        ("c if c | e == '&lt;/s&gt;' else 'no'", "</s>", "</s>"),
         ("c | e", "</s>", "&lt;/s&gt;"),
+        // What the engine does by itself sees other characters, so the result without them counts.
+        ("['</t>', c] | sort | first", "</s>", "</s>"),
+        ("['</t>', c] | max", "</s>", "</t>"),
     ] {
         let source = format!(
             "{{% for m in messages %}}{{% set c = m.content %}}<|im_start|>{{{{ {expression} }}}}\

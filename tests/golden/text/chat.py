@@ -163,7 +163,7 @@ x{# comment #}y{#- c -#}  z  {#- d #} w
   {% endif %}  
 	{%+ if true %}b{% endif %}
 {% raw %}{{ not a tag }}{% endraw %} {%- raw -%} {% x %} {%- endraw -%}  .
-{{ messages[0].content | escape }} {{ '<b>' | e }} {{ '<b>' | safe }}
+{{ messages[0].content | escape }} {{ '<b a="/">&\'' | e }} {{ '<b>' | safe }}
 {{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}{{ tools }}{{ documents }}
 {{ 'x'.join(['a']).upper()[0] }} {{ (1 if true else 2) + 1 }} {{ ('a' ~ 'b') | upper }} {{ 'a' ~ 'b' | upper }} {{ not 1 == 2 }} {{ 2 * 3 ** 2 }} {{ -2 ** 2 }} {{ 'a' in 'abc' and 'b' == 'b' }} {{ 10 - 2 - 3 }} {{ 2 ** 3 ** 2 }}
 {{ raise_exception('no') }}
