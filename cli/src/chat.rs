@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pellucid::generate::{Finish, Llm, Request};
-use pellucid::tokenizer::{Message, Role};
+use pellucid::tokenizer::{ChatTemplate, Message, Role, TemplateArguments};
 use pellucid::{Error, Result};
 
 use crate::drawing::{self, DrawOptions};
@@ -27,6 +27,10 @@ pub(crate) struct Chat {
     /// Maximum number of tokens per answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: usize,
+    /// Tell the chat template something, such as enable_thinking=false; may be repeated. The value is
+    /// JSON where it is valid JSON, and text otherwise
+    #[arg(long = "template-arg", value_name = "NAME=VALUE", value_parser = template_argument)]
+    template_args: Vec<(String, String)>,
     #[command(flatten)]
     drawing: DrawOptions,
     /// Print one JSON object per answer, each on a line, instead of the text
@@ -47,9 +51,10 @@ impl Chat {
             .iter()
             .map(|content| Message { role: Role::System, content: content.clone() });
         let mut talk: Vec<Message> = system.collect();
-        // A model without a template is an error before the first message.
-        if llm.chat_template().is_none() {
-            llm.encode_chat(&talk)?;
+        match llm.chat_template_mut() {
+            Some(template) => self.set_arguments(template)?,
+            // A model without a template is an error before the first message.
+            None => drop(llm.encode_chat(&talk)?),
         }
         let asks = !self.json && stdin().is_terminal() && stderr().is_terminal();
         loop {
@@ -67,6 +72,19 @@ impl Chat {
             // Each answer has its own seed.
             request.sampling.seed = request.sampling.seed.wrapping_add(1);
         }
+    }
+
+    /// Tells the template what was asked for, and the user what it does not know.
+    fn set_arguments(&self, template: &mut ChatTemplate) -> Result<()> {
+        for (name, value) in &self.template_args {
+            template.arguments.set(name, value)?;
+            if !template.mentions(name) {
+                output::note(&format!(
+                    "(--template-arg {name}: the chat template does not use it)"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Generates and shows one answer.
@@ -101,6 +119,16 @@ impl Chat {
         }
         Ok(drawn.generation.text.unwrap_or_default())
     }
+}
+
+/// The name and value of an argument of the template.
+fn template_argument(text: &str) -> Result<(String, String), String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err("expected NAME=VALUE".to_owned());
+    };
+    let checked = TemplateArguments::default().set(name, value);
+    checked.map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// The error for a conversation that has become too long.

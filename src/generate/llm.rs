@@ -107,6 +107,11 @@ impl Llm {
         self.chat.as_ref()
     }
 
+    /// The same, to tell it something besides the conversation: [`ChatTemplate::arguments`].
+    pub fn chat_template_mut(&mut self) -> Option<&mut ChatTemplate> {
+        self.chat.as_mut()
+    }
+
     /// The adapter that the model runs on; `None` on the reference.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.session().map(|session| session.engine().gpu().adapter())

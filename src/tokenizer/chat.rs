@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, ErrorKind, Value, context};
-use minijinja_contrib::pycompat::unknown_method_callback;
+use minijinja::Value;
 
+use super::alias::Aliases;
+use super::arguments::TemplateArguments;
 use super::encoding::Tokenizer;
+use super::guard::{Guard, difference};
+use super::jinja;
 use crate::error::{Error, Result};
 
 /// The author of a message.
@@ -33,9 +34,13 @@ pub struct Message {
 
 /// A chat template: Jinja as `transformers` runs it.
 ///
-/// Blocks swallow the newline after them and the whitespace before them; Python's methods of
-/// strings, lists and maps work, and so do `raise_exception`, `strftime_now`, `bos_token`,
-/// `eos_token` and `add_generation_prompt`, which is always set.
+/// Blocks swallow the newline after them and the whitespace before them; values follow Python, and so
+/// do the methods of strings, lists and maps. `raise_exception`, `strftime_now`, `bos_token`,
+/// `eos_token` and `add_generation_prompt`, which is always set, are there too.
+///
+/// A template is a stranger's program, so it runs within bounds: it has at most 256 KiB, its work
+/// takes at most 32 MB of memory and output (64 bytes more for each byte of a conversation, up to
+/// 128 MB), and it can make no value that is nested deeper than 64 or holds itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatTemplate {
     /// The file that it comes from, for errors.
@@ -46,130 +51,121 @@ pub struct ChatTemplate {
     pub bos: Option<String>,
     /// The name of the token that ends a text.
     pub eos: Option<String>,
+    /// What the template is told besides the conversation.
+    pub arguments: TemplateArguments,
 }
 
-/// Steps that a template may take: more than a conversation needs, but less than a second.
-const FUEL: u64 = 10_000_000;
+impl Message {
+    /// What a template finds.
+    fn value(&self) -> Value {
+        let role = match self.role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        Value::from_pairs([("role", role), ("content", self.content.as_str())])
+    }
+}
 
 impl ChatTemplate {
     /// The conversation as text, up to where the model's answer begins.
     ///
     /// # Errors
-    /// [`Error::File`] if the template is invalid, does not terminate, or rejects the conversation.
+    /// [`Error::File`] if the template is invalid, exceeds its bounds, or rejects the conversation.
     pub fn render(&self, messages: &[Message]) -> Result<String> {
-        let mut environment = Environment::new();
-        let damaged =
-            |error: minijinja::Error| Error::file(&self.path, format!("chat template: {error}"));
-        let blocks = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(blocks.map_err(damaged)?);
-        environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(unknown_method_callback);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
-        let source = without_generation_tags(&self.source);
-        let values = context! {
-            messages => Value::from(Serde(messages)),
-            tools => (),
-            documents => (),
-            add_generation_prompt => true,
-            bos_token => self.bos.as_deref().unwrap_or_default(),
-            eos_token => self.eos.as_deref().unwrap_or_default(),
+        self.rendered(messages, |text| text.to_owned(), None)
+    }
+
+    /// Whether the template has this word anywhere: an argument of a name that it has not is ignored.
+    pub fn mentions(&self, name: &str) -> bool {
+        let inside = |char: char| char.is_alphanumeric() || char == '_';
+        self.source.split(|char| !inside(char)).any(|word| word == name)
+    }
+
+    /// The conversation as text, with the texts of the arguments changed, and with aliases.
+    fn rendered(
+        &self,
+        messages: &[Message],
+        text: impl Fn(&str) -> String,
+        aliases: Option<Aliases>,
+    ) -> Result<String> {
+        let conversation = jinja::Conversation {
+            messages: messages.iter().map(Message::value).collect(),
+            bytes: messages.iter().map(|message| message.content.len()).sum(),
+            bos: self.bos.as_deref().unwrap_or_default(),
+            eos: self.eos.as_deref().unwrap_or_default(),
+            arguments: self.arguments.values(text),
+            aliases,
         };
-        environment.render_str(&source, values).map_err(|error| {
-            let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-            let reason = match (error.kind(), error.line()) {
-                (ErrorKind::InvalidOperation, _) | (_, None) => reason,
-                (_, Some(line)) => format!("line {line}: {reason}"),
-            };
-            Error::file(&self.path, format!("chat template: {reason}"))
-        })
+        let failed = |reason| Error::file(&self.path, format!("chat template: {reason}"));
+        jinja::render(&self.source, conversation).map_err(failed)
     }
-}
-
-/// The function that a template calls to reject a conversation.
-fn raise_exception(reason: &str) -> Result<Value, minijinja::Error> {
-    Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason.to_owned()))
-}
-
-/// The local time, as Python's `strftime` writes it.
-fn strftime_now(format: &str) -> Result<String, minijinja::Error> {
-    jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
-        .map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))
-}
-
-/// The template without the tags that mark the model's messages for training.
-fn without_generation_tags(source: &str) -> String {
-    let mut text = source.to_owned();
-    for (tag, plain) in [("generation", "if true"), ("endgeneration", "endif")] {
-        for (open, close) in [("{%", "%}"), ("{%-", "%}"), ("{%", "-%}"), ("{%-", "-%}")] {
-            let instead = format!("{open} {plain} {close}");
-            text = text.replace(&format!("{open} {tag} {close}"), &instead);
-        }
-    }
-    text
 }
 
 impl Tokenizer {
     /// The tokens of a conversation, up to where the model's answer begins; nothing is added before
     /// the output of the template.
     ///
-    /// Special tokens are recognised only where the template writes them: a message that spells the
-    /// name of one remains text, so that it cannot end its turn or open another. For this, a
-    /// character that no message contains is inserted into each such name before the template runs,
-    /// and removed after the special tokens have been cut from the result. The names are those of
-    /// special tokens, and of other added tokens that the template uses for its turns.
+    /// Special tokens are recognised only where the template writes them, and in what the model said:
+    /// a message of the user or the system, or an argument of the template, that spells the name of
+    /// one remains text, so that it cannot end its turn or open another. The names are those of
+    /// special tokens, and of other added tokens that the template uses for its turns; these remain
+    /// text in the model's messages too.
+    ///
+    /// For this, one character of each such name is replaced before the template runs by another that
+    /// stands for it, and restored after the special tokens have been cut from the result. Should the
+    /// template do something else because of it, its result without such characters counts, and no
+    /// name in the part that differs is a token.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`] and [`Tokenizer::encode`].
     pub fn encode_chat(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Vec<u32>> {
-        let mark = ('\u{fdd0}'..='\u{fdef}')
-            .find(|mark| !messages.iter().any(|message| message.content.contains(*mark)))
-            .ok_or_else(|| {
-                Error::Input(
-                    "the messages contain all of the noncharacters U+FDD0 to U+FDEF".to_owned(),
-                )
-            })?;
-        let names = self.turn_names(template, messages);
-        let with = |content: String, message: &Message| Message { content, role: message.role };
-        let guarded: Vec<Message> = messages
-            .iter()
-            .map(|message| with(guarded(&message.content, &names, mark), message))
-            .collect();
-        self.encode_marked(&template.render(&guarded)?, mark)
+        let arguments = template.arguments.texts();
+        let said = messages.iter().map(|message| message.content.as_str());
+        let texts = said.chain(arguments.iter().map(String::as_str));
+        let texts = texts.chain([template.source.as_str()]);
+        let aliases = Aliases::not_in(texts).ok_or_else(|| {
+            Error::Input("the messages contain characters of all private planes".to_owned())
+        })?;
+        let (typed, written) = self.names(template, messages);
+        let typed = Guard { names: &typed, aliases };
+        let written = Guard { names: &written, aliases };
+        let guarded = |message: &Message| {
+            let guard = if message.role == Role::Assistant { written } else { typed };
+            Message { role: message.role, content: guard.text(&message.content) }
+        };
+        let guarded: Vec<Message> = messages.iter().map(guarded).collect();
+        let plain = template.render(messages)?;
+        let text = template.rendered(&guarded, |text| typed.text(text), Some(aliases));
+        let text = text.unwrap_or_default();
+        let shown = aliases.plain(&text);
+        if shown == plain {
+            return self.encode_aliased(&text, aliases);
+        }
+        let differs = difference(&plain, &shown);
+        let text = typed.within(&plain, differs);
+        if text != plain {
+            log::warn!(
+                "{}: the chat template treats names of tokens in a message in its own way; in what it \
+                 makes of them they are text",
+                template.path.display()
+            );
+        }
+        self.encode_aliased(&text, aliases)
     }
 
-    /// The names of tokens that must not be recognised in a message.
-    fn turn_names(&self, template: &ChatTemplate, messages: &[Message]) -> Vec<String> {
+    /// The names of tokens that must not be recognised in what was typed, and those among them that
+    /// the template writes by itself.
+    fn names(&self, template: &ChatTemplate, messages: &[Message]) -> (Vec<String>, Vec<String>) {
         let empty = |message: &Message| Message { role: message.role, content: "x".to_owned() };
         // If the template rejects this, it will report so for the real messages.
         let frame = messages.iter().map(empty).collect::<Vec<_>>();
         let frame = template.render(&frame).unwrap_or_default();
+        let written = |name: &str| !name.trim().is_empty() && frame.contains(name);
         let added = self.added_tokens();
-        let names = added.filter(|(name, special)| {
-            *special || (!name.trim().is_empty() && frame.contains(name.as_str()))
-        });
-        names.map(|(name, _)| name).collect()
+        let names = added.filter(|(name, special)| *special || written(name));
+        let names: Vec<String> = names.map(|(name, _)| name).collect();
+        let written = names.iter().filter(|name| written(name)).cloned().collect();
+        (names, written)
     }
-}
-
-/// A message in which no name of a token is complete, nor could be completed by what the template
-/// writes around it, after it has trimmed whitespace.
-fn guarded(content: &str, names: &[String], mark: char) -> String {
-    let within = |at: usize| names.iter().any(|name| content[at..].starts_with(name.as_str()));
-    let cut =
-        |name: &str| name.char_indices().skip(1).map(|(at, _)| at).collect::<Vec<_>>().into_iter();
-    let (start, end) = (content.len() - content.trim_start().len(), content.trim_end().len());
-    let ends_one = |name: &String| cut(name).any(|at| content[start..].starts_with(&name[at..]));
-    let begins_one = |name: &String| cut(name).any(|at| content[..end].ends_with(&name[..at]));
-    let mut text = String::with_capacity(content.len());
-    for (at, char) in content.char_indices() {
-        if at == start && names.iter().any(ends_one) {
-            text.push(mark);
-        }
-        text.push(char);
-        if within(at) || (at + char.len_utf8() == end && names.iter().any(begins_one)) {
-            text.push(mark);
-        }
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! The tokenizer and the chat template of an opened model.
 
+use super::arguments::TemplateArguments;
 use super::chat::ChatTemplate;
 use super::encoding::Tokenizer;
 use crate::checkpoint::{Checkpoint, END_OF_PART, ENDS, SpecialToken};
@@ -69,6 +70,7 @@ impl ChatTemplate {
             source: source.to_owned(),
             bos: special.bos.and_then(name),
             eos: special.eos.and_then(name),
+            arguments: TemplateArguments::default(),
         }))
     }
 }

@@ -9,6 +9,7 @@ use tokenizers::{
     PreTokenizer, Token,
 };
 
+use super::alias::Aliases;
 use super::by_score::ByScore;
 use super::decode::{Decoding, Joiner, SPACE, Start};
 use crate::error::{Error, Result};
@@ -118,18 +119,19 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// The tokens of a text in which special tokens are recognised, unless `mark` is inside their
-    /// names; the marks are not part of the text.
-    pub(super) fn encode_marked(&self, text: &str, mark: char) -> Result<Vec<u32>> {
+    /// The tokens of a text in which special tokens are recognised, unless an alias is inside their
+    /// names; aliases are then encoded as the characters that they stand for.
+    pub(super) fn encode_aliased(&self, text: &str, aliases: Aliases) -> Result<Vec<u32>> {
         let text = self.spaced(text);
         let chain = &self.0.chain;
         let added = chain.get_added_vocabulary();
         let mut pieces = added.extract_and_normalize(chain.get_normalizer(), &text);
-        let unmark = |piece: &mut NormalizedString| {
-            piece.filter(|char| char != mark);
+        let meant = |piece: &mut NormalizedString| {
+            piece.filter(|char| !aliases.is_mark(char));
+            piece.map(|char| aliases.meant(char));
             Ok(())
         };
-        pieces.normalize(unmark).map_err(unencodable)?;
+        pieces.normalize(meant).map_err(unencodable)?;
         let mut ids = Vec::new();
         self.encode_pieces(pieces, &mut ids)?;
         Ok(ids)

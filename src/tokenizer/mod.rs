@@ -7,6 +7,8 @@
 //! around a text ([`Bos`]), because a text that will be continued needs a beginning but no end; and
 //! decoding, because a stream must return text piece by piece.
 
+mod alias;
+mod arguments;
 mod bpe;
 mod by_score;
 mod chat;
@@ -16,6 +18,8 @@ mod encoding;
 mod explain;
 mod folder;
 mod gguf;
+mod guard;
+mod jinja;
 mod json;
 mod pieces;
 mod template;
@@ -26,6 +30,7 @@ mod smollm2_test;
 #[cfg(test)]
 mod tests;
 
+pub use arguments::TemplateArguments;
 pub use chat::{ChatTemplate, Message, Role};
 pub use encoding::{Bos, Encode, Special, Stream, Tokenizer};
 pub use explain::{Merge, Piece};

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod built_in;
+mod chat;
 mod failures;
 #[cfg(unix)]
 mod files;

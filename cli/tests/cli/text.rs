@@ -33,7 +33,7 @@ fn byte_tokenizer(folder: &Path) {
 }
 
 /// A golden model with a tokenizer beside it.
-fn model_with_text(folder: &Path) -> PathBuf {
+pub(super) fn model_with_text(folder: &Path) -> PathBuf {
     for item in model("llama").read_dir().unwrap() {
         let path = item.unwrap().path();
         std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();

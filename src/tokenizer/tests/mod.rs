@@ -1,5 +1,6 @@
 //! GPT-2's real vocabulary compared with known encodings, and the other sources of tokenizers.
 
+mod alias;
 mod chat;
 mod damage;
 mod gguf;

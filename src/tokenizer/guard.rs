@@ -1,0 +1,72 @@
+//! Which parts of a conversation are text whatever they spell.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::alias::{Aliases, Disguise};
+
+/// The names of tokens that a text must not write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard<'a> {
+    /// The names.
+    pub(super) names: &'a [String],
+    /// What takes the place of their characters.
+    pub(super) aliases: Aliases,
+}
+
+impl Guard<'_> {
+    /// A text in which no name is complete, nor could be completed by what a template writes around
+    /// it, after it has trimmed whitespace.
+    pub(super) fn text(self, content: &str) -> String {
+        let cuts =
+            |name: &str| name.char_indices().skip(1).map(|(at, _)| at).collect::<Vec<usize>>();
+        let mut parts = self.complete(content, 0..content.len());
+        let (start, end) = (content.len() - content.trim_start().len(), content.trim_end().len());
+        for name in self.names {
+            for cut in cuts(name) {
+                let (head, tail) = name.split_at(cut);
+                if content[..end].ends_with(head) {
+                    parts.push(Disguise { part: end - head.len()..end, mark: end });
+                }
+                if content[start..].starts_with(tail) {
+                    parts.push(Disguise { part: start..start + tail.len(), mark: start });
+                }
+            }
+        }
+        self.aliases.disguised(content, &parts)
+    }
+
+    /// A text in which no name that touches this range is complete.
+    pub(super) fn within(self, text: &str, range: Range<usize>) -> String {
+        self.aliases.disguised(text, &self.complete(text, range))
+    }
+
+    /// Every complete name that touches a range.
+    fn complete(self, text: &str, range: Range<usize>) -> Vec<Disguise> {
+        let mut parts = Vec::new();
+        let firsts: HashSet<char> =
+            self.names.iter().filter_map(|name| name.chars().next()).collect();
+        for (at, char) in text.char_indices().take_while(|(at, _)| *at < range.end) {
+            if !firsts.contains(&char) {
+                continue;
+            }
+            for name in self.names.iter().filter(|name| text[at..].starts_with(name.as_str())) {
+                if at + name.len() > range.start {
+                    let part = at..at + name.len();
+                    parts.push(Disguise { part, mark: at + char.len_utf8() });
+                }
+            }
+        }
+        parts
+    }
+}
+
+/// The part of `text` in which it differs from `other`: both begin and end alike around it.
+pub(super) fn difference(text: &str, other: &str) -> Range<usize> {
+    let same = text.chars().zip(other.chars()).take_while(|(one, other)| one == other);
+    let start: usize = same.map(|(char, _)| char.len_utf8()).sum();
+    let (text, other) = (&text[start..], &other[start..]);
+    let same = text.chars().rev().zip(other.chars().rev()).take_while(|(one, other)| one == other);
+    let end: usize = same.map(|(char, _)| char.len_utf8()).sum();
+    start..start + text.len() - end
+}

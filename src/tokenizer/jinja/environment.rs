@@ -1,0 +1,181 @@
+//! The engine, and what a template finds in it.
+
+use minijinja::value::Value;
+use minijinja::{Environment, Error, ErrorKind, State, context};
+
+use super::filters;
+use super::keep::{held, kept, namespace, pay, refused, type_name, walkable};
+use super::lexer::Fault;
+use super::operators::{self, Number};
+use super::plain::ALIASES;
+use super::reading::OURS;
+use super::statement::rewritten;
+use super::{compare, methods, text};
+use crate::tokenizer::alias::Aliases;
+
+/// The memory and output that a template may take, in bytes; a step costs 64.
+const BYTES: usize = 32 << 20;
+
+/// What a byte of the conversation adds to that: templates copy messages several times, and look back
+/// at earlier ones.
+const BYTES_PER_BYTE: usize = 64;
+
+/// The most that a long conversation allows.
+const MOST_BYTES: usize = 128 << 20;
+
+/// The frames that may be open: about 40 macros in each other.
+const MOST_FRAMES: usize = 250;
+
+/// The most characters of a reason that a template gives.
+const MOST_REASON: usize = 500;
+
+/// The longest range.
+const LONGEST_RANGE: u128 = 100_000;
+
+/// What a template is given.
+#[derive(Debug)]
+pub(in crate::tokenizer) struct Conversation<'a> {
+    /// The messages.
+    pub(in crate::tokenizer) messages: Value,
+    /// The length of their texts.
+    pub(in crate::tokenizer) bytes: usize,
+    /// The name of the token that begins a text.
+    pub(in crate::tokenizer) bos: &'a str,
+    /// The name of the token that ends a text.
+    pub(in crate::tokenizer) eos: &'a str,
+    /// Other variables.
+    pub(in crate::tokenizer) arguments: Vec<(String, Value)>,
+    /// The characters that stand for others.
+    pub(in crate::tokenizer) aliases: Option<Aliases>,
+}
+
+/// Runs a template; the error is a sentence.
+pub(in crate::tokenizer) fn render(
+    source: &str,
+    conversation: Conversation<'_>,
+) -> Result<String, String> {
+    let source = rewritten(source).map_err(|Fault { line, reason }| match line {
+        0 => reason,
+        line => format!("line {line}: {reason}"),
+    })?;
+    let Conversation { messages, bytes, bos, eos, arguments, aliases } = conversation;
+    let given = context! {
+        messages => messages,
+        tools => (),
+        documents => (),
+        add_generation_prompt => true,
+        bos_token => bos,
+        eos_token => eos,
+    };
+    let given = context! { ..Value::from_pairs(arguments), ..given };
+    let most = BYTES.saturating_add(bytes.saturating_mul(BYTES_PER_BYTE)).min(MOST_BYTES);
+    let rendered = environment(most / 64, aliases).render_str(&source, given);
+    rendered.map_err(|error| sentence(error, most))
+}
+
+fn sentence(error: Error, most: usize) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!(
+            "it takes more than {} MB of memory and output, or that many steps",
+            most >> 20
+        );
+    }
+    let raised = std::error::Error::source(&error).is_some_and(|source| source.is::<Raised>());
+    let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+    let reason = match reason.char_indices().nth(MOST_REASON) {
+        Some((end, _)) => format!("{}...", &reason[..end]),
+        None => reason,
+    };
+    match error.line() {
+        Some(line) if !raised => format!("line {line}: {reason}"),
+        _ => reason,
+    }
+}
+
+fn environment(fuel: usize, aliases: Option<Aliases>) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(fuel as u64));
+    environment.set_recursion_limit(MOST_FRAMES);
+    environment.set_formatter(text::print);
+    environment.remove_global("debug");
+    environment.add_function("namespace", namespace);
+    environment.add_function("range", range);
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", strftime_now);
+    let ours = |name: &str| format!("{OURS}{name}");
+    environment.add_function(ours("kept"), kept);
+    environment.add_function(ours("held"), held);
+    environment.add_function(ours("walked"), walked);
+    environment.add_function(ours("text"), operators::concat);
+    environment.add_function(ours("calculate"), operators::calculate);
+    environment.add_function(ours("negative"), operators::negative);
+    environment.add_function(ours("compare"), compare::compare);
+    environment.add_function(ours("key"), compare::hashable);
+    environment.add_function(ours("item"), methods::item);
+    environment.add_function(ours("slice"), methods::slice);
+    environment.add_function(ours("attribute"), methods::attribute);
+    environment.add_function(ours("method"), methods::method);
+    if let Some(aliases) = aliases {
+        environment.add_global(ALIASES, Value::from(aliases.base()));
+    }
+    filters::register(&mut environment);
+    environment
+}
+
+/// What a loop walks over.
+fn walked(state: &State, value: Value) -> Result<Value, Error> {
+    walkable(&value)?;
+    // The engine counts the characters of a text.
+    pay(state, value.as_str().map_or(0, str::len))?;
+    Ok(value)
+}
+
+/// The function `range`, no longer than `transformers` allows.
+fn range(first: &Value, stop: Option<Value>, step: Option<Value>) -> Result<Value, Error> {
+    let integer = |value: &Value| match Number::of(value) {
+        Some(Number::Integer(number)) => Ok(number),
+        _ => Err(refused(format!("range over a value of type {}", type_name(value)))),
+    };
+    let (start, stop) = match stop {
+        Some(stop) => (integer(first)?, integer(&stop)?),
+        None => (0, integer(first)?),
+    };
+    let step = step.map_or(Ok(1), |step| integer(&step))?;
+    let away = match step {
+        0 => return Err(refused("range in steps of 0")),
+        1.. => stop.saturating_sub(start),
+        _ => start.saturating_sub(stop),
+    };
+    let length = away.max(0).unsigned_abs().div_ceil(step.unsigned_abs());
+    if length > LONGEST_RANGE {
+        return Err(refused(format!("a range of more than {LONGEST_RANGE}")));
+    }
+    // No longer than the longest, so each place is an integer between the ends.
+    let places = move || (0..length as i128).map(move |at| Value::from((start + at * step) as i64));
+    Ok(Value::make_iterable(places))
+}
+
+/// Marks the error that a template made by itself, which says what it wants to.
+#[derive(Debug)]
+struct Raised;
+
+impl std::fmt::Display for Raised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("raised by the template")
+    }
+}
+
+impl std::error::Error for Raised {}
+
+/// The function that a template calls to reject a conversation.
+fn raise_exception(state: &State, reason: &Value) -> Result<Value, Error> {
+    Err(refused(text::text(state, reason)?).with_source(Raised))
+}
+
+/// The local time, as Python's `strftime` writes it.
+fn strftime_now(state: &State, format: &str) -> Result<String, Error> {
+    // The longest directives write names and dates of a few dozen letters.
+    pay(state, format.len().saturating_mul(32))?;
+    jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
+        .map_err(|error| refused(error.to_string()))
+}

@@ -1,0 +1,238 @@
+//! What a template may store, and what its work costs.
+//!
+//! A value that is stored holds nothing deeper than [`DEEPEST`] and no namespace. Only a namespace
+//! can be changed after it was made, so no value can hold itself; and whatever walks a value
+//! recursively, to print, to compare or to drop it, has a bounded depth.
+
+use std::sync::LazyLock;
+
+use minijinja::value::{ObjectRepr, Value, ValueKind, ValueOrKwargs};
+use minijinja::{Error, ErrorKind, State, functions};
+
+/// How deep a value may nest.
+pub(super) const DEEPEST: usize = 64;
+
+/// Bytes that one unit of the engine's fuel pays for.
+const BYTES: usize = 64;
+
+/// The cost of an item that is visited, in bytes.
+const ITEM: usize = 2;
+
+/// The cost of a list or a map that is visited, in bytes.
+const LIST: usize = 24;
+
+/// The cost of a place in a list, in bytes.
+pub(super) const PLACE: usize = 16;
+
+/// A failure of a template's own making, in words for its user.
+pub(super) fn refused(reason: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, reason.into())
+}
+
+/// Pays for work on this many bytes, before it is done.
+pub(super) fn pay(state: &State, bytes: usize) -> Result<(), Error> {
+    match bytes.div_ceil(BYTES) {
+        0 => Ok(()),
+        fuel => state.consume_fuel(fuel as u64),
+    }
+}
+
+/// Text that grows as far as the fuel lasts.
+pub(super) struct Purse<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
+    /// What was written.
+    pub(super) text: String,
+    paid: usize,
+}
+
+impl<'a, 'b, 'c> Purse<'a, 'b, 'c> {
+    /// An empty text.
+    pub(super) fn new(state: &'a State<'b, 'c>) -> Self {
+        Self { state, text: String::new(), paid: 0 }
+    }
+
+    /// Appends to the text, after paying for it.
+    pub(super) fn push(&mut self, more: &str) -> Result<(), Error> {
+        let length = self.text.len() + more.len();
+        if length > self.paid {
+            // Pays ahead, so that small pieces are not rounded up one by one.
+            let ahead = length.next_multiple_of(BYTES);
+            pay(self.state, ahead - self.paid)?;
+            self.paid = ahead;
+        }
+        self.text.push_str(more);
+        Ok(())
+    }
+}
+
+/// What is stored in a variable: a plain value, or a namespace by itself.
+pub(super) fn kept(state: &State, value: Value) -> Result<Value, Error> {
+    if is_plain(&value) {
+        check(state, &value)?;
+    }
+    Ok(value)
+}
+
+/// What is stored in a namespace: a plain value.
+pub(super) fn held(state: &State, value: Value) -> Result<Value, Error> {
+    if !is_plain(&value) {
+        return Err(holds_it());
+    }
+    check(state, &value)?;
+    Ok(value)
+}
+
+/// Pays for every item in a value, and fails unless all of them may be stored.
+pub(super) fn check(state: &State, value: &Value) -> Result<(), Error> {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) {
+        return Ok(());
+    }
+    let mut walked = Walk { state, unpaid: 0 };
+    walked.walk(value, 1)?;
+    pay(state, walked.unpaid)
+}
+
+/// Pays for all text and items in a value, for work that reads all of it, and gives their size.
+pub(super) fn pay_for_all(state: &State, value: &Value) -> Result<usize, Error> {
+    let mut size = ITEM;
+    if let Some(text) = value.as_str() {
+        size += text.len();
+    }
+    pay(state, size)?;
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) {
+        for (key, value) in pairs(value)? {
+            size += pay_for_all(state, &key)? + pay_for_all(state, &value)?;
+        }
+    }
+    Ok(size)
+}
+
+/// The items as a list, each paid for before there is a place for it.
+pub(super) fn listed(
+    state: &State,
+    items: impl Iterator<Item = Value>,
+) -> Result<Vec<Value>, Error> {
+    let mut list = Vec::new();
+    for item in items {
+        if list.len() % 2 == 0 {
+            pay(state, 4 * PLACE)?;
+        }
+        list.push(item);
+    }
+    Ok(list)
+}
+
+struct Walk<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
+    unpaid: usize,
+}
+
+impl Walk<'_, '_, '_> {
+    fn walk(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        if depth > DEEPEST {
+            return Err(refused(format!("a value nested deeper than {DEEPEST}")));
+        }
+        self.unpaid += LIST;
+        for (key, value) in pairs(value)? {
+            self.unpaid += ITEM;
+            if self.unpaid >= BYTES {
+                pay(self.state, std::mem::take(&mut self.unpaid))?;
+            }
+            for value in [key, value] {
+                if !is_plain(&value) {
+                    return Err(holds_it());
+                }
+                if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) {
+                    self.walk(&value, depth + 1)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The entries of a map, or the items of a list, each with nothing as its key.
+pub(super) fn pairs(value: &Value) -> Result<Box<dyn Iterator<Item = (Value, Value)> + '_>, Error> {
+    let map = value.as_object().filter(|object| object.repr() == ObjectRepr::Map);
+    match map.and_then(|map| map.try_iter_pairs()) {
+        Some(pairs) => Ok(Box::new(pairs)),
+        None => Ok(Box::new(value.try_iter()?.map(|item| (Value::from(()), item)))),
+    }
+}
+
+/// Whether a value is data: not a namespace, a macro, a loop or a method.
+fn is_plain(value: &Value) -> bool {
+    match value.kind() {
+        ValueKind::Plain | ValueKind::Invalid => false,
+        ValueKind::Map => is_map(value),
+        _ => true,
+    }
+}
+
+fn holds_it() -> Error {
+    refused(
+        "a namespace, a macro or a loop inside of another value; such a value could hold itself",
+    )
+}
+
+/// The type behind an object: the engine does not publish its own types, but their names.
+fn behind(value: &Value) -> &'static str {
+    value.as_object().map_or("", |object| object.type_name())
+}
+
+/// Whether a value is a map of values, not one of the engine's objects that look like maps.
+pub(super) fn is_map(value: &Value) -> bool {
+    // Maps are the libraries' own: `IndexMap<Value, Value>`, `BTreeMap<&str, Value>`.
+    value.kind() == ValueKind::Map && (behind(value).contains("Map<") || value.is_kwargs())
+}
+
+/// Whether a value is a namespace, which can be changed after it was made.
+pub(super) fn is_namespace(value: &Value) -> bool {
+    static NAMESPACE: LazyLock<&str> =
+        LazyLock::new(|| functions::namespace(None).map_or("", |one| behind(&one)));
+    value.kind() == ValueKind::Map && behind(value) == *NAMESPACE
+}
+
+/// Whether a value is the engine's own state of a loop, which holds items of the loop.
+pub(super) fn is_loop(value: &Value) -> bool {
+    behind(value).ends_with("::Loop")
+}
+
+/// Whether a value can be called.
+pub(super) fn is_callable(value: &Value) -> bool {
+    value.kind() == ValueKind::Plain || behind(value).ends_with("::Macro")
+}
+
+/// Fails for what Python cannot walk over.
+pub(super) fn walkable(value: &Value) -> Result<(), Error> {
+    let items = match value.kind() {
+        ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::Plain => false,
+        ValueKind::Map => is_map(value),
+        _ => true,
+    };
+    if items { Ok(()) } else { Err(refused(format!("{} is not iterable", type_name(value)))) }
+}
+
+/// What Python calls the type of a value.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value.kind() {
+        ValueKind::Undefined => "Undefined",
+        ValueKind::None => "NoneType",
+        ValueKind::Bool => "bool",
+        ValueKind::Number if value.is_integer() => "int",
+        ValueKind::Number => "float",
+        ValueKind::String => "str",
+        ValueKind::Seq | ValueKind::Iterable if value.is_tuple() => "tuple",
+        ValueKind::Seq | ValueKind::Iterable => "list",
+        ValueKind::Map if is_map(value) => "dict",
+        _ => "object",
+    }
+}
+
+/// The function `namespace`.
+pub(super) fn namespace(state: &State, given: Option<ValueOrKwargs>) -> Result<Value, Error> {
+    if let Some(given) = &given {
+        held(state, Value::clone(given))?;
+    }
+    functions::namespace(given)
+}

@@ -1,0 +1,254 @@
+//! What Python's values offer by a dot or in brackets: methods, attributes, items and slices.
+
+use std::sync::Arc;
+
+use minijinja::value::{Object, ObjectRepr, Rest, Tuple, Value, ValueKind, ValueOrKwargs};
+use minijinja::{Error, State};
+
+use super::args::{Args, part};
+use super::compare::{equal, hashable, item_of};
+use super::keep::{held, is_loop, is_map, listed, pairs, pay, pay_for_all, refused, type_name};
+use super::strings;
+
+const OF_MAPS: &[&str] = &["copy", "get", "items", "keys", "values"];
+const OF_LISTS: &[&str] = &["copy", "count", "index"];
+const OF_LOOPS: &[&str] = &["changed", "cycle"];
+/// Methods that change a list or a map, which no template may do.
+const CHANGING: &[&str] = &[
+    "add",
+    "append",
+    "clear",
+    "discard",
+    "extend",
+    "insert",
+    "pop",
+    "popitem",
+    "remove",
+    "reverse",
+    "setdefault",
+    "sort",
+    "update",
+];
+
+/// Whether some value has a method of this name.
+pub(super) fn is_known(name: &str) -> bool {
+    [OF_MAPS, OF_LISTS, OF_LOOPS, CHANGING, strings::METHODS].iter().any(|of| of.contains(&name))
+}
+
+/// Whether this value has a method of this name.
+fn has(value: &Value, name: &str) -> bool {
+    match value.kind() {
+        ValueKind::String => strings::METHODS.contains(&name),
+        ValueKind::Map if !is_map(value) => false,
+        ValueKind::Map => OF_MAPS.contains(&name) || CHANGING.contains(&name),
+        ValueKind::Seq | ValueKind::Iterable => {
+            OF_LISTS.contains(&name) || CHANGING.contains(&name)
+        }
+        _ => false,
+    }
+}
+
+/// A method that is not called at once.
+#[derive(Debug)]
+struct Method {
+    of: Value,
+    name: String,
+}
+
+impl Object for Method {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, state: &mut State, args: &[Value]) -> Result<Value, Error> {
+        called(state, &self.of, &self.name, args)
+    }
+
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<built-in method {} of {} object>", self.name, type_name(&self.of))
+    }
+}
+
+/// An attribute that has the name of a method.
+pub(super) fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
+    if has(value, name) {
+        let name = name.to_owned();
+        return Ok(Value::from_object(Method { of: value.clone(), name }));
+    }
+    value.get_attr(name)
+}
+
+/// Calls a method.
+pub(super) fn method(state: &mut State, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let [value, name, args @ ..] = &args[..] else { return Ok(Value::UNDEFINED) };
+    let name = name.as_str().unwrap_or_default();
+    called(state, value, name, args)
+}
+
+fn called(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if is_loop(value) && OF_LOOPS.contains(&name) {
+        if args.is_empty() {
+            return Err(refused(format!("loop.{name} without arguments")));
+        }
+        for arg in args {
+            pay_for_all(state, arg)?;
+            held(state, arg.clone())?;
+        }
+        return value.call_method(state, name, args);
+    }
+    if !has(value, name) {
+        let found = value.get_attr(name)?;
+        if found.is_undefined() {
+            return Err(refused(format!("{} has no method {name}", type_name(value))));
+        }
+        return found.call(state, args);
+    }
+    if CHANGING.contains(&name) {
+        return Err(refused(format!("{name} changes a value, which no template may do")));
+    }
+    let mut args = Args::new(name, args)?;
+    let result = match value.kind() {
+        ValueKind::String => strings::method(state, value, name, &mut args)?,
+        ValueKind::Map => of_map(state, value, name, &mut args)?,
+        _ => of_list(state, value, name, &mut args)?,
+    };
+    args.end()?;
+    Ok(result)
+}
+
+fn of_map(state: &State, map: &Value, name: &str, args: &mut Args<'_>) -> Result<Value, Error> {
+    let each =
+        |part: fn((Value, Value)) -> Value| Ok(Value::from(listed(state, pairs(map)?.map(part))?));
+    match name {
+        "items" => each(|(key, value)| Value::from(Tuple::from([key, value]))),
+        "keys" => each(|(key, _)| key),
+        "values" => each(|(_, value)| value),
+        "copy" => Ok(map.clone()),
+        _ => {
+            let key = args.required("key")?;
+            let other = args.optional("default")?.unwrap_or_else(|| Value::from(()));
+            Ok(item_of(state, map, &key)?.unwrap_or(other))
+        }
+    }
+}
+
+fn of_list(state: &State, list: &Value, name: &str, args: &mut Args<'_>) -> Result<Value, Error> {
+    if name == "copy" {
+        return Ok(list.clone());
+    }
+    let wanted = args.required("value")?;
+    let mut count = 0;
+    for (at, item) in list.try_iter()?.enumerate() {
+        if equal(state, &item, &wanted)? {
+            if name == "index" {
+                return Ok(Value::from(at));
+            }
+            count += 1;
+        }
+    }
+    if name == "index" {
+        return Err(refused("index: the value is not in the list"));
+    }
+    Ok(Value::from(count))
+}
+
+/// An item by its key or its place.
+pub(super) fn item(state: &State, value: &Value, key: &Value) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Err(refused("an item of an undefined value"));
+    }
+    if value.kind() == ValueKind::Map
+        && let Some(found) = item_of(state, value, key)?
+    {
+        return Ok(found);
+    }
+    let key = hashable(state, key)?;
+    if let Some(name) = key.as_str() {
+        return attribute(value, name);
+    }
+    let is_list = matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+    let at = key.as_i64().filter(|_| is_list || value.as_str().is_some());
+    let Some(at) = at else { return Ok(Value::UNDEFINED) };
+    if let Some(text) = value.as_str() {
+        pay(state, text.len())?;
+        let at = if at < 0 { at + text.chars().count() as i64 } else { at };
+        let char = usize::try_from(at).ok().and_then(|at| text.chars().nth(at));
+        return Ok(char.map_or(Value::UNDEFINED, |char| Value::from(char.to_string())));
+    }
+    let length = value.len().unwrap_or(0);
+    let at = if at < 0 { at + length as i64 } else { at };
+    match usize::try_from(at) {
+        Ok(at) if at < length => match value.kind() {
+            ValueKind::Seq => value.get_item_by_index(at),
+            _ => Ok(value.try_iter()?.nth(at).unwrap_or_default()),
+        },
+        _ => Ok(Value::UNDEFINED),
+    }
+}
+
+/// A part of a text or a list, by Python's rules.
+pub(super) fn slice(
+    state: &State,
+    value: &Value,
+    start: Value,
+    stop: Value,
+    step: Value,
+) -> Result<Value, Error> {
+    let bound = |bound: Value| match bound.is_none() {
+        true => Ok(None),
+        false => bound.as_i64().map(Some).ok_or_else(|| refused("a slice by what is no integer")),
+    };
+    let (start, stop, step) = (bound(start)?, bound(stop)?, bound(step)?.unwrap_or(1));
+    if step == 0 {
+        return Err(refused("a slice in steps of 0"));
+    }
+    if let Some(text) = value.as_str() {
+        pay(state, text.len())?;
+        if step == 1 {
+            let (start, stop) = (start.unwrap_or(0), stop.unwrap_or(i64::MAX));
+            return Ok(Value::from(part(text, start, stop).1));
+        }
+        pay(state, text.len().saturating_mul(4))?;
+        let chars: Vec<char> = text.chars().collect();
+        let places = places(chars.len(), start, stop, step);
+        return Ok(Value::from(places.map(|at| chars[at]).collect::<String>()));
+    }
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return Err(refused(format!("a slice of a value of type {}", type_name(value))));
+    }
+    let items: Vec<Value> = match value.kind() {
+        // Only what is taken is paid for.
+        ValueKind::Seq => {
+            let places = places(value.len().unwrap_or(0), start, stop, step);
+            listed(state, places.map(|at| value.get_item_by_index(at).unwrap_or_default()))?
+        }
+        _ => {
+            let all = listed(state, value.try_iter()?)?;
+            places(all.len(), start, stop, step).map(|at| all[at].clone()).collect()
+        }
+    };
+    Ok(if value.is_tuple() { Value::from(Tuple::from(items)) } else { Value::from(items) })
+}
+
+/// The places that a slice takes from so many.
+fn places(
+    length: usize,
+    start: Option<i64>,
+    stop: Option<i64>,
+    step: i64,
+) -> impl Iterator<Item = usize> {
+    let length = i128::try_from(length).unwrap_or(i128::MAX);
+    let (least, most) = if step > 0 { (0, length) } else { (-1, length - 1) };
+    let bound = |bound: i64| {
+        let bound = i128::from(bound);
+        (if bound < 0 { bound + length } else { bound }).clamp(least, most)
+    };
+    let (first, last) = if step > 0 { (least, most) } else { (most, least) };
+    let (start, stop) = (start.map_or(first, bound), stop.map_or(last, bound));
+    let step = i128::from(step);
+    let inside = move |at: &i128| if step > 0 { *at < stop } else { *at > stop };
+    std::iter::successors(Some(start), move |at| Some(at + step))
+        .take_while(inside)
+        .filter_map(|at| usize::try_from(at).ok())
+}

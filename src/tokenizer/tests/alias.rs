@@ -1,0 +1,84 @@
+//! Characters that stand for others, and the parts of texts that they disguise.
+
+use crate::tokenizer::alias::Aliases;
+use crate::tokenizer::guard::{Guard, difference};
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn a_guarded_text_spells_no_name_and_means_the_same() {
+    let names = names(&["<end>", "<|x|>", "[A]", "eos"]);
+    let aliases = Aliases::not_in([].into_iter()).unwrap();
+    let guard = Guard { names: &names, aliases };
+    for (text, changed) in [
+        ("plain", 0),
+        ("<end>", 1),
+        ("a<end><end>[A]b", 3),
+        // The end of one name and the beginning of another, at the edges of the text.
+        ("nd> <|x", 2),
+        ("  nd>  ", 1),
+        ("x nd> <| x", 0),
+        // Without a character that has an alias, a mark comes in.
+        ("eos", 1),
+        ("an eo", 1),
+        ("s is", 1),
+        ("", 0),
+    ] {
+        let found = guard.text(text);
+        assert_eq!(aliases.plain(&found), text);
+        assert!(names.iter().all(|name| !found.contains(name.as_str())), "{text}");
+        let private = found.chars().filter(|char| u32::from(*char) >= 0xf_0000).count();
+        assert_eq!(private, changed, "{text}");
+        // Nor does what a template writes around it complete one, after it has trimmed the text.
+        for name in &names {
+            for cut in 1..name.len() {
+                let (head, tail) = name.split_at(cut);
+                assert!(!format!("{head}{}", found.trim()).contains(name), "{head} {text}");
+                assert!(!format!("{}{tail}", found.trim()).contains(name), "{text} {tail}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_of_aliases_is_in_no_text() {
+    let free = |text: &str| Aliases::not_in([text].into_iter()).unwrap().base();
+    assert_eq!(free("<end>"), 0xf_0000);
+    let next = free("\u{f0000}");
+    assert!(next > 0xf_0000 && free("a\u{f0003}b") == next && free("\u{10fffd}") == 0xf_0000);
+    let all: String = (0xf_0000..=0x10_fffd).filter_map(char::from_u32).collect();
+    assert_eq!(Aliases::not_in([all.as_str()].into_iter()), None);
+}
+
+#[test]
+fn texts_are_found_behind_aliases() {
+    let names = names(&["</s>"]);
+    let aliases = Aliases::not_in([].into_iter()).unwrap();
+    let guard = Guard { names: &names, aliases };
+    let text = guard.text("é</s>b</s>");
+    let found = aliases.matches(&text, "</s>");
+    assert_eq!(found.len(), 2);
+    let cut: Vec<&str> = found.iter().map(|range| &text[range.clone()]).collect();
+    assert_eq!(cut.concat(), format!("{}{}", guard.text("</s>"), guard.text("</s>")));
+    assert_eq!(&text[..found[0].start], "é");
+    assert_eq!(&text[found[0].end..found[1].start], "b");
+    // What is looked for may have aliases itself.
+    assert_eq!(aliases.matches("a</s>b", &guard.text("</s>")), [1..5]);
+    assert!(aliases.matches(&text, "x").is_empty());
+}
+
+#[test]
+fn texts_differ_between_their_common_ends() {
+    for (text, other, expected) in [
+        ("abc", "abc", 3..3),
+        ("abXcd", "abYYcd", 2..3),
+        ("aa", "aaa", 2..2),
+        ("é1é", "é2é", 2..3),
+        ("", "x", 0..0),
+        ("x", "", 0..1),
+    ] {
+        assert_eq!(difference(text, other), expected, "{text} {other}");
+    }
+}
