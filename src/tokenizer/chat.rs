@@ -8,6 +8,7 @@ use minijinja::{Environment, ErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::encoding::Tokenizer;
+use super::names::Names;
 use crate::error::{Error, Result};
 
 /// The author of a message.
@@ -155,7 +156,8 @@ impl Tokenizer {
 /// A message in which no name of a token is complete, nor could be completed by what the template
 /// writes around it, after it has trimmed whitespace.
 fn guarded(content: &str, names: &[String], mark: char) -> String {
-    let within = |at: usize| names.iter().any(|name| content[at..].starts_with(name.as_str()));
+    let tree = Names::new(names);
+    let within = |at: usize| tree.start(&content[at..]);
     let cut =
         |name: &str| name.char_indices().skip(1).map(|(at, _)| at).collect::<Vec<_>>().into_iter();
     let (start, end) = (content.len() - content.trim_start().len(), content.trim_end().len());

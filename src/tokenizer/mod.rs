@@ -17,6 +17,7 @@ mod explain;
 mod folder;
 mod gguf;
 mod json;
+mod names;
 mod pieces;
 mod template;
 mod train;
