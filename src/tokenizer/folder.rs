@@ -3,14 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::bpe;
-use super::bpe::{Entry, Pattern};
+use super::bpe::Pattern;
 use super::decode::Decoding;
 use super::encoding::Tokenizer;
-use super::json::kind;
-use super::template;
+use super::json::read_text;
 use crate::error::{Error, Result};
 use crate::files::Files;
 
@@ -54,44 +51,6 @@ impl Tokenizer {
         Ok(None)
     }
 
-    /// Reads a tokenizer.json.
-    ///
-    /// Its truncation, padding and dropout are for training and are not applied.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::File`] if it is damaged, and
-    /// [`Error::Unsupported`] for an unknown decoder, normaliser or post-processor.
-    pub fn from_json(path: &Path) -> Result<Self> {
-        Self::from_json_text(path, &read_text(path)?)
-    }
-
-    /// Reads the text of a tokenizer.json; errors name it by the path.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::from_json`].
-    pub fn from_json_text(path: &Path, text: &str) -> Result<Self> {
-        let mut json: Value = serde_json::from_str(text)
-            .map_err(|error| Error::file(path, format!("not valid JSON: {error}")))?;
-        let Some(fields) = json.as_object_mut() else {
-            return Err(Error::file(path, "not a JSON object"));
-        };
-        for setting in ["truncation", "padding"] {
-            fields.remove(setting);
-        }
-        let opening = template::opening(path, &take(fields, "post_processor"))?;
-        let decoder = take(fields, "decoder");
-        let decoding = Decoding::read(path, &decoder, &json["pre_tokenizer"])?;
-        refuse_charsmap(path, &json["normalizer"])?;
-        check_continuations(path, &json["model"])?;
-        if let Some(model) = json["model"].as_object_mut() {
-            model.remove("dropout");
-        }
-        let chain: tokenizers::Tokenizer = serde_json::from_value(json)
-            .map_err(|error| Error::file(path, format!("not a tokenizer: {error}")))?;
-        let vocab_size = vocab_size(&chain);
-        Ok(Self::new(chain, decoding, opening, vocab_size, None))
-    }
-
     /// Reads GPT-2's two files: a JSON object from token to id, and one merge per line.
     ///
     /// # Errors
@@ -121,59 +80,10 @@ impl Tokenizer {
             .filter(|(_, line)| !line.is_empty())
             .map(|(number, line)| (format!("line {}", number + 1), line));
         let pairs = bpe::read_merges(merges, lines, &ids)?;
-        let special = ids.contains_key(END_OF_TEXT).then(|| Entry::special(END_OF_TEXT));
-        let chain = bpe::chain(merges, ids, pairs, special, Pattern::Gpt2)?;
-        let vocab_size = vocab_size(&chain);
-        Ok(Self::new(chain, Decoding::Bytes, Vec::new(), vocab_size, None))
+        let special = ids.contains_key(END_OF_TEXT).then(|| bpe::whole(END_OF_TEXT, true));
+        let special: Vec<_> = special.into_iter().collect();
+        let pipeline = bpe::chain(vocab, ids, pairs, &special, Pattern::Gpt2)?;
+        let vocab_size = pipeline.vocab_size();
+        Ok(Self::new(pipeline, Decoding::Bytes, Vec::new(), vocab_size, None))
     }
-}
-
-/// Removes a field from the file's object; null if it is absent.
-fn take(fields: &mut serde_json::Map<String, Value>, part: &str) -> Value {
-    fields.remove(part).unwrap_or_default()
-}
-
-/// Rejects compiled character maps: the crate trusts every offset in them, so a damaged one would
-/// crash the program, and no supported family needs them.
-fn refuse_charsmap(path: &Path, normalizer: &Value) -> Result<()> {
-    let parts = normalizer["normalizers"].as_array();
-    if kind(normalizer) == "Precompiled" || !normalizer["precompiled_charsmap"].is_null() {
-        return Err(Error::unsupported(
-            format!("{}: normalizer Precompiled", path.display()),
-            "any other normalizer of the tokenizers crate",
-        ));
-    }
-    parts.into_iter().flatten().try_for_each(|part| refuse_charsmap(path, part))
-}
-
-/// With a continuation prefix, the crate cuts that prefix from the right side of each merge,
-/// unchecked.
-fn check_continuations(path: &Path, model: &Value) -> Result<()> {
-    let Some(prefix) = model["continuing_subword_prefix"].as_str() else { return Ok(()) };
-    for merge in model["merges"].as_array().into_iter().flatten() {
-        let right = match merge.as_str() {
-            Some(pair) => pair.split(' ').nth(1),
-            None => merge[1].as_str(),
-        };
-        if !right.is_some_and(|right| right.starts_with(prefix)) {
-            return Err(Error::file(
-                path,
-                format!("merge {merge} does not continue with {prefix:?}"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The highest id + 1 of a pipeline.
-fn vocab_size(chain: &tokenizers::Tokenizer) -> usize {
-    chain.get_vocab(true).values().max().map_or(0, |&id| (id as usize).saturating_add(1))
-}
-
-/// Reads a whole text file; errors name a missing file and one that is not UTF-8.
-fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    String::from_utf8(bytes).map_err(|error| {
-        Error::file(path, format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
-    })
 }

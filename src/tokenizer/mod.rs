@@ -14,12 +14,19 @@ mod checkpoint;
 mod decode;
 mod encoding;
 mod explain;
+mod expression;
 mod folder;
 mod gguf;
+mod growth;
 mod json;
 mod names;
+mod normalizing;
 mod pieces;
+mod pipeline;
+mod sentence_piece;
+mod splitting;
 mod template;
+mod tokenizer_json;
 mod train;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod chat;
 mod damage;
 mod gguf;
+mod harm;
 mod json;
 mod pieces;
 
