@@ -103,8 +103,9 @@ impl Pattern {
         Some([&first, &second, digits, &signs, r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"].join("|"))
     }
 
-    fn pre_tokenizer(self) -> tokenizers::Result<PreTokenizerWrapper> {
-        let gpt2 = ByteLevel::new(false, false, true);
+    /// The steps that split a text; with `prefix_space`, one that begins without a space gets one.
+    fn pre_tokenizer(self, prefix_space: bool) -> tokenizers::Result<PreTokenizerWrapper> {
+        let gpt2 = ByteLevel::new(prefix_space, false, true);
         let Some(expression) = self.expression() else {
             return Ok(match self {
                 Self::Smollm => Sequence::new(vec![Digits::new(true).into(), gpt2.into()]).into(),
@@ -185,13 +186,15 @@ pub(super) fn read_merges<'a>(
         .collect()
 }
 
-/// Builds the pipeline; each added token is already in the vocabulary.
+/// Builds the pipeline; each added token is already in the vocabulary, and `prefix_space` asks for
+/// a space before a text that has none.
 pub(super) fn chain(
     path: &Path,
     ids: HashMap<String, u32>,
     merges: Vec<(String, String)>,
     added: &[AddedToken],
     pattern: Pattern,
+    prefix_space: bool,
 ) -> Result<Pipeline> {
     let fail = |error: tokenizers::Error| Error::file(path, error.to_string());
     let model = BPE::builder()
@@ -199,7 +202,7 @@ pub(super) fn chain(
         .ignore_merges(pattern.is_made_of_ranks())
         .build()
         .map_err(fail)?;
-    let splitter = pattern.pre_tokenizer().map_err(fail)?;
+    let splitter = pattern.pre_tokenizer(prefix_space).map_err(fail)?;
     Pipeline::new(path, model, pattern.normalizer(), Some(splitter), added)
 }
 

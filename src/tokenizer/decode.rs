@@ -172,6 +172,18 @@ fn is_byte_level(pre_tokenizer: &Value) -> bool {
         || pre_tokenizer["pretokenizers"].as_array().into_iter().flatten().any(is_byte_level)
 }
 
+/// The character of a byte in GPT-2's table, the inverse of [`byte`].
+pub(super) fn letter(byte: u8) -> char {
+    let code = u32::from(byte);
+    let code = match code {
+        33..=126 | 161..=172 | 174..=255 => code,
+        0..=32 => code + 256,
+        127..=160 => code + 289 - 127,
+        _ => 323,
+    };
+    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
 /// The byte of a character in GPT-2's table.
 ///
 /// Printable Latin-1 is itself; the other 68 bytes, in order, are U+0100 to U+0143.

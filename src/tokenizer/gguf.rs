@@ -36,7 +36,7 @@ impl Tokenizer {
             .zip(&bpe.kinds)
             .filter(|(_, kind)| matches!(**kind, CONTROL | USER_DEFINED))
             .map(|(text, kind)| whole(text, *kind == CONTROL));
-        let pipeline = chain(path, ids, merges, &added.collect::<Vec<_>>(), pattern)?;
+        let pipeline = chain(path, ids, merges, &added.collect::<Vec<_>>(), pattern, false)?;
         Ok(Self::new(pipeline, Decoding::Bytes, opening, bpe.tokens.len(), None))
     }
 

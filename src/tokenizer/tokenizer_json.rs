@@ -39,7 +39,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::from_json`].
     pub fn from_json_text(path: &Path, text: &str) -> Result<Self> {
-        let Parts { pipeline, decoding, opening } = Parts::read(path, text)?;
+        let Parts { pipeline, decoding, opening } = Parts::read(path, text, None)?;
         let vocab_size = pipeline.vocab_size();
         Ok(Self::new(pipeline, decoding, opening, vocab_size, None))
     }
@@ -53,11 +53,12 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Reads the text of a tokenizer.json; errors name it by the path.
+    /// Reads the text of a tokenizer.json; errors name it by the path. `prefix_space` stands for what
+    /// the file says of a space before a text that has none.
     ///
     /// # Errors
     /// As [`Tokenizer::from_json_text`].
-    pub(super) fn read(path: &Path, text: &str) -> Result<Self> {
+    pub(super) fn read(path: &Path, text: &str, prefix_space: Option<bool>) -> Result<Self> {
         let mut json: Value = serde_json::from_str(text)
             .map_err(|error| Error::file(path, format!("not valid JSON: {error}")))?;
         if !json.is_object() {
@@ -76,6 +77,11 @@ impl Parts {
         check_model(path, &json["model"])?;
         if let Some(model) = json["model"].as_object_mut() {
             model.remove("dropout");
+        }
+        if let Some(prefix_space) = prefix_space
+            && kind(&json["pre_tokenizer"]) == "ByteLevel"
+        {
+            json["pre_tokenizer"]["add_prefix_space"] = prefix_space.into();
         }
         let listed = json["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
         let added: Vec<AddedToken> =

@@ -2,6 +2,7 @@
 
 mod chat;
 mod damage;
+mod folders;
 mod gguf;
 mod harm;
 mod json;
