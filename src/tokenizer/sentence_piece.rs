@@ -22,6 +22,9 @@ pub(super) const USER_DEFINED: i32 = 4;
 /// The type of tokens for single bytes.
 const BYTE: i32 = 6;
 
+/// The added tokens of Phi-3 that do not swallow the blanks after them.
+const KEEP_BLANKS: [&str; 3] = ["<unk>", "<s>", "<|endoftext|>"];
+
 /// Where a space is put before a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blanks {
@@ -46,7 +49,7 @@ pub(super) struct Built {
 /// [`Error::File`] if the lists contradict each other.
 pub(super) fn build(path: &Path, pieces: SentencePiece, blanks: Blanks) -> Result<Built> {
     let fail = |error: tokenizers::Error| Error::file(path, error.to_string());
-    let SentencePiece { mut tokens, scores, mut kinds, unknown, .. } = pieces;
+    let SentencePiece { mut tokens, scores, mut kinds, unknown, rstrip, .. } = pieces;
     let size = tokens.len();
     if kinds.is_empty() {
         kinds = vec![1; size];
@@ -79,7 +82,10 @@ pub(super) fn build(path: &Path, pieces: SentencePiece, blanks: Blanks) -> Resul
     };
     let added = tokens.iter().zip(&kinds).filter(|(_, kind)| is_whole(**kind));
     let added: Vec<_> = added
-        .map(|(text, kind)| whole(text, *kind != USER_DEFINED))
+        .map(|(text, kind)| {
+            let swallows = rstrip && !KEEP_BLANKS.contains(&text.as_str());
+            whole(text, *kind != USER_DEFINED).rstrip(swallows)
+        })
         .collect();
     let pipeline = Pipeline::new(path, model, normalizer, splitter, &added)?;
     let decoding = Decoding::sentence_piece(blanks != Blanks::None);
