@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokenizers::{
@@ -31,6 +32,8 @@ pub(super) struct Inner {
     vocab_size: usize,
     /// The ranks of the merges, computed on first use.
     pub(super) ranks: OnceLock<Ranks>,
+    /// Whether a text with two beginnings has been warned of.
+    told: AtomicBool,
 }
 
 /// How a text is encoded. By default it begins as the tokenizer says, and the names of special
@@ -75,11 +78,14 @@ impl Tokenizer {
         vocab_size: usize,
         by_score: Option<ByScore>,
     ) -> Self {
-        let ranks = OnceLock::new();
-        Self(Arc::new(Inner { pipeline, by_score, decoding, opening, vocab_size, ranks }))
+        let (ranks, told) = (OnceLock::new(), AtomicBool::new(false));
+        Self(Arc::new(Inner { pipeline, by_score, decoding, opening, vocab_size, ranks, told }))
     }
 
     /// The token ids of `text`, (T).
+    ///
+    /// A text that begins with the token that is put before it has two beginnings; a warning says
+    /// so once.
     ///
     /// # Errors
     /// [`Error::Input`] if the model has neither a token for some part of the text nor an unknown
@@ -93,7 +99,16 @@ impl Tokenizer {
             Bos::Auto => inner.opening.clone(),
             Bos::Never => Vec::new(),
         };
+        let added = ids.len();
         self.encode_pieces(pieces, &mut ids)?;
+        let twice = ids.get(added).filter(|first| ids[..added].contains(first));
+        if let Some(id) = twice.filter(|_| !inner.told.swap(true, Ordering::Relaxed)) {
+            let name = self.token(*id).unwrap_or_default();
+            log::warn!(
+                "the text begins with {name}, and the tokenizer puts {name} before it too: the \
+                 model reads two beginnings"
+            );
+        }
         Ok(ids)
     }
 
