@@ -27,8 +27,8 @@ pub(crate) struct Tokenize {
     /// tokenizer.json, GGUF file, folder, or owner/name on the Hugging Face Hub [default: the
     /// built-in model's tokenizer]
     ///
-    /// A folder has tokenizer.json, or vocab.json with merges.txt. A name on the Hub may end with the
-    /// GGUF file or the revision to use: owner/name:file.gguf, owner/name:revision.
+    /// A folder has tokenizer.json, vocab.json with merges.txt, or tokenizer.model. A name on the Hub may
+    /// end with the GGUF file or the revision to use: owner/name:file.gguf, owner/name:revision.
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     model: Option<PathBuf>,
 }
@@ -76,6 +76,6 @@ pub(crate) fn tokenizer(model: Option<&Path>) -> Result<Tokenizer> {
     } else {
         Tokenizer::from_checkpoint(&Checkpoint::open(&path)?)?
     };
-    let files = "tokenizer.json, or vocab.json with merges.txt";
+    let files = "tokenizer.json, vocab.json with merges.txt, or tokenizer.model";
     found.ok_or_else(|| Error::file(path, format!("has no tokenizer ({files})")))
 }

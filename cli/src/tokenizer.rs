@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use pellucid::tokenizer;
-use pellucid::tokenizer::{Kind, Tokenizer, Training};
+use pellucid::tokenizer::{Kind, Learning, Tokenizer, Training};
 use pellucid::{Error, Result, atomic_file};
 use serde::Serialize;
 
@@ -103,16 +103,28 @@ impl Train {
             (KindName::Characters, None) => Kind::Characters,
         };
         let training = Training { kind, special: self.special_token.clone() };
-        let bar = output::progress_bar("reading {bar:30} {bytes} of {total_bytes}");
+        let bar = output::progress_bar("reading {bar:30} {bytes} of {total_bytes}, {eta} left");
+        let merging = output::progress_bar("merging {bar:30} {pos} of {len} tokens, {eta} left");
         let sizes = self.files.iter().filter_map(|file| fs::metadata(file).ok());
         bar.set_length(sizes.map(|data| data.len()).sum());
         let mut bytes = 0;
-        let mut progress = |read| {
-            bytes = read;
-            bar.set_position(read);
+        let mut progress = |learning| match learning {
+            Learning::Read(read) => {
+                bytes = read;
+                bar.set_position(read);
+            }
+            Learning::Merged(tokens) => {
+                if !bar.is_finished() {
+                    bar.finish_and_clear();
+                    merging.set_length(self.vocab_size.unwrap_or(tokens) as u64);
+                    merging.reset_elapsed();
+                }
+                merging.set_position(tokens as u64);
+            }
         };
         let learned = tokenizer::train(&self.files, &training, &mut progress);
         bar.finish_and_clear();
+        merging.finish_and_clear();
         let learned = learned?;
         // What was written need not be readable: it may be a pipe.
         let vocab_size = Tokenizer::from_json_text(&self.output, &learned)?.vocab_size();

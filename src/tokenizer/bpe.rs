@@ -11,23 +11,8 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
+use super::pipeline::Pipeline;
 use crate::error::{Error, Result};
-
-/// A token that is cut from the text as a whole.
-pub(super) struct Entry<'a> {
-    pub(super) text: &'a str,
-    pub(super) special: bool,
-}
-
-impl<'a> Entry<'a> {
-    pub(super) fn special(text: &'a str) -> Self {
-        Self { text, special: true }
-    }
-
-    pub(super) fn ordinary(text: &'a str) -> Self {
-        Self { text, special: false }
-    }
-}
 
 /// How a text is split before the merges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +103,9 @@ impl Pattern {
         Some([&first, &second, digits, &signs, r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"].join("|"))
     }
 
-    fn pre_tokenizer(self) -> tokenizers::Result<PreTokenizerWrapper> {
-        let gpt2 = ByteLevel::new(false, false, true);
+    /// The steps that split a text; with `prefix_space`, one that begins without a space gets one.
+    fn pre_tokenizer(self, prefix_space: bool) -> tokenizers::Result<PreTokenizerWrapper> {
+        let gpt2 = ByteLevel::new(prefix_space, false, true);
         let Some(expression) = self.expression() else {
             return Ok(match self {
                 Self::Smollm => Sequence::new(vec![Digits::new(true).into(), gpt2.into()]).into(),
@@ -200,36 +186,27 @@ pub(super) fn read_merges<'a>(
         .collect()
 }
 
-/// Builds the crate's pipeline; each added token is already in the vocabulary.
-pub(super) fn chain<'a>(
+/// Builds the pipeline; each added token is already in the vocabulary, and `prefix_space` asks for
+/// a space before a text that has none.
+pub(super) fn chain(
     path: &Path,
     ids: HashMap<String, u32>,
     merges: Vec<(String, String)>,
-    added: impl IntoIterator<Item = Entry<'a>>,
+    added: &[AddedToken],
     pattern: Pattern,
-) -> Result<tokenizers::Tokenizer> {
+    prefix_space: bool,
+) -> Result<Pipeline> {
     let fail = |error: tokenizers::Error| Error::file(path, error.to_string());
     let model = BPE::builder()
         .vocab_and_merges(ids.into_iter().collect::<Vocab>(), merges)
         .ignore_merges(pattern.is_made_of_ranks())
         .build()
         .map_err(fail)?;
-    let mut chain = tokenizers::Tokenizer::new(model);
-    chain.with_pre_tokenizer(Some(pattern.pre_tokenizer().map_err(fail)?));
-    chain.with_normalizer(pattern.normalizer());
-    add_tokens(&mut chain, added);
-    Ok(chain)
+    let splitter = pattern.pre_tokenizer(prefix_space).map_err(fail)?;
+    Pipeline::new(path, model, pattern.normalizer(), Some(splitter), added)
 }
 
-/// Marks tokens of the vocabulary as cut from the text as a whole: all at once, since the crate
-/// rebuilds its search after each call.
-pub(super) fn add_tokens<'a>(
-    chain: &mut tokenizers::Tokenizer,
-    added: impl IntoIterator<Item = Entry<'a>>,
-) {
-    let added: Vec<_> = added
-        .into_iter()
-        .map(|entry| AddedToken::from(entry.text, entry.special).normalized(false))
-        .collect();
-    chain.add_tokens(&added);
+/// A token of the vocabulary that is cut from the text as a whole.
+pub(super) fn whole(text: &str, special: bool) -> AddedToken {
+    AddedToken::from(text, special).normalized(false)
 }

@@ -128,10 +128,10 @@ impl Tokenizer {
             Error::Input("the messages contain characters of all private planes".to_owned())
         })?;
         let (typed, written) = self.names(template, messages);
-        let typed = Guard { names: &typed, aliases };
-        let written = Guard { names: &written, aliases };
+        let typed = Guard::new(&typed, aliases);
+        let written = Guard::new(&written, aliases);
         let guarded = |message: &Message| {
-            let guard = if message.role == Role::Assistant { written } else { typed };
+            let guard = if message.role == Role::Assistant { &written } else { &typed };
             Message { role: message.role, content: guard.text(&message.content) }
         };
         let guarded: Vec<Message> = messages.iter().map(guarded).collect();

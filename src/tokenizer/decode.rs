@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::growth::{STEPS, TIMES};
 use super::json::kind;
 use crate::error::{Error, Result};
 
@@ -52,7 +53,9 @@ impl Decoding {
             return Ok(Self::Bytes);
         }
         let mut pieces = Pieces::default();
+        let mut times = 1;
         for step in steps {
+            times = bounded(path, step, times, steps.len())?;
             pieces.add(step).ok_or_else(|| {
                 let what = format!("{}: decoder {:?}", path.display(), kind(step));
                 Error::unsupported(what, SUPPORTED)
@@ -139,10 +142,46 @@ impl Pieces {
     }
 }
 
+/// How many times its length a token may have after a step, if it had `times` before.
+///
+/// # Errors
+/// [`Error::File`] if that is more than any tokenizer needs, naming the step.
+fn bounded(path: &Path, step: &Value, times: usize, steps: usize) -> Result<usize> {
+    let fail = |reason: String| Err(Error::file(path, format!("decoder {}: {reason}", kind(step))));
+    if steps > STEPS {
+        return fail(format!("one of {steps} steps; the most is {STEPS}"));
+    }
+    if kind(step) != "Replace" {
+        return Ok(times);
+    }
+    let length = |text: &Value| text.as_str().map_or(0, str::len);
+    let (from, to) = (length(&step["pattern"]["String"]), length(&step["content"]));
+    if step["pattern"]["String"] == "" {
+        return fail("it replaces the empty text".to_owned());
+    }
+    let times = times.saturating_mul(to.div_ceil(from.max(1)).max(1));
+    if times > TIMES {
+        return fail(format!("tokens may become {times} times as long; the most is {TIMES}"));
+    }
+    Ok(times)
+}
+
 /// Whether a pre-tokenizer, or one step of it, spells bytes as characters.
 fn is_byte_level(pre_tokenizer: &Value) -> bool {
     kind(pre_tokenizer) == "ByteLevel"
         || pre_tokenizer["pretokenizers"].as_array().into_iter().flatten().any(is_byte_level)
+}
+
+/// The character of a byte in GPT-2's table, the inverse of [`byte`].
+pub(super) fn letter(byte: u8) -> char {
+    let code = u32::from(byte);
+    let code = match code {
+        33..=126 | 161..=172 | 174..=255 => code,
+        0..=32 => code + 256,
+        127..=160 => code + 289 - 127,
+        _ => 323,
+    };
+    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// The byte of a character in GPT-2's table.

@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokenizers::{
-    AddedVocabulary, Model, NormalizedString, OffsetReferential, OffsetType, PreTokenizedString,
-    PreTokenizer, Token,
+    AddedVocabulary, Model, OffsetReferential, OffsetType, PreTokenizedString, Token,
 };
 
 use super::alias::Aliases;
 use super::by_score::ByScore;
 use super::decode::{Decoding, Joiner, SPACE, Start};
+use super::pipeline::Pipeline;
 use crate::error::{Error, Result};
 
 /// Encodes text as token ids and decodes them; clones share the vocabulary.
@@ -23,11 +24,7 @@ pub(super) type Ranks = HashMap<(String, String), usize>;
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    /// Normaliser, pre-tokeniser, model and added tokens; no post-processor, decoder, truncation or
-    /// padding.
-    pub(super) chain: tokenizers::Tokenizer,
-    /// The added tokens of the pipeline, with special ones treated as ordinary text.
-    pub(super) without_special: AddedVocabulary,
+    pub(super) pipeline: Pipeline,
     /// Merges by scores, which the crate lacks, in place of the pipeline's model.
     by_score: Option<ByScore>,
     decoding: Decoding,
@@ -36,6 +33,8 @@ pub(super) struct Inner {
     vocab_size: usize,
     /// The ranks of the merges, computed on first use.
     pub(super) ranks: OnceLock<Ranks>,
+    /// Whether a text with two beginnings has been warned of.
+    told: AtomicBool,
 }
 
 /// How a text is encoded. By default it begins as the tokenizer says, and the names of special
@@ -72,50 +71,45 @@ pub enum Special {
 }
 
 impl Tokenizer {
-    /// Wraps a pipeline of the crate; `vocab_size` is at least its highest id + 1.
+    /// Wraps a pipeline; `vocab_size` is at least its highest id + 1.
     pub(super) fn new(
-        chain: tokenizers::Tokenizer,
+        pipeline: Pipeline,
         decoding: Decoding,
         opening: Vec<u32>,
         vocab_size: usize,
         by_score: Option<ByScore>,
     ) -> Self {
-        let mut without_special = chain.get_added_vocabulary().clone();
-        without_special.set_encode_special_tokens(true);
-        let ranks = OnceLock::new();
-        Self(Arc::new(Inner {
-            chain,
-            without_special,
-            by_score,
-            decoding,
-            opening,
-            vocab_size,
-            ranks,
-        }))
+        let (ranks, told) = (OnceLock::new(), AtomicBool::new(false));
+        Self(Arc::new(Inner { pipeline, by_score, decoding, opening, vocab_size, ranks, told }))
     }
 
     /// The token ids of `text`, (T).
     ///
-    /// The steps of the pipeline are called one by one instead of the crate's `encode`, so that no
-    /// setting of a file can truncate or pad, and both treatments of special tokens share one
-    /// vocabulary.
+    /// A text that begins with the token that is put before it has two beginnings; a warning says
+    /// so once.
     ///
     /// # Errors
     /// [`Error::Input`] if the model has neither a token for some part of the text nor an unknown
-    /// token.
+    /// token; [`Error::File`] if a step of the tokenizer gives up on the text, or makes far more of
+    /// it than it was.
     pub fn encode(&self, text: &str, options: Encode) -> Result<Vec<u32>> {
         let inner = &*self.0;
-        let added = match options.special {
-            Special::AsText => &inner.without_special,
-            Special::Recognise => inner.chain.get_added_vocabulary(),
-        };
         let text = self.spaced(text);
-        let pieces = added.extract_and_normalize(inner.chain.get_normalizer(), &text);
+        let pieces = inner.pipeline.pieces(self.recognised(options.special), &text, None)?;
         let mut ids = match options.bos {
             Bos::Auto => inner.opening.clone(),
             Bos::Never => Vec::new(),
         };
+        let added = ids.len();
         self.encode_pieces(pieces, &mut ids)?;
+        let twice = ids.get(added).filter(|first| ids[..added].contains(first));
+        if let Some(id) = twice.filter(|_| !inner.told.swap(true, Ordering::Relaxed)) {
+            let name = self.token(*id).unwrap_or_default();
+            log::warn!(
+                "the text begins with {name}, and the tokenizer puts {name} before it too: the \
+                 model reads two beginnings"
+            );
+        }
         Ok(ids)
     }
 
@@ -123,18 +117,19 @@ impl Tokenizer {
     /// names; aliases are then encoded as the characters that they stand for.
     pub(super) fn encode_aliased(&self, text: &str, aliases: Aliases) -> Result<Vec<u32>> {
         let text = self.spaced(text);
-        let chain = &self.0.chain;
-        let added = chain.get_added_vocabulary();
-        let mut pieces = added.extract_and_normalize(chain.get_normalizer(), &text);
-        let meant = |piece: &mut NormalizedString| {
-            piece.filter(|char| !aliases.is_mark(char));
-            piece.map(|char| aliases.meant(char));
-            Ok(())
-        };
-        pieces.normalize(meant).map_err(unencodable)?;
+        let added = self.recognised(Special::Recognise);
+        let pieces = self.0.pipeline.pieces(added, &text, Some(aliases))?;
         let mut ids = Vec::new();
         self.encode_pieces(pieces, &mut ids)?;
         Ok(ids)
+    }
+
+    /// The tokens that are cut from a text as a whole.
+    pub(super) fn recognised(&self, special: Special) -> &AddedVocabulary {
+        match special {
+            Special::AsText => &self.0.pipeline.without_special,
+            Special::Recognise => &self.0.pipeline.added,
+        }
     }
 
     /// The text as input to the pipeline: with merges by scores, `▁` is a space.
@@ -146,7 +141,7 @@ impl Tokenizer {
     }
 
     fn encode_pieces(&self, mut pieces: PreTokenizedString, ids: &mut Vec<u32>) -> Result<()> {
-        self.split_and_merge(&mut pieces).map_err(unencodable)?;
+        self.merge_pieces(&mut pieces)?;
         for (piece, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None)
         {
             let tokens = tokens.as_deref().unwrap_or_default();
@@ -163,17 +158,15 @@ impl Tokenizer {
         Ok(())
     }
 
-    pub(super) fn split_and_merge(
-        &self,
-        pieces: &mut PreTokenizedString,
-    ) -> tokenizers::Result<()> {
-        if let Some(splitter) = self.0.chain.get_pre_tokenizer() {
-            splitter.pre_tokenize(pieces)?;
-        }
-        pieces.tokenize(|piece| match &self.0.by_score {
-            Some(by_score) => by_score.tokenize(self.0.chain.get_model(), piece.get()),
+    /// Finds the tokens of each piece.
+    pub(super) fn merge_pieces(&self, pieces: &mut PreTokenizedString) -> Result<()> {
+        let merged = pieces.tokenize(|piece| match &self.0.by_score {
+            Some(by_score) => by_score.tokenize(&self.0.pipeline.model, piece.get()),
             None => self.merge(piece.get()),
-        })
+        });
+        let unencodable =
+            |reason| Error::Input(format!("the tokenizer cannot encode this text: {reason}"));
+        merged.map_err(unencodable)
     }
 
     /// The tokens that the crate's model gives for a piece of text.
@@ -181,8 +174,8 @@ impl Tokenizer {
     /// Some of its models would also turn text that merely spells the name of a special token or of
     /// a byte into that token; such a name is split after its first character.
     fn merge(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
-        let tokens = self.0.chain.get_model().tokenize(text)?;
-        let added = self.0.chain.get_added_vocabulary().get_added_tokens_decoder();
+        let tokens = self.0.pipeline.model.tokenize(text)?;
+        let added = self.0.pipeline.added.get_added_tokens_decoder();
         // A single byte of a character has no text.
         let spelt = |token: &Token| text.get(token.offsets.0..token.offsets.1);
         let cut = |token: &Token| {
@@ -234,27 +227,26 @@ impl Tokenizer {
     /// The bytes of one token, which need not be whole characters; `None` for an id outside the
     /// vocabulary.
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
-        let added = self.0.chain.get_added_vocabulary();
-        if let Some(token) = added.get_added_tokens_decoder().get(&id) {
+        if let Some(token) = self.0.pipeline.added.get_added_tokens_decoder().get(&id) {
             return Some(self.0.decoding.added_bytes(&token.content));
         }
-        self.0.chain.get_model().id_to_token(id).map(|token| self.0.decoding.bytes(&token))
+        self.0.pipeline.model.id_to_token(id).map(|token| self.0.decoding.bytes(&token))
     }
 
     /// The tokens that are cut from a text as a whole, and whether each is special.
     pub(super) fn added_tokens(&self) -> impl Iterator<Item = (String, bool)> {
-        let added = self.0.chain.get_added_vocabulary().get_added_tokens_decoder();
+        let added = self.0.pipeline.added.get_added_tokens_decoder();
         added.values().map(|token| (token.content.clone(), token.special))
     }
 
     /// The vocabulary's own spelling of a token, such as `Ġworld`.
     pub fn token(&self, id: u32) -> Option<String> {
-        self.0.chain.id_to_token(id)
+        self.0.pipeline.token(id)
     }
 
     /// The id of a token in the vocabulary's own spelling.
     pub fn id(&self, token: &str) -> Option<u32> {
-        self.0.chain.token_to_id(token)
+        self.0.pipeline.id(token)
     }
 
     /// The highest id + 1; a model's embedding may have more rows, as padding.
@@ -294,9 +286,4 @@ impl Stream {
     pub fn finish(&mut self) -> String {
         self.joiner.finish()
     }
-}
-
-/// The error for a text that the crate cannot encode.
-pub(super) fn unencodable(reason: tokenizers::Error) -> Error {
-    Error::Input(format!("the tokenizer cannot encode this text: {reason}"))
 }

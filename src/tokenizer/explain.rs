@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokenizers::{OffsetReferential, OffsetType};
 
-use super::encoding::{Encode, Ranks, Special, Tokenizer, unencodable};
+use super::encoding::{Encode, Ranks, Tokenizer};
 use crate::error::Result;
 
 /// A piece that the tokenizer's pattern cuts from a text, and how its tokens are found.
@@ -15,7 +15,8 @@ pub struct Piece {
     /// The symbols before the first merge, as the vocabulary spells them: in byte-level BPE one
     /// character per byte. Empty for a token that is cut from the text as a whole.
     pub symbols: Vec<String>,
-    /// The merges in order; `None` if the tokenizer does not use them.
+    /// The merges in order; `None` if the tokenizer does not use them, or if the piece has more
+    /// than 1000 symbols: nobody could follow its merges, whose time grows as the square.
     pub merges: Option<Vec<Merge>>,
     /// The resulting tokens.
     pub ids: Vec<u32>,
@@ -32,20 +33,19 @@ pub struct Merge {
     pub symbol: String,
 }
 
+/// The longest piece whose merges are listed.
+const MOST_SYMBOLS: usize = 1000;
+
 impl Tokenizer {
     /// How [`Tokenizer::encode`] finds the tokens of a text, without those that begin every text.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn explain(&self, text: &str, options: Encode) -> Result<Vec<Piece>> {
-        let inner = &*self.0;
-        let added = match options.special {
-            Special::AsText => &inner.without_special,
-            Special::Recognise => inner.chain.get_added_vocabulary(),
-        };
+        let added = self.recognised(options.special);
         let text = self.spaced(text);
-        let mut pieces = added.extract_and_normalize(inner.chain.get_normalizer(), &text);
-        self.split_and_merge(&mut pieces).map_err(unencodable)?;
+        let mut pieces = self.0.pipeline.pieces(added, &text, None)?;
+        self.merge_pieces(&mut pieces)?;
         let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
         let spelt = pieces.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
         let whole = added.get_added_tokens_decoder();
@@ -57,6 +57,9 @@ impl Tokenizer {
                 return Piece { text, symbols: Vec::new(), merges: Some(Vec::new()), ids };
             }
             let symbols: Vec<String> = spelt.chars().map(String::from).collect();
+            if symbols.len() > MOST_SYMBOLS {
+                return Piece { text, symbols, merges: None, ids };
+            }
             let (merges, found) = merge(symbols.clone(), self.ranks());
             // Some vocabularies contain whole words that no merge reaches.
             let alike = found.iter().eq(tokens.iter().map(|token| &token.value));
@@ -68,7 +71,7 @@ impl Tokenizer {
     /// The merges of the pipeline's model; `None` if it does not use them.
     fn ranks(&self) -> &Ranks {
         self.0.ranks.get_or_init(|| {
-            let model = serde_json::to_value(self.0.chain.get_model()).unwrap_or_default();
+            let model = serde_json::to_value(&self.0.pipeline.model).unwrap_or_default();
             let merges = model["merges"].as_array().map_or(&[][..], Vec::as_slice);
             let pair = |merge: &Value| match merge {
                 Value::String(pair) => pair.split_once(' ').map(|(a, b)| (a.into(), b.into())),
@@ -101,6 +104,7 @@ fn merge(mut symbols: Vec<String>, ranks: &Ranks) -> (Vec<Merge>, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokenizer::Special;
 
     fn built_in() -> Tokenizer {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/built_in/tokenizer.json");
@@ -120,6 +124,16 @@ mod tests {
                 assert_eq!(merges.len() + piece.ids.len(), piece.symbols.len());
             }
         }
+    }
+
+    #[test]
+    fn a_very_long_piece_has_no_list() {
+        let tokenizer = built_in();
+        let text = "a".repeat(100_000);
+        let pieces = tokenizer.explain(&text, Encode::default()).unwrap();
+        assert_eq!((pieces.len(), pieces[0].symbols.len()), (1, 100_000));
+        assert_eq!(pieces[0].merges, None);
+        assert_eq!(pieces[0].ids, tokenizer.encode(&text, Encode::default()).unwrap());
     }
 
     /// The least rank first, then the leftmost.

@@ -1,23 +1,29 @@
 //! Which parts of a conversation are text whatever they spell.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use super::alias::{Aliases, Disguise};
+use super::names::Names;
 
 /// The names of tokens that a text must not write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Guard<'a> {
-    /// The names.
-    pub(super) names: &'a [String],
+    names: &'a [String],
+    /// The same, to be looked for all at once.
+    tree: Names,
     /// What takes the place of their characters.
-    pub(super) aliases: Aliases,
+    aliases: Aliases,
 }
 
-impl Guard<'_> {
+impl<'a> Guard<'a> {
+    /// Of these names.
+    pub(super) fn new(names: &'a [String], aliases: Aliases) -> Self {
+        Self { names, tree: Names::new(names), aliases }
+    }
+
     /// A text in which no name is complete, nor could be completed by what a template writes around
     /// it, after it has trimmed whitespace.
-    pub(super) fn text(self, content: &str) -> String {
+    pub(super) fn text(&self, content: &str) -> String {
         let cuts =
             |name: &str| name.char_indices().skip(1).map(|(at, _)| at).collect::<Vec<usize>>();
         let mut parts = self.complete(content, 0..content.len());
@@ -37,24 +43,16 @@ impl Guard<'_> {
     }
 
     /// A text in which no name that touches this range is complete.
-    pub(super) fn within(self, text: &str, range: Range<usize>) -> String {
+    pub(super) fn within(&self, text: &str, range: Range<usize>) -> String {
         self.aliases.disguised(text, &self.complete(text, range))
     }
 
     /// Every complete name that touches a range.
-    fn complete(self, text: &str, range: Range<usize>) -> Vec<Disguise> {
+    fn complete(&self, text: &str, range: Range<usize>) -> Vec<Disguise> {
         let mut parts = Vec::new();
-        let firsts: HashSet<char> =
-            self.names.iter().filter_map(|name| name.chars().next()).collect();
         for (at, char) in text.char_indices().take_while(|(at, _)| *at < range.end) {
-            if !firsts.contains(&char) {
-                continue;
-            }
-            for name in self.names.iter().filter(|name| text[at..].starts_with(name.as_str())) {
-                if at + name.len() > range.start {
-                    let part = at..at + name.len();
-                    parts.push(Disguise { part, mark: at + char.len_utf8() });
-                }
+            for length in self.tree.starts(&text[at..]).filter(|length| at + length > range.start) {
+                parts.push(Disguise { part: at..at + length, mark: at + char.len_utf8() });
             }
         }
         parts

@@ -24,7 +24,7 @@ pub(super) struct Pieces<'a> {
     special: &'a [String],
     ready: Vec<String>,
     failure: &'a mut Option<Error>,
-    progress: &'a mut (dyn FnMut(u64) + Send),
+    progress: &'a mut dyn FnMut(u64),
     read: u64,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Pieces<'a> {
         piece: usize,
         special: &'a [String],
         failure: &'a mut Option<Error>,
-        progress: &'a mut (dyn FnMut(u64) + Send),
+        progress: &'a mut dyn FnMut(u64),
     ) -> Self {
         let (open, rest, ready) = (None, Vec::new(), Vec::new());
         let files = files.iter();

@@ -2,8 +2,9 @@
 //!
 //! This is a separate function from encoding: it reads a corpus once and returns the list of merges
 //! that [`Tokenizer::encode`](crate::tokenizer::Tokenizer::encode) then applies, in order, to any
-//! text. The trainer is that of the `tokenizers` crate, with GPT-2's pattern without a space before
-//! the text.
+//! text. Pieces are cut by GPT-2's pattern, without a space before the text. A stretch without a
+//! blank or a sign, such as DNA or a long line of Japanese, is one piece however long it is, up to
+//! the 64 MB at which files are cut; the time to learn from it grows about as its length.
 //!
 //! Each merge joins the most frequent pair of neighbouring tokens, counted over all pieces that the
 //! pattern cuts; `cccc` has three pairs `c c`. Of equally frequent pairs the one whose left token
@@ -11,16 +12,21 @@
 //! tokens, the alphabet by code point, the merges. So the result depends on the texts alone, not on
 //! the number of threads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tokenizers::models::TrainerWrapper;
-use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::pattern::Pattern;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::decode::letter;
+use super::expression::Expression;
+use super::merging::Learned;
 use super::pieces::{Pieces, without};
+use super::pipeline::IDS;
+use super::splitting::GPT2;
 use crate::error::{Error, Result};
 
 /// What to train.
@@ -49,11 +55,20 @@ pub enum Kind {
     Characters,
 }
 
-/// About how many bytes are learned from at once.
+/// How far learning is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learning {
+    /// So many bytes have been read.
+    Read(u64),
+    /// There are so many tokens, of the number that was asked for.
+    Merged(usize),
+}
+
+/// About how many bytes are read at once.
 const PIECE: usize = 1 << 20;
 
-/// Trains a tokenizer on text files; returns the text of its tokenizer.json. `progress` gets the
-/// number of bytes read.
+/// Trains a tokenizer on text files; returns the text of its tokenizer.json. `progress` hears how far
+/// it is.
 ///
 /// # Errors
 /// [`Error::Io`] for a file that cannot be read; [`Error::File`] for one that is not UTF-8, with
@@ -62,15 +77,16 @@ const PIECE: usize = 1 << 20;
 pub fn train(
     files: &[PathBuf],
     training: &Training,
-    progress: &mut (dyn FnMut(u64) + Send),
+    progress: &mut dyn FnMut(Learning),
 ) -> Result<String> {
     check(training)?;
     let mut failure = None;
-    let pieces = Pieces::new(files, PIECE, &training.special, &mut failure, progress);
-    let learned = learn(pieces, training)?;
+    let read = &mut |bytes| progress(Learning::Read(bytes));
+    let pieces = Pieces::new(files, PIECE, &training.special, &mut failure, read);
+    let material = Material::of(pieces, training)?;
     match failure {
         Some(error) => Err(error),
-        None => Ok(learned),
+        None => material.learn(training, progress),
     }
 }
 
@@ -80,17 +96,69 @@ pub fn train(
 /// [`Error::Input`] as [`train`].
 pub fn train_text(text: &str, training: &Training) -> Result<String> {
     check(training)?;
-    learn(without(text.to_owned(), &training.special).into_iter(), training)
+    let texts = without(text.to_owned(), &training.special);
+    Material::of(texts.into_iter(), training)?.learn(training, &mut |_| {})
 }
 
-fn learn(texts: impl Iterator<Item = String> + Send, training: &Training) -> Result<String> {
-    match training.kind {
-        Kind::Characters => Ok(characters(texts, &training.special)),
-        Kind::Bytes => merges(std::iter::empty(), training, 0, 0),
-        Kind::Merges { vocab_size, min_frequency } => {
-            merges(texts, training, vocab_size, min_frequency)
+/// What is kept of the texts.
+enum Material {
+    Nothing,
+    Characters(BTreeSet<char>),
+    /// The pieces that the pattern cuts, and how often each occurs.
+    Words(HashMap<String, u64>),
+}
+
+impl Material {
+    fn of(texts: impl Iterator<Item = String>, training: &Training) -> Result<Self> {
+        match training.kind {
+            Kind::Bytes => Ok(Self::Nothing),
+            Kind::Characters => {
+                let mut all = BTreeSet::new();
+                texts.for_each(|text| all.extend(text.chars()));
+                Ok(Self::Characters(all))
+            }
+            Kind::Merges { .. } => count(texts).map(Self::Words).map_err(fail),
         }
     }
+
+    fn learn(&self, training: &Training, progress: &mut dyn FnMut(Learning)) -> Result<String> {
+        let special = training.special.iter().cloned();
+        // The alphabet is sorted by its characters, not by the bytes that they stand for.
+        let alphabet: BTreeSet<char> = (0..=u8::MAX).map(letter).collect();
+        let mut learned = Learned::new(special.chain(alphabet.into_iter().map(String::from)));
+        match (self, training.kind) {
+            (Self::Characters(all), _) => return Ok(characters(all, &training.special)),
+            (Self::Words(words), Kind::Merges { vocab_size, min_frequency }) => {
+                let spelt = |byte| letter(byte).to_string();
+                let merged = |tokens| progress(Learning::Merged(tokens));
+                learned.learn(words, spelt, vocab_size, min_frequency, merged)?;
+            }
+            _ => {}
+        }
+        byte_level(learned, &training.special).map_err(fail)
+    }
+}
+
+fn fail(error: tokenizers::Error) -> Error {
+    Error::Input(format!("learning failed: {error}"))
+}
+
+/// How often each piece occurs.
+fn count(texts: impl Iterator<Item = String>) -> tokenizers::Result<HashMap<String, u64>> {
+    let pattern = Expression::new(GPT2)?;
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for text in texts {
+        for ((start, end), _) in (&pattern).find_matches(&text)? {
+            let piece = &text[start..end];
+            match counts.get_mut(piece) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(piece.to_owned(), 1);
+                }
+            }
+        }
+    }
+    Ok(counts)
 }
 
 fn check(Training { kind, special }: &Training) -> Result<()> {
@@ -112,39 +180,28 @@ fn check(Training { kind, special }: &Training) -> Result<()> {
             "a vocabulary of {vocab_size} has no room for 256 bytes and {} special tokens; the least is {least}",
             special.len()
         ))),
+        Kind::Merges { vocab_size, .. } if *vocab_size > IDS => Err(Error::Input(format!(
+            "a vocabulary of {vocab_size} is more than any tokenizer may have; the most is {IDS}"
+        ))),
         _ => Ok(()),
     }
 }
 
-/// Byte-level BPE with GPT-2's pattern.
-fn merges(
-    texts: impl Iterator<Item = String> + Send,
-    training: &Training,
-    vocab_size: usize,
-    min_frequency: u64,
-) -> Result<String> {
-    let fail = |error: tokenizers::Error| Error::Input(format!("learning failed: {error}"));
-    let special = training.special.iter().map(|name| AddedToken::from(name.clone(), true));
-    let special: Vec<AddedToken> = special.map(|token| token.normalized(false)).collect();
-    let trainer = BpeTrainer::builder()
-        .show_progress(false)
-        .vocab_size(vocab_size.max(256 + special.len()))
-        .min_frequency(min_frequency)
-        .special_tokens(special)
-        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .build();
+/// The file of a byte-level BPE with GPT-2's pattern.
+fn byte_level(learned: Learned, special: &[String]) -> tokenizers::Result<String> {
+    let vocab: Vocab = learned.tokens.into_iter().zip(0..).collect();
+    let mut chain = Tokenizer::new(BPE::builder().vocab_and_merges(vocab, learned.merges).build()?);
     let byte_level = ByteLevel::new(false, true, true);
-    let mut chain = Tokenizer::new(BPE::default());
     chain.with_pre_tokenizer(Some(byte_level));
     chain.with_decoder(Some(byte_level));
-    chain.train(&mut TrainerWrapper::from(trainer), texts).map_err(fail)?;
-    chain.to_string(true).map_err(fail)
+    let special = special.iter().map(|name| AddedToken::from(name.clone(), true));
+    let special: Vec<AddedToken> = special.map(|token| token.normalized(false)).collect();
+    chain.add_special_tokens(&special);
+    chain.to_string(true)
 }
 
 /// Characters use the same model, without merges.
-fn characters(texts: impl Iterator<Item = String>, special: &[String]) -> String {
-    let mut all = BTreeSet::new();
-    texts.for_each(|text| all.extend(text.chars()));
+fn characters(all: &BTreeSet<char>, special: &[String]) -> String {
     let characters = all.iter().map(char::to_string);
     let tokens = special.iter().cloned().chain(characters).zip(0_u32..);
     let vocab: serde_json::Map<String, Value> =
@@ -169,148 +226,5 @@ fn characters(texts: impl Iterator<Item = String>, special: &[String]) -> String
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tokenizer::{Encode, Special, Tokenizer};
-
-    /// A folder with one file for each text, and their paths.
-    fn files(texts: &[&[u8]]) -> (tempfile::TempDir, Vec<PathBuf>) {
-        let folder = tempfile::tempdir().unwrap();
-        let name = |i| folder.path().join(format!("{i}.txt"));
-        let paths: Vec<PathBuf> = (0..texts.len()).map(name).collect();
-        paths.iter().zip(texts).for_each(|(path, text)| std::fs::write(path, text).unwrap());
-        (folder, paths)
-    }
-
-    fn learn(texts: &[&str], kind: Kind, special: &[&str]) -> String {
-        let texts: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
-        let (_folder, paths) = files(&texts);
-        let special = special.iter().map(|name| (*name).to_owned()).collect();
-        train(&paths, &Training { kind, special }, &mut |_| {}).unwrap()
-    }
-
-    fn merges_of(json: &str) -> Vec<String> {
-        let file: Value = serde_json::from_str(json).unwrap();
-        let text = |token: &Value| token.as_str().unwrap().to_owned();
-        let pair = |merge: &Value| match merge.as_array() {
-            Some(pair) => pair.iter().map(text).collect::<Vec<_>>().join(" "),
-            None => text(merge),
-        };
-        file["model"]["merges"].as_array().unwrap().iter().map(pair).collect()
-    }
-
-    fn read(json: &str) -> Tokenizer {
-        let (_folder, paths) = files(&[json.as_bytes()]);
-        Tokenizer::from_json(&paths[0]).unwrap()
-    }
-
-    fn all(vocab_size: usize) -> Kind {
-        Kind::Merges { vocab_size, min_frequency: 0 }
-    }
-
-    /// The merges that a newer version of the crate and a plain implementation give for these
-    /// texts.
-    #[test]
-    fn golden_merges() {
-        let widest = ["low"; 5].into_iter().chain(["lower"; 2]).chain(["newest"; 6]);
-        let widest = widest.chain(["widest"; 3]).collect::<Vec<_>>().join(" ");
-        for (text, golden) in [
-            (
-                "bbbaaaddddcccc",
-                "c c, d d, a a, b b, a dd, b aa, cc cc, dd cccc, bb baa, add ddcccc, bbbaa addddcccc",
-            ),
-            ("aaaa aaaa aaa", "a a, Ġ aa, aa aa, Ġaa a, Ġaa aa"),
-            (
-                "DCBBABCDCBABCD",
-                "A B, B AB, C D, BAB CD, B BABCD, C BABCD, C BBABCD, D CBBABCD, DCBBABCD CBABCD",
-            ),
-            (
-                widest.as_str(),
-                "e s, es t, l o, lo w, e w, n ew, Ġ low, Ġ new, Ġnew est, d est, i dest, w idest, Ġ widest, e r",
-            ),
-        ] {
-            let found = merges_of(&learn(&[text], all(5000), &[]));
-            let golden: Vec<&str> = golden.split(", ").collect();
-            assert!(found.len() >= golden.len() && found[..golden.len()] == golden, "{found:?}");
-        }
-    }
-
-    /// The order of files and the size of pieces do not matter, nor do threads.
-    #[test]
-    fn what_is_learned_depends_on_the_texts_alone() {
-        let text = include_str!("../../docs/the-function.md");
-        let (_folder, paths) = files(&[text.as_bytes(), b"other words, other words"]);
-        let training = Training { kind: all(600), special: vec!["<|end|>".to_owned()] };
-        let whole = train(&paths, &training, &mut |_| {}).unwrap();
-        assert_eq!(merges_of(&whole).len(), 600 - 257);
-        let joined = format!("{text}<|end|>other words, other words");
-        assert_eq!(train_text(&joined, &training).unwrap(), whole);
-        let reversed: Vec<PathBuf> = paths.iter().rev().cloned().collect();
-        for (paths, piece) in [(&paths, 1), (&paths, 1000), (&reversed, 77)] {
-            let mut failure = None;
-            let mut reported = 0;
-            let progress = &mut |bytes| reported = bytes;
-            let pieces = Pieces::new(paths, piece, &training.special, &mut failure, progress);
-            assert_eq!(merges(pieces, &training, 600, 0).unwrap(), whole, "pieces of {piece}");
-            assert!(failure.is_none());
-            assert_eq!(reported, text.len() as u64 + 24);
-        }
-        let tokenizer = read(&whole);
-        for text in [text, "", " a  b\n\n c", "naïve 日本語 🤗\u{0}"] {
-            let ids = tokenizer.encode(text, Encode::default()).unwrap();
-            assert_eq!(tokenizer.decode(&ids), text);
-        }
-    }
-
-    #[test]
-    fn special_tokens_come_first_and_are_not_learned() {
-        let text = "ab<|end|>ab<|end|>ab";
-        let json = learn(&[text], all(300), &["<|end|>", "<|pad|>"]);
-        assert_eq!(merges_of(&json), ["a b"]);
-        let tokenizer = read(&json);
-        assert_eq!([tokenizer.id("<|end|>"), tokenizer.id("<|pad|>")], [Some(0), Some(1)]);
-        assert_eq!(tokenizer.vocab_size(), 259);
-        let special = Encode { special: Special::Recognise, ..Encode::default() };
-        assert_eq!(tokenizer.encode(text, special).unwrap(), [258, 0, 258, 0, 258]);
-    }
-
-    #[test]
-    fn bytes_and_characters() {
-        let bytes = read(&learn(&["abab"], Kind::Bytes, &["<|end|>"]));
-        assert_eq!(bytes.vocab_size(), 257);
-        assert_eq!(bytes.encode("é!", Encode::default()).unwrap().len(), 3);
-        let text = "To be, or not to be:\nçà";
-        let characters = read(&learn(&[text, "xyz"], Kind::Characters, &["<|end|>"]));
-        let ids = characters.encode(text, Encode::default()).unwrap();
-        assert_eq!(ids.len(), text.chars().count());
-        assert_eq!(characters.decode(&ids), text);
-        assert_eq!(characters.id("\n"), Some(1));
-        let refused = characters.encode("Q", Encode::default()).unwrap_err().to_string();
-        assert!(refused.contains("no token"), "{refused}");
-    }
-
-    #[test]
-    fn what_cannot_be_learned_is_named() {
-        let fails = |texts: &[&[u8]], kind, special: &[&str]| {
-            let (_folder, paths) = files(texts);
-            let special = special.iter().map(|name| (*name).to_owned()).collect();
-            train(&paths, &Training { kind, special }, &mut |_| {}).unwrap_err().to_string()
-        };
-        let bad = [&b"fine"[..], b"not \xff UTF-8"];
-        for kind in [all(300), Kind::Characters] {
-            let error = fails(&bad, kind, &[]);
-            assert!(error.contains("1.txt") && error.contains("not UTF-8 at byte 4"), "{error}");
-        }
-        assert!(fails(&[b""], all(256), &["<|end|>"]).contains("the least is 257"));
-        for (special, reason) in
-            [(vec![""], "empty"), (vec!["a b"], "white space"), (vec!["a", "a"], "twice")]
-        {
-            let error = fails(&[b""], Kind::Bytes, &special);
-            assert!(error.contains(reason), "{error}");
-        }
-        let missing = [PathBuf::from("no such file")];
-        let training = Training { kind: all(300), special: Vec::new() };
-        let error = train(&missing, &training, &mut |_| {}).unwrap_err().to_string();
-        assert!(error.contains("no such file"), "{error}");
-    }
-}
+#[path = "tests/train.rs"]
+mod tests;

@@ -52,7 +52,7 @@ export interface Piece {
   text: string;
   /** The symbols before any merge, as the vocabulary spells them. */
   symbols: string[];
-  /** The merges in order; null if the tokenizer does not merge. */
+  /** The merges in order; null if the tokenizer does not merge, or if there are over 1000 symbols. */
   merges: { rank: number; at: number; symbol: string }[] | null;
   ids: number[];
 }

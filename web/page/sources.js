@@ -14,6 +14,9 @@ const OPTIONAL = [
   'tokenizer_config.json',
   'vocab.json',
   'merges.txt',
+  'tokenizer.model',
+  'added_tokens.json',
+  'special_tokens_map.json',
   'chat_template.jinja',
 ];
 

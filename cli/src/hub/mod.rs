@@ -32,7 +32,7 @@ pub(crate) enum Wanted {
 }
 
 /// The files of a folder in Hugging Face's layout, next to the weights.
-const BESIDE: [&str; 10] = [
+const BESIDE: [&str; 12] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -43,6 +43,8 @@ const BESIDE: [&str; 10] = [
     "encoder.json",
     "vocab.bpe",
     "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
 ];
 
 const SINGLE: &str = "model.safetensors";
@@ -202,7 +204,9 @@ impl Hub {
             .filter(|file| file.ends_with(".safetensors") && !file.contains('/'))
             .collect();
         let in_folder = match wanted {
-            Wanted::Tokenizer => has("tokenizer.json") || has("merges.txt") || has("vocab.bpe"),
+            Wanted::Tokenizer => ["tokenizer.json", "merges.txt", "vocab.bpe", "tokenizer.model"]
+                .into_iter()
+                .any(has),
             Wanted::Model => has("config.json") && !weights.is_empty(),
         };
         if in_folder {
@@ -288,6 +292,10 @@ mod tests {
         assert_eq!(found, folder(&["config.json", "tokenizer.json", "model.safetensors"]));
         let found = choose("o/n", &files, Wanted::Tokenizer);
         assert_eq!(found, folder(&["config.json", "tokenizer.json"]));
+        let older = ["tokenizer.model", "tokenizer_config.json", "added_tokens.json", "x.bin"];
+        let found = choose("o/n", &older, Wanted::Tokenizer);
+        let names = ["tokenizer_config.json", "added_tokens.json", "tokenizer.model"];
+        assert_eq!(found, folder(&names));
         let sharded = ["config.json", "model-1.safetensors", "model-2.safetensors", INDEX];
         assert_eq!(choose("o/n", &sharded, Wanted::Model), folder(&["config.json", INDEX]));
         let error = choose("o/n", &sharded[..3], Wanted::Model).unwrap_err();

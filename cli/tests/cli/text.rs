@@ -32,6 +32,37 @@ fn byte_tokenizer(folder: &Path) {
     std::fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).unwrap();
 }
 
+#[test]
+fn a_text_with_two_beginnings_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    byte_tokenizer(folder.path());
+    let path = folder.path().join("tokenizer.json");
+    let mut content: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    content["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing", "pair": [],
+        "single": [{"SpecialToken": {"id": "<end>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "special_tokens": {"<end>": {"id": "<end>", "ids": [128], "tokens": ["<end>"]}}
+    });
+    std::fs::write(&path, content.to_string()).unwrap();
+    let tokenize = |args: &[&str]| {
+        let mut command = pellucid(&["tokenize", "--json", "--model"]);
+        command.arg(folder.path()).args(args).output().unwrap()
+    };
+    for (args, ids, told) in [
+        (&["<end>a", "--special"][..], vec![128, 128, 97], true),
+        (&["a<end>", "--special"], vec![128, 97, 128], false),
+        (&["<end>a", "--special", "--no-bos"], vec![128, 97], false),
+        (&["<e"], vec![128, 60, 101], false),
+    ] {
+        let output = tokenize(args);
+        assert_eq!(json(&output)["ids"], serde_json::json!(ids), "{args:?}");
+        let warned =
+            "warning: the text begins with <end>, and the tokenizer puts <end> before it too";
+        assert_eq!(stderr(&output).starts_with(warned), told, "{args:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output).is_empty(), !told, "{args:?}");
+    }
+}
+
 /// A golden model with a tokenizer beside it.
 pub(super) fn model_with_text(folder: &Path) -> PathBuf {
     for item in model("llama").read_dir().unwrap() {

@@ -45,6 +45,7 @@ fn what_cannot_be_learned_is_told_in_a_sentence() {
         (place("none"), ["--vocab-size", "300"], "none"),
         (place("text"), ["--vocab-size", "300"], "not UTF-8 at byte 0"),
         (place("text"), ["--vocab-size", "200"], "256"),
+        (place("text"), ["--vocab-size", "18446744073709551615"], "the most is 16777216"),
     ] {
         let told = failure(&train(&file, &options));
         assert!(told.contains(reason), "{told}");

@@ -14,7 +14,8 @@ pub struct Bpe {
     /// `tokenizer.ggml.token_type`, one per token: 1 normal, 3 control, 4 user-defined; others
     /// count as normal. If empty, all are normal.
     pub kinds: Vec<i32>,
-    /// `tokenizer.ggml.pre`: the name of the pre-tokeniser; `default` if the file names none.
+    /// `tokenizer.ggml.pre`: the name of the pre-tokeniser. If the file names none, it is the only
+    /// one that models of its architecture have; `default`, with a warning, if there are several.
     pub pattern: String,
     /// `tokenizer.ggml.bos_token_id`.
     pub bos: Option<u32>,
@@ -40,6 +41,9 @@ pub struct SentencePiece {
     pub add_bos: Option<bool>,
     /// `tokenizer.ggml.add_space_prefix`: whether a space is put before a text.
     pub space_prefix: bool,
+    /// Whether control and user-defined tokens, except `<unk>`, `<s>` and `<|endoftext|>`, swallow
+    /// the blanks after them. Phi-3's do; no field says so.
+    pub rstrip: bool,
 }
 
 /// The kinds of tokenizer that a file may have.
@@ -61,7 +65,7 @@ pub(in crate::checkpoint) fn bpe(gguf: &Gguf) -> Result<Option<Bpe>> {
         kinds: kinds(gguf, tokens.len())?,
         bos: id(fields, "bos_token_id", tokens.len())?,
         add_bos: flag(fields, "add_bos_token")?,
-        pattern: fields.text("pre")?.unwrap_or("default").to_owned(),
+        pattern: pattern(gguf)?.to_owned(),
         tokens,
         merges,
     }))
@@ -86,6 +90,7 @@ pub(in crate::checkpoint) fn sentence_piece(gguf: &Gguf) -> Result<Option<Senten
         unknown: id(fields, "unknown_token_id", tokens.len())?,
         add_bos: flag(fields, "add_bos_token")?,
         space_prefix: flag(fields, "add_space_prefix")?.unwrap_or(true),
+        rstrip: architecture(gguf)? == Some("phi3"),
         tokens,
         scores,
     }))
@@ -94,6 +99,29 @@ pub(in crate::checkpoint) fn sentence_piece(gguf: &Gguf) -> Result<Option<Senten
 /// The token that ends a text.
 pub(in crate::checkpoint) fn eos(gguf: &Gguf) -> Result<Option<u32>> {
     id(fields(gguf), "eos_token_id", usize::MAX)
+}
+
+/// The name of the pre-tokeniser: the file's own, or what others know of its architecture.
+fn pattern(gguf: &Gguf) -> Result<&str> {
+    if let Some(named) = fields(gguf).text("pre")? {
+        return Ok(named);
+    }
+    Ok(match architecture(gguf)? {
+        Some("qwen2" | "qwen3") => "qwen2",
+        Some("gpt2") => "gpt-2",
+        other => {
+            let (path, other) = (gguf.source.path().display(), other.unwrap_or("no architecture"));
+            log::warn!(
+                "{path}: tokenizer.ggml.pre is missing, and models of {other} split text in \
+                 several ways: it is split as GPT-2 does, and the tokens may be wrong"
+            );
+            "default"
+        }
+    })
+}
+
+fn architecture(gguf: &Gguf) -> Result<Option<&str>> {
+    gguf.fields("general.").text("architecture")
 }
 
 fn fields(gguf: &Gguf) -> Fields<'_> {

@@ -22,6 +22,7 @@ const MOST_TENSORS: usize = 10_000;
 const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const TEMPLATE: &str = "chat_template.jinja";
 const SINGLE: &str = "model.safetensors";
 const ADAPTER: &str = "adapter_config.json";
@@ -140,12 +141,13 @@ fn chat_template(files: &Files, notes: &Notes) -> Result<Option<String>> {
     }
 }
 
-/// The tokens that begin and end a text in `tokenizer_config.json`: a name, or an object that
-/// holds it.
+/// The tokens that begin and end a text in `tokenizer_config.json`, else in
+/// `special_tokens_map.json`: a name, or an object that holds it.
 pub(in crate::checkpoint) fn special_tokens(files: &Files) -> Result<SpecialTokens> {
     let map = optional(files, TOKENIZER_CONFIG)?.unwrap_or_default();
+    let older = optional(files, SPECIAL_TOKENS)?.unwrap_or_default();
     let token = |field: &str| {
-        let value = map.get(field)?;
+        let value = map.get(field).or_else(|| older.get(field))?;
         Some(SpecialToken::Text(value.get("content").unwrap_or(value).as_str()?.to_owned()))
     };
     Ok(SpecialTokens { bos: token("bos_token"), eos: token("eos_token") })

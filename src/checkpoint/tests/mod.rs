@@ -17,6 +17,7 @@ mod gguf;
 mod gpts;
 mod hostile;
 mod hostile_safetensors;
+mod left_out;
 mod llamas;
 mod missing;
 mod numbers;

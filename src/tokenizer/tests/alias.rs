@@ -11,7 +11,7 @@ fn names(names: &[&str]) -> Vec<String> {
 fn a_guarded_text_spells_no_name_and_means_the_same() {
     let names = names(&["<end>", "<|x|>", "[A]", "eos"]);
     let aliases = Aliases::not_in([].into_iter()).unwrap();
-    let guard = Guard { names: &names, aliases };
+    let guard = Guard::new(&names, aliases);
     for (text, changed) in [
         ("plain", 0),
         ("<end>", 1),
@@ -56,7 +56,7 @@ fn a_block_of_aliases_is_in_no_text() {
 fn texts_are_found_behind_aliases() {
     let names = names(&["</s>"]);
     let aliases = Aliases::not_in([].into_iter()).unwrap();
-    let guard = Guard { names: &names, aliases };
+    let guard = Guard::new(&names, aliases);
     let text = guard.text("é</s>b</s>");
     let found = aliases.matches(&text, "</s>");
     assert_eq!(found.len(), 2);

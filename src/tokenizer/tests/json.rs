@@ -37,7 +37,7 @@ pub(super) fn byte_level() -> Value {
     })
 }
 
-fn added(id: u32, content: &str, special: bool) -> Value {
+pub(super) fn added(id: u32, content: &str, special: bool) -> Value {
     json!({"id": id, "content": content, "special": special, "single_word": false,
         "lstrip": false, "rstrip": false, "normalized": false})
 }

@@ -3,7 +3,9 @@
 mod alias;
 mod chat;
 mod damage;
+mod folders;
 mod gguf;
+mod harm;
 mod json;
 mod pieces;
 

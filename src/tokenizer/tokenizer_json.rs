@@ -1,0 +1,157 @@
+//! Tokenizers from tokenizer.json.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokenizers::AddedToken;
+use tokenizers::models::ModelWrapper;
+
+use super::decode::Decoding;
+use super::encoding::Tokenizer;
+use super::json::{kind, read_text};
+use super::pipeline::{LONGEST, Pipeline};
+use super::template;
+use crate::error::{Error, Result};
+
+/// The longest prefix or suffix of the parts of words, in bytes: it is added to every character.
+const AFFIX: usize = 64;
+
+/// The longest word in characters that a model of whole words and their parts may look up: this takes
+/// the square of its length. The usual limit is 100.
+const WORD: u64 = 1000;
+
+impl Tokenizer {
+    /// Reads a tokenizer.json.
+    ///
+    /// Its truncation, padding and dropout are for training and are not applied.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::File`] if it is damaged or asks for more than any
+    /// tokenizer needs, and [`Error::Unsupported`] for an unknown decoder, normaliser or
+    /// post-processor.
+    pub fn from_json(path: &Path) -> Result<Self> {
+        Self::from_json_text(path, &read_text(path)?)
+    }
+
+    /// Reads the text of a tokenizer.json; errors name it by the path.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_json`].
+    pub fn from_json_text(path: &Path, text: &str) -> Result<Self> {
+        let Parts { pipeline, decoding, opening } = Parts::read(path, text, None)?;
+        let vocab_size = pipeline.vocab_size();
+        Ok(Self::new(pipeline, decoding, opening, vocab_size, None))
+    }
+}
+
+/// What a tokenizer.json describes.
+pub(super) struct Parts {
+    pub(super) pipeline: Pipeline,
+    pub(super) decoding: Decoding,
+    pub(super) opening: Vec<u32>,
+}
+
+impl Parts {
+    /// Reads the text of a tokenizer.json; errors name it by the path. `prefix_space` stands for what
+    /// the file says of a space before a text that has none.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_json_text`].
+    pub(super) fn read(path: &Path, text: &str, prefix_space: Option<bool>) -> Result<Self> {
+        let mut json: Value = serde_json::from_str(text)
+            .map_err(|error| Error::file(path, format!("not valid JSON: {error}")))?;
+        if !json.is_object() {
+            return Err(Error::file(path, "not a JSON object"));
+        }
+        let version = json["version"].as_str().unwrap_or("1.0");
+        if version != "1.0" {
+            return Err(Error::unsupported(
+                format!("{}: version {version:?}", path.display()),
+                "1.0",
+            ));
+        }
+        let opening = template::opening(path, &json["post_processor"])?;
+        let decoding = Decoding::read(path, &json["decoder"], &json["pre_tokenizer"])?;
+        refuse_charsmap(path, &json["normalizer"])?;
+        check_model(path, &json["model"])?;
+        if let Some(model) = json["model"].as_object_mut() {
+            model.remove("dropout");
+        }
+        if let Some(prefix_space) = prefix_space
+            && kind(&json["pre_tokenizer"]) == "ByteLevel"
+        {
+            json["pre_tokenizer"]["add_prefix_space"] = prefix_space.into();
+        }
+        let listed = json["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
+        let added: Vec<AddedToken> =
+            listed.iter().map(|token| part(path, "added_tokens", token)).collect::<Result<_>>()?;
+        let model: ModelWrapper = part(path, "model", &json["model"])?;
+        let normalizer = part(path, "normalizer", &json["normalizer"])?;
+        let pre_tokenizer = part(path, "pre_tokenizer", &json["pre_tokenizer"])?;
+        let pipeline = Pipeline::new(path, model, normalizer, pre_tokenizer, &added)?;
+        let named = added.iter().zip(listed).filter(|(token, _)| !token.content.is_empty());
+        let ids = named.map(|(token, listed)| {
+            (listed["id"].as_u64().unwrap_or(u64::MAX), token.content.as_str())
+        });
+        pipeline.compare(path, ids);
+        Ok(Self { pipeline, decoding, opening })
+    }
+}
+
+/// A part of the file, in the crate's form.
+fn part<T: DeserializeOwned>(path: &Path, name: &str, value: &Value) -> Result<T> {
+    serde_json::from_value(value.clone())
+        .map_err(|error| Error::file(path, format!("not a tokenizer: {name}: {error}")))
+}
+
+/// Rejects compiled character maps: the crate trusts every offset in them, so a damaged one would
+/// crash the program, and no supported family needs them.
+fn refuse_charsmap(path: &Path, normalizer: &Value) -> Result<()> {
+    let parts = normalizer["normalizers"].as_array();
+    if kind(normalizer) == "Precompiled" || !normalizer["precompiled_charsmap"].is_null() {
+        return Err(Error::unsupported(
+            format!("{}: normalizer Precompiled", path.display()),
+            "any other normalizer of the tokenizers crate",
+        ));
+    }
+    parts.into_iter().flatten().try_for_each(|part| refuse_charsmap(path, part))
+}
+
+/// Rejects what the crate's models trust: a merge that does not continue, a prefix that is added to
+/// every character, words of any length.
+fn check_model(path: &Path, model: &Value) -> Result<()> {
+    for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
+        let length = model[name].as_str().map_or(0, str::len);
+        if length > AFFIX {
+            let reason = format!("model: {name} has {length} bytes; the most is {AFFIX}");
+            return Err(Error::file(path, reason));
+        }
+    }
+    if let Some(length) = model["max_input_chars_per_word"].as_u64().filter(|most| *most > WORD) {
+        let reason = format!("model: max_input_chars_per_word is {length}; the most is {WORD}");
+        return Err(Error::file(path, reason));
+    }
+    // A model of unigrams is a list of tokens and scores; it tries all of them at every place.
+    let unigrams = model["vocab"].as_array().map_or(&[][..], Vec::as_slice);
+    let lengths = unigrams.iter().map(|entry| entry[0].as_str().map_or(0, str::len));
+    if let Some(length) = lengths.max().filter(|length| *length > LONGEST) {
+        let reason = format!("model: a token of {length} bytes; the longest is {LONGEST}");
+        return Err(Error::file(path, reason));
+    }
+    let Some(prefix) = model["continuing_subword_prefix"].as_str() else { return Ok(()) };
+    // The crate cuts the prefix from the right side of each merge, unchecked.
+    for merge in model["merges"].as_array().into_iter().flatten() {
+        let right = match merge.as_str() {
+            Some(pair) => pair.split(' ').nth(1),
+            None => merge[1].as_str(),
+        };
+        if !right.is_some_and(|right| right.starts_with(prefix)) {
+            return Err(Error::file(
+                path,
+                format!("merge {merge} does not continue with {prefix:?}"),
+            ));
+        }
+    }
+    Ok(())
+}
