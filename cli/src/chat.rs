@@ -27,7 +27,7 @@ pub(crate) struct Chat {
     /// Maximum number of tokens per answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: usize,
-    /// Tell the chat template something, such as enable_thinking=false; may be repeated. The value is
+    /// Tell the chat template something, such as `enable_thinking=false`; may be repeated. The value is
     /// JSON where it is valid JSON, and text otherwise
     #[arg(long = "template-arg", value_name = "NAME=VALUE", value_parser = template_argument)]
     template_args: Vec<(String, String)>,

@@ -127,6 +127,8 @@ impl Tokenizer {
         let aliases = Aliases::not_in(texts).ok_or_else(|| {
             Error::Input("the messages contain characters of all private planes".to_owned())
         })?;
+        // First, so that a template that fails does so once.
+        let plain = template.render(messages)?;
         let (typed, written) = self.names(template, messages);
         let typed = Guard::new(&typed, aliases);
         let written = Guard::new(&written, aliases);
@@ -135,7 +137,6 @@ impl Tokenizer {
             Message { role: message.role, content: guard.text(&message.content) }
         };
         let guarded: Vec<Message> = messages.iter().map(guarded).collect();
-        let plain = template.render(messages)?;
         let text = template.rendered(&guarded, |text| typed.text(text), Some(aliases));
         let text = text.unwrap_or_default();
         let shown = aliases.plain(&text);

@@ -17,13 +17,13 @@ fn arguments_reach_the_template() {
     let template = "{% for m in messages %}{{ m.content }}{% endfor %}{{ thinking is true }} \
                     {{ thinking is false }} {{ effort }}{{ tools | tojson }}";
     with_template(folder.path(), template);
-    let run = |args: &[&str]| {
+    let chat = |args: &[&str]| {
         let mut command = pellucid(&["chat", "--json", "--max-new-tokens", "1"]);
         command.args(args).args(["--backend", "cpu", "--model"]).arg(folder.path());
-        with_input(command, b"x\n")
+        command
     };
     let prompt = |args: &[&str]| {
-        let output = run(args);
+        let output = with_input(chat(args), b"x\n");
         let bytes = serde_json::from_value(json(&output)["prompt_tokens"].clone()).unwrap();
         (String::from_utf8(bytes).unwrap(), stderr(&output))
     };
@@ -42,7 +42,7 @@ fn arguments_reach_the_template() {
         ("messages=[]", "messages cannot be an argument of the template"),
         ("1=2", "\"1\" cannot be the name of a template's argument"),
     ] {
-        let found = usage_error(&run(&["--template-arg", arg]));
+        let found = usage_error(&chat(&["--template-arg", arg]).output().unwrap());
         assert!(found.contains("--template-arg") && found.contains(part), "{found}");
     }
 }

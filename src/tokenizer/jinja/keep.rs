@@ -19,7 +19,7 @@ const BYTES: usize = 64;
 const ITEM: usize = 2;
 
 /// The cost of a list or a map that is visited, in bytes.
-const LIST: usize = 24;
+const LIST: usize = 48;
 
 /// The cost of a place in a list, in bytes.
 pub(super) const PLACE: usize = 16;

@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self, line: usize) -> Parsed<Token> {
-        let rest = self.source[self.at..].as_bytes();
+        let rest = &self.source.as_bytes()[self.at..];
         let digits = |from: usize| {
             let digit = |byte: &&u8| byte.is_ascii_digit() || **byte == b'_';
             rest.get(from..).unwrap_or_default().iter().take_while(digit).count()

@@ -89,10 +89,10 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
             return Ok(Value::from([one, other].concat()));
         }
         ("%", Some(layout), _) => return format::percent(state, layout, right),
-        ("+", None, None) if is_list(&left) && is_list(right) => {
-            if left.is_tuple() == right.is_tuple() {
-                return added(state, left, right);
-            }
+        ("+", None, None)
+            if is_list(&left) && is_list(right) && left.is_tuple() == right.is_tuple() =>
+        {
+            return added(state, left, right);
         }
         ("*", ..) => {
             let counted = match (Number::of(&left), Number::of(right)) {

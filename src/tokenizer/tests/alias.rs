@@ -65,7 +65,8 @@ fn texts_are_found_behind_aliases() {
     assert_eq!(&text[..found[0].start], "é");
     assert_eq!(&text[found[0].end..found[1].start], "b");
     // What is looked for may have aliases itself.
-    assert_eq!(aliases.matches("a</s>b", &guard.text("</s>")), [1..5]);
+    let found = aliases.matches("a</s>b", &guard.text("</s>"));
+    assert_eq!((found.len(), found[0].clone()), (1, 1..5));
     assert!(aliases.matches(&text, "x").is_empty());
 }
 
