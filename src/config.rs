@@ -296,6 +296,25 @@ impl Rope {
         Rotation { frequencies: (0..self.rotated / 2).map(scaled).collect(), amplitude }
     }
 
+    /// What is wrong with the rotation in sessions of up to `context` positions, if its numbers do
+    /// not fit into the f32 that a device computes with.
+    pub(crate) fn fault(&self, context: usize) -> Option<String> {
+        // LongRoPE has two sets of frequencies, for short sessions and for long ones.
+        for session in [0, usize::MAX] {
+            let Rotation { frequencies, amplitude } = self.rotation(session);
+            // Scores are products of two turned values.
+            if !((amplitude * amplitude) as f32).is_finite() || amplitude as f32 <= 0.0 {
+                return Some(format!("lengthens what it turns by {amplitude}"));
+            }
+            let angle = |frequency: f64| (frequency * context as f64) as f32;
+            let wrong = |(_, frequency): &(usize, &f64)| !angle(**frequency).is_finite();
+            if let Some((pair, turn)) = frequencies.iter().enumerate().find(wrong) {
+                return Some(format!("turns pair {pair} by {turn} radians a position"));
+            }
+        }
+        None
+    }
+
     /// YaRN's ramp over the pairs: 0 where they are kept, 1 where they are divided.
     fn ramp(&self, i: usize) -> f64 {
         let RopeScaling::Yarn { fast, slow, original_context, whole, .. } = &self.scaling else {

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::json::shown;
+use super::notes::Notes;
 use crate::config::{Config, Nonlinearity, Position, Rope};
 use crate::error::{Error, Result};
 
@@ -14,12 +16,21 @@ const LARGEST: u64 = i32::MAX as u64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'a> {
     pub(super) path: &'a Path,
+    /// What precedes every name in messages, such as `rope_scaling.` for the fields of that object.
+    pub(super) within: &'a str,
     /// The prefix of every name, such as `llama.`.
     pub(super) prefix: &'a str,
     pub(super) map: &'a Map<String, Value>,
+    /// What the user is told.
+    pub(super) notes: &'a Notes,
 }
 
 impl<'a> Fields<'a> {
+    /// The fields of a whole file.
+    pub(super) fn new(path: &'a Path, map: &'a Map<String, Value>, notes: &'a Notes) -> Self {
+        Self { path, within: "", prefix: "", map, notes }
+    }
+
     /// The value, null included.
     pub(super) fn raw(&self, name: &str) -> Option<&'a Value> {
         self.map.get(&format!("{}{name}", self.prefix))
@@ -31,7 +42,43 @@ impl<'a> Fields<'a> {
 
     /// An error about this field.
     pub(super) fn bad(&self, name: &str, reason: impl AsRef<str>) -> Error {
-        Error::file(self.path, format!("{}{name} {}", self.prefix, reason.as_ref()))
+        let Self { path, within, prefix, .. } = self;
+        Error::file(path, format!("{within}{prefix}{name} {}", reason.as_ref()))
+    }
+
+    /// Tells the user about this field.
+    pub(super) fn note(&self, name: &str, text: impl AsRef<str>) {
+        let Self { path, within, prefix, .. } = self;
+        self.notes.add(path, format!("{within}{prefix}{name} {}", text.as_ref()));
+    }
+
+    /// Tells that a field is not used, and why, if the file has it. One that is false is taken as
+    /// one that is not there.
+    pub(super) fn unused(&self, name: &str, why: impl AsRef<str>) {
+        if let Some(value) = self.get(name).filter(|value| **value != Value::Bool(false)) {
+            self.note(name, format!("{} is not used: {}", shown(value), why.as_ref()));
+        }
+    }
+
+    /// Tells that a field is not used if the file has it and it differs from the value that is:
+    /// the value of a field of another name, or of another object.
+    pub(super) fn overruled(&self, name: &str, by: &str, value: &Value) {
+        if self.get(name).is_some_and(|own| !same(own, value)) {
+            self.unused_even_if_false(name, format!("{by} {} takes precedence", shown(value)));
+        }
+    }
+
+    /// Two spellings of one setting, of which `wins` is used if the file has both.
+    pub(super) fn two_spellings(&self, wins: &str, loses: &str) {
+        if let Some(value) = self.get(wins) {
+            self.overruled(loses, &format!("{}{}{wins}", self.within, self.prefix), value);
+        }
+    }
+
+    fn unused_even_if_false(&self, name: &str, why: String) {
+        if let Some(value) = self.get(name) {
+            self.note(name, format!("{} is not used: {why}", shown(value)));
+        }
     }
 
     fn typed<T>(
@@ -42,10 +89,9 @@ impl<'a> Fields<'a> {
     ) -> Result<Option<T>> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let converted = convert(value);
-        converted.map(Some).ok_or_else(|| {
-            let shown: String = value.to_string().chars().take(60).collect();
-            self.bad(name, format!("must be {wanted}, but is {shown}"))
-        })
+        converted
+            .map(Some)
+            .ok_or_else(|| self.bad(name, format!("must be {wanted}, but is {}", shown(value))))
     }
 
     /// A size of at least 1.
@@ -66,10 +112,12 @@ impl<'a> Fields<'a> {
         self.count(name)?.ok_or_else(|| self.bad(name, "is missing"))
     }
 
-    /// A finite number above zero.
+    /// A number above zero that is so in f32 too, as which the device computes with it.
     pub(super) fn positive(&self, name: &str) -> Result<Option<f64>> {
-        self.typed(name, "a number above 0", |value| {
-            value.as_f64().filter(|number| number.is_finite() && *number > 0.0)
+        self.typed(name, "a number above 0 and within f32", |value| {
+            let narrow = |number: &f64| *number as f32;
+            let inside = |number: &f64| narrow(number).is_finite() && narrow(number) > 0.0;
+            value.as_f64().filter(inside)
         })
     }
 
@@ -109,11 +157,24 @@ impl<'a> Fields<'a> {
             Value::Array(list) => list.iter().map(Value::as_i64).collect::<Option<Vec<i64>>>(),
             one => one.as_i64().map(|id| vec![id]),
         })?;
+        for id in listed.iter().flatten() {
+            if usize::try_from(*id).is_ok_and(|id| id >= vocab) {
+                self.note(name, format!("{id} is not used: the vocabulary has {vocab} tokens"));
+            }
+        }
         let inside = |id: i64| {
             let id = u32::try_from(id).ok()?;
             usize::try_from(id).is_ok_and(|id| id < vocab).then_some(id)
         };
         Ok(listed.map(|ids| ids.into_iter().filter_map(inside).collect()))
+    }
+}
+
+/// Whether two values say the same: 1 and 1.0 do.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
     }
 }
 

@@ -39,6 +39,7 @@ impl Matrix {
         cut: Cut,
         config: &Config,
     ) -> Result<Self> {
+        let name = entry.stored_as.clone().unwrap_or(name);
         let bad = |reason| Error::tensor(entry.source.path(), name.as_str(), reason);
         let layout = Layout::of(param, cut, config);
         let in_file = &layout.in_file;
@@ -48,19 +49,8 @@ impl Matrix {
                 entry.shape
             )));
         }
-        let format = entry.format.ok_or_else(|| {
-            let names = |everywhere| {
-                let formats = Format::ALL.into_iter();
-                let formats = formats.filter(|format| format.info().safetensors == everywhere);
-                formats.map(Format::name_in_files).collect::<Vec<_>>().join(", ")
-            };
-            bad(format!(
-                "its type {} is not supported; supported: {}, and in GGUF {}",
-                entry.kind,
-                names(true),
-                names(false)
-            ))
-        })?;
+        let unreadable = || bad(format!("its type {} is not supported", entry.kind));
+        let format = entry.format.ok_or_else(unreadable)?;
         if layout.takes_values_apart(cut) && format.block() != 1 {
             return Err(bad(format!("its type is {}, but it must be a float type", entry.kind)));
         }

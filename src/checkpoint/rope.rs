@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
+use super::json::{self, is_mark};
 use crate::config::{Rope, RopeScaling};
 use crate::error::{Error, Result};
 
@@ -14,40 +15,76 @@ pub(super) struct Terms {
     pub(super) head_width: usize,
     /// The longest sequence, in tokens, that the model was made for.
     pub(super) context: usize,
+    pub(super) original: Original,
+}
+
+/// Where the context before stretching is given.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Original {
+    /// Next to the object, or else in it.
+    Outside,
+    /// Next to the object, with a default: what is in the object is not used.
+    OutsideOnly(f64),
+    /// In the object.
+    Inside,
 }
 
 impl Terms {
     /// The names and defaults of most families.
     pub(super) fn usual(head_width: usize, context: usize) -> Self {
         let (base, share) = (("rope_theta", 10_000.0), ("partial_rotary_factor", 1.0));
-        Self { base, share, head_width, context }
+        Self { base, share, head_width, context, original: Original::Outside }
     }
 }
 
+const NEWER: &str = "rope_parameters";
+const OLDER: &str = "rope_scaling";
+
 /// Reads `rope_parameters`, or the older `rope_scaling` with base and fraction in fields next to
-/// it.
+/// it. Of a file with both, the older counts, as in `transformers`.
 pub(super) fn read(fields: Fields<'_>, terms: Terms) -> Result<Rope> {
     let none = Map::new();
-    let (name, given) = match fields.object("rope_parameters")? {
-        Some(given) => ("rope_parameters", Some(given)),
-        None => ("rope_scaling", fields.object("rope_scaling")?),
+    let newer = fields.object(NEWER)?;
+    let older = fields.object(OLDER)?.filter(|older| !older.is_empty());
+    let (name, given) = match (older, newer) {
+        (Some(older), _) => (OLDER, Some(older)),
+        (None, newer) => (NEWER, newer),
     };
     let map = same_for_all_layers(fields, given.unwrap_or(&none))?;
-    one(fields, name, map, terms)
+    let rope = one(fields, name, map, terms)?;
+    if let (Some(older), Some(newer)) = (older, newer)
+        && older != newer
+    {
+        let base = rope.base;
+        let what = format!("is not used, its base included: {OLDER} beside it takes precedence");
+        fields.note(NEWER, format!("{what}, and the base is {base}"));
+    }
+    Ok(rope)
 }
 
 /// Reads both rotations of a family: one for layers with global attention, one for layers with a
-/// window, for whose base `local` has the older name.
+/// window, for whose base `local` has the older name. Here `rope_scaling` overrides single values of
+/// the former.
 pub(super) fn read_both(fields: Fields<'_>, terms: Terms, local: Terms) -> Result<(Rope, Rope)> {
     let none = Map::new();
-    let newer = fields.object("rope_parameters")?.unwrap_or(&none);
+    let newer = fields.object(NEWER)?.unwrap_or(&none);
     let of = |kind: &str| newer.get(kind).and_then(Value::as_object);
-    let whole = match of("full_attention") {
-        Some(map) => one(fields, "rope_parameters", map, terms)?,
-        None => read(fields, terms)?,
-    };
-    let windowed = one(fields, "rope_parameters", of("sliding_attention").unwrap_or(&none), local)?;
-    Ok((whole, windowed))
+    let (full, sliding) = (of("full_attention"), of("sliding_attention"));
+    if full.is_none() && sliding.is_none() && !newer.is_empty() {
+        let why =
+            "this family has one object for full_attention and one for sliding_attention in it";
+        fields.note(NEWER, format!("is not used: {why}"));
+    }
+    let mut whole = full.unwrap_or(&none).clone();
+    let older = fields.object(OLDER)?.unwrap_or(&none);
+    for (key, value) in older {
+        let inner = Fields { within: "rope_parameters.full_attention.", map: &whole, ..fields };
+        inner.overruled(key, &format!("{OLDER}.{key}"), value);
+        whole.insert(key.clone(), value.clone());
+    }
+    let name = if older.is_empty() { NEWER } else { OLDER };
+    let whole = one(fields, name, &whole, terms)?;
+    Ok((whole, one(fields, NEWER, sliding.unwrap_or(&none), local)?))
 }
 
 /// The parameters of all layers; the newer form may have some per type of layer.
@@ -55,7 +92,7 @@ fn same_for_all_layers<'a>(
     fields: Fields<'_>,
     map: &'a Map<String, Value>,
 ) -> Result<&'a Map<String, Value>> {
-    let mut inner = map.values().filter_map(Value::as_object);
+    let mut inner = map.values().filter(|value| !is_mark(value)).filter_map(Value::as_object);
     let Some(first) = inner.next() else { return Ok(map) };
     if inner.all(|other| other == first) {
         return Ok(first);
@@ -73,23 +110,29 @@ fn one(
     map: &Map<String, Value>,
     terms: Terms,
 ) -> Result<Rope> {
-    let inner = Fields { path: fields.path, prefix: "", map };
-    let base = match inner.positive("rope_theta")? {
-        Some(base) => base,
-        None => fields.positive(terms.base.0)?.unwrap_or(terms.base.1),
+    let within = format!("{name}.");
+    let inner = Fields { within: &within, prefix: "", map, ..fields };
+    let number = |key: &str, (outer, default): (&'static str, f64)| match inner.positive(key)? {
+        Some(number) => {
+            fields.overruled(outer, &format!("{within}{key}"), &json::number(number));
+            Ok::<_, Error>(number)
+        }
+        None => Ok(fields.positive(outer)?.unwrap_or(default)),
     };
-    let share = match inner.positive("partial_rotary_factor")? {
-        Some(share) => share,
-        None => fields.positive(terms.share.0)?.unwrap_or(terms.share.1),
-    };
+    let base = number("rope_theta", terms.base)?;
+    let share = number("partial_rotary_factor", terms.share)?;
     if share > 1.0 {
         return Err(fields.bad(terms.share.0, format!("must be at most 1, but is {share}")));
     }
     // Truncated as in `transformers`; the fraction is at most 1, so it is at most the head width.
     let rotated = (terms.head_width as f64 * share) as usize;
-    let scaling =
-        scaling(fields, Object { name, inner }, Sizes { base, rotated, context: terms.context })?;
-    Ok(Rope { base, rotated, scaling })
+    let scaling = scaling(fields, Object { name, inner }, Sizes { base, rotated, terms })?;
+    let rope = Rope { base, rotated, scaling };
+    let at_fault = if rope.scaling == RopeScaling::None { terms.base.0 } else { name };
+    match rope.fault(terms.context) {
+        Some(fault) => Err(fields.bad(at_fault, fault)),
+        None => Ok(rope),
+    }
 }
 
 /// The object that describes a rotation.
@@ -104,11 +147,12 @@ struct Object<'a> {
 struct Sizes {
     base: f64,
     rotated: usize,
-    context: usize,
+    terms: Terms,
 }
 
 fn scaling(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScaling> {
     let Object { name, inner } = object;
+    inner.two_spellings("rope_type", "type");
     let kind = match inner.text("rope_type")? {
         Some(kind) => kind,
         None => inner.text("type")?.unwrap_or("default"),
@@ -144,10 +188,16 @@ fn scaling(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeS
 /// The context before stretching.
 fn original(fields: Fields<'_>, inner: Fields<'_>, sizes: Sizes) -> Result<f64> {
     let field = "original_max_position_embeddings";
-    Ok(match inner.positive(field)? {
-        Some(original) => original,
-        None => fields.positive(field)?.unwrap_or(sizes.context as f64),
-    })
+    let inside = inner.positive(field)?;
+    let outside = match sizes.terms.original {
+        Original::Outside => fields.positive(field)?,
+        Original::OutsideOnly(default) => Some(fields.positive(field)?.unwrap_or(default)),
+        Original::Inside => None,
+    };
+    if let Some(outside) = outside {
+        inner.overruled(field, &format!("{field} beside it, which is"), &json::number(outside));
+    }
+    Ok(outside.or(inside).unwrap_or(sizes.terms.context as f64))
 }
 
 /// YaRN: Peng et al. 2023.
@@ -156,7 +206,7 @@ fn yarn(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScal
     let original_context = original(fields, inner, sizes)?;
     let factor = match inner.positive("factor")? {
         Some(factor) => factor,
-        None => sizes.context as f64 / original_context,
+        None => sizes.terms.context as f64 / original_context,
     };
     let (fast, slow) =
         (inner.positive("beta_fast")?.unwrap_or(32.0), inner.positive("beta_slow")?.unwrap_or(1.0));
@@ -193,7 +243,7 @@ fn long(fields: Fields<'_>, object: Object<'_>, sizes: Sizes) -> Result<RopeScal
     let original = original(fields, inner, sizes)?;
     let factor = match inner.positive("factor")? {
         Some(factor) => factor,
-        None => sizes.context as f64 / original,
+        None => sizes.terms.context as f64 / original,
     };
     let amplitude = match inner.positive("attention_factor")? {
         Some(amplitude) => amplitude,

@@ -109,6 +109,8 @@ impl<'a> Reader<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) source: Arc<Source>,
+    /// The name in the file, if it is another than the one under which the tensor is known.
+    pub(super) stored_as: Option<String>,
     /// The name of the type in the file; only tensors with a type in `Format` can be used.
     pub(super) kind: String,
     pub(super) format: Option<Format>,

@@ -17,3 +17,34 @@ pub struct SpecialTokens {
     /// The token that ends a text.
     pub eos: Option<SpecialToken>,
 }
+
+/// The names by which published vocabularies call tokens that end a text or a turn. A file may name
+/// one of them by its id, and leave out the others.
+pub(crate) const ENDS: [&str; 22] = [
+    "</s>",
+    "<eos>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|calls|>",
+    "<|flush|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|endofturn|>",
+    "<|end_of_turn|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<end_of_utterance>",
+    "<｜end▁of▁sentence｜>",
+];
+
+/// The tokens of a vocabulary with these names that parts of a turn end with, where the turn itself
+/// ends with one of the others.
+pub(crate) const END_OF_PART: (&str, [&str; 2]) = ("<|end|>", ["<|return|>", "<|call|>"]);

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::hf::folder;
 use super::hf::write::{NewTensor, write_safetensors, write_safetensors_to};
 use super::layout::Layout;
+use super::notes::Notes;
 use super::opened::Checkpoint;
 use super::params::{Cut, Param};
 use crate::config::Config;
@@ -55,7 +56,9 @@ impl TensorLayout {
     /// As [`TensorLayout::from_config`].
     pub fn from_files(files: &Files, name: &str) -> Result<Self> {
         let path = &files.path().join(name);
-        let (config, names) = folder::config(files, name)?;
+        let notes = Notes::default();
+        let (config, names) = folder::config(files, name, &notes)?;
+        notes.into_sentences().iter().for_each(|note| log::warn!("{note}"));
         let prefix = names.prefixes.first().copied().unwrap_or_default();
         let chosen = |param, layer| names.find(param, layer, prefix).next();
         Self::new(config, chosen, path)
@@ -72,7 +75,7 @@ impl TensorLayout {
                 "folders with config.json and safetensors",
             ));
         }
-        let chosen = |param, layer| checkpoint.find(param, layer);
+        let chosen = |param, layer| checkpoint.name_to_write(param, layer);
         Self::new(checkpoint.config().clone(), chosen, checkpoint.path())
     }
 

@@ -18,10 +18,21 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The prefix of the names in a file, or an empty string.
-    pub(super) fn prefix_of(&self, entries: &Entries) -> &'static str {
-        let used = |prefix: &&&str| entries.keys().any(|name| name.starts_with(**prefix));
-        self.prefixes.iter().find(used).copied().unwrap_or_default()
+    /// The prefix of the names in a file, or an empty string: one of the family, in which the
+    /// language model may be a part of a larger model.
+    pub(super) fn prefix_of(&self, entries: &Entries) -> String {
+        let first = [Param::Embed, Param::Norm1, Param::FinalNorm];
+        let first: Vec<String> = first
+            .into_iter()
+            .flat_map(|param| self.find(param, 0, "").map(|(name, _)| name))
+            .collect();
+        let used = |prefix: &String| {
+            first.iter().any(|name| entries.contains_key(&format!("{prefix}{name}")))
+        };
+        let candidates = self.prefixes.iter().chain(&[""]).flat_map(|own| {
+            [format!("{LANGUAGE}{own}"), format!("{own}{LANGUAGE}"), (*own).to_owned()]
+        });
+        candidates.into_iter().find(used).unwrap_or_default()
     }
 
     /// The possible names and cuts of a parameter in a file whose names start with `prefix`.
@@ -31,13 +42,24 @@ impl Names {
         layer: usize,
         prefix: &str,
     ) -> impl Iterator<Item = (String, Cut)> {
-        let prefix = if matches!(param, Param::Head | Param::HeadBias) { "" } else { prefix };
-        let rows = self.rows.iter().filter(move |(known, ..)| *known == param);
-        rows.map(move |(_, name, cut)| {
-            (format!("{prefix}{}", name.replace("{}", &layer.to_string())), *cut)
-        })
+        // The head stands outside of the model that the prefix names.
+        let prefixes = match param {
+            Param::Head | Param::HeadBias if prefix.contains(LANGUAGE) => vec!["", LANGUAGE],
+            Param::Head | Param::HeadBias => vec![""],
+            _ => vec![prefix],
+        };
+        let names = prefixes.into_iter().flat_map(move |prefix| {
+            let rows = self.rows.iter().filter(move |(known, ..)| *known == param);
+            rows.map(move |(_, name, cut)| {
+                (format!("{prefix}{}", name.replace("{}", &layer.to_string())), *cut)
+            })
+        });
+        names.collect::<Vec<_>>().into_iter()
     }
 }
+
+/// The prefix of a language model that is part of a larger model.
+const LANGUAGE: &str = "language_model.";
 
 /// GPT-2 as Hugging Face saves it; its linear layers are stored as [in, out].
 pub(super) const HF_GPT2: Names = Names {

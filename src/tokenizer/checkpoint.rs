@@ -2,7 +2,7 @@
 
 use super::chat::ChatTemplate;
 use super::encoding::Tokenizer;
-use crate::checkpoint::{Checkpoint, SpecialToken};
+use crate::checkpoint::{Checkpoint, END_OF_PART, ENDS, SpecialToken};
 use crate::error::Result;
 
 impl Tokenizer {
@@ -20,6 +20,34 @@ impl Tokenizer {
         }
         let pieces = checkpoint.sentence_piece()?;
         pieces.map(|pieces| Self::from_sentence_piece(path, pieces)).transpose()
+    }
+
+    /// The tokens that end a text or a turn of a model, in ascending order: those whose ids its
+    /// files give, the one that `tokenizer_config.json` names, and the special tokens that bear a
+    /// name by which other models end a turn.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::special_tokens`].
+    pub fn ends(&self, checkpoint: &Checkpoint) -> Result<Vec<u32>> {
+        let config = checkpoint.config();
+        let given = match checkpoint.special_tokens()?.eos {
+            Some(SpecialToken::Text(name)) => Some(name),
+            Some(SpecialToken::Id(_)) | None => None,
+        };
+        let special: Vec<String> =
+            self.added_tokens().filter(|(_, special)| *special).map(|(name, _)| name).collect();
+        let has = |wanted: &str| special.iter().any(|name| name == wanted);
+        let (part, whole) = END_OF_PART;
+        let ends_a_part = |name: &str| name == part && whole.into_iter().all(has);
+        let ends = |name: &&String| {
+            given.as_ref() == Some(*name) || ENDS.contains(&name.as_str()) && !ends_a_part(name)
+        };
+        let inside = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < config.vocab);
+        let named = special.iter().filter(ends).filter_map(|name| self.id(name)).filter(inside);
+        let mut all: Vec<u32> = config.eos.iter().copied().chain(named).collect();
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
     }
 }
 

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::atomic_file;
-use crate::checkpoint::{Checkpoint, TensorLayout};
+use crate::checkpoint::{Checkpoint, TensorLayout, parse_json};
 use crate::error::{Error, Result};
 use crate::format::Format;
 
@@ -51,8 +51,10 @@ impl ModelFiles {
             Error::unsupported("training from a GGUF file", "folders in Hugging Face's layout")
         })?;
         let read = |name: &str| files.bytes(name, LONGEST);
-        let config = serde_json::from_slice(&read(CONFIG)?)
+        let mut config = parse_json(&files.text(CONFIG, LONGEST)?)
             .map_err(|e| Error::file(checkpoint.path().join(CONFIG), e.to_string()))?;
+        tell_tied(&mut config, layout.config().tied_head);
+        let config = Value::Object(config);
         let there = COMPANIONS.into_iter().filter(|name| files.has(name));
         let files = there.map(|name| Ok((name, read(name)?))).collect::<Result<_>>()?;
         Ok(Self { layout, config, files })
@@ -80,5 +82,60 @@ impl ModelFiles {
         let files = self.files.iter().map(|(name, bytes)| (*name, Cow::from(bytes)));
         let config = (CONFIG, Cow::from(format!("{text}\n").into_bytes()));
         Ok(files.chain([config]).collect())
+    }
+}
+
+/// Makes a configuration say whether the head is the embedding, as it is in the tensors: a head that
+/// was stored apart stays so.
+fn tell_tied(config: &mut Map<String, Value>, tied: bool) {
+    const TIED: &str = "tie_word_embeddings";
+    if let Some(text) = config.get_mut("text_config").and_then(Value::as_object_mut)
+        && text.contains_key(TIED)
+    {
+        text.insert(TIED.to_owned(), tied.into());
+    }
+    // Without the field, the family's default holds, which may be that they are tied.
+    if !tied || config.contains_key(TIED) {
+        config.insert(TIED.to_owned(), tied.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Param;
+    use crate::files::Files;
+    use crate::train::{Family, Sizes, new_model_in_memory};
+
+    #[test]
+    fn a_head_that_was_stored_apart_stays_apart() {
+        let sizes = Sizes {
+            family: Family::Llama,
+            layers: 1,
+            heads: 2,
+            width: 16,
+            context: 8,
+            vocab: 5,
+            untied: true,
+            ..Sizes::default()
+        };
+        let files = new_model_in_memory(&sizes.config(None), 1, []).unwrap();
+        let bytes = |name: &str| files.bytes(name, 1 << 20).unwrap();
+        for (given, extra) in [(Value::from(true), ""), (Value::from(false), r#""x": NaN, "#)] {
+            let mut config: Value = serde_json::from_slice(&bytes(CONFIG)).unwrap();
+            config["tie_word_embeddings"] = given;
+            let config = config.to_string().replacen('{', &format!("{{{extra}"), 1).into_bytes();
+            let model = "model.safetensors";
+            let all = [(CONFIG.to_owned(), config), (model.to_owned(), bytes(model))];
+            let checkpoint = Checkpoint::open_files(Files::in_memory("given", all)).unwrap();
+            assert!(checkpoint.has(Param::Head, 0));
+            let own = ModelFiles::of(&checkpoint).unwrap();
+            let written = own.files(Format::F32).unwrap();
+            let (_, config) = written.iter().find(|(name, _)| *name == CONFIG).unwrap();
+            let config: Value = serde_json::from_slice(config).unwrap();
+            assert_eq!(config["tie_word_embeddings"], false);
+            assert_eq!(config["x"]["__float__"].is_null(), extra.is_empty());
+            assert!(own.layout.config() == checkpoint.config());
+        }
     }
 }

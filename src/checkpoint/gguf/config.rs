@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::file::Gguf;
 use crate::checkpoint::fields::{Fields, SizeNames, check, check_layers, shared_width};
 use crate::checkpoint::format::blocks;
@@ -33,9 +35,10 @@ pub(in crate::checkpoint) fn read(
     let source = Arc::clone(&gguf.source);
     let path = source.path();
     let missing = || Error::file(path, "general.architecture is missing");
-    let plain = Fields { path, prefix: "", map: &gguf.fields };
+    let plain = gguf.fields("");
     let architecture = plain.text("general.architecture")?.ok_or_else(missing)?.to_owned();
     let gpt2 = architecture == "gpt2";
+    no_experts(gguf, &architecture, entries)?;
     let names = match architecture.as_str() {
         "gpt2" => &GGUF_GPT2,
         "llama" | "qwen2" | "qwen3" | "gemma2" | "gemma3" => &GGUF_LLAMA,
@@ -53,8 +56,7 @@ pub(in crate::checkpoint) fn read(
         gguf.level(&format!("{prefix}{key}"))?;
     }
     let tokens = gguf.len("tokenizer.ggml.tokens");
-    let plain = Fields { path, prefix: "", map: &gguf.fields };
-    let fields = Fields { path, prefix: &prefix, map: &gguf.fields };
+    let (plain, fields) = (gguf.fields(""), gguf.fields(&prefix));
 
     let width = fields.need("embedding_length")?;
     let layers = fields.need("block_count")?;
@@ -67,6 +69,12 @@ pub(in crate::checkpoint) fn read(
     if fields.count("attention.value_length")?.is_some_and(|values| values != head_width) {
         return Err(fields.bad("attention.value_length", "differs from the keys' length"));
     }
+    if let (Some(given), Some(tokens)) = (fields.count("vocab_size")?, tokens)
+        && given as u64 != tokens
+    {
+        let what = format!("{given} takes precedence: tokenizer.ggml.tokens holds {tokens}");
+        fields.note("vocab_size", what);
+    }
     let vocab = match (fields.count("vocab_size")?, tokens) {
         (Some(given), _) => given,
         (None, Some(tokens)) => usize::try_from(tokens)
@@ -76,8 +84,11 @@ pub(in crate::checkpoint) fn read(
             .and_then(|embed| usize::try_from(*embed.shape.first()?).ok())
             .ok_or_else(|| fields.bad("vocab_size", "is missing"))?,
     };
-    let eps =
-        if gpt2 { "attention.layer_norm_epsilon" } else { "attention.layer_norm_rms_epsilon" };
+    let (eps, other) = match ("attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon") {
+        (whole, root) if gpt2 => (whole, root),
+        (whole, root) => (root, whole),
+    };
+    fields.unused(other, unread(&architecture));
     let mlp = if gpt2 {
         match fields.size("feed_forward_length", 0)? {
             Some(0) => Mlp::None,
@@ -92,7 +103,11 @@ pub(in crate::checkpoint) fn read(
     };
     // The metadata does not mention biases, so the tensors decide.
     let biased = |name: &str| gpt2 || entries.contains_key(&format!("blk.0.{name}.bias"));
-    let window = fields.size("attention.sliding_window", 0)?.filter(|window| *window > 0);
+    let windowed = gemma || architecture == "phi3";
+    let window = fields.size("attention.sliding_window", 0)?.filter(|size| *size > 0 && windowed);
+    if !windowed {
+        fields.unused("attention.sliding_window", unread(&architecture));
+    }
     let pattern = if gemma { fields.count("attention.sliding_window_pattern")? } else { None };
     if window.is_some()
         && pattern.is_none()
@@ -150,6 +165,30 @@ pub(in crate::checkpoint) fn read(
     Ok((config, names))
 }
 
+/// Why a key is not used.
+fn unread(architecture: &str) -> String {
+    format!("models of type {architecture} do not read it")
+}
+
+/// Rejects mixtures of experts by that name: by the number of experts, or by their tensors.
+fn no_experts(gguf: &Gguf, architecture: &str, entries: &Entries) -> Result<()> {
+    let prefix = format!("{architecture}.");
+    let fields = gguf.fields(&prefix);
+    let count = fields.size("expert_count", 0)?.filter(|count| *count > 0);
+    let of_experts = |name: &&String| {
+        ["_exps.", ".ffn_gate_inp.", ".ffn_gate.0."].iter().any(|part| name.contains(part))
+    };
+    let words = match (count, entries.keys().filter(of_experts).min()) {
+        (Some(count), _) => format!("{prefix}expert_count {count}"),
+        (None, Some(tensor)) => format!("tensor {tensor}"),
+        (None, None) => return Ok(()),
+    };
+    Err(Error::unsupported(
+        format!("{}: a mixture of experts ({words})", fields.path.display()),
+        format!("models with one MLP in each layer: {FAMILIES}"),
+    ))
+}
+
 /// What files of Gemma 2 and 3 leave out, and their soft caps.
 fn complete_gemma(fields: Fields<'_>, pattern: Option<usize>, config: &mut Config) -> Result<()> {
     let second = config.architecture == "gemma2";
@@ -170,6 +209,9 @@ fn complete_gemma(fields: Fields<'_>, pattern: Option<usize>, config: &mut Confi
     if !second && let Position::Rope(rope) = &config.position {
         let base = fields.positive("rope.freq_base_swa")?.unwrap_or(10_000.0);
         let local = Rope { base, scaling: RopeScaling::None, ..rope.clone() };
+        if let Some(fault) = local.fault(config.context) {
+            return Err(fields.bad("rope.freq_base_swa", fault));
+        }
         for kind in config.kinds.iter_mut().filter(|kind| kind.window.is_some()) {
             kind.rope = Some(local.clone());
         }
@@ -182,23 +224,45 @@ fn has(gguf: &Gguf, fields: Fields<'_>, name: &str) -> bool {
     fields.get(name).is_some() || gguf.len(&format!("{}{name}", fields.prefix)).is_some()
 }
 
+/// The rotation, whose numbers fit into f32.
 fn rope(fields: Fields<'_>, source: &Source, entries: &Entries, head_width: usize) -> Result<Rope> {
     let base = fields.positive("rope.freq_base")?.unwrap_or(10_000.0);
     let rotated = fields.count(SIZES.rotated)?.unwrap_or(head_width);
-    let factors = |name| factors(source, entries, name, rotated);
+    let scaling = scaling(fields, base, &|name| factors(source, entries, name, rotated))?;
+    let rope = Rope { base, rotated, scaling };
+    let Some(fault) = rope.fault(fields.need("context_length")?) else { return Ok(rope) };
+    Err(match &rope.scaling {
+        RopeScaling::Factors(_) => Error::tensor(source.path(), ROPE_FACTORS, fault),
+        RopeScaling::Long { .. } => Error::tensor(source.path(), SHORT_FACTORS, fault),
+        RopeScaling::None => fields.bad("rope.freq_base", fault),
+        _ => fields.bad("rope.scaling.factor", fault),
+    })
+}
+
+/// The divisors in a tensor of this name, if there is one.
+type Divisors<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<f32>>>;
+
+fn scaling(fields: Fields<'_>, base: f64, factors: Divisors<'_>) -> Result<RopeScaling> {
     let kind = fields.text("rope.scaling.type")?;
+    // The older key has the same meaning.
+    fields.two_spellings("rope.scaling.factor", "rope.scale_linear");
     if let (Some(short), Some(long)) = (factors(SHORT_FACTORS)?, factors(LONG_FACTORS)?) {
         let original_context = fields.need("rope.scaling.original_context_length")?;
         let amplitude = fields.positive("rope.scaling.attn_factor")?.unwrap_or(1.0);
-        let scaling = RopeScaling::Long { short, long, original_context, amplitude };
-        return Ok(Rope { base, rotated, scaling });
+        return Ok(RopeScaling::Long { short, long, original_context, amplitude });
     }
     if kind == Some("yarn") {
-        return Ok(Rope { base, rotated, scaling: yarn(fields, base)? });
+        return yarn(fields, base);
     }
     let linear = match kind {
-        Some("none") => None,
-        // The older key has the same meaning.
+        Some("none") => {
+            for key in ["rope.scaling.factor", "rope.scale_linear"] {
+                if fields.get(key).and_then(Value::as_f64).is_some_and(|factor| factor > 1.0) {
+                    fields.unused(key, "rope.scaling.type is none");
+                }
+            }
+            None
+        }
         None | Some("linear") => match fields.positive("rope.scaling.factor")? {
             Some(factor) => Some(factor),
             None => fields.positive("rope.scale_linear")?,
@@ -211,15 +275,14 @@ fn rope(fields: Fields<'_>, source: &Source, entries: &Entries, head_width: usiz
             ));
         }
     };
-    let scaling = match (factors(ROPE_FACTORS)?, linear) {
+    Ok(match (factors(ROPE_FACTORS)?, linear) {
         (Some(factors), Some(linear)) => {
             RopeScaling::Factors(factors.iter().map(|f| (f64::from(*f) * linear) as f32).collect())
         }
         (Some(factors), None) => RopeScaling::Factors(factors),
         (None, Some(factor)) => RopeScaling::Linear { factor },
         (None, None) => RopeScaling::None,
-    };
-    Ok(Rope { base, rotated, scaling })
+    })
 }
 
 /// YaRN: Peng et al. 2023.
@@ -232,6 +295,12 @@ fn yarn(fields: Fields<'_>, base: f64) -> Result<RopeScaling> {
         None => fields.need("context_length")? as f64,
     };
     let number = |key: &str, default: f64| Ok::<_, Error>(fields.positive(key)?.unwrap_or(default));
+    let elsewhere = "YaRN is computed as in its paper, with rope.scaling.attn_factor on top";
+    for key in ["yarn_ext_factor", "yarn_attn_factor"].map(|key| format!("rope.scaling.{key}")) {
+        if fields.get(&key).and_then(Value::as_f64).is_some_and(|factor| factor != 1.0) {
+            fields.unused(&key, elsewhere);
+        }
+    }
     let fast = number("rope.scaling.yarn_beta_fast", 32.0)?;
     let slow = number("rope.scaling.yarn_beta_slow", 1.0)?;
     if base <= 1.0 || slow > fast {

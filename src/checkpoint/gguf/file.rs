@@ -7,8 +7,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
+use crate::checkpoint::fields::Fields;
+use crate::checkpoint::json;
+use crate::checkpoint::notes::Notes;
 use crate::checkpoint::source::{Entries, Entry, Reader, Source, check_places, size};
 use crate::error::{Error, Result};
 use crate::format::Format;
@@ -31,6 +34,8 @@ pub(in crate::checkpoint) struct Gguf {
     /// Scalars and strings.
     pub(in crate::checkpoint) fields: Map<String, Value>,
     arrays: HashMap<String, Array>,
+    /// What the user is told about the metadata.
+    pub(in crate::checkpoint) notes: Notes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +83,7 @@ pub(in crate::checkpoint) fn open(source: Arc<Source>) -> Result<(Gguf, Entries)
     }
     let (fields, arrays) = metadata(path, &mut reader, pairs)?;
     let entries = tensor_places(&source, &mut reader, tensors, &fields)?;
-    Ok((Gguf { source, fields, arrays }, entries))
+    Ok((Gguf { source, fields, arrays, notes: Notes::default() }, entries))
 }
 
 type Metadata = (Map<String, Value>, HashMap<String, Array>);
@@ -87,7 +92,7 @@ fn metadata(path: &Path, reader: &mut Reader<'_>, pairs: u64) -> Result<Metadata
     let mut fields = Map::new();
     let mut arrays = HashMap::new();
     for _ in 0..pairs {
-        let key = text(path, reader)?;
+        let key = lossy(path, reader)?;
         if fields.contains_key(&key) || arrays.contains_key(&key) {
             return Err(Error::file(path, format!("{key} is listed twice")));
         }
@@ -114,7 +119,7 @@ fn tensor_places(
     let path = source.path();
     let mut entries = Entries::new();
     for _ in 0..tensors {
-        let name = text(path, reader)?;
+        let name = lossy(path, reader)?;
         let bad = |reason| Error::tensor(path, name.as_str(), reason);
         let dimensions = reader.u32()?;
         if !(1..=4).contains(&dimensions) {
@@ -126,7 +131,7 @@ fn tensor_places(
         let offset = reader.u64()?;
         let bytes = format.map_or(Ok(0), |format| size(format, &shape)).map_err(bad)?;
         let source = Arc::clone(source);
-        let entry = Entry { source, kind, format, shape, offset, bytes };
+        let entry = Entry { source, stored_as: None, kind, format, shape, offset, bytes };
         if entries.contains_key(&name) {
             return Err(bad("is listed twice".to_owned()));
         }
@@ -159,20 +164,29 @@ fn tensor_places(
     Ok(entries)
 }
 
-/// A string: its length, then UTF-8.
-fn text(path: &Path, reader: &mut Reader<'_>) -> Result<String> {
+/// The bytes of a string: its length, then UTF-8.
+fn bytes<'r>(path: &Path, reader: &'r mut Reader<'_>) -> Result<&'r [u8]> {
     let length = reader.u64()?;
     let at = reader.at();
     let short = usize::try_from(length).ok().filter(|_| length <= LONGEST_STRING);
     let Some(length) = short else {
         return Err(Error::file(path, format!("claims a string of {length} bytes at byte {at}")));
     };
-    let bytes = reader.bytes(length)?;
-    let text = std::str::from_utf8(bytes);
-    Ok(text.map_err(|_| Error::file(path, format!("the string at byte {at} is not UTF-8")))?.into())
+    reader.bytes(length)
 }
 
-/// A number, a Boolean or a string. A float that is not finite becomes null, as in JSON.
+/// A name. What is not UTF-8 is replaced: no name that is asked for has such bytes.
+fn lossy(path: &Path, reader: &mut Reader<'_>) -> Result<String> {
+    Ok(String::from_utf8_lossy(bytes(path, reader)?).into_owned())
+}
+
+/// A string, or what stands for one that is not UTF-8.
+fn text(path: &Path, reader: &mut Reader<'_>) -> Result<Value> {
+    let bytes = bytes(path, reader)?;
+    Ok(std::str::from_utf8(bytes).map_or_else(|_| json::not_text(bytes), Value::from))
+}
+
+/// A number, a Boolean or a string; what JSON cannot hold becomes what stands for it.
 fn scalar(path: &Path, key: &str, kind: u32, reader: &mut Reader<'_>) -> Result<Value> {
     Ok(match kind {
         0 => reader.u8()?.into(),
@@ -181,18 +195,14 @@ fn scalar(path: &Path, key: &str, kind: u32, reader: &mut Reader<'_>) -> Result<
         3 => reader.u16()?.cast_signed().into(),
         4 => reader.u32()?.into(),
         5 => reader.u32()?.cast_signed().into(),
-        REAL => real(f32::from_bits(reader.u32()?).into()),
+        REAL => json::number(f32::from_bits(reader.u32()?).into()),
         7 => (reader.u8()? != 0).into(),
-        TEXT => text(path, reader)?.into(),
+        TEXT => text(path, reader)?,
         10 => reader.u64()?.into(),
         11 => reader.u64()?.cast_signed().into(),
-        12 => real(f64::from_bits(reader.u64()?)),
+        12 => json::number(f64::from_bits(reader.u64()?)),
         _ => return Err(Error::file(path, format!("{key} is of the unknown type {kind}"))),
     })
-}
-
-fn real(number: f64) -> Value {
-    Number::from_f64(number).map_or(Value::Null, Value::Number)
 }
 
 /// Records the place of an array and skips it.
@@ -227,6 +237,11 @@ fn array(path: &Path, key: &str, reader: &mut Reader<'_>) -> Result<Array> {
 }
 
 impl Gguf {
+    /// The scalars and strings whose names start with this prefix.
+    pub(in crate::checkpoint) fn fields<'a>(&'a self, prefix: &'a str) -> Fields<'a> {
+        Fields { prefix, ..Fields::new(self.source.path(), &self.fields, &self.notes) }
+    }
+
     /// How many elements an array has; `None` if there is no array of that name.
     pub(in crate::checkpoint) fn len(&self, key: &str) -> Option<u64> {
         self.arrays.get(key).map(|array| array.count)
@@ -234,8 +249,16 @@ impl Gguf {
 
     /// An array of strings.
     pub(in crate::checkpoint) fn texts(&self, key: &str) -> Result<Option<Vec<String>>> {
+        let path = self.source.path();
+        let mut index = 0;
         self.elements(key, "strings", |kind, reader| {
-            (kind == TEXT).then(|| text(self.source.path(), reader))
+            (kind == TEXT).then(|| {
+                let text = String::from_utf8(bytes(path, reader)?.to_vec());
+                index += 1;
+                text.map_err(|_| {
+                    Error::file(path, format!("{key} holds text {} that is not UTF-8", index - 1))
+                })
+            })
         })
     }
 
@@ -245,7 +268,8 @@ impl Gguf {
             (kind != TEXT).then(|| {
                 let path = self.source.path();
                 let value = scalar(path, key, kind, reader)?;
-                value.as_i64().ok_or_else(|| Error::file(path, format!("{key} holds {value}")))
+                let shown = || format!("{key} holds {}", json::shown(&value));
+                value.as_i64().ok_or_else(|| Error::file(path, shown()))
             })
         })
     }
@@ -276,7 +300,7 @@ impl Gguf {
         &self,
         key: &str,
         wanted: &str,
-        next: impl Fn(u32, &mut Reader<'_>) -> Option<Result<T>>,
+        mut next: impl FnMut(u32, &mut Reader<'_>) -> Option<Result<T>>,
     ) -> Result<Option<Vec<T>>> {
         let Some(array) = self.arrays.get(key) else { return Ok(None) };
         if array.count > LONGEST_ARRAY {
@@ -295,7 +319,7 @@ impl Gguf {
 }
 
 /// The names, by number, of types that are not supported.
-const OTHERS: [(u32, &str); 19] = [
+const OTHERS: [(u32, &str); 27] = [
     (9, "Q8_1"),
     (15, "Q8_K"),
     (16, "IQ2_XXS"),
@@ -312,9 +336,17 @@ const OTHERS: [(u32, &str); 19] = [
     (27, "I64"),
     (28, "F64"),
     (29, "IQ1_M"),
+    (31, "Q4_0_4_4"),
+    (32, "Q4_0_4_8"),
+    (33, "Q4_0_8_8"),
     (34, "TQ1_0"),
     (35, "TQ2_0"),
+    (36, "IQ4_NL_4_4"),
+    (37, "IQ4_NL_4_8"),
+    (38, "IQ4_NL_8_8"),
     (39, "MXFP4"),
+    (40, "NVFP4"),
+    (41, "Q1_0"),
 ];
 
 /// The name of a tensor type, and its format if it is supported.

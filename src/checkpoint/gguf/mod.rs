@@ -2,4 +2,5 @@
 
 pub(super) mod config;
 pub(super) mod file;
+pub(super) mod parts;
 pub(super) mod tokenizer;

@@ -77,6 +77,9 @@ pub(in crate::checkpoint) fn sentence_piece(gguf: &Gguf) -> Result<Option<Senten
     let scores = gguf.reals("tokenizer.ggml.scores")?;
     let scores = scores.ok_or_else(|| fields.bad("scores", "is missing"))?;
     check_length(fields, "scores", scores.len(), tokens.len())?;
+    if let Some(token) = scores.iter().position(|score| score.is_nan()) {
+        return Err(fields.bad("scores", format!("holds NaN for token {token}")));
+    }
     Ok(Some(SentencePiece {
         kinds: kinds(gguf, tokens.len())?,
         bos: id(fields, "bos_token_id", tokens.len())?,
@@ -94,7 +97,7 @@ pub(in crate::checkpoint) fn eos(gguf: &Gguf) -> Result<Option<u32>> {
 }
 
 fn fields(gguf: &Gguf) -> Fields<'_> {
-    Fields { path: gguf.source.path(), prefix: "tokenizer.ggml.", map: &gguf.fields }
+    gguf.fields("tokenizer.ggml.")
 }
 
 fn kind(fields: Fields<'_>) -> Result<Option<Kind>> {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{gpt, llama};
 use crate::checkpoint::fields::Fields;
+use crate::checkpoint::source::Entries;
 use crate::checkpoint::tensor_names::{
     FAMILIES, HF_GEMMA, HF_GPT_NEO, HF_GPT2, HF_GPTJ, HF_LLAMA, HF_NEOX, HF_PHI3, Names,
 };
@@ -30,6 +31,8 @@ pub(in crate::checkpoint) fn read(
         ));
     }
     let family = family(fields)?;
+    no_experts(fields, family)?;
+    fields.two_spellings("dtype", "torch_dtype");
     let (mut config, names) = match family {
         "gpt2" => (gpt::gpt2(fields, tensors)?, &HF_GPT2),
         "gpt_neo" => (gpt::gpt_neo(fields, tensors)?, &HF_GPT_NEO),
@@ -45,7 +48,16 @@ pub(in crate::checkpoint) fn read(
         "gemma3" => {
             let text = fields.object("text_config")?;
             let map = text.ok_or_else(|| fields.bad("text_config", "is missing"))?;
-            (llama::gemma3(Fields { map, ..fields }, fields, tensors)?, &HF_GEMMA)
+            let text = Fields { within: "text_config.", map, ..fields };
+            let mut config = llama::gemma3(text, fields, tensors)?;
+            // The whole model's flag decides.
+            config.tied_head = fields.flag("tie_word_embeddings", true)?;
+            text.overruled(
+                "tie_word_embeddings",
+                "that of the whole model,",
+                &config.tied_head.into(),
+            );
+            (config, &HF_GEMMA)
         }
         other => {
             return Err(Error::unsupported(
@@ -55,10 +67,18 @@ pub(in crate::checkpoint) fn read(
         }
     };
     if let Some(generation) = generation {
+        let path = generation.path.display();
         if let Some(eos) = generation.ids("eos_token_id", config.vocab)? {
+            let lost = |id: &&u32| fields.get("eos_token_id").is_some() && !eos.contains(id);
+            if let Some(lost) = config.eos.iter().find(lost) {
+                fields.note("eos_token_id", format!("{lost} is not used: {path} takes precedence"));
+            }
             config.eos = eos;
         }
         if let Some(bos) = generation.ids("bos_token_id", config.vocab)? {
+            if let Some(id) = bos.first() {
+                fields.overruled("bos_token_id", &format!("{path}, which has"), &(*id).into());
+            }
             config.bos = bos.first().copied();
         }
     }
@@ -67,28 +87,73 @@ pub(in crate::checkpoint) fn read(
     Ok((config, names))
 }
 
+/// Fields that count the experts of a mixture.
+const EXPERTS: [&str; 4] =
+    ["num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"];
+
+/// Rejects mixtures of experts by that name.
+fn no_experts(fields: Fields<'_>, family: &str) -> Result<()> {
+    let text = fields.get("text_config").and_then(Value::as_object).unwrap_or(fields.map);
+    let count = |name: &&str| text.get(*name).and_then(Value::as_u64).is_some_and(|n| n > 1);
+    let field = EXPERTS.iter().find(|name| count(name));
+    if field.is_none() && !family.contains("moe") && !family.starts_with("mixtral") {
+        return Ok(());
+    }
+    let with = |name: &&str| format!(" with {name} {}", text[*name]);
+    Err(mixture(fields, &format!("{family}{}", field.map(with).unwrap_or_default())))
+}
+
+/// Rejects the tensors of a mixture of experts.
+pub(super) fn no_expert_tensors(fields: Fields<'_>, entries: &Entries) -> Result<()> {
+    let of_experts = |name: &&String| name.contains(".experts.");
+    match entries.keys().filter(of_experts).min() {
+        Some(name) => Err(mixture(fields, &format!("tensor {name}"))),
+        None => Ok(()),
+    }
+}
+
+/// The error about a mixture of experts, of a family and in the words of the file.
+fn mixture(fields: Fields<'_>, words: &str) -> Error {
+    Error::unsupported(
+        format!("{}: a mixture of experts ({words})", fields.path.display()),
+        format!("models with one MLP in each layer: {FAMILIES}"),
+    )
+}
+
+/// The families of classes, by their names without the ending.
+const CLASSES: [(&str, &str); 12] = [
+    ("GPT2LMHead", "gpt2"),
+    ("GPT2", "gpt2"),
+    ("GPTNeo", "gpt_neo"),
+    ("GPTJ", "gptj"),
+    ("GPTNeoX", "gpt_neox"),
+    ("Llama", "llama"),
+    ("Mistral", "mistral"),
+    ("Qwen2", "qwen2"),
+    ("Qwen3", "qwen3"),
+    ("Phi3", "phi3"),
+    ("Gemma2", "gemma2"),
+    ("Gemma3", "gemma3_text"),
+];
+
 /// The family: `model_type`, or that of the class in `architectures`.
 fn family(fields: Fields<'_>) -> Result<&str> {
-    if let Some(family) = fields.text("model_type")? {
-        return Ok(family);
+    let (model_type, classes) = (fields.text("model_type")?, fields.texts("architectures"));
+    // With a type, nobody needs the class.
+    let classes = if model_type.is_some() { classes.unwrap_or_default() } else { classes? };
+    let classes = classes.unwrap_or_default();
+    let of_class = classes.first().map(|class| {
+        let stem = class.strip_suffix("ForCausalLM").or_else(|| class.strip_suffix("Model"));
+        let found = CLASSES.iter().find(|(name, _)| Some(*name) == stem);
+        (*class, found.map(|(_, family)| *family))
+    });
+    match (model_type, of_class) {
+        (Some(family), Some((_, Some(other)))) if family != other => {
+            fields.unused("architectures", format!("model_type {family} takes precedence"));
+            Ok(family)
+        }
+        (Some(family), _) => Ok(family),
+        (None, Some((class, family))) => Ok(family.unwrap_or(class)),
+        (None, None) => Err(fields.bad("model_type", "is missing")),
     }
-    let classes = fields.texts("architectures")?.unwrap_or_default();
-    let class = *classes.first().ok_or_else(|| fields.bad("model_type", "is missing"))?;
-    let known = [
-        ("GPT2LMHead", "gpt2"),
-        ("GPT2", "gpt2"),
-        ("GPTNeo", "gpt_neo"),
-        ("GPTJ", "gptj"),
-        ("GPTNeoX", "gpt_neox"),
-        ("Llama", "llama"),
-        ("Mistral", "mistral"),
-        ("Qwen2", "qwen2"),
-        ("Qwen3", "qwen3"),
-        ("Phi3", "phi3"),
-        ("Gemma2", "gemma2"),
-        ("Gemma3", "gemma3_text"),
-    ];
-    let stem = class.strip_suffix("ForCausalLM").or_else(|| class.strip_suffix("Model"));
-    let found = known.iter().find(|(name, _)| Some(*name) == stem);
-    Ok(found.map_or(class, |(_, family)| family))
 }

@@ -1,6 +1,6 @@
 //! config.json of GPT-2 and its relatives: layer norms with bias, no gate.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::checkpoint::fields::{
     Fields, SizeNames, check, check_layers, function, ids, only, shared_width,
@@ -76,8 +76,50 @@ const GPT_NEOX: Family = Family {
     tied: false,
 };
 
+/// The names by which other families call GPT-2's and GPT-J's sizes.
+const GPT2_NAMES: [(&str, &str); 4] = [
+    ("hidden_size", "n_embd"),
+    ("num_attention_heads", "n_head"),
+    ("num_hidden_layers", "n_layer"),
+    ("max_position_embeddings", "n_positions"),
+];
+
+const GPT_NEO_NAMES: [(&str, &str); 2] =
+    [("num_attention_heads", "num_heads"), ("num_hidden_layers", "num_layers")];
+
+/// The fields with the family's own names for those that have two. Of a file with both, the general
+/// name counts, as in `transformers`.
+fn own_names(fields: Fields<'_>, names: &[(&str, &str)]) -> Map<String, Value> {
+    let mut map = fields.map.clone();
+    for (general, own) in names {
+        if let Some(value) = fields.get(general) {
+            fields.two_spellings(general, own);
+            map.insert((*own).to_owned(), value.clone());
+        }
+    }
+    map
+}
+
+/// Tells of fields that other families have.
+fn tell_unread(fields: Fields<'_>, family: &Family, names: &[&str]) {
+    let unread = format!("models of type {} do not read it", family.name);
+    for name in ["sliding_window", "use_sliding_window", "rms_norm_eps", "num_key_value_heads"] {
+        fields.unused(name, &unread);
+    }
+    for name in names {
+        fields.unused(name, &unread);
+    }
+}
+
+/// The fields of a rotation, for families without one or with another form of it.
+const ROTATION: [&str; 3] = ["rope_theta", "rope_scaling", "rope_parameters"];
+
 /// GPT-2.
 pub(in crate::checkpoint) fn gpt2(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    let map = own_names(fields, &GPT2_NAMES);
+    let fields = Fields { map: &map, ..fields };
+    tell_unread(fields, &GPT2, &ROTATION);
+    fields.two_spellings("n_positions", "n_ctx");
     only(fields, "scale_attn_weights", true)?;
     only(fields, "scale_attn_by_inverse_layer_idx", false)?;
     only(fields, "add_cross_attention", false)?;
@@ -96,6 +138,9 @@ pub(in crate::checkpoint) fn gpt2(fields: Fields<'_>, tensors: usize) -> Result<
 
 /// GPT-Neo: unscaled scores, and windows in some of the layers.
 pub(in crate::checkpoint) fn gpt_neo(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    let map = own_names(fields, &GPT_NEO_NAMES);
+    let fields = Fields { map: &map, ..fields };
+    tell_unread(fields, &GPT_NEO, &ROTATION);
     let mut config = plain(fields, &GPT_NEO, tensors)?;
     config.attention_scale = Some(1.0);
     config.biases = Biases { out: true, mlp: true, ..Biases::default() };
@@ -107,6 +152,9 @@ pub(in crate::checkpoint) fn gpt_neo(fields: Fields<'_>, tensors: usize) -> Resu
 
 /// GPT-J: parallel attention and MLP after one norm, and a head with a bias.
 pub(in crate::checkpoint) fn gptj(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    let map = own_names(fields, &GPT2_NAMES);
+    let fields = Fields { map: &map, ..fields };
+    tell_unread(fields, &GPTJ, &ROTATION);
     let mut config = plain(fields, &GPTJ, tensors)?;
     let rotated = fields.count("rotary_dim")?.unwrap_or(64);
     config.position = Position::Rope(Rope { base: 1e4, rotated, scaling: RopeScaling::None });
@@ -118,12 +166,21 @@ pub(in crate::checkpoint) fn gptj(fields: Fields<'_>, tensors: usize) -> Result<
 /// GPT-NeoX and Pythia: parallel attention and MLP unless the file says otherwise.
 pub(in crate::checkpoint) fn gpt_neox(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let mut config = plain(fields, &GPT_NEOX, tensors)?;
+    tell_unread(fields, &GPT_NEOX, &["layer_norm_epsilon"]);
     let terms = Terms {
         base: ("rotary_emb_base", 1e4),
         share: ("rotary_pct", 0.25),
         ..Terms::usual(config.head_width, config.context)
     };
-    config.position = Position::Rope(rope::read(fields, terms)?);
+    let rope = rope::read(fields, terms)?;
+    // The names that other families have for two of these fields.
+    fields.overruled("rope_theta", "the base", &json!(rope.base));
+    if let Some(share) = fields.positive("partial_rotary_factor")?
+        && (config.head_width as f64 * share) as usize != rope.rotated
+    {
+        fields.unused("partial_rotary_factor", "this family calls it rotary_pct");
+    }
+    config.position = Position::Rope(rope);
     config.parallel = fields.flag("use_parallel_residual", true)?;
     let attention = fields.flag("attention_bias", true)?;
     config.biases = Biases { qkv: attention, out: attention, mlp: true, head: false };
@@ -133,9 +190,33 @@ pub(in crate::checkpoint) fn gpt_neox(fields: Fields<'_>, tensors: usize) -> Res
 /// Which of GPT-Neo's layers have a window: patterns and how often each repeats. By default global
 /// and local layers alternate.
 fn attention_layers(fields: Fields<'_>, layers: usize) -> Result<Vec<bool>> {
+    if let Some(listed) = listed_layers(fields, layers)? {
+        return Ok(listed);
+    }
     let Some(given) = fields.get("attention_types") else {
         return Ok((0..layers).map(|layer| layer % 2 == 1).collect());
     };
+    patterns(fields, given, layers)
+}
+
+/// The list that patterns are spelt out to, which newer files have beside them and which takes
+/// precedence.
+fn listed_layers(fields: Fields<'_>, layers: usize) -> Result<Option<Vec<bool>>> {
+    let Some(listed) = fields.texts("attention_layers")? else { return Ok(None) };
+    if listed.len() != layers || listed.iter().any(|kind| !matches!(*kind, "global" | "local")) {
+        let wanted = format!("must list global or local for each of {layers} layers");
+        return Err(fields.bad("attention_layers", wanted));
+    }
+    let local: Vec<bool> = listed.into_iter().map(|kind| kind == "local").collect();
+    if let Some(given) = fields.get("attention_types")
+        && patterns(fields, given, layers).ok().as_ref() != Some(&local)
+    {
+        fields.unused("attention_types", "attention_layers takes precedence");
+    }
+    Ok(Some(local))
+}
+
+fn patterns(fields: Fields<'_>, given: &Value, layers: usize) -> Result<Vec<bool>> {
     let bad = || {
         let wanted = format!("must be patterns of global and local for {layers} layers");
         fields.bad("attention_types", wanted)

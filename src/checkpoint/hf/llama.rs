@@ -4,7 +4,7 @@ use crate::checkpoint::fields::{
     Fields, SizeNames, check, check_layers, function, ids, listed_windows, only, or_null,
     shared_width,
 };
-use crate::checkpoint::rope::{self, Terms};
+use crate::checkpoint::rope::{self, Original, Terms};
 use crate::config::{Biases, Config, LayerKind, Mlp, Nonlinearity, Norm, Position};
 use crate::error::Result;
 
@@ -112,6 +112,12 @@ pub(in crate::checkpoint) fn llama(
     // The layers of Mistral and Qwen2 never read this field.
     let attention_bias =
         matches!(family, "llama" | "qwen3") && fields.flag("attention_bias", false)?;
+    if !matches!(family, "llama" | "qwen3") {
+        fields.unused("attention_bias", unread(family));
+    }
+    if family != "llama" {
+        fields.unused("mlp_bias", unread(family));
+    }
     config.biases = Biases {
         qkv: family == "qwen2" || attention_bias,
         out: attention_bias,
@@ -119,25 +125,81 @@ pub(in crate::checkpoint) fn llama(
         head: false,
     };
     config.qk_norm = family == "qwen3";
-    // Qwen's windows are off by default; if on, only the later layers have them.
-    let qwen = matches!(family, "qwen2" | "qwen3");
-    let mut window = or_null(fields, "sliding_window", defaults.window)?;
-    if qwen && !fields.flag("use_sliding_window", false)? {
-        window = None;
-    }
-    let first = if qwen { fields.size("max_window_layers", 0)?.unwrap_or(28) } else { 0 };
-    let windows = match listed_windows(fields, window, config.layers)? {
-        Some(listed) => listed,
-        None => (0..config.layers).map(|layer| window.filter(|_| layer >= first)).collect(),
+    let windows = match family {
+        "mistral" => {
+            let window = one_window(fields, family, defaults.window)?;
+            let listed = listed_windows(fields, window, config.layers)?;
+            listed.unwrap_or_else(|| vec![window; config.layers])
+        }
+        "qwen2" | "qwen3" => later_windows(fields, defaults.window, config.layers)?,
+        _ => no_windows(fields, family, config.layers)?,
     };
     config.set_windows(windows);
     Ok(config)
 }
 
+/// Why a field is not used.
+fn unread(family: &str) -> String {
+    format!("models of type {family} do not read it")
+}
+
+/// Each layer's sliding window.
+type Windows = Vec<Option<usize>>;
+
+/// A family without windows.
+fn no_windows(fields: Fields<'_>, family: &str, layers: usize) -> Result<Windows> {
+    for name in ["sliding_window", "use_sliding_window"] {
+        fields.unused(name, unread(family));
+    }
+    // A length of 1 in place of the file's, to see what is listed.
+    let listed = listed_windows(fields, Some(1), layers)?.unwrap_or_default();
+    if listed.iter().any(Option::is_some) {
+        fields.note("layer_types", format!("is not used: models of type {family} have no window"));
+    }
+    Ok(vec![None; layers])
+}
+
+/// The window of a family that has it in all layers, unless it lists their kinds.
+fn one_window(fields: Fields<'_>, family: &str, default: Option<usize>) -> Result<Option<usize>> {
+    let window = or_null(fields, "sliding_window", default)?;
+    if window.is_some() && !fields.flag("use_sliding_window", true)? {
+        fields.note("use_sliding_window", format!("false is not used: {}", unread(family)));
+    }
+    Ok(window)
+}
+
+/// Qwen's windows: off by default; if on, only the later layers have them.
+fn later_windows(fields: Fields<'_>, default: Option<usize>, layers: usize) -> Result<Windows> {
+    let used = fields.flag("use_sliding_window", false)?;
+    let window = or_null(fields, "sliding_window", default)?.filter(|_| used);
+    if fields.get("use_sliding_window").is_none() {
+        fields.unused("sliding_window", "use_sliding_window, which is not given, would turn it on");
+    }
+    let first = fields.size("max_window_layers", 0)?;
+    let later = |layer: &usize| *layer >= first.unwrap_or(28);
+    let by_number: Windows = (0..layers).map(|layer| window.filter(|_| later(&layer))).collect();
+    let Some(listed) = listed_windows(fields, window.or(Some(1)), layers)? else {
+        return Ok(by_number);
+    };
+    if !used && listed.iter().any(Option::is_some) {
+        let what = "lists sliding_attention, but use_sliding_window is false: all layers see all";
+        fields.note("layer_types", what);
+        return Ok(by_number);
+    }
+    if used && first.is_some() && listed != by_number {
+        fields.unused("max_window_layers", "layer_types takes precedence");
+    }
+    Ok(if used { listed } else { by_number })
+}
+
 /// Phi-3, and Phi-4 in the same layout.
 pub(in crate::checkpoint) fn phi3(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let mut config = plain(fields, "phi3", &PHI3, tensors)?;
-    let window = or_null(fields, "sliding_window", PHI3.window)?;
+    for name in ["attention_bias", "mlp_bias", "layer_types"] {
+        fields.unused(name, unread("phi3"));
+    }
+    // All layers have one window, whatever the file lists.
+    let window = one_window(fields, "phi3", PHI3.window)?;
     config.set_windows(vec![window; config.layers]);
     Ok(config)
 }
@@ -179,14 +241,17 @@ fn gemma(fields: Fields<'_>, outer: Fields<'_>, pattern: usize, config: &mut Con
     config.attention_scale =
         Some(fields.positive("query_pre_attn_scalar")?.unwrap_or(256.0).powf(-0.5));
     config.embed_scale = Some(embed_scale(outer, config.width)?);
-    let window = or_null(fields, "sliding_window", GEMMA2.window)?;
-    let windows = match listed_windows(fields, window, config.layers)? {
-        Some(listed) => listed,
-        None => {
-            let sees_all = |layer: usize| (layer + 1).is_multiple_of(pattern);
-            (0..config.layers).map(|layer| window.filter(|_| !sees_all(layer))).collect()
+    let window = one_window(fields, &config.architecture, GEMMA2.window)?;
+    let sees_all = |layer: usize| (layer + 1).is_multiple_of(pattern);
+    let by_number: Windows =
+        (0..config.layers).map(|layer| window.filter(|_| !sees_all(layer))).collect();
+    let windows =
+        listed_windows(fields, window, config.layers)?.unwrap_or_else(|| by_number.clone());
+    if windows != by_number {
+        for name in ["sliding_window_pattern", "_sliding_window_pattern"] {
+            fields.unused(name, "layer_types takes precedence");
         }
-    };
+    }
     config.set_windows(windows);
     Ok(())
 }
@@ -226,14 +291,31 @@ fn plain(fields: Fields<'_>, family: &str, defaults: &Defaults, tensors: usize) 
         Some(given) => given,
         None => shared_width(fields, "num_attention_heads", width, heads)?,
     };
-    let terms = Terms::usual(head_width, context);
-    let (rope, local_rope) = if family == "gemma3" {
-        let whole = Terms { base: ("rope_theta", 1e6), ..terms };
-        let local = Terms { base: ("rope_local_base_freq", 1e4), ..terms };
-        let (whole, local) = rope::read_both(fields, whole, local)?;
-        (whole, Some(local))
-    } else {
-        (rope::read(fields, terms)?, None)
+    for name in ["rotary_emb_base", "rotary_pct", "layer_norm_eps", "layer_norm_epsilon"] {
+        fields.unused(name, unread(family));
+    }
+    let (act, other) = match defaults.function.0 {
+        "hidden_act" => ("hidden_act", "hidden_activation"),
+        gemmas => (gemmas, "hidden_act"),
+    };
+    match fields.get(act) {
+        Some(_) => fields.two_spellings(act, other),
+        None => fields.unused(other, unread(family)),
+    }
+    let usual = Terms::usual(head_width, context);
+    let (rope, local_rope) = match family {
+        "gemma3" => {
+            let terms = Terms { original: Original::Inside, ..usual };
+            let whole = Terms { base: ("rope_theta", 1e6), ..terms };
+            let local = Terms { base: ("rope_local_base_freq", 1e4), ..terms };
+            let (whole, local) = rope::read_both(fields, whole, local)?;
+            (whole, Some(local))
+        }
+        "phi3" => {
+            let original = Original::OutsideOnly(4_096.0);
+            (rope::read(fields, Terms { original, ..usual })?, None)
+        }
+        _ => (rope::read(fields, usual)?, None),
     };
     let hidden = fields.count("intermediate_size")?.unwrap_or(defaults.hidden);
     let config = Config {

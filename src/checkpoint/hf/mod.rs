@@ -4,5 +4,7 @@ pub(super) mod config;
 pub(super) mod folder;
 mod gpt;
 mod llama;
+mod object;
 pub(super) mod safetensors;
+pub(super) mod shards;
 pub(super) mod write;

@@ -75,6 +75,7 @@ pub(in crate::checkpoint) fn entries(source: &Arc<Source>) -> Result<Entries> {
         let kind = tensor.dtype.to_string();
         let entry = Entry {
             source: Arc::clone(source),
+            stored_as: None,
             format: known().find(|format| format.name_in_files() == kind),
             kind,
             shape: tensor.shape.iter().map(|&size| size as u64).collect(),

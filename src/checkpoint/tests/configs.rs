@@ -117,7 +117,9 @@ fn biases_and_tying_follow_the_flags() {
         ("mlp.up_proj.bias", 12),
         ("mlp.down_proj.bias", 8),
     ];
-    let tensors = [llama_tensors("model."), biases(&QKV), biases(&rest)].concat();
+    let mut tensors = [llama_tensors("model."), biases(&QKV), biases(&rest)].concat();
+    // The head is stored too, with the embedding's values.
+    tensors[2] = Tensor { name: "lm_head.weight".to_owned(), ..tensors[0].clone() };
     let folder = folder(&config, &tensors);
     let model = Checkpoint::open(folder.path()).unwrap();
     assert!(model.config().tied_head && !model.has(Param::Head, 0));

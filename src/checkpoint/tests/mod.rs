@@ -11,13 +11,19 @@ use super::Checkpoint;
 
 mod blocks;
 mod configs;
+mod ends;
 mod folders;
 mod gguf;
 mod gpts;
 mod hostile;
 mod hostile_safetensors;
 mod llamas;
+mod missing;
+mod numbers;
 mod published;
+mod settings;
+mod settings_of_families;
+mod split;
 
 /// A tensor to write: its name, shape (slowest first), type and bytes.
 #[derive(Clone)]
@@ -90,10 +96,14 @@ fn refusal(path: &Path) -> String {
 /// A value of GGUF metadata.
 #[derive(Clone)]
 enum Meta {
+    U16(u16),
     U32(u32),
+    I32(i32),
     F32(f32),
     Bool(bool),
     Text(&'static str),
+    /// The bytes of a string.
+    Raw(&'static [u8]),
     Texts(Vec<&'static str>),
     U32s(Vec<u32>),
     F32s(Vec<f32>),
@@ -109,7 +119,10 @@ impl Meta {
         };
         let scalar = |kind: u32, bytes: &[u8]| [kind.to_le_bytes().as_slice(), bytes].concat();
         match self {
+            Self::U16(x) => scalar(2, &x.to_le_bytes()),
             Self::U32(x) => scalar(4, &x.to_le_bytes()),
+            Self::I32(x) => scalar(5, &x.to_le_bytes()),
+            Self::Raw(x) => scalar(8, &[&(x.len() as u64).to_le_bytes(), *x].concat()),
             Self::F32(x) => scalar(6, &x.to_le_bytes()),
             Self::Bool(x) => scalar(7, &[u8::from(*x)]),
             Self::Text(x) => scalar(8, &text(x)),
@@ -197,6 +210,7 @@ impl Gguf {
                 "Q4_K" => 12,
                 "Q5_K" => 13,
                 "Q6_K" => 14,
+                "IQ4_NL" => 20,
                 "IQ4_XS" => 23,
                 "BF16" => 30,
                 other => panic!("{other} has no number here"),

@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 
 use crate::checkpoint::fields::Fields;
 use crate::checkpoint::hf::config;
+use crate::checkpoint::notes::Notes;
 use crate::config::{Config, Rope};
 
 /// What matters of a configuration: sizes, rotation, windows, and whether the head is tied.
 fn summary(config: &Value) -> String {
     let map = config.as_object().unwrap();
-    let fields = Fields { path: Path::new("config.json"), prefix: "", map };
+    let notes = Notes::default();
+    let fields = Fields::new(Path::new("config.json"), map, &notes);
     let (config, _) = config::read(fields, None, 10_000).unwrap();
     let Config { layers, width, heads, kv_heads, head_width, .. } = config;
     let hidden = config.mlp.hidden();
