@@ -10,6 +10,7 @@ pub(crate) use id::Id;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use pellucid::checkpoint::gguf_files;
 use pellucid::{Error, Result};
 use serde::Deserialize;
 
@@ -47,7 +48,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// The files of a repository that make up a model.
 #[derive(Debug, PartialEq, Eq)]
 enum Choice {
-    /// One GGUF file.
+    /// One GGUF file, and the other parts of its model if it is a part.
     Gguf(String),
     /// A folder with these files, to which an index of shards may add others.
     Folder(Vec<String>),
@@ -107,7 +108,13 @@ impl Hub {
             download.run()
         };
         let path = match choice {
-            Choice::Gguf(name) => fetch(&name)?,
+            Choice::Gguf(name) => {
+                let there = |part: &String| listing.files.contains(part);
+                for part in gguf_files(&name).into_iter().filter(there) {
+                    fetch(&part)?;
+                }
+                fetch(&name)?
+            }
             Choice::Folder(names) => {
                 for name in &names {
                     let path = fetch(name)?;
@@ -183,6 +190,10 @@ impl Hub {
         }
         match found.as_slice() {
             [one] => Ok(Choice::Gguf((*one).clone())),
+            // All parts of one model.
+            [first, ..] if found.iter().all(|file| gguf_files(first).contains(file)) => {
+                Ok(Choice::Gguf((*first).clone()))
+            }
             [] if wanted == Wanted::Tokenizer => {
                 Err(Error::Input(format!("{repository} has no tokenizer of a supported kind")))
             }
@@ -257,6 +268,10 @@ mod tests {
         assert!(error.contains("--model o/n:a.gguf; it has a.gguf, b.gguf"), "{error}");
         let named = choose("o/n:b.gguf", &several, Wanted::Tokenizer);
         assert_eq!(named, Ok(Choice::Gguf("b.gguf".to_owned())));
+        let parts = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"];
+        assert_eq!(choose("o/n", &parts, Wanted::Model), Ok(Choice::Gguf(parts[0].to_owned())));
+        let error = choose("o/n", &[parts[0], "a.gguf"], Wanted::Model).unwrap_err();
+        assert!(error.contains("has several GGUF files"), "{error}");
         let error = choose("o/n:c.gguf", &several, Wanted::Model).unwrap_err();
         assert_eq!(error, "o/n has no c.gguf; it has a.gguf, b.gguf");
         let error =
