@@ -6,7 +6,7 @@
 //   logits  (N, V)   penalties already applied
 //   rows    (N)      token, position, sequence, step: becomes t, position + 1, sequence, step + 1
 //   counts  (N V)    occurrences of each id, rows not padded; unused if COUNTS is false
-//   ids     (R, N)   slot step mod R receives t
+//   ids     (R, N)   slot step mod R receives t, or UNDRAWN if the largest l is infinite or NaN
 //
 // Survivors are the top of the ranking (larger logit first, then lower id): the first `top_k`; of
 // these, the smallest number whose mass reaches `top_p`; of these, those with ln(mass) >= `least`.
@@ -26,6 +26,9 @@ struct Params {
     // ln min_p.
     least: f32,
 }
+
+// No token.
+const UNDRAWN: u32 = 0xffffffffu;
 
 override GREEDY: bool = false;
 override TOP_K: bool = false;
@@ -106,7 +109,9 @@ fn sample(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     storageBarrier();
     if lane == 0u {
         rows[n] = vec4(id, row.y + 1u, row.z, row.w + 1u);
-        ids[row.w % params.ring * params.rows + n] = id;
+        let largest = logits[base + best.id / 4u][best.id % 4u];
+        let finite = (largest & 0x7f800000u) != 0x7f800000u;
+        ids[row.w % params.ring * params.rows + n] = select(UNDRAWN, id, finite);
         if COUNTS {
             counts[n * params.columns + id] += 1u;
         }

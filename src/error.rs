@@ -89,6 +89,13 @@ pub enum Error {
         /// The first parameter whose gradient is not finite, if there is one.
         tensor: Option<String>,
     },
+    /// The logits that a token would be drawn from are infinite or NaN.
+    NotFinite {
+        /// How many tokens they follow.
+        tokens: usize,
+        /// The first of the values before them that is not finite, such as a layer's.
+        first: String,
+    },
     /// Something exceeds the memory or the limits of the adapter.
     Memory {
         /// What is needed, and what there is.
@@ -241,6 +248,10 @@ impl Error {
                 };
                 format!("step {step} diverged, with a loss of {loss}: {fault}")
             }
+            Self::NotFinite { tokens, first } => format!(
+                "the logits after {tokens} tokens are infinite or NaN, so there is no next one; the \
+                 first values at fault are those of {first}"
+            ),
             Self::Lost(reason) => format!("the device was lost: {reason}"),
             Self::Context { asked, limit } => {
                 format!("{asked} tokens do not fit into a context of {limit}")

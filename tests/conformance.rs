@@ -11,6 +11,8 @@ mod generate;
 mod hooks;
 #[path = "conformance/learn.rs"]
 mod learn;
+#[path = "conformance/not_finite.rs"]
+mod not_finite;
 #[path = "conformance/saved.rs"]
 mod saved;
 #[path = "conformance/train.rs"]

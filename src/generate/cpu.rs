@@ -1,6 +1,7 @@
 //! Decoding on the reference, for machines without an adapter.
 
 use crate::error::{Error, Result};
+use crate::ops::UNDRAWN;
 use crate::reference::{Cache, Draw, Model, log_softmax, sample, top_k};
 use crate::sampling::Sampling;
 
@@ -78,6 +79,9 @@ impl CpuDecoder {
 
     pub(super) fn next(&mut self, model: &Model) -> Result<Step> {
         let raw = model.forward_last(&mut self.cache, &self.next, &mut ())?;
+        if !raw.iter().all(|logit| logit.is_finite()) {
+            return Ok(Step { ids: vec![UNDRAWN], top: None });
+        }
         let draw = Draw { sequence: self.sequence, step: self.step };
         let id = sample(&raw, &self.counts, &self.sampling, draw);
         self.counts[id as usize] += 1;

@@ -47,7 +47,7 @@ pub(super) struct Decoder {
 /// What one step drew for each sequence.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    /// The drawn ids.
+    /// The drawn ids; [`UNDRAWN`](crate::ops::UNDRAWN) where the logits were not finite.
     pub(super) ids: Vec<u32>,
     /// Per sequence, (id, ln p) of the drawn token and of the K most probable ones, if asked for.
     pub(super) top: Option<Vec<Vec<(u32, f32)>>>,
@@ -147,7 +147,7 @@ impl Decoder {
             baseline: None,
             received: 0,
         };
-        engine.reserve_staging(decoder.step_bytes(), MOST_IN_FLIGHT + 1);
+        engine.reserve_staging(decoder.step_bytes().iter().sum(), MOST_IN_FLIGHT + 1);
         Ok(decoder)
     }
 
@@ -229,16 +229,18 @@ impl Decoder {
         (steps as usize).clamp(1, MOST_IN_FLIGHT)
     }
 
-    fn step_bytes(&self) -> u64 {
-        let each = self.logprobs.map_or(4, |k| 8 * (k + 1));
-        (self.sequences * each) as u64
+    /// The bytes that a step gives for its ids, and for the most probable tokens.
+    fn step_bytes(&self) -> [u64; 2] {
+        let each = self.logprobs.map_or(0, |k| 8 * (k + 1));
+        [4, each].map(|each| (self.sequences * each) as u64)
     }
 
     fn launch(&mut self, session: &mut Session) -> Result<()> {
-        let bytes = self.step_bytes();
+        let [ids, top] = self.step_bytes();
         let slot = (self.launched % RING) as u64;
-        let read = (self.top.unwrap_or(self.ids), slot * bytes, bytes);
-        let flight = session.engine_mut().submit(&[(&self.plan, self.extent as u32)], &[read])?;
+        let mut reads = vec![(self.ids, slot * ids, ids)];
+        reads.extend(self.top.map(|buffer| (buffer, slot * top, top)));
+        let flight = session.engine_mut().submit(&[(&self.plan, self.extent as u32)], &reads)?;
         self.flights.extend(flight);
         self.launched += 1;
         self.extent += 1;
@@ -247,11 +249,10 @@ impl Decoder {
 
     fn parse(&self, bytes: &[u8]) -> Step {
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-        let Some(k) = self.logprobs else { return Step { ids: words, top: None } };
+        let (ids, pairs) = words.split_at(self.sequences);
         let pair = |pair: &[u32]| (pair[0], f32::from_bits(pair[1]));
-        let top: Vec<Vec<(u32, f32)>> =
-            words.chunks(2 * (k + 1)).map(|row| row.chunks(2).map(pair).collect()).collect();
-        Step { ids: top.iter().map(|row| row[0].0).collect(), top: Some(top) }
+        let rows = |k| pairs.chunks(2 * (k + 1)).map(|row| row.chunks(2).map(pair).collect());
+        Step { ids: ids.to_vec(), top: self.logprobs.map(|k| rows(k).collect()) }
     }
 }
 

@@ -63,7 +63,10 @@ impl Llm {
         mut progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
         let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
-        let config = checkpoint.config().clone();
+        let mut config = checkpoint.config().clone();
+        if let Some(tokenizer) = &tokenizer {
+            config.eos = tokenizer.ends(&checkpoint)?;
+        }
         let fingerprint = match options.quantize {
             Some(format) => format!("{} as {format}", checkpoint.fingerprint()?),
             None => checkpoint.fingerprint()?,
@@ -280,7 +283,7 @@ impl Llm {
             let (tokenizer, eos) = (self.tokenizer.as_ref(), &self.config.eos);
             let tail = |_: &&[u32]| Tail::new(tokenizer, eos, request, most_steps);
             let tails = prompts.iter().map(tail).collect();
-            generations.extend(finish_together(decoding, tails).await?);
+            generations.extend(finish_together(decoding, prompts, tails).await?);
         }
         Ok(generations)
     }
@@ -329,6 +332,10 @@ impl Llm {
         let read = self.known.shared(tokens);
         self.known = CachedPrompt::new(tokens[..read].to_vec());
         let logits = self.runner.logits(tokens, read).await?;
+        if !logits.iter().all(|logit| logit.is_finite()) {
+            self.known = CachedPrompt::default();
+            return Err(self.runner.not_finite(tokens).await);
+        }
         self.known = CachedPrompt::new(tokens.to_vec());
         let mut counts = vec![0; self.config.vocab];
         tokens.iter().for_each(|token| counts[*token as usize] += 1);

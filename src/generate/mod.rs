@@ -3,6 +3,7 @@
 mod cpu;
 mod decode;
 mod distribution;
+mod finite;
 mod llm;
 mod options;
 mod prompt;

@@ -10,6 +10,7 @@ use crate::sampling::Sampling;
 
 use super::cpu::{CpuDecoder, Start};
 use super::decode::{Decoder, Step};
+use super::finite;
 use super::options::{Backend, Options};
 
 #[derive(Debug)]
@@ -130,6 +131,14 @@ impl Runner {
         }
     }
 
+    /// The error about logits after these tokens that are not finite.
+    pub(super) async fn not_finite(&mut self, tokens: &[u32]) -> Error {
+        match self {
+            Self::Gpu(session) => finite::on_device(session, tokens).await,
+            Self::Cpu { model, .. } => finite::on_reference(model, tokens),
+        }
+    }
+
     /// How keys and values are laid out, and the bytes of one position's keys in one layer.
     pub(super) fn cache_layout(&self) -> (String, u64) {
         match self {
@@ -187,6 +196,14 @@ impl Decoding<'_> {
         match self {
             Self::Gpu { session, decoder } => decoder.next(session, wanted).await,
             Self::Cpu { model, decoder, .. } => decoder.next(model).map(Some),
+        }
+    }
+
+    /// The error about a step without a token: the logits after these tokens are not finite.
+    pub(super) async fn not_finite(&mut self, tokens: &[u32]) -> Error {
+        match self {
+            Self::Gpu { session, .. } => finite::on_device(session, tokens).await,
+            Self::Cpu { model, .. } => finite::on_reference(model, tokens),
         }
     }
 

@@ -53,6 +53,9 @@ pub(super) async fn score(
             Runner::Gpu(session) => gpu(session, piece, top).await?,
             Runner::Cpu { model, context, .. } => cpu(model, *context, piece, top)?,
         };
+        if let Some(place) = scores.iter().position(|score| !score.is_finite()) {
+            return Err(runner.not_finite(&piece[..=place]).await);
+        }
         // Place p of the window scores token start + p + 1; earlier windows keep their scores.
         let known = new.saturating_sub(start);
         scores.pop();

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::ops::UNDRAWN;
 
 use super::decode::Decoder;
 use super::options::Options;
@@ -62,8 +63,8 @@ impl Stream<'_> {
     /// The next token, or `None` when the generation has ended.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails. A lost device is opened again, once; after that the
-    /// error is [`Error::Lost`].
+    /// [`Error::Device`] if the device fails, [`Error::NotFinite`] if the logits are infinite or NaN.
+    /// A lost device is opened again, once; after that the error is [`Error::Lost`].
     pub async fn next(&mut self) -> Result<Option<Piece>> {
         if self.tail.finish.is_some() {
             return Ok(None);
@@ -77,6 +78,10 @@ impl Stream<'_> {
             step => step?,
         };
         let Some(step) = step else { return Ok(None) };
+        if step.ids[0] == UNDRAWN {
+            let so_far = [&*self.prompt, self.tail.tokens()].concat();
+            return Err(self.decoding.not_finite(&so_far).await);
+        }
         let top = step.top.and_then(|rows| rows.into_iter().next());
         Ok(Some(self.tail.push(step.ids[0], top)))
     }
@@ -130,18 +135,23 @@ impl Stream<'_> {
     }
 }
 
-/// Continues several texts to their ends, with a tail for each.
+/// Continues several texts to their ends, with a prompt and a tail for each.
 pub(super) async fn finish_together(
     mut decoding: Decoding<'_>,
+    prompts: &[&[u32]],
     mut tails: Vec<Tail>,
 ) -> Result<Vec<Generation>> {
     while tails.iter().any(|tail| tail.finish.is_none()) {
         let wanted = tails[0].limit();
         let Some(step) = decoding.next(wanted).await? else { break };
         let mut tops = step.top.map(Vec::into_iter);
-        for (tail, id) in tails.iter_mut().zip(step.ids) {
+        for ((tail, prompt), id) in tails.iter_mut().zip(prompts).zip(step.ids) {
             let top = tops.as_mut().and_then(Iterator::next);
             if tail.finish.is_none() {
+                if id == UNDRAWN {
+                    let so_far = [prompt, tail.tokens()].concat();
+                    return Err(decoding.not_finite(&so_far).await);
+                }
                 tail.push(id, top);
             }
         }

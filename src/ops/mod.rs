@@ -69,7 +69,7 @@ pub use pos_embed::PosEmbed;
 pub use rms_norm::RmsNorm;
 pub use rms_scale::RmsScale;
 pub use rope::{Rope, rope_table};
-pub use sample::Sample;
+pub use sample::{Sample, UNDRAWN};
 pub use scale_add::ScaleAdd;
 pub use softmax::Softmax;
 pub use sum_heads::SumHeads;

@@ -7,10 +7,14 @@ use crate::sampling::Sampling;
 use super::op::{Op, check_shape, to_u32};
 use crate::select::{KernelSelection, kernel, part};
 
+/// What [`Sample`] writes for a row whose largest logit is infinite or NaN: no token.
+pub const UNDRAWN: u32 = u32::MAX;
+
 /// Draws the next token of each row and moves the row on.
 ///
 /// Row n becomes (t, position + 1, sequence, step + 1), t the token drawn for (seed, sequence, step);
-/// t goes to `ids[(step % ring) · N + n]` and adds one to `counts[n · V + t]`.
+/// t goes to `ids[(step % ring) · N + n]` and adds one to `counts[n · V + t]`. From logits of which
+/// even the largest is not finite, [`UNDRAWN`] goes to `ids`; t is then any token.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     /// (N, V), penalties already applied. NaN counts as the lowest logit.

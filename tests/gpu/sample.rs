@@ -2,7 +2,7 @@
 
 use pellucid::check::cases::{self, Drawn};
 use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
-use pellucid::ops::{Chosen, Op, Penalties, Sample, TopK};
+use pellucid::ops::{Chosen, Op, Penalties, Sample, TopK, UNDRAWN};
 use pellucid::reference;
 use pellucid::sampling::Sampling;
 use pellucid::select::{KernelSelection, Reduce};
@@ -104,7 +104,9 @@ impl Device {
             .collect();
         for (row, (moved, sequence)) in drawn.iter().zip(moved.chunks_exact(4).zip(SEQUENCE..)) {
             let count = steps as u32;
-            assert_eq!(moved, [row[steps - 1], POSITION + count, sequence, STEP + count]);
+            let id = if row[steps - 1] == UNDRAWN { moved[0] } else { row[steps - 1] };
+            assert_eq!(moved, [id, POSITION + count, sequence, STEP + count]);
+            assert!((id as usize) < logits.columns);
         }
         for id in [logits.buffer, rows, ids] {
             self.engine.free(id);
@@ -210,9 +212,10 @@ fn sample_takes_whatever_logits_come() {
     let (nan, inf) = (f32::NAN, f32::INFINITY);
     let cases: &[(&[f32], &[u32])] = &[
         (&[nan, 2.0, -nan, 1.0], &[1]),
-        (&[nan, nan], &[0]),
-        (&[-inf, -inf, -inf], &[0]),
-        (&[0.0, inf, 3.0, inf], &[1, 3]),
+        // From these, no token is drawn.
+        (&[nan, nan], &[UNDRAWN]),
+        (&[-inf, -inf, -inf], &[UNDRAWN]),
+        (&[0.0, inf, 3.0, inf], &[UNDRAWN]),
         (&[-0.0, 0.0], &[0, 1]),
         (&[3e38, -3e38, 0.0], &[0]),
     ];
@@ -221,13 +224,14 @@ fn sample_takes_whatever_logits_come() {
         assert_eq!(greedy, [[best[0]]], "{logits:?}");
         for sampling in [Sampling { min_p: 1.0, ..PLAIN }, Sampling { top_k: 2, ..PLAIN }] {
             let drawn = device.draw(1, logits, sampling, 40);
-            assert!(drawn[0].iter().all(|&id| (id as usize) < logits.len()), "{drawn:?}");
+            let fits = |id: &u32| {
+                if best == &[UNDRAWN] { *id == UNDRAWN } else { (*id as usize) < logits.len() }
+            };
+            assert!(drawn[0].iter().all(fits), "{drawn:?}");
         }
         let sampling = Sampling { temperature: 1e-20, top_p: 0.999, ..PLAIN };
-        if logits[best[0] as usize] > -inf {
-            let drawn = device.draw(1, logits, sampling, 40);
-            assert!(drawn[0].iter().all(|id| best.contains(id)), "{logits:?}: {drawn:?}");
-        }
+        let drawn = device.draw(1, logits, sampling, 40);
+        assert!(drawn[0].iter().all(|id| best.contains(id)), "{logits:?}: {drawn:?}");
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn told(error: Error) -> JsValue {
         Error::Unsupported { .. } => "unsupported",
         Error::Context { .. } => "context",
         Error::Adapter { .. } => "adapter",
-        Error::Device(_) | Error::Wrong { .. } => "device",
+        Error::Device(_) | Error::Wrong { .. } | Error::NotFinite { .. } => "device",
         Error::Lost(_) => "lost",
         Error::Diverged { .. } => "diverged",
         Error::Memory { .. } => "memory",
