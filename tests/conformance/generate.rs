@@ -83,7 +83,7 @@ fn a_step_costs_what_it_may() {
     for (case, golden) in cases() {
         let prompt = ids(&golden["greedy"]["prompt"]);
         let mut llm = load(&model(&case), Options::default());
-        for (logprobs, bytes) in [(None, 4), (Some(3), 32)] {
+        for (logprobs, bytes) in [(None, 4), (Some(3), 4 + 32)] {
             let found = generate(&mut llm, &prompt, &Request { logprobs, ..greedy(12) });
             let (counters, steps) = found.counters.unwrap();
             let steps = steps as u64;

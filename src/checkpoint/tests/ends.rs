@@ -6,7 +6,7 @@ use super::folders::{llama_config, llama_tensors};
 use super::gguf::llama;
 use super::llamas::with;
 use super::{Gguf, Meta, counting, folder, write};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, END_OF_PART};
 use crate::tokenizer::Tokenizer;
 
 fn ends(model: &Checkpoint) -> Vec<u32> {
@@ -91,7 +91,8 @@ fn special_tokens_of_folders_end_a_turn_by_their_names() {
     write(other.path(), "tokenizer_config.json", r#"{"eos_token": "<stop>"}"#);
     assert_eq!(open(&other), [1, 2, 3, 4]);
     // A part of a turn ends where the turn has other ends.
-    let parts = [("<|end|>", true), ("<|return|>", true), ("<|call|>", true)];
+    let (part, [one, other]) = END_OF_PART;
+    let parts = [(part, true), (one, true), (other, true)];
     assert_eq!(open(&with_tokens(json!({"eos_token_id": null}), &parts)), [3, 4]);
     // A token outside of the model's vocabulary of six is never drawn.
     let many = [("x", true), ("y", true), ("z", true), ("w", true), ("</s>", true)];

@@ -115,6 +115,9 @@ fn a_single_file_precedes_an_index() {
     assert!(note.contains("is not used, nor are its files: model.safetensors takes"), "{note}");
 }
 
+/// Another name of a tensor.
+type Rename = fn(&str) -> String;
+
 /// The tensors of a Llama under other names.
 fn renamed(name: impl Fn(&str) -> String) -> Vec<Tensor> {
     let tensors = llama_tensors("model.").into_iter();
@@ -124,7 +127,7 @@ fn renamed(name: impl Fn(&str) -> String) -> Vec<Tensor> {
 #[test]
 fn names_are_found_in_the_wrappers_of_training_programs() {
     let inside = |name: &str| name.replace("layers.0.", "layers.0._orig_mod.");
-    let cases: [(&str, fn(&str) -> String); 6] = [
+    let cases: [(&str, Rename); 6] = [
         ("compiled", |name| format!("_orig_mod.{name}")),
         ("adapted", |name| format!("base_model.model.{name}")),
         ("both, in parallel", |name| format!("module._orig_mod.base_model.model.{name}")),
@@ -229,18 +232,18 @@ fn types_that_cannot_be_read_are_named_with_all_their_tensors() {
         Tensor { name: name.to_owned(), shape: vec![32, 32], kind, bytes }
     };
     let file = llama()
-        .with_tensor(nonlinear("blk.0.ffn_up.weight", "IQ4_NL"))
-        .with_tensor(nonlinear("blk.0.ffn_down.weight", "IQ4_NL"))
-        .with_tensor(nonlinear("blk.0.ffn_gate.weight", "IQ4_XS"));
+        .with_tensor(nonlinear("blk.0.ffn_up.weight", "IQ2_XS"))
+        .with_tensor(nonlinear("blk.0.ffn_down.weight", "IQ2_XS"))
+        .with_tensor(nonlinear("blk.0.ffn_gate.weight", "IQ3_S"));
     let (_folder, path) = file.save();
     let error = refusal(&path);
-    let expected = "tensor blk.0.ffn_down.weight: its type IQ4_NL is not supported \
-                    (2 tensors have IQ4_NL: blk.0.ffn_down.weight, blk.0.ffn_up.weight; \
-                    1 tensor has IQ4_XS: blk.0.ffn_gate.weight); supported: F32, F16, BF16, and in \
+    let expected = "tensor blk.0.ffn_down.weight: its type IQ2_XS is not supported \
+                    (2 tensors have IQ2_XS: blk.0.ffn_down.weight, blk.0.ffn_up.weight; \
+                    1 tensor has IQ3_S: blk.0.ffn_gate.weight); supported: F32, F16, BF16, and in \
                     GGUF Q8_0, ";
     assert!(error.contains(expected), "{error}");
     // A tensor that nobody needs may be of any type.
-    let (_folder, path) = llama().with_tensor(nonlinear("extra.weight", "IQ4_NL")).save();
+    let (_folder, path) = llama().with_tensor(nonlinear("extra.weight", "IQ2_XS")).save();
     Checkpoint::open(&path).unwrap();
     // Of many, some are named.
     let tensors = llama_tensors("model.").into_iter();

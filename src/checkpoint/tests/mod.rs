@@ -213,6 +213,7 @@ impl Gguf {
                 "Q6_K" => 14,
                 "IQ4_NL" => 20,
                 "IQ2_XS" => 17,
+                "IQ3_S" => 21,
                 "IQ4_XS" => 23,
                 "BF16" => 30,
                 other => panic!("{other} has no number here"),
