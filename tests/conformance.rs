@@ -11,6 +11,8 @@ mod generate;
 mod hooks;
 #[path = "conformance/learn.rs"]
 mod learn;
+#[path = "conformance/refused.rs"]
+mod refused;
 #[path = "conformance/saved.rs"]
 mod saved;
 #[path = "conformance/train.rs"]

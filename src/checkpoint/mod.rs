@@ -28,6 +28,8 @@ pub(crate) use fingerprint::Hash;
 pub use format::blocks::{dequantize, quantize};
 pub use format::planes::planes;
 pub use gguf::tokenizer::{Bpe, SentencePiece};
+#[cfg(feature = "train")]
+pub(crate) use hf::config::{ATTENTION_ONLY, ATTENTION_ONLY_CLASS};
 pub use hf::safetensors::read_safetensors;
 pub use hf::write::{NewTensor, write_safetensors, write_safetensors_to};
 pub use matrix::Matrix;

@@ -57,6 +57,10 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::File`] if the template is invalid, does not terminate, or rejects the conversation.
     pub fn render(&self, messages: &[Message]) -> Result<String> {
+        self.render_to(messages, End::Prompt)
+    }
+
+    fn render_to(&self, messages: &[Message], end: End) -> Result<String> {
         let mut environment = Environment::new();
         let damaged =
             |error: minijinja::Error| Error::file(&self.path, format!("chat template: {error}"));
@@ -71,7 +75,7 @@ impl ChatTemplate {
             messages => Value::from(Serde(messages)),
             tools => (),
             documents => (),
-            add_generation_prompt => true,
+            add_generation_prompt => end == End::Prompt,
             bos_token => self.bos.as_deref().unwrap_or_default(),
             eos_token => self.eos.as_deref().unwrap_or_default(),
         };
@@ -84,6 +88,15 @@ impl ChatTemplate {
             Error::file(&self.path, format!("chat template: {reason}"))
         })
     }
+}
+
+/// Where the text of a conversation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Where the model's next answer begins.
+    Prompt,
+    /// After the last message.
+    Message,
 }
 
 /// The function that a template calls to reject a conversation.
@@ -122,6 +135,16 @@ impl Tokenizer {
     /// # Errors
     /// As [`ChatTemplate::render`] and [`Tokenizer::encode`].
     pub fn encode_chat(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Vec<u32>> {
+        self.encode_chat_to(template, messages, End::Prompt)
+    }
+
+    /// The same up to another end.
+    pub(super) fn encode_chat_to(
+        &self,
+        template: &ChatTemplate,
+        messages: &[Message],
+        end: End,
+    ) -> Result<Vec<u32>> {
         let mark = ('\u{fdd0}'..='\u{fdef}')
             .find(|mark| !messages.iter().any(|message| message.content.contains(*mark)))
             .ok_or_else(|| {
@@ -135,7 +158,7 @@ impl Tokenizer {
             .iter()
             .map(|message| with(guarded(&message.content, &names, mark), message))
             .collect();
-        self.encode_marked(&template.render(&guarded)?, mark)
+        self.encode_marked(&template.render_to(&guarded, end)?, mark)
     }
 
     /// The names of tokens that must not be recognised in a message.

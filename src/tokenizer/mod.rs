@@ -12,6 +12,7 @@ mod by_score;
 mod chat;
 mod checkpoint;
 mod decode;
+mod documents;
 mod encoding;
 mod explain;
 mod folder;
@@ -27,6 +28,7 @@ mod smollm2_test;
 mod tests;
 
 pub use chat::{ChatTemplate, Message, Role};
+pub use documents::{Documents, Names, Talk, without_opening};
 pub use encoding::{Bos, Encode, Special, Stream, Tokenizer};
 pub use explain::{Merge, Piece};
 pub use train::{Kind, Training, train, train_text};

@@ -2,6 +2,7 @@
 
 mod chat;
 mod damage;
+mod documents;
 mod gguf;
 mod json;
 mod pieces;
