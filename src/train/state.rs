@@ -144,17 +144,22 @@ impl Trainer {
     /// loaded.
     ///
     /// # Errors
-    /// [`Error::File`] if the saved step is from another kind of run.
+    /// [`Error::Tensor`] if the saved step is from another kind of run; nothing was changed then.
     pub fn resume(&mut self, saved: &Saved) -> Result<()> {
         let path = saved.folder.join(OPTIMIZER);
         let mut tensors = read_safetensors(&path)?;
         let (moments, engine) = self.moments();
+        // All is checked before anything is written.
+        let mut checked = Vec::new();
         for (name, parameter, held) in moments {
+            let values = tensors.remove(&name).filter(|values| values.len() == parameter.count());
             let wrong = || Error::tensor(&path, name.as_str(), "does not match this model");
-            let values = tensors.remove(&name).ok_or_else(wrong)?;
-            if values.len() != parameter.count() {
-                return Err(wrong());
-            }
+            checked.push((parameter, held, values.ok_or_else(wrong)?));
+        }
+        if let Some(name) = tensors.keys().min() {
+            return Err(Error::tensor(&path, name.as_str(), "is no moment of this optimiser"));
+        }
+        for (parameter, held, values) in checked {
             parameter.write(engine, held, &values)?;
         }
         self.set_steps(saved.state.step);

@@ -106,6 +106,20 @@ fn a_step_of_another_run_is_refused() {
     let other = begin(&folder.0.join("other"), &Sizes { width: 16, ..SMALL }, 5);
     let error = trainer(&other, OPTIONS).resume(&saved).unwrap_err().to_string();
     assert!(error.contains("does not match this model"), "{error}");
+    // One of its last tensors alone is wrong: the first ones were not taken over either.
+    let deeper = begin(&folder.0.join("deeper"), &Sizes { layers: 3, ..SMALL }, 5);
+    let mut own = trainer(&deeper, OPTIONS);
+    steps(&mut own, &small_data(), 1);
+    let mut read = |slot| block_on(own.read(slot, Param::Q, 0)).unwrap();
+    let before = [read(TrainSlot::Mean), read(TrainSlot::Square)];
+    assert!(before[1].iter().any(|value| *value != 0.0));
+    assert!(own.resume(&saved).is_err());
+    let mut read = |slot| block_on(own.read(slot, Param::Q, 0)).unwrap();
+    assert_eq!([read(TrainSlot::Mean), read(TrainSlot::Square)], before);
+    assert_eq!(own.steps(), 1);
+    let sgd = TrainOptions { optimizer: Optimizer::Sgd, ..OPTIONS };
+    let error = trainer(&initial, sgd).resume(&saved).unwrap_err().to_string();
+    assert!(error.contains("is no moment of this optimiser"), "{error}");
 }
 
 #[test]

@@ -151,9 +151,13 @@ impl Folder {
         Ok(())
     }
 
+    /// Whether there is a run: others may write files of such a name, too, but not with a lock of ours.
     fn has_run(&self) -> Result<bool> {
-        let path = self.path.join(RUN);
-        path.try_exists().map_err(|error| Error::io(&path, error))
+        let exists = |name: &str| {
+            let path = self.path.join(name);
+            path.try_exists().map_err(|error| Error::io(&path, error))
+        };
+        Ok(exists(RUN)? && (exists(LOCK)? || self.own().is_ok()))
     }
 
     /// Whether the folder is missing or empty, or holds only what a run leaves that ended before its
@@ -278,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_folder_of_somebody_else_is_not_touched() {
-        for name in ["thesis.txt", LOG, NEW, "step-00000001", "pellucid.lock.txt"] {
+        for name in ["thesis.txt", LOG, RUN, NEW, "step-00000001", "pellucid.lock.txt"] {
             let root = tempfile::tempdir().unwrap();
             fs::write(root.path().join(name), "mine").unwrap();
             let error = Folder::open(root.path()).unwrap_err().to_string();

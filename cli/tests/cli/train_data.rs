@@ -74,7 +74,7 @@ fn the_end_of_a_text_is_learned_on_the_adapter() {
     report(&output);
     let told = stderr(&output);
     assert!(told.contains("1,701 training tokens, 189 validation tokens"), "{told}");
-    let (bytes, own) = (run.place("bytes.json"), [END, "<s>"]);
+    let (bytes, own) = (run.place("bytes.json"), ["<s>", END]);
     fs::write(run.place("text"), "<s>".to_owned() + &stories(90)).unwrap();
     tokenizer(&bytes, &own);
     let with = |options: &[&str]| {
