@@ -338,8 +338,8 @@ mod tests {
         assert_eq!(learned(&text), "bc<|endoftext|>e<|endoftext|>");
         assert_eq!(text.documents, [0]);
         assert_eq!((corpus.found().conversations, corpus.found().unknown["weight"]), (1, 1));
-        let all = with_template(&tokenizer, TURNS, Learn::All);
-        assert_eq!(learned(&{ all }.lines(Path::new("x"), lines).unwrap()), golden);
+        let mut all = with_template(&tokenizer, TURNS, Learn::All);
+        assert_eq!(learned(&all.lines(Path::new("x"), lines).unwrap()), golden);
         // A template that drops earlier answers: each answer is learned after what it followed.
         let drops = TURNS.replace("{{ m.content }}", "{{ m.content if loop.last else '.' }}");
         let mut corpus = with_template(&tokenizer, &drops, Learn::Answers);

@@ -246,10 +246,12 @@ mod tests {
         assert!(drawn.iter().all(|row| golden.contains(row)), "{drawn:?}");
         assert!(golden.iter().all(|row| drawn.contains(row)), "{drawn:?}");
         assert!(data.check(4, 22).is_ok() && data.check(4, 21).is_err());
-        let other =
-            Data { train: Tokens { given: vec![0..3], ..data.train.clone() }, ..data.clone() };
+        let other = Data {
+            train: Tokens { given: std::iter::once(0..3).collect(), ..data.train.clone() },
+            ..data.clone()
+        };
         assert_ne!(other.fingerprint(), data.fingerprint());
-        let none = Tokens { given: vec![0..12], ..data.train };
+        let none = Tokens { given: std::iter::once(0..12).collect(), ..data.train };
         let error = Data { train: none, ..Data::default() }.check(4, 22).unwrap_err().to_string();
         assert!(error.contains("no answer"), "{error}");
     }

@@ -53,11 +53,11 @@ pub fn read_tokens(path: &Path, vocab: usize) -> Result<Vec<u32>> {
 /// The ids of a file that does not say how long they are.
 fn without_header(path: &Path, bytes: &[u8], vocab: usize) -> Result<Vec<u32>> {
     let wrong = |reason: String| Err(Error::file(path, reason));
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return wrong(format!("{} bytes do not divide into ids of 2 or of 4", bytes.len()));
     }
     let short = read(bytes, 2);
-    let long = (bytes.len() % 4 == 0).then(|| read(bytes, 4)).unwrap_or_default();
+    let long = if bytes.len().is_multiple_of(4) { read(bytes, 4) } else { Vec::new() };
     let fits = |ids: &[u32]| !ids.is_empty() && outside(ids, vocab).is_none();
     match (fits(&short), fits(&long)) {
         (true, false) => {

@@ -131,6 +131,10 @@ impl Tokens {
 mod tests {
     use super::*;
 
+    fn only(range: Range<usize>) -> Vec<Range<usize>> {
+        std::iter::once(range).collect()
+    }
+
     fn talk() -> Tokens {
         Tokens { ids: (0..10).collect(), given: vec![0..2, 5..8], documents: vec![0, 5] }
     }
@@ -142,11 +146,11 @@ mod tests {
             let second = first.split_off(at);
             (first.len(), second.len(), second.given, second.documents)
         };
-        let second = (5, 5, vec![0..3], vec![0]);
+        let second = (5, 5, only(0..3), vec![0]);
         assert_eq!([cut(1), cut(5), cut(9)], [second.clone(), second.clone(), second]);
         assert_eq!(cut(10), (10, 0, vec![], vec![]));
-        let mut only = Tokens { documents: vec![0], ..(0..9).collect() };
-        assert_eq!((only.split_off(8).len(), only.len()), (0, 9));
+        let mut single = Tokens { documents: vec![0], ..(0..9).collect() };
+        assert_eq!((single.split_off(8).len(), single.len()), (0, 9));
         for at in [0, 5, 10] {
             let mut first = talk();
             let second = first.split_off(at);
@@ -161,16 +165,16 @@ mod tests {
         let mut text: Tokens = (0..3).collect();
         text.append((3..5).collect());
         assert_eq!(text, (0..5).collect());
-        let mut given = Tokens { given: vec![1..4], ..(0..6).collect() };
+        let mut given = Tokens { given: only(1..4), ..(0..6).collect() };
         let second = given.split_off(2);
-        assert_eq!((given.given, second.given), (vec![1..2], vec![0..2]));
+        assert_eq!((given.given, second.given), (only(1..2), only(0..2)));
     }
 
     #[test]
     fn windows_start_with_a_document_and_have_something_to_predict() {
         assert_eq!(talk().windows(4), [0..5, 5..10]);
         assert_eq!(talk().windows(2), [0..3, 2..5, 7..10]);
-        let all = Tokens { given: vec![0..10], ..talk() };
+        let all = Tokens { given: only(0..10), ..talk() };
         assert!(all.windows(4).is_empty());
         assert!((0..10).collect::<Tokens>().windows(4).is_empty(), "no documents");
     }

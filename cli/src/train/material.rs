@@ -1,6 +1,6 @@
 //! What a run starts with: a model, and the tokens to train on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pellucid::checkpoint::Checkpoint;
 use pellucid::tokenizer::{self, Encode, Kind, Tokenizer, Training, without_opening};
@@ -33,7 +33,7 @@ pub(super) struct Material {
 
 /// The model that a run starts from.
 enum Initial {
-    Opened(Checkpoint),
+    Opened(Box<Checkpoint>),
     /// A new one, which is not written yet.
     New(NewModel),
 }
@@ -48,7 +48,7 @@ enum Content {
 
 /// A file of data.
 struct Source<'a> {
-    path: &'a PathBuf,
+    path: &'a Path,
     content: Content,
 }
 
@@ -65,8 +65,10 @@ impl Material {
         if settings.data.is_empty() {
             return Err(Error::Input("give one or more FILEs to train on".to_owned()));
         }
-        let train = settings.data.iter().map(Source::read).collect::<Result<Vec<_>>>()?;
-        let valid = settings.val_data.iter().map(Source::read).collect::<Result<Vec<_>>>()?;
+        let train =
+            settings.data.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>>>()?;
+        let valid =
+            settings.val_data.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>>>()?;
         let opened = match (saved, &settings.from) {
             (Some(saved), _) => Some(Checkpoint::open(&saved.folder)?),
             (None, Some(from)) => Some(Checkpoint::open(&hub::resolve(from, Wanted::Model)?)?),
@@ -110,7 +112,7 @@ impl Material {
             }
         }
         let context = checkpoint.config().context;
-        Ok(Self::with(Initial::Opened(checkpoint), context, vocab, data))
+        Ok(Self::with(Initial::Opened(Box::new(checkpoint)), context, vocab, data))
     }
 
     /// With a new model.
@@ -164,7 +166,7 @@ impl Material {
     /// The model's checkpoint, which is written into a folder if it is new, and the data.
     pub(super) fn into_parts(self, new: &Path, seed: u64) -> Result<(Checkpoint, Data)> {
         let checkpoint = match self.initial {
-            Initial::Opened(checkpoint) => checkpoint,
+            Initial::Opened(checkpoint) => *checkpoint,
             Initial::New(model) => {
                 model.write(new, seed)?;
                 Checkpoint::open(new)?
@@ -220,7 +222,7 @@ fn characters(train: &[Source<'_>], valid: &[Source<'_>], settings: &Settings) -
 }
 
 impl<'a> Source<'a> {
-    fn read(path: &'a PathBuf) -> Result<Self> {
+    fn read(path: &'a Path) -> Result<Self> {
         let ends = |end: &str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(end));
         let content = if ends("bin") {
             Content::Ids

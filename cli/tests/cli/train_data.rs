@@ -236,7 +236,7 @@ fn fine_tuning_on_the_adapter_keeps_the_better_model() {
     // The usual rate for a model that has learned is a twentieth of that of a new one.
     tune("usual", &[]);
     let log = String::from_utf8(run.read("usual/log.jsonl")).unwrap();
-    let rates =
+    let mut rates =
         log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["rate"].clone());
-    assert_eq!(rates.filter(|rate| !rate.is_null()).next(), Some(5e-5.into()));
+    assert_eq!(rates.find(|rate| !rate.is_null()), Some(5e-5.into()));
 }

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 pub(crate) const ATTENTION_ONLY: &str = "pellucid-attention-only";
 
 /// The class that such a config.json names.
+#[cfg(feature = "train")]
 pub(crate) const ATTENTION_ONLY_CLASS: &str = "PellucidAttentionOnlyForCausalLM";
 
 /// Reads the configuration; returns it with the family's tensor names.
