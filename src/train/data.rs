@@ -60,7 +60,8 @@ impl Data {
                     "the {name} data has no answer within a context of {context} to learn from"
                 )));
             }
-            if !apart && !(tokens.is_empty() && name == "validation") && tokens.len() <= context {
+            let optional = tokens.is_empty() && name == "validation";
+            if !apart && !optional && tokens.len() <= context {
                 return Err(Error::Input(format!(
                     "{} tokens of {name} data are too few for a context of {context}, which takes {}; \
                      give more text or a shorter context",
