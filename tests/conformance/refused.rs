@@ -5,9 +5,7 @@ use std::path::Path;
 use pellucid::Error;
 use pellucid::checkpoint::{Checkpoint, Param};
 use pellucid::reference::backward::IGNORED;
-use pellucid::train::{
-    Batch, Family, ModelFiles, Optimizer, Saved, Sizes, TrainOptions, TrainSlot,
-};
+use pellucid::train::{Batch, ModelFiles, Optimizer, Saved, Sizes, TrainOptions, TrainSlot};
 use pollster::block_on;
 use serde_json::Value;
 
