@@ -17,7 +17,7 @@ fn main() -> pellucid::Result<()> {
     alphabet.sort_unstable();
     alphabet.dedup();
     let id = |letter| alphabet.binary_search(&letter).unwrap_or_default() as u32;
-    let data = Data { train: TEXT.repeat(50).chars().map(id).collect(), valid: Vec::new() };
+    let data = Data { train: TEXT.repeat(50).chars().map(id).collect(), ..Data::default() };
 
     // A folder with config.json and random weights, like that of any other model.
     let folder = std::env::temp_dir().join("pellucid-train-tiny");

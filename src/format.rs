@@ -83,8 +83,33 @@ pub struct Records {
     pub high: usize,
     /// The words that a record serves.
     pub words: usize,
-    /// Bits of each of the two scales of a word.
-    pub scale: usize,
+    /// The scales of a word.
+    pub scales: Scales,
+}
+
+/// The whole numbers that scale the values of a word, and where a record holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scales {
+    /// There are none.
+    None,
+    /// One of 6 bits: the upper two in the half of the first 16 bytes that f16 numbers leave.
+    One6,
+    /// Two of 6 bits, for example for the halves of the word.
+    Two6,
+    /// Two of 8 bits.
+    Two8,
+}
+
+impl Scales {
+    /// The bytes for a word of four rows, after the first 16 bytes of the record.
+    const fn bytes(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One6 => 2,
+            Self::Two6 => 6,
+            Self::Two8 => 8,
+        }
+    }
 }
 
 impl Records {
@@ -93,7 +118,7 @@ impl Records {
 
     /// The bytes of a record before the upper bits.
     pub const fn head(self) -> usize {
-        16 + self.words * self.scale
+        16 + self.words * self.scales.bytes()
     }
 
     /// The bytes of a record.
@@ -144,14 +169,14 @@ formats! {
         name: "q5_0", gguf: 6, safetensors: false, quantizes: false,
         block: 32, block_bytes: 22, halves: 0..2,
         // Two words fill 16 bytes of f16 numbers; half of a row's last record may stay empty.
-        planes: Planes::Records(Records { low: 4, high: 1, words: 2, scale: 0 }),
+        planes: Planes::Records(Records { low: 4, high: 1, words: 2, scales: Scales::None }),
         word: 32, parts: &["weight_q5_0"],
     }
     /// GGUF: 32 values of 5 bits, an f16 scale and an f16 minimum.
     Q5_1 {
         name: "q5_1", gguf: 7, safetensors: false, quantizes: false,
         block: 32, block_bytes: 24, halves: 0..4,
-        planes: Planes::Records(Records { low: 4, high: 1, words: 1, scale: 0 }),
+        planes: Planes::Records(Records { low: 4, high: 1, words: 1, scales: Scales::None }),
         word: 32, parts: &["weight_q5_1"],
     }
     /// GGUF: 32 nibbles, each of which stands for one of sixteen numbers, and an f16 scale.
@@ -164,42 +189,42 @@ formats! {
     Iq4_Xs {
         name: "iq4_xs", gguf: 23, safetensors: false, quantizes: false,
         block: 256, block_bytes: 136, halves: 0..2,
-        planes: Planes::Records(Records { low: 4, high: 0, words: 8, scale: 6 }),
-        word: 32, parts: &["weight_iq4_xs", "scales6", "codebook_iq4"],
+        planes: Planes::Records(Records { low: 4, high: 0, words: 8, scales: Scales::One6 }),
+        word: 32, parts: &["weight_iq4_xs", "codebook_iq4"],
     }
     /// GGUF: 256 values of 2 bits; every 16 have a scale and a minimum of 4 bits.
     Q2_K {
         name: "q2_k", gguf: 10, safetensors: false, quantizes: false,
         block: 256, block_bytes: 84, halves: 80..84,
-        planes: Planes::Records(Records { low: 2, high: 0, words: 8, scale: 8 }),
+        planes: Planes::Records(Records { low: 2, high: 0, words: 8, scales: Scales::Two8 }),
         word: 32, parts: &["weight_q2_k"],
     }
     /// GGUF: 256 values of 3 bits minus 4; every 16 have a scale of 6 bits.
     Q3_K {
         name: "q3_k", gguf: 11, safetensors: false, quantizes: false,
         block: 256, block_bytes: 110, halves: 108..110,
-        planes: Planes::Records(Records { low: 2, high: 1, words: 8, scale: 6 }),
+        planes: Planes::Records(Records { low: 2, high: 1, words: 8, scales: Scales::Two6 }),
         word: 32, parts: &["weight_q3_k", "scales6"],
     }
     /// GGUF: 256 values of 4 bits; every 32 have a scale and a minimum of 6 bits.
     Q4_K {
         name: "q4_k", gguf: 12, safetensors: false, quantizes: false,
         block: 256, block_bytes: 144, halves: 0..4,
-        planes: Planes::Records(Records { low: 4, high: 0, words: 8, scale: 6 }),
+        planes: Planes::Records(Records { low: 4, high: 0, words: 8, scales: Scales::Two6 }),
         word: 32, parts: &["weight_q4_k", "scales6"],
     }
     /// GGUF: 256 values of 5 bits; every 32 have a scale and a minimum of 6 bits.
     Q5_K {
         name: "q5_k", gguf: 13, safetensors: false, quantizes: false,
         block: 256, block_bytes: 176, halves: 0..4,
-        planes: Planes::Records(Records { low: 4, high: 1, words: 8, scale: 6 }),
+        planes: Planes::Records(Records { low: 4, high: 1, words: 8, scales: Scales::Two6 }),
         word: 32, parts: &["weight_q5_k", "scales6"],
     }
     /// GGUF: 256 values of 6 bits minus 32; every 16 have a scale of 8 bits.
     Q6_K {
         name: "q6_k", gguf: 14, safetensors: false, quantizes: false,
         block: 256, block_bytes: 210, halves: 208..210,
-        planes: Planes::Records(Records { low: 4, high: 2, words: 8, scale: 8 }),
+        planes: Planes::Records(Records { low: 4, high: 2, words: 8, scales: Scales::Two8 }),
         word: 32, parts: &["weight_q6_k"],
     }
 }

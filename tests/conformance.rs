@@ -13,6 +13,8 @@ mod hooks;
 mod learn;
 #[path = "conformance/not_finite.rs"]
 mod not_finite;
+#[path = "conformance/refused.rs"]
+mod refused;
 #[path = "conformance/saved.rs"]
 mod saved;
 #[path = "conformance/train.rs"]

@@ -1,5 +1,4 @@
-// Slot `scales6`: pairs of six-bit numbers of IQ4_XS, Q3_K, Q4_K and Q5_K, of four rows at
-// once.
+// Slot `scales6`: pairs of six-bit numbers of Q3_K, Q4_K and Q5_K, of four rows at once.
 // 48 bytes of a record hold, one row per byte of each u32: for each of eight words, four
 // bits of the pair's first and four of its second; then for each two words, two bits of the first
 // and two of the second, and the same of the other word.

@@ -1,5 +1,5 @@
-// Slot `weight`: GGUF's IQ4_NL, w = d n: 32 nibbles q, each of which stands for a number n, share the
-// f16 scale d.
+// Slot `weight`: GGUF's IQ4_NL, w = d n: 32 nibbles q, each of which stands for a number n, share
+// the f16 scale d.
 // The low nibbles of a 16-byte word are its values 0 to 15, the high ones 16 to 31. The scales of
 // four rows lie together, so that one load fetches them for a kernel that works on four rows.
 // parts: codebook_iq4

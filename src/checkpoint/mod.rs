@@ -33,6 +33,8 @@ pub use format::blocks::{dequantize, quantize};
 pub use format::planes::planes;
 pub use gguf::parts::gguf_files;
 pub use gguf::tokenizer::{Bpe, SentencePiece};
+#[cfg(feature = "train")]
+pub(crate) use hf::config::{ATTENTION_ONLY, ATTENTION_ONLY_CLASS};
 pub use hf::safetensors::read_safetensors;
 pub use hf::write::{NewTensor, write_safetensors, write_safetensors_to};
 pub(crate) use json::parse as parse_json;

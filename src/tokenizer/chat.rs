@@ -73,7 +73,11 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::File`] if the template is invalid, exceeds its bounds, or rejects the conversation.
     pub fn render(&self, messages: &[Message]) -> Result<String> {
-        self.rendered(messages, |text| text.to_owned(), None)
+        self.render_to(messages, End::Prompt)
+    }
+
+    fn render_to(&self, messages: &[Message], end: End) -> Result<String> {
+        self.rendered(messages, end, |text| text.to_owned(), None)
     }
 
     /// Whether the template has this word anywhere: an argument of a name that it has not is ignored.
@@ -86,6 +90,7 @@ impl ChatTemplate {
     fn rendered(
         &self,
         messages: &[Message],
+        end: End,
         text: impl Fn(&str) -> String,
         aliases: Option<Aliases>,
     ) -> Result<String> {
@@ -96,10 +101,20 @@ impl ChatTemplate {
             eos: self.eos.as_deref().unwrap_or_default(),
             arguments: self.arguments.values(text),
             aliases,
+            asks: end == End::Prompt,
         };
         let failed = |reason| Error::file(&self.path, format!("chat template: {reason}"));
         jinja::render(&self.source, conversation).map_err(failed)
     }
+}
+
+/// Where the text of a conversation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Where the model's next answer begins.
+    Prompt,
+    /// After the last message.
+    Message,
 }
 
 impl Tokenizer {
@@ -120,6 +135,16 @@ impl Tokenizer {
     /// # Errors
     /// As [`ChatTemplate::render`] and [`Tokenizer::encode`].
     pub fn encode_chat(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Vec<u32>> {
+        self.encode_chat_to(template, messages, End::Prompt)
+    }
+
+    /// The same up to another end.
+    pub(super) fn encode_chat_to(
+        &self,
+        template: &ChatTemplate,
+        messages: &[Message],
+        end: End,
+    ) -> Result<Vec<u32>> {
         let arguments = template.arguments.texts();
         let said = messages.iter().map(|message| message.content.as_str());
         let texts = said.chain(arguments.iter().map(String::as_str));
@@ -128,7 +153,7 @@ impl Tokenizer {
             Error::Input("the messages contain characters of all private planes".to_owned())
         })?;
         // First, so that a template that fails does so once.
-        let plain = template.render(messages)?;
+        let plain = template.render_to(messages, end)?;
         let (typed, written) = self.names(template, messages);
         let typed = Guard::new(&typed, aliases);
         let written = Guard::new(&written, aliases);
@@ -137,7 +162,7 @@ impl Tokenizer {
             Message { role: message.role, content: guard.text(&message.content) }
         };
         let guarded: Vec<Message> = messages.iter().map(guarded).collect();
-        let text = template.rendered(&guarded, |text| typed.text(text), Some(aliases));
+        let text = template.rendered(&guarded, end, |text| typed.text(text), Some(aliases));
         let text = text.unwrap_or_default();
         let shown = aliases.plain(&text);
         if shown == plain {

@@ -14,6 +14,7 @@ mod by_score;
 mod chat;
 mod checkpoint;
 mod decode;
+mod documents;
 mod encoding;
 mod explain;
 mod expression;
@@ -43,6 +44,7 @@ mod tests;
 
 pub use arguments::TemplateArguments;
 pub use chat::{ChatTemplate, Message, Role};
+pub use documents::{Documents, Names, Talk, without_opening};
 pub use encoding::{Bos, Encode, Special, Stream, Tokenizer};
 pub use explain::{Merge, Piece};
 pub use train::{Kind, Learning, Training, train, train_text};

@@ -1,34 +1,35 @@
 //! Training data: tokens, and the batches that a step or an evaluation takes from them.
 
-use std::path::Path;
+use std::ops::Range;
 
 use crate::checkpoint::Hash;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::noise::noise;
 use crate::reference::backward::IGNORED;
 
 use super::options::TrainOptions;
+use super::tokens::Tokens;
 use super::trainer::Batch;
 
 /// Tokens to learn from, and validation tokens, which are never learned from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Data {
     /// The training tokens.
-    pub train: Vec<u32>,
+    pub train: Tokens,
     /// The validation tokens.
-    pub valid: Vec<u32>,
+    pub valid: Tokens,
 }
 
 /// Windows are drawn with other noise than dropout under the same seed.
 const WINDOWS: u64 = 0x7769_6e64_6f77_7321;
 
 impl Data {
-    /// Keeps this share of the tokens, the last ones, for validation.
+    /// Keeps about this share of the tokens, the last ones, for validation.
     ///
     /// # Errors
     /// [`Error::Input`] for a share outside 0 to 1.
-    pub fn split(mut tokens: Vec<u32>, share: f64) -> Result<Self> {
+    pub fn split(tokens: impl Into<Tokens>, share: f64) -> Result<Self> {
+        let mut tokens = tokens.into();
         if !(0.0..1.0).contains(&share) {
             return Err(Error::Input(format!(
                 "the share of the data for validation must be from 0 to below 1, got {share}"
@@ -39,23 +40,29 @@ impl Data {
         Ok(Self { train: tokens, valid })
     }
 
-    /// A hash of the tokens, in hexadecimal: a resumed run must use the same ones.
+    /// A hash of the tokens and of what is known about them, in hexadecimal: a resumed run must use the
+    /// same ones.
     pub fn fingerprint(&self) -> String {
         let mut hash = Hash::default();
-        for tokens in [&self.train, &self.valid] {
-            hash.add(&(tokens.len() as u64).to_le_bytes());
-            hash.add(bytemuck::cast_slice(tokens));
-        }
+        [&self.train, &self.valid].into_iter().for_each(|tokens| tokens.hash(&mut hash));
         format!("{:016x}", hash.value())
     }
 
-    /// Fails for fewer tokens than one sequence needs, and for ids that the model does not have.
+    /// Fails for fewer tokens than one sequence needs, for conversations in which nothing is to be
+    /// learned, and for ids that the model does not have.
     ///
     /// # Errors
     /// [`Error::Input`], saying which and how many.
     pub fn check(&self, context: usize, vocab: usize) -> Result<()> {
         for (name, tokens) in [("training", &self.train), ("validation", &self.valid)] {
-            if !(tokens.is_empty() && name == "validation") && tokens.len() <= context {
+            let apart = !tokens.documents.is_empty();
+            if apart && tokens.windows(context).is_empty() {
+                return Err(Error::Input(format!(
+                    "the {name} data has no answer within a context of {context} to learn from"
+                )));
+            }
+            let optional = tokens.is_empty() && name == "validation";
+            if !apart && !optional && tokens.len() <= context {
                 return Err(Error::Input(format!(
                     "{} tokens of {name} data are too few for a context of {context}, which takes {}; \
                      give more text or a shorter context",
@@ -63,7 +70,7 @@ impl Data {
                     context + 1
                 )));
             }
-            if let Some(id) = tokens.iter().find(|id| **id as usize >= vocab) {
+            if let Some(id) = tokens.ids.iter().find(|id| **id as usize >= vocab) {
                 return Err(Error::Input(format!(
                     "the {name} data holds token {id}, but the model's vocabulary has {vocab}: its \
                      tokenizer is another"
@@ -74,32 +81,40 @@ impl Data {
     }
 
     /// The batches of a step: windows of the training tokens that depend only on the seed and the
-    /// step.
+    /// step. Where documents are read one at a time, a window is a part of one.
     pub fn batches(&self, options: &TrainOptions, step: u64, count: usize) -> Vec<Batch> {
         let &TrainOptions { batch, context, seed, .. } = options;
+        let windows = self.train.windows(context);
+        let whole = self.train.documents.is_empty();
         // A window starts anywhere that `context` tokens and one more follow.
-        let starts = self.train.len().saturating_sub(context) as u64;
+        let all = if whole { self.train.len().saturating_sub(context) } else { windows.len() };
         let window = |index: usize| {
             let draw = noise(seed ^ WINDOWS, index as u32, step as u32, (step >> 32) as u32);
-            let start = ((u64::from(draw) * starts) >> 32) as usize;
-            &self.train[start..(start + context + 1).min(self.train.len())]
+            let drawn = ((u64::from(draw) * all as u64) >> 32) as usize;
+            let anywhere = || drawn..(drawn + context + 1).min(self.train.len());
+            if whole { anywhere() } else { windows.get(drawn).cloned().unwrap_or(0..0) }
         };
         let batches = (0..count).map(|i| (i * batch..(i + 1) * batch).map(window));
-        batches.map(|windows| Batch::of(windows, options)).collect()
+        batches.map(|windows| Batch::from_windows(&self.train, windows, options)).collect()
     }
 
-    /// The validation tokens in order, each a target once except the first; at most `most` batches,
-    /// spread evenly.
+    /// The validation tokens in order, each that is to be predicted a target once except the first of a
+    /// text; at most `most` batches, spread evenly.
     pub fn validation(&self, options: &TrainOptions, most: usize) -> Vec<Batch> {
         let &TrainOptions { batch, context, .. } = options;
-        let starts = (0..self.valid.len().saturating_sub(1)).step_by(context);
-        let windows: Vec<&[u32]> = starts
-            .map(|start| &self.valid[start..(start + context + 1).min(self.valid.len())])
-            .collect();
-        let all: Vec<&[&[u32]]> = windows.chunks(batch).collect();
+        let windows = if self.valid.documents.is_empty() {
+            let starts = (0..self.valid.len().saturating_sub(1)).step_by(context);
+            starts.map(|start| start..(start + context + 1).min(self.valid.len())).collect()
+        } else {
+            self.valid.windows(context)
+        };
+        let all: Vec<&[Range<usize>]> = windows.chunks(batch).collect();
         let count = all.len().min(most);
         let chosen = (0..count).map(|i| all[i * all.len() / count]);
-        chosen.map(|windows| Batch::of(windows.iter().copied(), options)).collect()
+        let batch = |windows: &[Range<usize>]| {
+            Batch::from_windows(&self.valid, windows.iter().cloned(), options)
+        };
+        chosen.map(batch).collect()
     }
 }
 
@@ -119,56 +134,32 @@ impl Batch {
         }
         Self { tokens, targets }
     }
-}
 
-/// The magic numbers of token files, and how many bytes an id takes in each kind.
-const HEADERS: [(u32, usize); 2] = [(20_240_520, 2), (20_240_801, 4)];
-
-/// The 32-bit words of such a header.
-const HEADER_WORDS: usize = 256;
-
-/// The tokens of a file: 16-bit little-endian ids, or llm.c's format, whose header of 1,024 bytes says
-/// how many ids there are and how long they are.
-///
-/// # Errors
-/// [`Error::Io`], and [`Error::File`] where header and length disagree.
-pub fn read_tokens(path: &Path) -> Result<Vec<u32>> {
-    let bytes = files::read(path)?;
-    let word = |at: usize| bytes.get(4 * at..4 * at + 4).map(bytemuck::pod_read_unaligned::<u32>);
-    let known = HEADERS.iter().find(|(magic, _)| word(0) == Some(*magic));
-    let (ids, size) = match known {
-        None => (&bytes[..], 2),
-        Some(&(_, size)) => {
-            let ids = bytes.get(4 * HEADER_WORDS..);
-            let count = word(2).map(|count| count as usize * size);
-            match (ids, count) {
-                (Some(ids), Some(count)) if ids.len() == count => (ids, size),
-                _ => {
-                    return Err(Error::file(
-                        path,
-                        format!(
-                            "its header says {} bytes of ids, but it has {} after 1,024: truncated?",
-                            count.unwrap_or_default(),
-                            bytes.len().saturating_sub(4 * HEADER_WORDS)
-                        ),
-                    ));
-                }
+    /// The same from places in the tokens; those that are only read are no targets.
+    fn from_windows(
+        tokens: &Tokens,
+        windows: impl Iterator<Item = Range<usize>>,
+        options: &TrainOptions,
+    ) -> Self {
+        let windows: Vec<Range<usize>> = windows.collect();
+        let ids = windows.iter().map(|window| &tokens.ids[window.clone()]);
+        let mut batch = Self::of(ids, options);
+        let rows = batch.targets.chunks_mut(options.context);
+        for (row, window) in rows.zip(&windows) {
+            // The target of a row is the token after it.
+            let first = window.start + 1;
+            for given in tokens.given_in(window) {
+                let (start, end) = (given.start.max(first) - first, given.end.max(first) - first);
+                let end = end.min(row.len());
+                row[start.min(end)..end].fill(IGNORED);
             }
         }
-    };
-    if ids.len() % size != 0 {
-        return Err(Error::file(
-            path,
-            format!("{} bytes do not divide into ids of {size}", ids.len()),
-        ));
+        batch
     }
-    let id = |bytes: &[u8]| bytes.iter().rev().fold(0, |id, byte| id << 8 | u32::from(*byte));
-    Ok(ids.chunks_exact(size).map(id).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use super::*;
 
@@ -184,7 +175,7 @@ mod tests {
 
     #[test]
     fn batches_are_windows_that_depend_on_seed_and_step_alone() {
-        let data = Data { train: (0..50).collect(), valid: Vec::new() };
+        let data = Data { train: (0..50).collect(), ..Data::default() };
         let batches = data.batches(&OPTIONS, 7, 2);
         assert_eq!(batches, data.clone().batches(&OPTIONS, 7, 2));
         assert_ne!(batches, data.batches(&OPTIONS, 8, 2));
@@ -202,7 +193,7 @@ mod tests {
     /// Every window is drawn, including the last one.
     #[test]
     fn every_token_is_learned() {
-        let data = Data { train: (0..6).collect(), valid: Vec::new() };
+        let data = Data { train: (0..6).collect(), ..Data::default() };
         let mut seen = [false; 6];
         for step in 0..40 {
             for batch in data.batches(&OPTIONS, step, 1) {
@@ -214,7 +205,7 @@ mod tests {
 
     #[test]
     fn validation_counts_every_token_once() {
-        let data = Data { train: Vec::new(), valid: (0..31).collect() };
+        let data = Data { valid: (0..31).collect(), ..Data::default() };
         let batches = data.validation(&OPTIONS, usize::MAX);
         let mut targets: Vec<u32> = batches.iter().flat_map(|b| b.targets.clone()).collect();
         assert_eq!(batches.len(), 3);
@@ -225,8 +216,8 @@ mod tests {
 
     #[test]
     fn the_last_tokens_are_kept_for_validation() {
-        let data = Data::split((0..10).collect(), 0.2).unwrap();
-        assert_eq!((data.train.len(), &data.valid[..]), (8, &[8, 9][..]));
+        let data = Data::split((0..10).collect::<Tokens>(), 0.2).unwrap();
+        assert_eq!((data.train.len(), &data.valid.ids[..]), (8, &[8, 9][..]));
         assert!(data.check(1, 10).is_ok());
         for (context, vocab) in [(2, 10), (8, 10), (1, 9), (1, 5)] {
             assert!(data.check(context, vocab).is_err());
@@ -234,27 +225,37 @@ mod tests {
         assert!(Data::split(vec![1], 1.0).is_err());
     }
 
+    /// Of a conversation only the answers are targets, and each is read from its start.
     #[test]
-    fn token_files_of_either_kind() {
-        let folder = std::env::temp_dir().join(format!("pellucid-tokens-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("tokens.bin");
-        let read = |bytes: &[u8]| {
-            fs::write(&path, bytes).unwrap();
-            read_tokens(&path)
+    fn what_is_given_is_read_and_not_learned() {
+        let talk = Tokens {
+            ids: (10..22).collect(),
+            given: vec![0..3, 5..6, 7..10],
+            documents: vec![0, 7],
         };
-        assert_eq!(read(&[1, 0, 2, 1]).unwrap(), [1, 258]);
-        assert_eq!(read(&[]).unwrap(), [0; 0]);
-        assert!(read(&[1, 0, 2]).is_err());
-        for (magic, size) in HEADERS {
-            let mut header = [0_u32; HEADER_WORDS];
-            header[..3].copy_from_slice(&[magic, 1, 2]);
-            let mut bytes = bytemuck::cast_slice(&header).to_vec();
-            bytes.extend([7_u32, 300].iter().flat_map(|id| id.to_le_bytes()[..size].to_vec()));
-            assert_eq!(read(&bytes).unwrap(), [7, 300]);
-            bytes.pop();
-            assert!(read(&bytes).unwrap_err().to_string().contains("truncated"));
-        }
-        fs::remove_dir_all(&folder).unwrap();
+        let data = Data { train: talk.clone(), valid: talk };
+        let rows = |batches: &[Batch]| {
+            let rows = batches.iter().flat_map(|b| b.tokens.chunks(4).zip(b.targets.chunks(4)));
+            rows.map(|(tokens, targets)| (tokens.to_vec(), targets.to_vec())).collect::<Vec<_>>()
+        };
+        let no = IGNORED;
+        let golden = [
+            (vec![10, 11, 12, 13], vec![no, no, 13, 14]),
+            (vec![14, 15, 0, 0], vec![no, 16, no, no]),
+            (vec![17, 18, 19, 20], vec![no, no, 20, 21]),
+        ];
+        assert_eq!(rows(&data.validation(&OPTIONS, usize::MAX)), golden);
+        let drawn = rows(&(0..20).flat_map(|i| data.batches(&OPTIONS, i, 1)).collect::<Vec<_>>());
+        assert!(drawn.iter().all(|row| golden.contains(row)), "{drawn:?}");
+        assert!(golden.iter().all(|row| drawn.contains(row)), "{drawn:?}");
+        assert!(data.check(4, 22).is_ok() && data.check(4, 21).is_err());
+        let other = Data {
+            train: Tokens { given: std::iter::once(0..3).collect(), ..data.train.clone() },
+            ..data.clone()
+        };
+        assert_ne!(other.fingerprint(), data.fingerprint());
+        let none = Tokens { given: std::iter::once(0..12).collect(), ..data.train };
+        let error = Data { train: none, ..Data::default() }.check(4, 22).unwrap_err().to_string();
+        assert!(error.contains("no answer"), "{error}");
     }
 }

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::atomic_file;
-use crate::checkpoint::{Param, TensorLayout};
+use crate::checkpoint::{ATTENTION_ONLY, ATTENTION_ONLY_CLASS, Param, TensorLayout};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::format::Format;
 use crate::noise::noise;
-use crate::tokenizer::Tokenizer;
+
+use super::folder::MODEL;
+use super::model_files::CONFIG;
 
 /// A family that new models can belong to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +53,25 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// config.json, as Hugging Face's library reads it; `end` is the token that ends a text.
+    /// Fails for a size that models of this family do not have.
+    pub(super) fn check(&self) -> Result<()> {
+        let wrong = |reason: &str| Err(Error::Input(reason.to_owned()));
+        match self.family {
+            Family::Gpt2 | Family::Gpt2AttnOnly if self.kv_heads.is_some() => {
+                wrong("GPT-2 has no number of key/value heads; Llama's family has one")
+            }
+            Family::Gpt2AttnOnly if self.hidden.is_some() => {
+                wrong("an attention-only model has no MLP, so no hidden width")
+            }
+            _ if self.hidden == Some(0) => {
+                wrong("a hidden width of 0 is no MLP; there is a family without MLPs")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// config.json, as Hugging Face's library reads it; `end` is the token that ends a text. A size that
+    /// the family does not have is not in it.
     pub fn config(&self, end: Option<u32>) -> Value {
         let &Self { family, layers, heads, width, context, vocab, untied, .. } = self;
         match family {
@@ -74,6 +94,8 @@ impl Sizes {
                     "torch_dtype": "float32",
                 });
                 if family == Family::Gpt2AttnOnly {
+                    config["architectures"] = json!([ATTENTION_ONLY_CLASS]);
+                    config["model_type"] = Value::from(ATTENTION_ONLY);
                     config["attn_only"] = Value::from(true);
                 }
                 config
@@ -105,9 +127,6 @@ impl Sizes {
 
 /// The standard deviation of initial matrices. Radford et al. 2019.
 const DEVIATION: f64 = 0.02;
-
-const CONFIG: &str = "config.json";
-const MODEL: &str = "model.safetensors";
 
 /// Makes a folder with a new model in Hugging Face's layout: `config.json` and `model.safetensors`.
 /// The initial values depend only on the sizes and the seed.
@@ -148,62 +167,6 @@ pub fn new_model_in_memory(
     Ok(Files::in_memory(path, files))
 }
 
-/// A new model with its tokenizer, before its weights are made.
-#[derive(Clone, Debug)]
-pub struct NewModel {
-    config: Value,
-    /// Its other files, by name.
-    companions: [(&'static str, String); 2],
-}
-
-/// The name of the token that most tokenizers end a text with.
-const END: &str = "<|endoftext|>";
-
-/// Keeps other programs from assuming the tokenizer of the model's family.
-const TOKENIZER_CONFIG: &str = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
-
-impl NewModel {
-    /// A model of these sizes, except that the vocabulary is the tokenizer's, which is given as the
-    /// text of its `tokenizer.json`.
-    ///
-    /// # Errors
-    /// Those of the tokenizer; [`Error::Input`] for one without tokens.
-    pub fn new(sizes: Sizes, tokenizer: String) -> Result<Self> {
-        let own = Tokenizer::from_json_text(Path::new("tokenizer.json"), &tokenizer)?;
-        let vocab = own.vocab_size();
-        if vocab == 0 {
-            return Err(Error::Input("the data holds no text to learn from".to_owned()));
-        }
-        let config = Sizes { vocab, ..sizes }.config(own.id(END));
-        let tokenizer_config = TOKENIZER_CONFIG.to_owned();
-        let companions =
-            [("tokenizer.json", tokenizer), ("tokenizer_config.json", tokenizer_config)];
-        Ok(Self { config, companions })
-    }
-
-    /// Makes a folder with the model, as [`new_model`] does.
-    ///
-    /// # Errors
-    /// As [`new_model`].
-    pub fn write(&self, folder: &Path, seed: u64) -> Result<()> {
-        for (name, text) in &self.companions {
-            let path = folder.join(name);
-            atomic_file::write_own(&path, text.as_bytes()).map_err(|e| Error::io(&path, e))?;
-        }
-        new_model(folder, &self.config, seed)?;
-        Ok(())
-    }
-
-    /// The files of the model in memory.
-    ///
-    /// # Errors
-    /// As [`new_model_in_memory`].
-    pub fn in_memory(self, seed: u64) -> Result<Files> {
-        let bytes = self.companions.map(|(name, text)| (name.to_owned(), text.into_bytes()));
-        new_model_in_memory(&self.config, seed, bytes)
-    }
-}
-
 /// The initial values of a parameter.
 fn first_values(config: &Config, seed: u64, part: Param, layer: usize) -> Vec<f32> {
     let count = part.values(config);
@@ -241,7 +204,6 @@ fn normal(seed: u64, part: Param, layer: usize, count: usize, deviation: f64) ->
 mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
-    use crate::tokenizer::{Kind, Training, train_text};
 
     #[test]
     fn new_models_open_and_begin_as_they_should() {
@@ -288,27 +250,5 @@ mod tests {
             assert!(read(&folder) != read(&again));
         }
         std::fs::remove_dir_all(&root).unwrap();
-    }
-
-    #[test]
-    fn a_new_model_fits_its_tokenizer() {
-        let training = Training { kind: Kind::Characters, special: vec![END.to_owned()] };
-        let tokenizer = train_text("to be or not to be", &training).unwrap();
-        let sizes = Sizes { layers: 1, heads: 1, width: 8, context: 4, ..Sizes::default() };
-        let new = NewModel::new(sizes, tokenizer).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        new.write(folder.path(), 7).unwrap();
-        let files = new.in_memory(7).unwrap();
-        for name in files.names().unwrap() {
-            let on_disk = std::fs::read(folder.path().join(&name)).unwrap();
-            if name != CONFIG {
-                assert!(files.bytes(&name, u64::MAX).unwrap() == on_disk, "{name}");
-            }
-        }
-        let checkpoint = Checkpoint::open_files(files).unwrap();
-        let own = Tokenizer::from_checkpoint(&checkpoint).unwrap().unwrap();
-        assert_eq!(checkpoint.config().vocab, own.vocab_size());
-        assert_eq!(checkpoint.config().eos, [own.id(END).unwrap()]);
-        assert_eq!(Checkpoint::open(folder.path()).unwrap().config(), checkpoint.config());
     }
 }

@@ -5,12 +5,16 @@
 //! parameter. What a step does depends only on the parameters, the moments, the number of the step
 //! and its batches, so a run that was stopped resumes with the same bits.
 
+mod attention_only;
 mod backward;
+mod corpus;
 mod data;
 mod fit;
+mod folder;
 mod init;
 mod loss;
 mod model_files;
+mod new_model;
 mod open;
 mod options;
 mod parameters;
@@ -18,12 +22,17 @@ mod plan;
 mod preset;
 mod schedule;
 mod state;
+mod token_file;
+mod tokens;
 mod trainer;
 
-pub use data::{Data, read_tokens};
+pub use corpus::{Corpus, Found, Learn, text_of_lines};
+pub use data::Data;
 pub use fit::TrainMemory;
-pub use init::{Family, NewModel, Sizes, new_model, new_model_in_memory};
+pub use folder::remove_model;
+pub use init::{Family, Sizes, new_model, new_model_in_memory};
 pub use model_files::ModelFiles;
+pub use new_model::NewModel;
 pub use open::Progress;
 pub use options::{Optimizer, TrainOptions};
 pub use parameters::TrainSlot;
@@ -31,4 +40,6 @@ pub use plan::DryRun;
 pub use preset::Preset;
 pub use schedule::{Decay, Schedule};
 pub use state::{Saved, State};
+pub use token_file::read_tokens;
+pub use tokens::Tokens;
 pub use trainer::{Batch, Step, Trainer};

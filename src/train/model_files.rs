@@ -9,6 +9,9 @@ use crate::atomic_file;
 use crate::checkpoint::{Checkpoint, TensorLayout, parse_json};
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::tokenizer::Tokenizer;
+
+use super::attention_only;
 
 /// A model's configuration, tokenizer and names, kept in memory in case the folder they came from
 /// changes.
@@ -19,10 +22,14 @@ pub struct ModelFiles {
     files: Vec<(&'static str, Vec<u8>)>,
 }
 
-const CONFIG: &str = "config.json";
+/// The configuration.
+pub(super) const CONFIG: &str = "config.json";
+
+/// What people should know of a model that other programs do not have.
+pub(super) const README: &str = "README.md";
 
 /// Files that belong to a model besides its tensors; those that exist are copied.
-const COMPANIONS: [&str; 9] = [
+pub(super) const COMPANIONS: [&str; 9] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -33,6 +40,9 @@ const COMPANIONS: [&str; 9] = [
     "chat_template.jinja",
     "added_tokens.json",
 ];
+
+/// What the tokenizer's special tokens are called.
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// The largest such file that is read.
 const LONGEST: u64 = 256 << 20;
@@ -56,7 +66,8 @@ impl ModelFiles {
         tell_tied(&mut config, layout.config().tied_head);
         let config = Value::Object(config);
         let there = COMPANIONS.into_iter().filter(|name| files.has(name));
-        let files = there.map(|name| Ok((name, read(name)?))).collect::<Result<_>>()?;
+        let mut files = there.map(|name| Ok((name, read(name)?))).collect::<Result<Vec<_>>>()?;
+        name_end(checkpoint, &mut files)?;
         Ok(Self { layout, config, files })
     }
 
@@ -77,12 +88,44 @@ impl ModelFiles {
                 *word = Value::from(if format == Format::F16 { "float16" } else { "float32" });
             }
         }
+        attention_only::name(self.layout.config(), &mut config);
+        let readme = attention_only::readme(&config);
+        let readme = readme.map(|text| (README, Cow::from(text.into_bytes())));
         let text = serde_json::to_string_pretty(&config)
             .map_err(|error| Error::file(CONFIG, error.to_string()))?;
         let files = self.files.iter().map(|(name, bytes)| (*name, Cow::from(bytes)));
         let config = (CONFIG, Cow::from(format!("{text}\n").into_bytes()));
-        Ok(files.chain([config]).collect())
+        Ok(files.chain([config]).chain(readme).collect())
     }
+}
+
+/// Names the token that ends a text in the tokenizer's configuration, for programs that look for it
+/// there, if the model says it by its id only.
+fn name_end(checkpoint: &Checkpoint, files: &mut Vec<(&'static str, Vec<u8>)>) -> Result<()> {
+    let has = |name: &str| files.iter().any(|file| file.0 == name);
+    if !has("tokenizer.json") || has("special_tokens_map.json") {
+        return Ok(());
+    }
+    if checkpoint.special_tokens()?.eos.is_some() {
+        return Ok(());
+    }
+    let Some(tokenizer) = Tokenizer::from_checkpoint(checkpoint)? else { return Ok(()) };
+    let special = checkpoint.config().eos.iter().find(|id| tokenizer.is_special(**id));
+    let Some(end) = special.and_then(|id| tokenizer.token(*id)) else { return Ok(()) };
+    let at = files.iter().position(|file| file.0 == TOKENIZER_CONFIG);
+    let mut fields: Map<String, Value> = match at {
+        Some(at) => serde_json::from_slice(&files[at].1).map_err(|error| {
+            Error::file(checkpoint.path().join(TOKENIZER_CONFIG), error.to_string())
+        })?,
+        None => Map::new(),
+    };
+    fields.insert("eos_token".to_owned(), end.into());
+    let bytes = format!("{:#}\n", Value::Object(fields)).into_bytes();
+    match at {
+        Some(at) => files[at].1 = bytes,
+        None => files.push((TOKENIZER_CONFIG, bytes)),
+    }
+    Ok(())
 }
 
 /// Makes a configuration say whether the head is the embedding, as it is in the tensors: a head that

@@ -160,6 +160,19 @@ impl Parameters {
         Ok(())
     }
 
+    /// Sets all gradients to zero, including the padding of rows.
+    pub(super) fn clear_gradients(&self, engine: &Engine) -> Result<()> {
+        const AT_ONCE: u64 = 16 << 20;
+        for (_, piece, words) in self.pieces() {
+            let bytes = words as u64 * 4;
+            for start in (0..bytes).step_by(AT_ONCE as usize) {
+                let zeros = vec![0; (bytes - start).min(AT_ONCE) as usize];
+                engine.write(piece.buffers[TrainSlot::Gradient as usize], start, &zeros)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The bytes of values, gradients, moments and f16 copies, including the padding of rows.
     pub(super) fn bytes(&self, optimizer: Optimizer) -> u64 {
         let copies = optimizer.copies() as u64;

@@ -1,12 +1,12 @@
 //! Saved steps of a training run: a folder for each, in Hugging Face's layout, so that it runs as any
 //! other model, with the files needed to resume from it.
 //!
-//! A folder exists complete or not at all, and records the hashes of its files, so that later damage
-//! is noticed.
+//! A folder exists complete or not at all, and records the hashes of all of its files, its own
+//! record included, so that later damage is noticed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{self, Read};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,10 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::select::DeviceProfile;
 
+use super::folder::{
+    MODEL, OPTIMIZER, STATE, beside, entries, halves, into_place, is_step, remove_model,
+    remove_step, step_name, steps,
+};
 use super::model_files::ModelFiles;
 use super::options::TrainOptions;
 use super::trainer::Trainer;
@@ -35,9 +39,17 @@ pub struct State {
     pub plan_key: String,
     /// What the caller wants back on resuming.
     pub run: Value,
-    /// The size and hash of each file.
+    /// The size and hash of each other file.
     files: BTreeMap<String, Sum>,
+    /// The hash of this file, in which [`BLANK`] stands here; the last field.
+    fnv1a: String,
 }
+
+/// Stands for a hash of a file in that file.
+const BLANK: &str = "0000000000000000";
+
+/// What stands before the last field.
+const LAST: &[u8] = b"\"fnv1a\": \"";
 
 /// What a file must match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,10 +66,6 @@ pub struct Saved {
     /// Everything except its tensors.
     pub state: State,
 }
-
-const STATE: &str = "state.json";
-const MODEL: &str = "model.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
 
 /// The largest state file that is read.
 const LONGEST_STATE: u64 = 16 << 20;
@@ -107,8 +115,10 @@ impl Trainer {
         self.write_model(&beside, files, Format::F32).await?;
         self.write_moments(&beside.join(OPTIMIZER)).await?;
         let mut files = BTreeMap::new();
-        for name in [MODEL, OPTIMIZER] {
-            files.insert(name.to_owned(), sum(&beside.join(name))?);
+        for entry in entries(&beside)? {
+            if let Some(name) = entry.path.file_name().and_then(|name| name.to_str()) {
+                files.insert(name.to_owned(), sum(&entry.path)?);
+            }
         }
         let state = State {
             step: self.steps(),
@@ -117,10 +127,15 @@ impl Trainer {
             plan_key: self.selection().key(),
             run: own,
             files,
+            fnv1a: BLANK.to_owned(),
         };
         let path = beside.join(STATE);
-        let text =
+        let mut text =
             serde_json::to_vec_pretty(&state).map_err(|e| Error::file(&path, e.to_string()))?;
+        let own = digest(&text);
+        if let Some(place) = own_hash(&mut text) {
+            place.copy_from_slice(own.as_bytes());
+        }
         atomic_file::write_own(&path, &text).map_err(|e| Error::io(&path, e))?;
         into_place(&beside, &folder)?;
         Ok(folder)
@@ -130,17 +145,22 @@ impl Trainer {
     /// loaded.
     ///
     /// # Errors
-    /// [`Error::File`] if the saved step is from another kind of run.
+    /// [`Error::Tensor`] if the saved step is from another kind of run; nothing was changed then.
     pub fn resume(&mut self, saved: &Saved) -> Result<()> {
         let path = saved.folder.join(OPTIMIZER);
         let mut tensors = read_safetensors(&path)?;
         let (moments, engine) = self.moments();
+        // All is checked before anything is written.
+        let mut checked = Vec::new();
         for (name, parameter, held) in moments {
+            let values = tensors.remove(&name).filter(|values| values.len() == parameter.count());
             let wrong = || Error::tensor(&path, name.as_str(), "does not match this model");
-            let values = tensors.remove(&name).ok_or_else(wrong)?;
-            if values.len() != parameter.count() {
-                return Err(wrong());
-            }
+            checked.push((parameter, held, values.ok_or_else(wrong)?));
+        }
+        if let Some(name) = tensors.keys().min() {
+            return Err(Error::tensor(&path, name.as_str(), "is no moment of this optimiser"));
+        }
+        for (parameter, held, values) in checked {
             parameter.write(engine, held, &values)?;
         }
         self.set_steps(saved.state.step);
@@ -189,118 +209,89 @@ impl Saved {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(STATE);
         let file = fs::File::open(&path).map_err(|e| Error::io(&path, e))?;
-        let mut text = String::new();
-        file.take(LONGEST_STATE).read_to_string(&mut text).map_err(|e| Error::io(&path, e))?;
-        let state: State = serde_json::from_str(&text)
+        let mut text = Vec::new();
+        file.take(LONGEST_STATE).read_to_end(&mut text).map_err(|e| Error::io(&path, e))?;
+        let state: State = serde_json::from_slice(&text)
             .map_err(|e| Error::file(&path, format!("is not the state of a training run: {e}")))?;
+        let damaged =
+            |path: PathBuf| Error::file(path, "was damaged or changed after it was saved");
+        if let Some(place) = own_hash(&mut text) {
+            place.copy_from_slice(BLANK.as_bytes());
+        }
+        if digest(&text) != state.fnv1a {
+            return Err(damaged(path));
+        }
         for (name, expected) in &state.files {
             let path = folder.join(name);
             if name.contains(['/', '\\']) || sum(&path)? != *expected {
-                return Err(Error::file(path, "was damaged or changed after it was saved"));
+                return Err(damaged(path));
+            }
+        }
+        // A file more, such as another generation_config.json, would change the model.
+        for entry in entries(folder)?.into_iter().filter(|entry| entry.own) {
+            let name = entry.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name != STATE && !state.files.contains_key(name) {
+                return Err(Error::file(entry.path, "was added after the step was saved"));
             }
         }
         Ok(Self { folder: folder.to_owned(), state })
     }
 
-    /// The last intact saved step of a run. Damaged ones after it are reported to `damaged`.
+    /// The last intact saved step of a run; `None` if it has saved none. Damaged ones after it are
+    /// reported to `damaged`.
     ///
     /// # Errors
-    /// [`Error::Io`] if the run's folder cannot be read.
+    /// [`Error::Io`] if a folder or a file is there but cannot be read, and [`Error::File`] if there
+    /// are saved steps, but none is intact.
     pub fn latest(run: &Path, damaged: &mut dyn FnMut(&Path, Error)) -> Result<Option<Self>> {
-        for folder in steps(run)?.into_iter().rev() {
-            match Self::open(&folder) {
+        let steps = steps(run)?;
+        for folder in steps.iter().rev() {
+            match Self::open(folder) {
                 Ok(saved) => return Ok(Some(saved)),
-                Err(error) => damaged(&folder, error),
+                // It may be intact: whoever reads on would go back further than needed.
+                Err(Error::Io { path, source }) if source.kind() != ErrorKind::NotFound => {
+                    return Err(Error::Io { path, source });
+                }
+                Err(error) => damaged(folder, error),
             }
         }
-        Ok(None)
+        match steps.len() {
+            0 => Ok(None),
+            1 => Err(Error::file(run, "its only saved step is damaged, so it cannot go on")),
+            count => Err(Error::file(
+                run,
+                format!("all of its {count} saved steps are damaged, so it cannot go on"),
+            )),
+        }
     }
 
     /// Removes all saved steps of a run except the last `keep`, and folders that a stopped run left
-    /// incomplete.
+    /// incomplete. What else is there stays, and so does a step to which somebody added a file.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn keep_last(run: &Path, keep: usize) -> Result<()> {
-        let steps = steps(run)?;
-        let old = &steps[..steps.len().saturating_sub(keep)];
-        let halves = entries(run)?.into_iter().filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            [HALF, OLD].iter().any(|end| name.strip_suffix(end).and_then(step_of).is_some())
-        });
-        for folder in old.iter().cloned().chain(halves) {
-            atomic_file::remove_own(&folder).map_err(|e| Error::io(&folder, e))?;
+        let mut own = Vec::new();
+        for folder in steps(run)? {
+            if is_step(&folder)? {
+                own.push(folder);
+            }
         }
-        Ok(())
+        own[..own.len().saturating_sub(keep)].iter().try_for_each(|folder| remove_step(folder))?;
+        halves(run)?.iter().try_for_each(|folder| remove_model(folder))
     }
 }
 
-/// The suffix of a folder's name until it is complete.
-const HALF: &str = ".part";
-
-/// The suffix of a folder that is about to be replaced.
-const OLD: &str = ".old";
-
-/// An empty folder next to its final place.
-fn beside(place: &Path) -> Result<PathBuf> {
-    let beside = with_end(place, HALF);
-    let io = |error| Error::io(&beside, error);
-    atomic_file::remove_own(&beside).map_err(io)?;
-    if let Some(run) = beside.parent().filter(|run| !run.as_os_str().is_empty()) {
-        fs::create_dir_all(run).map_err(io)?;
-    }
-    // Nothing may have come there meanwhile: not even a link to another folder.
-    fs::create_dir(&beside).map_err(io)?;
-    Ok(beside)
+/// Where the hash of a state file stands in it.
+fn own_hash(text: &mut [u8]) -> Option<&mut [u8]> {
+    let at = text.windows(LAST.len()).rposition(|window| window == LAST)?;
+    text.get_mut(at + LAST.len()..)?.get_mut(..BLANK.len())
 }
 
-/// Moves a complete folder to its place. Only then is the previous one removed.
-fn into_place(beside: &Path, place: &Path) -> Result<()> {
-    let old = with_end(place, OLD);
-    atomic_file::remove_own(&old).map_err(|e| Error::io(&old, e))?;
-    // A link is moved itself, even if it leads nowhere.
-    if place.symlink_metadata().is_ok() {
-        fs::rename(place, &old).map_err(|e| Error::io(place, e))?;
-    }
-    fs::rename(beside, place).map_err(|e| Error::io(place, e))?;
-    atomic_file::remove_own(&old).map_err(|e| Error::io(&old, e))
-}
-
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
-/// The name of a step's folder.
-fn step_name(step: u64) -> String {
-    format!("step-{step:08}")
-}
-
-/// The step that a folder of this very name is of; other names are somebody else's.
-fn step_of(name: &str) -> Option<u64> {
-    let step = name.strip_prefix("step-")?.parse().ok()?;
-    (step_name(step) == name).then_some(step)
-}
-
-/// The saved steps of a run, in order.
-fn steps(run: &Path) -> Result<Vec<PathBuf>> {
-    let step = |path: &Path| step_of(path.file_name()?.to_str()?);
-    let all = entries(run)?;
-    let mut all: Vec<(u64, PathBuf)> =
-        all.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();
-    all.sort();
-    Ok(all.into_iter().map(|(_, path)| path).collect())
-}
-
-/// The entries of a folder; none if the folder does not exist.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let all = match fs::read_dir(folder) {
-        Ok(all) => all,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io(folder, error)),
-    };
-    all.map(|entry| entry.map(|entry| entry.path()).map_err(|e| Error::io(folder, e))).collect()
+fn digest(bytes: &[u8]) -> String {
+    let mut hash = Hash::default();
+    hash.add(bytes);
+    format!("{:016x}", hash.value())
 }
 
 /// The size and hash of a file.

@@ -111,10 +111,12 @@ impl Trainer {
     /// at this learning rate.
     ///
     /// # Errors
-    /// [`Error::Input`] for batches of another size or with tokens that the model does not have,
-    /// [`Error::Diverged`] if the loss or a gradient is not finite (nothing was updated
-    /// then), [`Error::Device`] if the device fails.
+    /// [`Error::Input`] for batches of another size or with tokens that the model does not have, and for
+    /// a rate that is not finite; [`Error::Diverged`] if the loss or a gradient is not finite;
+    /// [`Error::Device`] if the device fails. After the first two, parameters, moments and gradients are as
+    /// they were before.
     pub async fn step(&mut self, batches: &[Batch], rate: f64) -> Result<Step> {
+        check_rate(rate)?;
         let loss = self.add_gradients(batches).await?;
         let gradient_norm = self.update(rate, loss).await?;
         Ok(Step { step: self.step, loss, gradient_norm })
@@ -124,8 +126,12 @@ impl Trainer {
     /// gradients, and clears them. Gives their norm before clipping.
     ///
     /// # Errors
-    /// As [`Trainer::step`]; `loss` is reported if it diverged.
+    /// As [`Trainer::step`]; `loss` is reported if it diverged, and the gradients are forgotten then.
     pub async fn update(&mut self, rate: f64, loss: f64) -> Result<f64> {
+        check_rate(rate)?;
+        if !loss.is_finite() {
+            return Err(self.forget(loss).await);
+        }
         self.write_settings(rate)?;
         let clip = (self.buffers.clip, 0, 16);
         let readback = self.engine.submit(&[(&self.update, 0)], &[clip])?;
@@ -135,8 +141,8 @@ impl Trainer {
             bytemuck::cast_slice_mut(&mut found).copy_from_slice(&bytes);
         }
         let [_, gradient_norm, fine, _] = found;
-        if fine != 1.0 || !loss.is_finite() {
-            return Err(self.diverged(loss).await);
+        if fine != 1.0 {
+            return Err(self.forget(loss).await);
         }
         self.step += 1;
         Ok(f64::from(gradient_norm))
@@ -245,6 +251,16 @@ impl Trainer {
         self.engine.write(self.buffers.settings, 0, bytemuck::bytes_of(&settings))
     }
 
+    /// Clears the gradients of a step that diverged; the device left all else as it was. Gives the
+    /// error.
+    async fn forget(&mut self, loss: f64) -> Error {
+        let error = self.diverged(loss).await;
+        match self.parameters.clear_gradients(&self.engine) {
+            Ok(()) => error,
+            Err(error) => error,
+        }
+    }
+
     /// The error for values that are not finite, with the first tensor at fault.
     async fn diverged(&mut self, loss: f64) -> Error {
         let step = self.step + 1;
@@ -336,6 +352,14 @@ impl Trainer {
     pub fn fit(&self) -> TrainMemory {
         self.fit
     }
+}
+
+/// Fails for a learning rate that would make every parameter NaN or infinite.
+fn check_rate(rate: f64) -> Result<()> {
+    if (rate as f32).is_finite() && rate >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::Input(format!("the learning rate must be finite and 0 or more, got {rate}")))
 }
 
 /// The name of each parameter in the model's files.

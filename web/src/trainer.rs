@@ -8,10 +8,10 @@ use pellucid::checkpoint::Checkpoint;
 use pellucid::files::Files;
 use pellucid::format::Format;
 use pellucid::gpu::{AdapterChoice, Gpu};
-use pellucid::tokenizer::{Bos, Encode};
+use pellucid::tokenizer::Names;
 use pellucid::train::{
-    self, Data, Decay, Family, ModelFiles, NewModel, Optimizer, Preset, Schedule, Sizes,
-    TrainMemory, TrainOptions,
+    self, Corpus, Data, Decay, Family, Learn, ModelFiles, NewModel, Optimizer, Preset, Schedule,
+    Sizes, TrainMemory, TrainOptions,
 };
 use pellucid::tune::KeyValueStorage;
 use serde::{Deserialize, Serialize};
@@ -185,8 +185,8 @@ impl Trainer {
         let missing = || fault("input", "the model has no tokenizer");
         let tokenizer = pellucid::tokenizer::Tokenizer::from_checkpoint(checkpoint);
         let tokenizer = tokenizer.map_err(told)?.ok_or_else(missing)?;
-        let encode = Encode { bos: Bos::Never, ..Encode::default() };
-        let tokens = tokenizer.encode(text, encode).map_err(told)?;
+        let corpus = Corpus::of(checkpoint, &tokenizer, Names::End, Learn::Answers);
+        let tokens = corpus.map_err(told)?.text(text).map_err(told)?;
         let data = Data::split(tokens, settings.val_fraction).map_err(told)?;
         data.check(settings.context, checkpoint.config().vocab).map_err(told)?;
         let model_files = ModelFiles::of(checkpoint).map_err(told)?;

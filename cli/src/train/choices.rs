@@ -56,6 +56,16 @@ pub(crate) enum OptimizerName {
     Sgd,
 }
 
+/// The names of `--loss-on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LossOn {
+    /// The assistant's messages, up to the token that ends them
+    Answers,
+    /// Every token
+    All,
+}
+
 impl Preset {
     /// The library's name for it.
     fn preset(self) -> train::Preset {

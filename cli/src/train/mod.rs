@@ -1,10 +1,13 @@
 //! `pellucid train`: trains a model on text.
 
 mod choices;
+mod folder;
 mod material;
 mod record;
+mod rules;
 mod run;
 mod settings;
+mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +16,13 @@ use pellucid::check::{SelectionPolicy, Variants};
 use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{Adapter, Gpu};
 use pellucid::select::KernelSelection;
-use pellucid::train::{ModelFiles, Progress, Saved, TrainMemory, TrainOptions, Trainer};
+use pellucid::train::{ModelFiles, Progress, Saved, Schedule, TrainMemory, TrainOptions, Trainer};
 use pellucid::{Error, Result};
-use serde::{Deserialize, Serialize};
 
 use crate::options::{DeviceOptions, KernelOptions};
 use crate::output;
-use material::Material;
+use folder::{Folder, NEW, Own};
+use material::{Material, model_hash, tokenizer_hash};
 use record::Record;
 use run::Run;
 use settings::{OUTPUT, Settings};
@@ -32,7 +35,8 @@ use settings::{OUTPUT, Settings};
 /// The output folder receives model/, the model with the lowest validation loss in Hugging Face's
 /// layout, which `pellucid generate` can run; log.jsonl, with a line for each step; loss.svg, a
 /// plot of the losses; and the latest checkpoints. With --resume, a run that was interrupted
-/// continues from its last checkpoint, and ends with the same bits as an uninterrupted run.
+/// continues from its last checkpoint, and ends with the same bits as an uninterrupted run; one that
+/// has ended continues up to more --steps.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     #[command(flatten)]
@@ -61,95 +65,177 @@ pub(crate) struct Train {
     kernels: KernelOptions,
 }
 
-/// What a checkpoint records about the run.
-#[derive(Debug, Serialize, Deserialize)]
-struct Own {
-    settings: Settings,
-    /// The hash of all tokens.
-    data: String,
-}
-
 impl Train {
     /// Trains; returns whether the run was finished.
     pub(crate) async fn run(&self) -> Result<bool> {
-        let given = self.settings.clone().complete(self.config.as_deref())?;
-        let saved = self.saved()?;
-        let (settings, own) = match &saved {
-            None => (given, None),
+        if self.keep == 0 {
+            return Err(Error::Input("--keep must be 1 or more; see --save-every 0".to_owned()));
+        }
+        let given = self.settings.clone().with_file(self.config.as_deref())?;
+        // Whatever is refused from here to the first step leaves the folder as it was.
+        let folder = Folder::open(&self.output)?;
+        let saved = self.saved(&folder)?;
+        let before = match &saved {
+            // The steps may have become more since the checkpoint.
             Some(saved) => {
-                let path = saved.folder.join("state.json");
-                let own: Own =
-                    serde_json::from_value(saved.state.run.clone()).map_err(|error| {
-                        Error::file(&path, format!("is not a run of `pellucid train`: {error}"))
-                    })?;
-                let differ = given.differ(&own.settings);
-                if !differ.is_empty() {
-                    return Err(Error::Input(format!(
-                        "the run in {} was started with other settings of: {}; leave them out to \
-                         resume it, or choose another --output",
-                        self.output.display(),
-                        differ.join(", ")
-                    )));
-                }
-                (own.settings.clone(), Some(own))
+                let own = own(saved)?;
+                let settings = folder.own().map(|run| run.settings).unwrap_or_else(|error| {
+                    let error = output::sentence(&error);
+                    log::warn!("{error}; using the settings that the checkpoint holds");
+                    own.settings.clone()
+                });
+                Some(Own { settings, ..own })
             }
+            None if folder.begun() => Some(folder.own()?),
+            None => None,
+        };
+        let settings = match &before {
+            None => {
+                given.check()?;
+                given.with_preset()
+            }
+            Some(before) => self.resumed(given, before, saved.as_ref())?,
         };
         let schedule = settings.schedule()?;
-        settings.check_from()?;
-        let material = Material::prepare(&settings, &self.output, saved.as_ref())?;
-        let Material { initial, data, hash } = material;
-        if own.is_some_and(|own| own.data != hash) {
-            return Err(Error::Input(format!(
-                "the data is not what the run in {} was started with",
-                self.output.display()
-            )));
-        }
-        let own_context = initial.config().context;
-        let context = settings.context.unwrap_or(own_context.min(256));
+        let material = Material::read(&settings, saved.as_ref())?;
+        let now = Own {
+            settings: settings.clone().absolute()?,
+            data: material.hash.clone(),
+            tokenizer: material.tokenizer.clone(),
+            from: material.from.clone(),
+            best: None,
+        };
+        let own = match before {
+            None => now,
+            Some(before) => {
+                // A checkpoint holds what the model and its tokenizer have become.
+                let same = saved.is_some()
+                    || [&before.tokenizer, &before.from] == [&now.tokenizer, &now.from];
+                if !same || before.data != now.data {
+                    let what = if same { "data" } else { "model or its tokenizer" };
+                    return Err(Error::Input(format!(
+                        "the {what} is not what the run in {} was started with",
+                        self.output.display()
+                    )));
+                }
+                Own { settings: now.settings, ..before }
+            }
+        };
+        self.begin(folder, material, own, schedule, saved).await
+    }
+
+    /// Prepares the run in its folder, and makes its steps.
+    async fn begin(
+        &self,
+        mut folder: Folder,
+        material: Material,
+        mut own: Own,
+        schedule: Schedule,
+        saved: Option<Saved>,
+    ) -> Result<bool> {
+        let settings = own.settings.clone();
+        let context = settings.context.unwrap_or(material.context.min(256));
         let options = settings.options(context);
-        data.check(context, initial.config().vocab)?;
+        material.data.check(context, material.vocab)?;
+        if !folder.begun() {
+            folder.take()?;
+        }
+        let own_context = material.context;
+        let new = self.output.join(NEW);
+        let (initial, data) = material.into_parts(&new, settings.seed.unwrap_or(0))?;
+        let files = ModelFiles::of(&initial)?;
         let trainer = self.trainer(&initial, options, saved.as_ref()).await?;
         let record = Record::open(&self.output, trainer.steps())?;
-        let evaluated = record.evaluations().filter(|(_, loss)| loss.is_finite());
-        let best = evaluated.min_by(|a, b| a.1.total_cmp(&b.1));
-        let saved = saved.map(|saved| saved.folder);
+        if saved.is_none() {
+            own.best = None;
+        }
         let run = Run {
             train: self,
-            settings,
+            own,
+            folder,
             schedule,
             options,
-            files: ModelFiles::of(&initial)?,
+            files,
             context: own_context,
             data,
-            hash,
             trainer,
             record,
-            best,
-            saved,
+            saved: saved.map(|saved| saved.folder),
         };
         run.go().await
     }
 
     /// The checkpoint to continue from.
-    fn saved(&self) -> Result<Option<Saved>> {
-        if !self.resume {
-            if record::is_empty(&self.output)? {
+    fn saved(&self, folder: &Folder) -> Result<Option<Saved>> {
+        match (folder.begun(), self.resume) {
+            (true, true) => {}
+            (true, false) => {
+                return Err(Error::Input(format!(
+                    "{} holds a run; use --resume to continue it, or another --output to start one",
+                    self.output.display()
+                )));
+            }
+            (false, true) => {
+                let output = self.output.display();
+                output::note(&format!("{output} holds no run to resume; starting one"));
                 return Ok(None);
             }
-            return Err(Error::Input(format!(
-                "{} is not empty; use --resume to continue a run, or another --output to start one",
-                self.output.display()
-            )));
+            (false, false) => return Ok(None),
         }
         let mut damaged = |folder: &Path, error: Error| {
             let error = output::sentence(&error);
             log::warn!("{}: {error}; using the checkpoint before it", folder.display());
         };
         let saved = Saved::latest(&self.output, &mut damaged)?;
-        if let Some(saved) = &saved {
-            output::note(&format!("resuming after step {}", saved.state.step));
+        match &saved {
+            Some(saved) => output::note(&format!("resuming after step {}", saved.state.step)),
+            None => output::note("the run has saved no checkpoint; starting it from the beginning"),
         }
         Ok(saved)
+    }
+
+    /// The settings of a run that goes on.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if others are asked for.
+    fn resumed(&self, given: Settings, before: &Own, saved: Option<&Saved>) -> Result<Settings> {
+        let own = &before.settings;
+        let mut differ = given.differ(own);
+        if given.tokenizer.is_some()
+            && tokenizer_hash(given.tokenizer.as_deref())? != before.tokenizer
+        {
+            differ.push("tokenizer".to_owned());
+        }
+        if given.from.is_some() && model_hash(given.from.as_deref())? != before.from {
+            differ.push("from".to_owned());
+        }
+        let (steps, made) = (own.steps.unwrap_or(0), saved.map_or(0, |saved| saved.state.step));
+        let more = given.steps.filter(|given| *given != steps);
+        if more.is_some_and(|more| made < steps || more < steps) {
+            differ.push("steps".to_owned());
+        }
+        if !differ.is_empty() {
+            let hint = if more.is_some_and(|more| more > steps && made < steps) {
+                "; it can be given more --steps when it has ended"
+            } else {
+                ""
+            };
+            return Err(Error::Input(format!(
+                "the run in {} was started with other settings of: {}; leave them out to resume it, or \
+                 choose another --output{hint}",
+                self.output.display(),
+                differ.join(", ")
+            )));
+        }
+        let mut settings = given.resumed(own);
+        if let Some(more) = more {
+            output::note(&format!(
+                "the run goes on from step {steps} to {more}, with the learning rates of a run of {more} \
+                 steps"
+            ));
+            settings.steps = Some(more);
+        }
+        Ok(settings)
     }
 
     /// The model on the device, ready to train.
@@ -195,6 +281,14 @@ impl Train {
         }
         Ok(trainer)
     }
+}
+
+/// What the run is whose checkpoint this is.
+fn own(saved: &Saved) -> Result<Own> {
+    serde_json::from_value(saved.state.run.clone()).map_err(|error| {
+        let path = saved.folder.join("state.json");
+        Error::file(&path, format!("is not a run of `pellucid train`: {error}"))
+    })
 }
 
 /// Reports what a run will take, before any of it is allocated.

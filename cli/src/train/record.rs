@@ -1,7 +1,8 @@
-//! The log of a run: a line of JSON per step, and a plot of the losses.
+//! The log of a run: a line of JSON per step, and a plot of the losses. It holds only what the run
+//! depends on, so that a resumed run has the same log; times are in a file of their own.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use pellucid::{Error, Result, atomic_file};
@@ -9,7 +10,10 @@ use plotters::prelude::{
     ChartBuilder, IntoDrawingArea, LineSeries, PathElement, RGBColor, SVGBackend,
     SeriesLabelPosition, WHITE,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use super::folder::{LOG, PLOT, TIMINGS};
 
 /// A line of the log: a step, or an evaluation after it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,51 +26,65 @@ pub(crate) struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tokens_per_s: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) valid_loss: Option<f64>,
+}
+
+/// The time that a step took.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Timing {
+    pub(crate) step: u64,
+    pub(crate) seconds: f64,
+    pub(crate) tokens_per_s: f64,
 }
 
 impl Line {
     /// An evaluation after a step.
     pub(crate) fn evaluation(step: u64, loss: f64) -> Self {
-        let (gradient_norm, rate, tokens_per_s) = (None, None, None);
-        Self { step, loss: None, gradient_norm, rate, tokens_per_s, valid_loss: Some(loss) }
+        Self { step, loss: None, gradient_norm: None, rate: None, valid_loss: Some(loss) }
     }
 }
 
 /// The log of a run.
 #[derive(Debug)]
 pub(crate) struct Record {
+    log: Sheet,
+    timings: Sheet,
+    lines: Vec<Line>,
+}
+
+/// A file to which lines are added.
+#[derive(Debug)]
+struct Sheet {
     path: PathBuf,
     file: File,
-    lines: Vec<Line>,
 }
 
 impl Record {
     /// Opens the log of a run, and drops the steps after `step`, which will run again.
     pub(crate) fn open(run: &Path, step: u64) -> Result<Self> {
-        let path = run.join("log.jsonl");
-        let io = |error| Error::io(&path, error);
-        let mut lines = Vec::new();
-        if path.exists() && step > 0 {
-            for line in BufReader::new(File::open(&path).map_err(io)?).lines() {
-                // The last line may be incomplete if the program was killed.
-                let Ok(line) = serde_json::from_str::<Line>(&line.map_err(io)?) else { continue };
-                lines.extend((line.step <= step).then_some(line));
-            }
+        let (log, lines) = Sheet::open(run.join(LOG), step, |line: &Line| line.step)?;
+        let (timings, _) = Sheet::open(run.join(TIMINGS), step, |timing: &Timing| timing.step)?;
+        let made = lines.iter().filter(|line| line.rate.is_some()).count() as u64;
+        if made != step {
+            log::warn!("{}: has {made} of the {step} steps so far", log.path.display());
         }
-        let text: String = lines.iter().map(|line| text(line) + "\n").collect();
-        atomic_file::write_own(&path, text.as_bytes()).map_err(io)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
-        Ok(Self { path, file, lines })
+        Ok(Self { log, timings, lines })
     }
 
     /// Adds a line.
     pub(crate) fn add(&mut self, line: Line) -> Result<()> {
         self.lines.push(line);
-        let text = text(&line) + "\n";
-        self.file.write_all(text.as_bytes()).map_err(|error| Error::io(&self.path, error))
+        self.log.add(&line)
+    }
+
+    /// Adds the time of a step.
+    pub(crate) fn time(&mut self, timing: Timing) -> Result<()> {
+        self.timings.add(&timing)
+    }
+
+    /// Makes sure that the log is on the disk, before a checkpoint that relies on it.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.log.file.sync_data().map_err(|error| Error::io(&self.log.path, error))
     }
 
     /// Plots the losses in `loss.svg`, next to the log.
@@ -76,20 +94,53 @@ impl Record {
             pairs.collect()
         };
         let (training, validation) = (smooth(&points(|l| l.loss)), points(|l| l.valid_loss));
-        let path = self.path.with_file_name("loss.svg");
+        let path = self.log.path.with_file_name(PLOT);
         let text = plot(&training, &validation)
             .map_err(|error| Error::file(&path, format!("cannot be drawn: {error}")))?;
         atomic_file::write_own(&path, text.as_bytes()).map_err(|error| Error::io(&path, error))
     }
-
-    /// The validation losses so far, by step.
-    pub(crate) fn evaluations(&self) -> impl Iterator<Item = (u64, f64)> {
-        self.lines.iter().filter_map(|line| Some((line.step, line.valid_loss?)))
-    }
 }
 
-fn text(line: &Line) -> String {
-    serde_json::to_string(line).unwrap_or_default()
+impl Sheet {
+    /// Opens a file of lines, and drops those of steps after `step`. The others stay as they are, to
+    /// the byte.
+    fn open<T: DeserializeOwned>(
+        path: PathBuf,
+        step: u64,
+        of: impl Fn(&T) -> u64,
+    ) -> Result<(Self, Vec<T>)> {
+        let io = |error| Error::io(&path, error);
+        let all = match fs::read(&path) {
+            Ok(_) if step == 0 => Vec::new(),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(io(error)),
+        };
+        let (mut kept, mut lines) = (Vec::new(), Vec::new());
+        for (bytes, number) in all.split_inclusive(|byte| *byte == b'\n').zip(1..) {
+            match serde_json::from_slice::<T>(bytes) {
+                Ok(line) if bytes.ends_with(b"\n") => {
+                    if of(&line) <= step {
+                        kept.extend_from_slice(bytes);
+                        lines.push(line);
+                    }
+                }
+                // The last line may be incomplete if the program was killed.
+                _ if !bytes.ends_with(b"\n") => {}
+                _ => log::warn!("{}: line {number} is damaged, and is dropped", path.display()),
+            }
+        }
+        atomic_file::write_own(&path, &kept).map_err(io)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
+        Ok((Self { path, file }, lines))
+    }
+
+    fn add(&mut self, line: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(line)
+            .map_err(|error| Error::file(&self.path, error.to_string()))?;
+        let written = self.file.write_all(format!("{text}\n").as_bytes());
+        written.map_err(|error| Error::io(&self.path, error))
+    }
 }
 
 /// The most points in a curve.
@@ -157,35 +208,45 @@ fn plot(
     Ok(text)
 }
 
-/// Whether a run's folder is empty or missing.
-pub(crate) fn is_empty(run: &Path) -> Result<bool> {
-    match fs::read_dir(run) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(Error::io(run, error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn line(step: u64, loss: f64) -> Line {
-        let (gradient_norm, rate, tokens_per_s) = (Some(1.0), Some(1e-3), None);
-        Line { step, loss: Some(loss), gradient_norm, rate, tokens_per_s, valid_loss: None }
+        let (gradient_norm, rate) = (Some(1.0), Some(1e-3));
+        Line { step, loss: Some(loss), gradient_norm, rate, valid_loss: None }
     }
 
+    /// What is kept is kept to the byte, whatever its numbers.
     #[test]
     fn steps_that_run_again_are_dropped_and_half_a_line_too() {
         let run = tempfile::tempdir().unwrap();
         let mut record = Record::open(run.path(), 0).unwrap();
-        (1..=4).for_each(|step| record.add(line(step, 3.0)).unwrap());
-        let path = run.path().join("log.jsonl");
-        let half = fs::read_to_string(&path).unwrap() + "{\"step\":5,\"lo";
-        fs::write(&path, half).unwrap();
+        let path = run.path().join(LOG);
+        let mut texts = Vec::new();
+        for step in 1..=4 {
+            let loss = if step == 1 { 3.0 + f64::EPSILON } else { 0.1 + 0.2 };
+            record.add(line(step, loss)).unwrap();
+            record.add(Line::evaluation(step, if step == 1 { f64::NAN } else { 2.0 })).unwrap();
+            let tokens_per_s = 7.0;
+            record.time(Timing { step, seconds: 0.5, tokens_per_s }).unwrap();
+            texts.push(fs::read_to_string(&path).unwrap());
+        }
+        assert!(texts[0].contains("\"valid_loss\":null"), "{}", texts[0]);
+        fs::write(&path, format!("{}{{\"step\":5,\"lo", texts[3])).unwrap();
         let record = Record::open(run.path(), 2).unwrap();
-        assert_eq!(record.lines, [line(1, 3.0), line(2, 3.0)]);
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+        assert_eq!(record.lines.len(), 4);
+        assert_eq!(record.lines[0].loss.unwrap().to_bits(), (3.0 + f64::EPSILON).to_bits());
+        assert_eq!(fs::read_to_string(&path).unwrap(), texts[1]);
+        let timings = fs::read_to_string(run.path().join(TIMINGS)).unwrap();
+        assert_eq!(timings.lines().count(), 2);
+        // A damaged line in the middle takes no other with it.
+        fs::write(&path, texts[3].replacen("{\"step\":2", "{\"\u{fffd}", 1)).unwrap();
+        assert_eq!(Record::open(run.path(), 4).unwrap().lines.len(), 7);
+        // What cannot be read is not nothing.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(Record::open(run.path(), 4), Err(Error::Io { .. })));
     }
 
     #[test]

@@ -13,9 +13,10 @@ use pellucid::train::{Batch, Data, ModelFiles, Saved, Schedule, Step, TrainOptio
 use pellucid::{Error, Result};
 use serde::Serialize;
 
-use super::record::{Line, Record};
-use super::settings::Settings;
-use super::{Own, Train};
+use super::Train;
+use super::folder::{Folder, MODEL, Own};
+use super::record::{Line, Record, Timing};
+use super::rules::Pace;
 use crate::interrupt::Stretch;
 use crate::output;
 
@@ -35,7 +36,10 @@ struct Report<'a> {
 /// A training run.
 pub(super) struct Run<'a> {
     pub(super) train: &'a Train,
-    pub(super) settings: Settings,
+    /// What the run is, and the lowest validation loss so far.
+    pub(super) own: Own,
+    /// Its folder, locked.
+    pub(super) folder: Folder,
     pub(super) schedule: Schedule,
     pub(super) options: TrainOptions,
     /// The model's files, except for the tensors.
@@ -43,11 +47,8 @@ pub(super) struct Run<'a> {
     /// The model's own context.
     pub(super) context: usize,
     pub(super) data: Data,
-    pub(super) hash: String,
     pub(super) trainer: Trainer,
     pub(super) record: Record,
-    /// The lowest validation loss, and its step.
-    pub(super) best: Option<(u64, f64)>,
     /// The folder of the last checkpoint.
     pub(super) saved: Option<PathBuf>,
 }
@@ -55,12 +56,19 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Trains; returns whether the run was finished.
     pub(super) async fn go(mut self) -> Result<bool> {
-        let (every, save_every) = self.settings.every(&self.schedule);
-        let grad_accum = self.settings.grad_accum.unwrap_or(1).max(1);
-        let validation = self.data.validation(&self.options, self.settings.eval_batches());
+        let settings = self.own.settings.clone();
+        let pace = settings.pace(&self.schedule);
+        let grad_accum = settings.grad_accum.unwrap_or(1);
+        let validation = match pace.eval {
+            Some(_) => self.data.validation(&self.options, settings.eval_batches()),
+            None => Vec::new(),
+        };
         let tokens = (self.options.batch * self.options.context * grad_accum) as f64;
         let bar = bar(self.schedule.steps, self.trainer.steps());
         let stretch = Stretch::begin();
+        if settings.from.is_some() && self.trainer.steps() == 0 && !validation.is_empty() {
+            self.evaluate(&validation, None, &bar).await?;
+        }
         let (start, first) = (Instant::now(), self.trainer.steps());
         let mut last: Option<Step> = None;
         let mut away = 0.0;
@@ -71,21 +79,19 @@ impl Run<'_> {
             let batches = self.data.batches(&self.options, step, grad_accum);
             let found = self.trainer.step(&batches, lr).await?;
             let seconds = begun.elapsed().as_secs_f64();
-            last = Some(found);
-            self.record.add(Line {
-                step: found.step,
-                loss: Some(found.loss),
-                gradient_norm: Some(found.gradient_norm),
-                rate: Some(lr),
-                tokens_per_s: Some((tokens / seconds).round()),
-                valid_loss: None,
-            })?;
-            let at_end = found.step == self.schedule.steps;
-            let pause = Instant::now();
-            if !validation.is_empty() && (found.step.is_multiple_of(every) || at_end) {
-                self.evaluate(&validation, &found, &bar).await?;
+            self.log(&found, lr, seconds, tokens)?;
+            if last.replace(found).is_none() {
+                self.folder.begin(&self.own)?;
             }
-            if found.step.is_multiple_of(save_every) || at_end {
+            let at_end = found.step == self.schedule.steps;
+            let due = |every: Option<u64>| {
+                every.is_some_and(|every| at_end || found.step.is_multiple_of(every))
+            };
+            let pause = Instant::now();
+            if !validation.is_empty() && due(pace.eval) {
+                self.evaluate(&validation, Some(&found), &bar).await?;
+            }
+            if due(pace.save) {
                 self.save(&bar).await?;
             }
             away += pause.elapsed().as_secs_f64();
@@ -100,62 +106,82 @@ impl Run<'_> {
         }
         let interrupted = self.trainer.steps() < self.schedule.steps;
         let seconds = start.elapsed().as_secs_f64() - away;
-        if interrupted && last.is_some() {
+        if interrupted && last.is_some() && pace.save.is_some() {
             self.save(&bar).await?;
         }
         bar.finish_and_clear();
         drop(stretch);
-        let folder = self.train.output.join("model");
-        if validation.is_empty() && !interrupted {
-            self.trainer.export(&folder, &self.files, self.settings.format()).await?;
+        let done = last.map_or(0.0, |last| (last.step - first) as f64);
+        let folder = self.train.output.join(MODEL);
+        // An interrupted run without checkpoints has no other result.
+        let only = interrupted && pace.save.is_none() && self.own.best.is_none();
+        if self.trainer.steps() > 0 && (only || !interrupted && validation.is_empty()) {
+            self.trainer.export(&folder, &self.files, settings.format()).await?;
         }
         self.record.draw()?;
-        let done = last.map_or(0.0, |last| (last.step - first) as f64);
         let report = Report {
             steps: self.trainer.steps(),
             loss: last.map(|last| last.loss),
-            valid_loss: self.best.map(|best| best.1),
-            best_step: self.best.map(|best| best.0),
+            valid_loss: self.own.best.map(|best| best.1),
+            best_step: self.own.best.map(|best| best.0),
             tokens_per_s: (done > 0.0).then(|| (done * tokens / seconds).round()),
             interrupted,
             model: folder.exists().then_some(&folder),
             saved: self.saved.as_deref(),
         };
-        self.show(&report)?;
+        self.show(&report, pace)?;
         Ok(!interrupted)
+    }
+
+    /// Writes a step to the log.
+    fn log(&mut self, found: &Step, rate: f64, seconds: f64, tokens: f64) -> Result<()> {
+        let step = found.step;
+        self.record.add(Line {
+            step,
+            loss: Some(found.loss),
+            gradient_norm: Some(found.gradient_norm),
+            rate: Some(rate),
+            valid_loss: None,
+        })?;
+        self.record.time(Timing { step, seconds, tokens_per_s: (tokens / seconds).round() })
     }
 
     /// The best validation loss, for the bar.
     fn best_loss(&self) -> String {
-        self.best.map_or_else(String::new, |(_, loss)| format!(", validation {loss:.3}"))
+        self.own.best.map_or_else(String::new, |(_, loss)| format!(", validation {loss:.3}"))
     }
 
-    /// Evaluates the model on the validation data, and keeps it if it is the best so far.
-    async fn evaluate(&mut self, batches: &[Batch], found: &Step, bar: &ProgressBar) -> Result<()> {
+    /// Evaluates the model on the validation data after a step, or before the first; keeps it if it is
+    /// the best so far.
+    async fn evaluate(
+        &mut self,
+        batches: &[Batch],
+        found: Option<&Step>,
+        bar: &ProgressBar,
+    ) -> Result<()> {
         let loss = self.trainer.evaluate(batches).await?;
-        let step = found.step;
+        let step = self.trainer.steps();
         self.record.add(Line::evaluation(step, loss))?;
-        if self.best.is_none_or(|(_, best)| loss < best) {
-            let folder = self.train.output.join("model");
-            self.trainer.export(&folder, &self.files, self.settings.format()).await?;
-            self.best = Some((step, loss));
+        if loss.is_finite() && self.own.best.is_none_or(|(_, best)| loss < best) {
+            let folder = self.train.output.join(MODEL);
+            let format = self.own.settings.format();
+            self.trainer.export(&folder, &self.files, format).await?;
+            self.own.best = Some((step, loss));
         }
         self.record.draw()?;
-        let (step, train) = (found.step, found.loss);
-        bar.suspend(|| {
-            output::note(&format!("step {step}: loss {train:.4}, validation {loss:.4}"));
-        });
+        let train = found.map_or_else(String::new, |found| format!("loss {:.4}, ", found.loss));
+        bar.suspend(|| output::note(&format!("step {step}: {train}validation {loss:.4}")));
         Ok(())
     }
 
     /// Saves a checkpoint, and prints a sample of its text.
     async fn save(&mut self, bar: &ProgressBar) -> Result<()> {
-        let own = Own { settings: self.settings.clone(), data: self.hash.clone() };
-        let own = serde_json::to_value(own)
+        self.record.sync()?;
+        let own = serde_json::to_value(&self.own)
             .map_err(|error| Error::file(&self.train.output, error.to_string()))?;
         let folder = self.trainer.save(&self.train.output, &self.files, own).await?;
-        Saved::keep_last(&self.train.output, self.train.keep.max(1))?;
-        if let Some(prompt) = &self.settings.sample {
+        Saved::keep_last(&self.train.output, self.train.keep)?;
+        if let Some(prompt) = &self.own.settings.sample {
             let (text, step) = (self.sample(&folder, prompt).await, self.trainer.steps());
             bar.suspend(|| match text {
                 Ok(text) => output::note(&format!("step {step}, sample: {prompt}{text}")),
@@ -186,7 +212,7 @@ impl Run<'_> {
         Ok(generation.text.unwrap_or_else(|| format!("{:?}", generation.tokens)))
     }
 
-    fn show(&self, report: &Report<'_>) -> Result<()> {
+    fn show(&self, report: &Report<'_>, pace: Pace) -> Result<()> {
         if self.train.json {
             return output::json(report);
         }
@@ -203,7 +229,10 @@ impl Run<'_> {
             words += &format!("; the model is in {}", folder.display());
         }
         if report.interrupted {
-            words += "; interrupted, use --resume to continue";
+            words += match pace.save {
+                Some(_) => "; interrupted, use --resume to continue",
+                None => "; interrupted, and no checkpoint was saved to continue from",
+            };
         }
         output::line(&words)
     }

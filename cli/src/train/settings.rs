@@ -3,19 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pellucid::format::Format;
-use pellucid::train::{Decay, Family, Optimizer, Schedule, Sizes, TrainOptions};
 use pellucid::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::choices::{DecayName, FamilyName, OptimizerName, Preset};
+use super::choices::{DecayName, FamilyName, LossOn, OptimizerName, Preset};
 
 /// Everything that a run depends on, except for the device. What is not set comes from the preset,
 /// or has a default.
 #[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// Files to train on: UTF-8 text, or token ids if the name ends in .bin
+    /// Files to train on: UTF-8 text, JSON lines (.jsonl) or token ids (.bin)
+    ///
+    /// A line of JSON is {"text": "..."}, a document, or {"messages": [{"role": "user", "content":
+    /// "..."}, ...]}, a conversation, which the model's chat template formats. Token ids have 16 or
+    /// 32 bits, low byte first, with or without llm.c's header. - is standard input.
     #[arg(value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) data: Vec<PathBuf>,
@@ -28,7 +30,25 @@ pub(crate) struct Settings {
     /// Tokenizer (tokenizer.json) for a new model [default: the characters of the data]
     #[arg(long, value_name = "FILE", help_heading = DATA)]
     pub(crate) tokenizer: Option<PathBuf>,
+    /// Parse the names of all special tokens in the text as special tokens
+    ///
+    /// Without it only the name of the token that ends a text is parsed, such as <|endoftext|>: it
+    /// separates documents. With --no-special none is.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL",
+        conflicts_with = "no_special", help_heading = DATA)]
+    pub(crate) special: Option<bool>,
+    /// Treat the names of special tokens in the text as text, also that of the end of a text
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL",
+        help_heading = DATA)]
+    #[serde(skip_serializing)]
+    pub(crate) no_special: Option<bool>,
+    /// Tokens of a conversation that are predicted [default: answers]
+    #[arg(long, value_name = "TOKENS", help_heading = DATA)]
+    pub(crate) loss_on: Option<LossOn>,
     /// Fine-tune this model instead of training a new one
+    ///
+    /// The model is evaluated before the first step, and stays the result if it does not become
+    /// better.
     #[arg(long, value_name = "MODEL", help_heading = MODEL)]
     pub(crate) from: Option<PathBuf>,
     /// Model sizes and hyperparameters that work well together
@@ -83,7 +103,7 @@ pub(crate) struct Settings {
     /// Seed for the initial weights, the order of the data and dropout [default: 0]
     #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub(crate) seed: Option<u64>,
-    /// Peak learning rate [default: 1e-3]
+    /// Peak learning rate [default: 1e-3; with --from 5e-5]
     #[arg(long, value_name = "LR", help_heading = OPTIMISER)]
     pub(crate) lr: Option<f64>,
     /// Learning rate at the end of the decay [default: a tenth of --lr]
@@ -104,22 +124,22 @@ pub(crate) struct Settings {
     /// Decay rate of adamw's mean of gradients [default: 0.9]
     #[arg(long, value_name = "BETA", help_heading = OPTIMISER)]
     pub(crate) beta1: Option<f64>,
-    /// Decay rate of adamw's mean of squared gradients [default: 0.95]
+    /// Decay rate of adamw's mean of squared gradients [default: 0.95; with --from 0.999]
     #[arg(long, value_name = "BETA", help_heading = OPTIMISER)]
     pub(crate) beta2: Option<f64>,
-    /// Weight decay of adamw, applied to matrices only [default: 0.1]
+    /// Weight decay of adamw, applied to matrices only [default: 0.1; with --from 0]
     #[arg(long, value_name = "DECAY", help_heading = OPTIMISER)]
     pub(crate) weight_decay: Option<f64>,
     /// Clip gradients to this global norm; 0 disables clipping [default: 1]
     #[arg(long, value_name = "NORM", help_heading = OPTIMISER)]
     pub(crate) clip: Option<f64>,
-    /// Evaluate on the validation data every N steps [default: a tenth of --steps]
+    /// Evaluate on the validation data every N steps, 0 for never [default: a tenth of --steps]
     #[arg(long, value_name = "N", help_heading = EVALUATION)]
     pub(crate) eval_every: Option<u64>,
     /// Use at most N batches for an evaluation [default: all]
     #[arg(long, value_name = "N", help_heading = EVALUATION)]
     pub(crate) eval_batches: Option<usize>,
-    /// Save a checkpoint every N steps [default: the same as --eval-every]
+    /// Save a checkpoint every N steps, 0 for never [default: the same as --eval-every]
     #[arg(long, value_name = "N", help_heading = EVALUATION)]
     pub(crate) save_every: Option<u64>,
     /// Print a continuation of this text at each checkpoint
@@ -153,7 +173,7 @@ macro_rules! first {
 impl Settings {
     /// These settings; those that are not set are taken from `other`.
     fn or(self, other: Self) -> Self {
-        first!(self, other; val_data, val_fraction, tokenizer, from, preset, family, layers, heads,
+        first!(self, other; val_data, val_fraction, tokenizer, special, no_special, loss_on, from, preset, family, layers, heads,
             kv_heads, width, hidden, untied, context, batch, grad_accum, steps, dropout, mixed, seed, lr,
             min_lr, warmup, decay, decay_steps, optimizer, beta1, beta2, weight_decay, clip, eval_every,
             eval_batches, save_every, sample, half)
@@ -166,147 +186,76 @@ impl Settings {
             .map_err(|error| Error::file(path, error.to_string().trim().to_owned()))
     }
 
-    /// These settings; those that are not set are taken from the file, then from the preset.
+    /// These settings; those that are not set are taken from the file.
     ///
     /// # Errors
-    /// Those of the file.
-    pub(crate) fn complete(self, file: Option<&Path>) -> Result<Self> {
-        let given = match file {
-            Some(path) => self.or(Self::read(path)?),
+    /// Those of the file, and [`Error::Input`] for a contradiction.
+    pub(crate) fn with_file(self, file: Option<&Path>) -> Result<Self> {
+        let mut given = match file {
+            Some(path) => {
+                let mut read = Self::read(path)?;
+                if self.special.is_some() || self.no_special.is_some() {
+                    (read.special, read.no_special) = (None, None);
+                }
+                self.or(read)
+            }
             None => self,
         };
-        let preset = given.preset.map(Preset::settings).unwrap_or_default();
-        Ok(given.or(preset))
+        if given.special.is_some() && given.no_special.is_some() {
+            return Err(Error::Input("give special or no-special, not both".to_owned()));
+        }
+        given.special = given.special.or(given.no_special.take().map(|no| !no));
+        Ok(given)
     }
 
-    /// The names of the settings that differ from `before`.
+    /// These settings; those that are not set are taken from the preset, if they have a meaning here.
+    pub(crate) fn with_preset(self) -> Self {
+        let mut preset = self.preset.map(Preset::settings).unwrap_or_default();
+        if self.family.is_some_and(|family| family != FamilyName::Llama) {
+            preset.kv_heads = None;
+        }
+        if self.optimizer == Some(OptimizerName::Sgd) {
+            preset.beta2 = None;
+        }
+        self.or(preset)
+    }
+
+    /// The names of the settings that differ from `before`. Those that only say where something is
+    /// found, and those that do not change what is learned, may differ.
     pub(crate) fn differ(&self, before: &Self) -> Vec<String> {
+        const MAY: [&str; 7] =
+            ["data", "val-data", "tokenizer", "from", "steps", "save-every", "sample"];
         let fields = |settings: &Self| match serde_json::to_value(settings) {
             Ok(serde_json::Value::Object(map)) => map,
             _ => serde_json::Map::new(),
         };
         let (own, before) = (fields(self), fields(before));
-        let set = own.into_iter().filter(|(_, value)| !value.is_null());
-        set.filter(|(name, value)| before.get(name) != Some(value)).map(|(name, _)| name).collect()
+        let set = own.into_iter().filter(|(name, value)| {
+            !value.is_null() && !MAY.contains(&name.as_str()) && before.get(name) != Some(value)
+        });
+        set.map(|(name, _)| name).collect()
     }
 
-    /// The options of the trainer.
-    pub(crate) fn options(&self, context: usize) -> TrainOptions {
-        let optimizer = match self.optimizer.unwrap_or(OptimizerName::Adamw) {
-            OptimizerName::Sgd => Optimizer::Sgd,
-            OptimizerName::Adamw => Optimizer::AdamW {
-                betas: [self.beta1.unwrap_or(0.9), self.beta2.unwrap_or(0.95)],
-                eps: 1e-8,
-                decay: self.weight_decay.unwrap_or(0.1),
-            },
-        };
-        TrainOptions {
-            batch: self.batch.unwrap_or(8),
-            context,
-            optimizer,
-            clip: self.clip.unwrap_or(1.0),
-            dropout: self.dropout.unwrap_or(0.0),
-            seed: self.seed.unwrap_or(0),
-            mixed: self.mixed.unwrap_or(false),
-        }
+    /// The settings of a run that goes on: its own, but for what may differ.
+    pub(crate) fn resumed(self, own: &Self) -> Self {
+        let Self { data, val_data, tokenizer, from, save_every, sample, .. } = self;
+        let given = Self { data, val_data, tokenizer, from, save_every, sample, ..Self::default() };
+        given.or(own.clone())
     }
 
-    /// The learning rate of each step.
+    /// The same with paths that do not depend on the current folder.
     ///
     /// # Errors
-    /// [`Error::Input`] without a number of steps, and for invalid learning rates.
-    pub(crate) fn schedule(&self) -> Result<Schedule> {
-        let steps = self
-            .steps
-            .filter(|steps| *steps > 0)
-            .ok_or_else(|| Error::Input("give --steps, 1 or more, or a --preset".to_owned()))?;
-        let usual = Schedule::new(steps, self.lr.unwrap_or(1e-3));
-        let (lr, min_lr) = (usual.peak_lr, self.min_lr.unwrap_or(usual.min_lr));
-        if !(lr > 0.0 && lr.is_finite() && (0.0..=lr).contains(&min_lr)) {
-            return Err(Error::Input(format!(
-                "--lr must be above 0 and --min-lr between 0 and --lr, got {lr} and {min_lr}"
-            )));
+    /// [`Error::Io`] if that is not known.
+    pub(crate) fn absolute(mut self) -> Result<Self> {
+        let Self { data, val_data, tokenizer, from, .. } = &mut self;
+        for path in data.iter_mut().chain(val_data).chain(tokenizer).chain(from) {
+            // A model on the Hub and standard input have names that are no paths.
+            if path.exists() {
+                *path = std::path::absolute(&*path).map_err(|error| Error::io(&*path, error))?;
+            }
         }
-        Ok(Schedule {
-            warmup: self.warmup.unwrap_or(usual.warmup),
-            min_lr,
-            decay: match self.decay.unwrap_or(DecayName::Cosine) {
-                DecayName::Constant => Decay::Constant,
-                DecayName::Linear => Decay::Linear,
-                DecayName::Cosine => Decay::Cosine,
-                DecayName::Wsd => Decay::Wsd,
-            },
-            decay_steps: self.decay_steps.unwrap_or(usual.decay_steps),
-            ..usual
-        })
-    }
-
-    /// The sizes of a new model, except for its vocabulary.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if one is missing.
-    pub(crate) fn sizes(&self) -> Result<Sizes> {
-        let need = |value: Option<usize>, name: &str| {
-            value.filter(|value| *value > 0).ok_or_else(|| {
-                Error::Input(format!(
-                    "a new model needs --{name}, or a --preset; --from fine-tunes an existing model"
-                ))
-            })
-        };
-        Ok(Sizes {
-            family: match self.family.unwrap_or(FamilyName::Gpt2) {
-                FamilyName::Gpt2 => Family::Gpt2,
-                FamilyName::Gpt2AttnOnly => Family::Gpt2AttnOnly,
-                FamilyName::Llama => Family::Llama,
-            },
-            layers: self.layers.map_or_else(|| need(None, "layers"), Ok)?,
-            heads: need(self.heads, "heads")?,
-            kv_heads: self.kv_heads,
-            width: need(self.width, "width")?,
-            hidden: self.hidden,
-            context: need(self.context, "context")?,
-            vocab: 0,
-            untied: self.untied.unwrap_or(false),
-        })
-    }
-
-    /// Fails for sizes next to `--from`, whose model has its own.
-    ///
-    /// # Errors
-    /// [`Error::Input`], naming them.
-    pub(crate) fn check_from(&self) -> Result<()> {
-        let sizes = [
-            ("family", self.family.is_some()),
-            ("layers", self.layers.is_some()),
-            ("heads", self.heads.is_some()),
-            ("kv-heads", self.kv_heads.is_some()),
-            ("width", self.width.is_some()),
-            ("hidden", self.hidden.is_some()),
-            ("untied", self.untied.is_some()),
-            ("tokenizer", self.tokenizer.is_some()),
-        ];
-        match sizes.iter().find(|(_, given)| *given) {
-            Some((name, _)) if self.from.is_some() => Err(Error::Input(format!(
-                "--{name} is for a new model; the model of --from has its own"
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// The format in which the model is written.
-    pub(crate) fn format(&self) -> Format {
-        if self.half == Some(true) { Format::F16 } else { Format::F32 }
-    }
-
-    /// The most batches that an evaluation takes.
-    pub(crate) fn eval_batches(&self) -> usize {
-        self.eval_batches.unwrap_or(usize::MAX)
-    }
-
-    /// Steps from one evaluation to the next, and from one checkpoint to the next.
-    pub(crate) fn every(&self, schedule: &Schedule) -> (u64, u64) {
-        let eval = self.eval_every.unwrap_or(schedule.steps / 10).max(1);
-        (eval, self.save_every.unwrap_or(eval).max(1))
+        Ok(self)
     }
 }
 
@@ -318,22 +267,69 @@ mod tests {
     fn flags_come_before_the_file_and_that_before_the_preset() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("run.toml");
-        std::fs::write(&file, "preset = \"char\"\nlayers = 3\nsteps = 50\nlr = 3e-3\n").unwrap();
+        let text = "preset = \"char\"\nlayers = 3\nsteps = 50\nlr = 3e-3\nno-special = true\n";
+        std::fs::write(&file, text).unwrap();
         let flags = Settings { steps: Some(7), ..Settings::default() };
-        let all = flags.complete(Some(&file)).unwrap();
+        let all = flags.clone().with_file(Some(&file)).unwrap().with_preset();
         assert_eq!((all.steps, all.layers, all.heads), (Some(7), Some(3), Some(4)));
+        assert_eq!((all.special, all.no_special), (Some(false), None));
+        let special = Settings { special: Some(true), ..flags };
+        assert_eq!(special.with_file(Some(&file)).unwrap().special, Some(true));
         let schedule = all.schedule().unwrap();
         assert_eq!((schedule.peak_lr, schedule.min_lr, schedule.warmup), (3e-3, 3e-3 / 10.0, 0));
-        std::fs::write(&file, "layer = 3\n").unwrap();
-        let error = Settings::default().complete(Some(&file)).unwrap_err().to_string();
-        assert!(error.contains("unknown field `layer`"), "{error}");
+        for (text, words) in [
+            ("layer = 3\n", "unknown field `layer`"),
+            ("special = true\nno-special = true\n", "not both"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Settings::default().with_file(Some(&file)).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]
-    fn what_differs_is_named() {
+    fn what_differs_is_named_and_where_it_is_found_does_not() {
+        let path = |name: &str| Some(PathBuf::from(name));
         let before = Settings { steps: Some(5), seed: Some(1), ..Settings::default() };
         let now = Settings { steps: Some(5), seed: Some(2), ..Settings::default() };
         assert_eq!(now.differ(&before), ["seed"]);
         assert!(Settings::default().differ(&before).is_empty());
+        let moved = Settings {
+            data: vec!["elsewhere".into()],
+            tokenizer: path("t.json"),
+            sample: Some("x".to_owned()),
+            ..Settings::default()
+        };
+        assert!(moved.differ(&before).is_empty());
+        let resumed = moved.clone().resumed(&before);
+        assert_eq!((resumed.data, resumed.sample), (moved.data, moved.sample));
+        assert_eq!((resumed.seed, resumed.steps), (Some(1), Some(5)));
+    }
+
+    #[test]
+    fn paths_that_are_stored_do_not_depend_on_the_folder() {
+        let names = Settings {
+            data: vec!["Cargo.toml".into(), "-".into()],
+            from: Some("owner/name".into()),
+            ..Settings::default()
+        };
+        let stored = names.absolute().unwrap();
+        assert!(stored.data[0].is_absolute() && stored.data[0].ends_with("Cargo.toml"));
+        assert_eq!((&stored.data[1], stored.from), (&"-".into(), Some("owner/name".into())));
+    }
+
+    /// What a preset says of something that is not there is left out.
+    #[test]
+    fn a_preset_does_not_ask_for_what_the_family_lacks() {
+        let gpt2 = Settings {
+            preset: Some(Preset::LlamaSmall),
+            family: Some(FamilyName::Gpt2),
+            optimizer: Some(OptimizerName::Sgd),
+            ..Settings::default()
+        };
+        let all = gpt2.clone().with_preset();
+        assert_eq!((all.kv_heads, all.beta2, all.layers), (None, None, Some(6)));
+        let llama = Settings { family: None, optimizer: None, ..gpt2 }.with_preset();
+        assert_eq!((llama.kv_heads, llama.beta2), (Some(2), Some(0.95)));
     }
 }

@@ -15,6 +15,8 @@ mod interrupt;
 mod text;
 mod tokenizer;
 mod train;
+mod train_again;
+mod train_data;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

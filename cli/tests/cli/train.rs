@@ -1,37 +1,46 @@
 //! Training as users do it, on the machine's adapter: runs that end, that are killed, that go on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use super::{failure, json, model, pellucid, stderr};
 
-const TEXT: &str =
+pub(super) const TEXT: &str =
     "to be, or not to be, that is the question: whether 'tis nobler in the mind to suffer\n";
 
 /// A small run on a text, in folders of its own.
-struct Run(tempfile::TempDir);
+pub(super) struct Run(tempfile::TempDir);
 
 impl Run {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let run = Self(tempfile::tempdir().unwrap());
         std::fs::write(run.place("text"), TEXT.repeat(12)).unwrap();
         run
     }
 
-    fn place(&self, name: &str) -> PathBuf {
+    pub(super) fn place(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn command(&self, output: &str, options: &[&str]) -> std::process::Command {
+    pub(super) fn command(&self, output: &str, options: &[&str]) -> std::process::Command {
+        self.on("text", output, options)
+    }
+
+    /// On a file of its folder.
+    pub(super) fn on(&self, data: &str, output: &str, options: &[&str]) -> std::process::Command {
         let mut command = pellucid(&["train", "--json"]);
-        command.arg(self.place("text")).arg("--output").arg(self.place(output)).args(options);
+        command.arg(self.place(data)).arg("--output").arg(self.place(output)).args(options);
         command
+    }
+
+    /// A file of its folder.
+    pub(super) fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.place(name);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 }
 
-const SMALL: [&str; 15] = [
+pub(super) const SMALL: [&str; 15] = [
     "--f16",
     "--layers",
     "1",
@@ -48,15 +57,6 @@ const SMALL: [&str; 15] = [
     "--dropout",
     "0.1",
 ];
-
-fn losses(run: &Path) -> Vec<(u64, Value, Value)> {
-    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
-    let line = |line: &str| {
-        let line: Value = serde_json::from_str(line).unwrap();
-        (line["step"].as_u64().unwrap(), line["loss"].clone(), line["valid_loss"].clone())
-    };
-    text.lines().map(line).collect()
-}
 
 #[test]
 fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
@@ -84,7 +84,14 @@ fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
     let resumed = json(&output);
     assert!(stderr(&output).contains("resuming after step"), "{}", stderr(&output));
     assert_eq!(resumed["valid_loss"], report["valid_loss"]);
-    assert_eq!(losses(&stopped), losses(&run.place("whole")));
+    let logs = ["stopped/log.jsonl", "whole/log.jsonl"].map(|log| run.read(log));
+    assert!(logs[0] == logs[1], "the logs differ");
+    let lines = String::from_utf8(logs[0].clone()).unwrap();
+    assert_eq!(lines.lines().count(), 44);
+    assert!(!lines.contains("tokens_per_s"), "times are in a file of their own");
+    assert_eq!(run.read("stopped/loss.svg"), run.read("whole/loss.svg"));
+    let timings = String::from_utf8(run.read("stopped/timings.jsonl")).unwrap();
+    assert_eq!(timings.lines().count(), 40);
     for file in ["model/model.safetensors", "step-00000040/optimizer.safetensors", "loss.svg"] {
         assert!(stopped.join(file).exists(), "{file}");
     }
@@ -142,6 +149,9 @@ fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
         (text, &["--preset", "char", "--lr", "0"], "--lr"),
         (text, &["--preset", "char", "--val-fraction", "2"], ", got 2"),
         (text, &["--preset", "char", "--val-fraction", "0", "--dropout", "1"], "dropout"),
+        (text, &["--preset", "char", "--kv-heads", "2"], "--kv-heads is for --family llama"),
+        (text, &["--preset", "char", "--grad-accum", "0"], "--grad-accum"),
+        (text, &["--preset", "char", "--keep", "0"], "--keep"),
         (text, &["--from", &gpt2, "--steps", "2"], "no tokenizer"),
         (text, &["--from", &gpt2, "--steps", "2", "--width", "4"], "--width"),
         (text, &["--preset", "char", "--val-fraction", "0", "--backend", "cpu"], "cannot train"),
@@ -151,5 +161,6 @@ fn what_cannot_be_learned_from_on_the_adapter_is_told_in_a_sentence() {
     ] {
         let error = told(text, options);
         assert!(error.contains(words), "{error}, not {words}");
+        assert!(!run.place("out").exists(), "{error}: something was left behind");
     }
 }

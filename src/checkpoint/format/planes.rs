@@ -2,7 +2,7 @@
 
 use super::blocks::{Decoder, decoder};
 use super::gather::Gathered;
-use crate::format::{Format, Planes, Records};
+use crate::format::{Format, Planes, Records, Scales};
 
 /// Repacks whole rows of `columns` values for the GPU; every row is padded to a multiple of 8
 /// values.
@@ -94,7 +94,7 @@ impl Packed {
 
     /// Writes a block to its place: the words of `row` from `first` on.
     fn put(&mut self, row: usize, first: usize, halves: &[u8], block: &Gathered) {
-        let Records { low, high, words, scale } = self.layout;
+        let Records { low, high, words, scales } = self.layout;
         let (four, within) = (row / 4, row % 4);
         let quants = block.quants.chunks_exact(WORD).zip(block.scales.chunks_exact(2));
         for (word, (quants, pair)) in (first..first + self.block).zip(quants) {
@@ -112,14 +112,23 @@ impl Packed {
             let at = (word / self.block * 4 + within) * halves.len();
             record[at..][..halves.len()].copy_from_slice(halves);
             let (s, t) = (pair[0], pair[1]);
-            if scale == 8 {
-                record[16 + 8 * word + within] = s;
-                record[20 + 8 * word + within] = t;
-            } else if scale == 6 {
+            match scales {
+                Scales::None => {}
+                Scales::Two8 => {
+                    record[16 + 8 * word + within] = s;
+                    record[20 + 8 * word + within] = t;
+                }
                 // Four bits of both; then two bits of both, and of both in the neighbouring word.
-                record[16 + 4 * word + within] = s & 15 | t << 4;
-                record[16 + 4 * words + word / 2 * 4 + within] |=
-                    (s >> 4 | t >> 4 << 2) << (4 * (word % 2));
+                Scales::Two6 => {
+                    record[16 + 4 * word + within] = s & 15 | t << 4;
+                    record[16 + 4 * words + word / 2 * 4 + within] |=
+                        (s >> 4 | t >> 4 << 2) << (4 * (word % 2));
+                }
+                // Two bits of four rows in a byte, and four bits of them in two.
+                Scales::One6 => {
+                    record[8 + word] |= s >> 4 << (2 * within);
+                    record[16 + 2 * word + within / 2] |= (s & 15) << (4 * (within % 2));
+                }
             }
             if high > 0 {
                 let at = self.layout.head() + (word * 4 + within) * 4 * high;

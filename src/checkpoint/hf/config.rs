@@ -14,6 +14,14 @@ use crate::checkpoint::tensor_names::{
 use crate::config::Config;
 use crate::error::{Error, Result};
 
+/// The `model_type` of GPT-2's layers without MLPs. A name of its own, since programs that know only
+/// GPT-2 would run such a model with MLPs of random weights.
+pub(crate) const ATTENTION_ONLY: &str = "pellucid-attention-only";
+
+/// The class that such a config.json names.
+#[cfg(feature = "train")]
+pub(crate) const ATTENTION_ONLY_CLASS: &str = "PellucidAttentionOnlyForCausalLM";
+
 /// Reads the configuration; returns it with the family's tensor names.
 ///
 /// `generation` is `generation_config.json`, whose end tokens take precedence; `tensors` is the
@@ -35,6 +43,7 @@ pub(in crate::checkpoint) fn read(
     fields.two_spellings("dtype", "torch_dtype");
     let (mut config, names) = match family {
         "gpt2" => (gpt::gpt2(fields, tensors)?, &HF_GPT2),
+        ATTENTION_ONLY => (gpt::attention_only(fields, tensors)?, &HF_GPT2),
         "gpt_neo" => (gpt::gpt_neo(fields, tensors)?, &HF_GPT_NEO),
         "gptj" => (gpt::gptj(fields, tensors)?, &HF_GPTJ),
         "gpt_neox" => (gpt::gpt_neox(fields, tensors)?, &HF_NEOX),
@@ -121,9 +130,10 @@ fn mixture(fields: Fields<'_>, words: &str) -> Error {
 }
 
 /// The families of classes, by their names without the ending.
-const CLASSES: [(&str, &str); 12] = [
+const CLASSES: [(&str, &str); 13] = [
     ("GPT2LMHead", "gpt2"),
     ("GPT2", "gpt2"),
+    ("PellucidAttentionOnly", ATTENTION_ONLY),
     ("GPTNeo", "gpt_neo"),
     ("GPTJ", "gptj"),
     ("GPTNeoX", "gpt_neox"),

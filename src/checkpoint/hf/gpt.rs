@@ -116,6 +116,16 @@ const ROTATION: [&str; 3] = ["rope_theta", "rope_scaling", "rope_parameters"];
 
 /// GPT-2.
 pub(in crate::checkpoint) fn gpt2(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    gpt2_layers(fields, tensors, fields.flag("attn_only", false)?)
+}
+
+/// GPT-2's layers without MLPs.
+pub(in crate::checkpoint) fn attention_only(fields: Fields<'_>, tensors: usize) -> Result<Config> {
+    only(fields, "attn_only", true)?;
+    gpt2_layers(fields, tensors, true)
+}
+
+fn gpt2_layers(fields: Fields<'_>, tensors: usize, attention_only: bool) -> Result<Config> {
     let map = own_names(fields, &GPT2_NAMES);
     let fields = Fields { map: &map, ..fields };
     tell_unread(fields, &GPT2, &ROTATION);
@@ -127,8 +137,8 @@ pub(in crate::checkpoint) fn gpt2(fields: Fields<'_>, tensors: usize) -> Result<
     if fields.count("n_positions")?.is_none() {
         config.context = fields.count("n_ctx")?.unwrap_or(config.context);
     }
-    // Two ways to specify attention-only layers.
-    if fields.flag("attn_only", false)? {
+    // Two ways to specify attention-only layers, apart from a family of their own.
+    if attention_only {
         config.mlp = Mlp::None;
     }
     let mlp = config.mlp != Mlp::None;

@@ -43,7 +43,7 @@ fn numbers_that_f32_does_not_hold_are_refused_by_field() {
             r#""rope_parameters": {"rope_theta": NaN}"#,
             "rope_parameters.rope_theta must be a number",
         ),
-        (r#""vocab_size": Infinity"#, "vocab_size must be a whole number"),
+        (r#""head_dim": Infinity"#, "head_dim must be a whole number"),
         (
             r#""rope_scaling": {"rope_type": "linear", "factor": -Infinity}"#,
             "rope_scaling.factor must be a number above 0 and within f32, but is -Infinity",

@@ -47,6 +47,8 @@ pub(in crate::tokenizer) struct Conversation<'a> {
     pub(in crate::tokenizer) arguments: Vec<(String, Value)>,
     /// The characters that stand for others.
     pub(in crate::tokenizer) aliases: Option<Aliases>,
+    /// Whether the text ends where the model's answer begins, rather than after the last message.
+    pub(in crate::tokenizer) asks: bool,
 }
 
 /// Runs a template; the error is a sentence.
@@ -58,12 +60,12 @@ pub(in crate::tokenizer) fn render(
         0 => reason,
         line => format!("line {line}: {reason}"),
     })?;
-    let Conversation { messages, bytes, bos, eos, arguments, aliases } = conversation;
+    let Conversation { messages, bytes, bos, eos, arguments, aliases, asks } = conversation;
     let given = context! {
         messages => messages,
         tools => (),
         documents => (),
-        add_generation_prompt => true,
+        add_generation_prompt => asks,
         bos_token => bos,
         eos_token => eos,
     };

@@ -16,6 +16,7 @@ fn rendered(source: &str) -> Result<String, String> {
         eos: "</s>",
         arguments: Vec::new(),
         aliases: None,
+        asks: true,
     };
     render(source, conversation)
 }

@@ -3,6 +3,7 @@
 mod alias;
 mod chat;
 mod damage;
+mod documents;
 mod folders;
 mod gguf;
 mod harm;
