@@ -4,7 +4,7 @@
 const CODEBOOK = vec4<u32>(0xbfad9881u, 0xf6eaddcfu, 0x26190d01u, 0x71594535u);
 
 // The numbers of four nibbles, each in a byte of its own. The upper two bits of a nibble choose a
-// u32 of the table, by comparisons rather than by an index, which compilers would serve from memory.
+// u32 of the table: by comparisons, since compilers would serve an index from memory.
 fn codebook_iq4(nibbles: u32) -> vec4<f32> {
     let q = unpack4xU8(nibbles);
     let upper = (q & vec4(4u)) != vec4(0u);
