@@ -37,6 +37,7 @@ pub use gguf::tokenizer::{Bpe, SentencePiece};
 pub(crate) use hf::config::{ATTENTION_ONLY, ATTENTION_ONLY_CLASS};
 pub use hf::safetensors::read_safetensors;
 pub use hf::write::{NewTensor, write_safetensors, write_safetensors_to};
+#[cfg(feature = "train")]
 pub(crate) use json::parse as parse_json;
 pub use matrix::Matrix;
 pub use opened::Checkpoint;
