@@ -110,10 +110,13 @@ impl Settings {
         let name = text(&config, "tokenizer_class").or_else(|| text(&model, "tokenizer_class"));
         let named = name.as_deref().and_then(Class::named);
         let named = named.filter(|named| !own || *named != Class::Llama);
-        // Models of this kind often name another class, and have their own all the same.
-        let class = kind.filter(|_| named.is_none() || trusted).or(named);
+        // These stand for what tokenizer.json holds, without the special tokens of any class.
         let generic = ["PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer"];
-        let unknown = name.filter(|name| named.is_none() && !generic.contains(&name.as_str()));
+        let generic = |name: &String| generic.contains(&name.as_str());
+        let without = named.is_none() && !name.as_ref().is_some_and(generic);
+        // Models of this kind often name another class, and have their own all the same.
+        let class = kind.filter(|_| without || trusted).or(named);
+        let unknown = name.filter(|name| named.is_none() && !generic(name));
 
         // The older form has names in one file and ids in another.
         let listed = config.get("added_tokens_decoder").filter(|list| !list.is_null());

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::{Checkpoint, SpecialToken};
     use crate::format::Format;
-    use crate::tokenizer::{Kind, Training, train_text};
+    use crate::tokenizer::{Encode, Kind, Training, train_text};
 
     #[test]
     fn a_new_model_fits_its_tokenizer() {
@@ -176,5 +176,20 @@ mod tests {
         }
         let llama = Sizes { family: Family::Llama, kv_heads: Some(1), hidden: Some(8), ..sizes };
         assert!(NewModel::new(llama, tokenizer).is_ok());
+    }
+
+    /// GPT-2's class of tokenizers has an end token even if no file names it; ours is none of these.
+    #[test]
+    fn a_new_model_reads_its_text_with_the_tokenizer_that_it_was_given() {
+        let text = "ab <|endoftext|>";
+        let given = Training { kind: Kind::Characters, special: Vec::new() };
+        let given = train_text(text, &given).unwrap();
+        let sizes = Sizes { layers: 1, heads: 1, width: 8, context: 8, ..Sizes::default() };
+        let files = NewModel::new(sizes, given).unwrap().in_memory(1).unwrap();
+        let checkpoint = Checkpoint::open_files(files).unwrap();
+        let tokenizer = Tokenizer::from_checkpoint(&checkpoint).unwrap().unwrap();
+        assert_eq!(tokenizer.vocab_size(), checkpoint.config().vocab);
+        let ids = tokenizer.encode(text, Encode::default()).unwrap();
+        assert_eq!(ids.len(), text.len());
     }
 }
