@@ -43,7 +43,8 @@ test('ten steps of training', async () => {
     const text = await (await fetch('the-function.md')).text();
     // As the native run was begun.
     const settings = { layers: 2, heads: 2, width: 32, context: 32, batch: 4, steps: 10, lr: 1e-3, beta2: 0.99 };
-    const trainer = await Trainer.create(text, await Tokenizer.learn(text), settings);
+    const tokenizer = await Tokenizer.learn(text, { special: ['<|endoftext|>'] });
+    const trainer = await Trainer.create(text, tokenizer, settings);
     const losses = [];
     for await (const { loss } of trainer.run(settings.steps)) losses.push(loss);
     await trainer.free();

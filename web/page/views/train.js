@@ -79,7 +79,9 @@ export function trainView(app) {
     if (text.trim() === '') throw new Error('Paste a text to train on, or use the one of this page.');
     state('Training the tokenizer …');
     const vocabSize = Number($('train-tokens').value) || undefined;
-    const tokenizer = await Tokenizer.learn(text, { vocabSize });
+    // As the program does: where the text names the token that ends a text, it is one.
+    const special = ['<|endoftext|>'].filter((name) => text.includes(name));
+    const tokenizer = await Tokenizer.learn(text, { vocabSize, special });
     state('Making the model, and checking its kernels on this device …');
     const settings = Object.fromEntries(NUMBERS.map(([name]) => [name, value(name)]));
     trainer = await Trainer.create(text, tokenizer, { ...settings, family: $('train-family').value });
