@@ -63,7 +63,7 @@ fn hash<D: Digest>(path: &Path, mut hash: D) -> io::Result<String> {
 }
 
 /// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

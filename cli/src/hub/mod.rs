@@ -8,6 +8,7 @@ mod id;
 mod pace;
 mod transport;
 
+pub(crate) use hash::hex;
 pub(crate) use id::Id;
 
 use std::collections::BTreeSet;

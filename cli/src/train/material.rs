@@ -177,7 +177,7 @@ impl Material {
 }
 
 fn text_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hub::hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// The hash of the tokenizer that was given for a new model.

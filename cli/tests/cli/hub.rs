@@ -222,6 +222,14 @@ fn git_hash(bytes: &[u8]) -> String {
     Sha1::digest(blob).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// From where downloads were taken up.
+fn resumed(requests: &[String]) -> Vec<&str> {
+    let fetched = fetched(requests).into_iter();
+    let from =
+        fetched.filter_map(|request| request.strip_prefix("GET /cdn/")?.split_once(" from "));
+    from.map(|(_, from)| from).collect()
+}
+
 /// The requests that bring a file's bytes.
 fn fetched(requests: &[String]) -> Vec<&String> {
     requests
@@ -288,12 +296,7 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
     let found = json(&hub.run(home.path(), "o/n", &[]));
     assert_eq!(found["tokens"], golden_tokens()["tokens"]);
     let requests = hub.requests();
-    let ranges: Vec<&str> = fetched(&requests)
-        .into_iter()
-        .filter_map(|request| request.strip_prefix("GET /cdn/")?.split_once(" from "))
-        .map(|(_, from)| from)
-        .collect();
-    assert_eq!(ranges, ["1000", "1500"], "{requests:?}");
+    assert_eq!(resumed(&requests), ["1000", "1500"], "{requests:?}");
 
     // A hub that brings nothing more is given up, and the next run goes on from there.
     let home = tempfile::tempdir().unwrap();
