@@ -74,7 +74,7 @@ fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     let environment = Software::Lavapipe.environment()?.unwrap_or_default();
     let program = build::pellucid()?;
     let pellucid = |args: &[&str]| {
-        let mut command = shell::program(program.get_program());
+        let mut command = shell::program(&program);
         command.args(args).envs(environment.clone());
         command
     };

@@ -3,6 +3,7 @@
 //! Features of a dependency are those that the chosen packages ask for, together. With one package
 //! alone, or without its tests, cargo would build wgpu, naga and the tokenizers once more.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::shell;
@@ -19,9 +20,9 @@ pub(crate) fn all() -> Result<(), String> {
     shell::run(&mut test(&["--lib", "--bins", "--tests", "--no-run"]))
 }
 
-/// The program, which its own tests run too.
-pub(crate) fn pellucid() -> Result<Command, String> {
+/// Builds the program, which its own tests run too, and says where it is.
+pub(crate) fn pellucid() -> Result<PathBuf, String> {
     shell::run(&mut test(&["--quiet", "--test", "cli", "--no-run"]))?;
     let name = format!("pellucid{}", std::env::consts::EXE_SUFFIX);
-    Ok(shell::program(shell::target().join("debug").join(name)))
+    Ok(shell::target().join("debug").join(name))
 }

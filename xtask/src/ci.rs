@@ -268,8 +268,9 @@ fn doctor(_: &mut Tally) -> Result<(), String> {
         eprintln!("ci: lavapipe is not installed and may not be: no other subgroups to try");
         return Ok(());
     };
+    let program = build::pellucid()?;
     for (bits, size) in [("128", "[4,4]"), ("512", "[16,16]")] {
-        let mut command = build::pellucid()?;
+        let mut command = shell::program(&program);
         command.args(["doctor", "--json"]).envs(environment.clone());
         command.env("LP_NATIVE_VECTOR_WIDTH", bits);
         let printed = shell::capture(&mut command)?;
@@ -287,7 +288,7 @@ fn doctor(_: &mut Tally) -> Result<(), String> {
 fn gl(_: &mut Tally) -> Result<(), String> {
     models::fetch()?;
     let model = models::folder().join(models::SMOL_LM2);
-    let mut command = build::pellucid()?;
+    let mut command = shell::program(build::pellucid()?);
     command.args(["generate", "--backend", "gl", "--max-new-tokens", "4", "--json"]);
     command.arg("--model").arg(model).arg("The capital of France is");
     match Software::Llvmpipe.environment()? {
