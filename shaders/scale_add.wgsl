@@ -1,31 +1,28 @@
-// scale_add: x = scale x + add, for some rows and columns of a hook's value: an edit.
+// scale_add: x = scale x + add, where an edit of a hook's value acts.
 //
-//   add  (N, C)   or (1, C) with a stride of 0: the same for every row
-//   x    (T, ..)  N rows from `row` on, C columns: start, start + step, ..
+//   rows  (T)             token, position, sequence, step
+//   add   (P, H, W)       or fewer, with a distance of 0: the same for every position, head or column
+//   x     (T, H W) or (H T, W)
 //
 // With a scale of 0 the old value is ignored, even a NaN. One invocation makes one value.
-// Grid: (C / 64, N).
-struct Params {
-    columns: u32,
-    row: u32,
-    start: u32,
-    step: u32,
-    x_stride: u32,
-    add_stride: u32,
-    scale: f32,
-}
+// Grid: (H W / 64, T) or (W / 64, H T).
+// parts: region
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> add: array<f32>;
-@group(0) @binding(2) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> add: array<f32>;
+@group(0) @binding(3) var<storage, read_write> x: array<f32>;
 
 @compute @workgroup_size(64)
 fn scale_add(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= params.columns {
+    let head = id.x / params.columns;
+    let column = id.x % params.columns;
+    let row = rows[(params.row + id.y) % params.rows];
+    if head >= params.heads || !changes(row) {
         return;
     }
-    let at = (params.row + id.y) * params.x_stride + params.start + id.x * params.step;
-    var value = add[id.y * params.add_stride + id.x];
+    let at = head_at(id.y, head) + column * params.step;
+    var value = add[operand_at(row, id.y, head) + column * params.operand_column];
     if params.scale != 0.0 {
         value += params.scale * x[at];
     }

@@ -136,6 +136,8 @@ pub enum Remedy {
     LessMemory,
     /// Run fewer sequences at once.
     FewerSequences,
+    /// Ask for fewer named values at once.
+    FewerValues,
     /// Train on a smaller batch, and accumulate gradients over more of them.
     SmallerBatch,
     /// Train by stochastic gradient descent, which keeps no moments.
@@ -302,6 +304,7 @@ impl fmt::Display for Remedy {
                 "use less memory: a shorter context, smaller formats or a smaller batch"
             }
             Self::FewerSequences => "run fewer sequences at once",
+            Self::FewerValues => "ask for fewer values at once",
             Self::SmallerBatch => "use a smaller batch and accumulate more of them",
             Self::PlainDescent => "train by SGD, which keeps no moments",
             Self::SmallerModel => "take a smaller model",

@@ -36,8 +36,8 @@ const FLOORS: [(&str, u32); 22] = [
     ("model", 10),
     ("generate", 11),
     ("train", 11),
-    ("inspect", 11),
-    ("lib", 12),
+    ("inspect", 12),
+    ("lib", 13),
 ];
 
 /// Words that belong above `gpu`, each standing for its plural too.

@@ -9,6 +9,7 @@ use pellucid::tokenizer::{ChatTemplate, Message, Role, TemplateArguments};
 use pellucid::{Error, Result};
 
 use crate::drawing::{self, DrawOptions};
+use crate::edits::EditOptions;
 use crate::input;
 use crate::options::ModelOptions;
 use crate::output;
@@ -37,6 +38,8 @@ pub(crate) struct Chat {
     #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
+    edits: EditOptions,
+    #[command(flatten)]
     model: ModelOptions,
 }
 
@@ -56,6 +59,7 @@ impl Chat {
             // A model without a template is an error before the first message.
             None => drop(llm.encode_chat(&talk)?),
         }
+        let mut edits = self.edits.clone();
         let asks = !self.json && stdin().is_terminal() && stderr().is_terminal();
         loop {
             if asks {
@@ -66,8 +70,12 @@ impl Chat {
             if line.trim().is_empty() {
                 continue;
             }
+            if let Some(told) = command(&line, &mut edits, &llm) {
+                output::note(&told);
+                continue;
+            }
             talk.push(Message { role: Role::User, content: line });
-            let answer = self.answer(&mut llm, &talk, &request, load).await?;
+            let answer = self.answer(&mut llm, &talk, (&mut request, &edits), load).await?;
             talk.push(Message { role: Role::Assistant, content: answer });
             // Each answer has its own seed.
             request.sampling.seed = request.sampling.seed.wrapping_add(1);
@@ -92,10 +100,11 @@ impl Chat {
         &self,
         llm: &mut Llm,
         talk: &[Message],
-        request: &Request,
+        (request, edits): (&mut Request, &EditOptions),
         load: Duration,
     ) -> Result<String> {
         let prompt = llm.encode_chat(talk)?;
+        request.edits = edits.resolve(llm.config(), prompt.len())?;
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
         let limits = (llm.context(), llm.config().context);
         let drawn = drawing::draw(llm, &prompt, request, load, shown).await;
@@ -119,6 +128,39 @@ impl Chat {
         }
         Ok(drawn.generation.text.unwrap_or_default())
     }
+}
+
+/// Changes the edits if the line is a command: `/ablate UNIT`, `/steer FILE`, `/edit EDIT`, `/edits` or
+/// `/clear`. Gives what to tell the user; a mistake is told and changes nothing.
+fn command(line: &str, edits: &mut EditOptions, llm: &Llm) -> Option<String> {
+    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let rest = rest.trim();
+    let mut next = edits.clone();
+    let changed = match name {
+        "/ablate" => rest.parse().map(|unit| next.ablate(unit)),
+        "/steer" => rest.parse().map(|steering| next.steer(steering)),
+        "/edit" => rest.parse().map(|edit| next.edit(edit)),
+        "/clear" => {
+            next.clear();
+            Ok(())
+        }
+        "/edits" => Ok(()),
+        _ => return None,
+    };
+    // The real prompt is longer: only what no prompt can have is refused here.
+    let checked = changed.and_then(|()| next.resolve(llm.config(), llm.context()).map(drop));
+    Some(match checked {
+        Ok(()) => {
+            *edits = next;
+            let written = edits.written();
+            if written.is_empty() {
+                "(no edits)".to_owned()
+            } else {
+                format!("({})", written.join("; "))
+            }
+        }
+        Err(error) => format!("({})", output::sentence(&error)),
+    })
 }
 
 /// The name and value of an argument of the template.

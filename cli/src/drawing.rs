@@ -123,7 +123,7 @@ impl DrawOptions {
             stop: self.stop.clone(),
             ignore_eos: self.ignore_eos,
             logprobs: self.logprobs,
-            reuse_prefix: false,
+            ..Request::default()
         })
     }
 

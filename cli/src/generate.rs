@@ -7,6 +7,7 @@ use pellucid::Result;
 use pellucid::generate::{Finish, Generation, Llm, Request};
 
 use crate::drawing::{self, DrawOptions, Drawn};
+use crate::edits::EditOptions;
 use crate::input;
 use crate::input::TokenList;
 use crate::options::{self, ModelOptions, TextOptions};
@@ -34,6 +35,8 @@ pub(crate) struct Generate {
     #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten)]
+    edits: EditOptions,
+    #[command(flatten)]
     text: TextOptions,
     #[command(flatten)]
     model: ModelOptions,
@@ -42,7 +45,7 @@ pub(crate) struct Generate {
 /// The prompt.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Prompt {
+pub(crate) struct Prompt {
     /// Text to continue, or - for standard input
     #[arg(value_name = "PROMPT")]
     prompt: Option<String>,
@@ -53,12 +56,12 @@ struct Prompt {
     prompt_file: Option<PathBuf>,
     /// Continue these token ids, or those on standard input with -
     #[arg(long, value_name = "ID,ID,...", help_heading = "Input")]
-    tokens: Option<TokenList>,
+    pub(crate) tokens: Option<TokenList>,
 }
 
 impl Prompt {
     /// The text, unless the prompt is token ids.
-    fn text(&self) -> Result<Option<String>> {
+    pub(crate) fn text(&self) -> Result<Option<String>> {
         match (&self.prompt, &self.prompt_file) {
             (Some(text), _) => input::text(text).map(Some),
             (None, Some(file)) => input::file(file).map(Some),
@@ -87,6 +90,7 @@ impl Generate {
             Some(ids) => ids,
             None => options::encode(&llm, &text.unwrap_or_default(), self.text.encode())?,
         };
+        request.edits = self.edits.resolve(llm.config(), prompt.len())?;
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
         let (drawn, written) = drawing::draw(&mut llm, &prompt, &request, load, shown).await?;
         let written = written.and_then(|()| self.show(&drawn, &llm, &prompt, &request));

@@ -3,11 +3,14 @@
 mod adapters;
 mod bench;
 mod chat;
+mod direction;
 mod doctor;
 mod drawing;
+mod edits;
 mod generate;
 mod hub;
 mod input;
+mod inspect;
 mod interrupt;
 mod options;
 mod output;
@@ -44,6 +47,8 @@ enum Command {
     Generate(generate::Generate),
     Chat(chat::Chat),
     Score(score::Score),
+    Inspect(Box<inspect::Inspect>),
+    Direction(Box<direction::Direction>),
     Tokenize(tokenize::Tokenize),
     Tokenizer(tokenizer::Command),
     Adapters(adapters::Adapters),
@@ -90,6 +95,8 @@ async fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Chat(command) => command.run().await?,
         Command::Score(command) => command.run().await?,
+        Command::Inspect(command) => command.run().await?,
+        Command::Direction(command) => command.run().await?,
         Command::Tokenize(command) => command.run()?,
         Command::Tokenizer(command) => command.run()?,
         Command::Adapters(command) => command.run().await?,

@@ -77,6 +77,7 @@ fn remedy(remedy: Remedy) -> String {
              a smaller --batch"
         }
         Remedy::FewerSequences => "run fewer sequences at once",
+        Remedy::FewerValues => "ask for fewer values at once",
         Remedy::SmallerBatch => "lower --batch and raise --grad-accum",
         Remedy::PlainDescent => "use --optimizer sgd, which keeps no moments",
         Remedy::SmallerModel => "use a smaller model",

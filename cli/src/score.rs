@@ -6,6 +6,7 @@ use clap::Args;
 use pellucid::{Error, Result};
 use serde::Serialize;
 
+use crate::edits::EditOptions;
 use crate::input;
 use crate::input::TokenList;
 use crate::options::{self, ModelOptions, TextOptions};
@@ -26,6 +27,8 @@ pub(crate) struct Score {
     /// Print one JSON object instead of a line
     #[arg(long, help_heading = "Output")]
     json: bool,
+    #[command(flatten)]
+    edits: EditOptions,
     #[command(flatten)]
     text: TextOptions,
     #[command(flatten)]
@@ -75,7 +78,8 @@ impl Score {
         if let ([], Some(file)) = (tokens.as_slice(), &self.source.file) {
             return Err(input::no_text(file, "score"));
         }
-        let score = llm.score(&tokens, top).await?;
+        let edits = self.edits.resolve(llm.config(), tokens.len().min(llm.context()))?;
+        let score = llm.score_edited(&tokens, top, &edits).await?;
         if self.json {
             let (logprobs, perplexity, top) = (score.logprobs, score.perplexity, score.top);
             return output::json(&Report { tokens, logprobs, perplexity, top });

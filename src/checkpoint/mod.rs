@@ -21,6 +21,7 @@ mod params;
 mod rope;
 mod source;
 mod special;
+mod tensor_file;
 mod tensor_layout;
 mod tensor_names;
 #[cfg(test)]
@@ -36,7 +37,7 @@ pub use gguf::tokenizer::{Bpe, SentencePiece};
 #[cfg(feature = "train")]
 pub(crate) use hf::config::{ATTENTION_ONLY, ATTENTION_ONLY_CLASS};
 pub use hf::safetensors::read_safetensors;
-pub use hf::write::{NewTensor, write_safetensors, write_safetensors_to};
+pub use hf::write::{NewTensor, safetensors_start, write_safetensors, write_safetensors_to};
 #[cfg(feature = "train")]
 pub(crate) use json::parse as parse_json;
 pub use matrix::Matrix;
@@ -44,4 +45,5 @@ pub use opened::Checkpoint;
 pub use params::Param;
 pub(crate) use special::{END_OF_PART, ENDS};
 pub use special::{SpecialToken, SpecialTokens};
+pub use tensor_file::{NamedTensor, TensorFile};
 pub use tensor_layout::TensorLayout;

@@ -1,11 +1,14 @@
 //! Decoding on the reference, for machines without an adapter.
 
 use crate::error::{Error, Result};
+use crate::hook::Hook;
+use crate::model::{Bound, Collected};
 use crate::ops::UNDRAWN;
 use crate::reference::{Cache, Draw, Model, log_softmax, sample, top_k};
 use crate::sampling::Sampling;
 
 use super::decode::Step;
+use super::watch::Watch;
 
 /// One sequence being continued on the reference.
 #[derive(Debug)]
@@ -18,6 +21,15 @@ pub(super) struct CpuDecoder {
     sequence: u32,
     step: u32,
     most_steps: usize,
+    watched: Watched,
+    kept: Collected,
+}
+
+/// The named values that are changed and kept.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    pub(super) edits: Vec<Bound>,
+    pub(super) keep: Vec<Hook>,
 }
 
 /// Where a sequence starts: a prompt that is neither empty nor longer than the context.
@@ -28,6 +40,7 @@ pub(super) struct Start<'a> {
     pub(super) kept: usize,
     pub(super) cache: Cache,
     pub(super) sequence: u32,
+    pub(super) watched: Watched,
 }
 
 impl CpuDecoder {
@@ -39,7 +52,7 @@ impl CpuDecoder {
         logprobs: Option<usize>,
     ) -> Result<Self> {
         sampling.check()?;
-        let Start { prompt, kept, mut cache, sequence } = start;
+        let Start { prompt, kept, mut cache, sequence, watched } = start;
         let mut counts = vec![0; model.config.vocab];
         for &token in prompt {
             let count = counts.get_mut(token as usize).ok_or_else(|| {
@@ -60,7 +73,14 @@ impl CpuDecoder {
             sequence,
             step: 0,
             most_steps: context + 1 - prompt.len(),
+            watched,
+            kept: Collected::default(),
         })
+    }
+
+    /// The values that were kept.
+    pub(super) fn take_kept(&mut self) -> Collected {
+        std::mem::take(&mut self.kept)
     }
 
     /// The cache, for the next generation.
@@ -78,7 +98,12 @@ impl CpuDecoder {
     }
 
     pub(super) fn next(&mut self, model: &Model) -> Result<Step> {
-        let raw = model.forward_last(&mut self.cache, &self.next, &mut ())?;
+        let Watched { edits, keep } = &self.watched;
+        let mut watch = Watch::new(edits, keep, self.cache.len());
+        let raw = model.forward_last(&mut self.cache, &self.next, &mut watch)?;
+        if !keep.is_empty() {
+            self.kept.add(watch.finish(), self.next.len(), self.cache.len());
+        }
         if !raw.iter().all(|logit| logit.is_finite()) {
             return Ok(Step { ids: vec![UNDRAWN], top: None });
         }

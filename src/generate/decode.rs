@@ -6,8 +6,9 @@ use std::time::Duration;
 use web_time::Instant;
 
 use crate::error::Result;
-use crate::gpu::{BufferId, Counters, Plan, Readback};
-use crate::model::{Prefill, Row, Session, Tape, forward, logits, rows};
+use crate::gpu::{BufferId, Counters, Plan, Readback, Tensor};
+use crate::hook::Hook;
+use crate::model::{Collected, Prefill, Row, Session, forward, logits, rows};
 use crate::ops::{Chosen, Penalties, Sample, TopK};
 use crate::sampling::Sampling;
 
@@ -32,7 +33,10 @@ pub(super) struct Decoder {
     top: Option<BufferId>,
     sequences: usize,
     logprobs: Option<usize>,
-    flights: VecDeque<Readback>,
+    flights: VecDeque<Flight>,
+    /// The values that the session keeps of each step, and those of the steps that arrived.
+    reads: Vec<(Hook, Tensor)>,
+    kept: Collected,
     /// Steps so far, including those of an earlier decoder.
     launched: usize,
     most_steps: usize,
@@ -42,6 +46,14 @@ pub(super) struct Decoder {
     pace: Option<Duration>,
     baseline: Option<(Counters, usize)>,
     received: usize,
+}
+
+/// A step that was launched.
+#[derive(Debug)]
+struct Flight {
+    readback: Readback,
+    /// The position of the row that it read, in the longest sequence.
+    position: u32,
 }
 
 /// What one step drew for each sequence.
@@ -112,7 +124,7 @@ impl Decoder {
             }
         };
 
-        let mut tape = Tape::new(session.selection());
+        let mut tape = session.tape(rows);
         let x = forward(&mut tape, session.model(), session.caches(), rows, sequences)?;
         let raw = tape.tensor(sequences, vocab);
         logits(&mut tape, session.model(), x, None, raw)?;
@@ -125,9 +137,12 @@ impl Decoder {
         if let Some((out, k)) = top {
             tape.push(TopK { logits: raw, k, chosen: Some(Chosen { rows, ring: RING }), out })?;
         }
-        let (recording, _) = tape.finish();
+        let (recording, marks) = tape.finish();
         let most_steps = (session.context() + 1 + drawn).saturating_sub(longest);
         let engine = session.engine_mut();
+        for (_, tensor) in &marks.reads {
+            engine.create_tensor(tensor)?;
+        }
         let plan = engine.prepare(&recording)?;
         let decoder = Self {
             plan,
@@ -139,6 +154,8 @@ impl Decoder {
             sequences,
             logprobs,
             flights: VecDeque::new(),
+            reads: marks.reads,
+            kept: Collected::default(),
             launched: drawn,
             most_steps,
             extent: longest,
@@ -147,7 +164,8 @@ impl Decoder {
             baseline: None,
             received: 0,
         };
-        engine.reserve_staging(decoder.step_bytes().iter().sum(), MOST_IN_FLIGHT + 1);
+        let kept: u64 = decoder.reads.iter().map(|(_, tensor)| tensor.bytes()).sum();
+        engine.reserve_staging(decoder.drawn_bytes() + kept, MOST_IN_FLIGHT + 1);
         Ok(decoder)
     }
 
@@ -187,8 +205,14 @@ impl Decoder {
             self.launch(session)?;
         }
         self.prompts.poll(session).await?;
-        let Some(flight) = self.flights.pop_front() else { return Ok(None) };
-        let bytes = session.engine_mut().finish(flight).await?;
+        let Some(Flight { readback, position }) = self.flights.pop_front() else { return Ok(None) };
+        let bytes = session.engine_mut().finish(readback).await?;
+        let (drawn, kept) = bytes.split_at(self.drawn_bytes() as usize);
+        if !self.reads.is_empty() {
+            let row = Row { token: 0, position, sequence: 0, step: 0 };
+            let (activations, _) = session.activations(&self.reads, &[row], kept);
+            self.kept.add(activations, 1, position as usize + 1);
+        }
         let now = Instant::now();
         self.pace = self.arrived.map(|before| now - before);
         self.arrived = Some(now);
@@ -196,7 +220,14 @@ impl Decoder {
         if self.baseline.is_none() {
             self.baseline = Some((session.engine().counters(), self.launched));
         }
-        Ok(Some(self.parse(&bytes)))
+        Ok(Some(self.parse(drawn)))
+    }
+
+    /// The values that the session keeps, of all rows that were read so far.
+    pub(super) fn take_kept(&mut self) -> Collected {
+        let mut kept = self.prompts.take_kept();
+        kept.append(std::mem::take(&mut self.kept));
+        kept
     }
 
     /// What each step after the first cost on average; `None` before the second one.
@@ -213,10 +244,11 @@ impl Decoder {
     pub(super) async fn close(mut self, session: &mut Session) -> Result<()> {
         self.prompts.poll(session).await?;
         while let Some(flight) = self.flights.pop_front() {
-            session.engine_mut().finish(flight).await?;
+            session.engine_mut().finish(flight.readback).await?;
         }
         let own = [Some(self.rows), Some(self.ids), self.counts, self.top];
-        for buffer in own.into_iter().flatten() {
+        let reads = self.reads.iter().map(|(_, tensor)| tensor.buffer);
+        for buffer in own.into_iter().flatten().chain(reads) {
             session.engine_mut().free(buffer);
         }
         Ok(())
@@ -235,14 +267,20 @@ impl Decoder {
         [4, each].map(|each| (self.sequences * each) as u64)
     }
 
+    fn drawn_bytes(&self) -> u64 {
+        self.step_bytes().iter().sum()
+    }
+
     fn launch(&mut self, session: &mut Session) -> Result<()> {
         let [ids, top] = self.step_bytes();
         let slot = (self.launched % RING) as u64;
         let mut reads = vec![(self.ids, slot * ids, ids)];
         reads.extend(self.top.map(|buffer| (buffer, slot * top, top)));
+        reads.extend(self.reads.iter().map(|(_, tensor)| tensor.range()));
         let flight = session.engine_mut().submit(&[(&self.plan, self.extent as u32)], &reads)?;
         session.note_step(self.sequences);
-        self.flights.extend(flight);
+        let position = self.extent as u32 - 1;
+        self.flights.extend(flight.map(|readback| Flight { readback, position }));
         self.launched += 1;
         self.extent += 1;
         Ok(())

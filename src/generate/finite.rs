@@ -91,7 +91,7 @@ mod tests {
         model.config.kinds[1].rope = Some(rope);
         let context = model.config.context;
         let cache = model.cache_for(context);
-        Runner::Cpu { model, context, cache }
+        Runner::Cpu { model, context, cache, edits: Vec::new(), keep: Vec::new() }
     }
 
     #[test]

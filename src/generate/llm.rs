@@ -9,14 +9,15 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::Adapter;
-use crate::model::{MemoryUse, Progress, Session};
+use crate::hook::Hook;
+use crate::model::{Edit, MemoryUse, Progress, Session};
 use crate::ops::MAX_TOP_K;
 use crate::sampling::Sampling;
 use crate::tokenizer::{ChatTemplate, Encode, Message, Tokenizer};
 
 use super::distribution::{Chance, chances};
 use super::options::Options;
-use super::prompt::{CachedPrompt, Prompt};
+use super::prompt::{CachedPrompt, EditsMark, Prompt};
 use super::request::{Event, Generation, Request, Timings};
 use super::runner::Runner;
 use super::saved;
@@ -28,13 +29,15 @@ use super::tail::Tail;
 #[derive(Debug)]
 pub struct Llm {
     /// The open files and the options, in case the device is lost.
-    checkpoint: Checkpoint,
-    options: Options,
-    runner: Runner,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) options: Options,
+    pub(super) runner: Runner,
     config: Config,
     tokenizer: Option<Tokenizer>,
     chat: Option<ChatTemplate>,
-    known: CachedPrompt,
+    pub(super) known: CachedPrompt,
+    /// What changes named values in the runner's runs.
+    edits: Vec<(Hook, Edit)>,
     fingerprint: String,
 }
 
@@ -77,8 +80,8 @@ impl Llm {
         };
         let runner = Runner::open(&checkpoint, options, &mut progress).await?;
         let options = options.clone();
-        let known = CachedPrompt::default();
-        Ok(Self { checkpoint, options, runner, config, tokenizer, chat, known, fingerprint })
+        let (known, edits) = (CachedPrompt::default(), Vec::new());
+        Ok(Self { checkpoint, options, runner, config, tokenizer, chat, known, edits, fingerprint })
     }
 
     /// Opens a device again and loads the model onto it, in place of one that was lost. A
@@ -88,7 +91,26 @@ impl Llm {
     /// As [`Llm::load`].
     pub async fn revive(&mut self) -> Result<()> {
         self.known = CachedPrompt::default();
+        self.edits.clear();
         self.runner = Runner::open(&self.checkpoint, &self.options, &mut |_| {}).await?;
+        Ok(())
+    }
+
+    /// Changes named values in the runs that follow, and in no others. What the caches hold of runs
+    /// with other edits counts for nothing.
+    pub(super) fn edit(&mut self, edits: &[(Hook, Edit)]) -> Result<()> {
+        if self.edits != edits {
+            self.runner.set_edits(edits)?;
+            self.edits = edits.to_vec();
+        }
+        if *self.known.edits() != EditsMark::of(edits) {
+            if self.known.loaded {
+                log::warn!(
+                    "the loaded cache was made with other edits, so the prompt is read anew"
+                );
+            }
+            self.known = CachedPrompt::default();
+        }
         Ok(())
     }
 
@@ -126,6 +148,8 @@ impl Llm {
     /// so the next prompt is read in full.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         self.known = CachedPrompt::default();
+        // No edits are no error.
+        let _ = self.edit(&[]);
         self.runner.session_mut()
     }
 
@@ -164,7 +188,7 @@ impl Llm {
     }
 
     /// Fails for a prompt that is empty or longer than the context.
-    fn check_prompt(&self, prompt: &[u32]) -> Result<()> {
+    pub(super) fn check_prompt(&self, prompt: &[u32]) -> Result<()> {
         if prompt.is_empty() {
             return Err(Error::Input("the prompt is empty".to_owned()));
         }
@@ -181,6 +205,7 @@ impl Llm {
     /// As [`Llm::stream`].
     pub fn read(&mut self, prompt: &[u32]) -> Result<Prompt<'_>> {
         self.check_prompt(prompt)?;
+        self.edit(&[])?;
         Prompt::new(self.runner.session_mut(), &mut self.known, prompt)
     }
 
@@ -193,9 +218,12 @@ impl Llm {
     pub fn stream(&mut self, prompt: &[u32], request: &Request) -> Result<Stream<'_>> {
         self.check_prompt(prompt)?;
         let logprobs = self.logprobs(request)?;
+        self.edit(&request.edits)?;
+        self.runner.keep(&request.keep)?;
         // If this generation is not finished, nothing is known about the caches.
         let known = std::mem::take(&mut self.known);
-        let kept = if request.reuse_prefix { known.shared(prompt) } else { 0 };
+        let reused = request.reuse_prefix && request.keep.is_empty();
+        let kept = if reused { known.shared(prompt) } else { 0 };
         let Self { checkpoint, options, runner, tokenizer, config, known, .. } = self;
         let decoding = runner.decode(&[prompt], kept, 0, &request.sampling, logprobs)?;
         let most_steps = decoding.most_steps();
@@ -269,6 +297,11 @@ impl Llm {
         }
         prompts.iter().try_for_each(|prompt| self.check_prompt(prompt))?;
         let logprobs = self.logprobs(request)?;
+        if !request.keep.is_empty() {
+            return Err(Error::Input("values are kept of one text at a time".to_owned()));
+        }
+        self.edit(&request.edits)?;
+        self.runner.keep(&[])?;
         self.known = CachedPrompt::default();
         let side_by_side = match self.session().map(Session::sequences) {
             Some(sequences) if prompts.len() > sequences => {
@@ -316,7 +349,22 @@ impl Llm {
     /// [`Error::Input`] for no token or ids outside the vocabulary, [`Error::Device`] if the device
     /// fails.
     pub async fn score(&mut self, tokens: &[u32], top: Option<usize>) -> Result<Score> {
+        self.score_edited(tokens, top, &[]).await
+    }
+
+    /// The same with changes of named values; the positions of an edit count from the start of each
+    /// window.
+    ///
+    /// # Errors
+    /// As [`Llm::score`], and [`Error::Input`] for an edit that does not fit the model.
+    pub async fn score_edited(
+        &mut self,
+        tokens: &[u32],
+        top: Option<usize>,
+        edits: &[(Hook, Edit)],
+    ) -> Result<Score> {
         let top = top.map(|k| self.most_probable(k)).transpose()?;
+        self.edit(edits)?;
         self.known = CachedPrompt::default();
         score::score(&mut self.runner, tokens, top).await
     }
@@ -336,13 +384,14 @@ impl Llm {
         while prompt.next().await?.is_some() {}
         prompt.finish().await?;
         let read = self.known.shared(tokens);
-        self.known = CachedPrompt::new(tokens[..read].to_vec());
+        let known = |tokens: &[u32]| CachedPrompt::new(tokens.to_vec(), EditsMark::default());
+        self.known = known(&tokens[..read]);
         let logits = self.runner.logits(tokens, read).await?;
         if !logits.iter().all(|logit| logit.is_finite()) {
             self.known = CachedPrompt::default();
             return Err(self.runner.not_finite(tokens).await);
         }
-        self.known = CachedPrompt::new(tokens.to_vec());
+        self.known = known(tokens);
         let mut counts = vec![0; self.config.vocab];
         tokens.iter().for_each(|token| counts[*token as usize] += 1);
         Ok(chances(&logits, &counts, sampling))
@@ -357,9 +406,8 @@ impl Llm {
     /// # Errors
     /// [`Error::Io`] for the file, [`Error::Device`] if the device fails.
     pub async fn save_cache(&mut self, path: impl AsRef<Path>) -> Result<usize> {
-        let tokens = self.known.tokens();
-        saved::save(path.as_ref(), &mut self.runner, &self.fingerprint, tokens).await?;
-        Ok(tokens.len())
+        saved::save(path.as_ref(), &mut self.runner, &self.fingerprint, &self.known).await?;
+        Ok(self.known.tokens().len())
     }
 
     /// Puts back what [`Llm::save_cache`] wrote; requests with [`Request::reuse_prefix`] then do not

@@ -1,25 +1,57 @@
 //! Prefill of a prompt without drawing from it, and what the caches hold of it afterwards.
 
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Hash;
 use crate::error::Result;
-use crate::model::{Prefill, Session, rows};
+use crate::hook::Hook;
+use crate::model::{Edit, Prefill, Session, rows};
 
 /// The tokens of the first sequence whose keys and values are in the caches, from position 0 on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct CachedPrompt(Vec<u32>);
+pub(super) struct CachedPrompt {
+    tokens: Vec<u32>,
+    /// The edits that they were read with.
+    edits: EditsMark,
+    /// Whether they come from a file.
+    pub(super) loaded: bool,
+}
+
+/// What tells one list of edits from another; empty for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EditsMark(String);
+
+impl EditsMark {
+    pub(super) fn of(edits: &[(Hook, Edit)]) -> Self {
+        if edits.is_empty() {
+            return Self::default();
+        }
+        let mut hash = Hash::default();
+        // Rust writes different numbers differently.
+        hash.add(format!("{edits:?}").as_bytes());
+        Self(format!("{:016x}", hash.value()))
+    }
+}
 
 impl CachedPrompt {
-    pub(super) fn new(tokens: Vec<u32>) -> Self {
-        Self(tokens)
+    pub(super) fn new(tokens: Vec<u32>, edits: EditsMark) -> Self {
+        Self { tokens, edits, loaded: false }
     }
 
     pub(super) fn tokens(&self) -> &[u32] {
-        &self.0
+        &self.tokens
+    }
+
+    /// The edits that the tokens were read with.
+    pub(super) fn edits(&self) -> &EditsMark {
+        &self.edits
     }
 
     /// How many of a prompt's first tokens need not be read again. Its last one always is: the
     /// first drawn token is predicted from it.
     pub(super) fn shared(&self, prompt: &[u32]) -> usize {
-        let alike = self.0.iter().zip(prompt).take_while(|(known, token)| known == token).count();
+        let both = self.tokens.iter().zip(prompt);
+        let alike = both.take_while(|(known, token)| known == token).count();
         alike.min(prompt.len().saturating_sub(1))
     }
 }
@@ -78,18 +110,21 @@ impl<'a> Prompt<'a> {
         let Some((prefill, session)) = &mut self.prefill else { return Ok(()) };
         prefill.poll(session).await?;
         self.tokens.truncate(self.tokens.len() - 1 - prefill.unread());
-        *self.known = CachedPrompt::new(self.tokens);
+        // A prompt is read without edits.
+        *self.known = CachedPrompt::new(self.tokens, EditsMark::default());
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::CachedPrompt;
+    use super::{CachedPrompt, EditsMark};
+    use crate::hook::Hook;
+    use crate::model::{Change, Edit};
 
     #[test]
     fn a_prompt_shares_its_beginning_but_never_its_last_token() {
-        let known = CachedPrompt::new(vec![1, 2, 3]);
+        let known = CachedPrompt::new(vec![1, 2, 3], EditsMark::default());
         for (prompt, shared) in [
             (&[1, 2, 3, 4][..], 3),
             (&[1, 2, 3], 2),
@@ -102,5 +137,15 @@ mod tests {
             assert_eq!(known.shared(prompt), shared, "{prompt:?}");
         }
         assert_eq!(CachedPrompt::default().shared(&[1, 2]), 0);
+    }
+
+    #[test]
+    fn edits_are_told_apart_by_what_they_do() {
+        let scaled = |factor| vec![(Hook::ResidPre(1), Edit::all(Change::Scale(factor)))];
+        let mark = EditsMark::of(&scaled(0.1));
+        assert_eq!(mark, EditsMark::of(&scaled(0.1)));
+        assert_ne!(mark, EditsMark::of(&scaled(0.1 + f32::EPSILON / 8.0)));
+        assert_ne!(mark, EditsMark::of(&[]));
+        assert_eq!(EditsMark::of(&[]), EditsMark::default());
     }
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::gpu::Counters;
+use crate::hook::Hook;
+use crate::model::{Activation, Edit};
 use crate::sampling::Sampling;
 
 /// What to generate.
@@ -22,6 +24,12 @@ pub struct Request {
     /// values are still in the caches. If two runs read it in pieces of different sizes, the last
     /// bits may differ; without this, equal requests give equal bits.
     pub reuse_prefix: bool,
+    /// Changes of named values, in the prompt and with every token that is drawn. Keys and values
+    /// made with other edits are never reused.
+    pub edits: Vec<(Hook, Edit)>,
+    /// Keep these named values of every token that is read: [`Generation::kept`]. The prompt is then
+    /// read in full.
+    pub keep: Vec<Hook>,
 }
 
 impl Default for Request {
@@ -34,6 +42,8 @@ impl Default for Request {
             ignore_eos: false,
             logprobs: None,
             reuse_prefix: false,
+            edits: Vec::new(),
+            keep: Vec::new(),
         }
     }
 }
@@ -103,6 +113,9 @@ pub struct Generation {
     pub reused: usize,
     /// One entry per token, if they were asked for.
     pub logprobs: Option<Vec<TokenTop>>,
+    /// The values of [`Request::keep`], of the prompt's tokens and of all drawn ones but the last,
+    /// which was not read.
+    pub kept: Vec<Activation>,
     /// What the engine did in this many steps, after the first; `None` on the reference.
     pub counters: Option<(Counters, usize)>,
 }

@@ -4,11 +4,12 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
-use crate::model::{self, Progress, Session, rows};
+use crate::hook::Hook;
+use crate::model::{self, Activation, Bound, Edit, Progress, Session, offered, rows};
 use crate::reference;
 use crate::sampling::Sampling;
 
-use super::cpu::{CpuDecoder, Start};
+use super::cpu::{CpuDecoder, Start, Watched};
 use super::decode::{Decoder, Step};
 use super::finite;
 use super::options::{Backend, Options};
@@ -16,7 +17,15 @@ use super::options::{Backend, Options};
 #[derive(Debug)]
 pub(super) enum Runner {
     Gpu(Box<Session>),
-    Cpu { model: Box<reference::Model>, context: usize, cache: reference::Cache },
+    Cpu {
+        model: Box<reference::Model>,
+        context: usize,
+        cache: reference::Cache,
+        /// What changes named values in every run.
+        edits: Vec<Bound>,
+        /// The values that a generation keeps.
+        keep: Vec<Hook>,
+    },
 }
 
 /// A generation under way: a decoder, and what runs its steps.
@@ -60,7 +69,7 @@ impl Runner {
         let mut loaded = |done, total| progress(Progress::Loaded { done, total });
         let model = Box::new(reference::Model::load(checkpoint, &mut loaded)?);
         let cache = model.cache_for(context);
-        Ok(Self::Cpu { model, context, cache })
+        Ok(Self::Cpu { model, context, cache, edits: Vec::new(), keep: Vec::new() })
     }
 
     /// Positions that each sequence has.
@@ -93,6 +102,30 @@ impl Runner {
         }
     }
 
+    /// Changes named values in every run that follows.
+    pub(super) fn set_edits(&mut self, edits: &[(Hook, Edit)]) -> Result<()> {
+        match self {
+            Self::Gpu(session) => session.set_edits(edits),
+            Self::Cpu { model, context, edits: own, .. } => {
+                let bind = |(hook, edit): &(Hook, Edit)| edit.bind(&model.config, *hook, *context);
+                *own = edits.iter().map(bind).collect::<Result<_>>()?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps these values of what generations read.
+    pub(super) fn keep(&mut self, hooks: &[Hook]) -> Result<()> {
+        match self {
+            Self::Gpu(session) => session.keep(hooks),
+            Self::Cpu { model, keep, .. } => {
+                hooks.iter().try_for_each(|hook| offered(&model.config, *hook))?;
+                *keep = hooks.to_vec();
+                Ok(())
+            }
+        }
+    }
+
     /// Starts to continue prompts, none of them empty or longer than the context, whose first `kept`
     /// tokens the caches hold. The reference continues one at a time, namely this `sequence`.
     pub(super) fn decode(
@@ -108,9 +141,10 @@ impl Runner {
                 let decoder = Decoder::new(session, prompts, kept, 0, sampling, logprobs)?;
                 Ok(Decoding::Gpu { session, decoder })
             }
-            Self::Cpu { model, context, cache } => {
+            Self::Cpu { model, context, cache, edits, keep } => {
                 let own = std::mem::replace(cache, model.cache_for(*context));
-                let start = Start { prompt: prompts[0], kept, cache: own, sequence };
+                let watched = Watched { edits: edits.clone(), keep: keep.clone() };
+                let start = Start { prompt: prompts[0], kept, cache: own, sequence, watched };
                 let decoder = CpuDecoder::new(model, *context, start, sampling, logprobs)?;
                 Ok(Decoding::Cpu { model, cache, decoder })
             }
@@ -125,7 +159,8 @@ impl Runner {
                 model.forward_last(cache, &tokens[read..], &mut ())
             }
             Self::Gpu(session) => {
-                let observed = session.observe(&rows(tokens, 0)[read..], &[]).await?;
+                let rows = &rows(tokens, 0)[read..];
+                let observed = session.observe_rows(rows, &[], &[rows.len() - 1]).await?;
                 Ok(observed.logits.into_iter().map(f64::from).collect())
             }
         }
@@ -229,6 +264,14 @@ impl Decoding<'_> {
         match self {
             Self::Gpu { decoder, .. } => decoder.unread(),
             Self::Cpu { decoder, .. } => decoder.unread(),
+        }
+    }
+
+    /// The values that were kept of what was read so far.
+    pub(super) fn take_kept(&mut self) -> Vec<Activation> {
+        match self {
+            Self::Gpu { session, decoder } => decoder.take_kept().finish(&session.model().config),
+            Self::Cpu { model, decoder, .. } => decoder.take_kept().finish(&model.config),
         }
     }
 

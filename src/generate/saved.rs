@@ -14,11 +14,11 @@ use crate::checkpoint::Hash;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-use super::prompt::CachedPrompt;
+use super::prompt::{CachedPrompt, EditsMark};
 use super::runner::Runner;
 
 /// The magic number of such a file; the digit counts changes of the format.
-const SIGN: &[u8; 8] = b"PELLUCH3";
+const SIGN: &[u8; 8] = b"PELLUCH4";
 
 /// The longest header that is accepted: more than any context's tokens.
 const LONGEST_HEADER: u64 = 64 << 20;
@@ -40,9 +40,11 @@ struct Header {
     /// Bytes of one position's keys in one layer.
     position_bytes: u64,
     tokens: Vec<u32>,
+    /// The edits that they were read with.
+    edits: EditsMark,
 }
 
-/// Writes what the caches of the model with this fingerprint hold of these tokens.
+/// Writes what the caches of the model with this fingerprint are known to hold.
 ///
 /// The file appears whole or not at all: it is written under another name and renamed. A device or a
 /// pipe is written in place.
@@ -50,9 +52,10 @@ pub(super) async fn save(
     path: &Path,
     runner: &mut Runner,
     model: &str,
-    tokens: &[u32],
+    known: &CachedPrompt,
 ) -> Result<()> {
-    let header = Header::new(runner, model, tokens);
+    let header = Header::new(runner, model, known);
+    let tokens = known.tokens();
     let (atomic_file, file) = AtomicFile::create(path).map_err(|error| Error::io(path, error))?;
     let mut to = Hashed { inner: BufWriter::new(file), hash: Hash::default() };
     let text = serde_json::to_vec(&header)
@@ -85,7 +88,7 @@ pub(super) fn load(
     let length = found.is_file().then_some(found.len());
     let mut from = Hashed { inner: BufReader::new(file), hash: Hash::default() };
     let header = from.header(path, length)?;
-    let expected = Header::new(runner, model, &[]);
+    let expected = Header::new(runner, model, &CachedPrompt::default());
     let foreign = |what: &str, theirs: &str, ours: &str| {
         Err(Error::file(path, format!("was saved {what} ({theirs}, not {ours}); save it again")))
     };
@@ -131,12 +134,13 @@ pub(super) fn load(
     if from.inner.read(&mut [0]).map_err(|error| Error::io(path, error))? > 0 {
         return Err(Error::file(path, "goes on after its end"));
     }
-    *known = CachedPrompt::new(header.tokens);
+    *known = CachedPrompt::new(header.tokens, header.edits);
+    known.loaded = true;
     Ok(())
 }
 
 impl Header {
-    fn new(runner: &Runner, model: &str, tokens: &[u32]) -> Self {
+    fn new(runner: &Runner, model: &str, known: &CachedPrompt) -> Self {
         let (layout, position_bytes) = runner.cache_layout();
         let (config, context) = (runner.config(), runner.context());
         Self {
@@ -147,7 +151,8 @@ impl Header {
             layout,
             layers: config.layers,
             position_bytes,
-            tokens: tokens.to_vec(),
+            tokens: known.tokens().to_vec(),
+            edits: known.edits().clone(),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::ops::UNDRAWN;
 
 use super::decode::Decoder;
 use super::options::Options;
-use super::prompt::CachedPrompt;
+use super::prompt::{CachedPrompt, EditsMark};
 use super::request::{Event, Generation, Piece, Request};
 use super::runner::{Decoding, Runner};
 use super::tail::Tail;
@@ -107,6 +107,8 @@ impl Stream<'_> {
             return Err(Error::Lost(reason.to_owned()));
         };
         **session = *opened;
+        session.set_edits(&self.request.edits)?;
+        session.keep(&self.request.keep)?;
         let drawn = self.tail.tokens();
         let so_far = [self.prompt.as_slice(), drawn].concat();
         let sampling = &self.request.sampling;
@@ -118,19 +120,22 @@ impl Stream<'_> {
     ///
     /// # Errors
     /// [`Error::Device`] if the device fails.
-    pub async fn finish(self) -> Result<Generation> {
+    pub async fn finish(mut self) -> Result<Generation> {
         let (counters, unread) = (self.decoding.counters(), self.decoding.unread());
+        let kept =
+            if self.request.keep.is_empty() { Vec::new() } else { self.decoding.take_kept() };
         match self.decoding.close().await {
             // What there is was drawn before the loss.
             Err(Error::Lost(_)) => {}
             closed => closed?,
         }
-        let generation = self.tail.into_generation(counters, self.reused);
+        let mut generation = self.tail.into_generation(counters, self.reused);
+        generation.kept = kept;
         // The last drawn token was not read, nor was a prompt's last one if none was drawn.
         let mut known = self.prompt;
         known.extend(&generation.tokens);
         known.truncate(known.len().saturating_sub(1 + unread));
-        *self.known = CachedPrompt::new(known);
+        *self.known = CachedPrompt::new(known, EditsMark::of(&self.request.edits));
         Ok(generation)
     }
 }

@@ -109,6 +109,7 @@ impl Tail {
             text: self.decoder.map(|_| self.text),
             finish: self.finish.unwrap_or(Finish::Interrupted),
             logprobs: self.logprobs,
+            kept: Vec::new(),
             counters,
         }
     }

@@ -349,13 +349,10 @@ impl Engine {
     /// # Errors
     /// [`Error::Device`] if the device fails or the tensor was never created.
     pub async fn read(&mut self, tensor: &Tensor) -> Result<Vec<f32>> {
-        let Some(readback) = self.submit(&[], &[(tensor.buffer, 0, tensor.bytes())])? else {
+        let Some(readback) = self.submit(&[], &[tensor.range()])? else {
             return Ok(Vec::new());
         };
-        let bytes = self.finish(readback).await?;
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-        let rows = values.chunks_exact(tensor.stride());
-        Ok(rows.flat_map(|row| &row[..tensor.columns]).copied().collect())
+        Ok(tensor.values(&self.finish(readback).await?))
     }
 
     /// Writes `rows · columns` values into a persistent tensor.

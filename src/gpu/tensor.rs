@@ -64,4 +64,19 @@ impl Tensor {
     pub const fn bytes(&self) -> u64 {
         (self.rows * self.stride() * 4) as u64
     }
+
+    /// The range of its buffer that a readback copies: all of it.
+    pub(crate) fn range(&self) -> (BufferId, u64, u64) {
+        (self.buffer, 0, self.bytes())
+    }
+
+    /// Its values, of the bytes of that range: `rows · columns`, without the padding of its rows.
+    pub(crate) fn values(&self, bytes: &[u8]) -> Vec<f32> {
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+        if self.columns == self.stride() {
+            return values;
+        }
+        let rows = values.chunks_exact(self.stride());
+        rows.flat_map(|row| &row[..self.columns]).copied().collect()
+    }
 }

@@ -4,9 +4,6 @@
 //! reference.
 
 use std::fmt;
-use std::str::FromStr;
-
-use crate::error::Error;
 
 /// Makes [`Point`], [`Hook`] and the table behind both from one row per point.
 ///
@@ -83,11 +80,23 @@ points! {
     Embed "hook_embed" (T, C) [] "Token embedding"
     PosEmbed "hook_pos_embed" (T, C) [LearnedPositions] "Position embedding"
     ResidPre(layer) "hook_resid_pre" (T, C) [] "Residual stream before the layer"
+    AttnIn(layer) "hook_attn_in" (T, C) []
+        "The stream as attention reads it; a change reaches attention only"
+    QInput(layer) "hook_q_input" (T, C) []
+        "The stream as the queries read it, before the norm; a change reaches the queries only"
+    KInput(layer) "hook_k_input" (T, C) []
+        "The stream as the keys read it, before the norm; a change reaches the keys only"
+    VInput(layer) "hook_v_input" (T, C) []
+        "The stream as the values read it, before the norm; a change reaches the values only"
     Ln1Scale(layer) "ln1.hook_scale" (T, 1) [] "Divisor of the first norm, √(var + ε)"
     Ln1Normalized(layer) "ln1.hook_normalized" (T, C) [] "First norm before gain and bias"
-    Q(layer) "attn.hook_q" (T, H, D) [] "Queries before rotation"
-    K(layer) "attn.hook_k" (T, K, D) [] "Keys before rotation"
+    Q(layer) "attn.hook_q" (T, H, D) [] "Queries before their norm and rotation"
+    K(layer) "attn.hook_k" (T, K, D) [] "Keys before their norm and rotation"
     V(layer) "attn.hook_v" (T, K, D) [] "Values"
+    QNormed(layer) "attn.q_norm.hook_out" (T, H, D) [HeadNorms]
+        "Queries after their own norm, before rotation"
+    KNormed(layer) "attn.k_norm.hook_out" (T, K, D) [HeadNorms]
+        "Keys after their own norm, before rotation"
     RotQ(layer) "attn.hook_rot_q" (T, H, D) [Rotation] "Queries after rotation"
     RotK(layer) "attn.hook_rot_k" (T, K, D) [Rotation] "Keys after rotation"
     AttnScores(layer) "attn.hook_attn_scores" (H, T, S) [] "Scores after scaling and masking"
@@ -95,6 +104,8 @@ points! {
     Z(layer) "attn.hook_z" (T, H, D) [] "Pattern-weighted values"
     Result(layer) "attn.hook_result" (T, H, C) []
         "Each head's own write to the residual stream, without the output bias"
+    AttnBeforeNorm(layer) "attn.hook_out" (T, C) [NormAfterAttention]
+        "What attention gives before the norm after it"
     Ln1PostScale(layer) "ln1_post.hook_scale" (T, 1) [NormAfterAttention]
         "Divisor of the norm after attention"
     Ln1PostNormalized(layer) "ln1_post.hook_normalized" (T, C) [NormAfterAttention]
@@ -102,12 +113,16 @@ points! {
     AttnOut(layer) "hook_attn_out" (T, C) [] "What attention adds to the residual stream"
     ResidMid(layer) "hook_resid_mid" (T, C) [Mlp, Serial]
         "Residual stream between attention and MLP"
+    MlpIn(layer) "hook_mlp_in" (T, C) [Mlp]
+        "The stream as the MLP reads it; a change reaches the MLP only"
     Ln2Scale(layer) "ln2.hook_scale" (T, 1) [Mlp] "Divisor of the second norm"
     Ln2Normalized(layer) "ln2.hook_normalized" (T, C) [Mlp] "Second norm before gain and bias"
     MlpPre(layer) "mlp.hook_pre" (T, F) [Mlp]
         "MLP before the activation; the gate where there is one"
     MlpPreLinear(layer) "mlp.hook_pre_linear" (T, F) [Mlp, Gate] "The factor that the gate scales"
     MlpPost(layer) "mlp.hook_post" (T, F) [Mlp] "MLP after the activation"
+    MlpBeforeNorm(layer) "mlp.hook_out" (T, C) [Mlp, NormAfterMlp]
+        "What the MLP gives before the norm after it"
     Ln2PostScale(layer) "ln2_post.hook_scale" (T, 1) [Mlp, NormAfterMlp]
         "Divisor of the norm after the MLP"
     Ln2PostNormalized(layer) "ln2_post.hook_normalized" (T, C) [Mlp, NormAfterMlp]
@@ -161,6 +176,8 @@ pub enum Need {
     Gate,
     /// The MLP after attention, not parallel to it.
     Serial,
+    /// A norm of each head's queries and keys.
+    HeadNorms,
     /// A norm of attention's output.
     NormAfterAttention,
     /// A norm of the MLP's output.
@@ -230,75 +247,14 @@ impl fmt::Display for Hook {
     }
 }
 
-impl FromStr for Hook {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let (layer, name) = match text.strip_prefix("blocks.").and_then(|rest| rest.split_once('.'))
-        {
-            Some((layer, name)) => (layer.parse().ok(), name),
-            None => (None, text),
-        };
-        let known = |point: &Point| point.name() == name && point.in_layer() == layer.is_some();
-        let found = Point::all().find(known).map(|point| point.at(layer.unwrap_or(0)));
-        found.ok_or_else(|| {
-            Error::Input(format!(
-                "no hook is named {text}; the nearest are {}",
-                nearest(text).join(", ")
-            ))
-        })
-    }
-}
-
-/// The three hook names with the fewest edits from `text`.
-fn nearest(text: &str) -> Vec<String> {
-    let layer = text
-        .strip_prefix("blocks.")
-        .and_then(|rest| rest.split('.').next())
-        .and_then(|layer| layer.parse().ok())
-        .unwrap_or(0);
-    let mut names: Vec<String> = Point::all().map(|point| point.at(layer).to_string()).collect();
-    names.sort_by_cached_key(|name| edits(name, text));
-    names.truncate(3);
-    names
-}
-
-/// The Levenshtein distance, for suggestions.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(80).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn hook_names_read_back() {
-        for hook in Hook::all(3) {
-            assert_eq!(hook.to_string().parse::<Hook>().unwrap(), hook, "{hook}");
-        }
+    fn hooks_are_in_the_order_of_the_pass() {
         assert!(Hook::all(3).is_sorted_by_key(|hook| hook.place()));
         assert_eq!(Hook::Pattern(5).to_string(), "blocks.5.attn.hook_pattern");
         assert!(Point::all().is_sorted(), "the table is in the order of the enum");
-        for wrong in ["attn.hook_q", "blocks.0.hook_embed", "blocks.x.attn.hook_q"] {
-            assert!(wrong.parse::<Hook>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_hook_lists_the_nearest_names() {
-        let error = "blocks.2.attn.hook_patern".parse::<Hook>().unwrap_err().to_string();
-        assert!(error.contains("blocks.2.attn.hook_pattern"), "{error}");
     }
 }

@@ -7,7 +7,7 @@
 use crate::config::Norm;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Tensor};
-use crate::hook::Hook;
+use crate::hook::{Hook, Point};
 use crate::ops::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheRows,
     Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather, HeadNorm, LayerNorm,
@@ -122,13 +122,48 @@ impl<'p> Pass<'p, '_> {
         Ok(out)
     }
 
-    /// Queries, (T, H·D), of the normed stream; keys and values go into the cache.
-    pub(super) fn queries(&mut self, block: &Block, x: Tensor) -> Result<Tensor> {
+    /// The stream as a branch reads it: the stream itself, or a copy if that has a name, so that a
+    /// change of it stays in the branch.
+    fn branch(&mut self, hook: Hook, x: Tensor) -> Result<Tensor> {
+        if !self.tape.wants(hook) {
+            return Ok(x);
+        }
+        let out = self.tape.tensor(x.rows, x.columns);
+        self.tape.push(Gather { x: Columns::all(x), index: None, out })?;
+        self.mark(hook, out)?;
+        Ok(out)
+    }
+
+    /// What attention reads, normed, for queries, keys and values: the same, unless they are asked
+    /// for apart.
+    pub(super) fn attention_input(&mut self, block: &Block, x: Tensor) -> Result<[Tensor; 3]> {
+        let x = self.branch(Hook::AttnIn(block.layer), x)?;
+        if self.fuses(Fused::QkvInput, block.layer) {
+            return Ok([self.norm(&block.norm1, x)?; 3]);
+        }
+        let mut normed = [x; 3];
+        for (own, point) in normed.iter_mut().zip([Point::QInput, Point::KInput, Point::VInput]) {
+            let x = self.branch(point.at(block.layer), x)?;
+            *own = self.norm(&block.norm1, x)?;
+        }
+        Ok(normed)
+    }
+
+    /// What the MLP reads, normed.
+    pub(super) fn mlp_input(&mut self, norm: &NormWeights, x: Tensor) -> Result<Tensor> {
+        let x = self.branch(Hook::MlpIn(norm.layer), x)?;
+        self.norm(norm, x)
+    }
+
+    /// Queries, (T, H·D), of the normed stream as each of the three reads it; keys and values go into
+    /// the cache.
+    pub(super) fn queries(&mut self, block: &Block, normed: [Tensor; 3]) -> Result<Tensor> {
         let (rows, cache) = (self.rows, &self.caches[block.layer]);
         if !self.fuses(Fused::QkvToCache, block.layer) {
-            let [q, k, v] = self.qkv(block, x)?;
+            let [q, k, v] = self.qkv(block, normed)?;
             return self.rotate(block, q, k, v);
         }
+        let [x, ..] = normed;
         let out = self.tape.tensor(x.rows, self.model.config.q_width());
         for joined in &block.qkv {
             self.tape.push(linear(x, &joined.map, Epilogue::Cache { rows, cache }, out))?;
@@ -137,17 +172,24 @@ impl<'p> Pass<'p, '_> {
     }
 
     /// Queries, keys and values before rotation, with heads normalised if the model does so.
-    fn qkv(&mut self, block: &Block, x: Tensor) -> Result<[Columns; 3]> {
+    fn qkv(&mut self, block: &Block, normed: [Tensor; 3]) -> Result<[Columns; 3]> {
         let (config, layer) = (&self.model.config, block.layer);
         let mut found = Vec::new();
         for joined in &block.qkv {
-            let of = self.linear(x, &joined.map)?;
+            // Where the three read different values, each has the whole projection of its own.
+            let mut made: Vec<(BufferId, Tensor)> = Vec::new();
             let mut start = 0;
             for &kind in &joined.holds {
-                let width = match kind {
-                    Qkv::Query => config.q_width(),
-                    Qkv::Key | Qkv::Value => config.kv_width(),
+                let (x, width) = match kind {
+                    Qkv::Query => (normed[0], config.q_width()),
+                    Qkv::Key => (normed[1], config.kv_width()),
+                    Qkv::Value => (normed[2], config.kv_width()),
                 };
+                let of = match made.iter().find(|(input, _)| *input == x.buffer) {
+                    Some((_, of)) => *of,
+                    None => self.linear(x, &joined.map)?,
+                };
+                made.push((x.buffer, of));
                 found.push((kind, Columns::range(of, start, width)));
                 start += width;
             }
@@ -172,6 +214,8 @@ impl<'p> Pass<'p, '_> {
                 self.tape.push(HeadNorm { x: q, queries, gains, eps })?;
                 self.tape.push(HeadNorm { x: k, queries: 0, gains, eps })?;
             }
+            self.tape.mark(Hook::QNormed(layer), q)?;
+            self.tape.mark(Hook::KNormed(layer), k)?;
         }
         Ok([q, k, v])
     }
@@ -297,6 +341,11 @@ impl<'p> Pass<'p, '_> {
             Pending::Projection { x: input, map } => self.linear(input, map)?,
         };
         if let Some(norm) = norm {
+            let before = match hook {
+                Hook::MlpOut(layer) => Hook::MlpBeforeNorm(layer),
+                _ => Hook::AttnBeforeNorm(layer),
+            };
+            self.mark(before, summand)?;
             summand = self.norm(norm, summand)?;
         }
         self.mark(hook, summand)?;

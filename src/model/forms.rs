@@ -18,6 +18,8 @@ pub(super) enum Fused {
     Embed,
     /// A norm in one kernel.
     Norm(NormPlace),
+    /// One normed stream for queries, keys and values.
+    QkvInput,
     /// Queries, keys and values in one projection, which also fills the cache.
     QkvToCache,
     /// Rotated keys, written only to the cache.
@@ -50,9 +52,10 @@ type Condition = fn(&Config, &Block, &Cache) -> bool;
 const FORMS: &[Form] = &[
     Form { fused: Fused::Embed, hides: &[Point::Embed, Point::PosEmbed], needs: &[] },
     norm(NormPlace::BeforeAttention),
+    Form { fused: Fused::QkvInput, hides: QKV_INPUTS, needs: &[] },
     Form {
         fused: Fused::QkvToCache,
-        hides: &[Point::Q, Point::K, Point::V],
+        hides: &[Point::Q, Point::K, Point::V, Point::QInput, Point::KInput, Point::VInput],
         needs: &[one_projection, no_rotation, no_head_norms, heads_of_whole_vec4s, cache_in_one_part],
     },
     Form { fused: Fused::RotatedKeys, hides: &[Point::RotK], needs: &[] },
@@ -66,6 +69,8 @@ const FORMS: &[Form] = &[
     Form { fused: Fused::MlpUpdate, hides: &[Point::MlpOut], needs: &[no_norm_after_mlp] },
     norm(NormPlace::Final),
 ];
+
+const QKV_INPUTS: &[Point] = &[Point::QInput, Point::KInput, Point::VInput];
 
 /// A norm hides its divisor and its value before the gain, wherever it is placed.
 const fn norm(place: NormPlace) -> Form {

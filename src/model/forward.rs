@@ -56,14 +56,33 @@ pub fn layers(
     Ok(x)
 }
 
+/// The same from a later layer on, for rows whose stream before it, x, (T, C), is known.
+///
+/// # Errors
+/// As [`forward`].
+pub(super) fn resume(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    caches: &[Cache],
+    rows: BufferId,
+    x: Tensor,
+    first: usize,
+) -> Result<Tensor> {
+    let mut pass = Pass { tape, model, rows, caches };
+    for block in &model.blocks[first..] {
+        layer(&mut pass, block, x)?;
+    }
+    pass.norm(&model.final_norm, x)
+}
+
 /// One layer, which adds to the stream x, (T, C), in place.
 fn layer<'p>(pass: &mut Pass<'p, '_>, block: &'p Block, x: Tensor) -> Result<()> {
     let l = block.layer;
     pass.mark(Hook::ResidPre(l), x)?;
     // n = norm₁(x); if both sub-layers read the same stream, also m = norm₂(x).
-    let n = pass.norm(&block.norm1, x)?;
+    let n = pass.attention_input(block, x)?;
     let m = match &block.norm2 {
-        Some(norm2) if pass.model.config.parallel => Some(pass.norm(norm2, x)?),
+        Some(norm2) if pass.model.config.parallel => Some(pass.mlp_input(norm2, x)?),
         _ => None,
     };
     // q, k, v = n W_Qᵀ, n W_Kᵀ, n W_Vᵀ; q and k rotated by p; k and v appended to the cache.
@@ -79,7 +98,7 @@ fn layer<'p>(pass: &mut Pass<'p, '_>, block: &'p Block, x: Tensor) -> Result<()>
             Some(m) => m,
             None => {
                 pass.mark(Hook::ResidMid(l), x)?;
-                pass.norm(norm2, x)?
+                pass.mlp_input(norm2, x)?
             }
         };
         // x ← x + f(m W_upᵀ) W_downᵀ, or with a gate (f(m W_gateᵀ) ⊙ m W_upᵀ) W_downᵀ.

@@ -1,118 +1,8 @@
-//! Which named values a model has, their shapes, and what can be done with them.
-
-use std::ops::Range;
+//! Which named values a model has, and their shapes.
 
 use crate::config::{Config, Mlp, Position};
 use crate::error::{Error, Result};
-use crate::gpu::Tensor;
 use crate::hook::{Hook, Need, Size};
-use crate::ops::{Columns, MASKED};
-
-/// What to do with a named value during a run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Return it; if the same value is edited, as the edits leave it.
-    Read,
-    /// Change it before anything uses it.
-    Edit(Edit),
-}
-
-/// A change of a named value, or of some of its rows and columns.
-///
-/// A value is seen as one row per token, with everything after T in its shape as columns: head h of
-/// [`Hook::Z`] is the columns h·D to (h + 1)·D. Scores and pattern have H·T rows of S columns: head
-/// h is the rows h·T to (h + 1)·T.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Edit {
-    /// What happens to the values.
-    pub change: Change,
-    /// The rows that change; all if `None`.
-    pub rows: Option<Range<usize>>,
-    /// The columns that change; all if `None`.
-    pub columns: Option<Range<usize>>,
-}
-
-/// The kinds of change. A tensor has one value for each value that changes, row by row, or one row
-/// for all rows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// x = 0.
-    Zero,
-    /// x = factor · x.
-    Scale(f32),
-    /// x = x + tensor.
-    Add(Vec<f32>),
-    /// x = tensor. Scores may be −∞; those that the mask hides stay hidden.
-    Replace(Vec<f32>),
-}
-
-/// An [`Edit`] in the form of the kernel: x = scale · x + add.
-#[derive(Debug)]
-pub(super) struct Affine {
-    pub(super) x: Columns,
-    pub(super) rows: Range<usize>,
-    pub(super) scale: f32,
-    /// One row for all, or as many as `rows`.
-    pub(super) add: Tensor,
-    /// The values of `add`.
-    pub(super) values: Vec<f32>,
-}
-
-impl Edit {
-    /// An edit of the whole value.
-    pub fn all(change: Change) -> Self {
-        Self { change, rows: None, columns: None }
-    }
-
-    /// This edit, applied to the value in `x`.
-    ///
-    /// # Errors
-    /// [`Error::Input`], naming the hook, for rows or columns that the value does not have, for a
-    /// number of values that fits neither the region nor one row of it, and for values that are not
-    /// finite.
-    pub(super) fn affine(&self, hook: Hook, x: Columns) -> Result<Affine> {
-        let rows = self.rows.clone().unwrap_or(0..x.of.rows);
-        let columns = self.columns.clone().unwrap_or(0..x.count);
-        let inside = |range: &Range<usize>, count| range.start <= range.end && range.end <= count;
-        if !inside(&rows, x.of.rows) || !inside(&columns, x.count) {
-            return Err(Error::Input(format!(
-                "{hook} has {} rows of {} values here; the edit is of rows {rows:?}, columns {columns:?}",
-                x.of.rows, x.count
-            )));
-        }
-        let (scale, values) = match &self.change {
-            Change::Zero => (0.0, vec![0.0; columns.len()]),
-            Change::Scale(factor) => (*factor, vec![0.0; columns.len()]),
-            Change::Add(values) => (1.0, values.clone()),
-            Change::Replace(values) => (0.0, values.clone()),
-        };
-        let count = if values.len() == columns.len() { 1 } else { rows.len() };
-        if values.len() != count * columns.len() {
-            return Err(Error::Input(format!(
-                "{} values for {} rows and {} columns of {hook}",
-                values.len(),
-                rows.len(),
-                columns.len()
-            )));
-        }
-        let scores = matches!(hook, Hook::AttnScores(_));
-        let finite = |value: f32| match value {
-            f32::NEG_INFINITY if scores => Some(MASKED),
-            value => value.is_finite().then_some(value),
-        };
-        let values: Option<Vec<f32>> = values.into_iter().map(finite).collect();
-        let values = values.filter(|_| scale.is_finite()).ok_or_else(|| {
-            Error::Input(format!("an edit of {hook} has a value that is not finite"))
-        })?;
-        Ok(Affine {
-            x: Columns { start: x.start + columns.start * x.step, count: columns.len(), ..x },
-            rows,
-            scale,
-            add: Tensor::persistent(count, columns.len()),
-            values,
-        })
-    }
-}
 
 /// The values that a model of this kind has, in the order of the forward pass.
 pub fn hooks(config: &Config) -> Vec<Hook> {
@@ -149,6 +39,7 @@ fn lacking(config: &Config, need: Need) -> Option<&'static str> {
             !config.parallel,
             "attention and MLP read the same stream in parallel, so there is none between them",
         ),
+        Need::HeadNorms => (config.qk_norm, "its queries and keys have no norm of their own"),
         Need::NormAfterAttention => {
             (config.post_norms, "the output of attention is added without a norm")
         }
@@ -158,7 +49,7 @@ fn lacking(config: &Config, need: Need) -> Option<&'static str> {
 }
 
 /// The shape of a value over some rows, the furthest of which sees `keys` keys.
-pub(super) fn shape(config: &Config, hook: Hook, rows: usize, keys: usize) -> Vec<usize> {
+pub fn shape(config: &Config, hook: Hook, rows: usize, keys: usize) -> Vec<usize> {
     let size = |size: &Size| match size {
         Size::One => 1,
         Size::T => rows,
@@ -170,4 +61,41 @@ pub(super) fn shape(config: &Config, hook: Hook, rows: usize, keys: usize) -> Ve
         Size::S => keys,
     };
     hook.point().shape().iter().map(size).collect()
+}
+
+/// The bytes of these values over `rows` rows, the furthest of which sees `keys` keys.
+pub fn bytes_of(config: &Config, hooks: &[Hook], rows: usize, keys: usize) -> u64 {
+    let each = hooks.iter().map(|hook| shape(config, *hook, rows, keys));
+    each.map(|shape| 4 * shape.iter().map(|size| *size as u64).product::<u64>()).sum()
+}
+
+/// Whether the heads are the first axis of a value, before the rows: scores and patterns.
+pub fn heads_first(hook: Hook) -> bool {
+    matches!(hook.point().shape(), [Size::H, ..])
+}
+
+/// The values of a model that a name means, in any of its [spellings](Hook::spelled), in the order of
+/// the forward pass.
+///
+/// # Errors
+/// [`Error::Input`] for a name that means none of them: with the reason why this model lacks the value,
+/// or with the nearest names.
+pub fn named(config: &Config, text: &str) -> Result<Vec<Hook>> {
+    let spelled = Hook::spelled(text, config.layers);
+    let (first, glob) = (spelled.first().copied(), text.contains(['*', '?']));
+    let mut found: Vec<Hook> =
+        spelled.into_iter().filter(|hook| offered(config, *hook).is_ok()).collect();
+    if !glob && found.len() > 1 {
+        // Of values that share a spelling the one is meant that fewer models have.
+        found.sort_by_key(|hook| std::cmp::Reverse(hook.point().needs().len()));
+        found.truncate(1);
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    if let Some(first) = first {
+        offered(config, first)?;
+    }
+    let nearest = Hook::nearest(text, &hooks(config)).join(", ");
+    Err(Error::Input(format!("no hook is named {text}; the nearest are {nearest}")))
 }

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod blocks;
+mod edit;
 mod forms;
 mod forward;
 mod hooks;
@@ -15,16 +16,20 @@ mod weights;
 
 #[cfg(feature = "train")]
 pub(crate) use blocks::Pass;
+pub(crate) use edit::Bound;
+pub use edit::{Action, Change, Edit};
 pub use forms::copied;
 pub use forward::{forward, layers, logits};
-pub use hooks::{Action, Change, Edit, hooks, offered};
+pub use hooks::{bytes_of, heads_first, hooks, named, offered, shape};
 pub use params::{ParamRef, Values};
 pub use plan::{MemoryUse, SessionOptions, context, layer_cache, plan};
 #[cfg(feature = "train")]
 pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
-pub(crate) use session::Prefill;
-pub use session::{Activation, Observed, OnDevice, Progress, Resident, Row, Scored, Session, rows};
+pub use session::{
+    Activation, Observed, OnDevice, Outcome, Part, Progress, Resident, Row, Scored, Session, rows,
+};
+pub(crate) use session::{Collected, Prefill};
 pub use tape::{DropoutSite, Marks, Tape};
 pub use upload::LoadOptions;
 pub use weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};

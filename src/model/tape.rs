@@ -7,10 +7,10 @@ use crate::gpu::{BufferId, Recording, Tensor};
 use crate::hook::{Hook, Point};
 #[cfg(feature = "train")]
 use crate::ops::backward::Dropout;
-use crate::ops::{Columns, Gather, Op, ScaleAdd};
+use crate::ops::{Columns, Gather, Op};
 use crate::select::KernelSelection;
 
-use super::hooks::{Action, Affine, Edit};
+use super::edit::{Bound, EditOp};
 
 /// Records ops; a mark costs nothing unless its name was asked for.
 #[derive(Debug)]
@@ -18,7 +18,9 @@ pub struct Tape<'a> {
     recording: Recording,
     selection: &'a KernelSelection,
     read: HashSet<Hook>,
-    edits: Vec<(Hook, Edit)>,
+    edits: &'a [Bound],
+    /// (T): token, position, sequence and step of each row, for the edits.
+    rows: BufferId,
     dropouts: Vec<(Hook, DropoutSite)>,
     kept: HashMap<Hook, Option<Columns>>,
     keys: usize,
@@ -42,8 +44,6 @@ pub struct DropoutSite {
 pub struct Marks {
     /// The values read, filled by the run, in the order of the forward pass.
     pub reads: Vec<(Hook, Tensor)>,
-    /// The inputs of edits, which must be written before the run.
-    pub inputs: Vec<(Tensor, Vec<f32>)>,
 }
 
 impl<'a> Tape<'a> {
@@ -55,27 +55,25 @@ impl<'a> Tape<'a> {
     /// An empty tape that reads the values of these hooks; scores and patterns are as wide as the
     /// cache.
     pub fn with_hooks(selection: &'a KernelSelection, hooks: &[Hook]) -> Self {
-        let actions: Vec<_> = hooks.iter().map(|hook| (*hook, Action::Read)).collect();
-        Self::with_actions(selection, &actions, usize::MAX)
+        Self::with_edits(selection, hooks, &[], BufferId::fresh(), usize::MAX)
     }
 
-    /// An empty tape that reads and edits values; scores and patterns are `keys` wide, or as wide
-    /// as the cache if that is less. Edits of one value apply in order, before it is read.
-    pub fn with_actions(
+    /// An empty tape that edits values of these `rows` and reads some; scores and patterns are
+    /// `keys` wide, or as wide as the cache if that is less. Edits of one value apply in order,
+    /// before it is read.
+    pub(crate) fn with_edits(
         selection: &'a KernelSelection,
-        actions: &[(Hook, Action)],
+        read: &[Hook],
+        edits: &'a [Bound],
+        rows: BufferId,
         keys: usize,
     ) -> Self {
-        let edit = |(hook, action): &(Hook, Action)| match action {
-            Action::Read => None,
-            Action::Edit(edit) => Some((*hook, edit.clone())),
-        };
-        let read = actions.iter().filter(|(_, action)| *action == Action::Read);
         Self {
             recording: Recording::new(),
             selection,
-            read: read.map(|(hook, _)| *hook).collect(),
-            edits: actions.iter().filter_map(edit).collect(),
+            read: read.iter().copied().collect(),
+            edits,
+            rows,
             dropouts: Vec::new(),
             kept: HashMap::new(),
             keys,
@@ -119,7 +117,7 @@ impl<'a> Tape<'a> {
 
     /// Whether this value is edited, or has dropout.
     pub fn edits(&self, hook: Hook) -> bool {
-        self.edits.iter().any(|(edited, _)| *edited == hook)
+        self.edits.iter().any(|edit| edit.hook == hook)
             || self.dropouts.iter().any(|(dropped, _)| *dropped == hook)
     }
 
@@ -132,14 +130,14 @@ impl<'a> Tape<'a> {
     /// that outlives the run.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if the columns are not the tensor's,
-    /// [`Error::Input`](crate::Error::Input) if an edit does not fit the value.
+    /// [`Error::Shape`](crate::Error::Shape) if the columns are not the tensor's.
     pub fn mark(&mut self, hook: Hook, value: Columns) -> Result<()> {
-        let edits = self.edits.iter().filter(|(edited, _)| *edited == hook);
-        let edits: Result<Vec<Affine>> = edits.map(|(_, edit)| edit.affine(hook, value)).collect();
-        for Affine { x, rows, scale, add, values } in edits? {
-            self.marks.inputs.push((add, values));
-            self.push(ScaleAdd { x, rows, scale, add })?;
+        for edit in self.edits.iter().filter(|edit| edit.hook == hook) {
+            match edit.op(self.rows, value) {
+                Some(EditOp::ScaleAdd(op)) => self.push(op)?,
+                Some(EditOp::Project(op)) => self.push(op)?,
+                None => {}
+            }
         }
         #[cfg(feature = "train")]
         for (dropped, DropoutSite { probability, draw, site }) in self.dropouts.clone() {

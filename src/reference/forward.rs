@@ -84,6 +84,14 @@ impl Model {
         Ok(pass.norm(&x, (Param::FinalNorm, Some(Param::FinalNormBias)), 0, hooks))
     }
 
+    /// Values of the residual stream after the last layer, (N, C), after the final norm.
+    pub(super) fn final_norm(&self, stream: &[f64]) -> Vec<f64> {
+        let positions = vec![0; stream.len() / self.config.width];
+        let mut pass = Pass { model: self, observer: &mut (), positions, context: 1 };
+        let hooks = (Hook::LnFinalScale, Hook::LnFinalNormalized);
+        pass.norm(stream, (Param::FinalNorm, Some(Param::FinalNormBias)), 0, hooks)
+    }
+
     /// The positions of tokens that follow the cached ones; every error of a pass is found here.
     fn positions(&self, cache: &Cache, tokens: &[u32]) -> Result<Vec<u32>> {
         let config = &self.config;
@@ -111,18 +119,20 @@ impl Pass<'_> {
         let (window, scale) = (config.window(layer), config.attention_scale());
         let softcap = config.attention_softcap;
         let size = AttentionSize { heads, kv_heads, head_width, window, scale, softcap };
-        let hooks = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
-        let x = self.norm(x, (Param::Norm1, Some(Param::Norm1Bias)), layer, hooks);
-
-        let mut q = self.model.linear(&x, (Param::Q, Param::QBias), layer);
-        let mut k = self.model.linear(&x, (Param::K, Param::KBias), layer);
-        let mut v = self.model.linear(&x, (Param::V, Param::VBias), layer);
+        let x = self.branch(Hook::AttnIn(layer), x);
+        let inputs = [Hook::QInput(layer), Hook::KInput(layer), Hook::VInput(layer)];
+        let [xq, xk, xv] = self.attention_inputs(layer, &x, inputs);
+        let mut q = self.model.linear(&xq, (Param::Q, Param::QBias), layer);
+        let mut k = self.model.linear(&xk, (Param::K, Param::KBias), layer);
+        let mut v = self.model.linear(&xv, (Param::V, Param::VBias), layer);
         self.mark(Hook::Q(layer), &[heads, head_width], &mut q);
         self.mark(Hook::K(layer), &[kv_heads, head_width], &mut k);
         self.mark(Hook::V(layer), &[kv_heads, head_width], &mut v);
         if config.qk_norm {
             q = rms_norm(&q, self.model.own(Param::QNorm, layer), config.norm_eps);
             k = rms_norm(&k, self.model.own(Param::KNorm, layer), config.norm_eps);
+            self.mark(Hook::QNormed(layer), &[heads, head_width], &mut q);
+            self.mark(Hook::KNormed(layer), &[kv_heads, head_width], &mut k);
         }
         if let Some(own) = config.rope(layer) {
             let rotation = own.rotation(self.context);
@@ -155,14 +165,37 @@ impl Pass<'_> {
             self.model.linear(&z, (Param::Out, Param::OutBias), layer)
         };
         let hooks = (Hook::Ln1PostScale(layer), Hook::Ln1PostNormalized(layer));
-        self.post_norm(out, Param::PostNorm1, layer, hooks)
+        self.post_norm(out, (Hook::AttnBeforeNorm(layer), Param::PostNorm1), layer, hooks)
+    }
+
+    /// The normed stream as queries, keys and values read it: each its own if one of them is asked
+    /// for, else the same.
+    fn attention_inputs(&mut self, layer: usize, x: &[f64], inputs: [Hook; 3]) -> [Vec<f64>; 3] {
+        let hooks = (Hook::Ln1Scale(layer), Hook::Ln1Normalized(layer));
+        let params = (Param::Norm1, Some(Param::Norm1Bias));
+        if !inputs.iter().any(|hook| self.wants(*hook)) {
+            let x = self.norm(x, params, layer, hooks);
+            return [x.clone(), x.clone(), x];
+        }
+        inputs.map(|hook| {
+            let x = self.branch(hook, x);
+            self.norm(&x, params, layer, hooks)
+        })
+    }
+
+    /// The stream as a branch reads it, so that a change of it stays in the branch.
+    fn branch(&mut self, hook: Hook, x: &[f64]) -> Vec<f64> {
+        let mut x = x.to_vec();
+        self.mark(hook, &[self.model.config.width], &mut x);
+        x
     }
 
     /// What the MLP adds to the stream: (T, C) to (T, C).
     fn mlp(&mut self, layer: usize, x: &[f64]) -> Vec<f64> {
         let hidden = self.model.config.mlp.hidden();
+        let x = self.branch(Hook::MlpIn(layer), x);
         let hooks = (Hook::Ln2Scale(layer), Hook::Ln2Normalized(layer));
-        let x = self.norm(x, (Param::Norm2, Some(Param::Norm2Bias)), layer, hooks);
+        let x = self.norm(&x, (Param::Norm2, Some(Param::Norm2Bias)), layer, hooks);
         let up = |pass: &Self| pass.model.linear(&x, (Param::Up, Param::UpBias), layer);
         let mut post = match self.model.config.mlp {
             // Not called in attention-only models.
@@ -183,20 +216,21 @@ impl Pass<'_> {
         self.mark(Hook::MlpPost(layer), &[hidden], &mut post);
         let out = self.model.linear(&post, (Param::Down, Param::DownBias), layer);
         let hooks = (Hook::Ln2PostScale(layer), Hook::Ln2PostNormalized(layer));
-        self.post_norm(out, Param::PostNorm2, layer, hooks)
+        self.post_norm(out, (Hook::MlpBeforeNorm(layer), Param::PostNorm2), layer, hooks)
     }
 
     /// The norm of a sub-layer's output, if the model has such norms: (T, C) to (T, C).
     fn post_norm(
         &mut self,
-        x: Vec<f64>,
-        gain: Param,
+        mut x: Vec<f64>,
+        (before, gain): (Hook, Param),
         layer: usize,
         hooks: (Hook, Hook),
     ) -> Vec<f64> {
         if !self.model.config.post_norms {
             return x;
         }
+        self.mark(before, &[self.model.config.width], &mut x);
         self.norm(&x, (gain, None), layer, hooks)
     }
 

@@ -120,6 +120,33 @@ impl Model {
         Ok(self.head(&stream[stream.len() - self.config.width..]))
     }
 
+    /// As [`forward`](Self::forward), but returns the logits of some of the tokens only, (N, V), by
+    /// their indices.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`Error::Input`] for an index beyond the tokens.
+    pub fn forward_of(
+        &self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        rows: &[usize],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<f64>> {
+        if let Some(row) = rows.iter().find(|row| **row >= tokens.len()) {
+            return Err(Error::Input(format!("there is no row {row} of {}", tokens.len())));
+        }
+        let stream = self.stream(cache, tokens, observer)?;
+        let row = |row: &usize| &stream[row * self.config.width..][..self.config.width];
+        let picked: Vec<f64> = rows.iter().flat_map(row).copied().collect();
+        Ok(self.head(&picked))
+    }
+
+    /// The logits of values of the residual stream after the last layer, (N, C) to (N, V): the final
+    /// norm, with its statistics computed from them, and the head.
+    pub fn unembed(&self, stream: &[f64]) -> Vec<f64> {
+        self.head(&self.final_norm(stream))
+    }
+
     /// One weight as f32, (outputs, inputs) row-major or a vector; `None` if the model has none.
     ///
     /// Parameters outside the layers have layer 0.

@@ -89,6 +89,7 @@ kernels! {
         "attention_result",
         "sum_heads",
         "scale_add",
+        "project",
     ]
     training: [
         "embed_backward",
@@ -150,6 +151,7 @@ parts![
     "tile_f16" needs F16,
     "activation",
     "attention_params",
+    "region",
     "chunk",
     "softcap",
     "store_plain",

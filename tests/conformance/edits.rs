@@ -19,39 +19,73 @@ impl Observer for Edited<'_> {
     }
 
     fn see(&mut self, hook: Hook, shape: &[usize], values: &mut [f64]) {
-        let by_head = matches!(hook, Hook::AttnScores(_) | Hook::Pattern(_));
-        let width: usize = shape[if by_head { 2 } else { 1 }..].iter().product();
-        let all = 0..values.len() / width;
-        let rows = self.1.rows.clone().unwrap_or(all);
-        let columns = self.1.columns.clone().unwrap_or(0..width);
-        for (i, row) in rows.enumerate() {
-            for (j, column) in columns.clone().enumerate() {
-                let x = &mut values[row * width + column];
-                if *x == f64::NEG_INFINITY {
-                    continue;
+        let (edit, heads_first) = (self.1, by_head(hook));
+        let [tokens, heads, width] = sizes(hook, shape);
+        let positions = edit.positions.clone().unwrap_or(0..tokens);
+        let own_heads = edit.heads.clone().unwrap_or(0..heads);
+        let columns = edit.columns.clone().unwrap_or(0..width);
+        for (p, position) in positions.clone().enumerate() {
+            for (h, head) in own_heads.clone().enumerate() {
+                for (c, column) in columns.clone().enumerate() {
+                    let row = if heads_first {
+                        head * tokens + position
+                    } else {
+                        position * heads + head
+                    };
+                    let x = &mut values[row * width + column];
+                    if *x == f64::NEG_INFINITY {
+                        continue;
+                    }
+                    // Where the operand's values of this place are, if it has some for each.
+                    let row =
+                        if heads_first { h * positions.len() + p } else { p * own_heads.len() + h };
+                    let at = row * columns.len() + c;
+                    let value = |new: &[f32]| f64::from(new[at % new.len()]);
+                    *x = match &edit.change {
+                        Change::Zero => 0.0,
+                        Change::Scale(factor) => *x * f64::from(*factor),
+                        Change::Add(new) => *x + value(new),
+                        Change::Replace(new) => value(new),
+                        Change::Project(_) => panic!("projections have a test of their own"),
+                    };
                 }
-                let value = |new: &[f32]| f64::from(new[(i * columns.len() + j) % new.len()]);
-                *x = match &self.1.change {
-                    Change::Zero => 0.0,
-                    Change::Scale(factor) => *x * f64::from(*factor),
-                    Change::Add(new) => *x + value(new),
-                    Change::Replace(new) => value(new),
-                };
             }
         }
     }
 }
 
-/// Edits of all kinds, over all of a value of (rows, columns) and over parts of it.
-fn edits(rows: usize, columns: usize) -> [Edit; 5] {
+fn by_head(hook: Hook) -> bool {
+    matches!(hook, Hook::AttnScores(_) | Hook::Pattern(_))
+}
+
+/// Positions, heads and columns of a value.
+fn sizes(hook: Hook, shape: &[usize]) -> [usize; 3] {
+    match *shape {
+        [heads, tokens, keys] if by_head(hook) => [tokens, heads, keys],
+        [tokens, heads, width] => [tokens, heads, width],
+        [tokens, width] => [tokens, 1, width],
+        _ => panic!("{hook} has the shape {shape:?}"),
+    }
+}
+
+/// Edits of all kinds, over all of a value and over parts of it.
+fn edits([tokens, heads, columns]: [usize; 3]) -> [Edit; 6] {
     let values = |count| (0..count).map(|i| 0.1 + (i % 3) as f32).collect::<Vec<f32>>();
     let half = 0..columns.div_ceil(2);
-    let part = |change| Edit { change, rows: Some(rows - 2..rows), columns: Some(half.clone()) };
+    let late = tokens - 2..tokens;
+    let part = |change| Edit {
+        change,
+        positions: Some(late.clone()),
+        columns: Some(half.clone()),
+        ..Edit::all(Change::Zero)
+    };
+    let head = heads - 1..heads;
     [
-        Edit::all(Change::Add(values(rows * columns))),
+        Edit::all(Change::Add(values(tokens * heads * columns))),
         Edit::all(Change::Replace(values(columns))),
-        part(Change::Replace(values(2 * half.len()))),
-        part(Change::Scale(-0.5)),
+        part(Change::Replace(values(2 * heads * half.len()))),
+        Edit { heads: Some(head.clone()), ..part(Change::Add(values(2 * half.len()))) },
+        Edit { heads: Some(head), ..part(Change::Scale(-0.5)) },
         part(Change::Zero),
     ]
 }
@@ -67,11 +101,8 @@ fn an_edit_of_any_value_reaches_the_logits_as_in_the_reference() {
         let inside = |hook: &Hook| hook.layer().is_none_or(|own| own == layer.min(1));
         for hook in hooks(&reference.config).into_iter().filter(inside) {
             let shape = block_on(session.values(&rows, &[hook])).unwrap()[0].shape.clone();
-            let by_head = matches!(hook, Hook::AttnScores(_) | Hook::Pattern(_));
-            let split = if by_head { 2 } else { 1 };
-            let (count, width) = (shape[..split].iter().product(), shape[split..].iter().product());
             let scale = matches!(hook, Hook::Ln1Scale(_) | Hook::Ln2Scale(_) | Hook::LnFinalScale);
-            for edit in edits(count, width) {
+            for edit in edits(sizes(hook, &shape)) {
                 if scale && edit.change == Change::Zero {
                     continue;
                 }
@@ -97,7 +128,7 @@ fn edits_act_in_their_order_and_before_reads() {
         (hook, Action::Read),
         (hook, Action::Edit(Edit::all(Change::Replace(vec![3.0; width])))),
         (hook, Action::Edit(Edit::all(Change::Scale(2.0)))),
-        (hook, Action::Edit(Edit { rows: Some(1..2), ..Edit::all(Change::Zero) })),
+        (hook, Action::Edit(Edit { positions: Some(1..2), ..Edit::all(Change::Zero) })),
     ];
     let found = block_on(session.observe(&rows, &actions)).unwrap().activations;
     let expected: Vec<f32> = [6.0, 0.0, 6.0].iter().flat_map(|x| vec![*x; width]).collect();
@@ -110,8 +141,7 @@ fn scores_can_be_hidden_and_the_mask_stays() {
     let (mut session, reference) = open(&folder().join("llama"), SessionOptions::default());
     let rows = rows(&[5, 3, 8, 1], 0);
     let heads = reference.config.heads;
-    let hide =
-        Edit { change: Change::Replace(vec![f32::NEG_INFINITY]), rows: None, columns: Some(1..2) };
+    let hide = Edit { columns: Some(1..2), ..Edit::all(Change::Replace(vec![f32::NEG_INFINITY])) };
     let hooks = [Hook::AttnScores(0), Hook::Pattern(0)];
     let mut actions = hooks.map(|hook| (hook, Action::Read)).to_vec();
     actions.push((hooks[0], Action::Edit(Edit::all(Change::Zero))));
@@ -138,8 +168,7 @@ fn a_row_that_sees_nothing_gets_nothing() {
     let (mut session, reference) = open(&folder().join("llama"), SessionOptions::default());
     let tokens = [5, 3, 8, 1];
     let hook = Hook::AttnScores(1);
-    let hide =
-        Edit { change: Change::Replace(vec![f32::NEG_INFINITY]), rows: None, columns: Some(0..1) };
+    let hide = Edit { columns: Some(0..1), ..Edit::all(Change::Replace(vec![f32::NEG_INFINITY])) };
     let actions = [
         (hook, Action::Edit(Edit::all(Change::Zero))),
         (hook, Action::Edit(hide.clone())),
@@ -171,13 +200,16 @@ fn a_row_that_sees_nothing_gets_nothing() {
 fn an_edit_that_does_not_fit_is_an_error_that_names_its_value() {
     let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());
     let hook = Hook::ResidPost(0);
-    let part = |rows, columns| Edit { change: Change::Zero, rows, columns };
+    let part = |positions, columns| Edit { positions, columns, ..Edit::all(Change::Zero) };
     let unfit = [
         Edit::all(Change::Add(vec![1.0; 5])),
         Edit::all(Change::Replace(vec![f32::NEG_INFINITY; session.model().config.width])),
         Edit::all(Change::Scale(f32::NAN)),
         part(Some(1..9), None),
         part(None, Some(0..usize::MAX)),
+        part(None, Some(3..3)),
+        Edit { heads: Some(1..2), ..Edit::all(Change::Zero) },
+        Edit::all(Change::Add(vec![1.0; 3 * session.model().config.width])),
     ];
     for edit in unfit {
         let actions = [(hook, Action::Edit(edit))];

@@ -3,7 +3,7 @@
 use pellucid::check::Values;
 use pellucid::check::cases::{
     Activate, Add, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm,
-    LayerNormCenter, LogProb, PosEmbed, RmsNorm, RmsScale, Rope, ScaleAdd,
+    LayerNormCenter, LogProb, PosEmbed, Project, RmsNorm, RmsScale, Rope, ScaleAdd,
 };
 use pellucid::format::Format;
 
@@ -121,8 +121,19 @@ fn add() {
 #[test]
 fn scale_add() {
     let mut device = Device::open();
-    for (rows, columns) in SHAPES {
-        device.check(&ScaleAdd { rows, columns });
+    for case in ScaleAdd::table() {
+        device.check(&case);
+    }
+}
+
+#[test]
+fn project() {
+    let mut device = Device::open();
+    for reduce in device.every_reduction() {
+        device.selection.reduce = reduce;
+        for case in Project::table() {
+            device.check(&case);
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use pellucid::ops::backward::{
 };
 use pellucid::ops::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheFormat,
-    CacheRows, Chosen, Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather, HeadNorm,
-    LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Penalties, PosEmbed, RmsNorm, RmsScale,
-    Rope, Sample, ScaleAdd, Softmax, SumHeads, TopK, Weight,
+    CacheRows, Chosen, Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather, HeadLayout,
+    HeadNorm, LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Operand, Penalties, PosEmbed,
+    Project, Region, RmsNorm, RmsScale, Rope, Sample, ScaleAdd, Softmax, SumHeads, TopK, Weight,
 };
 use pellucid::sampling::Sampling;
 use pellucid::select::KernelSelection;
@@ -126,8 +126,14 @@ impl<'a> Every<'a> {
         for index in [None, Some(BufferId::fresh())] {
             self.push(Gather { x: Columns::all(x), index, out });
         }
-        let add = vector(width);
-        self.push(ScaleAdd { x: Columns::all(x), rows: 0..count, scale: 0.5, add });
+        let operand = Operand { values: vector(width), by_position: false, by_head: false };
+        let (rows, x) = (BufferId::fresh(), Columns::all(x));
+        for layout in [HeadLayout::InColumns(width), HeadLayout::InRows(count)] {
+            let (heads, columns) = (0..1, 0..width);
+            let region = Region { positions: 1..9, sequence: None, heads, columns, layout };
+            self.push(ScaleAdd { rows, x, region: region.clone(), scale: 0.5, add: operand });
+            self.push(Project { rows, x, region, direction: operand });
+        }
         let draw = BufferId::fresh();
         self.push(Dropout { x, probability: 0.1, draw, site: 3 });
     }

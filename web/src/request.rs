@@ -100,6 +100,7 @@ impl From<Asked> for Request {
             ignore_eos: asked.ignore_eos,
             logprobs: asked.logprobs,
             reuse_prefix: asked.reuse_prefix,
+            ..default
         }
     }
 }

@@ -64,6 +64,7 @@ fn remedy(remedy: Remedy) -> String {
              training a smaller batch"
         }
         Remedy::FewerSequences => "run fewer sequences at once",
+        Remedy::FewerValues => "ask for fewer values at once",
         Remedy::SmallerBatch => "lower the batch",
         // A page always trains with moments.
         Remedy::PlainDescent | Remedy::SmallerModel => "use a smaller model",

@@ -3,8 +3,8 @@
 use crate::check::cases::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, CacheRows,
     DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm, LayerNormCenter, Linear,
-    LinearToCache, LogProb, Penalties, PosEmbed, RmsNorm, RmsScale, Rope, Sample, SampleAtCut,
-    ScaleAdd, Softmax, SumHeads, TopK,
+    LinearToCache, LogProb, Penalties, PosEmbed, Project, RmsNorm, RmsScale, Rope, Sample,
+    SampleAtCut, ScaleAdd, Softmax, SumHeads, TopK,
 };
 
 use super::table::{self, Suite, Table, collect};
@@ -13,5 +13,5 @@ collect! {
     linear: Linear, LinearToCache;
     rest: Embed, PosEmbed, LayerNorm, RmsNorm, HeadNorm, Rope, Attention, Activate, Gated, Gather,
         Add, LogProb, Penalties, Sample, SampleAtCut, TopK, LayerNormCenter, RmsScale, DivideRows, GainBias,
-        CacheRows, AttentionScores, Softmax, AttentionMix, AttentionResult, SumHeads, ScaleAdd
+        CacheRows, AttentionScores, Softmax, AttentionMix, AttentionResult, SumHeads, ScaleAdd, Project
 }

@@ -59,9 +59,7 @@ pub fn write_safetensors_to(
     values: &mut dyn FnMut(usize) -> Result<Vec<f32>>,
 ) -> Result<()> {
     let io = |error| Error::io(path, error);
-    let header = header(path, tensors, metadata)?;
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
-    out.write_all(header.as_bytes()).map_err(io)?;
+    out.write_all(&safetensors_start(path, tensors, metadata)?).map_err(io)?;
     for (index, tensor) in tensors.iter().enumerate() {
         let bad = |reason: String| Error::tensor(path, tensor.name.as_str(), reason);
         let values = values(index)?;
@@ -85,6 +83,23 @@ pub fn write_safetensors_to(
         }
     }
     Ok(())
+}
+
+/// How a file with these tensors begins: the length of its header, and the header. The tensors follow in
+/// the same order, without gaps.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a format other than f32 and f16; [`Error::File`] for names that are not
+/// different.
+pub fn safetensors_start(
+    path: &Path,
+    tensors: &[NewTensor],
+    metadata: &[(String, String)],
+) -> Result<Vec<u8>> {
+    let header = header(path, tensors, metadata)?;
+    let mut start = (header.len() as u64).to_le_bytes().to_vec();
+    start.extend(header.as_bytes());
+    Ok(start)
 }
 
 /// The safetensors type of a format that files are written in.

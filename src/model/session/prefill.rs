@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 
 use crate::error::Result;
-use crate::gpu::Readback;
 
-use super::state::{Row, Session};
+use super::collect::Collected;
+use super::state::{Filled, Row, Session, extent};
 
 /// Pieces in flight: while the host waits for one, the device already runs the next. Stopping
 /// wastes no more than these.
 const MOST_IN_FLIGHT: usize = 2;
+
+/// Bytes that are copied back so that a piece can be waited for.
+const MARKER: u64 = 4;
 
 /// Rows being read. Between its calls the session must run nothing else.
 #[derive(Debug)]
@@ -19,7 +22,9 @@ pub(crate) struct Prefill {
     read: usize,
     /// How many pieces of the next chunk were submitted.
     pieces: usize,
-    in_flight: VecDeque<Readback>,
+    in_flight: VecDeque<Filled>,
+    /// The values that the session keeps, of the rows that were waited for.
+    kept: Collected,
 }
 
 impl Prefill {
@@ -29,7 +34,8 @@ impl Prefill {
     /// As [`Session::fill`].
     pub(crate) fn new(session: &mut Session, rows: Vec<Row>) -> Result<Self> {
         session.check(&rows)?;
-        let prefill = Self { rows, read: 0, pieces: 0, in_flight: VecDeque::new() };
+        let (in_flight, kept) = (VecDeque::new(), Collected::default());
+        let prefill = Self { rows, read: 0, pieces: 0, in_flight, kept };
         prefill.pieces_of_chunk(session)?;
         Ok(prefill)
     }
@@ -80,10 +86,20 @@ impl Prefill {
     }
 
     async fn finish_one(&mut self, session: &mut Session) -> Result<()> {
-        if let Some(first) = self.in_flight.pop_front() {
-            session.engine_mut().finish(first).await?;
+        let Some(Filled { readback, kept, rows }) = self.in_flight.pop_front() else {
+            return Ok(());
+        };
+        let bytes = session.engine_mut().finish(readback).await?;
+        if !kept.is_empty() {
+            let (activations, _) = session.activations(&kept, &rows, &bytes[MARKER as usize..]);
+            self.kept.add(activations, rows.len(), extent(&rows) as usize);
         }
         Ok(())
+    }
+
+    /// The values that the session keeps, of all rows that were waited for.
+    pub(crate) fn take_kept(&mut self) -> Collected {
+        std::mem::take(&mut self.kept)
     }
 
     fn only_last_piece_left(&self, session: &mut Session) -> Result<bool> {
@@ -104,8 +120,8 @@ impl Prefill {
 
     fn submit_next(&mut self, session: &mut Session) -> Result<()> {
         let (pieces, rows) = (self.pieces_of_chunk(session)?, self.chunk(session).len());
-        let marker = (session.rows, 0, 4);
-        self.in_flight.extend(session.fill_piece(self.chunk(session), self.pieces, &[marker])?);
+        let marker = Some((session.rows, 0, MARKER));
+        self.in_flight.extend(session.fill_piece(self.chunk(session), self.pieces, marker)?);
         self.pieces += 1;
         if self.pieces == pieces {
             (self.pieces, self.read) = (0, self.read + rows);

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Engine, Plan, Readback};
+use crate::gpu::{BufferId, Engine, Plan, Readback, Tensor};
+use crate::hook::Hook;
+use crate::model::edit::Bound;
 use crate::model::forward::{forward, logits};
 use crate::model::plan::{
     MemoryUse, SessionOptions, chunk_rows, context, create_cache, layer_cache, pieces,
@@ -46,10 +48,14 @@ pub struct Session {
     held: Vec<u32>,
     pub(super) chunk: usize,
     pub(super) rows: BufferId,
-    targets: BufferId,
-    log_probs: BufferId,
+    pub(super) targets: BufferId,
+    pub(super) log_probs: BufferId,
     filled: u64,
     plans: HashMap<(Task, usize), Planned>,
+    /// What changes named values in every run.
+    pub(super) edits: Vec<Bound>,
+    /// The values that runs of [`Task::Fill`] read.
+    pub(super) kept: Vec<Hook>,
 }
 
 /// The result of [`Session::score`].
@@ -61,11 +67,22 @@ pub struct Scored {
     pub top: Vec<Vec<(u32, f32)>>,
 }
 
-/// The pieces of a plan, and the buffer that holds its most probable tokens.
+/// The pieces of a plan, the buffer that holds its most probable tokens, and the values it reads.
 #[derive(Debug)]
 struct Planned {
     pieces: Vec<Plan>,
     top: Option<BufferId>,
+    reads: Vec<(Hook, Tensor)>,
+}
+
+/// A piece of prefill in flight.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) readback: Readback,
+    /// The values that follow the marker in the readback, if the session keeps any.
+    pub(super) kept: Vec<(Hook, Tensor)>,
+    /// The rows that they are of.
+    pub(super) rows: Vec<Row>,
 }
 
 /// What a plan is for, apart from its number of rows.
@@ -114,6 +131,8 @@ impl Session {
             log_probs,
             filled: 0,
             plans: HashMap::new(),
+            edits: Vec::new(),
+            kept: Vec::new(),
         })
     }
 
@@ -173,7 +192,7 @@ impl Session {
         self.check(rows)?;
         for rows in rows.chunks(self.chunk) {
             for piece in 0..self.fill_pieces(rows.len())? {
-                self.fill_piece(rows, piece, &[])?;
+                self.fill_piece(rows, piece, None)?;
             }
         }
         Ok(())
@@ -186,20 +205,29 @@ impl Session {
     }
 
     /// Runs one piece of the plan that reads a chunk of rows into the caches, which must be
-    /// prepared.
+    /// prepared. With a `marker` to read back it can be waited for, and the last piece also gives
+    /// the values that the session keeps.
     pub(super) fn fill_piece(
         &mut self,
         rows: &[Row],
         piece: usize,
-        reads: &[(BufferId, u64, u64)],
-    ) -> Result<Option<Readback>> {
+        marker: Option<(BufferId, u64, u64)>,
+    ) -> Result<Option<Filled>> {
         if piece == 0 {
             self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
             self.filled += rows.len() as u64;
             self.note(rows);
         }
-        let pieces = &self.plans[&(Task::Fill, rows.len())].pieces;
-        self.engine.submit(&[(&pieces[piece], extent(rows))], reads)
+        let planned = &self.plans[&(Task::Fill, rows.len())];
+        let mut kept = Vec::new();
+        if marker.is_some() && piece + 1 == planned.pieces.len() {
+            kept.clone_from(&planned.reads);
+        }
+        let ranges = kept.iter().map(|(_, tensor)| tensor.range());
+        let ranges: Vec<_> = marker.into_iter().chain(ranges).collect();
+        let readback = self.engine.submit(&[(&planned.pieces[piece], extent(rows))], &ranges)?;
+        let rows = if kept.is_empty() { Vec::new() } else { rows.to_vec() };
+        Ok(readback.map(|readback| Filled { readback, kept, rows }))
     }
 
     /// Reads rows into the caches; returns ln P(target | all tokens up to and including the row's)
@@ -293,8 +321,10 @@ impl Session {
         if self.plans.contains_key(&(task, count)) {
             return Ok(());
         }
-        let mut tape = Tape::new(&self.selection);
-        let x = forward(&mut tape, &self.model, &self.caches, self.rows, count)?;
+        let hooks = if task == Task::Fill { &self.kept[..] } else { &[] };
+        let (selection, rows) = (&self.selection, self.rows);
+        let mut tape = Tape::with_edits(selection, hooks, &self.edits, rows, usize::MAX);
+        let x = forward(&mut tape, &self.model, &self.caches, rows, count)?;
         let mut best = None;
         if let Task::Score { top } = task {
             let out = tape.tensor(count, self.model.config.vocab);
@@ -307,20 +337,34 @@ impl Session {
                 best = Some(buffer);
             }
         }
-        let (recording, _) = tape.finish();
+        let (recording, marks) = tape.finish();
+        for (_, tensor) in &marks.reads {
+            self.engine.create_tensor(tensor)?;
+        }
         let pieces = pieces(&self.model.config, &self.selection, count);
         let pieces = self.engine.prepare(&recording)?.in_pieces(pieces);
         // Whole chunks recur; of the odd remainders only the last plan is kept.
-        let (chunk, engine) = (self.chunk, &mut self.engine);
+        let chunk = self.chunk;
+        self.forget_plans_unless(|rows| rows == chunk);
+        self.plans.insert((task, count), Planned { pieces, top: best, reads: marks.reads });
+        Ok(())
+    }
+
+    /// Drops all plans, since what they do has changed.
+    pub(super) fn forget_plans(&mut self) {
+        self.forget_plans_unless(|_| false);
+    }
+
+    fn forget_plans_unless(&mut self, keep: impl Fn(usize) -> bool) {
+        let engine = &mut self.engine;
         self.plans.retain(|(_, rows), planned| {
-            let keep = *rows == chunk;
-            if let Some(buffer) = planned.top.filter(|_| !keep) {
-                engine.free(buffer);
+            let keep = keep(*rows);
+            if !keep {
+                let reads = planned.reads.iter().map(|(_, tensor)| tensor.buffer);
+                planned.top.into_iter().chain(reads).for_each(|buffer| engine.free(buffer));
             }
             keep
         });
-        self.plans.insert((task, count), Planned { pieces, top: best });
-        Ok(())
     }
 }
 

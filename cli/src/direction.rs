@@ -1,0 +1,81 @@
+//! `pellucid direction`: a steering vector from two sets of texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use pellucid::Result;
+use pellucid::inspect::{Method, directions, write_directions};
+use serde_json::{Value, json};
+
+use crate::inspect::lines;
+use crate::options::ModelOptions;
+use crate::output;
+
+/// Make a steering vector from texts that show something and texts that do not.
+///
+/// Each line of a file is a text. For each layer the direction is made from what the layer gives after
+/// the last token of each. The file is a GGUF control vector, which --steer and llama.cpp read. Every
+/// tenth text is held out, to measure how well a direction tells the two sides apart.
+#[derive(Debug, Args)]
+pub(crate) struct Direction {
+    /// Texts that show it, one in each line
+    #[arg(long, value_name = "FILE")]
+    positive: PathBuf,
+    /// Texts that do not, one in each line
+    #[arg(long, value_name = "FILE")]
+    negative: PathBuf,
+    /// The difference of the means, or the first principal component of the differences of pairs
+    #[arg(long, value_name = "METHOD", default_value = "mean")]
+    method: How,
+    /// The file to write
+    #[arg(short = 'o', long = "output", value_name = "FILE.gguf")]
+    output: PathBuf,
+    /// Print one JSON object instead of a table
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum How {
+    Mean,
+    Pca,
+}
+
+impl Direction {
+    pub(crate) async fn run(&self) -> Result<()> {
+        let (mut llm, _) = self.model.load().await?;
+        let (positive, negative) = (lines(&llm, &self.positive)?, lines(&llm, &self.negative)?);
+        let method = match self.method {
+            How::Mean => Method::Mean,
+            How::Pca => Method::Pca,
+        };
+        let bar = output::progress_bar("reading {bar:30} {pos} of {len} texts, {eta} left");
+        let progress = |done: usize, all: usize| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        };
+        let found = directions(&mut llm, &positive, &negative, method, progress).await;
+        bar.finish_and_clear();
+        let found = found?;
+        write_directions(&self.output, &llm.config().architecture, &found)?;
+        if self.json {
+            let layer = |found: &pellucid::inspect::Direction| {
+                let pellucid::inspect::Direction { layer, norm, separation, .. } = found;
+                json!({ "layer": layer, "norm": norm, "separation": separation })
+            };
+            let layers: Vec<Value> = found.iter().map(layer).collect();
+            return output::json(&json!({ "layers": layers, "file": self.output }));
+        }
+        let mut table = "layer       norm  separation of held-out texts\n".to_owned();
+        for found in &found {
+            let separation =
+                found.separation.map_or_else(|| "-".to_owned(), |share| format!("{share:.3}"));
+            table.push_str(&format!("{:>5} {:>10.4}  {separation}\n", found.layer, found.norm));
+        }
+        output::piece(&table)?;
+        output::note(&format!("wrote {}", self.output.display()));
+        Ok(())
+    }
+}

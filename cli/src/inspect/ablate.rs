@@ -1,0 +1,157 @@
+//! `pellucid inspect ablate`: the model without each of its parts.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use pellucid::generate::Llm;
+use pellucid::inspect::{Instead, Metric, Parts, ablate};
+use pellucid::{Error, Result};
+use serde_json::json;
+
+use crate::input;
+use crate::options;
+use crate::output;
+
+use super::emit::{Array, Found, grid, nested};
+use super::subject::{Opened, Subject, token};
+
+/// Measure the model without each of its parts in turn.
+#[derive(Debug, Args)]
+pub(crate) struct Ablate {
+    /// The parts to take out
+    #[arg(long, value_name = "PART")]
+    what: What,
+    /// What stands in for a part: nothing, or its mean
+    #[arg(long, value_name = "HOW", default_value = "zero")]
+    how: How,
+    /// Take the mean over the lines of this text instead of the prompt itself
+    #[arg(long, value_name = "FILE")]
+    mean_of: Option<PathBuf>,
+    #[command(flatten)]
+    metric: MetricOptions,
+    #[command(flatten)]
+    subject: Subject,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    Head,
+    Attn,
+    Mlp,
+    Layer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum How {
+    Zero,
+    Mean,
+}
+
+/// What is measured.
+#[derive(Debug, Args)]
+pub(crate) struct MetricOptions {
+    /// The loss of the text, or the logit of --answer less that of --versus after it
+    #[arg(long, value_name = "METRIC", default_value = "loss")]
+    metric: Kind,
+    /// The token whose logit counts: its id, or its text
+    #[arg(long, value_name = "TOKEN")]
+    answer: Option<String>,
+    /// The token whose logit is subtracted
+    #[arg(long, value_name = "TOKEN")]
+    versus: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    #[value(name = "loss")]
+    Loss,
+    #[value(name = "logit_diff", alias = "logit-diff")]
+    LogitDifference,
+}
+
+impl MetricOptions {
+    fn metric(&self, llm: &Llm) -> Result<Metric> {
+        match (self.metric, &self.answer, &self.versus) {
+            (Kind::Loss, None, None) => Ok(Metric::Loss),
+            (Kind::Loss, ..) => {
+                Err(Error::Input("--answer and --versus belong to --metric logit_diff".to_owned()))
+            }
+            (Kind::LogitDifference, Some(answer), Some(versus)) => Ok(Metric::LogitDifference {
+                answer: token(llm, "--answer", answer)?,
+                versus: token(llm, "--versus", versus)?,
+            }),
+            (Kind::LogitDifference, ..) => {
+                Err(Error::Input("--metric logit_diff needs --answer and --versus".to_owned()))
+            }
+        }
+    }
+}
+
+impl Ablate {
+    pub(crate) async fn run(&self) -> Result<()> {
+        if self.mean_of.is_some() && self.how != How::Mean {
+            return Err(Error::Input("--mean-of belongs to --how mean".to_owned()));
+        }
+        let Opened { mut llm, tokens, edits } = self.subject.open().await?;
+        let metric = self.metric.metric(&llm)?;
+        let texts = match &self.mean_of {
+            Some(file) => lines(&llm, file)?,
+            None => Vec::new(),
+        };
+        let instead = if self.how == How::Mean { Instead::Mean(&texts) } else { Instead::Zero };
+        let parts = match self.what {
+            What::Head => Parts::Heads,
+            What::Attn => Parts::Attention,
+            What::Mlp => Parts::Mlps,
+            What::Layer => Parts::Layers,
+        };
+        let bar = output::progress_bar("ablating {bar:30} {pos} of {len}, {eta} left");
+        let progress = |done: usize, all: usize| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        };
+        let found = ablate(&mut llm, &tokens, &edits, (parts, instead), metric, progress).await;
+        bar.finish_and_clear();
+        let found = found?;
+        let (layers, each) = (found.values.len(), found.values[0].len());
+        let all: Vec<f64> = found.values.concat();
+        let shape = match parts {
+            Parts::Heads => vec![layers, each],
+            _ => vec![layers],
+        };
+        let object = json!({
+            "tokens": tokens,
+            "baseline": found.baseline,
+            "value": nested(&shape, &all),
+        });
+        let values = all.iter().map(|value| *value as f32).collect();
+        let arrays = vec![
+            Array { name: "baseline", shape: vec![1], values: vec![found.baseline as f32] },
+            Array { name: "value", shape, values },
+        ];
+        let change: Vec<Vec<f64>> = found
+            .values
+            .iter()
+            .map(|row| row.iter().map(|x| x - found.baseline).collect())
+            .collect();
+        let title = format!("baseline {:.4}; change without each part", found.baseline);
+        let table = grid(&title, &change);
+        self.subject.out.emit(&Found { object, arrays, table })
+    }
+}
+
+/// The lines of a text file as tokens, without empty ones.
+pub(crate) fn lines(llm: &Llm, file: &std::path::Path) -> Result<Vec<Vec<u32>>> {
+    let text = input::file(file)?;
+    let encode = pellucid::tokenizer::Encode::default();
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let lines: Vec<Vec<u32>> =
+        lines.map(|line| options::encode(llm, line, encode)).collect::<Result<_>>()?;
+    if lines.is_empty() {
+        return Err(input::no_text(file, "use"));
+    }
+    if let Some(long) = lines.iter().find(|line| line.len() > llm.context()) {
+        return Err(Error::Context { asked: long.len(), limit: llm.context() });
+    }
+    Ok(lines)
+}

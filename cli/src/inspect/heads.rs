@@ -1,0 +1,61 @@
+//! `pellucid inspect heads`: scores of what heads attend to.
+
+use clap::Args;
+use pellucid::Result;
+use pellucid::inspect::{HeadOptions, heads};
+use serde_json::json;
+
+use crate::edits::EditOptions;
+use crate::options::ModelOptions;
+
+use super::emit::{Array, Found, OutputOptions, grid, nested};
+
+/// Score what each head attends to, on random tokens that repeat.
+///
+/// A score is the mean attention to the token before (previous), to the same token in the first copy
+/// (duplicate), to the one after that (induction), to itself (current) and to the first token.
+#[derive(Debug, Args)]
+pub(crate) struct Heads {
+    /// Random tokens before they repeat
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    period: usize,
+    /// Seed of the random tokens
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    edits: EditOptions,
+    #[command(flatten)]
+    out: OutputOptions,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+impl Heads {
+    pub(crate) async fn run(&self) -> Result<()> {
+        self.out.file()?;
+        let (mut llm, _) = self.model.load().await?;
+        let options = HeadOptions { period: self.period, seed: self.seed };
+        let edits = self.edits.resolve(llm.config(), 2 * self.period)?;
+        let found = heads(&mut llm, &edits, options).await?;
+        let scores = [
+            ("previous", &found.previous),
+            ("duplicate", &found.duplicate),
+            ("induction", &found.induction),
+            ("current", &found.current),
+            ("first", &found.first),
+            ("prefix_matching", &found.prefix_matching),
+            ("copying_olsson", &found.copying_olsson),
+        ];
+        let shape = [llm.config().layers, llm.config().heads];
+        let mut object = json!({ "tokens": found.tokens });
+        let (mut arrays, mut table) = (Vec::new(), String::new());
+        for (name, scores) in scores {
+            let all: Vec<f64> = scores.concat();
+            object[name] = nested(&shape, &all);
+            let values = all.iter().map(|score| *score as f32).collect();
+            arrays.push(Array { name, shape: shape.to_vec(), values });
+            table.push_str(&grid(name, scores));
+        }
+        self.out.emit(&Found { object, arrays, table })
+    }
+}

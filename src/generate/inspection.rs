@@ -1,0 +1,244 @@
+//! What analyses need of a model: named values of a text, variants of it, and weights.
+
+use crate::checkpoint::{Param, dequantize, quantize};
+use crate::error::{Error, Result};
+use crate::hook::Hook;
+use crate::model::{Action, Edit, Observed, Outcome, rows};
+
+use super::llm::Llm;
+use super::observe::{self, TextPart};
+use super::prompt::CachedPrompt;
+use super::runner::Runner;
+use super::watch::{Watch, bind};
+use crate::reference::log_softmax;
+
+/// A text that was run once, and what each layer read: from there variants of it run.
+#[derive(Clone, Debug)]
+pub struct BaseRun {
+    /// The text.
+    pub tokens: Vec<u32>,
+    /// The edits that it ran with, which its variants have too.
+    pub edits: Vec<(Hook, Edit)>,
+    /// For each layer, (T, C).
+    streams: Vec<Vec<f32>>,
+}
+
+impl Llm {
+    /// Runs a text from its first token on, reads and changes named values, and gives the logits
+    /// after some of its tokens: their positions, in ascending order.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a value that the model does not have, an edit that does not fit it, and
+    /// positions out of order or beyond the text; [`Error::Memory`] for more values than there is
+    /// memory for, which [`Llm::observe_each`] does not need; [`Error::Context`] for a text longer
+    /// than the context.
+    pub async fn observe(
+        &mut self,
+        tokens: &[u32],
+        actions: &[(Hook, Action)],
+        logits_of: &[usize],
+    ) -> Result<Observed> {
+        self.check_prompt(tokens)?;
+        self.edit(&[])?;
+        self.known = CachedPrompt::default();
+        observe::observe(&mut self.runner, tokens, actions, logits_of).await
+    }
+
+    /// The same, handed over part by part. An error of `each` ends the run.
+    ///
+    /// # Errors
+    /// As [`Llm::observe`], and those of `each`.
+    pub async fn observe_each(
+        &mut self,
+        tokens: &[u32],
+        actions: &[(Hook, Action)],
+        logits_of: &[usize],
+        mut each: impl FnMut(TextPart) -> Result<()>,
+    ) -> Result<()> {
+        self.check_prompt(tokens)?;
+        self.edit(&[])?;
+        self.known = CachedPrompt::default();
+        observe::observe_each(&mut self.runner, tokens, actions, logits_of, &mut each).await
+    }
+
+    /// The same of the last token alone, with its logits: the tokens before it are read without
+    /// keeping anything of them, though with the edits.
+    ///
+    /// # Errors
+    /// As [`Llm::observe`].
+    pub async fn observe_last(
+        &mut self,
+        tokens: &[u32],
+        edits: &[(Hook, Edit)],
+        reads: &[Hook],
+    ) -> Result<Observed> {
+        self.check_prompt(tokens)?;
+        self.edit(edits)?;
+        self.known = CachedPrompt::default();
+        let last = tokens.len() - 1;
+        let actions: Vec<_> = reads.iter().map(|hook| (*hook, Action::Read)).collect();
+        match &mut self.runner {
+            Runner::Gpu(session) => {
+                let rows = rows(tokens, 0);
+                session.fill(&rows[..last])?;
+                session.observe_rows(&rows[last..], &actions, &[0]).await
+            }
+            Runner::Cpu { model, context, edits, .. } => {
+                let (reads, _) = bind(&model.config, &actions, tokens.len())?;
+                let mut cache = model.cache_for(*context);
+                if last > 0 {
+                    model.forward_of(
+                        &mut cache,
+                        &tokens[..last],
+                        &[],
+                        &mut Watch::new(edits, &[], 0),
+                    )?;
+                }
+                let mut watch = Watch::new(edits, &reads, last);
+                let logits = model.forward_last(&mut cache, &tokens[last..], &mut watch)?;
+                let logits = logits.into_iter().map(|logit| logit as f32).collect();
+                Ok(Observed { activations: watch.finish(), logits })
+            }
+        }
+    }
+
+    /// The logits of values of the residual stream after the last layer, (N, C) to (N, V): the final
+    /// norm, with its statistics computed from them, the head and its soft cap.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for values that are no whole rows, [`Error::Device`] if the device fails.
+    pub async fn unembed(&mut self, stream: &[f32]) -> Result<Vec<f32>> {
+        let width = self.config().width;
+        if !stream.len().is_multiple_of(width) {
+            return Err(Error::Input(format!("{} values are no rows of {width}", stream.len())));
+        }
+        match &mut self.runner {
+            Runner::Gpu(session) => session.unembed(stream).await,
+            Runner::Cpu { model, .. } => {
+                let stream: Vec<f64> = stream.iter().map(|x| f64::from(*x)).collect();
+                Ok(model.unembed(&stream).into_iter().map(|logit| logit as f32).collect())
+            }
+        }
+    }
+
+    /// A weight as the model runs it, (outputs, inputs) row-major; `None` if it has none. `layer` is
+    /// ignored outside the layers.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    pub fn weight(&self, param: Param, layer: usize) -> Result<Option<Vec<f32>>> {
+        if !self.checkpoint.has(param, layer) {
+            return Ok(None);
+        }
+        let matrix = self.checkpoint.matrix(param, layer)?;
+        let values = matrix.values(0..matrix.rows)?;
+        match self.options.quantize {
+            Some(format)
+                if self.session().is_some()
+                    && matrix.rows > 1
+                    && format != matrix.format
+                    && matrix.columns.is_multiple_of(format.block()) =>
+            {
+                Ok(Some(dequantize(format, &quantize(format, &values)?)))
+            }
+            _ => Ok(Some(values)),
+        }
+    }
+
+    /// Some rows of the head, as [`Llm::weight`] gives them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a token outside the vocabulary; those of reading the file.
+    pub fn head_row(&self, token: u32) -> Result<Vec<f32>> {
+        let config = self.config();
+        let at = token as usize;
+        if at >= config.vocab {
+            let reason = format!("token {token} is outside the vocabulary of {}", config.vocab);
+            return Err(Error::Input(reason));
+        }
+        let head = if config.tied_head { Param::Embed } else { Param::Head };
+        let matrix = self.checkpoint.matrix(head, 0)?;
+        let values = matrix.values(at..at + 1)?;
+        match self.options.quantize {
+            Some(format)
+                if self.session().is_some()
+                    && format != matrix.format
+                    && matrix.columns.is_multiple_of(format.block()) =>
+            {
+                Ok(dequantize(format, &quantize(format, &values)?))
+            }
+            _ => Ok(values),
+        }
+    }
+
+    /// Runs a text with these edits, and keeps what each layer reads, so that variants of it can run.
+    ///
+    /// # Errors
+    /// As [`Llm::observe`].
+    pub async fn base_run(&mut self, tokens: &[u32], edits: &[(Hook, Edit)]) -> Result<BaseRun> {
+        let layers = self.config().layers;
+        let mut actions: Vec<_> =
+            edits.iter().map(|(hook, edit)| (*hook, Action::Edit(edit.clone()))).collect();
+        actions.extend((0..layers).map(|layer| (Hook::ResidPre(layer), Action::Read)));
+        let seen = self.observe(tokens, &actions, &[]).await?;
+        let streams = seen.activations.into_iter().map(|activation| activation.values).collect();
+        Ok(BaseRun { tokens: tokens.to_vec(), edits: edits.to_vec(), streams })
+    }
+
+    /// Runs variants of a text that differ from it in no layer before `first`, each with edits of its
+    /// own, many at a time, and gives what was asked for of each.
+    ///
+    /// # Errors
+    /// As [`Llm::observe`].
+    pub async fn run_variants(
+        &mut self,
+        base: &BaseRun,
+        first: usize,
+        variants: &[Vec<(Hook, Edit)>],
+        outcome: Outcome,
+    ) -> Result<Vec<Vec<f32>>> {
+        let begin = Hook::ResidPre(first);
+        if let Some((hook, _)) =
+            variants.iter().flatten().find(|(hook, _)| hook.place() < begin.place())
+        {
+            return Err(Error::Input(format!(
+                "a variant from layer {first} on changes {hook}, which comes before it"
+            )));
+        }
+        self.edit(&base.edits)?;
+        self.known = CachedPrompt::default();
+        let tokens = &base.tokens;
+        match &mut self.runner {
+            Runner::Gpu(session) => {
+                session.run_variants(tokens, first, &base.streams[first], variants, outcome).await
+            }
+            Runner::Cpu { model, context, edits, .. } => {
+                let mut found = Vec::with_capacity(variants.len());
+                for variant in variants {
+                    let mut all = edits.clone();
+                    for (hook, edit) in variant {
+                        let bound = edit.bind(&model.config, *hook, tokens.len())?;
+                        bound.check_end(tokens.len())?;
+                        all.push(bound);
+                    }
+                    let (cache, mut watch) =
+                        (&mut model.cache_for(*context), Watch::new(&all, &[], 0));
+                    found.push(match outcome {
+                        Outcome::Logits => {
+                            let logits = model.forward_last(cache, tokens, &mut watch)?;
+                            logits.into_iter().map(|logit| logit as f32).collect()
+                        }
+                        Outcome::Logprobs => {
+                            let vocab = model.config.vocab;
+                            let logits = model.forward(cache, tokens, &mut watch)?;
+                            let logprobs = log_softmax(&logits, vocab);
+                            let next = logprobs.chunks(vocab).zip(&tokens[1..]);
+                            next.map(|(row, id)| row[*id as usize] as f32).collect()
+                        }
+                    });
+                }
+                Ok(found)
+            }
+        }
+    }
+}
