@@ -1,7 +1,7 @@
 // scale_add: x = scale x + add, where an edit of a hook's value acts.
 //
 //   rows  (T)             token, position, sequence, step
-//   add   (P, H, W)       or fewer, with a distance of 0: the same for every position, head or column
+//   add   (P, H, W)       or fewer, with a distance of 0: the same for each position, head, column
 //   x     (T, H W) or (H T, W)
 //
 // With a scale of 0 the old value is ignored, even a NaN. One invocation makes one value.

@@ -9,6 +9,8 @@ mod edits;
 mod generate;
 #[path = "conformance/hooks.rs"]
 mod hooks;
+#[path = "conformance/inspect.rs"]
+mod inspect;
 #[path = "conformance/learn.rs"]
 mod learn;
 #[path = "conformance/not_finite.rs"]

@@ -5,6 +5,7 @@ mod decode;
 mod distribution;
 mod finite;
 mod inspection;
+mod likelihood;
 mod llm;
 mod observe;
 mod options;

@@ -1,10 +1,11 @@
 //! How likely a text is: ln p of each of its tokens.
 
 use crate::error::{Error, Result};
-use crate::model::{Session, rows};
+use crate::model::{Bound, Session, rows};
 use crate::reference::{Model, log_softmax, top_k};
 
 use super::runner::Runner;
+use super::watch::Watch;
 
 /// The probabilities of a text's tokens.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -51,7 +52,7 @@ pub(super) async fn score(
         let piece = &tokens[start..end];
         let (mut scores, mut tops) = match runner {
             Runner::Gpu(session) => gpu(session, piece, top).await?,
-            Runner::Cpu { model, context, .. } => cpu(model, *context, piece, top)?,
+            Runner::Cpu { model, context, edits, .. } => cpu(model, *context, edits, piece, top)?,
         };
         if let Some(place) = scores.iter().position(|score| !score.is_finite()) {
             return Err(runner.not_finite(&piece[..=place]).await);
@@ -76,9 +77,16 @@ async fn gpu(session: &mut Session, tokens: &[u32], top: Option<usize>) -> Resul
     Ok((scored.logprobs, scored.top))
 }
 
-fn cpu(model: &Model, context: usize, tokens: &[u32], top: Option<usize>) -> Result<Scored> {
+fn cpu(
+    model: &Model,
+    context: usize,
+    edits: &[Bound],
+    tokens: &[u32],
+    top: Option<usize>,
+) -> Result<Scored> {
     let vocab = model.config.vocab;
-    let logits = model.forward(&mut model.cache_for(context), tokens, &mut ())?;
+    let mut watch = Watch::new(edits, &[], 0);
+    let logits = model.forward(&mut model.cache_for(context), tokens, &mut watch)?;
     let all = log_softmax(&logits, vocab);
     let next = tokens[1..].iter().chain(&tokens[..1]);
     let rows = || all.chunks(vocab);

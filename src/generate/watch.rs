@@ -37,7 +37,8 @@ impl Observer for Watch<'_> {
         for edit in self.edits.iter().filter(|edit| edit.hook == hook) {
             edit.apply(shape, values, self.first);
         }
-        if self.reads.contains(&hook) {
+        // A value that is computed for several branches is read once.
+        if self.reads.contains(&hook) && !self.seen.iter().any(|seen| seen.hook == hook) {
             let values = values.iter().map(|value| *value as f32).collect();
             self.seen.push(Activation { hook, shape: shape.to_vec(), values });
         }

@@ -98,6 +98,7 @@ pub async fn compare(
     let mut cache = reference.cache_for(context);
     let logits = reference.forward(&mut cache, tokens, &mut against)?;
     let logits = relative(&fused.logits, &logits);
+    against.differences.sort_by_key(|difference| difference.hook.place());
     Ok(Comparison { differences: against.differences, logits, tolerance })
 }
 
@@ -118,6 +119,10 @@ impl Observer for Against {
     }
 
     fn see(&mut self, hook: Hook, _: &[usize], values: &mut [f64]) {
+        // A value that is computed for several branches is compared once.
+        if self.differences.iter().any(|difference| difference.hook == hook) {
+            return;
+        }
         let error = |found: &Vec<f32>| relative(found, values);
         self.differences.push(Difference {
             hook,

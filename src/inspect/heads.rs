@@ -70,7 +70,10 @@ pub async fn heads(
         Some(tokenizer) => tokenizer.encode("", Encode::default())?,
         None => Vec::new(),
     };
-    let random = random_tokens(vocab, options.seed, n.max(OLSSON_TOKENS));
+    // A short context has room for fewer.
+    let room = llm.context().saturating_sub(begin.len()) / OLSSON_COPIES;
+    let few = OLSSON_TOKENS.min(room);
+    let random = random_tokens(vocab, options.seed, n.max(few));
     let tokens = [&begin[..], &random[..n], &random[..n]].concat();
     let count = tokens.len();
     let mut scores = HeadScores {
@@ -83,7 +86,7 @@ pub async fn heads(
         copying_olsson: Vec::new(),
         tokens: tokens.clone(),
     };
-    let sample = &random[..OLSSON_TOKENS];
+    let sample = &random[..few];
     let copies = [&begin[..], &sample.repeat(OLSSON_COPIES)].concat();
     let once = [&begin[..], sample].concat();
     for layer in 0..layers {
@@ -102,7 +105,7 @@ pub async fn heads(
         scores.current.push(mean(0..count, &|i| i));
         scores.first.push(mean(0..count, &|_| 0));
         let pattern = read(llm, &copies, edits, Hook::Pattern(layer)).await?;
-        scores.prefix_matching.push(prefix_matching(&pattern, heads, copies.len()));
+        scores.prefix_matching.push(prefix_matching(&pattern, heads, copies.len(), few));
         let pattern = read(llm, &once, edits, Hook::Pattern(layer)).await?;
         let result = read(llm, &once, edits, Hook::Result(layer)).await?;
         scores.copying_olsson.push(copying(llm, &pattern, &result, &once, heads)?);
@@ -126,12 +129,12 @@ async fn read(
 
 /// For each head, the mean attention of every copy but the first to the tokens that followed earlier
 /// copies of the query's own.
-fn prefix_matching(pattern: &[f32], heads: usize, count: usize) -> Vec<f64> {
-    let first = count - OLSSON_TOKENS * (OLSSON_COPIES - 1);
+fn prefix_matching(pattern: &[f32], heads: usize, count: usize, period: usize) -> Vec<f64> {
+    let first = count - period * (OLSSON_COPIES - 1);
     let of_query = |head: usize, query: usize| -> f64 {
-        let earlier = (1..).map(|copy| query.checked_sub(copy * OLSSON_TOKENS));
+        let earlier = (1..).map(|copy| query.checked_sub(copy * period));
         // Of the first copy's own tokens all follow another; what stands before it is no token of it.
-        let begin = first - OLSSON_TOKENS;
+        let begin = first - period;
         let earlier = earlier.map_while(|at| at.filter(|at| *at >= begin));
         earlier.map(|at| f64::from(pattern[(head * count + query) * count + at + 1])).sum()
     };

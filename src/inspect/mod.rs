@@ -1,8 +1,13 @@
 //! Looking into models through their named values.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/inspect.md")]
+mod page {}
+
 mod attribute;
 mod compare;
 mod direction;
+mod edit_resolve;
 mod edit_text;
 mod heads;
 mod lens;

@@ -122,12 +122,8 @@ impl<'p> Pass<'p, '_> {
         Ok(out)
     }
 
-    /// The stream as a branch reads it: the stream itself, or a copy if that has a name, so that a
-    /// change of it stays in the branch.
+    /// A copy of the stream for one branch, so that a change of it stays in the branch.
     fn branch(&mut self, hook: Hook, x: Tensor) -> Result<Tensor> {
-        if !self.tape.wants(hook) {
-            return Ok(x);
-        }
         let out = self.tape.tensor(x.rows, x.columns);
         self.tape.push(Gather { x: Columns::all(x), index: None, out })?;
         self.mark(hook, out)?;
@@ -137,7 +133,10 @@ impl<'p> Pass<'p, '_> {
     /// What attention reads, normed, for queries, keys and values: the same, unless they are asked
     /// for apart.
     pub(super) fn attention_input(&mut self, block: &Block, x: Tensor) -> Result<[Tensor; 3]> {
-        let x = self.branch(Hook::AttnIn(block.layer), x)?;
+        let x = match self.fuses(Fused::AttnIn, block.layer) {
+            true => x,
+            false => self.branch(Hook::AttnIn(block.layer), x)?,
+        };
         if self.fuses(Fused::QkvInput, block.layer) {
             return Ok([self.norm(&block.norm1, x)?; 3]);
         }
@@ -151,7 +150,10 @@ impl<'p> Pass<'p, '_> {
 
     /// What the MLP reads, normed.
     pub(super) fn mlp_input(&mut self, norm: &NormWeights, x: Tensor) -> Result<Tensor> {
-        let x = self.branch(Hook::MlpIn(norm.layer), x)?;
+        let x = match self.fuses(Fused::MlpIn, norm.layer) {
+            true => x,
+            false => self.branch(Hook::MlpIn(norm.layer), x)?,
+        };
         self.norm(norm, x)
     }
 

@@ -18,6 +18,10 @@ pub(super) enum Fused {
     Embed,
     /// A norm in one kernel.
     Norm(NormPlace),
+    /// Attention reads the stream itself.
+    AttnIn,
+    /// The MLP reads the stream itself.
+    MlpIn,
     /// One normed stream for queries, keys and values.
     QkvInput,
     /// Queries, keys and values in one projection, which also fills the cache.
@@ -52,6 +56,8 @@ type Condition = fn(&Config, &Block, &Cache) -> bool;
 const FORMS: &[Form] = &[
     Form { fused: Fused::Embed, hides: &[Point::Embed, Point::PosEmbed], needs: &[] },
     norm(NormPlace::BeforeAttention),
+    Form { fused: Fused::AttnIn, hides: &[Point::AttnIn], needs: &[] },
+    Form { fused: Fused::MlpIn, hides: &[Point::MlpIn], needs: &[] },
     Form { fused: Fused::QkvInput, hides: QKV_INPUTS, needs: &[] },
     Form {
         fused: Fused::QkvToCache,

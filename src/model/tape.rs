@@ -155,7 +155,8 @@ impl<'a> Tape<'a> {
             }
             self.kept.insert(hook, Some(kept));
         }
-        if self.read.contains(&hook) {
+        // A value that is computed for several branches is read once.
+        if self.read.remove(&hook) {
             let out = Tensor::persistent(value.of.rows, value.count);
             self.marks.reads.push((hook, out));
             self.push(Gather { x: value, index: None, out })?;

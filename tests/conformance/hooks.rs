@@ -9,7 +9,8 @@ use pellucid::hook::Hook;
 use pellucid::inspect::compare;
 use pellucid::measure::{furthest, relative_error};
 use pellucid::model::{
-    Action, Activation, Row, Session, SessionOptions, Tape, copied, forward, hooks, offered,
+    Action, Activation, Change, Edit, Row, Session, SessionOptions, Tape, copied, forward, hooks,
+    offered,
 };
 use pellucid::ops::{Cache, CacheFormat};
 use pellucid::reference::{Every, Model};
@@ -41,6 +42,9 @@ fn expected(model: &Model, cache: &mut pellucid::reference::Cache, tokens: &[u32
         all.push(Seen { hook, shape: shape.to_vec(), values: values.to_vec() });
     });
     model.forward(cache, tokens, &mut every).unwrap();
+    // What queries, keys and values read apart is normed for each: the first counts.
+    all.sort_by_key(|value: &Seen| value.hook.place());
+    all.dedup_by_key(|value| value.hook);
     all
 }
 
@@ -227,11 +231,52 @@ fn a_value_that_a_model_does_not_have_is_an_error_that_says_why() {
         assert!(offered(&reference.config, hook).is_err());
         assert!(!hooks(&reference.config).contains(&hook));
     }
-    let options = SessionOptions { chunk: Some(3), ..SessionOptions::default() };
-    let (mut session, _) = open(&folder().join("gpt2"), options);
+    let (mut session, _) = open(&folder().join("gpt2"), SessionOptions::default());
     assert_eq!(block_on(session.values(&[], &[Hook::Embed])).unwrap(), []);
-    let error = block_on(session.values(&rows(&[1, 2, 3, 4], 0), &[Hook::Embed])).unwrap_err();
-    assert!(error.to_string().contains("4 rows"), "{error}");
+}
+
+/// A text runs in chunks of any size with the same values and logits, and edits of its positions.
+#[test]
+fn values_do_not_depend_on_how_a_text_is_cut() {
+    for name in ["gpt2", "llama", "gemma2", "qwen3-window", "neox"] {
+        let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
+        let rows = rows(&tokens, 0);
+        let (mut whole, reference) = open(&folder().join(name), SessionOptions::default());
+        let all = hooks(&reference.config);
+        let mut actions: Vec<_> = all.iter().map(|hook| (*hook, Action::Read)).collect();
+        let ones = vec![1.0; reference.config.width];
+        let edit = Edit { positions: Some(2..6), ..Edit::all(Change::Add(ones)) };
+        actions.push((Hook::ResidPost(0), Action::Edit(edit)));
+        let expected = block_on(whole.observe(&rows, &actions)).unwrap();
+        let plain = block_on(whole.observe(&rows, &[])).unwrap();
+        assert_ne!(plain.logits, expected.logits);
+        let width = reference.config.vocab;
+        for chunk in [1, 3, 5] {
+            let options = SessionOptions { chunk: Some(chunk), ..SessionOptions::default() };
+            let (mut session, _) = open(&folder().join(name), options);
+            let found = block_on(session.observe(&rows, &actions)).unwrap();
+            assert_eq!(found.activations.len(), expected.activations.len());
+            for (found, expected) in found.activations.iter().zip(&expected.activations) {
+                assert_eq!((found.hook, &found.shape), (expected.hook, &expected.shape), "{name}");
+                let wide: Vec<f64> = expected.values.iter().map(|x| f64::from(*x)).collect();
+                let error = error(&found.values, &wide);
+                assert!(
+                    error <= 1e-4,
+                    "{name}, {chunk} rows: {} is off by {error:.1e}",
+                    found.hook
+                );
+            }
+            let wide: Vec<f64> = expected.logits.iter().map(|x| f64::from(*x)).collect();
+            assert!(error(&found.logits, &wide) <= 1e-4, "{name}, {chunk} rows");
+            let some = block_on(session.observe_rows(&rows, &actions, &[1, 4])).unwrap();
+            let own = [&expected.logits[width..2 * width], &expected.logits[4 * width..5 * width]];
+            let wide: Vec<f64> = own.concat().iter().map(|x| f64::from(*x)).collect();
+            assert!(error(&some.logits, &wide) <= 1e-4, "{name}, {chunk} rows");
+        }
+        for unordered in [&[4, 1][..], &[rows.len()]] {
+            assert!(block_on(whole.observe_rows(&rows, &[], unordered)).is_err());
+        }
+    }
 }
 
 /// A copy of a golden folder in which one tensor's numbers are a tenth larger.
@@ -273,7 +318,7 @@ fn comparing_names_the_first_value_that_differs() {
         ("gpt2", "transformer.wpe.weight", Hook::PosEmbed),
         ("llama", "model.layers.0.self_attn.o_proj.weight", Hook::Result(0)),
         ("llama", "model.layers.1.mlp.up_proj.weight", Hook::MlpPreLinear(1)),
-        ("qwen3", "model.layers.0.self_attn.k_norm.weight", Hook::RotK(0)),
+        ("qwen3", "model.layers.0.self_attn.k_norm.weight", Hook::KNormed(0)),
         ("gemma2", "model.layers.1.post_attention_layernorm.weight", Hook::AttnOut(1)),
         ("neox", "gpt_neox.layers.1.post_attention_layernorm.bias", Hook::MlpPre(1)),
     ];

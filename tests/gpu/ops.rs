@@ -129,7 +129,7 @@ fn scale_add() {
 #[test]
 fn project() {
     let mut device = Device::open();
-    for reduce in device.every_reduction() {
+    for reduce in device.reductions() {
         device.selection.reduce = reduce;
         for case in Project::table() {
             device.check(&case);

@@ -127,12 +127,18 @@ impl<'a> Every<'a> {
             self.push(Gather { x: Columns::all(x), index, out });
         }
         let operand = Operand { values: vector(width), by_position: false, by_head: false };
-        let (rows, x) = (BufferId::fresh(), Columns::all(x));
+        let (rows, whole) = (BufferId::fresh(), Columns::all(x));
         for layout in [HeadLayout::InColumns(width), HeadLayout::InRows(count)] {
             let (heads, columns) = (0..1, 0..width);
             let region = Region { positions: 1..9, sequence: None, heads, columns, layout };
-            self.push(ScaleAdd { rows, x, region: region.clone(), scale: 0.5, add: operand });
-            self.push(Project { rows, x, region, direction: operand });
+            self.push(ScaleAdd {
+                rows,
+                x: whole,
+                region: region.clone(),
+                scale: 0.5,
+                add: operand,
+            });
+            self.push(Project { rows, x: whole, region, direction: operand });
         }
         let draw = BufferId::fresh();
         self.push(Dropout { x, probability: 0.1, draw, site: 3 });

@@ -1,4 +1,4 @@
-//! `pellucid inspect heads`: scores of what heads attend to.
+//! `pellucid inspect heads`: what heads attend to, in numbers.
 
 use clap::Args;
 use pellucid::Result;
@@ -10,9 +10,9 @@ use crate::options::ModelOptions;
 
 use super::emit::{Array, Found, OutputOptions, grid, nested};
 
-/// Score what each head attends to, on random tokens that repeat.
+/// Measure what each head attends to, on random tokens that repeat.
 ///
-/// A score is the mean attention to the token before (previous), to the same token in the first copy
+/// Each number is the mean attention to the token before (previous), to the same token in the first copy
 /// (duplicate), to the one after that (induction), to itself (current) and to the first token.
 #[derive(Debug, Args)]
 pub(crate) struct Heads {
@@ -37,7 +37,7 @@ impl Heads {
         let options = HeadOptions { period: self.period, seed: self.seed };
         let edits = self.edits.resolve(llm.config(), 2 * self.period)?;
         let found = heads(&mut llm, &edits, options).await?;
-        let scores = [
+        let measures = [
             ("previous", &found.previous),
             ("duplicate", &found.duplicate),
             ("induction", &found.induction),
@@ -49,12 +49,12 @@ impl Heads {
         let shape = [llm.config().layers, llm.config().heads];
         let mut object = json!({ "tokens": found.tokens });
         let (mut arrays, mut table) = (Vec::new(), String::new());
-        for (name, scores) in scores {
-            let all: Vec<f64> = scores.concat();
+        for (name, rows) in measures {
+            let all: Vec<f64> = rows.concat();
             object[name] = nested(&shape, &all);
-            let values = all.iter().map(|score| *score as f32).collect();
+            let values = all.iter().map(|one| *one as f32).collect();
             arrays.push(Array { name, shape: shape.to_vec(), values });
-            table.push_str(&grid(name, scores));
+            table.push_str(&grid(name, rows));
         }
         self.out.emit(&Found { object, arrays, table })
     }

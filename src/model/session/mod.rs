@@ -5,6 +5,7 @@ mod edits;
 mod observe;
 mod open;
 mod prefill;
+mod room;
 mod state;
 mod stored;
 mod variants;

@@ -1,12 +1,12 @@
 //! Observing a run: named values out, edits in.
 
-use crate::error::{Error, Remedy, Result};
-use crate::gpu::{BufferId, Readback, Recording, Tensor, padded};
+use crate::error::{Error, Result};
+use crate::gpu::{BufferId, Readback, Recording, Tensor};
 use crate::hook::Hook;
 use crate::model::edit::{Action, Bound};
 use crate::model::forward::{forward, logits};
-use crate::model::hooks::{bytes_of, heads_first, offered, shape};
-use crate::model::plan::{free_memory, pieces};
+use crate::model::hooks::{heads_first, offered, shape};
+use crate::model::plan::pieces;
 use crate::model::tape::{Marks, Tape};
 use crate::ops::MASKED;
 
@@ -323,50 +323,6 @@ impl Session {
             logits(&mut tape, &self.model, x, index, out)?;
         }
         Ok(tape.finish())
-    }
-
-    /// How many rows run at once, so that the largest value that is read, or the scores that it is
-    /// made from, fit into one binding.
-    fn rows_at_once(&self, reads: &[Hook], keys: usize) -> Result<usize> {
-        let limit = self.engine.gpu().caps().max_buffer_bytes();
-        let mut most = self.chunk;
-        for hook in reads {
-            let stored: usize = match shape(&self.model.config, *hook, 1, keys)[..] {
-                // Each of the rows of a head is padded.
-                [heads, 1, keys] if heads_first(*hook) => heads * padded(keys),
-                [_, ref row @ ..] => padded(row.iter().product()),
-                [] => 1,
-            };
-            let fits = (limit / (4 * stored as u64)) as usize;
-            if fits == 0 {
-                let reason = format!(
-                    "one row of {hook} takes {} bytes, and {} binds {limit}",
-                    4 * stored,
-                    self.engine.gpu().adapter().name
-                );
-                return Err(Error::memory(reason, [Remedy::ShorterText]));
-            }
-            most = most.min(fits);
-        }
-        Ok(most)
-    }
-
-    /// Fails where the values of these rows, and so many rows of logits, exceed the free memory.
-    fn check_room(&self, reads: &[Hook], rows: &[Row], logits: usize) -> Result<()> {
-        let config = &self.model.config;
-        let values = bytes_of(config, reads, rows.len(), extent(rows) as usize);
-        let all = values + 4 * (logits * config.vocab) as u64;
-        match free_memory() {
-            Some(free) if all > free => {
-                let reason = format!(
-                    "the values that were asked for take {} MiB, and {} MiB of memory are free",
-                    all.div_ceil(1 << 20),
-                    free >> 20
-                );
-                Err(Error::memory(reason, [Remedy::FewerValues, Remedy::ShorterText]))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Creates and writes the tensor that an edit reads.
