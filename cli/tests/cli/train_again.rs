@@ -216,5 +216,10 @@ fn zero_is_never_on_the_adapter() {
     assert_eq!((&report["valid_loss"], &report["saved"]), (&Value::Null, &Value::Null));
     assert!(run.place("run/model/model.safetensors").exists());
     assert!(!run.place("run/step-00000005").exists());
+    for (option, value) in [("--keep", "3"), ("--sample", "a"), ("--eval-batches", "2")] {
+        let told = failure(&run.command("other", &options).args([option, value]).output().unwrap());
+        assert!(told.starts_with(option) && told.contains("says never"), "{told}");
+        assert!(!run.place("other").exists());
+    }
     assert_eq!(String::from_utf8(run.read("run/log.jsonl")).unwrap().lines().count(), 5);
 }
