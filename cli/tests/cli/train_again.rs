@@ -186,6 +186,17 @@ fn a_refused_command_on_the_adapter_leaves_nothing() {
     let run = Run::new();
     let small = [&SMALL[..], &["--steps", "2"]].concat();
     fs::create_dir_all(run.place("there/run")).unwrap();
+    fs::write(run.place("nothing"), "").unwrap();
+    let nothing = run.place("nothing").display().to_string();
+    for (option, value, words) in [
+        ("--val-data", nothing.as_str(), "holds nothing to validate on"),
+        ("--val-fraction", "1e-9", "is less than one"),
+    ] {
+        let options = [&small[..], &[option, value]].concat();
+        let error = failure(&run.command("a/run", &options).output().unwrap());
+        assert!(error.contains(words), "{error}, not {words}");
+        assert!(!run.place("a").exists(), "{words}");
+    }
     for (option, value, words) in [
         ("--dropout", "1", "dropout"),
         ("--context", "2000", "too few for a context"),
