@@ -34,8 +34,9 @@ fn attention_result(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var four = 0u; four < WORD / 4u; four++) {
             let column = vec4(word * WORD + four * 4u) + vec4(0u, 1u, 2u, 3u);
             if column.x < end.x && column.w >= start.x {
-                let own = select(vec4(0.0), vec4(1.0), (column >= start) & (column < end));
-                sum += dot(word4(values, four), z[id.y * params.z_stride + column.x / 4u] * own);
+                let own = (column >= start) & (column < end);
+                let z4 = z[id.y * params.z_stride + column.x / 4u];
+                sum += dot(word4(values, four), select(vec4(0.0), z4, own));
             }
         }
     }

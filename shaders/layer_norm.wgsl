@@ -17,10 +17,10 @@ override GAIN: bool = true;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 
-// Ones for real values, zeros for the padding of the row's last vec4.
-fn inside(column: u32) -> vec4<f32> {
+// Four values; zeros for the padding of the row's last vec4, whatever is left there.
+fn inside(column: u32, four: vec4<f32>) -> vec4<f32> {
     let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
-    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
+    return select(vec4(0.0), four, columns < vec4(params.columns));
 }
 
 @compute @workgroup_size(WG)
@@ -32,12 +32,12 @@ fn layer_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let origin = x[base].x;
     var sum = 0.0;
     for (var i = lane; i < vec4s; i += WG) {
-        sum += dot(x[base + i] - origin, inside(i));
+        sum += dot(inside(i, x[base + i] - origin), vec4(1.0));
     }
     let mean = origin + sum_workgroup(sum, lane) / f32(params.columns);
     var squares = 0.0;
     for (var i = lane; i < vec4s; i += WG) {
-        let centred = (x[base + i] - mean) * inside(i);
+        let centred = inside(i, x[base + i] - mean);
         squares += dot(centred, centred);
     }
     let variance = sum_workgroup(squares, lane) / f32(params.columns);
@@ -47,6 +47,6 @@ fn layer_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         if GAIN {
             value = value * gain[i] + bias[i];
         }
-        out[base + i] = value * inside(i);
+        out[base + i] = inside(i, value);
     }
 }

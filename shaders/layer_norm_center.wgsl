@@ -10,10 +10,10 @@ struct Params { columns: u32, stride: u32 }
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
-// Ones for real values, zeros for the padding of the row's last vec4.
-fn inside(column: u32) -> vec4<f32> {
+// Four values; zeros for the padding of the row's last vec4, whatever is left there.
+fn inside(column: u32, four: vec4<f32>) -> vec4<f32> {
     let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
-    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
+    return select(vec4(0.0), four, columns < vec4(params.columns));
 }
 
 @compute @workgroup_size(WG)
@@ -28,10 +28,10 @@ fn layer_norm_center(
     let origin = x[base].x;
     var sum = 0.0;
     for (var i = lane; i < vec4s; i += WG) {
-        sum += dot(x[base + i] - origin, inside(i));
+        sum += dot(inside(i, x[base + i] - origin), vec4(1.0));
     }
     let mean = origin + sum_workgroup(sum, lane) / f32(params.columns);
     for (var i = lane; i < vec4s; i += WG) {
-        out[base + i] = (x[base + i] - mean) * inside(i);
+        out[base + i] = inside(i, x[base + i] - mean);
     }
 }

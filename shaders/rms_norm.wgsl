@@ -15,10 +15,10 @@ override GAIN: bool = true;
 @group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 
-// Ones for real values, zeros for the padding of the row's last vec4.
-fn inside(column: u32) -> vec4<f32> {
+// Four values; zeros for the padding of the row's last vec4, whatever is left there.
+fn inside(column: u32, four: vec4<f32>) -> vec4<f32> {
     let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
-    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
+    return select(vec4(0.0), four, columns < vec4(params.columns));
 }
 
 @compute @workgroup_size(WG)
@@ -27,7 +27,7 @@ fn rms_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     let vec4s = (params.columns + 3u) / 4u;
     var squares = 0.0;
     for (var i = lane; i < vec4s; i += WG) {
-        let value = x[base + i] * inside(i);
+        let value = inside(i, x[base + i]);
         squares += dot(value, value);
     }
     let scale = 1.0 / sqrt(sum_workgroup(squares, lane) / f32(params.columns) + params.eps);
@@ -36,6 +36,6 @@ fn rms_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
         if GAIN {
             value *= gain[i];
         }
-        out[base + i] = value * inside(i);
+        out[base + i] = inside(i, value);
     }
 }

@@ -55,7 +55,7 @@ struct Train {
     /// Add a special token, such as <|endoftext|>; may be repeated
     ///
     /// Special tokens get the first ids, in the order given.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, visible_alias = "special", value_name = "TEXT")]
     special_token: Vec<String>,
     /// Print one JSON object instead of a line
     #[arg(long, help_heading = "Output")]

@@ -81,16 +81,16 @@ fn linear_backward_w(@builtin(global_invocation_id) id: vec3<u32>) {
     add_row(n + 7u, c, a7, b7);
 }
 
-// Ones for real values, zeros for the padding.
-fn inside(c: u32) -> vec4<f32> {
+// Four sums; zeros for the padding, whatever is left there in x.
+fn inside(c: u32, sums: vec4<f32>) -> vec4<f32> {
     let columns = vec4(c * 4u) + vec4(0u, 1u, 2u, 3u);
-    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
+    return select(vec4(0.0), sums, columns < vec4(params.columns));
 }
 
 fn add_row(n: u32, c: u32, a: vec4<f32>, b: vec4<f32>) {
     if n < params.count {
         let at = n * params.words + c;
-        gradient[at] += a * inside(c);
-        gradient[at + 1u] += b * inside(c + 1u);
+        gradient[at] += inside(c, a);
+        gradient[at + 1u] += inside(c + 1u, b);
     }
 }

@@ -79,15 +79,15 @@ fn linear_backward_x(@builtin(global_invocation_id) id: vec3<u32>) {
         let a = low(n, c);
         let b = high(n, c);
         let i = n / 4u;
-        let pick = select(vec4(0.0), vec4(1.0), vec4(0u, 1u, 2u, 3u) == vec4(n % 4u));
-        var u = dot(dy[y0 + i], pick); a0 += a * u; b0 += b * u;
-        u = dot(dy[y1 + i], pick); a1 += a * u; b1 += b * u;
-        u = dot(dy[y2 + i], pick); a2 += a * u; b2 += b * u;
-        u = dot(dy[y3 + i], pick); a3 += a * u; b3 += b * u;
-        u = dot(dy[y4 + i], pick); a4 += a * u; b4 += b * u;
-        u = dot(dy[y5 + i], pick); a5 += a * u; b5 += b * u;
-        u = dot(dy[y6 + i], pick); a6 += a * u; b6 += b * u;
-        u = dot(dy[y7 + i], pick); a7 += a * u; b7 += b * u;
+        let j = n % 4u;
+        var u = dy[y0 + i][j]; a0 += a * u; b0 += b * u;
+        u = dy[y1 + i][j]; a1 += a * u; b1 += b * u;
+        u = dy[y2 + i][j]; a2 += a * u; b2 += b * u;
+        u = dy[y3 + i][j]; a3 += a * u; b3 += b * u;
+        u = dy[y4 + i][j]; a4 += a * u; b4 += b * u;
+        u = dy[y5 + i][j]; a5 += a * u; b5 += b * u;
+        u = dy[y6 + i][j]; a6 += a * u; b6 += b * u;
+        u = dy[y7 + i][j]; a7 += a * u; b7 += b * u;
     }
     store_row(t, c, a0, b0);
     store_row(t + 1u, c, a1, b1);

@@ -24,19 +24,19 @@ override ADD: bool = false;
 @group(0) @binding(4) var<storage, read_write> dx: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> stats: array<f32>;
 
-// Ones for real values, zeros for the padding of the row's last vec4.
-fn inside(column: u32) -> vec4<f32> {
+// Four values; zeros for the padding of the row's last vec4, whatever is left there.
+fn inside(column: u32, four: vec4<f32>) -> vec4<f32> {
     let columns = vec4(column * 4u) + vec4(0u, 1u, 2u, 3u);
-    return select(vec4(0.0), vec4(1.0), columns < vec4(params.columns));
+    return select(vec4(0.0), four, columns < vec4(params.columns));
 }
 
 // The gradient of n, zero in the padding.
 fn back(base: u32, i: u32) -> vec4<f32> {
-    var g = dy[base + i] * inside(i);
+    var g = dy[base + i];
     if GAIN {
         g *= gain[i];
     }
-    return g;
+    return inside(i, g);
 }
 
 @compute @workgroup_size(WG)
@@ -55,13 +55,13 @@ fn norm_backward(
         let origin = x[base].x;
         var sum = 0.0;
         for (var i = lane; i < vec4s; i += WG) {
-            sum += dot(x[base + i] - origin, inside(i));
+            sum += dot(inside(i, x[base + i] - origin), vec4(1.0));
         }
         mean = origin + sum_workgroup(sum, lane) / count;
     }
     var squares = 0.0;
     for (var i = lane; i < vec4s; i += WG) {
-        let value = (x[base + i] - mean) * inside(i);
+        let value = inside(i, x[base + i] - mean);
         squares += dot(value, value);
     }
     let scale = 1.0 / sqrt(sum_workgroup(squares, lane) / count + params.eps);
@@ -70,7 +70,7 @@ fn norm_backward(
     for (var i = lane; i < vec4s; i += WG) {
         let g = back(base, i);
         g_sum += dot(g, vec4(1.0));
-        gn_sum += dot(g, (x[base + i] - mean) * scale);
+        gn_sum += dot(g, inside(i, x[base + i] - mean) * scale);
     }
     var g_mean = 0.0;
     if CENTRED {
@@ -79,7 +79,7 @@ fn norm_backward(
     let gn_mean = sum_workgroup(gn_sum, lane) / count;
     for (var i = lane; i < vec4s; i += WG) {
         let n = (x[base + i] - mean) * scale;
-        let value = (back(base, i) - g_mean - n * gn_mean) * scale * inside(i);
+        let value = inside(i, (back(base, i) - g_mean - n * gn_mean) * scale);
         if ADD {
             dx[base + i] += value;
         } else {

@@ -22,12 +22,13 @@ pub const TOLERANCE: f64 = 1e-5;
 /// The same for one that calculates in f16.
 pub const F16_TOLERANCE: f64 = 2e-3;
 
-/// Fills everything that no value was written to: finite, like any padding, but meaningless.
-pub const POISON: f32 = -7.5;
+/// Fills everything that no value was written to: padding and outputs hold what other tensors left in
+/// them, at worst this.
+pub const POISON: f32 = f32::NAN;
 
 /// What lies behind the end of every buffer. A kernel that writes past the end changes it, where bounds
 /// checks would have hidden the fault.
-const GUARD: [f32; 4] = [POISON; 4];
+const GUARD: [f32; 4] = [-7.5; 4];
 const GUARD_SIZE: u64 = size_of_val(&GUARD) as u64;
 
 /// From the bytes read back and the tolerance: the error and, if it is too large, the reason.

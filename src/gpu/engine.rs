@@ -94,6 +94,16 @@ impl Engine {
         self.create(tensor.buffer, tensor.bytes())
     }
 
+    /// Fills all transient buffers with a value, as earlier passes might have left it there. For tests
+    /// that no result depends on that.
+    #[doc(hidden)]
+    pub fn fill_transient(&self, value: f32) {
+        for buffer in &self.transient {
+            let values = vec![value; buffer.size() as usize / 4];
+            self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
+        }
+    }
+
     /// Frees a persistent buffer; plans that use it keep it alive.
     pub fn free(&mut self, id: BufferId) {
         self.buffers.remove(&id);

@@ -7,6 +7,7 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 
 use super::activation::number;
 use super::cache::{Cache, CacheShard};
+use super::clear_padding::ClearPadding;
 use super::op::{Op, check_shape, grid_1d, to_u32};
 use super::softcap::capped;
 use super::weight::Weight;
@@ -102,6 +103,8 @@ impl Op for Linear<'_> {
         check_shape(bias.is_none_or(|bias| bias.columns == weight.rows), op, || {
             format!("the bias of {} does not have its {} rows", weight.name, weight.rows)
         })?;
+        // The kernels multiply whole words, padding too.
+        ClearPadding { x: *x }.record(recording, selection)?;
         for piece in &weight.shards {
             let params = Params {
                 words: weight.words(),

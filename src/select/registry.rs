@@ -72,6 +72,7 @@ kernels! {
         "activate",
         "gated",
         "gather",
+        "clear_padding",
         "add",
         "log_prob",
         "penalties",

@@ -18,6 +18,8 @@ pub(super) struct Pieces<'a> {
     open: Option<Open<'a>>,
     /// Bytes that were read but not yet returned.
     rest: Vec<u8>,
+    /// How many of them were searched for a place to cut, in vain.
+    searched: usize,
     /// The offset of `rest` in its file.
     at: u64,
     piece: usize,
@@ -67,7 +69,19 @@ impl<'a> Pieces<'a> {
     ) -> Self {
         let (open, rest, ready) = (None, Vec::new(), Vec::new());
         let files = files.iter();
-        Self { files, open, rest, at: 0, piece, special, ready, failure, progress, read: 0 }
+        Self {
+            files,
+            open,
+            rest,
+            searched: 0,
+            at: 0,
+            piece,
+            special,
+            ready,
+            failure,
+            progress,
+            read: 0,
+        }
     }
 
     /// The next piece of a file, special tokens included; `None` at the end of the last file.
@@ -82,7 +96,11 @@ impl<'a> Pieces<'a> {
             let more = open.read(self.piece, &mut self.rest)?;
             self.read += more as u64;
             (self.progress)(self.read);
-            let end = match (more, cut(&self.rest)) {
+            // Only among what is new: what does not cut may be long.
+            let before = self.searched.saturating_sub(1);
+            let found = cut(&self.rest[before..]).map(|end| before + end);
+            self.searched = self.rest.len();
+            let end = match (more, found) {
                 (0, _) => self.rest.len(),
                 (_, Some(end)) => end,
                 _ if self.rest.len() < MOST_BYTES => continue,
@@ -92,6 +110,8 @@ impl<'a> Pieces<'a> {
                 self.open = None;
             }
             let rest = self.rest.split_off(end);
+            // The last place was taken.
+            self.searched = rest.len();
             let bytes = std::mem::replace(&mut self.rest, rest);
             let at = self.at;
             self.at += end as u64;

@@ -117,7 +117,7 @@ impl<'a> Corpus<'a> {
     /// [`Error::File`], with the line.
     pub fn lines(&mut self, path: &Path, text: &str) -> Result<Tokens> {
         let mut all = Tokens::default();
-        for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
+        for (line, number) in lines(text) {
             let wrong = |reason: &str| Error::file(path, format!("line {number}: {reason}"));
             let object: Map<String, Value> = serde_json::from_str(line)
                 .map_err(|error| wrong(&format!("is not a JSON object: {error}")))?;
@@ -222,7 +222,7 @@ impl<'a> Corpus<'a> {
 /// [`Error::File`], with the line, if one is no document.
 pub fn text_of_lines(path: &Path, text: &str) -> Result<String> {
     let mut all = String::new();
-    for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
+    for (line, number) in lines(text) {
         let object: Map<String, Value> = serde_json::from_str(line).map_err(|error| {
             Error::file(path, format!("line {number}: is not a JSON object: {error}"))
         })?;
@@ -233,6 +233,13 @@ pub fn text_of_lines(path: &Path, text: &str) -> Result<String> {
         all.push_str(text);
     }
     Ok(all)
+}
+
+/// The lines that are not blank, with their numbers. A mark of the byte order before the first is no part of
+/// it.
+fn lines(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty())
 }
 
 #[cfg(test)]
@@ -313,7 +320,7 @@ mod tests {
     fn documents_of_json_lines_are_parted() {
         let tokenizer = tokenizer(true);
         let mut corpus = Corpus::new(&tokenizer, Names::End, Learn::Answers);
-        let lines = "{\"text\": \"ab\", \"id\": 1}\n\n{\"text\": \" \"}\n\
+        let lines = "\u{feff}{\"text\": \"ab\", \"id\": 1}\n\n{\"text\": \" \"}\n\
                      {\"text\": \"c<|endoftext|>\", \"id\": 2}\n";
         let text = corpus.lines(Path::new("x.jsonl"), lines).unwrap();
         assert_eq!(spelt(&tokenizer, &text.ids), "<s>ab<|endoftext|><s>c<|endoftext|>");

@@ -17,7 +17,7 @@ const CERTAIN: usize = 8;
 /// The tokens of a file for a vocabulary of this size: little-endian ids of 16 bits or of 32, or
 /// llm.c's format, whose header of 1,024 bytes says how many ids there are and how long they are.
 ///
-/// Without a header the width is that in which the vocabulary has every id. A file of 32-bit ids is
+/// Ids of 64 bits are refused. Without a header the width is that in which the vocabulary has every id. A file of 32-bit ids is
 /// also one of 16-bit ids of which every other one is 0 or close to it; it is read as the former, with
 /// a warning, if it is long enough to tell.
 ///
@@ -59,6 +59,13 @@ fn without_header(path: &Path, bytes: &[u8], vocab: usize) -> Result<Vec<u32>> {
     let short = read(bytes, 2);
     let long = if bytes.len().is_multiple_of(4) { read(bytes, 4) } else { Vec::new() };
     let fits = |ids: &[u32]| !ids.is_empty() && outside(ids, vocab).is_none();
+    if fits(&long) && are_halves(&long) {
+        return wrong(format!(
+            "seems to hold {} ids of 64 bits, since every other id of 32 bits is 0; write them with 16 or \
+             32 bits, or with llm.c's header, which says which",
+            long.len() / 2
+        ));
+    }
     match (fits(&short), fits(&long)) {
         (true, false) => {
             if vocab > 1 << 16 {
@@ -90,6 +97,13 @@ fn without_header(path: &Path, bytes: &[u8], vocab: usize) -> Result<Vec<u32>> {
             None => Ok(short),
         },
     }
+}
+
+/// Whether these may be the halves of ids of 64 bits: every other one is 0, and hardly another.
+fn are_halves(ids: &[u32]) -> bool {
+    let [low, high] =
+        [0, 1].map(|first| ids.iter().skip(first).step_by(2).filter(|id| **id > 0).count());
+    ids.len().is_multiple_of(2) && high == 0 && low >= CERTAIN
 }
 
 /// The ids, each of so many bytes.
@@ -156,6 +170,13 @@ mod tests {
         let error = read_bytes(&bytes(&[70_000, 1], 4), 100).unwrap_err().to_string();
         assert!(error.contains("token 4464, but the model's vocabulary has 100"), "{error}");
         assert_eq!(read_bytes(&bytes(&[2, 0x0001_0003], 4), 100).unwrap(), [2, 0, 3, 1]);
+        // Nor those of 64 bits.
+        let long: Vec<u32> = ids.iter().flat_map(|id| [*id, 0]).collect();
+        let error = read_bytes(&bytes(&long, 4), 50).unwrap_err().to_string();
+        assert!(error.contains("40 ids of 64 bits"), "{error}");
+        let large: Vec<u32> = high.iter().flat_map(|id| [*id, 0]).collect();
+        let error = read_bytes(&bytes(&large, 4), 150_000).unwrap_err().to_string();
+        assert!(error.contains("40 ids of 64 bits"), "{error}");
         // Too short to tell.
         for ids in [&[5, 6][..], &[0; 20]] {
             let error = read_bytes(&bytes(ids, 4), 50).unwrap_err().to_string();

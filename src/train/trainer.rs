@@ -113,8 +113,8 @@ impl Trainer {
     /// # Errors
     /// [`Error::Input`] for batches of another size or with tokens that the model does not have, and for
     /// a rate that is not finite; [`Error::Diverged`] if the loss or a gradient is not finite;
-    /// [`Error::Device`] if the device fails. After the first two, parameters, moments and gradients are as
-    /// they were before.
+    /// [`Error::Device`] if the device fails. After the first two all is as it was before: the next step has
+    /// the bits of a run in which this one was not made.
     pub async fn step(&mut self, batches: &[Batch], rate: f64) -> Result<Step> {
         check_rate(rate)?;
         let loss = self.add_gradients(batches).await?;

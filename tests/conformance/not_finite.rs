@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use pellucid::Error;
 use pellucid::block_on;
 use pellucid::checkpoint::{Checkpoint, Param, TensorLayout};
 use pellucid::files::Files;
@@ -11,28 +12,39 @@ use pellucid::gpu::AdapterChoice;
 use pellucid::sampling::Sampling;
 use pellucid::train::{Family, Sizes, new_model_in_memory};
 
+const LLAMA: Sizes = Sizes {
+    family: Family::Llama,
+    layers: 3,
+    heads: 2,
+    kv_heads: None,
+    width: 16,
+    hidden: None,
+    context: 64,
+    vocab: 40,
+    untied: false,
+};
+
 /// A Llama of three layers whose second one overflows f32, though each of its weights is finite.
 fn overflowing() -> Checkpoint {
-    let sizes = Sizes {
-        family: Family::Llama,
-        layers: 3,
-        heads: 2,
-        width: 16,
-        context: 64,
-        vocab: 40,
-        ..Sizes::default()
-    };
-    let files = new_model_in_memory(&sizes.config(None), 1, []).unwrap();
-    let sound = Checkpoint::open_files(files.clone()).unwrap();
-    let mut values = |param: Param, layer| {
-        let matrix = sound.matrix(param, layer)?;
-        let values = matrix.values(0..matrix.rows)?;
+    changed(&LLAMA, |param, layer, values| {
         let large = match (param, layer) {
             (Param::Up, 1) => 1e32,
             (Param::Down, 1) => 1e36,
             _ => 1.0,
         };
-        Ok(values.into_iter().map(|value| value * large).collect())
+        values.iter_mut().for_each(|value| *value *= large);
+    })
+}
+
+/// A new model with some of its weights changed.
+fn changed(sizes: &Sizes, change: impl Fn(Param, usize, &mut [f32])) -> Checkpoint {
+    let files = new_model_in_memory(&sizes.config(None), 1, []).unwrap();
+    let sound = Checkpoint::open_files(files.clone()).unwrap();
+    let mut values = |param: Param, layer| {
+        let matrix = sound.matrix(param, layer)?;
+        let mut values = matrix.values(0..matrix.rows)?;
+        change(param, layer, &mut values);
+        Ok(values)
     };
     let (mut bytes, name) = (Vec::new(), "model.safetensors");
     let layout = TensorLayout::of(&sound).unwrap();
@@ -43,9 +55,13 @@ fn overflowing() -> Checkpoint {
 }
 
 fn open(backend: Backend) -> Llm {
+    open_model(overflowing(), backend)
+}
+
+fn open_model(checkpoint: Checkpoint, backend: Backend) -> Llm {
     let options =
         Options { backend, check: false, tuned: false, sequences: 2, ..Options::default() };
-    block_on(Llm::open(overflowing(), &options, |_| {})).unwrap()
+    block_on(Llm::open(checkpoint, &options, |_| {})).unwrap()
 }
 
 /// The prompt: longer than the rows of which the first fault is sought at once.
@@ -90,4 +106,59 @@ fn the_reference_has_room_for_what_overflows_on_a_device() {
     assert_eq!(drawn.unwrap().0.tokens.len(), 4);
     let score = block_on(llm.score(&prompt(), None)).unwrap();
     assert!(score.logprobs.iter().all(|logprob| logprob.is_finite()));
+}
+
+/// A text that ended so leaves nothing behind, in caches or in the padding of rows: the texts after it are
+/// those of a model that never read it.
+#[test]
+fn a_text_that_overflowed_leaves_nothing_behind() {
+    let odd =
+        Sizes { heads: 6, kv_heads: Some(3), width: 36, hidden: Some(50), untied: true, ..LLAMA };
+    let gpt2 = Sizes { family: Family::Gpt2, kv_heads: None, ..odd };
+    for sizes in [odd, gpt2] {
+        // Only token 7 overflows: the mean of its row, or what it alone has at place 5.
+        let width = sizes.width;
+        let model = || {
+            changed(&sizes, |param, _, values| match (sizes.family, param) {
+                // It is never drawn.
+                (_, Param::Head) => values[7 * width..8 * width].fill(0.0),
+                (Family::Gpt2, Param::Embed) => values[7 * width + 1..8 * width].fill(3e38),
+                (Family::Gpt2, _) => {}
+                (_, Param::Embed) => {
+                    values.iter_mut().skip(5).step_by(width).for_each(|value| *value = 0.0);
+                    values[7 * width + 5] = 1e9;
+                }
+                (_, Param::Up) => {
+                    values.iter_mut().skip(5).step_by(width).for_each(|value| *value = 1e38);
+                }
+                (_, Param::Out | Param::Down) => {
+                    let inputs = values.len() / width;
+                    values[5 * inputs..6 * inputs].fill(0.0);
+                }
+                _ => {}
+            })
+        };
+        let [mut own, mut fresh] =
+            [(); 2].map(|()| open_model(model(), Backend::Gpu(AdapterChoice::default())));
+        let long: Vec<u32> = (8..40).collect();
+        let wrong = [&long[..], &[7, 8]].concat();
+        let request = Request { max_new_tokens: 6, logprobs: Some(2), ..Request::default() };
+        for (length, others) in [(3, 2), (17, 9), (32, 1)] {
+            let error = block_on(own.generate(&wrong, &request, |_| ControlFlow::Continue(())))
+                .unwrap_err();
+            assert!(matches!(error, Error::NotFinite { .. }), "{error:?}");
+            let score = block_on(own.score(&wrong, None)).unwrap_err();
+            assert!(matches!(score, Error::NotFinite { .. }), "{score:?}");
+            let both = [&long[..length], &long[others..length]];
+            let found = [&mut own, &mut fresh].map(|llm| {
+                let batch = block_on(llm.generate_batch(&both, &request)).unwrap();
+                let score = block_on(llm.score(both[0], Some(2))).unwrap();
+                let one = block_on(llm.generate(both[0], &request, |_| ControlFlow::Continue(())));
+                let drawn = batch.into_iter().chain([one.unwrap().0]);
+                let drawn: Vec<_> = drawn.map(|one| (one.tokens, one.logprobs)).collect();
+                format!("{drawn:?} {score:?}")
+            });
+            assert_eq!(found[0], found[1]);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use pellucid::check::Values;
 use pellucid::check::cases::{
-    Activate, Add, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm,
+    Activate, Add, ClearPadding, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm,
     LayerNormCenter, LogProb, PosEmbed, Project, RmsNorm, RmsScale, Rope, ScaleAdd,
 };
 use pellucid::format::Format;
@@ -99,6 +99,16 @@ fn rope() {
     let mut device = Device::open();
     for case in Rope::table() {
         device.check(&case);
+    }
+}
+
+#[test]
+fn clear_padding() {
+    let mut device = Device::open();
+    for (rows, columns) in
+        [(1, 1), (3, 7), (5, 100), (2, 257), (7, 2050), (64, 3), (65, 4), (200, 36)]
+    {
+        device.check(&ClearPadding { rows, columns });
     }
 }
 

@@ -10,9 +10,10 @@ use pellucid::ops::backward::{
 };
 use pellucid::ops::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheFormat,
-    CacheRows, Chosen, Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather, HeadLayout,
-    HeadNorm, LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Operand, Penalties, PosEmbed,
-    Project, Region, RmsNorm, RmsScale, Rope, Sample, ScaleAdd, Softmax, SumHeads, TopK, Weight,
+    CacheRows, Chosen, ClearPadding, Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather,
+    HeadLayout, HeadNorm, LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Operand,
+    Penalties, PosEmbed, Project, Region, RmsNorm, RmsScale, Rope, Sample, ScaleAdd, Softmax,
+    SumHeads, TopK, Weight,
 };
 use pellucid::sampling::Sampling;
 use pellucid::select::KernelSelection;
@@ -117,6 +118,7 @@ impl<'a> Every<'a> {
         let [half, half_dy] = [(); 2].map(|()| self.tensor(count, width / 2));
         let function = Nonlinearity::Gelu;
         self.push(Add { x, out });
+        self.push(ClearPadding { x: vector(width - 1) });
         self.push(Activate { x, function, out });
         self.push(ActivateBackward { x, dy, function, out });
         let gate = Columns { of: x, start: 0, count: width / 2, step: 2 };

@@ -261,15 +261,30 @@ fn tokens(
     let mut all = |sources: &[Source<'_>]| -> Result<Tokens> {
         let mut all = Tokens::default();
         for source in sources {
-            all.append(source.tokens(corpus.as_deref_mut(), vocab)?);
+            let tokens = source.tokens(corpus.as_deref_mut(), vocab)?;
+            if tokens.ids.is_empty() && sources.len() > 1 {
+                log::warn!("{}: holds nothing to learn from", source.path.display());
+            }
+            all.append(tokens);
         }
         Ok(all)
     };
     let tokens = all(train)?;
-    if settings.val_data.is_some() {
-        return Ok(Data { train: tokens, valid: all(valid)? });
+    if let Some(path) = &settings.val_data {
+        let valid = all(valid)?;
+        if valid.ids.is_empty() {
+            return Err(Error::file(path, "holds nothing to validate on"));
+        }
+        return Ok(Data { train: tokens, valid });
     }
-    Data::split(tokens, settings.val_fraction.unwrap_or(0.1))
+    let count = tokens.ids.len();
+    let data = Data::split(tokens, settings.val_fraction.unwrap_or(0.1))?;
+    match settings.val_fraction {
+        Some(share) if share > 0.0 && data.valid.ids.is_empty() => Err(Error::Input(format!(
+            "--val-fraction {share} of {count} tokens is less than one; 0 trains without validation data"
+        ))),
+        _ => Ok(data),
+    }
 }
 
 /// How often some tokens stand in a row.

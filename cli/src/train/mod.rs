@@ -53,9 +53,9 @@ pub(crate) struct Train {
     /// Continue the run in --output from its last checkpoint
     #[arg(long)]
     resume: bool,
-    /// Number of checkpoints to keep
-    #[arg(long, value_name = "N", default_value_t = 2, help_heading = OUTPUT)]
-    keep: usize,
+    /// Number of checkpoints to keep [default: 2]
+    #[arg(long, value_name = "N", help_heading = OUTPUT)]
+    keep: Option<usize>,
     /// Print the summary as JSON
     #[arg(long, help_heading = OUTPUT)]
     json: bool,
@@ -68,7 +68,7 @@ pub(crate) struct Train {
 impl Train {
     /// Trains; returns whether the run was finished.
     pub(crate) async fn run(&self) -> Result<bool> {
-        if self.keep == 0 {
+        if self.keep == Some(0) {
             return Err(Error::Input("--keep must be 1 or more; see --save-every 0".to_owned()));
         }
         let given = self.settings.clone().with_file(self.config.as_deref())?;
@@ -96,7 +96,19 @@ impl Train {
             }
             Some(before) => self.resumed(given, before, saved.as_ref())?,
         };
+        if self.keep.is_some() && settings.save_every == Some(0) {
+            let reason = "--keep is for checkpoints, but --save-every 0 says never";
+            return Err(Error::Input(reason.to_owned()));
+        }
         let schedule = settings.schedule()?;
+        if schedule.warmup > schedule.steps {
+            log::warn!(
+                "--warmup {} is longer than the run of {} steps, so the learning rate never reaches {}",
+                schedule.warmup,
+                schedule.steps,
+                schedule.peak_lr
+            );
+        }
         let material = Material::read(&settings, saved.as_ref())?;
         let now = Own {
             settings: settings.clone().absolute()?,

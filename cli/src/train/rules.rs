@@ -35,6 +35,8 @@ impl Settings {
         let tunes = self.from.is_some();
         let new = "is for a new model; the model of --from has its own";
         let adamw = "is for --optimizer adamw";
+        let none = self.val_fraction == Some(0.0);
+        let unseen = "is for validation data, but --val-fraction 0 leaves none";
         let llama = "is for --family llama; GPT-2 has as many as --heads";
         let rules = [
             ("preset", self.preset.is_some() && tunes, new),
@@ -74,6 +76,20 @@ impl Settings {
                 "eval-batches",
                 self.eval_batches.is_some() && self.eval_every == Some(0),
                 "is for evaluations, but --eval-every 0 says never",
+            ),
+            ("eval-batches", self.eval_batches.is_some() && none, unseen),
+            ("eval-every", self.eval_every.is_some_and(|every| every > 0) && none, unseen),
+            (
+                "sample",
+                self.sample.is_some() && self.save_every == Some(0),
+                "is printed at each checkpoint, but --save-every 0 says never",
+            ),
+            ("sample", self.sample.as_ref().is_some_and(String::is_empty), "is empty"),
+            (
+                "special",
+                self.special == Some(true) && self.tokenizer.is_none() && !tunes,
+                "is for the special tokens of a --tokenizer, or of the model of --from; a vocabulary of \
+                 characters has none but <|endoftext|>",
             ),
             ("eval-batches", self.eval_batches == Some(0), "must be 1 or more; see --eval-every 0"),
             ("grad-accum", self.grad_accum == Some(0), "must be 1 or more"),
@@ -230,6 +246,20 @@ mod tests {
                 "--val-fraction",
             ),
             (Settings { eval_batches: Some(3), eval_every: Some(0), ..none() }, "--eval-batches"),
+            (
+                Settings { eval_batches: Some(3), val_fraction: Some(0.0), ..none() },
+                "--eval-batches",
+            ),
+            (
+                Settings { eval_every: Some(3), val_fraction: Some(0.0), ..none() },
+                "--eval-every is for validation data",
+            ),
+            (
+                Settings { sample: Some("a".to_owned()), save_every: Some(0), ..none() },
+                "--sample is printed at each checkpoint",
+            ),
+            (Settings { sample: Some(String::new()), ..none() }, "--sample is empty"),
+            (Settings { special: Some(true), ..none() }, "--special is for the special tokens"),
             (Settings { grad_accum: Some(0), ..none() }, "--grad-accum must be 1"),
             (Settings { width: Some(8), from: from.clone(), ..none() }, "--width is for a new"),
             (Settings { preset: Some(choices::Preset::Char), from, ..none() }, "--preset is for"),
@@ -238,7 +268,14 @@ mod tests {
             assert!(error.starts_with(words), "{error}, not {words}");
         }
         let preset = Some(choices::Preset::LlamaSmall);
-        assert!(Settings { kv_heads: Some(1), preset, ..none() }.check().is_ok());
+        for fine in [
+            Settings { kv_heads: Some(1), preset, ..none() },
+            Settings { special: Some(false), ..none() },
+            Settings { special: Some(true), tokenizer: Some("t".into()), ..none() },
+            Settings { eval_every: Some(0), val_fraction: Some(0.0), ..none() },
+        ] {
+            assert!(fine.check().is_ok(), "{fine:?}");
+        }
         assert!(
             Settings { decay: Some(DecayName::Wsd), decay_steps: Some(9), ..none() }
                 .check()

@@ -180,7 +180,7 @@ impl Run<'_> {
         let own = serde_json::to_value(&self.own)
             .map_err(|error| Error::file(&self.train.output, error.to_string()))?;
         let folder = self.trainer.save(&self.train.output, &self.files, own).await?;
-        Saved::keep_last(&self.train.output, self.train.keep)?;
+        Saved::keep_last(&self.train.output, self.train.keep.unwrap_or(2))?;
         if let Some(prompt) = &self.own.settings.sample {
             let (text, step) = (self.sample(&folder, prompt).await, self.trainer.steps());
             bar.suspend(|| match text {

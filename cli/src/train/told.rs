@@ -65,6 +65,11 @@ fn lines(found: &Found, settings: &Settings) -> Vec<Line> {
         "documents follow each other without a token between them: the tokenizer has none that ends a \
          text",
     );
+    if settings.special.is_some() && documents + talks == 0 {
+        let name = if settings.special == Some(true) { "--special" } else { "--no-special" };
+        let text = format!("{name} has no effect: it is for text, and the data is token ids");
+        lines.push(Line::Warning(text));
+    }
     if settings.loss_on.is_some() && talks == 0 {
         let text = "--loss-on has no effect: it is for conversations, and the data has none";
         lines.push(Line::Warning(text.to_owned()));
@@ -103,6 +108,11 @@ mod tests {
         );
         assert!(matches!(&said[3], Line::Warning(text) if text.starts_with("1 documents follow")));
         let asked = Settings { special: Some(false), ..Settings::default() };
+        let ids = lines(&Found::default(), &asked);
+        assert_eq!(ids.len(), 1);
+        assert!(
+            matches!(&ids[0], Line::Warning(text) if text.starts_with("--no-special has no effect"))
+        );
         assert!(matches!(&lines(&all, &asked)[2], Line::Note(text) if text.ends_with("(4 times)")));
     }
 }

@@ -123,6 +123,14 @@ fn an_input_without_an_end_is_refused() {
     command.stdin(fs::File::open("/dev/zero").unwrap());
     let told = failure(&command.output().unwrap());
     assert!(told.starts_with("standard input: holds more than the 256 MiB"), "{told}");
+    // A tokenizer that is learned from it piece by piece, without a place to cut.
+    let folder = tempfile::tempdir().unwrap();
+    for kind in [["--vocab-size", "300"], ["--kind", "characters"]] {
+        let mut command = pellucid(&["tokenizer", "train", "/dev/zero", "-o"]);
+        let told = failure(&command.arg(folder.path().join("t.json")).args(kind).output().unwrap());
+        assert!(told.starts_with("/dev/zero: holds more than the 256 MiB"), "{told}");
+        assert!(!folder.path().join("t.json").exists());
+    }
 }
 
 #[test]

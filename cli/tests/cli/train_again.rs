@@ -186,6 +186,17 @@ fn a_refused_command_on_the_adapter_leaves_nothing() {
     let run = Run::new();
     let small = [&SMALL[..], &["--steps", "2"]].concat();
     fs::create_dir_all(run.place("there/run")).unwrap();
+    fs::write(run.place("nothing"), "").unwrap();
+    let nothing = run.place("nothing").display().to_string();
+    for (option, value, words) in [
+        ("--val-data", nothing.as_str(), "holds nothing to validate on"),
+        ("--val-fraction", "1e-9", "is less than one"),
+    ] {
+        let options = [&small[..], &[option, value]].concat();
+        let error = failure(&run.command("a/run", &options).output().unwrap());
+        assert!(error.contains(words), "{error}, not {words}");
+        assert!(!run.place("a").exists(), "{words}");
+    }
     for (option, value, words) in [
         ("--dropout", "1", "dropout"),
         ("--context", "2000", "too few for a context"),
@@ -216,5 +227,10 @@ fn zero_is_never_on_the_adapter() {
     assert_eq!((&report["valid_loss"], &report["saved"]), (&Value::Null, &Value::Null));
     assert!(run.place("run/model/model.safetensors").exists());
     assert!(!run.place("run/step-00000005").exists());
+    for (option, value) in [("--keep", "3"), ("--sample", "a"), ("--eval-batches", "2")] {
+        let told = failure(&run.command("other", &options).args([option, value]).output().unwrap());
+        assert!(told.starts_with(option) && told.contains("says never"), "{told}");
+        assert!(!run.place("other").exists());
+    }
     assert_eq!(String::from_utf8(run.read("run/log.jsonl")).unwrap().lines().count(), 5);
 }

@@ -15,6 +15,7 @@ mod attention_scores;
 mod backward;
 mod cache_rows;
 mod case;
+mod clear_padding;
 mod divide_rows;
 mod embed;
 mod expect;
@@ -56,6 +57,7 @@ pub use backward::{
 pub use cache_rows::CacheRows;
 pub use case::Case;
 pub(super) use case::Tables;
+pub use clear_padding::ClearPadding;
 pub use divide_rows::DivideRows;
 pub use embed::Embed;
 pub use gain_bias::GainBias;

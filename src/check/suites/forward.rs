@@ -2,8 +2,8 @@
 
 use crate::check::cases::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, CacheRows,
-    DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm, LayerNormCenter, Linear,
-    LinearToCache, LogProb, Penalties, PosEmbed, Project, RmsNorm, RmsScale, Rope, Sample,
+    ClearPadding, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm, LayerNormCenter,
+    Linear, LinearToCache, LogProb, Penalties, PosEmbed, Project, RmsNorm, RmsScale, Rope, Sample,
     SampleAtCut, ScaleAdd, Softmax, SumHeads, TopK,
 };
 
@@ -12,6 +12,6 @@ use super::table::{self, Suite, Table, collect};
 collect! {
     linear: Linear, LinearToCache;
     rest: Embed, PosEmbed, LayerNorm, RmsNorm, HeadNorm, Rope, Attention, Activate, Gated, Gather,
-        Add, LogProb, Penalties, Sample, SampleAtCut, TopK, LayerNormCenter, RmsScale, DivideRows, GainBias,
+        ClearPadding, Add, LogProb, Penalties, Sample, SampleAtCut, TopK, LayerNormCenter, RmsScale, DivideRows, GainBias,
         CacheRows, AttentionScores, Softmax, AttentionMix, AttentionResult, SumHeads, ScaleAdd, Project
 }
