@@ -4,7 +4,7 @@ use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, State};
 
-use super::keep::{Purse, pay, pay_for_all, refused};
+use super::keep::{Purse, made, pay, pay_for_all, refused};
 use super::text::{text, write_repr};
 
 /// The most digits of a width or a precision.
@@ -74,7 +74,7 @@ pub(super) fn formatted(
     for arg in args {
         size = size.saturating_add(pay_for_all(state, arg)?.saturating_mul(places));
     }
-    pay(state, size)?;
+    made(state, size)?;
     if from_arguments(style, layout) {
         return Err(refused("a format whose width is an argument"));
     }

@@ -4,16 +4,20 @@
 //! can be changed after it was made, so no value can hold itself; and whatever walks a value
 //! recursively, to print, to compare or to drop it, has a bounded depth.
 
-use std::sync::LazyLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use minijinja::value::{ObjectRepr, Value, ValueKind, ValueOrKwargs};
-use minijinja::{Error, ErrorKind, State, functions};
+use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
+use minijinja::{Error, ErrorKind, State};
 
 /// How deep a value may nest.
 pub(super) const DEEPEST: usize = 64;
 
 /// Bytes that one unit of the engine's fuel pays for.
 const BYTES: usize = 64;
+
+/// How far a text is paid for ahead, at the most.
+const AHEAD: usize = 4096;
 
 /// The cost of an item that is visited, in bytes.
 const ITEM: usize = 2;
@@ -37,6 +41,38 @@ pub(super) fn pay(state: &State, bytes: usize) -> Result<(), Error> {
     }
 }
 
+/// The variable that holds what memory is left.
+pub(super) const MEMORY: &str = "__memory";
+
+/// The bytes of texts and lists that a template may still make.
+#[derive(Debug)]
+pub(super) struct Memory(AtomicUsize);
+
+impl Memory {
+    /// So many bytes, as the variable [`MEMORY`].
+    pub(super) fn of(bytes: usize) -> Value {
+        Value::from_object(Self(AtomicUsize::new(bytes)))
+    }
+}
+
+impl Object for Memory {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
+
+/// Pays for a text or a list of this many bytes, before it is made: for the work, and from the memory.
+pub(super) fn made(state: &State, bytes: usize) -> Result<(), Error> {
+    pay(state, bytes)?;
+    let memory = state.lookup(MEMORY);
+    let Some(Memory(left)) = memory.as_ref().and_then(Value::downcast_object_ref) else {
+        return Ok(());
+    };
+    let take = |left: usize| left.checked_sub(bytes);
+    let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+    taken.map(drop).map_err(|_| Error::from(ErrorKind::OutOfFuel))
+}
+
 /// Text that grows as far as the fuel lasts.
 pub(super) struct Purse<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
@@ -56,8 +92,8 @@ impl<'a, 'b, 'c> Purse<'a, 'b, 'c> {
         let length = self.text.len() + more.len();
         if length > self.paid {
             // Pays ahead, so that small pieces are not rounded up one by one.
-            let ahead = length.next_multiple_of(BYTES);
-            pay(self.state, ahead - self.paid)?;
+            let ahead = length.next_multiple_of(self.paid.clamp(BYTES, AHEAD));
+            made(self.state, ahead - self.paid)?;
             self.paid = ahead;
         }
         self.text.push_str(more);
@@ -115,7 +151,7 @@ pub(super) fn listed(
     let mut list = Vec::new();
     for item in items {
         if list.len() % 2 == 0 {
-            pay(state, 4 * PLACE)?;
+            made(state, 4 * PLACE)?;
         }
         list.push(item);
     }
@@ -186,13 +222,6 @@ pub(super) fn is_map(value: &Value) -> bool {
     value.kind() == ValueKind::Map && (behind(value).contains("Map<") || value.is_kwargs())
 }
 
-/// Whether a value is a namespace, which can be changed after it was made.
-pub(super) fn is_namespace(value: &Value) -> bool {
-    static NAMESPACE: LazyLock<&str> =
-        LazyLock::new(|| functions::namespace(None).map_or("", |one| behind(&one)));
-    value.kind() == ValueKind::Map && behind(value) == *NAMESPACE
-}
-
 /// Whether a value is the engine's own state of a loop, which holds items of the loop.
 pub(super) fn is_loop(value: &Value) -> bool {
     behind(value).ends_with("::Loop")
@@ -227,12 +256,4 @@ pub(super) fn type_name(value: &Value) -> &'static str {
         ValueKind::Map if is_map(value) => "dict",
         _ => "object",
     }
-}
-
-/// The function `namespace`.
-pub(super) fn namespace(state: &State, given: Option<ValueOrKwargs>) -> Result<Value, Error> {
-    if let Some(given) = &given {
-        held(state, Value::clone(given))?;
-    }
-    functions::namespace(given)
 }

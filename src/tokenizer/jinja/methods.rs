@@ -7,7 +7,9 @@ use minijinja::{Error, State};
 
 use super::args::{Args, part};
 use super::compare::{equal, hashable, item_of};
-use super::keep::{held, is_loop, is_map, listed, pairs, pay, pay_for_all, refused, type_name};
+use super::keep::{
+    held, is_loop, is_map, listed, made, pairs, pay, pay_for_all, refused, type_name,
+};
 use super::strings;
 
 const OF_MAPS: &[&str] = &["copy", "get", "items", "keys", "values"];
@@ -204,12 +206,12 @@ pub(super) fn slice(
         return Err(refused("a slice in steps of 0"));
     }
     if let Some(text) = value.as_str() {
-        pay(state, text.len())?;
+        made(state, text.len())?;
         if step == 1 {
             let (start, stop) = (start.unwrap_or(0), stop.unwrap_or(i64::MAX));
             return Ok(Value::from(part(text, start, stop).1));
         }
-        pay(state, text.len().saturating_mul(4))?;
+        made(state, text.len().saturating_mul(4))?;
         let chars: Vec<char> = text.chars().collect();
         let places = places(chars.len(), start, stop, step);
         return Ok(Value::from(places.map(|at| chars[at]).collect::<String>()));

@@ -9,7 +9,7 @@ use minijinja::{Error, State};
 use super::args::Args;
 use super::cuts::{is_space, last_words, lines, parts, words};
 use super::format::formatted;
-use super::keep::{Purse, listed, pay, refused, type_name};
+use super::keep::{Purse, listed, made, pay, refused, type_name};
 use super::plain::{meant, plain};
 
 /// Their names.
@@ -22,6 +22,10 @@ pub(super) const METHODS: &[&str] = &[
     "startswith", "strip", "swapcase", "title", "upper", "zfill",
 ];
 
+/// Those that make no text, besides `isalnum` and its like.
+const READING: &[&str] =
+    &["count", "endswith", "find", "index", "rfind", "rindex", "startswith"];
+
 /// Calls a method of a text.
 pub(super) fn method(
     state: &State,
@@ -30,7 +34,8 @@ pub(super) fn method(
     args: &mut Args<'_>,
 ) -> Result<Value, Error> {
     let text = value.as_str().unwrap_or_default();
-    pay(state, text.len())?;
+    let reads = READING.contains(&name) || name.starts_with("is");
+    if reads { pay(state, text.len())? } else { made(state, text.len())? }
     let all = |holds: fn(char) -> bool| Value::from(!text.is_empty() && text.chars().all(holds));
     Ok(match name {
         "upper" => Value::from(text.to_uppercase()),
@@ -170,11 +175,11 @@ fn split(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<V
 fn replaced(state: &State, text: &str, old: &str, new: &str, most: usize) -> Result<Value, Error> {
     if old.is_empty() {
         let count = text.chars().count().saturating_add(1).min(most);
-        pay(state, text.len().saturating_add(count.saturating_mul(new.len())))?;
+        made(state, text.len().saturating_add(count.saturating_mul(new.len())))?;
         return Ok(Value::from(text.replacen("", new, most)));
     }
     let parts = parts(state, text, old, most, false)?;
-    pay(state, text.len().saturating_add((parts.len() - 1).saturating_mul(new.len())))?;
+    made(state, text.len().saturating_add((parts.len() - 1).saturating_mul(new.len())))?;
     Ok(Value::from(parts.join(new)))
 }
 
@@ -229,7 +234,7 @@ fn padded(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<
     let length = text.chars().count();
     let width = usize::try_from(width.max(0)).unwrap_or(usize::MAX);
     let missing = width.saturating_sub(length);
-    pay(state, text.len().saturating_add(missing.saturating_mul(fill.len())))?;
+    made(state, text.len().saturating_add(missing.saturating_mul(fill.len())))?;
     let before = match name {
         "ljust" => 0,
         // Python puts the odd blank to the left if the width is odd.

@@ -3,12 +3,16 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State};
 
-use super::keep::{Purse, is_namespace, pairs};
+use super::keep::{Purse, made, pairs};
+use super::namespace::is_namespace;
 
 /// Prints a value: what the engine calls for `{{ ... }}`.
 pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     let written = match value.as_str() {
-        Some(text) => out.write_str(text),
+        Some(text) => {
+            made(state, text.len())?;
+            out.write_str(text)
+        }
         None => out.write_str(&text(state, value)?),
     };
     written.map_err(Error::from)
