@@ -1,17 +1,19 @@
 //! The engine, and what a template finds in it.
 
-use minijinja::value::Value;
+use minijinja::value::{Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, context};
 
+use super::compare::{self, hashable};
 use super::filters;
-use super::keep::{MEMORY, Memory, kept, made, pay, refused, type_name, walkable};
+use super::keep::{MEMORY, Memory, is_map, kept, made, pairs, pay, refused, walkable};
+use super::lazy::{counted, range};
 use super::lexer::Fault;
 use super::namespace::{assign, grow, mark, namespace};
-use super::operators::{self, Number};
+use super::operators;
 use super::plain::ALIASES;
 use super::reading::OURS;
 use super::statement::rewritten;
-use super::{compare, methods, text};
+use super::{methods, text};
 use crate::tokenizer::alias::Aliases;
 
 /// The memory and output that a template may take, in bytes.
@@ -43,9 +45,6 @@ const MOST_FRAMES: usize = 250;
 
 /// The most characters of a reason that a template gives.
 const MOST_REASON: usize = 500;
-
-/// The longest range.
-const LONGEST_RANGE: u128 = 100_000;
 
 /// What a template is given.
 #[derive(Debug)]
@@ -116,11 +115,7 @@ fn sentence(error: Error, memory: usize, steps: usize) -> String {
     }
 }
 
-fn environment(
-    memory: usize,
-    steps: usize,
-    aliases: Option<Aliases>,
-) -> Environment<'static> {
+fn environment(memory: usize, steps: usize, aliases: Option<Aliases>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(steps as u64));
     environment.add_global(MEMORY, Memory::of(memory));
@@ -128,6 +123,7 @@ fn environment(
     environment.set_formatter(text::print);
     environment.remove_global("debug");
     environment.add_function("namespace", namespace);
+    environment.add_function("dict", dict);
     environment.add_function("range", range);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
@@ -158,32 +154,36 @@ fn walked(state: &State, value: Value) -> Result<Value, Error> {
     walkable(&value)?;
     // The engine counts the characters of a text.
     pay(state, value.as_str().map_or(0, str::len))?;
-    Ok(value)
+    // A loop knows how many items there are.
+    counted(state, value)
 }
 
-/// The function `range`, no longer than `transformers` allows.
-fn range(first: &Value, stop: Option<Value>, step: Option<Value>) -> Result<Value, Error> {
-    let integer = |value: &Value| match Number::of(value) {
-        Some(Number::Integer(number)) => Ok(number),
-        _ => Err(refused(format!("range over a value of type {}", type_name(value)))),
-    };
-    let (start, stop) = match stop {
-        Some(stop) => (integer(first)?, integer(&stop)?),
-        None => (0, integer(first)?),
-    };
-    let step = step.map_or(Ok(1), |step| integer(&step))?;
-    let away = match step {
-        0 => return Err(refused("range in steps of 0")),
-        1.. => stop.saturating_sub(start),
-        _ => start.saturating_sub(stop),
-    };
-    let length = away.max(0).unsigned_abs().div_ceil(step.unsigned_abs());
-    if length > LONGEST_RANGE {
-        return Err(refused(format!("a range of more than {LONGEST_RANGE}")));
+/// The function `dict`: of a map or of pairs, and of names.
+fn dict(state: &State, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let given = given.into_values();
+    let unnamed = given.iter().filter(|given| !given.is_kwargs()).count();
+    if unnamed > 1 {
+        return Err(refused(format!("dict of {unnamed} values")));
     }
-    // No longer than the longest, so each place is an integer between the ends.
-    let places = move || (0..length as i128).map(move |at| Value::from((start + at * step) as i64));
-    Ok(Value::make_iterable(places))
+    let mut entries = Vec::new();
+    for given in &given {
+        walkable(given)?;
+        for (key, value) in pairs(given)? {
+            made(state, 64)?;
+            let (key, value) = match is_map(given) {
+                true => (key, value),
+                false => {
+                    let mut parts = value.try_iter()?;
+                    match (parts.next(), parts.next(), parts.next()) {
+                        (Some(key), Some(value), None) => (key, value),
+                        _ => return Err(refused("dict of what are no pairs")),
+                    }
+                }
+            };
+            entries.push((hashable(state, &key)?, value));
+        }
+    }
+    Ok(Value::from_pairs(entries))
 }
 
 /// Marks the error that a template made by itself, which says what it wants to.

@@ -2,95 +2,17 @@
 //!
 //! A template that builds its output in an attribute, `ns.out = ns.out ~ part`, would copy all that it has
 //! so far for each message. Such an attribute is a text that grows in its place here (`grow`), and
-//! becomes a value when it is read.
+//! becomes a value when it is read (`objects.rs`).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, Value, ValueOrKwargs};
+use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueOrKwargs};
 use minijinja::{Error, State};
 
 use super::keep::{Purse, held, is_map, made, pairs, refused, type_name};
+use super::objects::{Attribute, Held, Namespace};
 use super::operators::{calculate, concat};
 use super::text::write_str;
-
-/// A namespace.
-#[derive(Debug, Default)]
-pub(super) struct Namespace {
-    attributes: Mutex<Attributes>,
-}
-
-#[derive(Debug, Default)]
-struct Attributes {
-    /// In the order in which they were first set.
-    all: Vec<Attribute>,
-    places: HashMap<String, usize>,
-}
-
-#[derive(Debug)]
-struct Attribute {
-    name: String,
-    held: Held,
-    /// How often it was set to another value, rather than grown.
-    set: usize,
-}
-
-#[derive(Debug)]
-enum Held {
-    Value(Value),
-    /// A text that grows.
-    Text(String),
-}
-
-impl Attributes {
-    fn set(&mut self, name: &str, held: Held) {
-        match self.places.get(name) {
-            Some(place) => {
-                let attribute = &mut self.all[*place];
-                attribute.held = held;
-                attribute.set += 1;
-            }
-            None => {
-                self.places.insert(name.to_owned(), self.all.len());
-                self.all.push(Attribute { name: name.to_owned(), held, set: 0 });
-            }
-        }
-    }
-
-    fn get(&mut self, name: &str) -> Option<&mut Attribute> {
-        self.places.get(name).map(|place| &mut self.all[*place])
-    }
-}
-
-impl Namespace {
-    fn attributes(&self) -> MutexGuard<'_, Attributes> {
-        self.attributes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Object for Namespace {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Map
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let mut attributes = self.attributes();
-        let held = &mut attributes.get(key.as_str()?)?.held;
-        if let Held::Text(text) = held {
-            *held = Held::Value(Value::from(std::mem::take(text)));
-        }
-        match held {
-            Held::Value(value) => Some(value.clone()),
-            Held::Text(_) => None,
-        }
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let attributes = self.attributes();
-        let names = attributes.all.iter().map(|attribute| Value::from(attribute.name.as_str()));
-        Enumerator::Values(names.collect())
-    }
-}
 
 /// Where in a text an attribute was before what it grows by was computed.
 #[derive(Debug)]
@@ -108,14 +30,12 @@ impl Object for Mark {
 /// The namespace that a value must be.
 fn of(value: &Value) -> Result<&Namespace, Error> {
     let wrong = || {
-        refused(format!("an attribute is set of a value of type {}: only namespaces have attributes that can be set", type_name(value)))
+        refused(format!(
+            "an attribute is set of a value of type {}: only namespaces have attributes that can be set",
+            type_name(value)
+        ))
     };
     value.downcast_object_ref::<Namespace>().ok_or_else(wrong)
-}
-
-/// Whether a value is a namespace.
-pub(super) fn is_namespace(value: &Value) -> bool {
-    value.downcast_object_ref::<Namespace>().is_some()
 }
 
 /// The name of an attribute; `transformers` stores none that begins with an underscore.
@@ -127,10 +47,7 @@ fn named(name: &str) -> Result<&str, Error> {
 }
 
 /// The function `namespace`.
-pub(super) fn namespace(
-    state: &State,
-    given: Rest<ValueOrKwargs>,
-) -> Result<Value, Error> {
+pub(super) fn namespace(state: &State, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let new = Namespace::default();
     for given in given.into_values() {
         if !is_map(&given) {

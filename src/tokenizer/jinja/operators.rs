@@ -3,6 +3,7 @@
 use minijinja::value::{Rest, Tuple, Value, ValueKind};
 use minijinja::{Error, State};
 
+use super::escaping::{joining, safe};
 use super::format;
 use super::keep::{PLACE, Purse, made, refused, type_name};
 use super::text::write_str;
@@ -37,7 +38,8 @@ impl Number {
         }
     }
 
-    fn value(self) -> Value {
+    /// As a value.
+    pub(super) fn value(self) -> Value {
         match self {
             Self::Integer(number) => match i64::try_from(number) {
                 Ok(number) => Value::from(number),
@@ -84,6 +86,22 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
     }
     let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
     match (sign, left.as_str(), right.as_str()) {
+        ("+", Some(_), Some(_)) if left.is_safe() || right.is_safe() => {
+            let (one, other) = (joining(state, &left)?, joining(state, right)?);
+            let parts = [one.as_str().unwrap_or_default(), other.as_str().unwrap_or_default()];
+            made(state, parts[0].len() + parts[1].len())?;
+            return Ok(Value::from_safe_string(parts.concat()));
+        }
+        ("%", Some(layout), _) if left.is_safe() => {
+            let right = match right.is_tuple() {
+                true => {
+                    let items = right.try_iter()?.map(|item| joining(state, &item));
+                    Value::from(Tuple::from(items.collect::<Result<Vec<Value>, Error>>()?))
+                }
+                false => joining(state, right)?,
+            };
+            return safe(state, format::percent(state, layout, &right)?);
+        }
         ("+", Some(one), Some(other)) => {
             made(state, one.len() + other.len())?;
             return Ok(Value::from([one, other].concat()));
@@ -103,7 +121,8 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
             if let Some((value, times)) = counted
                 && (value.as_str().is_some() || is_list(value))
             {
-                return repeated(state, value, times);
+                let result = repeated(state, value, times)?;
+                return if value.is_safe() { safe(state, result) } else { Ok(result) };
             }
         }
         _ => {}
