@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import jinja2
@@ -193,19 +194,22 @@ def table(folder, program, version):
         rows.append((family(name), name, f"| {family(name)} | {link} | {digest[:12]} | {equal} / {len(CONVERSATIONS)} | {refusals} |"))
     rows.sort(key=lambda row: (row[0].lower(), row[1]))
     families = {row[0] for row in rows} - {"other", "plain"}
-    titles = "; ".join(CONVERSATIONS)
+    titles = textwrap.fill(
+        f"The conversations: {'; '.join(CONVERSATIONS)}. \"No prompt\" stands for `add_generation_prompt=false`, "
+        "\"no thinking\" for `enable_thinking=false`; an answer with thoughts has `</think>` in it.",
+        width=110, break_long_words=False, break_on_hyphens=False,
+    )
     print(f"""# Public chat templates
 
-Made by `tests/golden/templates/public.py` on {datetime.date.today()}, with Pellucid {version}, transformers
-{transformers.__version__}, Jinja {jinja2.__version__} and Python {sys.version.split()[0]}. The templates are fetched at the commits that the links
-name; none of them is part of this repository, and CI does not run this.
+Made by `tests/golden/templates/public.py` on {datetime.date.today()}, with Pellucid {version}, transformers {transformers.__version__},
+Jinja {jinja2.__version__} and Python {sys.version.split()[0]}. The templates are fetched at the commits that the links name; none of them is part
+of this repository, and CI does not run this.
 
 {len(rows)} templates, each with another hash, of {len(families)} families: {counts[0]} of {counts[1]} conversations are equal to what
-`transformers` makes of them, byte by byte. {refused} of these are refused by both; where a template raises an
-error by itself, in its words.
+`transformers` makes of them, byte by byte. {refused} of these are refused by both, in the template's own words
+where it has some.
 
-The conversations: {titles}. "No prompt" stands for `add_generation_prompt=false`, "no
-thinking" for `enable_thinking=false`; an answer with thoughts has `</think>` in it.
+{titles}
 
 | family | template | sha256 | equal | refused |
 |---|---|---|---|---|""")
