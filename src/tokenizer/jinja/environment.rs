@@ -3,7 +3,7 @@
 use minijinja::value::{Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, context};
 
-use super::compare::{self, hashable};
+use super::compare::{compare, hashable};
 use super::filters;
 use super::keep::{MEMORY, Memory, is_map, kept, made, pairs, pay, refused, walkable};
 use super::lazy::{counted, range};
@@ -136,8 +136,8 @@ fn environment(memory: usize, steps: usize, aliases: Option<Aliases>) -> Environ
     environment.add_function(ours("text"), operators::concat);
     environment.add_function(ours("calculate"), operators::calculate);
     environment.add_function(ours("negative"), operators::negative);
-    environment.add_function(ours("compare"), compare::compare);
-    environment.add_function(ours("key"), compare::hashable);
+    environment.add_function(ours("compare"), compare);
+    environment.add_function(ours("key"), hashable);
     environment.add_function(ours("item"), methods::item);
     environment.add_function(ours("slice"), methods::slice);
     environment.add_function(ours("attribute"), methods::attribute);

@@ -36,11 +36,8 @@ pub(super) fn method(
 ) -> Result<Value, Error> {
     let text = value.as_str().unwrap_or_default();
     let reads = READING.contains(&name) || name.starts_with("is");
-    if reads {
-        pay(state, text.len())?
-    } else {
-        made(state, text.len())?
-    }
+    let pays = if reads { pay } else { made };
+    pays(state, text.len())?;
     let all = |holds: fn(char) -> bool| Value::from(!text.is_empty() && text.chars().all(holds));
     Ok(match name {
         "upper" => Value::from(text.to_uppercase()),

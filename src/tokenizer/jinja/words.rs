@@ -10,7 +10,7 @@ use super::args::Args;
 use super::cuts::{lines, words};
 use super::escaping;
 use super::keep::{Purse, is_map, made, pairs, pay, pay_for_all, refused, type_name};
-use super::plain::plain;
+use super::plain::{disguised, plain};
 use super::strings;
 use super::text::{text, write_repr};
 
@@ -275,7 +275,8 @@ fn striptags(state: &State, text: &str, _: &mut Args<'_>) -> Result<Value, Error
             rest = &rest[1..];
         }
     }
-    Ok(Value::from(result + rest))
+    made(state, text.len().saturating_mul(4))?;
+    Ok(Value::from(disguised(state, result + rest)))
 }
 
 /// A text, or pairs, for an address.
@@ -291,33 +292,33 @@ fn urlencode(state: &State, value: &Value) -> Result<String, Error> {
             };
             value.try_iter()?.map(pair).collect::<Result<_, Error>>()?
         }
-        _ => {
-            let mut purse = Purse::new(state);
-            let value = text(state, value)?;
-            for byte in plain(state, &value).bytes() {
-                match byte {
-                    b'/' | b'_' | b'.' | b'-' | b'~' => {
-                        purse.push(char::from(byte).encode_utf8(&mut [0]))?
-                    }
-                    _ if byte.is_ascii_alphanumeric() => {
-                        purse.push(char::from(byte).encode_utf8(&mut [0]))?
-                    }
-                    _ => purse.push(&format!("%{byte:02X}"))?,
-                }
-            }
-            return Ok(purse.text);
-        }
+        _ => return Ok(disguised(state, quoted(state, value, b"/")?)),
     };
     let mut parts = Vec::new();
     for (key, value) in entries {
-        let part = |value: &Value| {
-            let quoted = urlencode(state, &Value::from(text(state, value)?))?;
-            Ok::<_, Error>(quoted.replace("%20", "+").replace('/', "%2F"))
-        };
-        parts.push(format!("{}={}", part(&key)?, part(&value)?));
+        let (key, value) = (quoted(state, &key, b"")?, quoted(state, &value, b"")?);
+        made(state, key.len() + value.len() + 64)?;
+        parts.push(format!("{key}={value}").replace("%20", "+"));
     }
-    made(state, parts.iter().map(|part| part.len() + 64).sum())?;
-    Ok(parts.join("&"))
+    Ok(disguised(state, parts.join("&")))
+}
+
+/// A value as text whose bytes are letters, digits and few others.
+fn quoted(state: &State, value: &Value, also: &[u8]) -> Result<String, Error> {
+    let value = text(state, value)?;
+    let mut purse = Purse::new(state);
+    for byte in plain(state, &value).bytes() {
+        match byte {
+            _ if byte.is_ascii_alphanumeric()
+                || b"_.-~".contains(&byte)
+                || also.contains(&byte) =>
+            {
+                purse.push(char::from(byte).encode_utf8(&mut [0]))?;
+            }
+            _ => purse.push(&format!("%{byte:02X}"))?,
+        }
+    }
+    Ok(purse.text)
 }
 
 /// The widest value that `pprint` puts into one line.
