@@ -81,6 +81,11 @@ impl Aliases {
         text.chars().filter(|char| !self.is_mark(*char)).map(|char| self.meant(char)).collect()
     }
 
+    /// A text with an alias for each character that has one.
+    pub(super) fn all(self, text: &str) -> String {
+        text.chars().map(|char| self.alias(char).unwrap_or(char)).collect()
+    }
+
     /// Where a text contains another, whichever of the two has aliases; from left to right.
     pub(super) fn matches(self, text: &str, part: &str) -> Vec<Range<usize>> {
         let (plain, part) = (self.plain(text), self.plain(part));

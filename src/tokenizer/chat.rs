@@ -39,8 +39,8 @@ pub struct Message {
 /// `eos_token` and `add_generation_prompt`, which is always set, are there too.
 ///
 /// A template is a stranger's program, so it runs within bounds: it has at most 256 KiB, its work
-/// takes at most 32 MB of memory and output (64 bytes more for each byte of a conversation, up to
-/// 128 MB), and it can make no value that is nested deeper than 64 or holds itself.
+/// takes at most 32 MB of memory and output and half a million steps (64 bytes and 40 steps more for
+/// each byte of a conversation, and 400 steps for each message, up to 128 MB and 64 million), and it can make no value that is nested deeper than 64 or holds itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatTemplate {
     /// The file that it comes from, for errors.

@@ -172,6 +172,9 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
+/** A value of JSON. */
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+
 export declare class Model {
   /**
    * Loads a model: 'built-in', the address of a .gguf file or of a folder in Hugging Face's layout, a
@@ -214,7 +217,14 @@ export declare class Model {
     survivors: number;
   }>;
   encode(text: string): Promise<number[]>;
-  encodeChat(messages: { role: 'system' | 'user' | 'assistant'; content: string }[]): Promise<number[]>;
+  /**
+   * The tokens of a conversation, by the model's own template. `templateArguments` tells the template more,
+   * such as `{ enable_thinking: false }`: values of JSON, by their names.
+   */
+  encodeChat(
+    messages: { role: 'system' | 'user' | 'assistant'; content: string }[],
+    templateArguments?: { [name: string]: Json },
+  ): Promise<number[]>;
   /** Destroys the device; for tests. */
   loseDevice(): Promise<void>;
   free(): Promise<void>;

@@ -13,6 +13,24 @@ export class PellucidError extends Error {
 
 const stop = () => new PellucidError('stopped', 'stopped');
 
+/** An argument of a template as JSON; what JSON has no form for would be lost there without a word. */
+function json(name, value) {
+  const isPlain = (part) => {
+    if (part === null || typeof part === 'string' || typeof part === 'boolean') return true;
+    if (typeof part === 'number') return Number.isFinite(part);
+    const isObject = Array.isArray(part) || (typeof part === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(part)));
+    return isObject && Object.values(part).every(isPlain);
+  };
+  try {
+    // First, since it fails for what contains itself.
+    const text = JSON.stringify(value);
+    if (isPlain(value)) return text;
+  } catch {
+    // Told below.
+  }
+  throw new PellucidError(`the template argument ${name} is no value of JSON`, 'input');
+}
+
 /** The worker, its pending calls, and the way to it. */
 class Link {
   #worker;
@@ -239,9 +257,13 @@ export class Model {
     return link().call('encodePrompt', { handle: this.handle, text });
   }
 
-  /** The tokens of a conversation, by the model's own template. */
-  encodeChat(messages) {
-    return link().call('encodeChat', { handle: this.handle, messages });
+  /**
+   * The tokens of a conversation, by the model's own template; `templateArguments` tells the template
+   * more, such as `{ enable_thinking: false }`.
+   */
+  async encodeChat(messages, templateArguments = {}) {
+    const named = Object.entries(templateArguments).map(([name, value]) => [name, json(name, value)]);
+    return link().call('encodeChat', { handle: this.handle, messages, named });
   }
 
   /** Destroys the device; for tests. */

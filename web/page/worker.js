@@ -132,7 +132,7 @@ const calls = {
     return found;
   },
   encodePrompt: async ({ handle, text }) => [...get(handle).encode(text)],
-  encodeChat: async ({ handle, messages }) => [...get(handle).encodeChat(messages)],
+  encodeChat: async ({ handle, messages, named }) => [...get(handle).encodeChat(messages, named)],
   async loseDevice({ handle }) {
     if (!writing.has(handle)) return queued(handle, () => get(handle).loseDevice());
     losing.add(handle);

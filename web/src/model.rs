@@ -187,10 +187,12 @@ impl Model {
         self.llm.encode(text, Encode::default()).map_err(told)
     }
 
-    /// The tokens of a conversation, by the model's own template.
+    /// The tokens of a conversation, by the model's own template. `arguments` are pairs of a name and a
+    /// value as JSON, for this template besides the conversation.
     #[wasm_bindgen(js_name = encodeChat)]
-    pub fn encode_chat(&self, turns: JsValue) -> Result<Vec<u32>> {
+    pub fn encode_chat(&self, turns: JsValue, arguments: JsValue) -> Result<Vec<u32>> {
         let turns: Vec<Turn> = read("the messages", &turns)?;
+        let arguments: Vec<(String, String)> = read("the template's arguments", &arguments)?;
         let message = |turn: Turn| {
             let role = match turn.role.as_str() {
                 "system" => Role::System,
@@ -201,7 +203,17 @@ impl Model {
             Ok(Message { role, content: turn.content })
         };
         let messages = turns.into_iter().map(message).collect::<Result<Vec<_>>>()?;
-        self.llm.encode_chat(&messages).map_err(told)
+        let (Some(tokenizer), Some(own)) = (self.llm.tokenizer(), self.llm.chat_template()) else {
+            return self.llm.encode_chat(&messages).map_err(told);
+        };
+        let mut template = own.clone();
+        for (name, value) in arguments {
+            template.arguments.set(&name, &value).map_err(told)?;
+            if !template.mentions(&name) {
+                log::warn!("{}: the chat template does not use {name}", template.path.display());
+            }
+        }
+        tokenizer.encode_chat(&template, &messages).map_err(told)
     }
 
     /// Continues a prompt. `on_event` is called for each token, and before that for each piece of a

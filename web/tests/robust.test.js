@@ -105,6 +105,32 @@ test('a folder in Hugging Face\'s layout, from an address and from files', async
   assert.deepEqual(found.kept.map(({ name, complete }) => [name, complete]), [['model', true]]);
 });
 
+test('a chat template is told what a script tells it, and refuses the rest', async () => {
+  const found = await page.evaluate(async (address) => {
+    const { Model } = await import('./pellucid.js');
+    const names = ['config.json', 'tokenizer.json', 'model.safetensors'];
+    const file = async (name) => new File([await (await fetch(`${address}${name}`)).blob()], name);
+    const template = "{% for m in messages %}{{ m.role }}: {{ m.content }}. {% endfor %}{{ 'Quiet.' if enable_thinking is false }}"
+      + '{{ tools | tojson if tools }}{{ level }}';
+    const model = await Model.load([...(await Promise.all(names.map(file))), new File([template], 'chat_template.jinja')]);
+    const talk = [{ role: 'user', content: 'Hi' }];
+    const text = async (...told) => model.tokenizer.decode(await model.encodeChat(talk, ...told));
+    const tools = [{ name: 'b', a: [1, 2.5, null, 'é'] }];
+    const texts = [await text(), await text({ enable_thinking: false }), await text({ enable_thinking: true, tools, level: 'low' })];
+    const refusals = [];
+    for (const told of [{ messages: [] }, { 'a b': 1 }, { level: undefined }, { level: NaN }, { level: 1n }, { tools: [() => 1] }]) {
+      await text(told).catch(({ kind, message }) => refusals.push(`${kind}: ${message}`));
+    }
+    await model.free();
+    return { texts, refusals };
+  }, `${server.address}page/model/`);
+  assert.deepEqual(found.texts, ['user: Hi. ', 'user: Hi. Quiet.', 'user: Hi. [{"name": "b", "a": [1, 2.5, null, "é"]}]low']);
+  assert.equal(found.refusals.length, 6);
+  assert.match(found.refusals[0], /^input: messages cannot be an argument of the template/);
+  assert.match(found.refusals[1], /^input: "a b" cannot be the name/);
+  for (const told of found.refusals.slice(2)) assert.match(told, /^input: the template argument (level|tools) is no value of JSON/);
+});
+
 test('a fetch that is stopped goes on from there', async () => {
   const found = await page.evaluate(async (address) => {
     const { Model } = await import('./pellucid.js');

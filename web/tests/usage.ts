@@ -37,5 +37,11 @@ export async function rest(): Promise<Kept[]> {
   return Model.kept();
 }
 
+export const quiet = (model: Model) =>
+  model.encodeChat([{ role: 'user', content: 'a' }], { enable_thinking: false, tools: [{ name: 'add', parameters: null }] });
+
+// @ts-expect-error: a template takes values of JSON.
+export const clock = (model: Model) => model.encodeChat([], { now: () => 1 });
+
 // @ts-expect-error: there is no such setting.
 export const wrong = (model: Model) => model.generate('a', { sampling: { temprature: 1 } });

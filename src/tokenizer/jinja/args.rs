@@ -26,11 +26,16 @@ impl<'a> Args<'a> {
 
     /// The next argument, if it is given and not none.
     pub(super) fn optional(&mut self, name: &str) -> Result<Option<Value>, Error> {
-        let value = match self.placed.next() {
-            Some(value) => Some(value.clone()),
-            None => self.named.get::<Option<Value>>(name)?,
-        };
-        Ok(value.filter(|value| !value.is_none()))
+        Ok(self.any(name)?.filter(|value| !value.is_none()))
+    }
+
+    /// The next argument, if it is given, be it none.
+    pub(super) fn any(&mut self, name: &str) -> Result<Option<Value>, Error> {
+        match self.placed.next() {
+            Some(value) => Ok(Some(value.clone())),
+            None if self.named.has(name) => self.named.get::<Value>(name).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The next argument, whatever it is.

@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 
+use minijinja::tests::is_sameas;
 use minijinja::value::{ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{Error, State};
 
-use super::keep::{pairs, pay, refused, type_name};
+use super::keep::{is_map, pairs, pay, refused, type_name};
+use super::objects::{is_generator, is_namespace};
 use super::operators::Number;
 use super::plain::plain;
 
@@ -51,6 +53,10 @@ pub(super) fn equal(state: &State, left: &Value, right: &Value) -> Result<bool, 
             (left, right) => left.real() == right.real(),
         });
     }
+    // What can change, or can be walked once, equals itself only.
+    if [left, right].into_iter().any(|value| is_generator(value) || is_namespace(value)) {
+        return Ok(is_same(left, right));
+    }
     let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
     if is_list(left) && is_list(right) {
         if left.is_tuple() != right.is_tuple() || left.len() != right.len() {
@@ -79,6 +85,11 @@ pub(super) fn equal(state: &State, left: &Value, right: &Value) -> Result<bool, 
     }
     let alone = [ValueKind::None, ValueKind::Undefined, ValueKind::Plain];
     Ok(left.kind() == right.kind() && alone.contains(&left.kind()) && left == right)
+}
+
+/// Whether two values are one object.
+pub(super) fn is_same(left: &Value, right: &Value) -> bool {
+    left.as_object().is_some() && is_sameas(left, right)
 }
 
 /// The entry of a map.
@@ -113,7 +124,7 @@ pub(super) fn contains(state: &State, whole: &Value, part: &Value) -> Result<boo
     }
     match whole.kind() {
         ValueKind::Undefined => Ok(false),
-        ValueKind::Map => Ok(item_of(state, whole, part)?.is_some()),
+        ValueKind::Map if is_map(whole) => Ok(item_of(state, whole, part)?.is_some()),
         ValueKind::Seq | ValueKind::Iterable => {
             for item in whole.try_iter()? {
                 pay(state, 1)?;
@@ -145,7 +156,8 @@ pub(super) fn order(
         });
     }
     let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
-    if is_list(left) && is_list(right) && left.is_tuple() == right.is_tuple() {
+    let ordered = is_list(left) && is_list(right) && left.is_tuple() == right.is_tuple();
+    if ordered && !is_generator(left) && !is_generator(right) {
         for (left, right) in left.try_iter()?.zip(right.try_iter()?) {
             if !equal(state, &left, &right)? {
                 return order(state, &left, &right, sign);

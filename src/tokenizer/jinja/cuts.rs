@@ -2,7 +2,7 @@
 
 use minijinja::{Error, State};
 
-use super::keep::pay;
+use super::keep::made;
 use super::plain::matches;
 
 /// What Python counts as a blank.
@@ -23,7 +23,7 @@ pub(super) fn parts<'t>(
         let most = most.saturating_add(1);
         // A part takes two numbers.
         let count = text.matches(between).count().saturating_add(1).min(most);
-        pay(state, count.saturating_mul(16))?;
+        made(state, count.saturating_mul(16))?;
         if !from_end {
             return Ok(text.splitn(most, between).collect());
         }

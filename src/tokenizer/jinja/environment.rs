@@ -1,36 +1,50 @@
 //! The engine, and what a template finds in it.
 
-use minijinja::value::Value;
+use minijinja::value::{Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, context};
 
+use super::compare::{compare, hashable};
 use super::filters;
-use super::keep::{held, kept, namespace, pay, refused, type_name, walkable};
+use super::keep::{MEMORY, Memory, is_map, kept, made, pairs, pay, refused, walkable};
+use super::lazy::{counted, range};
 use super::lexer::Fault;
-use super::operators::{self, Number};
+use super::namespace::{assign, grow, mark, namespace};
+use super::operators;
 use super::plain::ALIASES;
 use super::reading::OURS;
 use super::statement::rewritten;
-use super::{compare, methods, text};
+use super::{methods, text};
 use crate::tokenizer::alias::Aliases;
 
-/// The memory and output that a template may take, in bytes; a step costs 64.
+/// The memory and output that a template may take, in bytes.
 const BYTES: usize = 32 << 20;
 
-/// What a byte of the conversation adds to that: templates copy messages several times, and look back
-/// at earlier ones.
+/// What a byte of the conversation adds to that: templates copy messages several times.
 const BYTES_PER_BYTE: usize = 64;
 
 /// The most that a long conversation allows.
 const MOST_BYTES: usize = 128 << 20;
+
+/// The engine's measure of work on a byte; a step is as much as 64 bytes.
+const BYTES_PER_STEP: usize = 64;
+
+/// The steps that a template may take for the memory that it may take.
+const STEPS: usize = BYTES / BYTES_PER_STEP;
+
+/// What a byte of the conversation adds: there are templates that look at each character for pictures.
+const STEPS_PER_BYTE: usize = 40;
+
+/// What a message adds.
+const STEPS_PER_MESSAGE: usize = 400;
+
+/// The most steps that a long conversation allows: a few seconds.
+const MOST_STEPS: usize = 64 << 20;
 
 /// The frames that may be open: about 40 macros in each other.
 const MOST_FRAMES: usize = 250;
 
 /// The most characters of a reason that a template gives.
 const MOST_REASON: usize = 500;
-
-/// The longest range.
-const LONGEST_RANGE: u128 = 100_000;
 
 /// What a template is given.
 #[derive(Debug)]
@@ -61,6 +75,7 @@ pub(in crate::tokenizer) fn render(
         line => format!("line {line}: {reason}"),
     })?;
     let Conversation { messages, bytes, bos, eos, arguments, aliases, asks } = conversation;
+    let count = messages.len().unwrap_or(0);
     let given = context! {
         messages => messages,
         tools => (),
@@ -70,17 +85,23 @@ pub(in crate::tokenizer) fn render(
         eos_token => eos,
     };
     let given = context! { ..Value::from_pairs(arguments), ..given };
-    let most = BYTES.saturating_add(bytes.saturating_mul(BYTES_PER_BYTE)).min(MOST_BYTES);
-    let rendered = environment(most / 64, aliases).render_str(&source, given);
-    rendered.map_err(|error| sentence(error, most))
+    let memory = BYTES.saturating_add(bytes.saturating_mul(BYTES_PER_BYTE)).min(MOST_BYTES);
+    let steps = STEPS
+        .saturating_add(bytes.saturating_mul(STEPS_PER_BYTE))
+        .saturating_add(count.saturating_mul(STEPS_PER_MESSAGE))
+        .min(MOST_STEPS);
+    let rendered = environment(memory, steps, aliases).render_str(&source, given);
+    rendered.map_err(|error| sentence(error, memory, steps))
 }
 
-fn sentence(error: Error, most: usize) -> String {
+fn sentence(error: Error, memory: usize, steps: usize) -> String {
     if error.kind() == ErrorKind::OutOfFuel {
-        return format!(
-            "it takes more than {} MB of memory and output, or that many steps",
-            most >> 20
-        );
+        let memory = memory >> 20;
+        let steps = match steps >> 20 {
+            0 => "that many steps".to_owned(),
+            millions => format!("{millions} million steps"),
+        };
+        return format!("it takes more than {memory} MB of memory and output, or {steps}");
     }
     let raised = std::error::Error::source(&error).is_some_and(|source| source.is::<Raised>());
     let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
@@ -94,25 +115,29 @@ fn sentence(error: Error, most: usize) -> String {
     }
 }
 
-fn environment(fuel: usize, aliases: Option<Aliases>) -> Environment<'static> {
+fn environment(memory: usize, steps: usize, aliases: Option<Aliases>) -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_fuel(Some(fuel as u64));
+    environment.set_fuel(Some(steps as u64));
+    environment.add_global(MEMORY, Memory::of(memory));
     environment.set_recursion_limit(MOST_FRAMES);
     environment.set_formatter(text::print);
     environment.remove_global("debug");
     environment.add_function("namespace", namespace);
+    environment.add_function("dict", dict);
     environment.add_function("range", range);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     let ours = |name: &str| format!("{OURS}{name}");
     environment.add_function(ours("kept"), kept);
-    environment.add_function(ours("held"), held);
+    environment.add_function(ours("assign"), assign);
+    environment.add_function(ours("mark"), mark);
+    environment.add_function(ours("grow"), grow);
     environment.add_function(ours("walked"), walked);
     environment.add_function(ours("text"), operators::concat);
     environment.add_function(ours("calculate"), operators::calculate);
     environment.add_function(ours("negative"), operators::negative);
-    environment.add_function(ours("compare"), compare::compare);
-    environment.add_function(ours("key"), compare::hashable);
+    environment.add_function(ours("compare"), compare);
+    environment.add_function(ours("key"), hashable);
     environment.add_function(ours("item"), methods::item);
     environment.add_function(ours("slice"), methods::slice);
     environment.add_function(ours("attribute"), methods::attribute);
@@ -129,32 +154,36 @@ fn walked(state: &State, value: Value) -> Result<Value, Error> {
     walkable(&value)?;
     // The engine counts the characters of a text.
     pay(state, value.as_str().map_or(0, str::len))?;
-    Ok(value)
+    // A loop knows how many items there are.
+    counted(state, value)
 }
 
-/// The function `range`, no longer than `transformers` allows.
-fn range(first: &Value, stop: Option<Value>, step: Option<Value>) -> Result<Value, Error> {
-    let integer = |value: &Value| match Number::of(value) {
-        Some(Number::Integer(number)) => Ok(number),
-        _ => Err(refused(format!("range over a value of type {}", type_name(value)))),
-    };
-    let (start, stop) = match stop {
-        Some(stop) => (integer(first)?, integer(&stop)?),
-        None => (0, integer(first)?),
-    };
-    let step = step.map_or(Ok(1), |step| integer(&step))?;
-    let away = match step {
-        0 => return Err(refused("range in steps of 0")),
-        1.. => stop.saturating_sub(start),
-        _ => start.saturating_sub(stop),
-    };
-    let length = away.max(0).unsigned_abs().div_ceil(step.unsigned_abs());
-    if length > LONGEST_RANGE {
-        return Err(refused(format!("a range of more than {LONGEST_RANGE}")));
+/// The function `dict`: of a map or of pairs, and of names.
+fn dict(state: &State, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let given = given.into_values();
+    let unnamed = given.iter().filter(|given| !given.is_kwargs()).count();
+    if unnamed > 1 {
+        return Err(refused(format!("dict of {unnamed} values")));
     }
-    // No longer than the longest, so each place is an integer between the ends.
-    let places = move || (0..length as i128).map(move |at| Value::from((start + at * step) as i64));
-    Ok(Value::make_iterable(places))
+    let mut entries = Vec::new();
+    for given in &given {
+        walkable(given)?;
+        for (key, value) in pairs(given)? {
+            made(state, 64)?;
+            let (key, value) = match is_map(given) {
+                true => (key, value),
+                false => {
+                    let mut parts = value.try_iter()?;
+                    match (parts.next(), parts.next(), parts.next()) {
+                        (Some(key), Some(value), None) => (key, value),
+                        _ => return Err(refused("dict of what are no pairs")),
+                    }
+                }
+            };
+            entries.push((hashable(state, &key)?, value));
+        }
+    }
+    Ok(Value::from_pairs(entries))
 }
 
 /// Marks the error that a template made by itself, which says what it wants to.
@@ -177,7 +206,7 @@ fn raise_exception(state: &State, reason: &Value) -> Result<Value, Error> {
 /// The local time, as Python's `strftime` writes it.
 fn strftime_now(state: &State, format: &str) -> Result<String, Error> {
     // The longest directives write names and dates of a few dozen letters.
-    pay(state, format.len().saturating_mul(32))?;
+    made(state, format.len().saturating_mul(32))?;
     jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
         .map_err(|error| refused(error.to_string()))
 }

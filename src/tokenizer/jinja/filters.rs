@@ -4,17 +4,19 @@ use minijinja::value::{Kwargs, Rest, Tuple, Value, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, filters};
 
 use super::args::Args;
-use super::compare::{contains, equal, hashable, order};
+use super::compare::{contains, equal, hashable, is_same, order};
 use super::format::percent;
 use super::json::tojson;
 use super::keep::{
-    Purse, is_callable, listed, pairs, pay, pay_for_all, refused, type_name, walkable,
+    Purse, is_callable, is_map, listed, pairs, pay, pay_for_arguments, refused, type_name, walkable,
 };
-use super::methods::attribute;
-use super::operators::calculate;
-use super::plain::meant;
+use super::lazy::generator;
+use super::methods::{attribute, is_known};
+use super::objects::{is_generator, view_name};
+use super::operators::{Number, calculate};
 use super::strings;
-use super::text::{text, write_repr, write_str};
+use super::text::{text, write_str};
+use super::{escaping, numbers, sorting, words};
 
 /// Adds them.
 pub(super) fn register(environment: &mut Environment<'_>) {
@@ -22,18 +24,13 @@ pub(super) fn register(environment: &mut Environment<'_>) {
     for name in ["bool", "chain", "lines", "split", "zip"] {
         environment.remove_filter(name);
     }
-    for name in ["endingwith", "startingwith", "safe"] {
+    for name in ["endingwith", "startingwith", "safe", "int"] {
         environment.remove_test(name);
     }
     environment.add_filter("tojson", tojson);
     environment.add_filter("string", |state: &State, value: Value| match value.as_str() {
         Some(_) => Ok(value),
         None => text(state, &value).map(Value::from),
-    });
-    environment.add_filter("pprint", |state: &State, value: Value| {
-        let mut purse = Purse::new(state);
-        write_repr(&mut purse, &value)?;
-        Ok::<_, Error>(purse.text)
     });
     environment.add_filter("list", |state: &State, value: Value| {
         walkable(&value)?;
@@ -44,71 +41,55 @@ pub(super) fn register(environment: &mut Environment<'_>) {
     environment.add_filter("join", join);
     environment.add_filter("sum", sum);
     environment.add_filter("format", |state: &State, layout: Value, rest: Rest<ValueOrKwargs>| {
-        let args = Value::from(Tuple::from(rest.into_values()));
+        let args = rest.into_values();
         let layout = layout.as_str().ok_or_else(|| refused("format of what is no text"))?;
-        percent(state, layout, &args)
-    });
-    environment.add_filter("replace", |state: &State, value: Value, args: Rest<ValueOrKwargs>| {
-        let value = Value::from(text(state, &value)?);
-        let args = args.into_values();
-        let mut args = Args::new("replace", &args)?;
-        let result = strings::method(state, &value, "replace", &mut args)?;
-        args.end()?;
-        Ok::<_, Error>(result)
-    });
-    environment.add_filter("center", |state: &State, value: Value, width: Option<Value>| {
-        let value = Value::from(text(state, &value)?);
-        let args = [width.unwrap_or_else(|| Value::from(80))];
-        strings::method(state, &value, "center", &mut Args::new("center", &args)?)
+        // Jinja formats by names where there are any.
+        match args.last().filter(|last| last.is_kwargs()) {
+            Some(named) => percent(state, layout, named),
+            None => percent(state, layout, &Value::from(Tuple::from(args))),
+        }
     });
     environment.add_filter("default", default);
     environment.add_filter("d", default);
-    number(environment, "int", Value::from_function(filters::int), Value::from(0));
-    number(environment, "float", Value::from_function(filters::float), Value::from(0.0));
-    environment.add_filter("escape", escape);
-    environment.add_filter("e", escape);
-    walking(environment, "sort", Value::from_function(filters::sort), SORTS);
-    walking(environment, "unique", Value::from_function(filters::unique), SORTS);
-    walking(environment, "min", Value::from_function(filters::min), SORTS);
-    walking(environment, "max", Value::from_function(filters::max), SORTS);
-    walking(environment, "dictsort", Value::from_function(filters::dictsort), SORTS);
-    walking(environment, "groupby", Value::from_function(filters::groupby), SORTS);
-    walking(environment, "batch", Value::from_function(filters::batch), 0);
-    walking(environment, "slice", Value::from_function(filters::slice), 0);
     choosing(environment, "map", Value::from_function(filters::map));
     choosing(environment, "select", Value::from_function(filters::select));
     choosing(environment, "reject", Value::from_function(filters::reject));
     choosing(environment, "selectattr", Value::from_function(filters::selectattr));
     choosing(environment, "rejectattr", Value::from_function(filters::rejectattr));
     environment.add_filter("attr", |state: &State, value: &Value, name: &Value| {
-        attribute(value, hashable(state, name)?.as_str().unwrap_or_default())
+        let name = hashable(state, name)?;
+        // Python's maps have methods as attributes, but no entries.
+        match (name.as_str(), is_map(value)) {
+            (Some(name), true) if !is_known(name) => Ok(Value::UNDEFINED),
+            (name, _) => attribute(value, name.unwrap_or_default()),
+        }
     });
-    environment.add_filter("trim", |state: &State, value: Value, chars: Option<Value>| {
-        let value = Value::from(text(state, &value)?);
-        let args: Vec<Value> = chars.into_iter().collect();
-        strings::method(state, &value, "strip", &mut Args::new("trim", &args)?)
-    });
+    for name in ["length", "count"] {
+        environment.add_filter(name, length);
+    }
+    environment.add_filter("last", last);
+    escaping::register(environment);
+    numbers::register(environment);
+    sorting::register(environment);
+    words::register(environment);
     tests(environment);
 }
 
-/// How often a sort reads each item, at most: it pays for all of them that often.
-const SORTS: usize = 8;
-
-/// A filter of the engine that walks over a value, which may not be none.
-fn walking(environment: &mut Environment<'_>, name: &'static str, filter: Value, reads: usize) {
-    let filter = move |state: &mut State, args: Rest<ValueOrKwargs>| {
-        let args = args.into_values();
-        if let Some(value) = args.first() {
-            walkable(value)?;
-            if reads > 0 {
-                let size = pay_for_all(state, value)?;
-                pay(state, size.saturating_mul(reads - 1))?;
-            }
-        }
-        pay_for_arguments(state, &args)?;
-        filter.call(state, &args)
+fn length(value: &Value) -> Result<usize, Error> {
+    let known = match value.kind() {
+        ValueKind::Undefined => Some(0),
+        ValueKind::Map if !is_map(value) => None,
+        ValueKind::String | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => value.len(),
+        _ => None,
     };
-    environment.add_filter(name, filter);
+    known.ok_or_else(|| refused(format!("a value of type {} has no length", type_name(value))))
+}
+
+fn last(state: &mut State, value: &Value) -> Result<Value, Error> {
+    if is_generator(value) {
+        return Err(refused("the last of a generator: the filter list makes a list of it"));
+    }
+    Value::from_function(filters::last).call(state, std::slice::from_ref(value))
 }
 
 /// A filter of the engine that asks something of each item; Jinja's take none for a list of nothing.
@@ -116,52 +97,11 @@ fn choosing(environment: &mut Environment<'_>, name: &'static str, filter: Value
     let filter = move |state: &mut State, args: Rest<ValueOrKwargs>| {
         let args = args.into_values();
         pay_for_arguments(state, &args)?;
-        filter.call(state, &args)
+        let found = filter.call(state, &args)?;
+        let found = listed(state, found.try_iter()?)?;
+        generator(state, found)
     };
     environment.add_filter(name, filter);
-}
-
-/// Pays for the arguments of a filter as often as it has items: a name of an attribute is read for each.
-fn pay_for_arguments(state: &State, args: &[Value]) -> Result<(), Error> {
-    let Some((value, args)) = args.split_first() else { return Ok(()) };
-    let items = value.len().unwrap_or(0);
-    for arg in args {
-        let size = pay_for_all(state, arg)?;
-        pay(state, size.saturating_mul(items))?;
-    }
-    Ok(())
-}
-
-/// A filter of the engine that reads a number, or gives a default.
-fn number(environment: &mut Environment<'_>, name: &'static str, filter: Value, zero: Value) {
-    let filter = move |state: &mut State, args: Rest<ValueOrKwargs>| {
-        let args = args.into_values();
-        Ok::<_, Error>(filter.call(state, &args).unwrap_or_else(|_| zero.clone()))
-    };
-    environment.add_filter(name, filter);
-}
-
-/// A text for HTML, as `markupsafe` writes it.
-fn escape(state: &State, value: &Value) -> Result<String, Error> {
-    let text = text(state, value)?;
-    let mut purse = Purse::new(state);
-    let meant = meant(state, &text);
-    let mut plain = 0;
-    for (at, char) in text.char_indices() {
-        let escaped = match meant(char) {
-            '&' => "&amp;",
-            '<' => "&lt;",
-            '>' => "&gt;",
-            '\'' => "&#39;",
-            '"' => "&#34;",
-            _ => continue,
-        };
-        purse.push(&text[plain..at])?;
-        purse.push(escaped)?;
-        plain = at + char.len_utf8();
-    }
-    purse.push(&text[plain..])?;
-    Ok(purse.text)
 }
 
 fn items(state: &State, value: &Value) -> Result<Vec<Value>, Error> {
@@ -260,12 +200,29 @@ fn default(
 
 fn tests(environment: &mut Environment<'_>) {
     environment.add_test("iterable", |value: &Value| walkable(value).is_ok());
-    environment.add_test("sequence", |value: &Value| walkable(value).is_ok());
+    environment.add_test("sequence", |value: &Value| {
+        walkable(value).is_ok() && !is_generator(value) && view_name(value).is_none()
+    });
+    environment.add_test("mapping", |value: &Value| is_map(value));
+    for name in ["odd", "even"] {
+        environment.add_test(name, move |value: &Value| match Number::of(value) {
+            Some(number) => Ok((number.real().rem_euclid(2.0) == 1.0) == (name == "odd")),
+            None => Err(refused(format!("{name}: a value of type {}", type_name(value)))),
+        });
+    }
     environment.add_test("callable", |value: &Value| is_callable(value));
-    for name in ["eq", "equalto", "==", "sameas"] {
+    for name in ["eq", "equalto", "=="] {
         environment
             .add_test(name, |state: &State, left: &Value, right: &Value| equal(state, left, right));
     }
+    environment.add_test("sameas", |state: &State, left: &Value, right: &Value| {
+        let object = left.as_object().is_some() || right.as_object().is_some();
+        let empty = left.is_tuple() && right.is_tuple() && left.len() == Some(0);
+        match object && !empty {
+            true => Ok(is_same(left, right)),
+            false => Ok(type_name(left) == type_name(right) && equal(state, left, right)?),
+        }
+    });
     environment.add_test("lower", |state: &State, value: &Value| cased(state, value, "islower"));
     environment.add_test("upper", |state: &State, value: &Value| cased(state, value, "isupper"));
     for name in ["ne", "!="] {

@@ -4,7 +4,7 @@ use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, State};
 
-use super::keep::{Purse, pay, pay_for_all, refused};
+use super::keep::{Purse, made, pay, pay_for_all, refused};
 use super::text::{text, write_repr};
 
 /// The most digits of a width or a precision.
@@ -13,9 +13,13 @@ const MOST_DIGITS: usize = 4;
 /// The operator `%` with a text at its left.
 pub(super) fn percent(state: &State, layout: &str, right: &Value) -> Result<Value, Error> {
     pay(state, layout.len().saturating_mul(2))?;
+    if from_arguments(FormatStyle::Printf, layout) {
+        return Err(refused("a format whose width is an argument"));
+    }
     let mut args: Vec<Value> =
         if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
     // The engine has no %r, %i and %u: the first is the text of its argument, the others are %d.
+    let mut names = false;
     let (mut plain, mut rest, mut place) = (String::with_capacity(layout.len()), layout, 0);
     while let Some(at) = rest.find('%') {
         let named = rest[at + 1..].starts_with('(');
@@ -38,12 +42,17 @@ pub(super) fn percent(state: &State, layout: &str, right: &Value) -> Result<Valu
         }
         if let Some(arg) = args.get_mut(place).filter(|_| !named) {
             *arg = shown(state, kind, arg)?;
+        } else if named {
+            names = true;
         } else if kind == "r" || kind == "a" {
             return Err(refused("%r of a named argument"));
         }
         place += 1;
     }
     plain.push_str(rest);
+    if !names && place < args.len() && right.kind() != ValueKind::Map {
+        return Err(refused(format!("a format of {place} places and {} arguments", args.len())));
+    }
     formatted(state, FormatStyle::Printf, &plain, &args)
 }
 
@@ -55,6 +64,13 @@ fn shown(state: &State, kind: &str, arg: &Value) -> Result<Value, Error> {
             let mut purse = Purse::new(state);
             write_repr(&mut purse, arg)?;
             Ok(Value::from(purse.text))
+        }
+        // Python cuts off what stands after the point.
+        "d" | "i" | "u" if arg.is_number() && !arg.is_integer() => {
+            match f64::try_from(arg.clone())? {
+                real if real.abs() < 1e37 => Ok(Value::from(real as i128)),
+                _ => Err(refused("a format of a number too large as an integer")),
+            }
         }
         "s" if listed || arg.is_number() => text(state, arg).map(Value::from),
         _ => Ok(arg.clone()),
@@ -74,7 +90,7 @@ pub(super) fn formatted(
     for arg in args {
         size = size.saturating_add(pay_for_all(state, arg)?.saturating_mul(places));
     }
-    pay(state, size)?;
+    made(state, size)?;
     if from_arguments(style, layout) {
         return Err(refused("a format whose width is an argument"));
     }

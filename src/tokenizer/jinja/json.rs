@@ -3,7 +3,8 @@
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, State};
 
-use super::keep::{Purse, pairs, refused};
+use super::keep::{Purse, pairs, refused, type_name};
+use super::objects::{is_generator, is_namespace, range_text, view_name};
 use super::text::float;
 
 /// The widest indent; a line costs no more than it holds.
@@ -78,6 +79,11 @@ impl Layout {
         value: &Value,
         depth: usize,
     ) -> Result<(), Error> {
+        let is_view = range_text(value).is_some() || view_name(value).is_some();
+        if is_generator(value) || is_namespace(value) || is_view {
+            let kind = type_name(value);
+            return Err(refused(format!("tojson: a value of type {kind} has no form in JSON")));
+        }
         match value.kind() {
             ValueKind::None => purse.push("null"),
             ValueKind::Bool => purse.push(if value.is_true() { "true" } else { "false" }),

@@ -7,7 +7,11 @@ use minijinja::{Error, State};
 
 use super::args::{Args, part};
 use super::compare::{equal, hashable, item_of};
-use super::keep::{held, is_loop, is_map, listed, pairs, pay, pay_for_all, refused, type_name};
+use super::escaping;
+use super::keep::{
+    held, is_loop, is_map, listed, made, pairs, pay, pay_for_all, refused, type_name,
+};
+use super::objects::View;
 use super::strings;
 
 const OF_MAPS: &[&str] = &["copy", "get", "items", "keys", "values"];
@@ -107,6 +111,12 @@ fn called(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Resul
     if CHANGING.contains(&name) {
         return Err(refused(format!("{name} changes a value, which no template may do")));
     }
+    if value.is_safe() {
+        let plain = Value::from(value.as_str().unwrap_or_default());
+        let args = escaping::arguments(state, name, args)?;
+        let result = called(state, &plain, name, &args)?;
+        return escaping::safe(state, result);
+    }
     let mut args = Args::new(name, args)?;
     let result = match value.kind() {
         ValueKind::String => strings::method(state, value, name, &mut args)?,
@@ -118,12 +128,14 @@ fn called(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Resul
 }
 
 fn of_map(state: &State, map: &Value, name: &str, args: &mut Args<'_>) -> Result<Value, Error> {
-    let each =
-        |part: fn((Value, Value)) -> Value| Ok(Value::from(listed(state, pairs(map)?.map(part))?));
+    let each = |name, part: fn((Value, Value)) -> Value| {
+        let items = listed(state, pairs(map)?.map(part))?;
+        Ok(Value::from_object(View { name, items }))
+    };
     match name {
-        "items" => each(|(key, value)| Value::from(Tuple::from([key, value]))),
-        "keys" => each(|(key, _)| key),
-        "values" => each(|(_, value)| value),
+        "items" => each("items", |(key, value)| Value::from(Tuple::from([key, value]))),
+        "keys" => each("keys", |(key, _)| key),
+        "values" => each("values", |(_, value)| value),
         "copy" => Ok(map.clone()),
         _ => {
             let key = args.required("key")?;
@@ -138,8 +150,18 @@ fn of_list(state: &State, list: &Value, name: &str, args: &mut Args<'_>) -> Resu
         return Ok(list.clone());
     }
     let wanted = args.required("value")?;
+    let (mut start, mut stop) = (0, usize::MAX);
+    if name == "index" {
+        let length = list.len().unwrap_or(0) as i64;
+        let mut place = |name, other| {
+            let given = args.optional(name)?.and_then(|given| given.as_i64());
+            let place = given.map(|at| if at < 0 { at.saturating_add(length) } else { at }.max(0));
+            Ok::<_, Error>(place.and_then(|at| usize::try_from(at).ok()).unwrap_or(other))
+        };
+        (start, stop) = (place("start", 0)?, place("stop", usize::MAX)?);
+    }
     let mut count = 0;
-    for (at, item) in list.try_iter()?.enumerate() {
+    for (at, item) in list.try_iter()?.enumerate().take(stop).skip(start) {
         if equal(state, &item, &wanted)? {
             if name == "index" {
                 return Ok(Value::from(at));
@@ -167,7 +189,7 @@ pub(super) fn item(state: &State, value: &Value, key: &Value) -> Result<Value, E
     if let Some(name) = key.as_str() {
         return attribute(value, name);
     }
-    let is_list = matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+    let is_list = value.kind() == ValueKind::Seq;
     let at = key.as_i64().filter(|_| is_list || value.as_str().is_some());
     let Some(at) = at else { return Ok(Value::UNDEFINED) };
     if let Some(text) = value.as_str() {
@@ -179,10 +201,7 @@ pub(super) fn item(state: &State, value: &Value, key: &Value) -> Result<Value, E
     let length = value.len().unwrap_or(0);
     let at = if at < 0 { at + length as i64 } else { at };
     match usize::try_from(at) {
-        Ok(at) if at < length => match value.kind() {
-            ValueKind::Seq => value.get_item_by_index(at),
-            _ => Ok(value.try_iter()?.nth(at).unwrap_or_default()),
-        },
+        Ok(at) if at < length => value.get_item_by_index(at),
         _ => Ok(Value::UNDEFINED),
     }
 }
@@ -203,13 +222,18 @@ pub(super) fn slice(
     if step == 0 {
         return Err(refused("a slice in steps of 0"));
     }
+    if value.is_safe() {
+        let plain = Value::from(value.as_str().unwrap_or_default());
+        let [start, stop] = [start, stop].map(Value::from);
+        return escaping::safe(state, slice(state, &plain, start, stop, Value::from(step))?);
+    }
     if let Some(text) = value.as_str() {
-        pay(state, text.len())?;
+        made(state, text.len())?;
         if step == 1 {
             let (start, stop) = (start.unwrap_or(0), stop.unwrap_or(i64::MAX));
             return Ok(Value::from(part(text, start, stop).1));
         }
-        pay(state, text.len().saturating_mul(4))?;
+        made(state, text.len().saturating_mul(4))?;
         let chars: Vec<char> = text.chars().collect();
         let places = places(chars.len(), start, stop, step);
         return Ok(Value::from(places.map(|at| chars[at]).collect::<String>()));

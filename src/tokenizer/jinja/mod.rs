@@ -12,21 +12,31 @@ mod args;
 mod compare;
 mod cuts;
 mod environment;
+mod escaping;
 mod expression;
 mod filters;
 mod format;
+mod idle;
 mod json;
 mod keep;
+mod lazy;
 mod lexer;
 mod methods;
+mod namespace;
+mod numbers;
+mod objects;
 mod operand;
 mod operators;
 mod plain;
 mod reading;
+mod sorting;
 mod statement;
 mod strings;
 mod text;
+mod words;
 
+#[cfg(test)]
+mod long_test;
 #[cfg(test)]
 mod tests;
 

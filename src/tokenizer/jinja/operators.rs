@@ -3,8 +3,9 @@
 use minijinja::value::{Rest, Tuple, Value, ValueKind};
 use minijinja::{Error, State};
 
+use super::escaping::{joining, safe};
 use super::format;
-use super::keep::{PLACE, Purse, pay, refused, type_name};
+use super::keep::{PLACE, Purse, made, refused, type_name};
 use super::text::write_str;
 
 /// A number, as Python knows them.
@@ -37,7 +38,8 @@ impl Number {
         }
     }
 
-    fn value(self) -> Value {
+    /// As a value.
+    pub(super) fn value(self) -> Value {
         match self {
             Self::Integer(number) => match i64::try_from(number) {
                 Ok(number) => Value::from(number),
@@ -84,8 +86,24 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
     }
     let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
     match (sign, left.as_str(), right.as_str()) {
+        ("+", Some(_), Some(_)) if left.is_safe() || right.is_safe() => {
+            let (one, other) = (joining(state, &left)?, joining(state, right)?);
+            let parts = [one.as_str().unwrap_or_default(), other.as_str().unwrap_or_default()];
+            made(state, parts[0].len() + parts[1].len())?;
+            return Ok(Value::from_safe_string(parts.concat()));
+        }
+        ("%", Some(layout), _) if left.is_safe() => {
+            let right = match right.is_tuple() {
+                true => {
+                    let items = right.try_iter()?.map(|item| joining(state, &item));
+                    Value::from(Tuple::from(items.collect::<Result<Vec<Value>, Error>>()?))
+                }
+                false => joining(state, right)?,
+            };
+            return safe(state, format::percent(state, layout, &right)?);
+        }
         ("+", Some(one), Some(other)) => {
-            pay(state, one.len() + other.len())?;
+            made(state, one.len() + other.len())?;
             return Ok(Value::from([one, other].concat()));
         }
         ("%", Some(layout), _) => return format::percent(state, layout, right),
@@ -103,7 +121,8 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
             if let Some((value, times)) = counted
                 && (value.as_str().is_some() || is_list(value))
             {
-                return repeated(state, value, times);
+                let result = repeated(state, value, times)?;
+                return if value.is_safe() { safe(state, result) } else { Ok(result) };
             }
         }
         _ => {}
@@ -116,7 +135,7 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
 
 fn added(state: &State, left: Value, right: &Value) -> Result<Value, Error> {
     let length = left.len().unwrap_or(0).saturating_add(right.len().unwrap_or(0));
-    pay(state, length.saturating_mul(PLACE))?;
+    made(state, length.saturating_mul(PLACE))?;
     let mut items = Vec::with_capacity(length);
     items.extend(left.try_iter()?);
     items.extend(right.try_iter()?);
@@ -126,11 +145,11 @@ fn added(state: &State, left: Value, right: &Value) -> Result<Value, Error> {
 fn repeated(state: &State, value: &Value, times: i128) -> Result<Value, Error> {
     let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
     if let Some(text) = value.as_str() {
-        pay(state, text.len().saturating_mul(times))?;
+        made(state, text.len().saturating_mul(times))?;
         return Ok(Value::from(text.repeat(times)));
     }
     let items: Vec<Value> = value.try_iter()?.collect();
-    pay(state, items.len().saturating_mul(times).saturating_mul(2 * PLACE))?;
+    made(state, items.len().saturating_mul(times).saturating_mul(2 * PLACE))?;
     let length = items.len().saturating_mul(times);
     let items: Vec<Value> = items.into_iter().cycle().take(length).collect();
     Ok(if value.is_tuple() { Value::from(Tuple::from(items)) } else { Value::from(items) })

@@ -24,6 +24,11 @@ pub(super) fn plain<'a>(state: &State, text: &'a str) -> Cow<'a, str> {
     aliases(state).map_or(text.into(), |aliases| aliases.plain(text))
 }
 
+/// What was made of a text without its aliases: it may spell names that the text did not.
+pub(super) fn disguised(state: &State, text: String) -> String {
+    aliases(state).map_or(text.clone(), |aliases| aliases.all(&text))
+}
+
 /// What a character stands for.
 pub(super) fn meant(state: &State, text: &str) -> impl Fn(char) -> char + Copy {
     let aliases = if Aliases::possible(text) { aliases(state) } else { None };

@@ -5,8 +5,9 @@
 //! (`keep.rs`), which refuses what is nested too deep: at `set`, at `with`, and where a macro
 //! begins.
 
+use super::idle;
 use super::lexer::{self, Parsed, Part, Tag, fault};
-use super::reading::{Code, Parser, joined, literal};
+use super::reading::{Code, OURS, Parser, joined, literal};
 
 /// The longest template; the longest published ones have a tenth of this.
 const LONGEST: usize = 256 << 10;
@@ -24,17 +25,22 @@ pub(super) fn rewritten(source: &str) -> Parsed<String> {
         return fault(0, format!("it has {size} bytes; at most {LONGEST} are read"));
     }
     let mut writer = Writer { text: String::new(), line: 1, open: Vec::new() };
-    for part in lexer::parts(source)? {
+    let parts = lexer::parts(source)?;
+    let idle = idle::ends(&parts);
+    for (at, part) in parts.iter().enumerate() {
+        if idle.contains(&at) {
+            writer.text.push_str("{% else %}{% break %}");
+        }
         match part {
             Part::Text(text) if text.is_empty() => {}
-            Part::Text(text) => writer.text.push_str(&format!("{{{{ {} }}}}", literal(&text))),
+            Part::Text(text) => writer.text.push_str(&format!("{{{{ {} }}}}", literal(text))),
             Part::Print(tag) => {
-                let mut parser = Parser::new(&tag);
+                let mut parser = Parser::new(tag);
                 let value = parser.tuple()?;
                 parser.end()?;
                 writer.tag(tag.line, &format!("{{{{ {} }}}}", value.text));
             }
-            Part::Block(tag) => writer.block(&tag)?,
+            Part::Block(tag) => writer.block(tag)?,
         }
     }
     match writer.open.pop() {
@@ -48,6 +54,8 @@ struct Open {
     name: &'static str,
     line: usize,
     branches: usize,
+    /// What follows its end.
+    after: String,
 }
 
 struct Writer {
@@ -131,7 +139,7 @@ impl Writer {
         if self.open.len() == MOST_BLOCKS {
             return fault(line, format!("blocks nested deeper than {MOST_BLOCKS}"));
         }
-        self.open.push(Open { name, line, branches: 0 });
+        self.open.push(Open { name, line, branches: 0, after: String::new() });
         Ok(())
     }
 
@@ -151,17 +159,15 @@ impl Writer {
         let known = ["if", "for", "set", "with", "generation", "macro", "call", "filter"];
         let name = word.strip_prefix("end").filter(|name| known.contains(name));
         let Some(name) = name else { return fault(line, format!("the unknown tag `{word}`")) };
-        match self.open.pop() {
-            Some(block) if block.name == name => {}
+        let after = match self.open.pop() {
+            Some(block) if block.name == name => block.after,
             Some(Open { name, line: from, .. }) => {
                 return fault(line, format!("`{word}`, where `{name}` of line {from} is open"));
             }
             None => return fault(line, format!("`{word}` without its beginning")),
-        }
-        Ok(match name {
-            "generation" => "{% endwith %}".to_owned(),
-            _ => format!("{{% {word} %}}"),
-        })
+        };
+        let word = if name == "generation" { "endwith" } else { word };
+        Ok(format!("{{% {word} %}}{after}"))
     }
 
     fn assignment(&mut self, parser: &mut Parser<'_>) -> Parsed<String> {
@@ -172,18 +178,34 @@ impl Writer {
             }
             targets.push(target(parser)?);
         }
-        let names: Vec<&str> = targets.iter().map(|(name, _)| name.as_str()).collect();
+        // An attribute is set by a call of ours, from a variable where more than that is set.
+        let (mut names, mut after) = (Vec::new(), String::new());
+        for (at, (name, attribute)) in targets.iter().enumerate() {
+            let Some(attribute) = attribute else {
+                names.push(name.clone());
+                continue;
+            };
+            let from = format!("{OURS}{at}");
+            let args = format!("{name}, {}, {from}", literal(attribute));
+            after.push_str(&format!("{{% do {OURS}assign({args}) %}}"));
+            names.push(from);
+        }
         let names = names.join(", ");
         if parser.take("=") {
             let value = parser.tuple()?;
-            let held = targets.iter().any(|(_, attribute)| *attribute);
-            let value = parser.call(if held { "held" } else { "kept" }, &[value])?;
-            return Ok(format!("{{% set {names} = {} %}}", value.text));
+            if let [(name, Some(attribute))] = &targets[..] {
+                return Ok(attribute_set(name, attribute, &value.text));
+            }
+            let value = parser.call("kept", &[value])?;
+            return Ok(format!("{{% set {names} = {} %}}{after}", value.text));
         }
         if targets.len() > 1 {
             return parser.unexpected("`=`");
         }
         self.opens("set", parser.line())?;
+        if let Some(block) = self.open.last_mut() {
+            block.after = after;
+        }
         if parser.take("|") {
             return Ok(format!("{{% set {names} | {} %}}", filters(parser)?));
         }
@@ -191,13 +213,27 @@ impl Writer {
     }
 }
 
-/// What `set` assigns to, and whether it is an attribute of a namespace.
-fn target(parser: &mut Parser<'_>) -> Parsed<(String, bool)> {
-    let name = parser.name()?;
-    if parser.take(".") {
-        return Ok((format!("{name}.{}", parser.name()?), true));
+/// Sets an attribute of a namespace; one that is set to itself and more grows.
+fn attribute_set(name: &str, attribute: &str, value: &str) -> String {
+    let quoted = literal(attribute);
+    for (call, sign) in [("text", "~"), ("calculate", "")] {
+        let start = format!("{OURS}{call}({name}.{attribute}, ");
+        let Some(rest) = value.strip_prefix(&start) else { continue };
+        let sign = if sign.is_empty() { String::new() } else { format!("{}, ", literal(sign)) };
+        let mark = format!("{OURS}mark({name}, {quoted})");
+        return format!("{{% do {OURS}grow({name}, {quoted}, {mark}, {sign}{rest} %}}");
     }
-    Ok((name.to_owned(), false))
+    format!("{{% do {OURS}assign({name}, {quoted}, {value}) %}}")
+}
+
+/// What `set` assigns to: a variable, or a namespace and its attribute.
+fn target(parser: &mut Parser<'_>) -> Parsed<(String, Option<String>)> {
+    let name = parser.name()?.to_owned();
+    let attribute = match parser.take(".") {
+        true => Some(parser.name()?.to_owned()),
+        false => None,
+    };
+    Ok((name, attribute))
 }
 
 /// `for` with its targets, what it walks over, and its filter.

@@ -1,7 +1,9 @@
 //! The methods of Python's strings.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
+use fancy_regex::Regex;
 use minijinja::formatting::FormatStyle;
 use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Error, State};
@@ -9,18 +11,21 @@ use minijinja::{Error, State};
 use super::args::Args;
 use super::cuts::{is_space, last_words, lines, parts, words};
 use super::format::formatted;
-use super::keep::{Purse, listed, pay, refused, type_name};
+use super::keep::{Purse, listed, made, pay, refused, type_name};
 use super::plain::{meant, plain};
 
 /// Their names.
 #[rustfmt::skip]
 pub(super) const METHODS: &[&str] = &[
-    "capitalize", "casefold", "center", "count", "endswith", "find", "format", "index", "isalnum",
-    "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "isupper",
-    "join", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace",
-    "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines",
-    "startswith", "strip", "swapcase", "title", "upper", "zfill",
+    "capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find", "format", "index",
+    "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace",
+    "istitle", "isupper", "join", "ljust", "lower", "lstrip", "partition", "removeprefix",
+    "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split",
+    "splitlines", "startswith", "strip", "swapcase", "title", "upper", "zfill",
 ];
+
+/// Those that make no text, besides `isalnum` and its like.
+const READING: &[&str] = &["count", "endswith", "find", "index", "rfind", "rindex", "startswith"];
 
 /// Calls a method of a text.
 pub(super) fn method(
@@ -30,23 +35,29 @@ pub(super) fn method(
     args: &mut Args<'_>,
 ) -> Result<Value, Error> {
     let text = value.as_str().unwrap_or_default();
-    pay(state, text.len())?;
+    let reads = READING.contains(&name) || name.starts_with("is");
+    let pays = if reads { pay } else { made };
+    pays(state, text.len())?;
     let all = |holds: fn(char) -> bool| Value::from(!text.is_empty() && text.chars().all(holds));
     Ok(match name {
         "upper" => Value::from(text.to_uppercase()),
-        "lower" | "casefold" => Value::from(text.to_lowercase()),
+        "lower" => Value::from(text.to_lowercase()),
+        "casefold" => Value::from(text.chars().flat_map(folded).collect::<String>()),
         "title" => Value::from(titled(text)),
         "capitalize" => {
             let mut chars = text.chars();
-            let first = chars.next().map(|first| first.to_uppercase().to_string());
+            let first = chars.next().map(capital);
             Value::from(first.unwrap_or_default() + &chars.as_str().to_lowercase())
         }
         "swapcase" => Value::from(text.chars().flat_map(swapped).collect::<String>()),
         "isspace" => all(is_space),
-        "isdigit" | "isdecimal" => all(|char| char.is_ascii_digit()),
+        "isdecimal" => all(is_decimal),
+        "isdigit" => all(|char| is_decimal(char) || is_digit(char)),
         "isnumeric" => all(char::is_numeric),
-        "isalpha" => all(char::is_alphabetic),
-        "isalnum" => all(char::is_alphanumeric),
+        "isalpha" => all(is_letter),
+        "isalnum" => all(|char| is_letter(char) || char.is_numeric()),
+        "istitle" => Value::from(is_titled(text)),
+        "expandtabs" => expanded(state, text, args)?,
         "isascii" => Value::from(plain(state, text).is_ascii()),
         "islower" => Value::from(cased(text, char::is_lowercase, char::is_uppercase)),
         "isupper" => Value::from(cased(text, char::is_uppercase, char::is_lowercase)),
@@ -117,11 +128,108 @@ fn titled(text: &str) -> String {
         if within {
             result.extend(char.to_lowercase());
         } else {
-            result.extend(char.to_uppercase());
+            result.push_str(&capital(char));
         }
         within = char.is_alphabetic();
     }
     result
+}
+
+/// Whether capitals begin words, and begin words only.
+fn is_titled(text: &str) -> bool {
+    let (mut within, mut any) = (false, false);
+    for char in text.chars() {
+        let (upper, lower) = (char.is_uppercase() || is_title(char), char.is_lowercase());
+        if upper && within || lower && !within {
+            return false;
+        }
+        within = upper || lower;
+        any = any || within;
+    }
+    any
+}
+
+/// Two letters in one, of which the first is a capital.
+fn is_title(char: char) -> bool {
+    matches!(char, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ')
+}
+
+/// A character as it begins a word.
+fn capital(char: char) -> String {
+    match char {
+        'Ǆ' | 'ǅ' | 'ǆ' => "ǅ".to_owned(),
+        'Ǉ' | 'ǈ' | 'ǉ' => "ǈ".to_owned(),
+        'Ǌ' | 'ǋ' | 'ǌ' => "ǋ".to_owned(),
+        'Ǳ' | 'ǲ' | 'ǳ' => "ǲ".to_owned(),
+        'ŉ' => "ʼN".to_owned(),
+        _ => {
+            let mut upper = char.to_uppercase();
+            let first: String = upper.next().into_iter().collect();
+            first + &upper.flat_map(char::to_lowercase).collect::<String>()
+        }
+    }
+}
+
+/// A character without its case.
+fn folded(char: char) -> Vec<char> {
+    match u32::from(char) {
+        0x131 | 0x13a0..=0x13f5 => vec![char],
+        code @ 0x13f8..=0x13fd => char::from_u32(code - 8).into_iter().collect(),
+        code @ 0xab70..=0xabbf => char::from_u32(code - 0xab70 + 0x13a0).into_iter().collect(),
+        _ => {
+            let upper = char.to_lowercase().flat_map(char::to_uppercase);
+            upper.flat_map(char::to_lowercase).collect()
+        }
+    }
+}
+
+/// Whether a character has a category of Unicode's.
+fn is_in(category: &LazyLock<Option<Regex>>, char: char) -> bool {
+    let text = char.encode_utf8(&mut [0; 4]).to_owned();
+    category.as_ref().is_some_and(|category| category.is_match(&text).unwrap_or(false))
+}
+
+fn is_letter(char: char) -> bool {
+    static LETTER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\p{L}").ok());
+    if char.is_ascii() { char.is_ascii_alphabetic() } else { is_in(&LETTER, char) }
+}
+
+fn is_decimal(char: char) -> bool {
+    static DECIMAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\p{Nd}").ok());
+    if char.is_ascii() { char.is_ascii_digit() } else { is_in(&DECIMAL, char) }
+}
+
+/// Whether a character is a digit in another form, such as one in a circle.
+fn is_digit(char: char) -> bool {
+    matches!(u32::from(char),
+        178..=179 | 185 | 4969..=4977 | 6618 | 8304 | 8308..=8313 | 8320..=8329 | 9312..=9320
+        | 9332..=9340 | 9352..=9360 | 9450 | 9461..=9469 | 9471 | 10102..=10110 | 10112..=10120
+        | 10122..=10130 | 68160..=68163 | 69216..=69224 | 69714..=69722 | 127_232..=127_242)
+}
+
+/// Tabs as blanks up to the next column.
+fn expanded(state: &State, text: &str, args: &mut Args<'_>) -> Result<Value, Error> {
+    let width = args.optional("tabsize")?.map_or(Some(8), |width| width.as_i64());
+    let width = width.ok_or_else(|| refused("expandtabs by what is no integer"))?;
+    let width = usize::try_from(width).unwrap_or(0);
+    let mut purse = Purse::new(state);
+    let mut column = 0;
+    for char in text.chars() {
+        match char {
+            '\t' if width > 0 => {
+                let blanks = width - column % width;
+                made(state, blanks)?;
+                purse.push(&" ".repeat(blanks))?;
+                column += blanks;
+            }
+            '\t' => {}
+            _ => {
+                purse.push(char.encode_utf8(&mut [0; 4]))?;
+                column = if matches!(char, '\n' | '\r') { 0 } else { column + 1 };
+            }
+        }
+    }
+    Ok(Value::from(purse.text))
 }
 
 fn swapped(char: char) -> Vec<char> {
@@ -170,11 +278,11 @@ fn split(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<V
 fn replaced(state: &State, text: &str, old: &str, new: &str, most: usize) -> Result<Value, Error> {
     if old.is_empty() {
         let count = text.chars().count().saturating_add(1).min(most);
-        pay(state, text.len().saturating_add(count.saturating_mul(new.len())))?;
+        made(state, text.len().saturating_add(count.saturating_mul(new.len())))?;
         return Ok(Value::from(text.replacen("", new, most)));
     }
     let parts = parts(state, text, old, most, false)?;
-    pay(state, text.len().saturating_add((parts.len() - 1).saturating_mul(new.len())))?;
+    made(state, text.len().saturating_add((parts.len() - 1).saturating_mul(new.len())))?;
     Ok(Value::from(parts.join(new)))
 }
 
@@ -229,7 +337,7 @@ fn padded(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<
     let length = text.chars().count();
     let width = usize::try_from(width.max(0)).unwrap_or(usize::MAX);
     let missing = width.saturating_sub(length);
-    pay(state, text.len().saturating_add(missing.saturating_mul(fill.len())))?;
+    made(state, text.len().saturating_add(missing.saturating_mul(fill.len())))?;
     let before = match name {
         "ljust" => 0,
         // Python puts the odd blank to the left if the width is odd.

@@ -8,10 +8,19 @@ use super::{Conversation, render};
 
 /// Renders a template for one message.
 fn rendered(source: &str) -> Result<String, String> {
-    let messages = serde_json::json!([{"role": "user", "content": "hi"}]);
+    chatted(source, 1, "hi")
+}
+
+/// Renders a template for so many messages, of the user and the model in turn.
+pub(super) fn chatted(source: &str, count: usize, content: &str) -> Result<String, String> {
+    let message = |at: usize| {
+        let role = ["user", "assistant"][at % 2];
+        serde_json::json!({"role": role, "content": content})
+    };
+    let messages: serde_json::Value = (0..count).map(message).collect();
     let conversation = Conversation {
         messages: Value::from(Serde(messages)),
-        bytes: 2,
+        bytes: count * content.len(),
         bos: "<s>",
         eos: "</s>",
         arguments: Vec::new(),
@@ -71,6 +80,8 @@ fn no_value_nests_deeper_than_is_safe_to_walk() {
         (loops("{% set ns.x = ns.x | batch(1) %}"), "a value nested deeper than 64"),
         (loops("{% set ns.x = [ns.x] | list | reverse %}"), "a value nested deeper than 64"),
         (loops("{% set ns.x = dict(a=ns.x) %}"), "a value nested deeper than 64"),
+        (loops("{% set ns.x = [ns.x] | map('default') %}"), "a value nested deeper than 64"),
+        (loops("{% set ns.x = [[ns.x]] | select %}"), "a value nested deeper than 64"),
         (loops("{% set ns.x = [[[[[[[[ns.x]]]]]]]] %}"), "a value nested deeper than 64"),
         ("{% set x = [1] %}".to_owned() + &"{% set x = [x] %}".repeat(9999), "deeper than 64"),
         (
@@ -161,6 +172,26 @@ fn memory_and_output_are_bounded() {
         "{% set a = 'a' * 999999 %}{% for i in range(99999) %}{% for c in a %}{% break %}{% endfor %}{% endfor %}",
         "{% set a = 'a' * 999999 %}{% for i in range(99999) %}{% if a is lower %}{% endif %}{% endfor %}",
         "{% set a = 'a' * 999999 %}{{ 'b'.startswith((a,) * 99999) }}",
+        "{% set a = 'a' * 999999 %}{% for i in range(99999) %}{% set b = a | truncate(9) %}{% endfor %}",
+        "{% set a = 'a ' * 99999 %}{% for i in range(99999) %}{% set b = a | wordwrap(9) %}{% endfor %}",
+        "{% set a = 'a ' * 99999 %}{% for i in range(99999) %}{% set b = a | wordcount %}{% endfor %}",
+        "{{ ('a\n' * 9999) | indent('b' * 9999) }}{{ 'a' | indent(999999999999, true) }}",
+        "{{ '\t'.expandtabs(999999999999) }}",
+        "{{ ('\t' * 99999).expandtabs(9999) }}",
+        "{% set a = '<b>' * 99999 %}{% for i in range(99999) %}{% set b = a | striptags %}{% endfor %}",
+        "{% set a = '/' * 99999 %}{% for i in range(99999) %}{% set b = a | urlencode %}{% endfor %}",
+        "{% set a = {'a': 'a' * 99999} %}{% for i in range(99999) %}{% set b = a | xmlattr %}{% endfor %}",
+        "{{ (range(99999) | list) * 99999 }}{{ 'a' | center(999999999999) }}",
+        "{% set a = range(99999) | list %}{% for i in a %}{% set b = a | sort(reverse=true) %}{% endfor %}",
+        "{% set a = range(99999) | map('string') %}{% for i in range(999) %}{% set b = a | list %}\
+         {% set a = range(99999) | map('string') %}{% endfor %}",
+        "{% set ns = namespace(x='a' * 999999) %}{% for i in range(9999) %}{% set ns.x = ns.x ~ 'b' %}\
+         {% set y = ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='') %}{% for i in range(99999) %}{% set ns.x = ns.x ~ 'a' * 9999 %}\
+         {% endfor %}",
+        "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        "{% set n = namespace() %}{% set a = [n] %}{% for i in range(60) %}{% set a = [a, a] %}\
+         {% set n.x = 1 %}{{ a }}{% endfor %}{% for i in range(99999) %}{% for j in range(999) %}{% endfor %}{% endfor %}",
     ] {
         let found = refusal(source);
         assert!(found.contains(TOO_MUCH), "{source}: {found}");
@@ -248,11 +279,19 @@ fn the_deepest_templates_fit_a_small_stack() {
     let recursive = "{% macro f(n) %}{{ f(n - 1) if n > 0 else 'end' }}{% endmacro %}{{ f(30) }}";
     let value = "{% set ns = namespace(x=[]) %}{% for i in range(62) %}{% set ns.x = [ns.x] %}\
                  {% endfor %}{{ ns.x == ns.x + [] }}{{ ns.x | tojson | length }}{{ ns.x | length }}";
+    // A list in which a namespace is, which is as deep.
+    let both =
+        "{% set n = namespace(x=[]) %}{% for i in range(62) %}{% set n.x = [n.x] %}{% endfor %}\
+                {% set l = n %}"
+            .to_owned()
+            + &"{% set l = [l] %}".repeat(62)
+            + "{{ l | string | length }}{{ l == l + [] }}";
     let branches = format!("{{% if 0 %}}{}x{{% endif %}}", "{% elif 1 %}".repeat(128));
     let sources = [
         (deep, "[".repeat(37) + "1" + &"]".repeat(37)),
         (recursive.to_owned(), "end".to_owned()),
         (value.to_owned(), "True1261".to_owned()),
+        (both, "269True".to_owned()),
         (branches, String::new()),
         (blocks(&nested("f(", ")", 37)), "f is unknown".to_owned()),
     ];
@@ -276,4 +315,52 @@ fn what_could_be_slow_is_not() {
     assert!(start.elapsed() < Duration::from_secs(5));
     let found = refusal("{{ raise_exception('word ' * 999999) }}");
     assert_eq!(found, "word ".repeat(100) + "...");
+}
+
+#[test]
+fn namespaces_in_lists_are_no_way_to_hold_themselves() {
+    let start = "{% set a = namespace(x=1) %}{% set b = namespace(y=2) %}";
+    for (rest, expected) in [
+        (
+            "{% set l = [a, b] %}{% set b.y = 3 %}{{ l[1].y }}{{ l | map(attribute='x') | first }}",
+            "31",
+        ),
+        ("{% set l = [a] + messages %}{{ l | length }}{% for m in l %}{{ m.x }}{% endfor %}", "21"),
+        ("{% set l = {'k': [a]} %}{% set a.x = 'new' %}{{ l.k[0].x }}", "new"),
+    ] {
+        assert_eq!(rendered(&format!("{start}{rest}")).unwrap(), expected, "{rest}");
+    }
+    for rest in [
+        "{% set l = [a] %}{% set b.y = l %}",
+        "{% set l = [a] %}{% set a.x = l | map('default') %}",
+        "{% set l = [[a], 1] %}{% set b.y = [1, l | batch(1)] %}",
+        "{% set l = {'k': b} %}{% set a.x = [l] %}",
+        "{% set a.x = a.x ~ 'a' %}{% set a.x, c = [b], 1 %}",
+    ] {
+        let found = refusal(&format!("{start}{rest}"));
+        assert!(found.contains(HOLDS), "{rest}: {found}");
+    }
+    let found = refusal(
+        "{% set n = namespace(x='a') %}{% macro f() %}{% set n.x = 'b' %}{% endmacro %}\
+                         {% set n.x = n.x ~ 'c' %}{% set n.x = n.x ~ f() %}",
+    );
+    assert!(found.contains("x is set to something else while it is made longer"), "{found}");
+}
+
+#[test]
+fn what_jinja_has_and_a_chat_does_not_need_is_refused_by_name() {
+    for (source, part) in [
+        ("{{ 'www.a.b' | urlize }}", "the filter urlize is not for chat templates"),
+        ("{{ [1, 2] | random }}", "the filter random is not for chat templates"),
+        ("{{ ['a' * 99] | pprint }}", "pprint of a value that takes more than a line"),
+        ("{{ '&eacute;' | striptags }}", "striptags: the entity \"&eacute;\" is not known here"),
+        ("{{ [1] | map('string') }}", "a generator as text: the filter list makes a list of it"),
+        ("{{ cycler(1) }}", "cycler is unknown"),
+        ("{{ lipsum() }}", "lipsum is unknown"),
+        ("{{ 'a'.encode() }}", "string has no method named encode"),
+        ("{% set n = namespace(_a=1) %}", "a namespace stores no attribute that begins with _: _a"),
+    ] {
+        let found = refusal(source);
+        assert!(found.contains(part), "{source}: {found}");
+    }
 }

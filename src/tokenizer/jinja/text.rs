@@ -3,12 +3,16 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State};
 
-use super::keep::{Purse, is_namespace, pairs};
+use super::keep::{Purse, made, pairs, refused};
+use super::objects::{is_generator, is_group, is_namespace, range_text, view_name};
 
 /// Prints a value: what the engine calls for `{{ ... }}`.
 pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     let written = match value.as_str() {
-        Some(text) => out.write_str(text),
+        Some(text) => {
+            made(state, text.len())?;
+            out.write_str(text)
+        }
         None => out.write_str(&text(state, value)?),
     };
     written.map_err(Error::from)
@@ -32,6 +36,18 @@ pub(super) fn write_str(purse: &mut Purse<'_, '_, '_>, value: &Value) -> Result<
 
 /// Appends a value as `repr` writes it.
 pub(super) fn write_repr(purse: &mut Purse<'_, '_, '_>, value: &Value) -> Result<(), Error> {
+    if is_generator(value) {
+        return Err(refused("a generator as text: the filter list makes a list of it"));
+    }
+    if let Some(range) = range_text(value) {
+        return purse.push(&range);
+    }
+    if let Some(name) = view_name(value) {
+        purse.push(&format!("dict_{name}("))?;
+        write_repr(purse, &Value::from(value.try_iter()?.collect::<Vec<_>>()))?;
+        return purse.push(")");
+    }
+    let pair = value.is_tuple() || is_group(value);
     match value.kind() {
         ValueKind::Undefined => purse.push("Undefined"),
         ValueKind::String => quoted(purse, value.as_str().unwrap_or_default()),
@@ -50,7 +66,7 @@ pub(super) fn write_repr(purse: &mut Purse<'_, '_, '_>, value: &Value) -> Result
             purse.push(if named { "}>" } else { "}" })
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            let (open, close) = if value.is_tuple() { ("(", ")") } else { ("[", "]") };
+            let (open, close) = if pair { ("(", ")") } else { ("[", "]") };
             purse.push(open)?;
             let mut count = 0;
             for item in value.try_iter()? {
@@ -58,7 +74,7 @@ pub(super) fn write_repr(purse: &mut Purse<'_, '_, '_>, value: &Value) -> Result
                 write_repr(purse, &item)?;
                 count += 1;
             }
-            purse.push(if value.is_tuple() && count == 1 { "," } else { "" })?;
+            purse.push(if pair && count == 1 { "," } else { "" })?;
             purse.push(close)
         }
         _ => purse.push(&value.to_string()),

@@ -71,6 +71,17 @@ fn texts_are_found_behind_aliases() {
 }
 
 #[test]
+fn every_character_that_may_be_in_a_name_can_have_an_alias() {
+    let aliases = Aliases::not_in([].into_iter()).unwrap();
+    let found = aliases.all("</s> a");
+    assert_eq!(found.chars().filter(char::is_ascii).collect::<String>(), "s a");
+    assert_eq!(
+        (aliases.plain(&found).as_ref(), aliases.all("ab é")),
+        ("</s> a", "ab é".to_owned())
+    );
+}
+
+#[test]
 fn texts_differ_between_their_common_ends() {
     for (text, other, expected) in [
         ("abc", "abc", 3..3),

@@ -236,6 +236,12 @@ fn a_template_finds_names_in_what_was_typed_and_they_stay_text() {
         ("c | tojson", "a</s>\"", "\"a</s>\\\"\""),
         ("c | upper", "a</s>", "A</S>"),
         ("c | e", "</s>", "&lt;/s&gt;"),
+        ("c | striptags", "<b>a&lt;/s&gt;", "a</s>"),
+        ("c | urlencode", "</s>", "%3C/s%3E"),
+        ("c | truncate(8, leeway=0)", "a</s>b</s>", "a</s>..."),
+        ("c | indent(1, true)", "</s>\n</s>", " </s>\n </s>"),
+        ("c | safe + '<'", "</s>", "</s>&lt;"),
+        ("(c | safe).replace('</s>', '<') ~ (c | title)", "</s>a", "&lt;a</s>a"),
         // What the engine does by itself sees other characters, so the result without them counts.
         ("['</t>', c] | sort | first", "</s>", "</s>"),
         ("['</t>', c] | max", "</s>", "</t>"),

@@ -185,6 +185,143 @@ x{# comment #}y{#- c -#}  z  {#- d #} w
 {{ messages[0].content.split('o')[0] }}{{ messages[0]['content'].replace('l', 'L').strip() }}
 """
 
+# The same for every filter, test and function of Jinja's, and for methods of Python's values.
+BUILT_IN = r"""
+{{ 'hello world foo bar' | truncate(11) }} {{ 'hello world foo bar' | truncate(11, true) }} {{ 'hello world' | truncate(9, false, '!', 0) }} {{ 'hello world' | truncate(9) }} {{ 'foo bar baz qux' | truncate(9) }} {{ 'foo bar baz qux' | truncate(9, True) }} {{ 'foo bar baz qux' | truncate(11, leeway=0) }} {{ 'abc' | truncate(length=5, end='...') }}
+{{ ('word ' * 100) | truncate }}
+{{ 'abcdef' | truncate(2) }}
+{{ 'a b-c  d_e, f' | wordcount }} {{ '' | wordcount }} {{ 'héllo wörld 12' | wordcount }} {{ "it's" | wordcount }} {{ 12 | wordcount }}
+{{ 'The quick brown fox jumps over the lazy dog' | wordwrap(10) }} {{ 'abcdefghijklmnop qr' | wordwrap(5) }} {{ 'abcdefghijkl m' | wordwrap(5, false) }} {{ 'a b c d' | wordwrap(3, wrapstring='|') }} {{ 'one\n\ntwo three  four' | wordwrap(6) }} {{ 'well-known state-of-the-art' | wordwrap(8) }} {{ 'well-known state-of-the-art' | wordwrap(8, break_on_hyphens=false) }} {{ 'tab\there  and' | wordwrap(6) }} {{ '  lead and trail  ' | wordwrap(7) }}
+{{ 'ab' | center }} {{ 'abc' | center(8) }} {{ 'abc' | center(width=7) }} {{ 12 | center(5) }}
+{{ '%s - %s' | format('a', 1) }} {{ '%(a)s' | format(a=3) }} {{ '%d%%' | format(3.7) }}
+{{ 'x' | format(1) }}
+{{ {'class': 'a b', 'id': 'x<y', 'no': none, 'n': 3} | xmlattr }} {{ {'a': 1} | xmlattr(false) }} {{ {} | xmlattr }} {{ {'a': missing} | xmlattr }}
+{{ {'a b': 1} | xmlattr }}
+{{ {'b': 1, 'a': [1, 2]} | pprint }} {{ 'x' | pprint }} {{ none | pprint }} {{ 1.5 | pprint }} {{ ['a', "it's"] | pprint }}
+{{ 100 | filesizeformat }} {{ 1 | filesizeformat }} {{ 0 | filesizeformat }} {{ 1000 | filesizeformat }} {{ 1234567 | filesizeformat }} {{ 1234567 | filesizeformat(true) }} {{ 1e13 | filesizeformat }} {{ 1300000000 | filesizeformat(binary=true) }} {{ '2500' | filesizeformat }} {{ 999999999999999999999999999 | filesizeformat }} {{ 1023 | filesizeformat(true) }}
+{{ 'x' | filesizeformat }}
+{{ '<p>Hello  <b>World</b></p> <!-- c --> x &amp; y &lt;' | striptags }} {{ '<a href="x>y">t</a>' | striptags }} {{ 'a\n b\t c' | striptags }} {{ '<!-- <b> --> q' | striptags }}
+{{ '<b>' | forceescape }} {{ '<b>' | safe | forceescape }} {{ '<b>' | e | forceescape }} {{ '<b>' | safe | e }} {{ '<b>' | e | e }} {{ 3 | forceescape }}
+{{ 'a b/c?d=é&x' | urlencode }} {{ {'a': 'b c', 'd': 1} | urlencode }} {{ [('a', 1), ('b', '/')] | urlencode }} {{ 12 | urlencode }}
+{{ 'hello wOrld-foo (bar) it\'s' | title }} {{ 'a.b c_d {e} [f <g' | title }} {{ 'HELLO' | title }} {{ '1st x' | title }}
+{{ 'hELLO wORLD' | capitalize }} {{ 'ß' | capitalize }} {{ 'ǆ' | title }} {{ 'éa' | capitalize }} {{ 12 | capitalize }} {{ none | upper }} {{ true | lower }}
+{{ 'a\nb\n\nc' | indent }} {{ 'a\nb' | indent(2, true) }} {{ 'a\n\nb' | indent(2, blank=true) }} {{ 'a\nb' | indent('--') }} {{ 'a\nb' | indent(width='> ', first=true) }} {{ 'a\r\nb\n' | indent(1) }} {{ '' | indent }} {{ '\n' | indent(2, true, true) }} {{ 'a' | indent(3, first=true) }}
+{% for g, items in [{'a': 1, 'b': 2}, {'a': 2, 'b': 3}, {'a': 1, 'b': 4}] | groupby('a') %}{{ g }}:{{ items | map(attribute='b') | join(',') }};{% endfor %}{% for g in [{'a': 1}] | groupby('a') %}{{ g.grouper }}{{ g.list }}{% endfor %}
+{% for g, items in [{'a': 'x'}, {'a': 'X'}, {'b': 1}] | groupby('a', default='q') %}{{ g }}:{{ items | length }};{% endfor %}
+{{ [{'a': 1}] | groupby('a') }} {{ [{'a': 'b'}, {'a': 'B'}] | groupby('a', case_sensitive=true) | length }} {{ [(1, 2), (1, 3)] | groupby(0) | length }}
+{{ ['a', 'B', 'A', 'b'] | unique | list }} {{ ['a', 'A'] | unique(case_sensitive=true) | list }} {{ [{'a': 1}, {'a': 1}, {'a': 2}] | unique(attribute='a') | list }} {{ [1, 1.0, true, 2] | unique | list }} {{ 'abca' | unique | join }}
+{{ [1, 2, 3, 4, 5] | batch(2) | list }} {{ [1, 2, 3] | batch(2, 'x') | list }} {{ [1, 2] | batch(2, fill_with=0) | list }} {{ [] | batch(2) | list }} {{ 'abc' | batch(2) | list }}
+{{ [1, 2, 3, 4, 5] | slice(3) | list }} {{ [1, 2, 3, 4, 5] | slice(3, 'x') | list }} {{ [1, 2] | slice(3) | list }} {{ [1] | slice(2, fill_with=0) | list }}
+{{ [1, 2] | slice(0) | list }}
+{{ [1, 2, 3] | sum }} {{ [{'a': 1}, {'a': 2}] | sum(attribute='a') }} {{ [1.5, 2] | sum(start=10) }} {{ [[1], [2]] | sum(start=[]) }} {{ [] | sum }}
+{{ [1] | sum('x') }}
+{{ [1, 'a'] | sum }}
+{{ [3, 1, 2] | min }} {{ [3, 1, 2] | max }} {{ ['b', 'A'] | min }} {{ ['b', 'A'] | min(case_sensitive=true) }} {{ [{'a': 2}, {'a': 1}] | min(attribute='a') }} {{ [] | min }} {{ [{'a': 2}, {'a': 1}] | max('a') if false }} {{ 'hello' | max }} {{ {'b': 1, 'a': 2} | max }}
+{{ [1, 'a'] | min }}
+{{ {'b': 1, 'A': 3, 'c': 2} | dictsort }} {{ {'b': 1, 'A': 3} | dictsort(true) }} {{ {'b': 1, 'A': 3} | dictsort(by='value') }} {{ {'b': 1, 'A': 3} | dictsort(false, 'value', true) }} {{ {'b': 1, 'A': 3} | dictsort(reverse=true) }}
+{{ {'b': 1} | dictsort(by='x') }}
+{{ [3, 1, 2] | sort }} {{ ['b', 'A', 'c'] | sort(case_sensitive=true) }} {{ [{'a': 2, 'b': 1}, {'a': 1, 'b': 2}] | sort(attribute='a') }} {{ [{'a': 1, 'b': 2}, {'a': 1, 'b': 1}] | sort(attribute='a,b') }} {{ [3, 1] | sort(true) }} {{ 'bca' | sort }} {{ {'b': 1, 'a': 2} | sort }} {{ [(2, 'a'), (1, 'b')] | sort(attribute='1') }} {{ [(2, 'a'), (1, 'b')] | sort(attribute=1) }}
+{{ [1, 'a'] | sort }}
+{{ [none, 1] | sort }}
+{{ [{'a': {'b': 1}}, {'a': {'b': 2}}] | map(attribute='a.b') | list }} {{ [{'a': 1}, {}] | map(attribute='a', default='d') | list }} {{ ['a'] | map('replace', 'a', 'b') | list }} {{ [[1, 2]] | map('join', '-') | list }} {{ [(1, 2), (3, 4)] | map(attribute=1) | list }} {{ [{}] | map(attribute='a') | list }} {{ ['x'] | map('default', 'y') | list }} {{ [1, 2] | map('string') | list }}
+{{ [1] | map | list }}
+{{ [1] | map('nothing') | list }}
+{{ [1, 2, 3, 4] | select('even') | list }} {{ [0, 1, '', 'a'] | select | list }} {{ [1, 2, 3] | select('gt', 1) | list }} {{ [1, 2, 3] | select('in', [1, 3]) | list }} {{ [1, 2, 3] | reject('odd') | list }} {{ [0, 1] | reject | list }} {{ [1, 4] | select('divisibleby', 2) | list }}
+{{ [{'a': 1}, {'a': 0}, {}] | selectattr('a') | list }} {{ [{'a': 1}, {'a': 2}] | selectattr('a', 'gt', 1) | list }} {{ [{'a': 1}, {}] | rejectattr('a') | list }} {{ [{'a': 1}, {}] | selectattr('a', 'defined') | list }} {{ [{'a': 1}, {}] | rejectattr('a', 'defined') | list }} {{ [{'a': {'b': 3}}] | selectattr('a.b', '==', 3) | list | length }} {{ [{'a': 'x'}] | selectattr('a', 'in', ['x']) | list | length }} {{ [{'a': none}, {'a': 1}] | selectattr('a', 'none') | list }}
+{{ [1] | selectattr | list }}
+{{ [1, 2, 3] | first }} {{ 'abc' | last }} {{ {'a': 1, 'b': 2} | first }} {{ [] | first }} {{ [] | last }} {{ {'a': 1, 'b': 2} | last }} {{ (1, 2) | last }} {{ range(4) | last }} {{ range(3) | first }}
+{{ 3 | first }}
+{{ [1, 2, 3] | length }} {{ 'héé' | length }} {{ {'a': 1} | count }} {{ (1, 2) | count }} {{ range(3) | length }} {{ missing | length }}
+{{ 3 | length }}
+{{ none | length }}
+{{ 'abc' | list }} {{ {'a': 1} | list }} {{ range(3) | list }} {{ (1, 2) | list }} {{ missing | list }}
+{{ 1 | list }}
+{{ {'a': 1} | items | list }} {{ missing | items | list }}
+{{ [1] | items | list }}
+{{ ['a', 'b'] | join }} {{ [1, 2] | join(', ') }} {{ [{'a': 1}, {'a': 2}] | join('-', attribute='a') }} {{ ['a', 'b'] | join(d='+') }} {{ 'abc' | join('.') }} {{ {'a': 1, 'b': 2} | join(',') }} {{ [none, true, 1.0] | join(' ') }} {{ missing | join }}
+{{ 5 | join }}
+{{ 'abc' | replace('b', 'x') }} {{ 'aaa' | replace('a', 'b', count=2) }} {{ 121 | replace(1, 3) }} {{ 'ab' | replace('', '-') }}
+{{ 'ab' | reverse }} {{ [1, 2] | reverse | list }} {{ (1, 2) | reverse | list }} {{ range(3) | reverse | list }} {{ {'a': 1, 'b': 2} | reverse | list }}
+{{ 3 | reverse }}
+{{ 3.14159 | round(2) }} {{ 2.5 | round }} {{ 3.5 | round }} {{ 42.55 | round(1, 'floor') }} {{ 42.51 | round(1, 'ceil') }} {{ 42 | round }} {{ 1234 | round(-2) }} {{ 2.675 | round(2) }} {{ 42.55 | round(precision=0, method='ceil') }} {{ -2.5 | round }} {{ true | round }} {{ 0.5 | round }} {{ 1.5 | round }}
+{{ 1 | round(1, 'x') }}
+{{ 'a' | round }}
+{{ -3 | abs }} {{ -2.5 | abs }} {{ true | abs }}
+{{ 'a' | abs }}
+{{ '42' | int }} {{ '0x1f' | int(0, 16) }} {{ 'ff' | int(base=16) }} {{ '1e3' | int }} {{ '32.7' | int }} {{ '-5' | int }} {{ ' 7 ' | int }} {{ 'x' | int(default=9) }} {{ none | int }} {{ [1] | int }} {{ 3.99 | int }} {{ true | int }} {{ '1_000' | int }} {{ '0b11' | int(base=2) }} {{ '' | int }} {{ 'inf' | int }}
+{{ missing | int }}
+{{ '3.5' | float }} {{ 'x' | float(1.5) }} {{ '1e3' | float }} {{ none | float }} {{ 'inf' | float }} {{ 3 | float }} {{ 'nan' | float }} {{ true | float }} {{ ' 2 ' | float }} {{ '1_0.5' | float }} {{ [] | float }}
+{{ 5 | string }} {{ none | string }} {{ [1, 'a'] | string }} {{ 1.0 | string }} {{ 'x' | string }} {{ missing | string }}
+{{ ' x ' | trim }} {{ 'xxaxx' | trim('x') }} {{ ' a ' | trim(chars=' ') }} {{ 12 | trim }} {{ none | trim }} {{ '\u00a0a\u2003' | trim }}
+{{ 'abc' | attr('upper') is callable }} {{ {'a': 1} | attr('a') is defined }} {{ {'a': 1} | attr('items') is callable }} {{ [1] | attr('x') is defined }}
+{{ none | default('x') }} {{ '' | d('x', true) }} {{ 0 | default(5, boolean=true) }} {{ [] | default([1], true) }}
+{{ {'a': [1, {'b': none}]} | tojson }} {{ 'é' | tojson }} {{ 1.0 | tojson }} {{ (1, 2) | tojson }} {{ [1, 2] | tojson(indent=2) }} {{ {'b': 1, 'a': 2} | tojson(sort_keys=true) }} {{ true | tojson }} {{ '</' | tojson }} {{ 1e20 | tojson }}
+{{ 10 ** 20 | tojson }}
+{{ range(3) | tojson }}
+{{ [1, 2] | map('string') | tojson }}
+{{ {(1, 2): 3} | tojson }}
+{{ namespace(a=1) | tojson }}
+{{ {1: 'a', 2.5: 'b', true: 'c', none: 'd'} | tojson }}
+{{ 'x' is sequence }} {{ [] is sequence }} {{ () is sequence }} {{ {} is sequence }} {{ range(3) is sequence }} {{ 1 is sequence }} {{ none is sequence }} {{ missing is sequence }} {{ namespace() is sequence }} {{ [1] | map('string') is sequence }}
+{{ {} is mapping }} {{ [] is mapping }} {{ namespace() is mapping }} {{ missing is mapping }} {{ 'a' is mapping }} {{ messages[0] is mapping }}
+{{ [] is iterable }} {{ 'a' is iterable }} {{ 1 is iterable }} {{ none is iterable }} {{ missing is iterable }} {{ {} is iterable }} {{ range(2) is iterable }} {{ namespace() is iterable }} {{ [1] | map('string') is iterable }} {{ raise_exception is iterable }}
+{{ none is sameas none }} {{ true is sameas true }} {{ 1 is sameas 1 }} {{ 1 is sameas true }} {{ 1 is sameas 1.0 }} {{ [] is sameas [] }} {% set a = [1] %}{% set b = a %}{{ a is sameas b }} {{ {} is sameas {} }} {{ false is sameas 0 }} {{ 'ab' is sameas 'ab' }} {{ messages is sameas messages }} {{ none is sameas false }} {{ () is sameas () }}
+{{ 1 is in [1, 2] }} {{ 'a' is in 'abc' }} {{ 'a' is in {'a': 1} }} {{ 3 is not in [1] }} {{ 1 is in((1, 2)) }}
+{{ 4 is divisibleby 2 }} {{ 5 is divisibleby(2) }} {{ 4.0 is divisibleby 2 }} {{ 6 is divisibleby 1.5 }}
+{{ 4 is divisibleby 0 }}
+{{ 3 is odd }} {{ 4 is even }} {{ 0 is even }} {{ -1 is odd }} {{ 3.0 is odd }} {{ true is odd }}
+{{ 'a' is odd }}
+{{ 1 is number }} {{ 1.5 is number }} {{ true is number }} {{ '1' is number }} {{ 1 is integer }} {{ true is integer }} {{ 1.0 is integer }} {{ 1.0 is float }} {{ 1 is float }} {{ true is boolean }} {{ 0 is boolean }} {{ true is true }} {{ 1 is true }} {{ false is false }} {{ 0 is false }} {{ none is none }} {{ missing is none }}
+{{ 'a' is string }} {{ 1 is string }} {{ ('a' | safe) is string }} {{ missing is string }} {{ 'a' is lower }} {{ 'A' is upper }} {{ '1' is lower }} {{ 1 is lower }} {{ 'aB' is lower }} {{ '' is upper }}
+{{ missing is defined }} {{ missing is undefined }} {{ none is defined }} {{ messages[0].x is defined }} {{ range is callable }} {{ 'a'.upper is callable }} {{ 'a' is callable }} {{ dict is callable }} {{ namespace() is callable }} {% macro m() %}{% endmacro %}{{ m is callable }} {{ loop is defined }}
+{{ 'a' is escaped }} {{ ('a' | safe) is escaped }} {{ ('a' | e) is escaped }} {{ 'upper' is filter }} {{ 'nothing' is filter }} {{ 'odd' is test }} {{ 'nothing' is test }} {{ 'truncate' is filter }} {{ 'bool' is filter }} {{ 'split' is filter }} {{ 'int' is test }} {{ 'safe' is test }}
+{{ 1 is eq 1 }} {{ 1 is equalto 2 }} {{ 1 is ne 2 }} {{ 2 is gt 1 }} {{ 2 is greaterthan 3 }} {{ 1 is lt 2 }} {{ 1 is lessthan 1 }} {{ 1 is le 1 }} {{ 1 is ge 2 }}
+{{ 1 is == 1 }}
+{{ 'a' is gt 1 }}
+{{ dict(a=1) }} {{ dict([('a', 1), ('b', 2)]) }} {{ dict() }} {{ dict({'a': 1}, b=2) }}
+{{ dict(1) }}
+{{ range(3) }} {{ range(1, 4) | list }} {{ range(5, 0, -2) | list }} {{ range(3)[1] }} {{ range(3)[-1] }} {{ 2 in range(3) }} {{ range(0) | list }}
+{{ range('a') }}
+{{ namespace(a=1, b='x') }} {{ namespace({'a': 1}).a }} {{ namespace({'a': 1}, b=2).b }} {% set n = namespace() %}{% set n.a = 1 %}{{ n.a }}{{ n['a'] }}{{ n.b is defined }}
+{% set n = namespace() %}{% set n._a = 1 %}
+{{ namespace(_a=1) }}
+{{ namespace(1) }}
+{% set n = namespace(x='a') %}{% set n.x = n.x ~ 'b' ~ 1 %}{% set n.x = n.x + 'c' + 'd' %}{% set n.x = n.x ~ n.x %}{{ n.x }}{% set n.x = n.x ~ (n.x | length) %}{{ n.x }}{% set n.y = 1 %}{% set n.y = n.y + 2 - 1 %}{{ n.y }}{% set n.z = [1] %}{% set n.z = n.z + [2] %}{{ n.z }}{% set n.y = n.y ~ 'a' %}{{ n.y }}{% set n.w = n.w ~ 'a' %}{{ n.w }}
+{% set n = namespace(x='a') %}{% macro f() %}{% set n.x = n.x ~ '!' %}r{% endmacro %}{% set n.x = n.x ~ f() ~ '.' %}{{ n.x }}{% set n.x = n.x ~ 'z' %}{% set n.x = n.x ~ f() %}{{ n.x }}
+{% set n = namespace(x='a') %}{% set n.x = n.x + 1 %}
+{% set n = namespace(x='a') %}{% set n.x %}block{{ n.x }}{% endset %}{{ n.x }}{% set a, n.y = 1, 2 %}{{ a }}{{ n.y }}{% set n.q | upper %}abc{% endset %}{{ n.q }}
+{% set n = namespace(f=false) %}{% for i in range(9) %}{% if not n.f %}{{ i }}{% if i == 3 %}{% set n.f = true %}{% endif %}{% endif %}{% endfor %}|{% for i in range(9) %}{%- if not n.f -%}x{%- endif -%}{%- endfor -%}|{% for i in range(3) %}{% if not n.f %}a{% endif %}{% else %}none{% endfor %}|{% for i in range(3) %}{% if n.f %}a{% endif %}b{% endfor %}|{% for i in range(4) %}{% if i > 2 %}{{ i }}{% endif %}{% endfor %}|{% for i in range(4) %}{% if loop.last %}{{ i }}{% endif %}{% endfor %}|{% for i in range(3) %}{% if n.f == false %}a{% elif n.f %}b{% endif %}{% endfor %}|{% for i in [1, 2] %}{% for j in [1, 2] %}{% if not n.f %}q{% endif %}{% endfor %}{{ i }}{% endfor %}
+{% set n = namespace(content='a', role='system') %}{% set ms = [n] + messages %}{{ ms | length }}{{ ms[0].role }}{{ ms[0]['content'] }}{% for m in ms %}{{ m.role }},{% endfor %}{% set n.content = 'changed' %}{{ ms[0].content }}{{ ms | map(attribute='role') | join('+') }}
+{{ 'a' in namespace(a=1) }}
+{{ namespace(a=1) == namespace(a=1) }} {% set n = namespace() %}{{ n == n }}
+{{ ("a" | safe) + "<b>" }} {{ "<b>" + ("a<" | safe) }} {{ ("<i>" | safe) ~ "<b>" }} {{ ("<%s>" | safe) % "<" }} {{ ("<" | safe).join(["<", "a" | safe]) }} {{ ("<" | safe).replace("<", ">") }} {{ ("<a" | safe).upper() + "&" }} {{ ("<" | safe) * 2 + "<" }} {{ (("a<b" | safe).split("<"))[0] + "<" }} {{ ("{}" | safe).format("<") }} {{ ("x" | e) + "&" + 'q"' }} {{ ("<abc" | safe)[1:] + "<" }} {{ ("  <" | safe) | trim ~ "<" }} {{ ("<" | safe | upper) + "<" }} {{ [("<" | safe), "<"] | join }} {{ ("<" | safe) | replace("<", "<<") }}
+{{ messages[0].content | safe | tojson }} {{ ("<" | safe) in ["<"] }} {{ ("<" | safe) == "<" }} {{ {("a" | safe): 1}["a"] }}
+{{ 'abc'.center(9, '*') }} {{ 'a,b'.split(sep=',') }} {{ 'a\tb'.expandtabs(4) }}
+{{ 'Hello'.casefold() }} {{ 'ẞ'.casefold() }} {{ 'ﬁ'.casefold() }} {{ 'Ab Cd'.istitle() }} {{ '½'.isnumeric() }} {{ '²'.isdigit() }} {{ '²'.isdecimal() }} {{ '٣'.isdigit() }} {{ '٣'.isdecimal() }}
+{{ 'x'.join(map(['a'])) }}
+{{ 'ab'.index('b') }} {{ 'abab'.rindex('ab') }} {{ 'a'.zfill(3) }} {{ '-1'.zfill(4) }} {{ 'a'.rjust(3) }} {{ 'abc'.rfind('z') }} {{ 'a.b.c'.rpartition('.') }} {{ 'a b'.title() }} {{ "they're bill's".title() }} {{ 'abc'.startswith(('a', 'b')) }} {{ 'ABC'.swapcase() }} {{ 'Ǆ'.swapcase() }} {{ 'ß'.upper() }} {{ 'İ'.lower() | length }} {{ 'ΑΣ'.lower() }}
+{{ [1, 2, 3].index(2) }} {{ [1, 1].count(1) }} {{ [1].copy() }} {{ (1, 2).index(2) }} {{ [3, 1].index(1, 1) }}
+{{ [1].index(5) }}
+{{ {'a': 1}.get('b', 'c') }} {{ {'a': 1}.copy() }} {{ {'a': 1}.keys() }} {{ {'a': 1}.values() }} {{ {'a': 1}.items() }} {{ {'a': 1}.keys() | list }} {{ 'a' in {'a': 1}.keys() }} {{ {'a': 1}.items() | length }} {{ ('a', 1) in {'a': 1}.items() }}
+{{ [[1, 2], [3]] | map('length') | list }} {{ [3, 1, 2] | map('string') | sort | join }} {{ ['b', 'a'] | sort | first }} {{ 'a,b' | replace(',', ' ') | wordcount }}
+{{ [1, 2, 3] | select('odd') | map('string') | join(',') }} {{ (messages | selectattr('role', 'equalto', 'user') | list)[0].content }} {{ (messages | selectattr('role', 'equalto', 'user') | first).content }} {{ messages | map(attribute='content') | map('length') | sum }}
+{{ messages | selectattr('role', 'equalto', 'user') | length }}
+{{ (messages | selectattr('role', 'equalto', 'user'))[0] is defined }}
+{{ messages | map(attribute='role') | last }}
+{% set g = [1, 2] | map('string') %}{% for x in g %}{{ x }}{% endfor %}|{% for x in g %}{{ x }}{% endfor %}
+{{ 'a' | bool }}
+{{ 'a,b' | split(',') }}
+{{ [1] | zip([2]) | list }}
+{{ 'a\nb' | lines }}
+{{ [1] | chain([2]) | list }}
+{{ loop }}
+{{ range(3) | sum }} {{ range(3) | max }} {{ range(3) | join(',') }} {{ range(10)[::3] | list }} {{ range(3) == range(3) }} {{ range(2, 8, 2) }}
+{{ debug() }}
+{{ 'a' if 'a' is string and 'b' is not none else 'c' }} {{ 1 if 'x' is in 'xyz' else 2 }} {{ not 'x' is in 'y' }} {{ 1 is defined and 2 is odd or 3 is odd }} {{ 5 is divisibleby 5 == true }}
+{{ "a" "b" | upper }} {{ 'x' | upper ~ 'y' }} {{ [1,2,3][-2:] | first }} {{ (1, 2, 3)[1:] | list }} {{ 'abc' | upper | lower | capitalize }}
+{{ 5.0 // 2 }} {{ 5 % -3 }} {{ -5 // 3 }} {{ 5.5 % 2 }} {{ 2 ** 0.5 }} {{ 10 / 4 }} {{ 7 // 2.0 }} {{ -0.0 }} {{ 1.0e3 }} {{ 100000000000000000000 }} {{ 2 ** 100 }} {{ 0.1 + 0.2 }} {{ 1e-10 }} {{ 123456789.123 }} {{ 1 / 3 }}
+"""
+
 TALKS = [
     [("user", "  Hello & welcome\n")],
     [("system", " Answer in one word. "), ("user", "What is 2 + 2?")],
@@ -214,6 +351,8 @@ def main():
     cases = []
     templates = [(name, template, talk) for name, template in TEMPLATES.items() for talk in TALKS]
     templates += [("part", template, TALKS[2]) for template in parts()]
+    built_in = BUILT_IN.strip("\n").split("\n")
+    templates += [("built in", template, TALKS[2]) for template in built_in]
     for name, template, talk in templates:
         messages = [{"role": role, "content": content} for role, content in talk]
         case = {"name": name, "template": template, "messages": messages}
