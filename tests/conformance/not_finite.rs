@@ -2,19 +2,30 @@
 
 use std::ops::ControlFlow;
 
-use pellucid::block_on;
 use pellucid::checkpoint::{Checkpoint, Param, TensorLayout};
 use pellucid::files::Files;
 use pellucid::format::Format;
 use pellucid::generate::{Backend, Llm, Options, Request};
 use pellucid::gpu::AdapterChoice;
+use pellucid::measure;
+use pellucid::ops::CacheFormat;
 use pellucid::sampling::Sampling;
 use pellucid::train::{Family, Sizes, new_model_in_memory};
+use pellucid::{Remedy, block_on};
 
 /// A Llama of three layers whose second one overflows f32, though each of its weights is finite.
 fn overflowing() -> Checkpoint {
+    scaled(Family::Llama, &|param, layer| match (param, layer) {
+        (Param::Up, 1) => 1e32,
+        (Param::Down, 1) => 1e36,
+        _ => 1.0,
+    })
+}
+
+/// A model of three layers, some of whose weights are multiplied.
+fn scaled(family: Family, factor: &dyn Fn(Param, usize) -> f32) -> Checkpoint {
     let sizes = Sizes {
-        family: Family::Llama,
+        family,
         layers: 3,
         heads: 2,
         width: 16,
@@ -27,12 +38,7 @@ fn overflowing() -> Checkpoint {
     let mut values = |param: Param, layer| {
         let matrix = sound.matrix(param, layer)?;
         let values = matrix.values(0..matrix.rows)?;
-        let large = match (param, layer) {
-            (Param::Up, 1) => 1e32,
-            (Param::Down, 1) => 1e36,
-            _ => 1.0,
-        };
-        Ok(values.into_iter().map(|value| value * large).collect())
+        Ok(values.into_iter().map(|value| value * factor(param, layer)).collect())
     };
     let (mut bytes, name) = (Vec::new(), "model.safetensors");
     let layout = TensorLayout::of(&sound).unwrap();
@@ -90,4 +96,52 @@ fn the_reference_has_room_for_what_overflows_on_a_device() {
     assert_eq!(drawn.unwrap().0.tokens.len(), 4);
     let score = block_on(llm.score(&prompt(), None)).unwrap();
     assert!(score.logprobs.iter().all(|logprob| logprob.is_finite()));
+}
+
+/// Keys or values of about 1e5 and more in the second layer, whose effect the next weights undo:
+/// a cache in f16 has no such numbers.
+fn beyond_f16(family: Family, which: Param) -> Checkpoint {
+    scaled(family, &|param, layer| match (which, param) {
+        _ if layer != 1 => 1.0,
+        (Param::K, Param::K) | (Param::V, Param::V) => 1e7,
+        (Param::K, Param::Q) | (Param::V, Param::Out) => 1e-7,
+        _ => 1.0,
+    })
+}
+
+#[test]
+fn keys_and_values_that_a_cache_in_f16_cannot_hold_are_told() {
+    let prompt = prompt();
+    for (family, param, which) in [
+        (Family::Llama, Param::K, "keys"),
+        (Family::Llama, Param::V, "values"),
+        (Family::Gpt2, Param::K, "keys"),
+        (Family::Gpt2, Param::V, "values"),
+    ] {
+        let open = |backend, cache| {
+            let options =
+                Options { backend, cache, check: false, tuned: false, ..Options::default() };
+            block_on(Llm::open(beyond_f16(family, param), &options, |_| {})).unwrap()
+        };
+        let device = || Backend::Gpu(AdapterChoice::default());
+        let mut half = open(device(), CacheFormat::F16);
+        let request = Request { max_new_tokens: 4, ..Request::default() };
+        let drawn = block_on(half.generate(&prompt, &request, |_| ControlFlow::Continue(())));
+        let told = drawn.unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            format!(
+                "the logits after 20 tokens are infinite or NaN, so there is no next one; the first \
+                 values at fault are the {which} of layer 1, which lie beyond ±65504, the range of a \
+                 cache in f16; store keys and values as f32"
+            )
+        );
+        assert_eq!(told.remedies(), [Remedy::CacheF32]);
+        let told = block_on(half.score(&prompt, None)).unwrap_err().to_string();
+        assert!(told.contains(&format!("the {which} of layer 1, which lie beyond")), "{told}");
+        let mut full = open(device(), CacheFormat::F32);
+        let right = block_on(open(Backend::Cpu, CacheFormat::F32).score(&prompt, None)).unwrap();
+        let found = block_on(full.score(&prompt, None)).unwrap();
+        assert!(measure::furthest(&found.logprobs, &right.logprobs) < 1e-3);
+    }
 }
