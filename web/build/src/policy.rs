@@ -33,7 +33,10 @@ mod tests {
         {
             assert!(directives.contains(&needed), "{policy}");
         }
-        assert!(!policy.contains("'unsafe-inline'") && !policy.contains("'unsafe-eval'"), "{policy}");
+        assert!(
+            !policy.contains("'unsafe-inline'") && !policy.contains("'unsafe-eval'"),
+            "{policy}"
+        );
         // It holds for what comes after it.
         assert!(PAGE.find(MARKS[0]).unwrap() < PAGE.find("<link").unwrap());
         for (at, _) in PAGE.match_indices("<script") {
