@@ -120,9 +120,10 @@ fn attention_tiled(
                 let fade = exp(largest[lane] - above);
                 var sum = mass[lane] * fade;
                 for (var i = lane; i < 256u; i += 32u) {
-                    // A row that sees nothing yet has no largest score to compare with.
-                    let shown = weights[i] > vec4(-1e29);
-                    let own = select(vec4(0.0), exp(weights[i] - above), shown);
+                    // A row that sees nothing yet has no largest score to compare with. NaN is not
+                    // hidden.
+                    let hidden = weights[i] <= vec4(-1e29);
+                    let own = select(exp(weights[i] - above), vec4(0.0), hidden);
                     weights[i] = own;
                     sum += dot(own, vec4(1.0));
                 }

@@ -97,8 +97,10 @@ pub enum Error {
     NotFinite {
         /// How many tokens they follow.
         tokens: usize,
-        /// The first of the values before them that is not finite, such as a layer's.
+        /// The first of the values before them that are at fault, in words: "those of layer 3".
         first: String,
+        /// What may help.
+        remedies: Vec<Remedy>,
     },
     /// Something exceeds the memory or the limits of the adapter.
     Memory {
@@ -126,6 +128,8 @@ pub enum Remedy {
     },
     /// Store keys and values as f16.
     CacheF16,
+    /// Store keys and values as f32.
+    CacheF32,
     /// Store the weights as `Q4_0`.
     WeightsQ4 {
         /// The bytes that they would then take.
@@ -202,7 +206,9 @@ impl Error {
     /// What may help, the best first.
     pub fn remedies(&self) -> &[Remedy] {
         match self {
-            Self::Adapter { remedies, .. } | Self::Memory { remedies, .. } => remedies,
+            Self::Adapter { remedies, .. }
+            | Self::Memory { remedies, .. }
+            | Self::NotFinite { remedies, .. } => remedies,
             Self::Wrong { .. } => &[Remedy::UpdateDriver, Remedy::OtherAdapter, Remedy::OnCpu],
             Self::Lost(_) => &[Remedy::RunAgain, Remedy::OnCpu],
             Self::Diverged { .. } => {
@@ -255,9 +261,9 @@ impl Error {
                 };
                 format!("step {step} diverged, with a loss of {loss}: {fault}")
             }
-            Self::NotFinite { tokens, first } => format!(
+            Self::NotFinite { tokens, first, .. } => format!(
                 "the logits after {tokens} tokens are infinite or NaN, so there is no next one; the \
-                 first values at fault are those of {first}"
+                 first values at fault are {first}"
             ),
             Self::Lost(reason) => format!("the device was lost: {reason}"),
             Self::Context { asked, limit } => {
@@ -297,6 +303,7 @@ impl fmt::Display for Remedy {
             }
             Self::ShorterContext { fits: None } => "shorten the context",
             Self::CacheF16 => "store keys and values as f16",
+            Self::CacheF32 => "store keys and values as f32",
             Self::WeightsQ4 { bytes } => {
                 return write!(f, "store the weights as q4_0 ({} MiB)", bytes.div_ceil(1 << 20));
             }

@@ -69,6 +69,7 @@ fn remedy(remedy: Remedy) -> String {
         }
         Remedy::ShorterContext { fits: None } => "lower --context",
         Remedy::CacheF16 => "use --cache-type f16",
+        Remedy::CacheF32 => "use --cache-type f32",
         Remedy::WeightsQ4 { bytes } => {
             return format!("use --quantize q4_0 (weights of {} MiB)", bytes.div_ceil(1 << 20));
         }

@@ -13,7 +13,10 @@ fn softcap4(scores: vec4<f32>) -> vec4<f32> {
     let u2 = u * u;
     let tail = u2 * (-1.0 / 3.0 + u2 * (2.0 / 15.0 + u2 * (-17.0 / 315.0 + u2 * (62.0 / 2835.0))));
     let far = sign(u) * (1.0 - e) / (1.0 + e);
-    return SOFTCAP * select(far, u + u * tail, abs(u) < vec4(0.3));
+    let capped = select(far, u + u * tail, abs(u) < vec4(0.3));
+    // min and sign may lose a NaN, which then would be a plausible score.
+    let nan = (bitcast<vec4<u32>>(u) & vec4(0x7fffffffu)) > vec4(0x7f800000u);
+    return SOFTCAP * select(capped, u, nan);
 }
 
 // The derivative, from the capped value: 1 - (s / SOFTCAP)^2.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::format::blocks::{dequantize, finite};
+use super::format::blocks::{dequantize, finite, quantize};
 use super::layout::{Layout, Order, paired};
 use super::params::{Cut, Param};
 use super::source::{Entry, Source, room};
@@ -96,6 +96,24 @@ impl Matrix {
         let mut values = dequantize(self.format, bytes);
         values.iter_mut().for_each(|value| *value += self.layout.offset);
         values
+    }
+
+    /// Bytes from [`read`](Self::read) in another format.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a format that is only read, and [`Error::Tensor`] if a value, or the
+    /// scale of a block, is too large for the format: most of them hold f16 numbers.
+    pub(crate) fn quantized(&self, bytes: &[u8], format: Format) -> Result<Vec<u8>> {
+        let values = dequantize(self.format, bytes);
+        let quantized = quantize(format, &values)?;
+        if finite(format, &quantized) {
+            return Ok(quantized);
+        }
+        let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        Err(self.bad(format!(
+            "holds values up to {largest:e}, which are too large for {format}; load it in its own format, {}",
+            self.format
+        )))
     }
 
     fn bad(&self, reason: String) -> Error {

@@ -1,8 +1,11 @@
 //! Logits that are infinite or NaN, and where the values before them begin to be so.
 
-use crate::error::Error;
+use half::f16;
+
+use crate::error::{Error, Remedy, Result};
 use crate::hook::Hook;
-use crate::model::{Session, rows};
+use crate::model::{Row, Session, rows};
+use crate::ops::CacheFormat;
 use crate::reference::{Model, Observer};
 
 /// Rows that are looked at in one run: the values of all layers are read back.
@@ -19,14 +22,46 @@ pub(super) async fn on_device(session: &mut Session, tokens: &[u32]) -> Error {
     for rows in rows(tokens, 0).chunks(ROWS) {
         // The fault is told even where this look at it fails.
         let Ok(seen) = session.values(rows, &hooks).await else {
-            return error(tokens, "an unknown layer".to_owned());
+            return error(tokens, unknown());
         };
         let wrong = |value: &f32| !value.is_finite();
-        if let Some(first) = seen.iter().find(|seen| seen.values.iter().any(wrong)) {
-            return error(tokens, place(Some(first.hook)));
+        let Some(first) = seen.iter().find(|seen| seen.values.iter().any(wrong)) else { continue };
+        if let Some(layer) = first.hook.layer()
+            && let Ok(Some(which)) = beyond_f16(session, rows, layer).await
+        {
+            return Error::NotFinite {
+                tokens: tokens.len(),
+                first: format!(
+                    "the {which} of layer {layer}, which lie beyond ±65504, the range of a cache in f16"
+                ),
+                remedies: vec![Remedy::CacheF32],
+            };
         }
+        return error(tokens, place(Some(first.hook)));
     }
     error(tokens, place(None))
+}
+
+/// Whether a layer has finite keys or values for these rows that its cache could not hold.
+async fn beyond_f16(
+    session: &mut Session,
+    rows: &[Row],
+    layer: usize,
+) -> Result<Option<&'static str>> {
+    if session.cache_format() != CacheFormat::F16 {
+        return Ok(None);
+    }
+    let computed = session.values(rows, &[Hook::K(layer), Hook::V(layer)]).await?;
+    let held = rows.iter().map(|row| row.position as usize + 1).max().unwrap_or(0);
+    let held = session.read_cache(layer, held).await?;
+    let lost = |bytes: &Vec<u8>| {
+        bytes.chunks_exact(2).any(|half| !f16::from_le_bytes([half[0], half[1]]).is_finite())
+    };
+    let mut pairs = computed.iter().zip(&held).zip(["keys", "values"]);
+    let found = pairs.find(|((computed, held), _)| {
+        computed.values.iter().all(|value| value.is_finite()) && lost(held)
+    });
+    Ok(found.map(|(_, which)| which))
 }
 
 /// The same on the reference.
@@ -34,21 +69,25 @@ pub(super) fn on_reference(model: &Model, tokens: &[u32]) -> Error {
     let mut look = Look { hooks: hooks(model.config.layers), first: None };
     match model.forward_last(&mut model.cache_for(tokens.len()), tokens, &mut look) {
         Ok(_) => error(tokens, place(look.first)),
-        Err(_) => error(tokens, "an unknown layer".to_owned()),
+        Err(_) => error(tokens, unknown()),
     }
 }
 
 fn error(tokens: &[u32], first: String) -> Error {
-    Error::NotFinite { tokens: tokens.len(), first }
+    Error::NotFinite { tokens: tokens.len(), first, remedies: Vec::new() }
 }
 
 /// The words for the first value at fault; if there is none before the head, for the head.
 fn place(first: Option<Hook>) -> String {
     match first.map(|hook| (hook, hook.layer())) {
-        Some((hook, Some(layer))) => format!("layer {layer} ({hook})"),
-        Some((hook, None)) => hook.to_string(),
-        None => "the head, after the last layer".to_owned(),
+        Some((hook, Some(layer))) => format!("those of layer {layer} ({hook})"),
+        Some((hook, None)) => format!("those of {hook}"),
+        None => "those of the head, after the last layer".to_owned(),
     }
+}
+
+fn unknown() -> String {
+    "those of an unknown layer".to_owned()
 }
 
 struct Look {
@@ -111,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_first_place_is_named_in_words() {
-        assert_eq!(place(Some(Hook::Embed)), "hook_embed");
-        assert_eq!(place(None), "the head, after the last layer");
+        assert_eq!(place(Some(Hook::Embed)), "those of hook_embed");
+        assert_eq!(place(None), "those of the head, after the last layer");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::checkpoint::{Checkpoint, Matrix, Param, WeightsHash, dequantize, planes, quantize};
+use crate::checkpoint::{Checkpoint, Matrix, Param, WeightsHash, planes};
 use crate::config::Config;
 use crate::error::Result;
 use crate::format::Format;
@@ -310,7 +310,7 @@ impl Upload<'_> {
         if matrix.format == format {
             return Ok(bytes);
         }
-        quantize(format, &dequantize(matrix.format, &bytes))
+        matrix.quantized(&bytes, format)
     }
 
     fn count(&mut self, bytes: u64) {

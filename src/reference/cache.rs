@@ -1,5 +1,7 @@
 //! The KV cache: keys and values of the tokens that a model has read.
 
+use half::f16;
+
 /// Keys and values of every layer, in f64; grows with each forward pass.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -85,5 +87,24 @@ impl Cache {
         self.tokens += tokens;
         let len = self.tokens * self.width;
         debug_assert!(self.layers.iter().all(|l| l.keys.len() == len && l.values.len() == len));
+    }
+}
+
+/// What a cache in f16 holds of a value: the nearest f16, and NaN where there is none.
+pub fn cached_f16(value: f64) -> f64 {
+    let half = f16::from_f64(value);
+    if half.is_finite() { half.to_f64() } else { f64::NAN }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_half_float_is_nan() {
+        let held = [65_504.0, 65_519.99, -65_504.0, 2049.0, 0.0].map(cached_f16);
+        assert_eq!(held, [65_504.0, 65_504.0, -65_504.0, 2048.0, 0.0]);
+        let lost = [65_520.0, -65_520.0, 1e6, -1e6, f64::INFINITY, f64::NAN].map(cached_f16);
+        assert!(lost.iter().all(|value| value.is_nan()), "{lost:?}");
     }
 }

@@ -68,7 +68,7 @@ pub use attention_pattern::{AttentionPattern, attention_pattern};
 pub use attention_result::attention_result;
 pub use attention_scores::attention_scores;
 pub use attention_size::AttentionSize;
-pub use cache::Cache;
+pub use cache::{Cache, cached_f16};
 pub use cache_rows::cache_rows;
 pub use clear_padding::clear_padding;
 pub use divide_rows::divide_rows;

@@ -2,15 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use pellucid::Error;
-use pellucid::block_on;
 use pellucid::checkpoint::{Checkpoint, Param, TensorLayout};
 use pellucid::files::Files;
 use pellucid::format::Format;
 use pellucid::generate::{Backend, Llm, Options, Request};
 use pellucid::gpu::AdapterChoice;
+use pellucid::measure;
+use pellucid::ops::CacheFormat;
 use pellucid::sampling::Sampling;
 use pellucid::train::{Family, Sizes, new_model_in_memory};
+use pellucid::{Error, Remedy, block_on};
 
 const LLAMA: Sizes = Sizes {
     family: Family::Llama,
@@ -33,6 +34,13 @@ fn overflowing() -> Checkpoint {
             _ => 1.0,
         };
         values.iter_mut().for_each(|value| *value *= large);
+    })
+}
+
+/// A model of three layers, some of whose weights are multiplied.
+fn scaled(family: Family, factor: &dyn Fn(Param, usize) -> f32) -> Checkpoint {
+    changed(&Sizes { family, ..LLAMA }, |param, layer, values| {
+        values.iter_mut().for_each(|value| *value *= factor(param, layer));
     })
 }
 
@@ -160,5 +168,53 @@ fn a_text_that_overflowed_leaves_nothing_behind() {
             });
             assert_eq!(found[0], found[1]);
         }
+    }
+}
+
+/// Keys or values of about 1e5 and more in the second layer, whose effect the next weights undo:
+/// a cache in f16 has no such numbers.
+fn beyond_f16(family: Family, which: Param) -> Checkpoint {
+    scaled(family, &|param, layer| match (which, param) {
+        _ if layer != 1 => 1.0,
+        (Param::K, Param::K) | (Param::V, Param::V) => 1e7,
+        (Param::K, Param::Q) | (Param::V, Param::Out) => 1e-7,
+        _ => 1.0,
+    })
+}
+
+#[test]
+fn keys_and_values_that_a_cache_in_f16_cannot_hold_are_told() {
+    let prompt = prompt();
+    for (family, param, which) in [
+        (Family::Llama, Param::K, "keys"),
+        (Family::Llama, Param::V, "values"),
+        (Family::Gpt2, Param::K, "keys"),
+        (Family::Gpt2, Param::V, "values"),
+    ] {
+        let open = |backend, cache| {
+            let options =
+                Options { backend, cache, check: false, tuned: false, ..Options::default() };
+            block_on(Llm::open(beyond_f16(family, param), &options, |_| {})).unwrap()
+        };
+        let device = || Backend::Gpu(AdapterChoice::default());
+        let mut half = open(device(), CacheFormat::F16);
+        let request = Request { max_new_tokens: 4, ..Request::default() };
+        let drawn = block_on(half.generate(&prompt, &request, |_| ControlFlow::Continue(())));
+        let told = drawn.unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            format!(
+                "the logits after 20 tokens are infinite or NaN, so there is no next one; the first \
+                 values at fault are the {which} of layer 1, which lie beyond ±65504, the range of a \
+                 cache in f16; store keys and values as f32"
+            )
+        );
+        assert_eq!(told.remedies(), [Remedy::CacheF32]);
+        let told = block_on(half.score(&prompt, None)).unwrap_err().to_string();
+        assert!(told.contains(&format!("the {which} of layer 1, which lie beyond")), "{told}");
+        let mut full = open(device(), CacheFormat::F32);
+        let right = block_on(open(Backend::Cpu, CacheFormat::F32).score(&prompt, None)).unwrap();
+        let found = block_on(full.score(&prompt, None)).unwrap();
+        assert!(measure::furthest(&found.logprobs, &right.logprobs) < 1e-3);
     }
 }

@@ -2,8 +2,8 @@
 
 use pellucid::check::Values;
 use pellucid::check::cases::{
-    Attention, AttentionMix, AttentionResult, AttentionRows, AttentionScores, CacheRows, Softmax,
-    SumHeads,
+    Attention, AttentionBeyondF16, AttentionMix, AttentionResult, AttentionRows, AttentionScores,
+    CacheRows, Softmax, SumHeads,
 };
 use pellucid::format::Format;
 use pellucid::ops::CacheFormat;
@@ -163,6 +163,43 @@ fn batches_of_sequences() {
     let mut device = Device::open();
     let positions: Vec<_> = (0..20).map(|i| (i * 7 % 30, i)).collect();
     device.check(&Attention(AttentionRows::new([4, 2, 20], 30, positions)));
+}
+
+/// A key or a value without a half float reaches what uses it in every kernel, whichever way softmax
+/// and soft cap go; a key reaches nothing else.
+#[test]
+fn what_has_no_half_float_reaches_attention() {
+    let mut device = Device::open();
+    let few = [AttentionRows::row_run(99, 1), vec![(70, 0), (20, 0), (99, 1)]];
+    // Tiles have a value for all of their rows, so all of these see it.
+    let many = [AttentionRows::row_run(10, 64), AttentionRows::ragged(40, 70)];
+    let keys = [1e5, -1e5, f32::NAN].map(|key| (33, [key, 0.5]));
+    let values = [7e4, f32::INFINITY].map(|value| (10, [0.5, value]));
+    let beyond = |positions: &Vec<(u32, u32)>, softcap, (at, given)| {
+        let case = AttentionRows::new([4, 2, 20], 100, positions.clone());
+        let rows = AttentionRows { format: CacheFormat::F16, softcap, ..case };
+        AttentionBeyondF16 { rows, at, given }
+    };
+    for softcap in [None, Some(0.5)] {
+        for reduce in device.reductions() {
+            device.selection.reduce = reduce;
+            for positions in &few {
+                for given in keys.into_iter().chain(values) {
+                    device.check(&beyond(positions, softcap, given));
+                }
+            }
+        }
+        for attention in FETCHES {
+            device.selection.attention = attention;
+            for given in keys {
+                device.check(&beyond(&many[0], softcap, given));
+                device.check(&beyond(&many[1], softcap, given));
+            }
+            for given in values {
+                device.check(&beyond(&many[0], softcap, given));
+            }
+        }
+    }
 }
 
 /// The cases of the unfused steps of attention, which run when their values are read.

@@ -1,7 +1,7 @@
 //! Linear layers: few rows and many, every format, every epilogue, whole and in parts.
 
 use pellucid::check::Values;
-use pellucid::check::cases::{Linear, LinearToCache};
+use pellucid::check::cases::{Linear, LinearBeyondF16, LinearToCache};
 use pellucid::format::Format;
 use pellucid::ops::CacheFormat;
 use pellucid::select::Matmul;
@@ -31,6 +31,26 @@ fn matvec() {
             }
             let case = Linear::plain(format, 1, shapes(format)[1]).with_epilogue(i);
             device.check(&Linear { part: Some(8), ..case });
+        }
+    }
+}
+
+/// Products in half floats are never those of values that were clipped.
+#[test]
+fn what_has_no_half_float_is_no_factor_of_another_product() {
+    let mut device = Device::open();
+    let mut tiles = vec![Matmul::Direct { n: 8, t: 8 }, Matmul::Tiled];
+    tiles.extend(device.caps().f16.then_some(Matmul::TiledF16));
+    for tile in tiles {
+        device.selection.matmul = tile;
+        for rows in [1, 9, 40] {
+            for format in [Format::F32, Format::Q8_0] {
+                let extremes = [2e6, 0.5];
+                device.check(&LinearBeyondF16 { format, rows, extremes });
+            }
+            for extremes in [[-3e6, 0.5], [0.5, 1e5], [0.5, -7e4]] {
+                device.check(&LinearBeyondF16 { format: Format::F32, rows, extremes });
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use pellucid::check::Values;
 use pellucid::check::cases::{
-    Activate, Add, ClearPadding, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm,
-    LayerNormCenter, LogProb, PosEmbed, Project, RmsNorm, RmsScale, Rope, ScaleAdd,
+    Activate, Add, CacheEnds, ClearPadding, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm,
+    LayerNorm, LayerNormCenter, LogProb, PosEmbed, Project, RmsNorm, RmsScale, Rope, ScaleAdd,
 };
 use pellucid::format::Format;
 
@@ -99,6 +99,15 @@ fn rope() {
     let mut device = Device::open();
     for case in Rope::table() {
         device.check(&case);
+    }
+}
+
+/// What has no half float is NaN in a cache in f16, and what has one is that.
+#[test]
+fn the_ends_of_a_cache_in_f16() {
+    let mut device = Device::open();
+    for width in [1, 4, 7, 64] {
+        device.check(&CacheEnds { width });
     }
 }
 

@@ -92,17 +92,24 @@ async function fetchPlain({ base, names }, { progress, isStopped }) {
   return { name: base, readers };
 }
 
-/** What can be asked of a server, with its refusals as sentences. */
-async function ask(url, { headers, optional }) {
+/** What can be asked of a server, with its refusals as sentences, except those that are expected. */
+async function ask(url, { headers, expected = [] }) {
   let response;
   try {
     response = await fetch(url, { headers });
   } catch {
-    throw fault('file', `${url} cannot be reached: is the address right, and does its server allow other pages to read it?`);
+    throw fault('file', allowed(url)
+      ? `${url} cannot be reached: is the address right, and does its server allow other pages to read it?`
+      : `${url} is not asked: this page reads from its own server, from https: addresses, and from localhost`);
   }
-  if (response.ok || (optional && [401, 403, 404].includes(response.status))) return response;
+  if (response.ok || expected.includes(response.status)) return response;
   throw fault('file', `${url}: the server answers ${response.status} ${response.statusText}`);
 }
+
+const ours = (url) => url.origin === new URL(self.location.href).origin;
+
+/** Whether the page's policy lets it read from there; see `index.html`. */
+const allowed = (url) => url.protocol === 'https:' || ours(url) || (url.protocol === 'http:' && ['localhost', '127.0.0.1'].includes(url.hostname));
 
 /** Fetches all that belongs to an address into the kept files, and reads it from there. */
 async function fetchKept(address, options) {
@@ -149,33 +156,18 @@ async function fetchInto(folder, name, url, options) {
   const handle = await folder.getFileHandle(name, { create: true });
   const file = await writable(handle, name);
   try {
-    let at = file.getSize();
-    const response = await ask(url, { optional, headers: at > 0 ? { Range: `bytes=${at}-` } : {} }).catch((error) => {
-      // A server that has no bytes after these says 416: all of it is here already.
-      if (at > 0 && /416/.test(error.message)) return null;
-      throw error;
-    });
-    if (!response) return true;
+    const { response, from } = await resumed(url, file.getSize(), versions.of(name), optional);
     if (!response.ok) {
       file.close();
       await folder.removeEntry(name);
       return false;
     }
-    const version = versionOf(response);
-    if (response.status === 206 && version !== versions.of(name)) {
-      // What is here is the beginning of another file. The server is not asked by If-Range: it would
-      // have to allow other pages that header.
-      await response.body.cancel();
+    if (from === 0) {
       file.truncate(0);
-      await versions.set(name, null);
-      file.close();
-      return await fetchInto(folder, name, url, options);
+      await versions.set(name, versionOf(response));
     }
-    if (response.status !== 206) {
-      at = 0;
-      file.truncate(0);
-      await versions.set(name, version);
-    }
+    const next = versions.of(name) ? 'it goes on from there' : 'it begins anew then, as its server names no version';
+    let at = from;
     const total = at + Number(response.headers.get('content-length') ?? 0);
     const stream = response.body.getReader();
     for (;;) {
@@ -186,12 +178,12 @@ async function fetchInto(folder, name, url, options) {
       progress(at, total);
       if (isStopped()) {
         await stream.cancel();
-        throw fault('stopped', 'stopped; it goes on from there next time');
+        throw fault('stopped', `stopped; try again, and ${next}`);
       }
     }
     file.truncate(at);
     if (total > at && !response.headers.get('content-encoding')) {
-      throw fault('file', `${url} ended after ${at} of ${total} bytes; try again, and it goes on from there`);
+      throw fault('file', `${url} ended after ${at} of ${total} bytes; try again, and ${next}`);
     }
     return true;
   } finally {
@@ -199,8 +191,36 @@ async function fetchInto(folder, name, url, options) {
   }
 }
 
-/** What tells one version of a file from another, as far as its server lets pages know. */
-const versionOf = ({ headers }) => headers.get('etag') ?? headers.get('last-modified') ?? null;
+/**
+ * A server's answer about a file of which `size` bytes of a `version` are here, and from where on it
+ * gives them: from 0 unless it is certain that it is that version still.
+ */
+async function resumed(url, size, version, optional) {
+  const expected = optional ? [401, 403, 404] : [];
+  if (size > 0 && version) {
+    // The last byte that is here is asked for too, so that there is one to get of a whole file, and
+    // with it the version. Other servers would have to allow pages to ask by If-Range, and most do not.
+    const from = size - 1;
+    const headers = { Range: `bytes=${from}-`, ...(ours(url) ? { 'If-Range': version } : {}) };
+    const response = await ask(url, { headers, expected: [...expected, 416] });
+    const place = response.headers.get('content-range');
+    const same = versionOf(response) === version && (!place || place.startsWith(`bytes ${from}-`));
+    if (response.status === 206 && same) return { response, from };
+    if (response.status !== 206 && response.status !== 416) return { response, from: 0 };
+    // What is here is the beginning of another file.
+    await response.body?.cancel();
+  }
+  return { response: await ask(url, { headers: {}, expected }), from: 0 };
+}
+
+/**
+ * What tells one version of a file from another, byte by byte, as far as its server lets pages know;
+ * a weak tag stands for many.
+ */
+function versionOf({ headers }) {
+  const tag = headers.get('etag');
+  return (tag?.startsWith('"') ? tag : headers.get('last-modified')) ?? null;
+}
 
 function write(file, bytes, at, name) {
   try {

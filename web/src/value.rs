@@ -56,6 +56,7 @@ fn remedy(remedy: Remedy) -> String {
         }
         Remedy::ShorterContext { fits: None } => "lower the context",
         Remedy::CacheF16 => "set the cache type to f16",
+        Remedy::CacheF32 => "set the cache type to f32",
         Remedy::WeightsQ4 { bytes } => {
             return format!("quantize to q4_0 (weights of {} MiB)", bytes.div_ceil(1 << 20));
         }

@@ -74,15 +74,23 @@ globalThis.FileReaderSync = class {};
 const page = join(process.env.PELLUCID_SITE ?? '.', 'page/sources.js');
 const { gather, keep, kept } = await import(pathToFileURL(page));
 
-/** Files by path, with their versions; the next answer is cut off after so many bytes. */
-const served = { files: {}, cut: null, ranges: [] };
+/**
+ * Files by path, with their versions (a tag, or a date); the next answer is cut off after so many bytes.
+ * A server that is `plain` knows no If-Range.
+ */
+const served = { files: {}, cut: null, plain: false, ranges: [], conditions: [] };
 const server = createServer((asked, answer) => {
   const file = served.files[asked.url];
   if (!file) return answer.writeHead(404).end();
-  const from = Number(/bytes=(\d+)-/.exec(asked.headers.range ?? '')?.[1] ?? 0);
-  served.ranges.push(from);
+  const { range, 'if-range': condition } = asked.headers;
+  served.conditions.push(condition ?? null);
+  const version = file.version ? { etag: file.version } : file.date ? { 'last-modified': file.date } : {};
+  const obeyed = range && (served.plain || !condition || [file.version, file.date].includes(condition));
+  const from = obeyed ? Number(/bytes=(\d+)-/.exec(range)[1]) : 0;
+  served.ranges.push(Number(/bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0));
+  if (obeyed && from >= file.text.length) return answer.writeHead(416).end();
   const bytes = Buffer.from(file.text).subarray(from);
-  answer.writeHead(from > 0 ? 206 : 200, { etag: file.version, 'content-length': bytes.length });
+  answer.writeHead(obeyed ? 206 : 200, { ...version, 'content-length': bytes.length });
   answer.flushHeaders();
   if (served.cut === null) return answer.end(bytes);
   answer.write(bytes.subarray(0, served.cut), () => setTimeout(() => answer.destroy(), 50));
@@ -104,8 +112,13 @@ const text = async (name) => {
 
 beforeEach(() => {
   storage = new MemoryFolder();
-  Object.assign(served, { files: {}, cut: null, ranges: [] });
+  Object.assign(served, { files: {}, cut: null, plain: false, ranges: [], conditions: [] });
+  elsewhere();
 });
+
+/** Whether the page comes from the server of the models, or from another one. */
+const here = () => (globalThis.self.location.href = `${address}/page/`);
+const elsewhere = () => (globalThis.self.location.href = 'http://127.0.0.1/page/');
 
 test('models of one name from two addresses are two models', async () => {
   served.files = { '/a/m.gguf': { text: 'first', version: '"1"' }, '/b/m.gguf': { text: 'second', version: '"2"' } };
@@ -135,20 +148,104 @@ test('a fetch goes on where it ended, if it is still the same file', async () =>
   assert.ok(bytes > 0);
   assert.deepEqual(await text(name), { 'm.gguf': 'all of' });
   await gather(place, options);
-  assert.deepEqual(served.ranges, [0, 6]);
+  // From the last byte on that is here.
+  assert.deepEqual(served.ranges, [0, 5]);
   assert.deepEqual(await text(name), { 'm.gguf': 'all of the first text' });
+});
+
+test('its own server is asked by If-Range, others are not', async () => {
+  const place = `${address}/a/m.gguf`;
+  for (const [set, version, condition] of [
+    [here, { version: '"1"' }, '"1"'],
+    [here, { date: 'Mon, 30 Nov 2026 10:00:00 GMT' }, 'Mon, 30 Nov 2026 10:00:00 GMT'],
+    [elsewhere, { version: '"1"' }, null],
+  ]) {
+    storage = new MemoryFolder();
+    set();
+    served.files = { '/a/m.gguf': { text: 'all of the first text', ...version } };
+    Object.assign(served, { cut: 6, ranges: [], conditions: [] });
+    await assert.rejects(gather(place, options), /goes on from there|terminated/);
+    const { name } = await gather(place, options);
+    assert.deepEqual([served.ranges, served.conditions], [[0, 5], [null, condition]]);
+    assert.deepEqual(await text(name), { 'm.gguf': 'all of the first text' });
+  }
+});
+
+test('without a version that stands for its bytes, a file is fetched from its beginning', async () => {
+  const place = `${address}/a/m.gguf`;
+  for (const version of ['W/"1"', undefined]) {
+    storage = new MemoryFolder();
+    here();
+    served.files = { '/a/m.gguf': { text: 'all of the first text', version } };
+    Object.assign(served, { cut: 6, ranges: [] });
+    await assert.rejects(gather(place, options));
+    served.files = { '/a/m.gguf': { text: 'ALL OF THE FIRST TEXT', version } };
+    const { name } = await gather(place, options);
+    assert.deepEqual(served.ranges, [0, 0]);
+    assert.deepEqual(await text(name), { 'm.gguf': 'ALL OF THE FIRST TEXT' });
+  }
 });
 
 test('a file that has changed meanwhile is fetched from its beginning', async () => {
   const place = `${address}/a/m.gguf`;
+  for (const [set, plain, other, ranges] of [
+    [here, false, 'and another one, longer', [0, 5]],
+    [here, true, 'and another one, longer', [0, 5, 0]],
+    [elsewhere, false, 'and another one, longer', [0, 5, 0]],
+    [elsewhere, false, 'short', [0, 5, 0]],
+  ]) {
+    storage = new MemoryFolder();
+    set();
+    served.files = { '/a/m.gguf': { text: 'all of the first text', version: '"1"' } };
+    Object.assign(served, { cut: 6, plain, ranges: [] });
+    await assert.rejects(gather(place, options));
+    served.files = { '/a/m.gguf': { text: other, version: '"2"' } };
+    const { name } = await gather(place, options);
+    assert.deepEqual(served.ranges, ranges);
+    assert.deepEqual(await text(name), { 'm.gguf': other });
+    assert.deepEqual((await kept()).map((model) => model.complete), [true]);
+  }
+});
+
+test('a folder is of one version, also where a file that was whole has changed', async () => {
+  const config = '{"of": 1}';
+  const files = (number, weights) => ({
+    '/a/config.json': { text: config.replace('1', number), version: `"c${number}"` },
+    '/a/model.safetensors': { text: weights, version: `"w${number}"` },
+  });
+  served.files = files(1, 'the weights of the first');
+  await gather(`${address}/a/`, options);
+  const [{ name }] = await kept();
+  const folder = await (await storage.getDirectoryHandle('models')).getDirectoryHandle(name);
+  const weights = await folder.getFileHandle('model.safetensors');
+  // As a tab that was closed leaves them: the configuration is whole, the weights are not.
+  weights.bytes = weights.bytes.slice(0, 6);
+  const about = await folder.getFileHandle('about.json');
+  about.bytes = new TextEncoder().encode(new TextDecoder().decode(about.bytes).replace('"complete":true', '"complete":false'));
+  served.files = files(2, 'the weights of the other');
+  await gather(`${address}/a/`, options);
+  assert.deepEqual(await text(name), { 'config.json': config.replace('1', 2), 'model.safetensors': 'the weights of the other' });
+});
+
+test('a whole model outlives whatever its address gives later', async () => {
+  const place = `${address}/a/m.gguf`;
   served.files = { '/a/m.gguf': { text: 'all of the first text', version: '"1"' } };
-  served.cut = 6;
-  await assert.rejects(gather(place, options));
-  served.files = { '/a/m.gguf': { text: 'and another', version: '"2"' } };
   const { name } = await gather(place, options);
-  assert.deepEqual(served.ranges, [0, 6, 0]);
-  assert.deepEqual(await text(name), { 'm.gguf': 'and another' });
-  assert.deepEqual((await kept()).map((model) => model.complete), [true]);
+  served.files = { '/a/m.gguf': { text: 'another, of which there is no end', version: '"2"' } };
+  Object.assign(served, { cut: 6, ranges: [] });
+  assert.equal((await gather(place, options)).name, name);
+  assert.equal((await gather({ kept: name }, options)).readers.length, 1);
+  assert.deepEqual([served.ranges, await text(name)], [[], { 'm.gguf': 'all of the first text' }]);
+  // The other one by another address, which fails midway.
+  served.files['/b/m.gguf'] = served.files['/a/m.gguf'];
+  await assert.rejects(gather(`${address}/b/m.gguf`, options));
+  assert.deepEqual(await text(name), { 'm.gguf': 'all of the first text' });
+  assert.deepEqual((await kept()).map((model) => [model.name === name, model.complete]), [[true, true], [false, false]]);
+});
+
+test('an address that the page may not read says which ones it may', async () => {
+  await assert.rejects(gather('ftp://127.0.0.1/m.gguf', options), /its own server, from https: addresses, and from localhost/);
+  await assert.rejects(gather('http://127.0.0.1:9/m.gguf', options), /cannot be reached/);
 });
 
 test('dropped files of one name are kept side by side, and none twice', async () => {

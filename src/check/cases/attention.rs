@@ -1,8 +1,9 @@
 //! Attention over the cache: split for few rows, whole for many.
 
-use crate::check::device::Device;
+use crate::check::device::{Device, to_f64};
 use crate::error::Result;
-use crate::ops::{self, CacheFormat, Mask};
+use crate::measure;
+use crate::ops::{self, CacheFormat, Columns, Mask};
 use crate::reference as twin;
 
 use super::attention_rows::{AttentionRows, Inputs};
@@ -70,5 +71,87 @@ impl Tables for Attention {
             })
         };
         [CacheFormat::F32, CacheFormat::F16].into_iter().flat_map(of).collect()
+    }
+}
+
+/// Attention over a cache in f16 that was given a key, or a value, without an f16: what uses it is
+/// infinite or NaN, and nothing else changes.
+#[derive(Clone, Debug)]
+pub struct AttentionBeyondF16 {
+    /// The rows, over a cache in f16.
+    pub rows: AttentionRows,
+    /// The position that holds it, in the first sequence.
+    pub at: u32,
+    /// The key and the value there.
+    pub given: [f32; 2],
+}
+
+impl Case for AttentionBeyondF16 {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let Self { rows: case, at, given: [key, value] } = self;
+        let inputs = case.upload(device)?;
+        let &Inputs { rows, q, ref cache, extent, size, .. } = &inputs;
+        let &AttentionRows { window, scale, softcap, .. } = case;
+        let slot = cache.heads * cache.width;
+        let [keys, values] = [key, value].map(|given| vec![*given; slot]);
+        let [k, v] = [device.tensor(1, slot, &keys)?, device.tensor(1, slot, &values)?];
+        let place = device.rows(&[(*at, 0)])?;
+        let copy = device.output(1, slot)?;
+        let [own_k, own_v] = [k, v].map(Columns::all);
+        let store =
+            ops::Rope { rows: place, q: own_k, k: own_k, v: own_v, table: None, cache, out: copy };
+        let out = device.output(q.rows, q.columns)?;
+        let attend = ops::Attention { rows, q, cache, mask: Mask { window, scale, softcap }, out };
+        if !device.run_all(&[&store, &attend], extent, 1)? {
+            return Ok(());
+        }
+        let before = [&inputs.keys, &inputs.values];
+        let [all_keys, all_values] =
+            [(before[0], &keys), (before[1], &values)].map(|(all, own)| {
+                let mut all = all.clone();
+                all[*at as usize * slot..][..slot].copy_from_slice(&to_f64(own));
+                all
+            });
+        // An own run of the twin for each row; none for those that use it.
+        let expected: Vec<Option<Vec<f64>>> = inputs
+            .by_row()
+            .zip(&case.positions)
+            .map(|(q, &(position, sequence))| {
+                let seen = sequence == 0
+                    && *at <= position
+                    && window.is_none_or(|window| ((position - at) as usize) < window);
+                (!seen).then(|| {
+                    let keys = inputs.sequence(&all_keys, sequence);
+                    let values = inputs.sequence(&all_values, sequence);
+                    twin::attention(q, keys, values, &[position], size)
+                })
+            })
+            .collect();
+        let (stride, tolerance) = (out.stride(), case.tolerance());
+        device.compare_bytes(out.buffer, out.bytes(), tolerance, move |bytes, tolerance| {
+            let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+            let mut error = 0.0_f64;
+            for (row, (found, expected)) in found.chunks(stride).zip(&expected).enumerate() {
+                let found = &found[..q.columns];
+                match expected {
+                    None if found.iter().any(|value| value.is_finite()) => {
+                        let text = format!("row {row} uses what has no f16, and is {found:?}");
+                        return (f64::INFINITY, text);
+                    }
+                    None => {}
+                    Some(twin) => {
+                        error = measure::largest([error, measure::relative_error(found, twin)])
+                    }
+                }
+            }
+            (
+                error,
+                if error > tolerance {
+                    "a row without it is wrong".to_owned()
+                } else {
+                    String::new()
+                },
+            )
+        })
     }
 }

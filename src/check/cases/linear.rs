@@ -100,6 +100,52 @@ impl Case for Linear {
     }
 }
 
+/// A product some of whose x have no f16: an output is right, or infinite or NaN where products are in
+/// f16.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearBeyondF16 {
+    /// How W is stored.
+    pub format: Format,
+    /// Rows of x.
+    pub rows: usize,
+    /// What one x of each row is, and one weight of each output.
+    pub extremes: [f32; 2],
+}
+
+impl Case for LinearBeyondF16 {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { format, rows, extremes } = self;
+        let [large, heavy] = extremes;
+        let shape @ [outputs, inputs] = [34, 64_usize.next_multiple_of(format.block())];
+        let mut noise = device.noise(outputs * inputs);
+        noise.chunks_mut(inputs).for_each(|row| row[5] = heavy);
+        let mut values = device.noise(rows * inputs);
+        values.chunks_mut(inputs).for_each(|row| row[9] = large);
+        let (weight, kept) = device.weight(format, shape, u64::MAX, &noise)?;
+        let (x, out) = (device.tensor(rows, inputs, &values)?, device.output(rows, outputs)?);
+        let epilogue = Epilogue::Write;
+        if !device.run(&ops::Linear { x, weight: &weight, bias: None, epilogue, out }, 0)? {
+            return Ok(());
+        }
+        let size = twin::LinearSize { inputs, outputs };
+        let expected = twin::linear(&to_f64(&values), &kept, None, size);
+        let (halves, stride) = (device.uses_f16(), out.stride());
+        device.compare_bytes(out.buffer, out.bytes(), 1e-2, move |bytes, tolerance| {
+            let found: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+            let found = found.chunks(stride).flat_map(|row| &row[..outputs]);
+            let extent = f64::from(large.abs().max(heavy.abs()));
+            for (found, expected) in found.zip(&expected) {
+                let gap = (f64::from(*found) - expected).abs() / extent;
+                let told = halves && !found.is_finite();
+                if !told && (gap.is_nan() || gap > tolerance) {
+                    return (f64::INFINITY, format!("a product is {found}, not {expected}"));
+                }
+            }
+            (0.0, String::new())
+        })
+    }
+}
+
 /// A product whose rows are queries, keys and values: queries come out; keys and values land in the
 /// cache at each row's position, and nowhere else.
 #[derive(Clone, Debug)]

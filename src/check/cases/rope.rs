@@ -133,6 +133,68 @@ impl Tables for Rope {
     }
 }
 
+/// Keys and values at the ends of what f16 holds, and beyond them.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheEnds {
+    /// The width of a head.
+    pub width: usize,
+}
+
+impl CacheEnds {
+    /// The largest f16, what still rounds to it, what does not, and what no float is beyond.
+    const VALUES: [f32; 12] = [
+        65_504.0,
+        65_519.99,
+        65_520.0,
+        65_536.0,
+        1e6,
+        3e38,
+        f32::INFINITY,
+        f32::NAN,
+        0.0,
+        1.0,
+        6.1e-5,
+        2049.0,
+    ];
+}
+
+impl Case for CacheEnds {
+    fn run(&self, device: &mut Device) -> Result<()> {
+        let &Self { width } = self;
+        let format = CacheFormat::F16;
+        let positions: Vec<(u32, u32)> = (0..13).map(|position| (position, 0)).collect();
+        let cache = Cache::named(format, [1, positions.len()], [1, width], u64::MAX);
+        let part = cache.shards[0];
+        device.create(part.k, cache.bytes())?;
+        device.create(part.v, cache.bytes())?;
+        let ends = Self::VALUES.into_iter().flat_map(|value| [value, -value]).cycle();
+        let keys: Vec<f32> = ends.take(positions.len() * width).collect();
+        let values: Vec<f32> = keys.iter().rev().copied().collect();
+        let rows = device.rows(&positions)?;
+        let q = device.tensor(positions.len(), width, &keys)?;
+        let (k, v) = (q, device.tensor(positions.len(), width, &values)?);
+        let out = device.output(positions.len(), width)?;
+        let [q, k, v] = [q, k, v].map(Columns::all);
+        if device.run(&ops::Rope { rows, q, k, v, table: None, cache: &cache, out }, 0)? {
+            for (id, values) in [(part.k, keys), (part.v, values)] {
+                let held = laid_out(&cache, &part, &positions, &to_f64(&values));
+                expect_cache(device, id, format, held)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tables for CacheEnds {
+    fn once() -> Vec<Self> {
+        [7, 64].map(|width| Self { width }).to_vec()
+    }
+
+    fn quick(_: [usize; 3]) -> Vec<Self> {
+        vec![Self { width: 7 }]
+    }
+}
+
 /// A part of a cache that was zero until these rows were written; heads are padded to vec4s.
 fn laid_out(
     cache: &Cache,

@@ -1,7 +1,7 @@
 //! The ops that models run, and those that expose intermediate values.
 
 use crate::check::cases::{
-    Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, CacheRows,
+    Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, CacheEnds, CacheRows,
     ClearPadding, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm, LayerNorm, LayerNormCenter,
     Linear, LinearToCache, LogProb, Penalties, PosEmbed, Project, RmsNorm, RmsScale, Rope, Sample,
     SampleAtCut, ScaleAdd, Softmax, SumHeads, TopK,
@@ -11,7 +11,7 @@ use super::table::{self, Suite, Table, collect};
 
 collect! {
     linear: Linear, LinearToCache;
-    rest: Embed, PosEmbed, LayerNorm, RmsNorm, HeadNorm, Rope, Attention, Activate, Gated, Gather,
+    rest: Embed, PosEmbed, LayerNorm, RmsNorm, HeadNorm, Rope, CacheEnds, Attention, Activate, Gated, Gather,
         ClearPadding, Add, LogProb, Penalties, Sample, SampleAtCut, TopK, LayerNormCenter, RmsScale, DivideRows, GainBias,
         CacheRows, AttentionScores, Softmax, AttentionMix, AttentionResult, SumHeads, ScaleAdd, Project
 }

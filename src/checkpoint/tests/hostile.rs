@@ -6,6 +6,7 @@ use super::folders::{gpt2_config, llama_config, llama_tensors};
 use super::gguf::llama;
 use super::{Gguf, Meta, Tensor, as_kind, counting, folder, refusal, write};
 use crate::checkpoint::{Checkpoint, Param};
+use crate::format::Format;
 
 #[test]
 fn wrong_tensors_are_refused_by_name() {
@@ -36,6 +37,34 @@ fn wrong_tensors_are_refused_by_name() {
     }
     let folder = folder(&gpt2_config(), &[counting("transformer.wte.weight", &[5, 4], 0)]);
     assert!(refusal(folder.path()).contains("tensor transformer.wpe.weight: is missing"));
+}
+
+#[test]
+fn values_that_a_format_cannot_hold_are_refused_when_quantized() {
+    // A q4_0 block's scale is an eighth of its largest value, a q8_0 block's a 127th.
+    for (format, fits, beyond) in [
+        (Format::F16, 65_519.0, 65_520.0),
+        (Format::Q4_0, 8.0 * 65_504.0, -8.0 * 65_520.0),
+        (Format::Q4_1, 65_504.0, -65_520.0),
+        (Format::Q8_0, 127.0 * 65_504.0, -127.0 * 65_530.0),
+        (Format::Bf16, 3e38, f32::MAX),
+    ] {
+        let quantized = |value: f32| {
+            let mut tensors = llama_tensors("model.");
+            tensors[0].bytes[20..24].copy_from_slice(&value.to_le_bytes());
+            let folder = folder(&llama_config(), &tensors);
+            let matrix = Checkpoint::open(folder.path()).unwrap().matrix(Param::Embed, 0).unwrap();
+            matrix.quantized(&matrix.read(0..6).unwrap(), format)
+        };
+        assert!(quantized(fits).is_ok(), "{format}");
+        let error = quantized(beyond).unwrap_err().to_string();
+        let expected = format!(
+            "tensor model.embed_tokens.weight: holds values up to {:e}, which are too large for \
+             {format}; load it in its own format, f32",
+            beyond.abs()
+        );
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The caches as bytes, so that they can outlive the session.
 
 use crate::error::{Error, Result};
-use crate::ops::CacheShard;
+use crate::ops::{CacheFormat, CacheShard};
 
 use super::state::Session;
 
@@ -13,6 +13,11 @@ impl Session {
             .first()
             .map(|cache| format!("{:?}, {} heads of {}", cache.format, cache.heads, cache.width));
         kinds.unwrap_or_default()
+    }
+
+    /// How keys and values are stored.
+    pub fn cache_format(&self) -> CacheFormat {
+        self.caches.first().map_or(CacheFormat::F32, |cache| cache.format)
     }
 
     /// The bytes of one position's keys of one sequence in one layer, and as many of its values.

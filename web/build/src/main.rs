@@ -3,6 +3,7 @@
 //! `cargo xtask web` compiles the module and calls this program with its path and the folder.
 
 mod docs;
+mod policy;
 mod serve;
 
 use std::fs::{self, File};

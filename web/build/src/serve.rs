@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use axum::Router;
-use axum::http::{HeaderValue, header::X_CONTENT_TYPE_OPTIONS};
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::map_response;
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tower_http::services::ServeDir;
+
+use crate::policy;
 
 /// Serves a folder to this machine only, under a path, until it is stopped; port 0 is any free one.
 /// The address is printed, and opened in the system's browser if requested and if there is one.
@@ -22,7 +25,8 @@ pub(crate) fn serve(folder: &Path, port: &str, under: &str, show: bool) -> Resul
             (Router::new().nest_service(&under, files), format!("{under}/"))
         }
     };
-    let router = router.layer(map_response(as_named));
+    let policy = HeaderValue::try_from(policy::header()?).map_err(|error| error.to_string())?;
+    let router = router.layer(map_response(move |response| guarded(response, policy.clone())));
     let failed = |error: std::io::Error| format!("port {port}: {error}");
     Runtime::new().map_err(failed)?.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
@@ -35,8 +39,11 @@ pub(crate) fn serve(folder: &Path, port: &str, under: &str, show: bool) -> Resul
     })
 }
 
-/// Has browsers take a file for what its name says: a text that looks like a page is none.
-async fn as_named(mut response: Response) -> Response {
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+/// Has browsers take a file for what its name says, since a text that looks like a page is none, and
+/// lets it do no more than the page has to.
+async fn guarded(mut response: Response, policy: HeaderValue) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
     response
 }
