@@ -11,6 +11,7 @@ use pellucid::{Error, Result};
 use crate::drawing::{self, DrawOptions};
 use crate::edits::EditOptions;
 use crate::input;
+use crate::interrupt;
 use crate::options::ModelOptions;
 use crate::output;
 
@@ -19,7 +20,7 @@ use crate::output;
 /// Each line of standard input is a message, and the conversation lasts until the input ends. The
 /// model's own chat template formats the messages; special tokens in a message count as text. The
 /// KV cache is kept, so each turn processes only what is new. Ctrl-C stops an answer; between
-/// answers it ends the conversation.
+/// answers it ends the conversation, as the end of the terminal always does.
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
     /// System message to start the conversation with
@@ -44,7 +45,8 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    pub(crate) async fn run(&self) -> Result<()> {
+    /// Talks until the input ends; returns whether nobody asked for an end before that.
+    pub(crate) async fn run(&self) -> Result<bool> {
         let mut request = self.drawing.request(&self.model, self.max_new_tokens)?;
         request.reuse_prefix = true;
         let (mut llm, load) = self.model.load().await?;
@@ -60,13 +62,19 @@ impl Chat {
             None => drop(llm.encode_chat(&talk)?),
         }
         let mut edits = self.edits.clone();
+        let mut is_silent = true;
         let asks = !self.json && stdin().is_terminal() && stderr().is_terminal();
         loop {
             if asks {
                 // A prompt that cannot be shown is no error.
                 let _ = write!(stderr(), "> ");
             }
-            let Some(line) = input::line()? else { return Ok(()) };
+            let Some(line) = input::line()? else {
+                if is_silent && !stdin().is_terminal() {
+                    output::note("(standard input holds no message; each line of it is one)");
+                }
+                return Ok(true);
+            };
             if line.trim().is_empty() {
                 continue;
             }
@@ -74,8 +82,13 @@ impl Chat {
                 output::note(&told);
                 continue;
             }
+            is_silent = false;
             talk.push(Message { role: Role::User, content: line });
-            let answer = self.answer(&mut llm, &talk, (&mut request, &edits), load).await?;
+            let (answer, finish) =
+                self.answer(&mut llm, &talk, (&mut request, &edits), load).await?;
+            if finish == Finish::Interrupted && interrupt::ends_the_program() {
+                return Ok(false);
+            }
             talk.push(Message { role: Role::Assistant, content: answer });
             // Each answer has its own seed.
             request.sampling.seed = request.sampling.seed.wrapping_add(1);
@@ -95,14 +108,14 @@ impl Chat {
         Ok(())
     }
 
-    /// Generates and shows one answer.
+    /// Generates and shows one answer; gives it and why it ended.
     async fn answer(
         &self,
         llm: &mut Llm,
         talk: &[Message],
         (request, edits): (&mut Request, &EditOptions),
         load: Duration,
-    ) -> Result<String> {
+    ) -> Result<(String, Finish)> {
         let prompt = llm.encode_chat(talk)?;
         request.edits = edits.resolve(llm.config(), prompt.len())?;
         let shown = |text: &str| if self.json { Ok(()) } else { output::piece(text) };
@@ -118,7 +131,7 @@ impl Chat {
         }
         match finish {
             Finish::Context => output::note(&full(limits)),
-            Finish::Interrupted if !self.json => {
+            Finish::Interrupted if !self.json && !interrupt::ends_the_program() => {
                 output::note("(interrupted; Ctrl-C again ends the conversation)");
             }
             Finish::Length if !self.json => {
@@ -126,7 +139,7 @@ impl Chat {
             }
             _ => {}
         }
-        Ok(drawn.generation.text.unwrap_or_default())
+        Ok((drawn.generation.text.unwrap_or_default(), finish))
     }
 }
 

@@ -60,7 +60,10 @@ enum Command {
 
 fn main() -> ExitCode {
     quiet_mesa();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return told(&answer),
+    };
     start_log();
     match pollster::block_on(run(cli.command)) {
         Ok(code) => code,
@@ -71,6 +74,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Shows the help that was asked for, or what is wrong with the command line: it may quote the names of
+/// files, which a shell puts in the place of a `*`.
+fn told(answer: &clap::Error) -> ExitCode {
+    let text = answer.to_string();
+    if answer.use_stderr() {
+        output::note(text.trim_end_matches('\n'));
+    } else {
+        // Whoever closed our output does not want the rest.
+        let _ = output::piece(&text);
+    }
+    ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
 }
 
 /// Mesa's layer that orders GPUs asks the Wayland session which one it uses. Without a session, as
@@ -90,10 +106,14 @@ async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Generate(command) => {
             if command.run().await? == Finish::Interrupted {
-                return Ok(ExitCode::from(interrupt::EXIT_CODE));
+                return Ok(interrupt::exit_code());
             }
         }
-        Command::Chat(command) => command.run().await?,
+        Command::Chat(command) => {
+            if !command.run().await? {
+                return Ok(interrupt::exit_code());
+            }
+        }
         Command::Score(command) => command.run().await?,
         Command::Inspect(command) => command.run().await?,
         Command::Direction(command) => command.run().await?,
@@ -103,7 +123,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Doctor(command) => command.run().await?,
         Command::Train(command) => {
             if !command.run().await? {
-                return Ok(ExitCode::from(interrupt::EXIT_CODE));
+                return Ok(interrupt::exit_code());
             }
         }
         Command::Tune(command) => command.run().await?,

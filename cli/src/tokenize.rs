@@ -12,6 +12,7 @@ use crate::hub::{self, Wanted};
 use crate::input;
 use crate::options::TextOptions;
 use crate::output;
+use crate::visible;
 
 /// Print the tokens of a text.
 #[derive(Debug, Args)]
@@ -51,7 +52,8 @@ impl Tokenize {
             return output::json(&report);
         }
         for (id, token) in report.ids.iter().zip(&report.tokens) {
-            output::line(&format!("{id:>6}  {}", token.as_deref().unwrap_or_default()))?;
+            let token = visible::name(token.as_deref().unwrap_or_default());
+            output::line(&format!("{id:>6}  {token}"))?;
         }
         Ok(())
     }

@@ -15,6 +15,16 @@ pub(crate) fn message(message: &str) -> Cow<'_, str> {
     escaped(message, |c| (c.is_control() && !matches!(c, '\n' | '\t')) || reorders(c) || hides(c))
 }
 
+/// A name in a table: as [`message`], and on one line.
+pub(crate) fn name(name: &str) -> Cow<'_, str> {
+    match message(name) {
+        shown if shown.contains(['\n', '\t']) => {
+            shown.replace('\n', "\\n").replace('\t', "\\t").into()
+        }
+        shown => shown,
+    }
+}
+
 /// JSON whose text holds no control characters: those that JSON does not demand to be escaped are
 /// in strings only, and mean the same there.
 pub(crate) fn json(json: &str) -> Cow<'_, str> {
@@ -58,6 +68,7 @@ mod tests {
         let turned = "safe\u{202e}txt.exe \u{200b}\u{feff}";
         assert_eq!(text(turned), turned);
         assert_eq!(message(turned), "safe\\u{202e}txt.exe \\u{200b}\\u{feff}");
+        assert_eq!(name("a\nb\tc\x1b[2J"), "a\\nb\\tc\\u{1b}[2J");
         assert_eq!(message("Größe 文字 🙂"), "Größe 文字 🙂");
     }
 

@@ -1,6 +1,11 @@
 #![no_main]
 
+#[path = "../bounds.rs"]
+mod bounds;
 #[path = "../readers.rs"]
 mod readers;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| readers::safetensors(bytes));
+#[global_allocator]
+static COUNTING: bounds::Counting = bounds::Counting;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bounds::bounded(readers::safetensors, bytes, bounds::TIME));

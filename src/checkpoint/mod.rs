@@ -33,7 +33,7 @@ pub(crate) use fingerprint::{Hash, WeightsHash};
 pub use format::blocks::{dequantize, quantize};
 pub use format::planes::planes;
 pub use gguf::parts::gguf_files;
-pub use gguf::tokenizer::{Bpe, SentencePiece};
+pub use gguf::tokenizer::{Bpe, SentencePiece, Swallows};
 #[cfg(feature = "train")]
 pub(crate) use hf::config::{ATTENTION_ONLY, ATTENTION_ONLY_CLASS};
 pub use hf::safetensors::read_safetensors;

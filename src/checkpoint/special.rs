@@ -45,6 +45,9 @@ pub(crate) const ENDS: [&str; 22] = [
     "<｜end▁of▁sentence｜>",
 ];
 
+/// The one of them that is also text: Gemma's vocabulary has it as the end of what HTML strikes out.
+pub(crate) const ALSO_TEXT: &str = "</s>";
+
 /// The tokens of a vocabulary with these names that parts of a turn end with, where the turn itself
 /// ends with one of the others.
 pub(crate) const END_OF_PART: (&str, [&str; 2]) = ("<|end|>", ["<|return|>", "<|call|>"]);

@@ -9,6 +9,7 @@ use super::arguments::TemplateArguments;
 use super::encoding::Tokenizer;
 use super::guard::{Guard, difference};
 use super::jinja;
+use super::names::Names;
 use crate::error::{Error, Result};
 
 /// The author of a message.
@@ -187,11 +188,11 @@ impl Tokenizer {
         // If the template rejects this, it will report so for the real messages.
         let frame = messages.iter().map(empty).collect::<Vec<_>>();
         let frame = template.render(&frame).unwrap_or_default();
-        let written = |name: &str| !name.trim().is_empty() && frame.contains(name);
-        let added = self.added_tokens();
-        let names = added.filter(|(name, special)| *special || written(name));
-        let names: Vec<String> = names.map(|(name, _)| name).collect();
-        let written = names.iter().filter(|name| written(name)).cloned().collect();
-        (names, written)
+        let (mut names, special): (Vec<String>, Vec<bool>) = self.added_tokens().unzip();
+        let mut written = Names::new(&names).within(&frame);
+        written.retain(|name| !name.trim().is_empty());
+        let mut special = special.into_iter();
+        names.retain(|name| special.next() == Some(true) || written.contains(name.as_str()));
+        (names, written.into_iter().map(str::to_owned).collect())
     }
 }

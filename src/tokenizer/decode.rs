@@ -112,7 +112,7 @@ impl Pieces {
                     Some(scheme) => scheme != "never",
                     None => step["add_prefix_space"].as_bool().unwrap_or(true),
                 };
-                self.strip += usize::from(prepends);
+                self.strip = self.strip.checked_add(usize::from(prepends))?;
             }
             "ByteFallback" => self.byte_fallback = true,
             "Strip" if step["content"] == " " && step["stop"] == 0 => {

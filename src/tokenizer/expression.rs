@@ -3,12 +3,12 @@
 //! The crate's own steps treat the engine's limits as the end of the text: what follows would
 //! become other tokens without a word. Here each limit is an error.
 
-use std::time::Duration;
-
-use fancy_regex::{Regex, RegexBuilder};
+use fancy_regex::{CompileError, Regex, RegexBuilder};
 use tokenizers::Offsets;
 use tokenizers::pattern::Pattern;
 use web_time::Instant;
+
+use super::growth::Growth;
 
 /// How expressions for byte-level BPE end: blanks, but the last one belongs to the word after them.
 const BLANKS: &str = r"|\s+(?!\S)|\s+";
@@ -20,9 +20,33 @@ const GROUP: &str = "blanks__";
 /// Steps back that the search for one match may take.
 const BACKTRACKS: usize = 1_000_000;
 
-/// How long all matches of a text may take: a hundred times what the slowest known tokenizer needs.
-const TIME: Duration = Duration::from_secs(2);
-const TIME_PER_BYTE: Duration = Duration::from_micros(20);
+/// The longest expression, in bytes. Real ones have a few hundred.
+const LONGEST: usize = 4096;
+
+/// How large an expression may become when it is compiled, in bytes: twice what the largest real ones
+/// need. A large one is slow on every byte of a text.
+const SIZE: usize = 1 << 20;
+
+/// What the engine does not search for in linear time, and what takes as much room where it does. The
+/// engine bounds an expression without such parts only.
+const PLAINER: [(&str, &str); 13] = [
+    ("(?=", "(?:"),
+    ("(?!", "(?:"),
+    ("(?<=", "(?:"),
+    ("(?<!", "(?:"),
+    ("(?>", "(?:"),
+    (r"\b", ""),
+    (r"\B", ""),
+    (r"\<", ""),
+    (r"\>", ""),
+    ("?+", "?"),
+    ("*+", "*"),
+    ("++", "+"),
+    ("}+", "}"),
+];
+
+/// What has no plainer form, and is in no tokenizer: references to what was found.
+const REFERRING: [&str; 6] = [r"\k", r"\K", r"\G", r"\g", "(?(", "(?P="];
 
 /// A compiled expression.
 #[derive(Debug)]
@@ -39,12 +63,9 @@ impl Expression {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// That of the syntax.
+    /// That of the syntax, or that it is too large.
     pub(super) fn new(source: &str) -> tokenizers::Result<Self> {
-        let compile = |source: &str| {
-            let regex = RegexBuilder::new(source).backtrack_limit(BACKTRACKS).build();
-            regex.map_err(|error| format!("{}: {error}", shown(source)))
-        };
+        check_size(source)?;
         // The flag U would turn the sense of each `+`, and an escaped bar is a character.
         let head = source.strip_suffix(BLANKS).filter(|head| {
             let escapes = head.bytes().rev().take_while(|byte| *byte == b'\\').count();
@@ -62,7 +83,12 @@ impl Expression {
     /// # Errors
     /// None that a text could cause but its length.
     pub(super) fn literal(text: &str) -> tokenizers::Result<Self> {
-        Self::new(&fancy_regex::escape(text))
+        Ok(Self { regex: compile(&fancy_regex::escape(text))?, blanks: false })
+    }
+
+    /// The expression with the time that it may take.
+    pub(super) fn within<'a>(&'a self, growth: &'a Growth) -> Timed<'a> {
+        Timed { expression: self, growth }
     }
 
     /// The end of a match: without the last of several blanks if a word follows.
@@ -87,20 +113,65 @@ impl Expression {
     }
 }
 
-impl Pattern for &Expression {
+fn check_length(source: &str) -> tokenizers::Result<()> {
+    if source.len() > LONGEST {
+        let (shown, length) = (shown(source), source.len());
+        return Err(format!("{shown}: {length} bytes; the most is {LONGEST}").into());
+    }
+    Ok(())
+}
+
+fn compile(source: &str) -> tokenizers::Result<Regex> {
+    check_length(source)?;
+    let regex = RegexBuilder::new(source).backtrack_limit(BACKTRACKS).build();
+    regex.map_err(|error| format!("{}: {error}", shown(source)).into())
+}
+
+/// Fails for an expression that is too large once compiled, before it is.
+fn check_size(source: &str) -> tokenizers::Result<()> {
+    check_length(source)?;
+    let mut pairs = source.as_bytes().windows(2);
+    let numbered = pairs.any(|pair| pair[0] == b'\\' && pair[1].is_ascii_digit());
+    if numbered || REFERRING.iter().any(|part| source.contains(part)) {
+        return Err(format!("{}: it refers to what it found", shown(source)).into());
+    }
+    let replace = |text: String, (from, to): &(&str, &str)| text.replace(from, to);
+    let plainer = PLAINER.iter().fold(source.to_owned(), replace);
+    match RegexBuilder::new(&plainer).delegate_size_limit(SIZE).build() {
+        Err(fancy_regex::Error::CompileError(CompileError::InnerError(error)))
+            if error.size_limit().is_some() =>
+        {
+            let reason = format!("larger than {} KiB once it is compiled", SIZE >> 10);
+            Err(format!("{}: {reason}", shown(source)).into())
+        }
+        // One without a plainer form has no bound.
+        Err(error) => Err(format!("{}: {error}", shown(source)).into()),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// An expression with the time that it may take for a text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timed<'a> {
+    expression: &'a Expression,
+    growth: &'a Growth,
+}
+
+impl Pattern for Timed<'_> {
     /// The matches and what lies between them, in order.
     fn find_matches(&self, text: &str) -> tokenizers::Result<Vec<(Offsets, bool)>> {
+        let Self { expression, growth } = *self;
         if text.is_empty() {
             return Ok(vec![((0, 0), false)]);
         }
-        let start = Instant::now();
-        let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        let limit = TIME.saturating_add(TIME_PER_BYTE.saturating_mul(bytes));
+        let name = || format!("the expression {}", shown(expression.regex.as_str()));
+        let mut start = Instant::now();
         let (mut splits, mut done, mut at, mut last) = (Vec::new(), 0, 0, None);
         while at <= text.len() {
-            let found = self.regex.find_from_pos(text, at).map_err(|error| self.stops(error))?;
+            let found = expression.regex.find_from_pos(text, at);
+            let found = found.map_err(|error| expression.stops(error))?;
             let Some(found) = found else { break };
-            let (from, to) = (found.start(), self.end(text, found.start(), found.end())?);
+            let (from, to) = (found.start(), expression.end(text, found.start(), found.end())?);
             at = to;
             if from == to {
                 // An empty match is none right after another; the search goes on behind the next
@@ -115,12 +186,10 @@ impl Pattern for &Expression {
             }
             splits.push(((from, to), true));
             (done, last) = (to, Some(to));
-            if start.elapsed() > limit {
-                let taken = limit.as_secs_f32();
-                let name = shown(self.regex.as_str());
-                return Err(format!("the expression {name} takes over {taken:.0} s here").into());
-            }
+            growth.spend(start, name)?;
+            start = Instant::now();
         }
+        growth.spend(start, name)?;
         if done < text.len() {
             splits.push(((done, text.len()), false));
         }
@@ -146,6 +215,11 @@ mod tests {
         r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
     const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+    /// What an expression finds in a text.
+    fn find(expression: &Expression, text: &str) -> tokenizers::Result<Vec<(Offsets, bool)>> {
+        expression.within(&Growth::of(text.len())).find_matches(text)
+    }
+
     /// What the engine finds without any rewriting.
     fn plain(source: &str, text: &str) -> Vec<(Offsets, bool)> {
         (&Regex::new(source).unwrap()).find_matches(text).unwrap()
@@ -164,7 +238,7 @@ mod tests {
             assert!(expression.blanks);
             for _ in 0..300 {
                 let text: String = (0..roll(30)).map(|_| parts[roll(parts.len())]).collect();
-                let found = (&expression).find_matches(&text).unwrap();
+                let found = find(&expression, &text).unwrap();
                 assert_eq!(found, plain(source, &text), "{source} {text:?}");
             }
         }
@@ -172,7 +246,7 @@ mod tests {
             let expression = Expression::new(source).unwrap();
             assert!(!expression.blanks, "{source}");
             let text = "aab  b| c a|  b";
-            assert_eq!((&expression).find_matches(text).unwrap(), plain(source, text), "{source}");
+            assert_eq!(find(&expression, text).unwrap(), plain(source, text), "{source}");
         }
     }
 
@@ -180,7 +254,7 @@ mod tests {
     fn blanks_have_no_limit() {
         let text = format!("{}x", " ".repeat(1_200_000));
         for source in [GPT2, LLAMA3] {
-            let found = (&Expression::new(source).unwrap()).find_matches(&text).unwrap();
+            let found = find(&Expression::new(source).unwrap(), &text).unwrap();
             let ends: Vec<usize> = found.iter().map(|((_, end), _)| *end).collect();
             assert_eq!(ends, [1_199_999, 1_200_001], "{source}");
         }
@@ -189,9 +263,52 @@ mod tests {
     #[test]
     fn limits_are_errors() {
         let stops = Expression::new(r"(?:(?:x|x)*(?=z)(?!q)y)|\w| ").unwrap();
-        assert_eq!((&stops).find_matches("ab xx").unwrap().len(), 5);
-        let error = (&stops).find_matches(&format!("ab {}", "x".repeat(22))).unwrap_err();
+        assert_eq!(find(&stops, "ab xx").unwrap().len(), 5);
+        let error = find(&stops, &format!("ab {}", "x".repeat(22))).unwrap_err();
         let error = error.to_string();
         assert!(error.contains("x|x") && error.contains("gives up on this text"), "{error}");
+    }
+
+    /// A word for each letter of a text would be slow on every byte of it, and many of them fill the
+    /// memory.
+    #[test]
+    fn large_expressions_are_refused() {
+        for (source, reason) in [
+            (r"(?:\p{L}{1,40}){1,40}".to_owned(), "larger than 1024 KiB once it is compiled"),
+            (r"(?=\p{L}{40}x)\b|".repeat(60), "larger than 1024 KiB once it is compiled"),
+            (r"(?<!\p{L}{40}x)a++".repeat(60), "larger than 1024 KiB once it is compiled"),
+            (r"(\w+)\1".to_owned(), "it refers to what it found"),
+            ("a".repeat(4097), "4097 bytes; the most is 4096"),
+        ] {
+            let error = Expression::new(&source).unwrap_err().to_string();
+            assert!(error.contains(reason) && error.len() < 300, "{error}");
+        }
+    }
+
+    /// The expressions of published tokenizers that are largest when compiled: GPT-4o's, Mistral's and
+    /// those of `DeepSeek`.
+    #[test]
+    fn published_expressions_have_room() {
+        let gpt4o = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        let deepseek = r"[!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        let kimi = r"[\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}|\s+(?!\S)|\s+";
+        for source in [GPT2, LLAMA3, gpt4o, deepseek, kimi] {
+            // Both as it is rewritten, and with the look-ahead that parts it.
+            for source in [source.to_owned(), format!(r"{source}|\bx(?!y)|z?+")] {
+                assert!(Expression::new(&source).is_ok(), "{source}");
+            }
+        }
+    }
+
+    /// A second for each piece would be a second for each letter.
+    #[test]
+    fn all_pieces_of_a_text_share_its_time() {
+        let slow = Expression::new(r"(?:(?:x|x)*(?=z)(?!q)y)|\w").unwrap();
+        let growth = Growth::of(14);
+        let start = Instant::now();
+        let piece = || slow.within(&growth).find_matches(&"x".repeat(14)).map(drop);
+        let told = (0..10_000).find_map(|_| piece().err()).expect("an end").to_string();
+        assert!(told.contains("takes too long: over 1 s in all steps"), "{told}");
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
     }
 }

@@ -6,8 +6,11 @@ use super::bpe::{Pattern, chain, ids, opening, read_merges, whole};
 use super::decode::Decoding;
 use super::encoding::Tokenizer;
 use super::sentence_piece::{Blanks, Built, CONTROL, USER_DEFINED, build};
-use crate::checkpoint::{Bpe, SentencePiece};
+use crate::checkpoint::{Bpe, SentencePiece, Swallows};
 use crate::error::{Error, Result};
+
+/// The tokens that begin and end Phi-4-mini's turns.
+const TURNS: [&str; 4] = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"];
 
 impl Tokenizer {
     /// The tokenizer that a GGUF file describes.
@@ -35,7 +38,11 @@ impl Tokenizer {
             .iter()
             .zip(&bpe.kinds)
             .filter(|(_, kind)| matches!(**kind, CONTROL | USER_DEFINED))
-            .map(|(text, kind)| whole(text, *kind == CONTROL));
+            .map(|(text, kind)| {
+                let both = bpe.swallows == Swallows::Both;
+                let after = bpe.swallows == Swallows::AfterTurns && TURNS.contains(&text.as_str());
+                whole(text, *kind == CONTROL).lstrip(both).rstrip(both || after)
+            });
         let pipeline = chain(path, ids, merges, &added.collect::<Vec<_>>(), pattern, false)?;
         Ok(Self::new(pipeline, Decoding::Bytes, opening, bpe.tokens.len(), None))
     }

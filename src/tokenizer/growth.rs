@@ -1,7 +1,10 @@
-//! How much a tokenizer's steps may make of a text: a file from a stranger must not fill the
-//! memory.
+//! How much a tokenizer's steps may make of a text, and how long its expressions may take: a file from
+//! a stranger must neither fill the memory nor keep the program busy.
 
 use std::cell::Cell;
+use std::time::Duration;
+
+use web_time::Instant;
 
 /// The most steps of a normaliser, of a pre-tokenizer or of a decoder.
 pub(super) const STEPS: usize = 64;
@@ -13,18 +16,48 @@ pub(super) const TIMES: usize = 24;
 /// What a short text may gain on top.
 const SPARE: usize = 1024;
 
-/// The bytes that a text may still gain.
+/// How long all expressions of all steps may take for all pieces of a text: a hundred times what the
+/// slowest known tokenizer needs.
+const TIME: Duration = Duration::from_secs(1);
+const TIME_PER_BYTE: Duration = Duration::from_micros(20);
+
+/// The bytes that a text may still gain, and the time that it may still take.
 #[derive(Debug)]
 pub(super) struct Growth {
     most: usize,
     left: Cell<usize>,
+    time: Duration,
+    time_left: Cell<Duration>,
 }
 
 impl Growth {
     /// For a text of `length` bytes.
     pub(super) fn of(length: usize) -> Self {
         let most = length.saturating_mul(TIMES - 1).saturating_add(SPARE);
-        Self { most, left: Cell::new(most) }
+        let bytes = u32::try_from(length).unwrap_or(u32::MAX);
+        let time = TIME.saturating_add(TIME_PER_BYTE.saturating_mul(bytes));
+        Self { most, left: Cell::new(most), time, time_left: Cell::new(time) }
+    }
+
+    /// Takes the time since `start`.
+    ///
+    /// # Errors
+    /// That it is more than is left, with the name of what takes it.
+    pub(super) fn spend(
+        &self,
+        start: Instant,
+        name: impl FnOnce() -> String,
+    ) -> tokenizers::Result<()> {
+        match self.time_left.get().checked_sub(start.elapsed()) {
+            Some(left) => {
+                self.time_left.set(left);
+                Ok(())
+            }
+            None => {
+                let (name, most) = (name(), self.time.as_secs_f32());
+                Err(format!("{name} takes too long: over {most:.0} s in all steps").into())
+            }
+        }
     }
 
     /// Takes what a step adds when it makes `after` bytes of `before`.

@@ -1,6 +1,6 @@
 //! The names of tokens, looked for in a text all at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Names as a tree of their bytes, so that thousands of them cost a look-up or two for each place
 /// of a text.
@@ -29,6 +29,12 @@ impl Names {
         all
     }
 
+    /// The names that a text has anywhere.
+    pub(super) fn within<'a>(&self, text: &'a str) -> HashSet<&'a str> {
+        let from = |at: usize| self.starts(&text[at..]).map(move |length| &text[at..at + length]);
+        text.char_indices().flat_map(|(at, _)| from(at)).collect()
+    }
+
     /// The lengths of the names that a text starts with, the shortest first.
     pub(super) fn starts(&self, text: &str) -> impl Iterator<Item = usize> {
         let mut node = 0;
@@ -55,6 +61,7 @@ mod tests {
             assert_eq!(tree.starts(text).collect::<Vec<_>>(), expected, "{text}");
         }
         assert_eq!(Names::new(&[]).starts("a").count(), 0);
+        assert_eq!(tree.within("x<a>b é <ab<"), HashSet::from(["<a>", "<a>b", "é", "<ab"]));
     }
 
     /// Trying one name after another would compare 640 million of them.

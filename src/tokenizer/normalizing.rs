@@ -115,7 +115,7 @@ impl Bounded<'_> {
             let what = || format!("the normalizer {name}");
             match change {
                 Change::Replace { from, to } => {
-                    let found = from.find_matches(text.get())?;
+                    let found = from.within(self.growth).find_matches(text.get())?;
                     let matches = found.iter().filter(|(_, is_match)| *is_match);
                     let (count, bytes) = matches.fold((0_usize, 0), |sum, ((start, end), _)| {
                         (sum.0 + 1, sum.1 + (end - start))

@@ -66,6 +66,7 @@ impl Splitting {
             let before = length(text);
             match cut {
                 Cut::Expression { at, behavior, invert } => text.split(|_, piece| {
+                    let at = at.within(growth);
                     let pieces = match invert {
                         false => piece.split(at, *behavior),
                         true => piece.split(Invert(at), *behavior),

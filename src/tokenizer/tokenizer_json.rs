@@ -9,6 +9,7 @@ use tokenizers::models::ModelWrapper;
 
 use super::decode::Decoding;
 use super::encoding::Tokenizer;
+use super::expression::Expression;
 use super::json::{kind, read_text};
 use super::pipeline::{LONGEST, Pipeline};
 use super::template;
@@ -18,8 +19,15 @@ use crate::error::{Error, Result};
 const AFFIX: usize = 64;
 
 /// The longest word in characters that a model of whole words and their parts may look up: this takes
-/// the square of its length. The usual limit is 100.
-const WORD: u64 = 1000;
+/// the third power of its length. The usual limit is 100.
+const WORD: u64 = 200;
+
+/// The most bytes of all tokens that begin alike, each the beginning of the next: a model of unigrams
+/// looks up all of them at every place of a text. Sixty-four lengths of a row of blanks have 6,240.
+const ALIKE: usize = 16 << 10;
+
+/// The most expressions of a tokenizer. Real ones have up to five.
+const EXPRESSIONS: usize = 32;
 
 impl Tokenizer {
     /// Reads a tokenizer.json.
@@ -75,6 +83,10 @@ impl Parts {
         let decoding = Decoding::read(path, &json["decoder"], &json["pre_tokenizer"])?;
         refuse_charsmap(path, &json["normalizer"])?;
         check_model(path, &json["model"])?;
+        let mut left = EXPRESSIONS;
+        for name in ["normalizer", "pre_tokenizer", "decoder"] {
+            check_expressions(path, name, &json[name], &mut left)?;
+        }
         if let Some(model) = json["model"].as_object_mut() {
             model.remove("dropout");
         }
@@ -118,6 +130,47 @@ fn refuse_charsmap(path: &Path, normalizer: &Value) -> Result<()> {
     parts.into_iter().flatten().try_for_each(|part| refuse_charsmap(path, part))
 }
 
+/// Rejects expressions that are too large, or too many, before the crate compiles them without a bound.
+fn check_expressions(path: &Path, name: &str, part: &Value, left: &mut usize) -> Result<()> {
+    match part {
+        Value::Object(fields) => {
+            if let Some(source) = fields.get("Regex").and_then(Value::as_str) {
+                *left = left.checked_sub(1).ok_or_else(|| {
+                    Error::file(path, format!("more than {EXPRESSIONS} regular expressions"))
+                })?;
+                Expression::new(source)
+                    .map_err(|error| Error::file(path, format!("{name}: {error}")))?;
+            }
+            fields.values().try_for_each(|part| check_expressions(path, name, part, left))
+        }
+        Value::Array(parts) => {
+            parts.iter().try_for_each(|part| check_expressions(path, name, part, left))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Of tokens of which each is the beginning of the next, those with the most bytes together: the last
+/// one, and these bytes.
+fn most_alike(mut tokens: Vec<&str>) -> Option<(&str, usize)> {
+    tokens.sort_unstable();
+    tokens.dedup();
+    // The tokens that the present one begins with, and the bytes of all up to each.
+    let mut open: Vec<(&str, usize)> = Vec::new();
+    let mut most = None;
+    for token in tokens {
+        while open.last().is_some_and(|(start, _)| !token.starts_with(start)) {
+            open.pop();
+        }
+        let bytes = open.last().map_or(0, |(_, bytes)| *bytes) + token.len();
+        open.push((token, bytes));
+        if most.is_none_or(|(_, so_far)| bytes > so_far) {
+            most = Some((token, bytes));
+        }
+    }
+    most
+}
+
 /// Rejects what the crate's models trust: a merge that does not continue, a prefix that is added to
 /// every character, words of any length.
 fn check_model(path: &Path, model: &Value) -> Result<()> {
@@ -137,6 +190,15 @@ fn check_model(path: &Path, model: &Value) -> Result<()> {
     let lengths = unigrams.iter().map(|entry| entry[0].as_str().map_or(0, str::len));
     if let Some(length) = lengths.max().filter(|length| *length > LONGEST) {
         let reason = format!("model: a token of {length} bytes; the longest is {LONGEST}");
+        return Err(Error::file(path, reason));
+    }
+    let names = unigrams.iter().filter_map(|entry| entry[0].as_str());
+    if let Some((name, bytes)) = most_alike(names.collect()).filter(|(_, bytes)| *bytes > ALIKE) {
+        let start: String = name.chars().take(20).collect();
+        let reason = format!(
+            "model: {bytes} bytes of tokens that each begin as the next one ({start:?}...); the most is \
+             {ALIKE}"
+        );
         return Err(Error::file(path, reason));
     }
     let Some(prefix) = model["continuing_subword_prefix"].as_str() else { return Ok(()) };

@@ -23,6 +23,7 @@ use tokenizers::{AddedToken, Tokenizer};
 
 use super::decode::letter;
 use super::expression::Expression;
+use super::growth::Growth;
 use super::merging::Learned;
 use super::pieces::{Pieces, without};
 use super::pipeline::IDS;
@@ -148,7 +149,7 @@ fn count(texts: impl Iterator<Item = String>) -> tokenizers::Result<HashMap<Stri
     let pattern = Expression::new(GPT2)?;
     let mut counts: HashMap<String, u64> = HashMap::new();
     for text in texts {
-        for ((start, end), _) in (&pattern).find_matches(&text)? {
+        for ((start, end), _) in pattern.within(&Growth::of(text.len())).find_matches(&text)? {
             let piece = &text[start..end];
             match counts.get_mut(piece) {
                 Some(count) => *count += 1,

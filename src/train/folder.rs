@@ -1,7 +1,7 @@
 //! Folders that exist complete or not at all, and of which only what training wrote is ever removed.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -152,12 +152,19 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>> {
         let own = file && name.to_str().is_some_and(is_own);
         let path = entry.path();
         // Anybody may write one about a model.
-        let own = own || name == README && fs::read_to_string(&path)?.starts_with(TITLE);
+        let own = own || file && name == README && starts_with(&path, TITLE)?;
         Ok(Entry { path, own })
     };
     let mut all = all.map(entry).collect::<io::Result<Vec<_>>>().map_err(io)?;
     all.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(all)
+}
+
+/// Whether a file starts with this text, whatever follows.
+fn starts_with(path: &Path, text: &str) -> io::Result<bool> {
+    let mut start = Vec::new();
+    fs::File::open(path)?.take(text.len() as u64).read_to_end(&mut start)?;
+    Ok(start == text.as_bytes())
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -206,6 +213,12 @@ mod tests {
         assert_eq!(entries(root.path()).unwrap().iter().filter(|entry| entry.own).count(), 1);
         fs::write(root.path().join(README), format!("{TITLE}...")).unwrap();
         assert!(entries(root.path()).unwrap().iter().all(|entry| entry.own));
+        // One of others need not be text, nor a file.
+        fs::write(root.path().join(README), b"# caf\xe9").unwrap();
+        assert_eq!(entries(root.path()).unwrap().iter().filter(|entry| entry.own).count(), 1);
+        fs::remove_file(root.path().join(README)).unwrap();
+        fs::create_dir(root.path().join(README)).unwrap();
+        assert_eq!(entries(root.path()).unwrap().iter().filter(|entry| entry.own).count(), 1);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
+
+/// The most tokens of a batch: places on the GPU are 32-bit.
+const MOST_ROWS: usize = i32::MAX as usize;
 
 /// The options of a training run: everything except its data and its schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +77,11 @@ pub(super) fn check(options: &TrainOptions, config: &Config) -> Result<()> {
             config.context
         ));
     }
+    if batch.checked_mul(context).is_none_or(|rows| rows > MOST_ROWS) {
+        let reason =
+            format!("a batch of {batch} sequences of {context} tokens is too large to count");
+        return Err(Error::memory(reason, [Remedy::SmallerBatch]));
+    }
     if !(0.0..1.0).contains(&dropout) {
         return input(format!("dropout must be from 0 to below 1, got {dropout}"));
     }
@@ -94,4 +102,21 @@ pub(super) fn check(options: &TrainOptions, config: &Config) -> Result<()> {
         Optimizer::Sgd => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_can_be_counted() {
+        let config = Config { context: 256, ..Config::default() };
+        let told = |batch| check(&TrainOptions { batch, ..TrainOptions::default() }, &config);
+        assert!(told(MOST_ROWS / 256).is_ok());
+        for batch in [MOST_ROWS / 256 + 1, usize::MAX, usize::MAX / 256 + 2] {
+            let error = told(batch).unwrap_err();
+            assert!(matches!(error, Error::Memory { .. }), "{error}");
+            assert!(error.to_string().contains("256 tokens is too large to count"), "{error}");
+        }
+    }
 }

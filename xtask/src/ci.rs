@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::adapters::{self, Software};
 use crate::tally::Tally;
 use crate::validation::Watch;
-use crate::{browser, build, models, outside, packages, shell};
+use crate::{browser, build, deny, models, outside, packages, shell};
 
 /// One named step of the run.
 struct Step {
@@ -23,7 +23,7 @@ struct Step {
 
 /// In the order in which they run. Tests and the program share the dev profile, so the dependencies
 /// are built once.
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 22] = [
     Step {
         name: "fmt",
         about: "the formatting",
@@ -49,6 +49,11 @@ const STEPS: [Step; 21] = [
             let mut doc = shell::cargo(&["doc", "--workspace", "--no-deps"]);
             shell::run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))
         },
+    },
+    Step {
+        name: "deny",
+        about: "the dependencies' licences, sources and known faults, if cargo deny is installed",
+        run: |_| deny::check(),
     },
     Step {
         name: "package",

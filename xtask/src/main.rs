@@ -6,6 +6,7 @@ mod adapters;
 mod browser;
 mod build;
 mod ci;
+mod deny;
 mod dist;
 mod golden;
 mod models;

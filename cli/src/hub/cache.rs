@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pellucid::{Error, Result, atomic_file};
 
 use super::hash;
-use super::id::is_safe;
+use super::id::{is_safe, shown};
 
 /// The largest file in bytes whose contents are compared with its hash whenever it is used.
 pub(super) const QUICK: u64 = 16 << 20;
@@ -107,7 +107,8 @@ impl Repository {
         let plain = !etag.is_empty() && !etag.contains('/') && is_safe(etag);
         if !plain {
             return Err(Error::Input(format!(
-                "the hub names a file by {etag:?}, which is not a hash"
+                "the hub names a file by {}, which is not a hash",
+                shown(etag)
             )));
         }
         let path = self.folder.join("blobs").join(etag);

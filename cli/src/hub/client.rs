@@ -8,8 +8,8 @@ use ureq::Body;
 use ureq::http::{Response, StatusCode};
 
 use super::cache;
-use super::id::{Id, is_safe};
-use super::transport::{Ask, Transport, retry_after, token};
+use super::id::{Id, is_safe, shown};
+use super::transport::{Ask, Patience, Transport, retry_after, token};
 
 /// Where the hub is, unless `HF_ENDPOINT` says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -84,8 +84,18 @@ impl Client {
     /// last login.
     pub(super) fn new() -> Result<Self> {
         let endpoint = cache::variable("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
-        let endpoint = endpoint.trim().trim_end_matches('/').to_owned();
-        Ok(Self { transport: Transport::new(&endpoint, token()?)?, endpoint })
+        Self::at(endpoint.trim().trim_end_matches('/'), token()?, Patience::default())
+    }
+
+    /// A client of the hub at this address.
+    pub(super) fn at(endpoint: &str, token: Option<String>, patience: Patience) -> Result<Self> {
+        let transport = Transport::new(endpoint, token, patience)?;
+        Ok(Self { transport, endpoint: endpoint.to_owned() })
+    }
+
+    /// How long it waits for what.
+    pub(super) fn patience(&self) -> Patience {
+        self.transport.patience
     }
 
     /// The commit of a revision, and its files.
@@ -101,11 +111,11 @@ impl Client {
         let model: Model = serde_json::from_slice(&body)
             .map_err(|error| bad(format!("cannot be read: {error}")))?;
         if !cache::is_commit(&model.sha) {
-            return Err(bad(format!("names the commit {:?}", model.sha)).into());
+            return Err(bad(format!("names the commit {}", shown(&model.sha))).into());
         }
         let files: Vec<String> = model.siblings.into_iter().map(|file| file.rfilename).collect();
         if let Some(file) = files.iter().find(|file| !is_safe(file)) {
-            return Err(bad(format!("names the file {file:?}")).into());
+            return Err(bad(format!("names the file {}", shown(file))).into());
         }
         Ok(Listing { commit: model.sha, files })
     }

@@ -114,7 +114,7 @@ impl Download<'_> {
             part.clear()?;
         }
         let bar = output::download_bar(self.name, size);
-        let mut tries = Tries::new(part.length);
+        let mut tries = Tries::new(part.length, self.client.patience().first_pause);
         while size.is_none_or(|size| part.length < size) {
             let failure = match self.go_on(part, &mut size, &bar) {
                 Ok(()) => break,
@@ -155,7 +155,7 @@ impl Download<'_> {
         }
         part.validator = validator(&answer).or_else(|| part.validator.take());
         if size.is_none() {
-            *size = answer.body().content_length().map(|length| start + length);
+            *size = answer.body().content_length().map(|length| start.saturating_add(length));
         }
         bar.set_position(part.length);
         let end = size.unwrap_or(MOST_UNANNOUNCED);

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use pellucid::error::shortened;
+
 /// `owner/name`, with a GGUF file or a revision after a colon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Id {
@@ -39,10 +41,21 @@ pub(crate) fn is_gguf(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with(".gguf")
 }
 
-/// Whether a name stays within the folder that it is put in, and can be shown.
+/// The most characters of a name that are shown if it cannot be used.
+const MOST_SHOWN: usize = 200;
+
+/// The longest name of a file or a folder in bytes, on every system.
+const LONGEST: usize = 255;
+
+/// Whether a name stays within the folder that it is put in, can be there, and can be shown.
 pub(crate) fn is_safe(name: &str) -> bool {
     !name.contains(|c: char| matches!(c, '\\' | ':') || c.is_control())
-        && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && name.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() <= LONGEST)
+}
+
+/// A name that cannot be used, as a message has room for it.
+pub(crate) fn shown(name: &str) -> String {
+    shortened(&format!("{name:?}"), MOST_SHOWN).into_owned()
 }
 
 fn word(text: &str) -> bool {
@@ -74,6 +87,9 @@ mod tests {
             "C:/a",
         ] {
             assert_eq!(id(path), None, "{path}");
+        }
+        for (length, safe) in [(255, true), (256, false)] {
+            assert_eq!(is_safe(&format!("a/{}", "x".repeat(length))), safe);
         }
     }
 }

@@ -5,6 +5,8 @@ mod client;
 mod download;
 mod hash;
 mod id;
+#[cfg(test)]
+mod lying;
 mod pace;
 mod transport;
 
@@ -12,6 +14,7 @@ pub(crate) use hash::hex;
 pub(crate) use id::Id;
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use pellucid::checkpoint::gguf_files;
@@ -50,6 +53,9 @@ const BESIDE: [&str; 12] = [
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+
+/// The longest index of shards that is read.
+const LONGEST_INDEX: u64 = 64 << 20;
 
 /// The files of a repository that make up a model.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,7 +118,11 @@ impl Hub {
         if is_offline() {
             return self.cached(cached, wanted, "HF_HUB_OFFLINE is set");
         }
-        let client = Client::new()?;
+        self.fetch(&Client::new()?, cached, wanted)
+    }
+
+    /// What a hub sends, or what the cache has of this commit if the hub cannot be reached.
+    fn fetch(&self, client: &Client, cached: Option<String>, wanted: Wanted) -> Result<PathBuf> {
         let listing = match client.list(&self.id) {
             Ok(listing) => listing,
             Err(Failure::Refused(error)) => return Err(error),
@@ -127,13 +137,8 @@ impl Hub {
         let commit = &listing.commit;
         let choice = self.choose(&listing.files, wanted)?;
         let fetch = |name: &str| {
-            let download = Download {
-                client: &client,
-                id: &self.id,
-                repository: &self.repository,
-                commit,
-                name,
-            };
+            let download =
+                Download { client, id: &self.id, repository: &self.repository, commit, name };
             download.run()
         };
         let path = match choice {
@@ -261,12 +266,18 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     struct Index {
         weight_map: std::collections::BTreeMap<String, String>,
     }
-    let text = std::fs::read(index).map_err(|error| Error::io(index, error))?;
+    let mut text = Vec::new();
+    let file = std::fs::File::open(index).map_err(|error| Error::io(index, error))?;
+    let read = file.take(LONGEST_INDEX + 1).read_to_end(&mut text);
+    if read.map_err(|error| Error::io(index, error))? as u64 > LONGEST_INDEX {
+        let reason = format!("is longer than any index: over {} MiB", LONGEST_INDEX >> 20);
+        return Err(Error::file(index, reason));
+    }
     let parsed: Index = serde_json::from_slice(&text)
         .map_err(|error| Error::file(index, format!("is not an index of shards: {error}")))?;
     let shards: BTreeSet<String> = parsed.weight_map.into_values().collect();
     match shards.iter().find(|shard| !is_safe(shard)) {
-        Some(shard) => Err(Error::file(index, format!("names the shard {shard:?}"))),
+        Some(shard) => Err(Error::file(index, format!("names the shard {}", id::shown(shard)))),
         None => Ok(shards),
     }
 }
@@ -318,5 +329,16 @@ mod tests {
         let error =
             choose("o/n", &["pytorch_model.bin", "config.json"], Wanted::Model).unwrap_err();
         assert!(error.contains("without *.safetensors and *.gguf is not supported"), "{error}");
+    }
+
+    #[test]
+    fn an_index_has_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(INDEX);
+        std::fs::write(&path, r#"{"weight_map": {"a": "x", "b": "y", "c": "x"}}"#).unwrap();
+        assert_eq!(shards(&path).unwrap(), BTreeSet::from(["x".to_owned(), "y".to_owned()]));
+        std::fs::File::create(&path).unwrap().set_len(LONGEST_INDEX + 1).unwrap();
+        let told = shards(&path).unwrap_err().to_string();
+        assert!(told.ends_with("is longer than any index: over 64 MiB"), "{told}");
     }
 }

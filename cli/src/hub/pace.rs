@@ -41,12 +41,13 @@ pub(super) struct Tries {
     /// How many bytes there have been at most.
     furthest: u64,
     in_vain: u32,
+    first_pause: Duration,
 }
 
 impl Tries {
     /// Those of a download that begins with so many bytes.
-    pub(super) fn new(start: u64) -> Self {
-        Self { furthest: start, in_vain: 0 }
+    pub(super) fn new(start: u64, first_pause: Duration) -> Self {
+        Self { furthest: start, in_vain: 0, first_pause }
     }
 
     /// How long to pause before the next connection, after one that ended with so many bytes and
@@ -59,7 +60,7 @@ impl Tries {
             self.in_vain += 1;
         }
         self.furthest = self.furthest.max(bytes);
-        (self.in_vain < TRIES).then(|| Duration::from_millis(500) * self.in_vain)
+        (self.in_vain < TRIES).then(|| self.first_pause * self.in_vain)
     }
 }
 
@@ -86,7 +87,8 @@ mod tests {
     #[test]
     fn a_download_that_does_not_get_on_ends() {
         let some = |milliseconds| Some(Duration::from_millis(milliseconds));
-        let mut tries = Tries::new(0);
+        let first_pause = Duration::from_millis(500);
+        let mut tries = Tries::new(0, first_pause);
         assert_eq!(tries.pause(700, false), some(0));
         assert_eq!(tries.pause(700, false), some(500));
         assert_eq!(tries.pause(701, false), some(0));
@@ -94,7 +96,7 @@ mod tests {
         assert_eq!(tries.pause(600, false), some(500));
         assert_eq!(tries.pause(699, false), some(1000));
         assert_eq!(tries.pause(701, false), None);
-        let mut slow = Tries::new(0);
+        let mut slow = Tries::new(0, first_pause);
         let pauses = [1, 2, 3].map(|bytes| slow.pause(bytes, true));
         assert_eq!(pauses, [some(500), some(1000), None]);
     }

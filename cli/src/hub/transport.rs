@@ -11,24 +11,36 @@ use ureq::{Agent, Body};
 
 use super::cache;
 
-/// How long to wait for a sign of the hub.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long an answer may take that is not a file.
-const LONGEST_ANSWER: Duration = Duration::from_secs(300);
-
 /// Redirects that are followed, one after another.
 const MOST_REDIRECTS: usize = 5;
 
 /// How often a busy hub is asked again.
 const BUSY_TRIES: u32 = 3;
 
-/// The first pause before a busy hub is asked again, if it does not say how long it is busy; each
-/// further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// How long the client waits for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// A sign of the hub.
+    pub(super) sign: Duration,
+    /// An answer as a whole that is not a file.
+    pub(super) answer: Duration,
+    /// The first pause before a busy hub is asked again, if it does not say how long it is busy, or
+    /// before a download that broke off goes on; each further one is longer.
+    pub(super) first_pause: Duration,
+    /// The longest pause that the hub may ask for.
+    pub(super) longest_pause: Duration,
+}
 
-/// The longest pause that the hub may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            sign: Duration::from_secs(60),
+            answer: Duration::from_secs(300),
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(60),
+        }
+    }
+}
 
 /// The way to the hub.
 #[derive(Debug)]
@@ -36,6 +48,7 @@ pub(super) struct Transport {
     agent: Agent,
     hub: Origin,
     token: Option<String>,
+    pub(super) patience: Patience,
 }
 
 /// What is asked for.
@@ -83,7 +96,7 @@ impl Transport {
     ///
     /// # Errors
     /// [`Error::Input`] for an endpoint that is no address.
-    pub(super) fn new(endpoint: &str, token: Option<String>) -> Result<Self> {
+    pub(super) fn new(endpoint: &str, token: Option<String>, patience: Patience) -> Result<Self> {
         let hub = endpoint.parse().ok().and_then(|address| Origin::of(&address));
         let hub = hub.ok_or_else(|| {
             Error::Input(format!(
@@ -98,12 +111,12 @@ impl Transport {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
+            .timeout_connect(Some(patience.sign))
+            .timeout_recv_response(Some(patience.sign))
+            .timeout_per_read(Some(patience.sign))
             .user_agent(concat!("pellucid/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: config.new_agent(), hub, token })
+        Ok(Self { agent: config.new_agent(), hub, token, patience })
     }
 
     /// Asks, follows redirects, and waits for a busy hub. Gives the answer and the address that it
@@ -127,7 +140,7 @@ impl Transport {
 
     /// Asks one address, again if it is busy.
     fn patiently(&self, url: &Uri, ask: Ask<'_>) -> Result<Response<Body>, String> {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = self.patience.first_pause;
         for _ in 0..BUSY_TRIES {
             let answer = self.once(url, ask)?;
             if !is_busy(answer.status()) {
@@ -135,7 +148,7 @@ impl Transport {
             }
             let asked = retry_after(&answer, SystemTime::now());
             // Whoever asks for more has to be asked by hand.
-            if asked.is_some_and(|asked| asked > LONGEST_PAUSE) {
+            if asked.is_some_and(|asked| asked > self.patience.longest_pause) {
                 return Ok(answer);
             }
             log::debug!("{url}: {}, asked again in {:?}", answer.status(), asked.unwrap_or(pause));
@@ -164,7 +177,7 @@ impl Transport {
                 request = request.header("If-Range", validator);
             }
         }
-        let whole = (!matches!(ask, Ask::Bytes { .. })).then_some(LONGEST_ANSWER);
+        let whole = (!matches!(ask, Ask::Bytes { .. })).then_some(self.patience.answer);
         let request = request.config().timeout_global(whole).build();
         request.call().map_err(|error| error.to_string())
     }

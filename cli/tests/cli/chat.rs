@@ -47,6 +47,21 @@ fn arguments_reach_the_template() {
     }
 }
 
+#[test]
+fn a_conversation_without_a_message_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    with_template(folder.path(), "{% for m in messages %}{{ m.content }}{% endfor %}");
+    for (input, empty) in [(&b""[..], true), (b"\n  \n", true), (b"x\n", false)] {
+        let mut command = pellucid(&["chat", "--max-new-tokens", "1", "--backend", "cpu"]);
+        command.arg("--model").arg(folder.path());
+        let output = with_input(command, input);
+        let told = stderr(&output);
+        assert!(output.status.success(), "{told}");
+        assert_eq!(told.contains("(standard input holds no message"), empty, "{told}");
+        assert_eq!(output.stdout.is_empty(), empty);
+    }
+}
+
 /// Within 400 MB of address space, of which the program itself needs a part.
 #[cfg(target_os = "linux")]
 #[test]

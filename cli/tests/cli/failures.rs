@@ -1,6 +1,11 @@
 //! How failures end: an exit code, and one sentence that names what is at fault.
 
-use crate::{failure, on_cpu, pellucid, stderr, usage_error, with_input};
+use std::process::Output;
+
+use serde_json::{Value, json as object};
+
+use crate::text::model_with_text;
+use crate::{failure, json, on_cpu, pellucid, stderr, usage_error, with_input};
 
 #[test]
 fn failures_are_one_sentence_that_names_what_is_at_fault() {
@@ -83,4 +88,79 @@ fn emptiness_is_refused_before_a_model_is_loaded() {
     assert!(sentence(&["score", empty]).ends_with("empty.txt: holds no text to score"));
     assert_eq!(sentence(&["score", "-"]), "standard input: holds no text to score");
     assert_eq!(sentence(&["generate", "--tokens", "-"]), "standard input: holds no token ids");
+}
+
+/// A sequence that clears a terminal and names its window, a line that looks like another message, and
+/// a character that turns the text around.
+const SEQUENCE: &str = "\x1b[2J\x1b]0;x\x07\u{9b}1m\u{202e}";
+
+/// Fails if a terminal would obey what the program printed.
+fn check_shown(output: &Output, what: &str) {
+    for stream in [&output.stdout, &output.stderr] {
+        let text = String::from_utf8(stream.clone()).unwrap();
+        let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!text.contains(obeyed), "{what}: {text:?}");
+    }
+    let told = stderr(output);
+    assert!(told.contains("u{1b}[2J"), "{what}: {told:?}");
+}
+
+#[test]
+fn the_names_of_strangers_are_shown_and_not_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(format!("{name}{SEQUENCE}"));
+    let model = |path: &std::path::Path| {
+        let mut command = pellucid(&["generate", "--json", "--tokens", "1", "--backend", "cpu"]);
+        command.arg("--model").arg(path).output().unwrap()
+    };
+    // Files, tensors and fields.
+    check_shown(&model(&path("missing")), "a missing file");
+    std::fs::write(path("bad"), "GGUF").unwrap();
+    check_shown(&model(&path("bad")), "a damaged file");
+    let files = pellucid(&["tokenize", "a"]).arg(path("b")).output().unwrap();
+    assert!(usage_error(&files).contains("unexpected argument"), "{}", stderr(&files));
+    check_shown(&files, "names in the place of a *");
+    let plain = folder.path().join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    model_with_text(&plain);
+    let weights = plain.join("model.safetensors");
+    let good = std::fs::read(&weights).unwrap();
+    let tensor = object!({"dtype": "F32", "shape": [1], "data_offsets": [0, 8]});
+    let header = object!({(SEQUENCE): tensor}).to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    std::fs::write(&weights, [&length, header.as_bytes(), &[0; 8]].concat()).unwrap();
+    check_shown(&model(&plain), "a tensor");
+    std::fs::write(&weights, good).unwrap();
+    // What a template says.
+    let said = format!("{{{{ raise_exception('{SEQUENCE}') }}}}");
+    std::fs::write(plain.join("chat_template.jinja"), said).unwrap();
+    let mut chat = pellucid(&["chat", "--json", "--backend", "cpu", "--model"]);
+    chat.arg(&plain);
+    check_shown(&with_input(chat, b"x\n"), "a template");
+    // A configuration.
+    std::fs::write(plain.join("config.json"), object!({"model_type": SEQUENCE}).to_string())
+        .unwrap();
+    check_shown(&model(&plain), "a field");
+}
+
+#[test]
+fn a_token_is_listed_on_a_line_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    model_with_text(folder.path());
+    let path = folder.path().join("tokenizer.json");
+    let mut content: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let name = format!("{SEQUENCE}\n    65  A");
+    content["added_tokens"][0]["content"] = name.clone().into();
+    std::fs::write(&path, content.to_string()).unwrap();
+    let tokenize = |args: &[&str]| {
+        let mut command = pellucid(&["tokenize", "--special", "--no-bos"]);
+        command.args(args).arg(&name).arg("--model").arg(folder.path()).output().unwrap()
+    };
+    let found = tokenize(&["--json"]);
+    assert!(!found.stdout.iter().any(|byte| *byte < 0x20 && *byte != b'\n' || *byte == 0x9b));
+    assert_eq!(json(&found)["tokens"], object!([name]));
+    let listed = String::from_utf8(tokenize(&[]).stdout).unwrap();
+    assert_eq!(listed.lines().count(), 1, "{listed:?}");
+    assert!(!listed.contains(|c: char| c.is_control() && c != '\n'), "{listed:?}");
+    assert!(listed.contains("u{1b}[2J") && listed.contains("\\n    65  A"), "{listed:?}");
 }

@@ -1,7 +1,7 @@
 //! Ctrl-C, and disks that are full: what was drawn is kept, and what was there before stays.
 
-use std::io::Read;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -20,11 +20,17 @@ fn interrupted(mut command: Command, signal: &str) -> Output {
     output
 }
 
-#[test]
-fn an_interrupted_text_is_kept() {
+/// A model whose texts are long enough to be interrupted.
+fn smollm2() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
     assert!(path.exists(), "{} is missing: run `cargo xtask models`", path.display());
+    path
+}
+
+#[test]
+fn an_interrupted_text_is_kept() {
+    let path = smollm2();
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     let generate = |options: &[&str]| {
@@ -52,15 +58,45 @@ fn an_interrupted_text_is_kept() {
 /// What a system sends that shuts down, and a terminal that is closed.
 #[test]
 fn other_ends_keep_what_was_made_as_well() {
-    for signal in ["-TERM", "-HUP"] {
+    for (signal, code) in [("-TERM", 143), ("-HUP", 129)] {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache");
         let mut command = pellucid(&["generate", "ROMEO:", "--ignore-eos", "--backend", "cpu"]);
         command.args(["--temperature", "0", "--max-new-tokens", "200", "--save-cache"]).arg(&cache);
         let output = interrupted(command, signal);
-        assert_eq!(output.status.code(), Some(130), "{signal}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(code), "{signal}: {}", stderr(&output));
         assert!(stderr(&output).contains("tokens (interrupted)"), "{}", stderr(&output));
         assert!(cache.metadata().unwrap().len() > 0, "{signal}");
+    }
+}
+
+/// Ctrl-C ends an answer, but a system that shuts down means the whole program, which still waits for
+/// what is typed.
+#[test]
+fn a_conversation_ends_when_the_program_is_asked_to() {
+    let path = smollm2();
+    for (signal, code) in [("-TERM", 143), ("-HUP", 129), ("-INT", 0)] {
+        let mut command = pellucid(&["chat", "--ignore-eos", "--max-new-tokens", "1900"]);
+        command.arg("--model").arg(&path).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"x\n").unwrap();
+        let mut first = [0];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        // The conversation that goes on ends with its input.
+        let open = if code == 0 {
+            drop(input);
+            None
+        } else {
+            Some(input)
+        };
+        let output = child.wait_with_output().unwrap();
+        drop(open);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{signal}: {told}");
+        assert_eq!(told.contains("Ctrl-C again"), code == 0, "{signal}: {told}");
     }
 }
 

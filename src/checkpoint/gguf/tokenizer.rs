@@ -2,6 +2,7 @@
 
 use super::file::Gguf;
 use crate::checkpoint::fields::Fields;
+use crate::checkpoint::special::{ALSO_TEXT, ENDS};
 use crate::error::{Error, Result};
 
 /// GGUF's metadata of a byte-level BPE tokenizer (`tokenizer.ggml.model` is `gpt2`).
@@ -12,7 +13,8 @@ pub struct Bpe {
     /// `tokenizer.ggml.merges`: pairs joined by a space, best first.
     pub merges: Vec<String>,
     /// `tokenizer.ggml.token_type`, one per token: 1 normal, 3 control, 4 user-defined; others
-    /// count as normal. If empty, all are normal.
+    /// count as normal. If empty, all are normal. What bears a name that ends a turn is a control
+    /// token, whatever the file says.
     pub kinds: Vec<i32>,
     /// `tokenizer.ggml.pre`: the name of the pre-tokeniser. If the file names none, it is the only
     /// one that models of its architecture have; `default`, with a warning, if there are several.
@@ -21,6 +23,20 @@ pub struct Bpe {
     pub bos: Option<u32>,
     /// `tokenizer.ggml.add_bos_token`; if missing, the pattern decides.
     pub add_bos: Option<bool>,
+    /// Which blanks the control and user-defined tokens swallow. No field says so.
+    pub swallows: Swallows,
+}
+
+/// The blanks around control and user-defined tokens that are part of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Swallows {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those before and after, as in Phi-4.
+    Both,
+    /// Those after the tokens that begin and end a turn, as in Phi-4-mini.
+    AfterTurns,
 }
 
 /// GGUF's metadata of a SentencePiece tokenizer (`tokenizer.ggml.model` is `llama`).
@@ -61,11 +77,18 @@ pub(in crate::checkpoint) fn bpe(gguf: &Gguf) -> Result<Option<Bpe>> {
     }
     let tokens = texts(gguf, "tokens")?;
     let merges = texts(gguf, "merges")?;
+    let pattern = pattern(gguf)?.to_owned();
+    let swallows = match (architecture(gguf)?, pattern.as_str()) {
+        (Some("phi3"), "dbrx") => Swallows::Both,
+        (Some("phi3"), "gpt-4o") => Swallows::AfterTurns,
+        _ => Swallows::Nothing,
+    };
     Ok(Some(Bpe {
-        kinds: kinds(gguf, tokens.len())?,
+        kinds: kinds(gguf, &tokens)?,
         bos: id(fields, "bos_token_id", tokens.len())?,
         add_bos: flag(fields, "add_bos_token")?,
-        pattern: pattern(gguf)?.to_owned(),
+        pattern,
+        swallows,
         tokens,
         merges,
     }))
@@ -85,7 +108,7 @@ pub(in crate::checkpoint) fn sentence_piece(gguf: &Gguf) -> Result<Option<Senten
         return Err(fields.bad("scores", format!("holds NaN for token {token}")));
     }
     Ok(Some(SentencePiece {
-        kinds: kinds(gguf, tokens.len())?,
+        kinds: kinds(gguf, &tokens)?,
         bos: id(fields, "bos_token_id", tokens.len())?,
         unknown: id(fields, "unknown_token_id", tokens.len())?,
         add_bos: flag(fields, "add_bos_token")?,
@@ -145,16 +168,39 @@ fn texts(gguf: &Gguf, name: &str) -> Result<Vec<String>> {
     found.ok_or_else(|| fields(gguf).bad(name, "is missing"))
 }
 
-/// The type of each token; if the file has none, all are normal, which is 1.
-fn kinds(gguf: &Gguf, tokens: usize) -> Result<Vec<i32>> {
+/// The type of a token with a meaning other than text.
+const CONTROL: i32 = 3;
+
+/// The type of each token; if the file has none, all are normal, which is 1. A token with a name that
+/// ends a turn is a control token even if the file says otherwise, as in llama.cpp: as text it would
+/// be drawn and shown for ever, and whoever types it would end a turn.
+fn kinds(gguf: &Gguf, tokens: &[String]) -> Result<Vec<i32>> {
     let fields = fields(gguf);
-    let Some(kinds) = gguf.numbers("tokenizer.ggml.token_type")? else {
-        return Ok(vec![1; tokens]);
+    let mut kinds = match gguf.numbers("tokenizer.ggml.token_type")? {
+        None => vec![1; tokens.len()],
+        Some(kinds) => {
+            check_length(fields, "token_type", kinds.len(), tokens.len())?;
+            let narrow =
+                |kind| i32::try_from(kind).map_err(|_| fields.bad("token_type", "is out of range"));
+            kinds.into_iter().map(narrow).collect::<Result<_>>()?
+        }
     };
-    check_length(fields, "token_type", kinds.len(), tokens)?;
-    let narrow =
-        |kind| i32::try_from(kind).map_err(|_| fields.bad("token_type", "is out of range"));
-    kinds.into_iter().map(narrow).collect()
+    let mut changed = Vec::new();
+    for (token, kind) in tokens.iter().zip(&mut kinds) {
+        if *kind != CONTROL && token != ALSO_TEXT && ENDS.contains(&token.as_str()) {
+            changed.push(token.as_str());
+            *kind = CONTROL;
+        }
+    }
+    if !changed.is_empty() {
+        log::warn!(
+            "{}: tokenizer.ggml.token_type has {} as text, but tokens of that name end a turn: taken \
+             as control tokens",
+            gguf.source.path().display(),
+            changed.join(", ")
+        );
+    }
+    Ok(kinds)
 }
 
 fn check_length(fields: Fields<'_>, name: &str, found: usize, tokens: usize) -> Result<()> {

@@ -28,12 +28,7 @@ const WORDS: &str = "__metadata__";
 /// Reads the places of the tensors in an open file.
 pub(in crate::checkpoint) fn entries(source: &Arc<Source>) -> Result<Entries> {
     let path = source.path();
-    if usize::try_from(source.length()).is_err() {
-        return Err(Error::unsupported(
-            format!("{}: a file of {} bytes in a 32-bit program", path.display(), source.length()),
-            "safetensors files below 4 GiB there: a model in several of them, or GGUF",
-        ));
-    }
+    countable(path, source.length(), usize::MAX as u64)?;
     let mut reader = Reader::new(source, 0);
     let length = reader.u64()?;
     if length > reader.left() || length > LONGEST_HEADER {
@@ -85,6 +80,18 @@ pub(in crate::checkpoint) fn entries(source: &Arc<Source>) -> Result<Entries> {
         (name, entry)
     };
     Ok(header.tensors().into_iter().map(entry).collect())
+}
+
+/// Fails for a file of more bytes than `most`, the largest number of this program: the crate counts the
+/// bytes of all tensors with such numbers.
+fn countable(path: &Path, length: u64, most: u64) -> Result<()> {
+    if length <= most {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        format!("{}: a file of {length} bytes in a 32-bit program", path.display()),
+        "safetensors files below 4 GiB there: a model in several of them, or GGUF",
+    ))
 }
 
 /// The formats that safetensors supports.
@@ -181,5 +188,22 @@ impl<'de> Deserialize<'de> for Header {
         }
 
         from.deserialize_map(Tensors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_32_bit_program_refuses_what_it_cannot_count() {
+        let most = u64::from(u32::MAX);
+        let told = |length| countable(Path::new("m.safetensors"), length, most);
+        assert!(told(most).is_ok());
+        assert_eq!(
+            told(most + 1).unwrap_err().to_string(),
+            "m.safetensors: a file of 4294967296 bytes in a 32-bit program is not supported; \
+             supported: safetensors files below 4 GiB there: a model in several of them, or GGUF"
+        );
     }
 }

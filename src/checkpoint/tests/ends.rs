@@ -7,7 +7,7 @@ use super::gguf::llama;
 use super::llamas::with;
 use super::{Gguf, Meta, counting, folder, write};
 use crate::checkpoint::{Checkpoint, END_OF_PART};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Encode, Tokenizer};
 
 fn ends(model: &Checkpoint) -> Vec<u32> {
     let tokenizer = Tokenizer::from_checkpoint(model).unwrap().unwrap();
@@ -45,11 +45,20 @@ fn control_tokens_of_gguf_end_a_turn_by_their_names() {
         // The id that the file gives stays one.
         let both = file.with("tokenizer.ggml.eos_token_id", Meta::U32(2));
         assert_eq!(open(&both), [2, 3], "{name}");
-        // Only a control token counts: others are text.
+        // The name counts, whatever the file says of its kind; only Gemma's HTML is text.
         for kind in [1, 4] {
-            assert!(open(&gguf(["<other>", name], [3, kind])).is_empty(), "{name}");
+            let expected: &[u32] = if name == "</s>" { &[] } else { &[3] };
+            assert_eq!(open(&gguf(["<other>", name], [3, kind])), expected, "{name}");
+            let given = gguf(["<other>", name], [3, kind]);
+            let given = given.with("tokenizer.ggml.eos_token_id", Meta::U32(3));
+            assert_eq!(open(&given), [3], "{name}");
         }
     }
+    // What somebody types is text.
+    let (_folder, path) = gguf(["<|im_end|>", "</s>"], [4, 4]).save();
+    let tokenizer = Tokenizer::from_checkpoint(&Checkpoint::open(&path).unwrap()).unwrap().unwrap();
+    assert!(tokenizer.encode("<|im_end|>", Encode::default()).is_err(), "it is spelt out");
+    assert_eq!(tokenizer.encode("a</s>", Encode::default()).unwrap(), [0, 3]);
     assert!(open(&gguf(["<|im_start|>", "<other>"], [3, 3])).is_empty());
 }
 

@@ -53,7 +53,7 @@ fn contradictory_json_is_refused() {
             "/pre_tokenizer",
             json!({"type": "Split", "pattern": {"Regex": "("},
             "behavior": "Isolated", "invert": false}),
-            "not a tokenizer",
+            "pre_tokenizer: \"(\": Parsing error",
         ),
     ] {
         let mut content = byte_level();

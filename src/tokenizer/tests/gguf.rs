@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ids;
-use crate::checkpoint::Bpe;
+use crate::checkpoint::{Bpe, Swallows};
 use crate::error::Error;
 use crate::tokenizer::{Bos, Encode, Special, Tokenizer};
 
@@ -113,6 +113,24 @@ fn kinds_and_the_opening_token_are_honoured() {
     assert_eq!(ids(&silent, "é <s>"), [258, 0x3c, 0x73, 0x3e]);
     assert_eq!(tokenizer.decode(&[256, 258, 257]), "<s>é <|user|>");
     assert_eq!(tokenizer.vocab_size(), 259);
+}
+
+/// As `transformers` reads Phi-4's own files, and Phi-4-mini's.
+#[test]
+fn tokens_of_phi_4_swallow_blanks() {
+    for (swallows, expected) in [
+        (Swallows::Nothing, [0x20, 256, 0x20, 0x0a, 0x61, 0x20, 257, 0x20].as_slice()),
+        (Swallows::Both, &[256, 0x61, 257]),
+        (Swallows::AfterTurns, &[0x20, 256, 0x20, 0x0a, 0x61, 0x20, 257]),
+    ] {
+        let mut described = bpe("gpt-2", &["<|im_sep|>", "<|end|>"], &[]);
+        described.kinds = vec![1; 256];
+        described.kinds.extend([3, 3]);
+        described.swallows = swallows;
+        let options = Encode { bos: Bos::Never, special: Special::Recognise };
+        let found = load(described).unwrap().encode(" <|im_sep|> \na <|end|> ", options).unwrap();
+        assert_eq!(found, expected, "{swallows:?}");
+    }
 }
 
 #[test]

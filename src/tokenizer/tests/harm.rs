@@ -142,6 +142,33 @@ fn absurd_added_tokens_are_refused() {
     assert!(refusal(&content).contains("bytes in all; the most is 4194304"));
 }
 
+/// The crate would compile them without a bound, and look up tokens of all lengths at every place.
+#[test]
+fn absurd_expressions_and_unigrams_are_refused() {
+    let split = |source: &str| {
+        json!({"type": "Split", "pattern": {"Regex": source}, "behavior": "Isolated",
+            "invert": false})
+    };
+    for source in [r"(?=\p{L}{9}x)".repeat(300), r"(?:\p{L}{1,40}){1,40}".to_owned()] {
+        let told = refusal(&with("/pre_tokenizer", split(&source)));
+        assert!(told.contains("pre_tokenizer: ") && told.contains("once it is compiled"), "{told}");
+    }
+    let many = sequence("pretokenizers", &vec![split("a"); 33]);
+    assert!(refusal(&with("/pre_tokenizer", many)).contains("more than 32 regular expressions"));
+    let unigrams = |lengths: usize| {
+        let token = |length: usize| json!(["a".repeat(length), -1.0]);
+        let tokens: Vec<Value> = (1..=lengths).map(token).collect();
+        with("/model", json!({"type": "Unigram", "unk_id": 0, "vocab": tokens}))
+    };
+    assert!(load(&unigrams(100)).is_ok());
+    let told = refusal(&unigrams(300));
+    assert!(told.contains("45150 bytes of tokens that each begin as the next one"), "{told}");
+    // A strip that overflows is none.
+    let strip = json!({"type": "Strip", "content": " ", "start": u64::MAX, "stop": 0});
+    let space = json!({"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"});
+    refusal(&with("/decoder", sequence("decoders", &[strip, space])));
+}
+
 #[test]
 fn absurd_numbers_are_refused() {
     for (pointer, value, reason) in [
