@@ -11,12 +11,12 @@ use pellucid::model::Edit;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Edits")]
 pub(crate) struct EditOptions {
-    /// Change a named value, such as "resid_post.5[:, 3] *= 0"; may be repeated
+    /// Change a named value, such as `resid_post.5[:, 3] *= 0`; may be repeated
     ///
     /// An edit is NAME[INDEX, ...] OPERATION [@prompt | @drawn]. NAME is a hook (see `pellucid inspect
     /// hooks`) or a glob. There is one index for each axis: a, a:b or :, where negative numbers count
-    /// from the end of the prompt. Operations are = NUMBER, = FILE:TENSOR, *= NUMBER, += NUMBER,
-    /// += FILE:TENSOR [* NUMBER], project FILE:TENSOR (takes a direction out) and mean FILE:TENSOR.
+    /// from the end of the prompt. Operations are `= NUMBER`, `= FILE:TENSOR`, `*= NUMBER`, `+= NUMBER`,
+    /// `+= FILE:TENSOR [* NUMBER]`, `project FILE:TENSOR` (takes a direction out) and `mean FILE:TENSOR`.
     /// It acts on the prompt and on every token that is drawn, unless the suffix says otherwise.
     #[arg(long = "edit", value_name = "EDIT")]
     edits: Vec<EditText>,

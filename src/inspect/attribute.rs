@@ -165,7 +165,7 @@ impl Direction {
     }
 }
 
-/// What each input of a projection adds along a direction of its outputs: x_i Σ_o W_oi d_o.
+/// What each input of a projection adds along a direction of its outputs: `x_i Σ_o W_oi d_o`.
 fn through(llm: &Llm, param: Param, layer: usize, out: &[f64], x: &[f32]) -> Result<Vec<f64>> {
     let weight = llm.weight(param, layer)?.unwrap_or_default();
     let mut sums = vec![0.0; x.len()];

@@ -11,6 +11,9 @@ use crate::model::{Change, Edit, named};
 use super::edit_text::{EditText, Index, Operation, Place, When};
 use super::tensors::Tensors;
 
+/// The change that takes a tensor.
+type Make = fn(Vec<f32>) -> Change;
+
 /// An axis of a hook's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Axis {
@@ -102,7 +105,7 @@ impl EditText {
             sizes.push(size);
         }
         let with = |change| Edit { change, ..edit.clone() };
-        let (place, factor, change): (&Place, f32, fn(Vec<f32>) -> Change) = match &self.operation {
+        let (place, factor, change): (&Place, f32, Make) = match &self.operation {
             Operation::Set(0.0) => return Ok(vec![with(Change::Zero)]),
             Operation::Set(number) => return Ok(vec![with(Change::Replace(vec![*number]))]),
             Operation::AddNumber(number) => return Ok(vec![with(Change::Add(vec![*number]))]),
@@ -131,7 +134,7 @@ impl EditText {
         sizes: &[Option<usize>],
         heads_first: bool,
         edit: &Edit,
-        change: fn(Vec<f32>) -> Change,
+        change: Make,
     ) -> Result<Vec<Edit>> {
         let ones = sizes.len().saturating_sub(tensor.shape.len());
         let mut shape = vec![1; ones];

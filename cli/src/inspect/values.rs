@@ -17,7 +17,7 @@ use super::subject::{Opened, Subject, fitted, shown};
 /// Read named values of a text.
 ///
 /// Names may be classic ones of TransformerLens, those of its version 4, addresses such as
-/// resid_post.5 or pattern.-1, and globs such as blocks.*.hook_z; see `pellucid inspect hooks`.
+/// `resid_post.5` or `pattern.-1`, and globs such as `blocks.*.hook_z`; see `pellucid inspect hooks`.
 #[derive(Debug, Args)]
 pub(crate) struct Values {
     /// The value to read; may be repeated

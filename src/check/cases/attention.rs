@@ -140,7 +140,7 @@ impl Case for AttentionBeyondF16 {
                     }
                     None => {}
                     Some(twin) => {
-                        error = measure::largest([error, measure::relative_error(found, twin)])
+                        error = measure::largest([error, measure::relative_error(found, twin)]);
                     }
                 }
             }
