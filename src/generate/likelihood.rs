@@ -16,7 +16,7 @@ impl Llm {
     /// A text longer than the context is scored in windows of that length, half of it apart.
     ///
     /// # Errors
-    /// [`Error::Input`] for no token or ids outside the vocabulary, [`Error::Device`] if the device
+    /// [`Error::Input`](crate::Error::Input) for no token or ids outside the vocabulary, [`Error::Device`](crate::Error::Device) if the device
     /// fails.
     pub async fn score(&mut self, tokens: &[u32], top: Option<usize>) -> Result<Score> {
         self.score_edited(tokens, top, &[]).await
@@ -26,7 +26,7 @@ impl Llm {
     /// window.
     ///
     /// # Errors
-    /// As [`Llm::score`], and [`Error::Input`] for an edit that does not fit the model.
+    /// As [`Llm::score`], and [`Error::Input`](crate::Error::Input) for an edit that does not fit the model.
     pub async fn score_edited(
         &mut self,
         tokens: &[u32],

@@ -275,10 +275,10 @@ mod tests {
             ("z.1[", 5, "an index"),
             ("z.1[2", 6, "`,` or `]`"),
             ("z.1[a] = 0", 5, "an index"),
-            ("z.1 = x", 6, "FILE:TENSOR"),
-            ("z.1 *= x", 7, "a finite number"),
-            ("z.1 *= inf", 7, "a finite number"),
-            ("z.1 = NaN", 6, "a finite number"),
+            ("z.1 = x", 7, "FILE:TENSOR"),
+            ("z.1 *= x", 8, "a finite number"),
+            ("z.1 *= inf", 8, "a finite number"),
+            ("z.1 = NaN", 7, "a finite number"),
             ("z.1 += f:t * x", 14, "a finite number"),
         ] {
             let error = text.parse::<EditText>().unwrap_err().to_string();

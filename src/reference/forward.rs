@@ -177,10 +177,8 @@ impl Pass<'_> {
             let x = self.norm(x, params, layer, hooks);
             return [x.clone(), x.clone(), x];
         }
-        inputs.map(|hook| {
-            let x = self.branch(hook, x);
-            self.norm(&x, params, layer, hooks)
-        })
+        let inputs = inputs.map(|hook| self.branch(hook, x));
+        inputs.map(|x| self.norm(&x, params, layer, hooks))
     }
 
     /// The stream as a branch reads it, so that a change of it stays in the branch.

@@ -176,13 +176,16 @@ fn hooks_come_in_order_and_observing_changes_nothing() {
             run(&model, &tokens, &mut Every(|hook, _: &[usize], _: &mut [f64]| seen.push(hook)));
         // Here every value is computed, including the pattern and the results per head.
         assert_near(&name, &looked, &run(&model, &tokens, &mut ()), 1e-9);
+        // Of values that are computed for several branches the first counts.
+        let mut once = std::collections::HashSet::new();
+        seen.retain(|hook: &Hook| once.insert(*hook));
         let mut known = Hook::all(model.config.layers).into_iter();
         for hook in &seen {
             assert!(known.any(|next| next == *hook), "{name}: {hook} is out of order");
         }
         let in_layer = seen.iter().filter(|hook| hook.layer() == Some(0)).count();
         let counts =
-            [("gpt2", 18), ("gpt2-attn-only", 12), ("llama", 21), ("gemma2", 25), ("neox", 19)];
+            [("gpt2", 23), ("gpt2-attn-only", 16), ("llama", 26), ("gemma2", 32), ("neox", 24)];
         for (known, hooks) in counts {
             assert!(name != known || in_layer == hooks, "{name}: {in_layer} hooks in a layer");
         }
