@@ -10,6 +10,7 @@ mod failures;
 #[cfg(unix)]
 mod files;
 mod hub;
+mod inspect;
 #[cfg(unix)]
 mod interrupt;
 mod text;
