@@ -25,7 +25,7 @@ pub(super) const TWINS: [(&str, &str, &str); 10] = [
 ];
 
 /// Faults for files in which the patterns find no place: file, kind, text, and what stands in for it.
-pub(super) const OWN: [[&str; 4]; 11] = [
+pub(super) const OWN: [[&str; 4]; 13] = [
     [
         "src/reference/layer_norm.rs",
         "a step left out",
@@ -47,6 +47,12 @@ pub(super) const OWN: [[&str; 4]; 11] = [
         "linear_backward_w(x, dy, size)",
     ],
     ["src/reference/backward/rope_backward.rs", "a sign", "-frequency", "*frequency"],
+    [
+        "src/reference/clear_padding.rs",
+        "a column off by one",
+        "row[columns..]",
+        "row[columns + 1..]",
+    ],
     ["src/ops/activation.rs", "another function", "GeluTanh => 1", "GeluTanh => 2"],
     ["src/ops/cache.rs", "another format", "F16 => \"cached_f16\"", "F16 => \"cached_f32\""],
     [
@@ -55,6 +61,7 @@ pub(super) const OWN: [[&str; 4]; 11] = [
         "Self { of, start, count, step: 1 }",
         "Self { of, start: start + 1, count, step: 1 }",
     ],
+    ["src/ops/project.rs", "the grid is short", "[heads, rows, 1]", "[1, rows, 1]"],
     ["src/ops/softcap.rs", "a scale", "(\"SOFTCAP\", cap)", "(\"SOFTCAP\", 2.0 * cap)"],
     [
         "src/ops/backward/gradient.rs",
