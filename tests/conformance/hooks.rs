@@ -238,7 +238,7 @@ fn a_value_that_a_model_does_not_have_is_an_error_that_says_why() {
 /// A text runs in chunks of any size with the same values and logits, and edits of its positions.
 #[test]
 fn values_do_not_depend_on_how_a_text_is_cut() {
-    for name in ["gpt2", "llama", "gemma2", "qwen3-window", "neox"] {
+    for name in ["gpt2", "gemma2", "qwen3-window"] {
         let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
         let rows = rows(&tokens, 0);
         let (mut whole, reference) = open(&folder().join(name), SessionOptions::default());
@@ -251,7 +251,7 @@ fn values_do_not_depend_on_how_a_text_is_cut() {
         let plain = block_on(whole.observe(&rows, &[])).unwrap();
         assert_ne!(plain.logits, expected.logits);
         let width = reference.config.vocab;
-        for chunk in [1, 3, 5] {
+        for chunk in [1, 5] {
             let options = SessionOptions { chunk: Some(chunk), ..SessionOptions::default() };
             let (mut session, _) = open(&folder().join(name), options);
             let found = block_on(session.observe(&rows, &actions)).unwrap();
