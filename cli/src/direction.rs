@@ -52,10 +52,7 @@ impl Direction {
             How::Pca => Method::Pca,
         };
         let bar = output::progress_bar("reading {bar:30} {pos} of {len} texts, {eta} left");
-        let progress = |done: usize, all: usize| {
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
-        };
+        let progress = output::counted(&bar);
         let found = directions(&mut llm, &positive, &negative, method, progress).await;
         bar.finish_and_clear();
         let found = found?;

@@ -122,6 +122,14 @@ pub(crate) fn progress_bar(template: &str) -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Moves a bar to so many of all.
+pub(crate) fn counted(bar: &ProgressBar) -> impl Fn(usize, usize) {
+    |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    }
+}
+
 /// A bar for a download; if standard error is not a terminal, a line for a large one.
 pub(crate) fn download_bar(name: &str, size: Option<u64>) -> ProgressBar {
     let template = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";

@@ -1,16 +1,18 @@
 //! What analyses need of a model: named values of a text, variants of it, and weights.
 
-use crate::checkpoint::{Param, dequantize, quantize};
+use std::ops::Range;
+
+use crate::checkpoint::{Matrix, Param, dequantize, quantize};
 use crate::error::{Error, Result};
 use crate::hook::Hook;
-use crate::model::{Action, Edit, Observed, Outcome, rows};
+use crate::model::{Action, Edit, Observed, Outcome, actions, rows};
+use crate::reference::log_softmax;
 
 use super::llm::Llm;
 use super::observe::{self, TextPart};
 use super::prompt::CachedPrompt;
 use super::runner::Runner;
 use super::watch::{Watch, bind};
-use crate::reference::log_softmax;
 
 /// A text that was run once, and what each layer read: from there variants of it run.
 #[derive(Clone, Debug)]
@@ -76,7 +78,7 @@ impl Llm {
         self.edit(edits)?;
         self.known = CachedPrompt::default();
         let last = tokens.len() - 1;
-        let actions: Vec<_> = reads.iter().map(|hook| (*hook, Action::Read)).collect();
+        let actions = actions(&[], reads.iter().copied());
         match &mut self.runner {
             Runner::Gpu(session) => {
                 let rows = rows(tokens, 0);
@@ -131,21 +133,11 @@ impl Llm {
             return Ok(None);
         }
         let matrix = self.checkpoint.matrix(param, layer)?;
-        let values = matrix.values(0..matrix.rows)?;
-        match self.options.quantize {
-            Some(format)
-                if self.session().is_some()
-                    && matrix.rows > 1
-                    && format != matrix.format
-                    && matrix.columns.is_multiple_of(format.block()) =>
-            {
-                Ok(Some(dequantize(format, &quantize(format, &values)?)))
-            }
-            _ => Ok(Some(values)),
-        }
+        let rows = 0..matrix.rows;
+        self.run_values(&matrix, rows).map(Some)
     }
 
-    /// Some rows of the head, as [`Llm::weight`] gives them.
+    /// A row of the head, as [`Llm::weight`] gives them.
     ///
     /// # Errors
     /// [`Error::Input`] for a token outside the vocabulary; those of reading the file.
@@ -158,10 +150,16 @@ impl Llm {
         }
         let head = if config.tied_head { Param::Embed } else { Param::Head };
         let matrix = self.checkpoint.matrix(head, 0)?;
-        let values = matrix.values(at..at + 1)?;
+        self.run_values(&matrix, at..at + 1)
+    }
+
+    /// Rows of a matrix, rounded as the device has them.
+    fn run_values(&self, matrix: &Matrix, rows: Range<usize>) -> Result<Vec<f32>> {
+        let values = matrix.values(rows)?;
         match self.options.quantize {
             Some(format)
                 if self.session().is_some()
+                    && matrix.rows > 1
                     && format != matrix.format
                     && matrix.columns.is_multiple_of(format.block()) =>
             {
@@ -177,9 +175,7 @@ impl Llm {
     /// As [`Llm::observe`].
     pub async fn base_run(&mut self, tokens: &[u32], edits: &[(Hook, Edit)]) -> Result<BaseRun> {
         let layers = self.config().layers;
-        let mut actions: Vec<_> =
-            edits.iter().map(|(hook, edit)| (*hook, Action::Edit(edit.clone()))).collect();
-        actions.extend((0..layers).map(|layer| (Hook::ResidPre(layer), Action::Read)));
+        let actions = actions(edits, (0..layers).map(Hook::ResidPre));
         let seen = self.observe(tokens, &actions, &[]).await?;
         let streams = seen.activations.into_iter().map(|activation| activation.values).collect();
         Ok(BaseRun { tokens: tokens.to_vec(), edits: edits.to_vec(), streams })
@@ -217,9 +213,7 @@ impl Llm {
                 for variant in variants {
                     let mut all = edits.clone();
                     for (hook, edit) in variant {
-                        let bound = edit.bind(&model.config, *hook, tokens.len())?;
-                        bound.check_end(tokens.len())?;
-                        all.push(bound);
+                        all.push(edit.bind_to(&model.config, *hook, tokens.len())?);
                     }
                     let (cache, mut watch) =
                         (&mut model.cache_for(*context), Watch::new(&all, &[], 0));

@@ -203,6 +203,7 @@ impl Llm {
     pub fn read(&mut self, prompt: &[u32]) -> Result<Prompt<'_>> {
         self.check_prompt(prompt)?;
         self.edit(&[])?;
+        self.runner.keep(&[])?;
         Prompt::new(self.runner.session_mut(), &mut self.known, prompt)
     }
 

@@ -56,11 +56,7 @@ pub(super) fn bind(
         crate::model::offered(config, *hook)?;
         match action {
             Action::Read => reads.push(*hook),
-            Action::Edit(edit) => {
-                let bound = edit.bind(config, *hook, tokens)?;
-                bound.check_end(tokens)?;
-                edits.push(bound);
-            }
+            Action::Edit(edit) => edits.push(edit.bind_to(config, *hook, tokens)?),
         }
     }
     Ok((reads, edits))

@@ -6,7 +6,7 @@ use crate::checkpoint::NamedTensor;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hook::{Hook, Size};
-use crate::model::{Change, Edit, named};
+use crate::model::{Change, Edit, named, shape};
 
 use super::edit_text::{EditText, Index, Operation, Place, When};
 use super::tensors::Tensors;
@@ -25,20 +25,15 @@ enum Axis {
 
 /// The axes of a hook, in the order of its shape.
 fn axes(config: &Config, hook: Hook) -> Vec<Axis> {
-    let shape = hook.point().shape();
-    let last = shape.len() - 1;
-    let axis = |(place, size): (usize, &Size)| match size {
+    let letters = hook.point().shape();
+    let sizes = shape(config, hook, 1, 1);
+    let axis = |(letter, (place, size)): (&Size, (usize, usize))| match letter {
         Size::T => Axis::Position,
         Size::S => Axis::Key,
-        Size::H if place < last => Axis::Head(config.heads),
-        Size::K if place < last => Axis::Head(config.kv_heads),
-        Size::One => Axis::Column(1),
-        Size::C => Axis::Column(config.width),
-        Size::D => Axis::Column(config.head_width),
-        Size::F => Axis::Column(config.mlp.hidden()),
-        Size::H | Size::K => Axis::Column(config.heads),
+        Size::H | Size::K if place + 1 < letters.len() => Axis::Head(size),
+        _ => Axis::Column(size),
     };
-    shape.iter().enumerate().map(axis).collect()
+    letters.iter().zip(sizes.into_iter().enumerate()).map(axis).collect()
 }
 
 impl EditText {

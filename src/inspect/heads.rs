@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::generate::Llm;
 use crate::hook::Hook;
-use crate::model::{Action, Edit};
+use crate::model::{Edit, actions};
 use crate::noise::noise;
 use crate::tokenizer::Encode;
 
@@ -120,10 +120,7 @@ async fn read(
     edits: &[(Hook, Edit)],
     hook: Hook,
 ) -> Result<Vec<f32>> {
-    let mut actions: Vec<_> =
-        edits.iter().map(|(hook, edit)| (*hook, Action::Edit(edit.clone()))).collect();
-    actions.push((hook, Action::Read));
-    let seen = llm.observe(tokens, &actions, &[]).await?.activations;
+    let seen = llm.observe(tokens, &actions(edits, [hook]), &[]).await?.activations;
     Ok(seen.into_iter().next().map_or_else(Vec::new, |activation| activation.values))
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::generate::Llm;
 use crate::hook::Hook;
-use crate::model::{Action, Activation, Edit, offered};
+use crate::model::{Activation, Edit, actions, offered};
 use crate::reference::{log_softmax, top_k};
 
 /// What to compute at each place.
@@ -80,9 +80,7 @@ pub async fn lens(
         }
     }
     places.push(("final_post".to_owned(), Hook::ResidPost(config.layers - 1)));
-    let mut actions: Vec<_> =
-        edits.iter().map(|(hook, edit)| (*hook, Action::Edit(edit.clone()))).collect();
-    actions.extend(places.iter().map(|(_, hook)| (*hook, Action::Read)));
+    let actions = actions(edits, places.iter().map(|(_, hook)| *hook));
     let seen = llm.observe(tokens, &actions, &[]).await?.activations;
     let rows = positions.start * config.width..positions.end * config.width;
     let stream = |hook: Hook| -> Option<&[f32]> {

@@ -19,8 +19,8 @@ use crate::checkpoint::TensorFile;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::hook::{Hook, Size};
-use crate::model::{Change, Edit, named};
+use crate::hook::Hook;
+use crate::model::{Change, Edit, named, shape};
 
 /// The most bytes of a JSON file that are read.
 const LONGEST: u64 = 64 << 20;
@@ -279,19 +279,11 @@ struct Vector {
     values: Vec<f32>,
 }
 
-/// Values of a hook for each token.
+/// Values of a hook for each token; for scores and patterns, which have no fixed width, more than any
+/// vector has.
 fn config_width(config: &Config, hook: Hook) -> usize {
-    let size = |size: &Size| match size {
-        Size::T | Size::One => 1,
-        Size::C => config.width,
-        Size::H => config.heads,
-        Size::K => config.kv_heads,
-        Size::D => config.head_width,
-        Size::F => config.mlp.hidden(),
-        // Scores and patterns have no fixed width, and no vector fits them.
-        Size::S => usize::MAX,
-    };
-    hook.point().shape().iter().fold(1, |product: usize, own| product.saturating_mul(size(own)))
+    let sizes = shape(config, hook, 1, usize::MAX);
+    sizes.into_iter().fold(1, usize::saturating_mul)
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -6,7 +6,7 @@ use crate::config::{Config, Mlp};
 use crate::error::{Error, Result};
 use crate::generate::{BaseRun, Llm};
 use crate::hook::{Hook, Point};
-use crate::model::{Action, Activation, Change, Edit, Outcome, offered};
+use crate::model::{Activation, Change, Edit, Outcome, actions, offered};
 
 use super::unit::Unit;
 
@@ -166,9 +166,7 @@ async fn means(
     let hooks = (0..config.layers).flat_map(|layer| points.iter().map(move |p| p.at(layer)));
     let hooks: Vec<Hook> = hooks.collect();
     hooks.iter().try_for_each(|hook| offered(&config, *hook))?;
-    let mut actions: Vec<_> =
-        edits.iter().map(|(hook, edit)| (*hook, Action::Edit(edit.clone()))).collect();
-    actions.extend(hooks.iter().map(|hook| (*hook, Action::Read)));
+    let actions = actions(edits, hooks);
     let (mut sums, mut count) = (BTreeMap::<Hook, Vec<f64>>::new(), 0);
     for tokens in texts {
         llm.observe_each(tokens, &actions, &[], |part| {
@@ -267,10 +265,7 @@ pub async fn patch(
     let (mut values, mut shape) = (Vec::new(), Vec::new());
     for layer in 0..config.layers {
         let hook = point.at(layer);
-        let mut actions: Vec<_> =
-            edits.iter().map(|(hook, edit)| (*hook, Action::Edit(edit.clone()))).collect();
-        actions.push((hook, Action::Read));
-        let seen = llm.observe(clean, &actions, &[]).await?.activations;
+        let seen = llm.observe(clean, &actions(edits, [hook]), &[]).await?.activations;
         let value = Value::new(&seen[0], tokens)?;
         let pieces = value.pieces(hook, by)?;
         shape.clone_from(&pieces.shape);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::generate::{Llm, TextPart};
 use crate::hook::Hook;
-use crate::model::{Action, Activation, Edit, heads_first, shape};
+use crate::model::{Activation, Edit, actions, heads_first, shape};
 
 /// Runs a text and writes the values of hooks, by their classic names, as f32; with `logits` also
 /// those after every token. The file appears whole or not at all.
@@ -28,9 +28,7 @@ pub async fn write_values(
 ) -> Result<()> {
     let config = llm.config().clone();
     let tensors = tensors(&config, hooks, tokens.len(), logits);
-    let mut actions: Vec<_> =
-        edits.iter().map(|(hook, edit)| (*hook, Action::Edit(edit.clone()))).collect();
-    actions.extend(hooks.iter().map(|hook| (*hook, Action::Read)));
+    let actions = actions(edits, hooks.iter().copied());
     let logits_of: Vec<usize> = if logits { (0..tokens.len()).collect() } else { Vec::new() };
     let io = |error| Error::io(path, error);
     let (atomic, file) = AtomicFile::create(path).map_err(io)?;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferId, Tensor};
-use crate::hook::{Hook, Size};
+use crate::hook::Hook;
 use crate::ops::{Columns, HeadLayout, MASKED, Operand, Project, Region, ScaleAdd};
 use crate::reference;
 
-use super::hooks::offered;
+use super::hooks::{heads_first, offered, shape};
 
 /// What to do with a named value during a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,15 @@ pub enum Action {
     Read,
     /// Change it before anything uses it.
     Edit(Edit),
+}
+
+/// The actions of edits, and of reads after them.
+pub fn actions(
+    edits: &[(Hook, Edit)],
+    reads: impl IntoIterator<Item = Hook>,
+) -> Vec<(Hook, Action)> {
+    let edits = edits.iter().map(|(hook, edit)| (*hook, Action::Edit(edit.clone())));
+    edits.chain(reads.into_iter().map(|hook| (hook, Action::Read))).collect()
 }
 
 /// A change of a named value, or of part of it.
@@ -100,6 +109,22 @@ impl Edit {
         Self { change, positions: None, sequence: None, heads: None, columns: None }
     }
 
+    /// This edit on a text of so many tokens.
+    ///
+    /// # Errors
+    /// As [`Edit::bind`], and [`Error::Input`] for positions that the text does not have.
+    pub(crate) fn bind_to(&self, config: &Config, hook: Hook, tokens: usize) -> Result<Bound> {
+        let bound = self.bind(config, hook, tokens)?;
+        let end = bound.positions.end;
+        if end as usize <= tokens || end == u32::MAX {
+            return Ok(bound);
+        }
+        Err(Error::Input(format!(
+            "an edit of {hook} is of positions up to {}, and the text has {tokens} tokens",
+            end - 1
+        )))
+    }
+
     /// This edit in a model of this kind. Scores and patterns have at most `keys` columns.
     ///
     /// # Errors
@@ -177,19 +202,6 @@ impl Bound {
     /// The operand's tensor and its values.
     pub(super) fn input(&self) -> (Tensor, &[f32]) {
         (self.operand, &self.values)
-    }
-
-    /// Fails for an edit of positions that a text of so many tokens does not have.
-    pub(crate) fn check_end(&self, tokens: usize) -> Result<()> {
-        let end = self.positions.end as usize;
-        if end <= tokens || self.positions.end == u32::MAX {
-            return Ok(());
-        }
-        Err(Error::Input(format!(
-            "an edit of {} is of positions up to {}, and the text has {tokens} tokens",
-            self.hook,
-            end - 1,
-        )))
     }
 
     /// The op on the value in `x`; `None` if the value has none of the columns, as a short text has
@@ -277,25 +289,13 @@ struct Axes {
 }
 
 fn axes(config: &Config, hook: Hook, keys: usize) -> Axes {
-    let size = |size: &Size| match size {
-        Size::One | Size::T => 1,
-        Size::C => config.width,
-        Size::H => config.heads,
-        Size::K => config.kv_heads,
-        Size::D => config.head_width,
-        Size::F => config.mlp.hidden(),
-        Size::S => keys,
-    };
-    match hook.point().shape() {
-        [Size::T, columns] => Axes { heads: 1, columns: size(columns), heads_first: false },
-        [Size::T, heads, columns] => {
-            Axes { heads: size(heads), columns: size(columns), heads_first: false }
-        }
-        [heads, Size::T, columns] => {
-            Axes { heads: size(heads), columns: size(columns), heads_first: true }
-        }
+    let heads_first = heads_first(hook);
+    match shape(config, hook, 1, keys)[..] {
+        [heads, _, columns] if heads_first => Axes { heads, columns, heads_first },
+        [_, heads, columns] => Axes { heads, columns, heads_first },
+        [_, columns] => Axes { heads: 1, columns, heads_first },
         // There is no hook of another kind.
-        _ => Axes { heads: 1, columns: 1, heads_first: false },
+        _ => Axes { heads: 1, columns: 1, heads_first },
     }
 }
 

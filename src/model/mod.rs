@@ -17,7 +17,7 @@ mod weights;
 #[cfg(feature = "train")]
 pub(crate) use blocks::Pass;
 pub(crate) use edit::Bound;
-pub use edit::{Action, Change, Edit};
+pub use edit::{Action, Change, Edit, actions};
 pub use forms::copied;
 pub use forward::{forward, layers, logits};
 pub use hooks::{bytes_of, heads_first, hooks, named, offered, shape};

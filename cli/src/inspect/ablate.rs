@@ -106,10 +106,7 @@ impl Ablate {
             What::Layer => Parts::Layers,
         };
         let bar = output::progress_bar("ablating {bar:30} {pos} of {len}, {eta} left");
-        let progress = |done: usize, all: usize| {
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
-        };
+        let progress = output::counted(&bar);
         let found = ablate(&mut llm, &tokens, &edits, (parts, instead), metric, progress).await;
         bar.finish_and_clear();
         let found = found?;
@@ -126,8 +123,8 @@ impl Ablate {
         });
         let values = all.iter().map(|value| *value as f32).collect();
         let arrays = vec![
-            Array { name: "baseline", shape: vec![1], values: vec![found.baseline as f32] },
-            Array { name: "value", shape, values },
+            Array { name: "baseline".into(), shape: vec![1], values: vec![found.baseline as f32] },
+            Array { name: "value".into(), shape, values },
         ];
         let change: Vec<Vec<f64>> = found
             .values

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use pellucid::hook::Hook;
-use pellucid::model::Action;
+use pellucid::model::actions;
 use pellucid::{Error, Result};
 use serde_json::json;
 
@@ -35,9 +35,7 @@ impl Attention {
         };
         let layers = chosen("layer", self.layer, layers)?;
         let chosen_heads = chosen("head", self.head, heads)?;
-        let mut actions: Vec<_> =
-            edits.into_iter().map(|(hook, edit)| (hook, Action::Edit(edit))).collect();
-        actions.extend(layers.clone().map(|layer| (Hook::Pattern(layer), Action::Read)));
+        let actions = actions(&edits, layers.clone().map(Hook::Pattern));
         let seen = llm.observe(&tokens, &actions, &[]).await?.activations;
         let t = tokens.len();
         let mut values = Vec::new();
@@ -60,7 +58,7 @@ impl Attention {
             }
         }
         let object = json!({ "tokens": tokens, "pattern": nested(&shape, &values) });
-        let arrays = vec![Array { name: "pattern", shape: shape.to_vec(), values }];
+        let arrays = vec![Array { name: "pattern".into(), shape: shape.to_vec(), values }];
         self.subject.out.emit(&Found { object, arrays, table })
     }
 }

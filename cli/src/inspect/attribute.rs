@@ -62,8 +62,8 @@ impl Attribute {
             |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
         let values: Vec<f64> = found.components.iter().map(|(_, value)| *value).collect();
         let arrays = vec![
-            Array { name: "components", shape: vec![values.len()], values: narrow(&values) },
-            Array { name: "heads", shape: shape.to_vec(), values: narrow(&heads) },
+            Array { name: "components".into(), shape: vec![values.len()], values: narrow(&values) },
+            Array { name: "heads".into(), shape: shape.to_vec(), values: narrow(&heads) },
         ];
         let most = values.iter().map(|value| value.abs()).reduce(f64::max).unwrap_or(0.0);
         let against =

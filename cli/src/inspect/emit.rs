@@ -1,5 +1,6 @@
 //! What an analysis found, in the form that was asked for: a table, JSON, or a file.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,7 @@ pub(crate) enum Kind {
 /// Numbers with a name and a shape.
 #[derive(Clone, Debug)]
 pub(crate) struct Array {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) shape: Vec<usize>,
     pub(crate) values: Vec<f32>,
 }
@@ -78,7 +79,7 @@ impl OutputOptions {
             }
             Some((path, Kind::Safetensors)) => {
                 write(path, &found.arrays)?;
-                let names: Vec<&str> = found.arrays.iter().map(|array| array.name).collect();
+                let names: Vec<&str> = found.arrays.iter().map(|array| &*array.name).collect();
                 self.written(path, &names)
             }
             None if self.json => output::json(&found.object),
@@ -99,7 +100,7 @@ impl OutputOptions {
 fn write(path: &Path, arrays: &[Array]) -> Result<()> {
     let io = |error| Error::io(path, error);
     let tensor = |array: &Array| NewTensor {
-        name: array.name.to_owned(),
+        name: array.name.clone().into_owned(),
         format: Format::F32,
         shape: array.shape.clone(),
     };

@@ -53,7 +53,7 @@ impl Heads {
             let all: Vec<f64> = rows.concat();
             object[name] = nested(&shape, &all);
             let values = all.iter().map(|one| *one as f32).collect();
-            arrays.push(Array { name, shape: shape.to_vec(), values });
+            arrays.push(Array { name: name.into(), shape: shape.to_vec(), values });
             table.push_str(&grid(name, rows));
         }
         self.out.emit(&Found { object, arrays, table })

@@ -48,7 +48,8 @@ impl Lens {
         let numbers = |of: &dyn Fn(&Reading) -> f64| -> Vec<f32> {
             found.readings.iter().flatten().map(|reading| of(reading) as f32).collect()
         };
-        let array = |name, values| Array { name, shape: shape.clone(), values };
+        let array =
+            |name: &'static str, values| Array { name: name.into(), shape: shape.clone(), values };
         let mut arrays = vec![
             array("entropy", numbers(&|reading| reading.entropy)),
             array("kl", numbers(&|reading| reading.kl)),

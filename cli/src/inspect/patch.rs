@@ -108,10 +108,7 @@ impl Patch {
         };
         let edits = self.edits.resolve(llm.config(), clean.len())?;
         let bar = output::progress_bar("patching {bar:30} layer {pos} of {len}, {eta} left");
-        let progress = |done: usize, all: usize| {
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
-        };
+        let progress = output::counted(&bar);
         let options = PatchOptions { point: self.what.point(), by };
         let texts = [&clean[..], &corrupted[..]];
         let found = patch(&mut llm, texts, &edits, options, metric, progress).await;
@@ -132,11 +129,11 @@ impl Patch {
         let whole = normalized.iter().map(|value| value.unwrap_or(f64::NAN));
         let arrays = vec![
             Array {
-                name: "value",
+                name: "value".into(),
                 shape: shape.clone(),
                 values: narrow(&mut found.values.iter().copied()),
             },
-            Array { name: "normalized", shape, values: narrow(&mut whole.clone()) },
+            Array { name: "normalized".into(), shape, values: narrow(&mut whole.clone()) },
         ];
         let columns = found.values.len() / found.shape[0];
         let whole: Vec<f64> = whole.collect();

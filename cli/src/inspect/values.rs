@@ -1,17 +1,17 @@
 //! `pellucid inspect values`: named values of a text.
 
 use clap::Args;
+use pellucid::Result;
 use pellucid::config::Config;
 use pellucid::generate::Request;
 use pellucid::hook::Hook;
 use pellucid::inspect::write_values;
-use pellucid::model::{Action, Activation, bytes_of, heads_first, named};
-use pellucid::{Error, Result};
+use pellucid::model::{Activation, actions, bytes_of, heads_first, named};
 use serde_json::{Map, json};
 
 use crate::output;
 
-use super::emit::{Found, Kind, bar, nested};
+use super::emit::{Array, Found, Kind, bar, nested};
 use super::subject::{Opened, Subject, fitted, shown};
 
 /// Read named values of a text.
@@ -68,19 +68,12 @@ impl Values {
             tokens.pop();
             (generation.kept, Vec::new())
         } else {
-            let mut actions: Vec<_> =
-                edits.into_iter().map(|(hook, edit)| (hook, Action::Edit(edit))).collect();
-            actions.extend(hooks.iter().map(|hook| (*hook, Action::Read)));
+            let actions = actions(&edits, hooks.iter().copied());
             let logits_of: Vec<usize> =
                 if self.logits { (0..tokens.len()).collect() } else { Vec::new() };
             let seen = llm.observe(&tokens, &actions, &logits_of).await?;
             (seen.activations, seen.logits)
         };
-        if let Some((path, Kind::Safetensors)) = out.file()? {
-            write_generated(path, &activations)?;
-            let names: Vec<String> = activations.iter().map(|a| a.hook.to_string()).collect();
-            return out.written(path, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        }
         let mut values = Map::new();
         for Activation { hook, shape, values: own } in &activations {
             values.insert(hook.to_string(), json!({ "shape": shape, "data": own }));
@@ -91,7 +84,13 @@ impl Values {
         }
         let names: Vec<String> = tokens.iter().map(|id| shown(&llm, *id)).collect();
         let table: String = activations.iter().map(|value| table(value, &names)).collect();
-        out.emit(&Found { object, arrays: Vec::new(), table })
+        let array = |value: Activation| Array {
+            name: value.hook.to_string().into(),
+            shape: value.shape,
+            values: value.values,
+        };
+        let arrays = activations.into_iter().map(array).collect();
+        out.emit(&Found { object, arrays, table })
     }
 }
 
@@ -104,21 +103,6 @@ fn all_named(config: &Config, names: &[String]) -> Result<Vec<Hook>> {
     hooks.sort_by_key(|hook| hook.place());
     hooks.dedup();
     Ok(hooks)
-}
-
-fn write_generated(path: &std::path::Path, activations: &[Activation]) -> Result<()> {
-    use pellucid::checkpoint::{NewTensor, write_safetensors_to};
-    let io = |error| Error::io(path, error);
-    let tensor = |value: &Activation| NewTensor {
-        name: value.hook.to_string(),
-        format: pellucid::format::Format::F32,
-        shape: value.shape.clone(),
-    };
-    let tensors: Vec<NewTensor> = activations.iter().map(tensor).collect();
-    let (atomic, mut file) = pellucid::atomic_file::AtomicFile::create(path).map_err(io)?;
-    let mut of = |at: usize| Ok(activations[at].values.clone());
-    write_safetensors_to(&mut file, path, &tensors, &[], &mut of)?;
-    atomic.finish(&file).map_err(io)
 }
 
 /// For each token the length of its value and the first numbers; for scores and patterns, the token

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::BufferId;
 use crate::hook::Hook;
-use crate::model::edit::Edit;
+use crate::model::edit::{Bound, Edit};
 use crate::model::hooks::offered;
 use crate::model::tape::Tape;
 
@@ -24,15 +24,12 @@ impl Session {
         let edits = edits.iter().map(bind).collect::<Result<Vec<_>>>()?;
         for (made, edit) in edits.iter().enumerate() {
             if let Err(error) = self.write_operand(edit) {
-                for edit in &edits[..made] {
-                    self.engine.free(edit.input().0.buffer);
-                }
+                self.free_operands(&edits[..made]);
                 return Err(error);
             }
         }
-        for edit in std::mem::replace(&mut self.edits, edits) {
-            self.engine.free(edit.input().0.buffer);
-        }
+        let before = std::mem::replace(&mut self.edits, edits);
+        self.free_operands(&before);
         self.forget_plans();
         Ok(())
     }
@@ -48,6 +45,11 @@ impl Session {
             self.forget_plans();
         }
         Ok(())
+    }
+
+    /// Frees the tensors that edits read.
+    pub(super) fn free_operands(&mut self, edits: &[Bound]) {
+        edits.iter().for_each(|edit| self.engine.free(edit.input().0.buffer));
     }
 
     /// A tape for runs of any position, with the session's edits and the values that it keeps.

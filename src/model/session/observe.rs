@@ -89,9 +89,7 @@ impl Session {
             edits[own..].iter().try_for_each(|edit| self.write_operand(edit))?;
             self.submit_with_marks(rows, &recording, &marks, &[])
         });
-        for edit in &edits[own..] {
-            self.engine.free(edit.input().0.buffer);
-        }
+        self.free_operands(&edits[own..]);
         let keys = extent(rows) as usize;
         let resident = |(hook, tensor): (Hook, Tensor)| {
             let shape = shape(&self.model.config, hook, rows.len(), keys);
@@ -186,9 +184,7 @@ impl Session {
         reads.iter().try_for_each(|hook| offered(&self.model.config, *hook))?;
         let edits = self.bind(rows, actions)?;
         let result = self.run_parts(rows, &reads, &edits, logits_of, &mut each).await;
-        for edit in &edits[self.edits.len()..] {
-            self.engine.free(edit.input().0.buffer);
-        }
+        self.free_operands(&edits[self.edits.len()..]);
         result
     }
 
@@ -198,9 +194,7 @@ impl Session {
         let mut edits = self.edits.clone();
         for (hook, action) in actions {
             let Action::Edit(edit) = action else { continue };
-            let bound = edit.bind(&self.model.config, *hook, keys)?;
-            bound.check_end(keys)?;
-            edits.push(bound);
+            edits.push(edit.bind_to(&self.model.config, *hook, keys)?);
         }
         Ok(edits)
     }

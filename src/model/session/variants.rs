@@ -28,6 +28,8 @@ struct Batch {
     rows: Vec<Row>,
     targets: Vec<u32>,
     edits: Vec<Bound>,
+    /// How many of the edits are the session's own.
+    common: usize,
 }
 
 impl Session {
@@ -55,11 +57,7 @@ impl Session {
                 Ok(batch) => {
                     let outcomes =
                         self.run_batch(&batch, tokens.len(), first, stream, outcome).await;
-                    for edit in &batch.edits {
-                        if !self.edits.iter().any(|own| own.input().0 == edit.input().0) {
-                            self.engine.free(edit.input().0.buffer);
-                        }
-                    }
+                    self.free_operands(&batch.edits[batch.common..]);
                     outcomes
                 }
                 Err(error) => Err(error),
@@ -106,23 +104,21 @@ impl Session {
         let done = Hook::ResidPre(first);
         let mut edits: Vec<Bound> =
             self.edits.iter().filter(|edit| edit.hook != done).cloned().collect();
-        let own = edits.len();
+        let common = edits.len();
         for (sequence, variant) in (0..).zip(variants) {
             for (hook, edit) in variant {
                 let edit = Edit { sequence: Some(sequence), ..edit.clone() };
-                let bound = edit.bind(&self.model.config, *hook, tokens.len())?;
-                bound.check_end(tokens.len())?;
-                edits.push(bound);
+                edits.push(edit.bind_to(&self.model.config, *hook, tokens.len())?);
             }
         }
-        for edit in &edits[own..] {
+        for edit in &edits[common..] {
             self.write_operand(edit)?;
         }
         let rows = (0..variants.len() as u32).flat_map(|sequence| rows(tokens, sequence)).collect();
         // What follows the last token is not asked for.
         let next = tokens[1..].iter().chain(&tokens[..1]).copied();
         let targets = next.collect::<Vec<u32>>().repeat(variants.len());
-        Ok(Batch { caches: caches.to_vec(), rows, targets, edits })
+        Ok(Batch { caches: caches.to_vec(), rows, targets, edits, common })
     }
 
     async fn run_batch(
