@@ -4,8 +4,10 @@
 //! the list of faults in Rust is made here. Results are kept in `target/mutants`, so that an
 //! interrupted run resumes where it stopped, as long as the commit is the same.
 
+mod draw;
 mod lists;
 mod rust;
+mod source;
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};

@@ -1,50 +1,69 @@
 //! Faults in Rust: in ops, in their twins, and in what compares them.
 //!
 //! Each replaces one text by another in one file of a second working tree. One per file is drawn; if it
-//! does not compile, it does not count, and the next is drawn.
+//! does not compile, it does not count, and the next is drawn. Those that lie in a function of the
+//! library are built all at once, each function beside the sound one, and the environment chooses one
+//! fault when a test runs; the others are built one by one.
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
-use super::lists::{CHECKS, OPS, OWN, TWINS};
+use super::draw::{Fault, drawn, fault, files};
+use super::lists::CHECKS;
 use super::{Results, Verdict, folder, output_of, write};
 use crate::adapters::Software;
 use crate::{build, shell};
 
-/// The seed of every draw.
-const SEED: u64 = 20_261_129;
+/// Chooses the fault, by its number, in the tests that have all of them.
+const CHOICE: &str = "PELLUCID_PLANTED";
 
-/// One text replaced by another, in one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Fault {
-    file: String,
-    kind: String,
-    /// The line of the change, counted from 1.
-    line: usize,
-    changed: String,
-    words: String,
+/// What the library gains where all faults are built at once.
+const CHOOSER: &str = "
+fn planted(number: usize) -> bool {
+    static CHOICE: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
+    let read = || std::env::var(\"PELLUCID_PLANTED\").ok()?.parse().ok();
+    *CHOICE.get_or_init(read) == Some(number)
 }
+";
 
 /// Draws one fault per file, plants them, and records which test fails.
 pub(super) fn plant(results: &mut Results) -> Result<(), String> {
-    let mut tree = Tree::open()?;
-    let files = files()?;
-    for (index, (file, text)) in files.iter().enumerate() {
-        let name = format!("rust:{file}");
-        if !results.lacks(&name) {
+    let tree = Tree::open()?;
+    let lacking = files()?.into_iter().filter(|(file, _)| results.lacks(&name_of(file)));
+    let mut files: Vec<File> = lacking.map(|(path, text)| File::new(path, text)).collect();
+    let built = tree.build_together(&mut files)?;
+    let (together, alone): (Vec<&File>, Vec<&File>) =
+        files.iter().partition(|file| file.together().is_some());
+    let mut sound = Vec::new();
+    for (number, file) in files.iter().enumerate() {
+        let Some(fault) = file.faults.first().filter(|_| file.together().is_some()) else {
             continue;
+        };
+        eprintln!("mutants: {}", fault.words);
+        let test = |step, filter: &str| {
+            let mut command = built.test(&tree, step, filter)?;
+            output_of(command.env(CHOICE, number.to_string()))
+        };
+        let verdict = verdict(name_of(&file.path), fault, test)?;
+        let verdict = verdict.ok_or_else(|| format!("{} was not built", file.path))?;
+        // A test that caught something must pass without a fault.
+        for step in steps(&file.path) {
+            if verdict.by.ends_with(&format!("({step})")) && !sound.contains(step) {
+                if let Some((false, text)) = output_of(&mut built.test(&tree, step, "")?)? {
+                    return Err(format!("{step} fails without a fault: {:?}", read(&text, step)));
+                }
+                sound.push(*step);
+            }
         }
-        let mut faults = faults(file, text);
-        let mut random = Random(SEED ^ fingerprint(file));
-        let mut verdict = None;
-        while verdict.is_none() && !faults.is_empty() {
-            let fault = faults.swap_remove(random.index(faults.len()));
-            eprintln!("mutants: [{}/{}] {}", index + 1, files.len(), fault.words);
-            verdict = tree.plant(name.clone(), text, &fault)?;
-        }
-        if let Some(verdict) = verdict {
-            results.add(verdict)?;
-        }
+        results.add(verdict)?;
+    }
+    eprintln!("mutants: {} were built together, {} are built alone", together.len(), alone.len());
+    for file in alone {
+        let each =
+            file.faults.iter().map(|fault| tree.plant(name_of(&file.path), &file.text, fault));
+        let verdict = each.filter_map(Result::transpose).next();
+        results.add(verdict.ok_or_else(|| format!("no fault of {} compiles", file.path))??)?;
     }
     for [file, kind, was, is] in CHECKS {
         let name = format!("rust:{file}: {kind}");
@@ -61,11 +80,33 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
     Ok(())
 }
 
+fn name_of(file: &str) -> String {
+    format!("rust:{file}")
+}
+
+/// A file and the faults that may still be planted in it, of which the first is.
+struct File {
+    path: String,
+    text: String,
+    faults: Vec<Fault>,
+    number: usize,
+}
+
+impl File {
+    fn new(path: String, text: String) -> Self {
+        let faults = drawn(&path, &text);
+        Self { path, text, faults, number: 0 }
+    }
+
+    /// The file with and without its fault, where that can be.
+    fn together(&self) -> Option<String> {
+        self.faults.first()?.chosen_by(self.number, &self.text)
+    }
+}
+
 /// A second working tree of the same commit.
 struct Tree {
     path: PathBuf,
-    /// Tests that pass without a fault.
-    sound: Vec<&'static str>,
 }
 
 impl Tree {
@@ -79,177 +120,158 @@ impl Tree {
         } else {
             git(&["worktree", "add", "--detach", &own])?;
         }
-        Ok(Self { path, sound: Vec::new() })
+        Ok(Self { path })
     }
 
-    /// What the tests report with the fault in place; `None` if it does not compile.
-    fn plant(
-        &mut self,
-        name: String,
-        text: &str,
-        fault: &Fault,
-    ) -> Result<Option<Verdict>, String> {
-        let path = self.path.join(&fault.file);
-        write(&path, &fault.changed)?;
-        let failure = self.first_failure(&fault.file);
-        write(&path, text)?;
-        let (what, by) = match failure? {
-            Failure::None => ("survived", "all tests pass".to_owned()),
-            Failure::Test { test, step } => {
-                self.make_sure_of(step)?;
-                ("caught", format!("{test} ({step})"))
+    /// Builds the tests with the faults of all files; a fault that does not compile gives way to the
+    /// next of its file. The files are then as they were.
+    fn build_together(&self, files: &mut Vec<File>) -> Result<Built, String> {
+        let library = self.path.join("src/lib.rs");
+        let sound = fs::read_to_string(&library).map_err(|error| shell::at(&library, &error))?;
+        write(&library, &format!("{sound}{CHOOSER}"))?;
+        let built = loop {
+            files.retain(|file| !file.faults.is_empty());
+            for (number, file) in files.iter_mut().enumerate() {
+                file.number = number;
+                let text = file.together();
+                write(&self.path.join(&file.path), text.as_ref().unwrap_or(&file.text))?;
             }
-            Failure::Compiler => return Ok(None),
+            eprintln!("mutants: building {} files with a fault each", files.len());
+            let mut command = build::test(&["--lib", "--test", "shaders", "--test", "gpu"]);
+            command.args(["--test", "faults", "--no-run"]);
+            command.arg("--message-format=json-render-diagnostics");
+            let Some((success, text)) = output_of(self.at_home(&mut command)?)? else {
+                break Err("the build does not end".to_owned());
+            };
+            if success {
+                break Ok(Built { messages: text });
+            }
+            let mut fewer = false;
+            for file in &mut *files {
+                if blamed(&text, &file.path) && file.together().is_some() {
+                    file.faults.remove(0);
+                    fewer = true;
+                }
+            }
+            if !fewer {
+                break Err(format!("the faults do not compile:\n{text}"));
+            }
         };
-        Ok(Some(Verdict { name, what: what.to_owned(), words: fault.words.clone(), by }))
-    }
-
-    /// Fails unless the tests that caught something pass without a fault.
-    fn make_sure_of(&mut self, step: &'static str) -> Result<(), String> {
-        if !self.sound.contains(&step) {
-            if let Some((false, text)) = self.test(step, "")? {
-                return Err(format!("{step} fails without a fault: {:?}", read(&text, step)));
-            }
-            self.sound.push(step);
+        write(&library, &sound)?;
+        for file in &*files {
+            write(&self.path.join(&file.path), &file.text)?;
         }
-        Ok(())
+        built
     }
 
-    /// Runs the tests close to a file, from the fastest to the slowest.
-    fn first_failure(&self, file: &str) -> Result<Failure, String> {
-        let steps: &[&'static str] = match file {
-            _ if file.starts_with("tests/tidy") => &["tidy"],
-            _ if file.starts_with("tests/shaders") => &["shaders"],
-            "src/select/registry.rs" => &["shaders", "lib"],
-            _ if file.starts_with("src/ops") => &["shaders", "gpu", "lib"],
-            _ => &["lib", "gpu", "faults"],
+    /// What the tests report with a fault in place; `None` if it does not compile.
+    fn plant(&self, name: String, text: &str, fault: &Fault) -> Result<Option<Verdict>, String> {
+        let path = self.path.join(&fault.file);
+        write(&path, &fault.changed(text))?;
+        eprintln!("mutants: {}", fault.words);
+        let verdict = verdict(name, fault, |step, filter| {
+            let mut command = match step {
+                "lib" => build::test(&["--lib", filter]),
+                test => build::test(&["--test", test, filter]),
+            };
+            output_of(self.at_home(&mut command)?)
+        });
+        write(&path, text)?;
+        verdict
+    }
+
+    /// The command in this tree, with lavapipe, in a target folder of its own: in a common one, cargo
+    /// could take what it built of one tree for the other's.
+    fn at_home<'a>(&self, command: &'a mut Command) -> Result<&'a mut Command, String> {
+        let mut environment = Software::Lavapipe.environment()?.ok_or("lavapipe is not here")?;
+        environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
+        let target = folder().join("target");
+        Ok(command.current_dir(&self.path).envs(environment).env("CARGO_TARGET_DIR", target))
+    }
+}
+
+/// Test programs with the faults of all files.
+struct Built {
+    /// Cargo's messages, a line for each artifact.
+    messages: String,
+}
+
+impl Built {
+    fn test(&self, tree: &Tree, step: &str, filter: &str) -> Result<Command, String> {
+        let source = match step {
+            "lib" => tree.path.join("src/lib.rs"),
+            test => tree.path.join(format!("tests/{test}/main.rs")),
         };
-        let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".rs"));
-        for step in steps {
-            // Of the GPU tests, those with the file's name are likely to catch it, and take seconds.
-            let filters = if *step == "gpu" { &[name.unwrap_or_default(), ""][..] } else { &[""] };
-            for filter in filters {
-                match self.test(step, filter)? {
-                    None => return Ok(Failure::Test { test: "no end".to_owned(), step }),
-                    Some((false, text)) => return Ok(read(&text, step)),
-                    Some((true, _)) => {}
+        let source = format!("\"src_path\":{:?}", source.display().to_string());
+        let artifact = self.messages.lines().filter(|line| line.contains(&source));
+        let program = artifact.filter_map(super::executable).next();
+        let program =
+            program.ok_or_else(|| format!("cargo does not name the program of {step}"))?;
+        let mut command = shell::program(program);
+        tree.at_home(command.arg(filter))?;
+        Ok(command)
+    }
+}
+
+/// The tests close to a file, from those most likely to catch a fault.
+fn steps(file: &str) -> &'static [&'static str] {
+    match file {
+        _ if file.starts_with("tests/tidy") => &["tidy"],
+        _ if file.starts_with("tests/shaders") => &["shaders"],
+        "src/select/registry.rs" => &["shaders", "lib"],
+        _ if file.starts_with("src/ops") => &["shaders", "gpu", "lib"],
+        _ => &["lib", "gpu", "faults"],
+    }
+}
+
+/// Runs the tests close to a fault until one fails; `None` if the fault does not compile.
+fn verdict(
+    name: String,
+    fault: &Fault,
+    test: impl Fn(&'static str, &str) -> Result<Option<(bool, String)>, String>,
+) -> Result<Option<Verdict>, String> {
+    let own = fault.file.rsplit('/').next().and_then(|name| name.strip_suffix(".rs"));
+    let said = |what: &str, by: String| {
+        let (what, words) = (what.to_owned(), fault.words.clone());
+        Ok(Some(Verdict { name, what, words, by }))
+    };
+    // Tests with the file's name are likely to catch it, and take seconds.
+    for filter in [own.unwrap_or_default(), ""] {
+        for step in steps(&fault.file) {
+            match test(step, filter)? {
+                None => return said("caught", format!("no end ({step})")),
+                Some((true, _)) => {}
+                Some((false, text)) => {
+                    return match read(&text, step) {
+                        Failure::Compiler => Ok(None),
+                        Failure::Test(test) => said("caught", format!("{test} ({step})")),
+                    };
                 }
             }
         }
-        Ok(Failure::None)
     }
-
-    /// Runs the unit tests, or a test program, of which only tests whose names contain `filter`;
-    /// `None` if it does not end.
-    fn test(&self, step: &'static str, filter: &str) -> Result<Option<(bool, String)>, String> {
-        let mut environment = Software::Lavapipe.environment()?.ok_or("lavapipe is not here")?;
-        environment.push(("PELLUCID_TEST_ADAPTER", Software::Lavapipe.name().into()));
-        let mut command = build::test(&[]);
-        match step {
-            // Not those of other members: they have no faults.
-            "lib" => command.args(["--lib", "--exclude", "pellucid-web"]),
-            test => command.args(["--test", test]),
-        };
-        command.arg(filter);
-        // The dependencies are already built there.
-        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        let target = target.unwrap_or_else(|| shell::root().join("target"));
-        command.current_dir(&self.path).envs(environment).env("CARGO_TARGET_DIR", target);
-        output_of(&mut command)
-    }
+    said("survived", "all tests pass".to_owned())
 }
 
-/// The ops and the twins, in order.
-fn files() -> Result<Vec<(String, String)>, String> {
-    let mut found = Vec::new();
-    for folder in ["src/ops", "src/ops/backward", "src/reference", "src/reference/backward"] {
-        let path = shell::root().join(folder);
-        let entries = path.read_dir().map_err(|error| shell::at(&path, &error))?;
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let tests = name == "tests.rs" || name.ends_with("_test.rs") || name == "mod.rs";
-            if path.extension().is_some_and(|end| end == "rs") && !tests {
-                let text = fs::read_to_string(&path).map_err(|error| shell::at(&path, &error))?;
-                found.push((format!("{folder}/{name}"), text));
-            }
+/// Whether an error of the compiler points into a file.
+fn blamed(text: &str, file: &str) -> bool {
+    let mut error = false;
+    text.lines().any(|line| {
+        if line.starts_with("error") || line.starts_with("warning") {
+            error = line.starts_with("error");
         }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Every place for a fault in a file, before its tests.
-fn faults(file: &str, text: &str) -> Vec<Fault> {
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let patterns = if file.starts_with("src/ops") { &OPS[..] } else { &TWINS[..] };
-    let mut found = Vec::new();
-    for (kind, was, is) in patterns {
-        for (at, _) in code.match_indices(was) {
-            let start = code[..at].rfind('\n').map_or(0, |start| start + 1);
-            // Not comments, type bounds or the words of an error.
-            let line = code[start..].lines().next().unwrap_or_default();
-            let plain =
-                !["//", "impl", "fn ", "where", "use ", "\""].iter().any(|s| line.contains(s));
-            if plain {
-                found.push(fault(file, kind, text, at, was, is));
-            }
-        }
-    }
-    found.extend(exchanged(file, code));
-    for [_, kind, was, is] in OWN.iter().filter(|own| own[0] == file) {
-        found.extend(code.match_indices(was).map(|(at, _)| fault(file, kind, text, at, was, is)));
-    }
-    found
-}
-
-/// Similar neighbours exchanged: two parameters of a kernel, what the op writes to them, or two buffers.
-fn exchanged(file: &str, text: &str) -> Vec<Fault> {
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let parameter = |line: &str| {
-        line.starts_with("    ") && [": u32,\n", ": f32,\n"].iter().any(|end| line.ends_with(end))
-    };
-    let buffer = |line: &str| line.trim_start().starts_with(".read(");
-    let mut found = Vec::new();
-    for (at, pair) in lines.windows(2).enumerate() {
-        let [a, b] = [pair[0], pair[1]];
-        let (kind, is) = match written(a).zip(written(b)) {
-            Some((x, y)) => ("two values exchanged", a.replacen(x, y, 1) + &b.replacen(y, x, 1)),
-            None if parameter(a) && parameter(b) => ("two params exchanged", [b, a].concat()),
-            None if buffer(a) && buffer(b) => ("two buffers exchanged", [b, a].concat()),
-            None => continue,
-        };
-        let place = lines[..at].iter().map(|line| line.len()).sum();
-        let was = pair.concat();
-        // A line in place of itself is no change.
-        if was != is {
-            found.push(fault(file, kind, text, place, &was, &is));
-        }
-    }
-    found
-}
-
-/// What an op writes to a parameter, of a line `name: to_u32(value),`.
-fn written(line: &str) -> Option<&str> {
-    let (_, value) = line.trim().strip_suffix(',')?.split_once(": ")?;
-    value.starts_with("to_u32(").then_some(value)
-}
-
-fn fault(file: &str, kind: &str, text: &str, at: usize, was: &str, is: &str) -> Fault {
-    let line = text[..at].matches('\n').count() + 1;
-    let changed = format!("{}{is}{}", &text[..at], &text[at + was.len()..]);
-    let one = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let words = format!("{file}:{line} {kind}: `{}` -> `{}`", one(was), one(is));
-    Fault { file: file.to_owned(), kind: kind.to_owned(), line, changed, words }
+        let place = line.trim_start().strip_prefix("--> ");
+        error && place.is_some_and(|place| place.starts_with(&format!("{file}:")))
+    })
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Failure {
-    None,
-    Test { test: String, step: &'static str },
+    Test(String),
     Compiler,
 }
 
-/// What failed, according to cargo's output.
+/// What failed, according to a test's or cargo's output.
 fn read(text: &str, step: &'static str) -> Failure {
     if text.contains("could not compile") {
         return Failure::Compiler;
@@ -257,63 +279,23 @@ fn read(text: &str, step: &'static str) -> Failure {
     let failed = text.lines().find_map(|line| {
         line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"))
     });
-    Failure::Test { test: failed.unwrap_or("the program ends").to_owned(), step }
-}
-
-/// A number for a name (FNV-1a), so that a file's draw does not depend on the other files.
-fn fingerprint(name: &str) -> u64 {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
-}
-
-/// Marsaglia 2003, xorshift.
-struct Random(u64);
-
-impl Random {
-    fn index(&mut self, count: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % count as u64) as usize
-    }
+    Failure::Test(failed.map_or_else(|| format!("the program of {step} ends"), str::to_owned))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lists::WITHOUT;
     use super::*;
-
-    #[test]
-    fn faults_are_found_in_code_alone() {
-        let text = "// a + eps\nlet x = a + eps;\n#[cfg(test)]\nlet y = b + eps;\n";
-        let found: Vec<(String, usize)> =
-            faults("src/reference/x.rs", text).into_iter().map(|f| (f.kind, f.line)).collect();
-        assert_eq!(found, [("an epsilon".to_owned(), 2), ("a sign".to_owned(), 2)]);
-        let found = faults("src/ops/x.rs", "struct Params {\n    a: u32,\n    b: u32,\n}\n");
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].changed, "struct Params {\n    b: u32,\n    a: u32,\n}\n");
-        let found = exchanged("src/ops/x.rs", "a: to_u32(x),\nb: to_u32(y),\n");
-        assert_eq!(found[0].changed, "a: to_u32(y),\nb: to_u32(x),\n");
-    }
-
-    #[test]
-    fn every_op_and_twin_of_the_list_has_a_place_for_a_fault() {
-        let files = files().unwrap();
-        assert!(files.len() > 40, "{}", files.len());
-        for (file, text) in &files {
-            let without = WITHOUT.iter().any(|(name, _)| name == file);
-            assert_eq!(faults(file, text).is_empty(), without, "{file}: no place for a fault");
-        }
-        for [file, _, was, _] in CHECKS.iter().chain(&OWN) {
-            let text = fs::read_to_string(shell::root().join(file)).unwrap();
-            assert!(text.contains(was), "{file} no longer has `{was}`");
-        }
-    }
 
     #[test]
     fn failures_are_named() {
         let failed = read("test a::b ... ok\ntest a::c ... FAILED\n", "lib");
-        assert_eq!(failed, Failure::Test { test: "a::c".to_owned(), step: "lib" });
+        assert_eq!(failed, Failure::Test("a::c".to_owned()));
         assert_eq!(read("error: could not compile `x`", "lib"), Failure::Compiler);
+    }
+
+    #[test]
+    fn the_file_at_fault_is_found_among_errors() {
+        let text = "warning: unused\n  --> src/a.rs:1:2\nerror[E0308]: no\n   --> src/b.rs:3:4\n";
+        assert!(blamed(text, "src/b.rs") && !blamed(text, "src/a.rs"));
     }
 }
