@@ -34,7 +34,7 @@ use pellucid::ops::{Cache, CacheFormat};
 use pellucid::select::{AttentionTiling, KernelSelection, Lanes, LanesKind, Matmul, Reduce};
 use serde_json::Value;
 
-use common::{golden, gpu, gpu_with, ids, models as folder, numbers, read_json};
+use common::{backend, golden, gpu, gpu_with, ids, models as folder, numbers, read_json};
 
 /// The model of a case: a GGUF file in its folder, or the folder itself.
 fn checkpoint(case: &Path) -> Checkpoint {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::check::SelectionPolicy;
 use crate::format::Format;
-use crate::gpu::AdapterChoice;
+use crate::gpu::{AdapterChoice, Gpu};
 use crate::model::SessionOptions;
 use crate::ops::CacheFormat;
 use crate::tune::KeyValueStorage;
@@ -16,6 +16,9 @@ pub enum Backend {
     Auto(AdapterChoice),
     /// On an adapter, or not at all.
     Gpu(AdapterChoice),
+    /// On a device that is open already, perhaps for another model or by an app. Kernels that were
+    /// compiled for one model are there for the next. If it is lost, the caller has to open another.
+    Device(Gpu),
     /// On the reference, in plain Rust.
     Cpu,
 }

@@ -42,18 +42,17 @@ impl Runner {
         options: &Options,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self> {
-        let choice = match &options.backend {
+        let gpu = match &options.backend {
             Backend::Cpu => return Self::cpu(checkpoint, options, progress),
-            Backend::Auto(choice) | Backend::Gpu(choice) => choice,
-        };
-        let gpu = match Gpu::open(choice).await {
-            Err(Error::Adapter { reason, .. })
-                if matches!(options.backend, Backend::Auto(_)) && choice.adapter.is_none() =>
-            {
-                log::warn!("{reason}; running the reference on the CPU instead, slowly");
-                return Self::cpu(checkpoint, options, progress);
-            }
-            opened => opened?,
+            Backend::Device(gpu) => gpu.clone(),
+            Backend::Gpu(choice) => Gpu::open(choice).await?,
+            Backend::Auto(choice) => match Gpu::open(choice).await {
+                Err(Error::Adapter { reason, .. }) if choice.adapter.is_none() => {
+                    log::warn!("{reason}; running the reference on the CPU instead, slowly");
+                    return Self::cpu(checkpoint, options, progress);
+                }
+                opened => opened?,
+            },
         };
         let (session, policy) = (options.session(), options.policy());
         let session = Session::open(gpu, checkpoint, &session, policy, progress).await?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 
 /// Which adapter to open; the default takes the best one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdapterChoice {
     /// `vulkan`, `metal`, `dx12` or `gl`.
     pub backend: Option<String>,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Remedy, Result};
 
 use super::adapter::{Adapter, AdapterChoice, STORAGE_BUFFERS, describe, enumerate, rank};
+use super::pipeline::Compiled;
 use super::readback::Poller;
 
 /// What the opened device can do; read once, and passed to the code that chooses kernels and grids.
@@ -107,12 +108,14 @@ fn lacking(limits: &wgpu::Limits) -> Vec<String> {
     small.map(|(name, has, need)| format!("{name} is {has}, {need} are needed")).collect()
 }
 
-/// An open device.
-#[derive(Debug)]
+/// An open device. A clone is another handle to it: both have its memory and its faults in common, and
+/// the kernels that were compiled for one are there for the other.
+#[derive(Clone, Debug)]
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
-    pub(super) poller: Poller,
+    pub(super) poller: Arc<Poller>,
+    pub(super) compiled: Arc<Compiled>,
     pub(super) fault: Arc<Mutex<Option<Fault>>>,
     caps: Caps,
     adapter: Adapter,
@@ -258,8 +261,9 @@ impl Gpu {
                 *slot = Some(Fault::Lost(text));
             }
         });
-        let poller = Poller::new(device.clone());
-        Self { device, queue, poller, fault, caps, adapter: description }
+        let poller = Arc::new(Poller::new(device.clone()));
+        let compiled = Arc::default();
+        Self { device, queue, poller, compiled, fault, caps, adapter: description }
     }
 
     /// The device, for an app's own passes.

@@ -187,8 +187,9 @@ impl Engine {
         let uniforms = self.uniforms(recording);
         let mut steps = Vec::with_capacity(recording.dispatches.len());
         for (index, dispatch) in recording.dispatches.iter().enumerate() {
+            let Gpu { device, compiled, .. } = &self.gpu;
             let pipeline =
-                self.pipelines.get(&self.gpu.device, &dispatch.program, &dispatch.groups);
+                self.pipelines.get(device, compiled, &dispatch.program, &dispatch.groups);
             let mut groups = Vec::with_capacity(dispatch.groups.len());
             for (number, bindings) in dispatch.groups.iter().enumerate() {
                 let mut entries = Vec::with_capacity(bindings.len() + 1);
@@ -289,11 +290,11 @@ impl Engine {
                 at += bytes;
             }
         }
-        self.gpu.queue.submit([encoder.finish()]);
+        let submission = self.gpu.queue.submit([encoder.finish()]);
         self.counters.submits += 1;
         self.counters.readback_bytes += bytes;
         let readback = staging.map(|staging| Readback::new(staging, bytes));
-        self.gpu.poller.submitted();
+        self.gpu.poller.submitted(submission);
         self.gpu.check()?;
         Ok(readback)
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct Poller {
     #[cfg(not(target_arch = "wasm32"))]
-    wake: Option<Sender<()>>,
+    wake: Option<Sender<wgpu::SubmissionIndex>>,
     #[cfg(not(target_arch = "wasm32"))]
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -43,8 +43,11 @@ impl Poller {
         {
             let (wake, woken) = channel();
             let thread = std::thread::spawn(move || {
-                while woken.recv().is_ok() {
-                    if let Err(error) = device.poll(wgpu::PollType::wait_indefinitely()) {
+                while let Ok(submission) = woken.recv() {
+                    // Not for the last work, which may be another engine's.
+                    let wait =
+                        wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+                    if let Err(error) = device.poll(wait) {
                         log::error!("while waiting for the device: {error}");
                     }
                 }
@@ -54,11 +57,13 @@ impl Poller {
     }
 
     /// Tells the thread that work was submitted whose result is awaited.
-    pub(super) fn submitted(&self) {
+    pub(super) fn submitted(&self, submission: wgpu::SubmissionIndex) {
+        #[cfg(target_arch = "wasm32")]
+        drop(submission);
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(wake) = &self.wake {
             // The thread ends only with the poller itself, so the message always arrives.
-            let _ = wake.send(());
+            let _ = wake.send(submission);
         }
     }
 }

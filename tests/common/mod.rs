@@ -2,12 +2,15 @@
 #![allow(dead_code, reason = "each test binary needs some of these")]
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use pellucid::generate::Backend;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::reference::noise;
 use serde_json::Value;
 
-/// The adapter under test.
+/// The adapter under test: one device for all tests of a program, so that each kernel is compiled
+/// once.
 ///
 /// `PELLUCID_TEST_ADAPTER` names the software adapter that the caller expects, `lavapipe` or
 /// `swiftshader`; on any other adapter the test then fails.
@@ -17,6 +20,19 @@ pub(crate) fn gpu() -> Gpu {
 
 /// The same with other limits.
 pub(crate) fn gpu_with(choice: &AdapterChoice) -> Gpu {
+    static OPEN: Mutex<Vec<(AdapterChoice, Gpu)>> = Mutex::new(Vec::new());
+    // A test that failed while it opened a device has added none.
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, gpu)) = open.iter().find(|(other, _)| other == choice) {
+        return gpu.clone();
+    }
+    let gpu = own_gpu(choice);
+    open.push((choice.clone(), gpu.clone()));
+    gpu
+}
+
+/// A device of the test's own, for one that loses it or brings it to an end.
+pub(crate) fn own_gpu(choice: &AdapterChoice) -> Gpu {
     let gpu = pollster::block_on(Gpu::open(choice)).expect("an adapter");
     let name = gpu.adapter().name.to_lowercase();
     match std::env::var("PELLUCID_TEST_ADAPTER").as_deref() {
@@ -26,6 +42,11 @@ pub(crate) fn gpu_with(choice: &AdapterChoice) -> Gpu {
         Err(_) => {}
     }
     gpu
+}
+
+/// The device under test, for a model that opens by itself.
+pub(crate) fn backend() -> Backend {
+    Backend::Device(gpu())
 }
 
 /// The folder of the golden models, each with the results of another engine.

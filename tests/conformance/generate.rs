@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{cases, folder, golden, gpu, ids};
+use super::{backend, cases, folder, golden, gpu, ids};
 use pellucid::checkpoint::{Checkpoint, Param};
 use pellucid::generate::{Backend, Chance, Finish, Generation, Llm, Options, Request, TokenTop};
 use pellucid::gpu::AdapterChoice;
@@ -28,7 +28,10 @@ fn smollm2() -> PathBuf {
 }
 
 fn load(path: &Path, options: Options) -> Llm {
-    let backend = Backend::Gpu(AdapterChoice::default());
+    load_on(backend(), path, options)
+}
+
+fn load_on(backend: Backend, path: &Path, options: Options) -> Llm {
     let options = Options { backend, check: false, tuned: false, ..options };
     block_on(Llm::load(path, &options, |_| {})).unwrap()
 }
@@ -102,7 +105,8 @@ fn a_lost_device_costs_no_token() {
     let sampling =
         Sampling { temperature: 1.0, repetition_penalty: 1.2, seed: 3, ..Sampling::default() };
     let request = Request { sampling, logprobs: Some(2), ..greedy(14) };
-    let mut llm = load(&case, Options::default());
+    let own = Backend::Gpu(AdapterChoice::default());
+    let mut llm = load_on(own, &case, Options::default());
     let whole = generate(&mut llm, &prompt, &request);
     let mut tokens = Vec::new();
     let mut stream = llm.stream(&prompt, &request).unwrap();
@@ -264,7 +268,7 @@ fn the_reference_writes_the_same() {
 fn a_shared_beginning_is_not_read_again() {
     let reuse = Request { logprobs: Some(2), reuse_prefix: true, ..greedy(5) };
     let whole = Request { reuse_prefix: false, ..reuse.clone() };
-    for backend in [Backend::Gpu(AdapterChoice::default()), Backend::Cpu] {
+    for backend in [backend(), Backend::Cpu] {
         let families = |case: &Path| case.ends_with("gpt2") || case.ends_with("llama");
         for (case, golden) in cases().into_iter().filter(|(case, _)| families(case)) {
             let name = case.display();
@@ -350,7 +354,7 @@ fn a_distribution_is_that_of_the_score_and_of_the_reference() {
         let checkpoint = Checkpoint::built_in().unwrap();
         block_on(Llm::open(checkpoint, &options, |_| {})).unwrap()
     };
-    let mut llm = on(Backend::Gpu(AdapterChoice::default()));
+    let mut llm = on(backend());
     let sampling = Sampling { temperature: 0.7, top_p: 0.8, ..Sampling::default() };
     let found = block_on(llm.distribution(&prompt, &sampling)).unwrap();
     let top = block_on(llm.score(&prompt, Some(20))).unwrap().top.unwrap();
@@ -369,7 +373,7 @@ fn a_distribution_is_that_of_the_score_and_of_the_reference() {
         }
     }
     // A text may continue from what it leaves in the caches.
-    for backend in [Backend::Gpu(AdapterChoice::default()), Backend::Cpu] {
+    for backend in [backend(), Backend::Cpu] {
         let (mut llm, mut fresh) = (on(backend.clone()), on(backend));
         let reuse = Request { reuse_prefix: true, ..greedy(4) };
         generate(&mut llm, &[40, 41, 42, 43, 44, 45], &reuse);

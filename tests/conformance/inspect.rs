@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use pellucid::generate::{Backend, Generation, Llm, Options, Request};
-use pellucid::gpu::AdapterChoice;
 use pellucid::hook::{Hook, Point};
 use pellucid::inspect::{
     AttributeOptions, HeadOptions, Instead, LensOptions, Metric, Parts, PatchOptions, Pieces, Unit,
@@ -13,7 +12,7 @@ use pellucid::measure::{furthest, relative_error};
 use pellucid::model::{Action, Change, Edit, hooks};
 use pollster::block_on;
 
-use super::{checkpoint, folder, golden, ids};
+use super::{backend, checkpoint, folder, golden, ids};
 
 /// Families of every kind; three of them on SwiftShader, which compiles each pipeline of each model anew
 /// and takes minutes for six.
@@ -30,7 +29,7 @@ fn llm(name: &str, backend: Backend) -> Llm {
 
 /// The model on the device, and on the reference.
 fn both(name: &str) -> [Llm; 2] {
-    [Backend::Gpu(AdapterChoice::default()), Backend::Cpu].map(|backend| llm(name, backend))
+    [backend(), Backend::Cpu].map(|backend| llm(name, backend))
 }
 
 fn tokens(name: &str) -> Vec<u32> {
@@ -86,8 +85,7 @@ fn a_generation_is_edited_on_the_device_as_on_the_reference() {
         let plain = Request { edits: Vec::new(), reuse_prefix: true, ..request.clone() };
         let after = generate(&mut device, &prompt, &plain);
         assert_eq!(after.reused, 0, "{name}");
-        let fresh =
-            generate(&mut llm(name, Backend::Gpu(AdapterChoice::default())), &prompt, &plain);
+        let fresh = generate(&mut llm(name, backend()), &prompt, &plain);
         assert_eq!(logprobs(&after), logprobs(&fresh), "{name}");
         assert_ne!(logprobs(&after), logprobs(&found), "{name}: the edits have an effect");
         // The same edits may use them.

@@ -6,12 +6,13 @@ use pellucid::checkpoint::{Checkpoint, Param, TensorLayout};
 use pellucid::files::Files;
 use pellucid::format::Format;
 use pellucid::generate::{Backend, Llm, Options, Request};
-use pellucid::gpu::AdapterChoice;
 use pellucid::measure;
 use pellucid::ops::CacheFormat;
 use pellucid::sampling::Sampling;
 use pellucid::train::{Family, Sizes, new_model_in_memory};
 use pellucid::{Error, Remedy, block_on};
+
+use super::backend;
 
 const LLAMA: Sizes = Sizes {
     family: Family::Llama,
@@ -79,7 +80,7 @@ fn prompt() -> Vec<u32> {
 
 #[test]
 fn logits_that_are_not_finite_end_a_text_and_name_the_layer() {
-    let mut llm = open(Backend::Gpu(AdapterChoice::default()));
+    let mut llm = open(backend());
     let prompt = prompt();
     let expected = "the logits after 20 tokens are infinite or NaN, so there is no next one; the \
                     first values at fault are those of layer 1 (blocks.1.hook_resid_post)";
@@ -146,8 +147,7 @@ fn a_text_that_overflowed_leaves_nothing_behind() {
                 _ => {}
             })
         };
-        let [mut own, mut fresh] =
-            [(); 2].map(|()| open_model(model(), Backend::Gpu(AdapterChoice::default())));
+        let [mut own, mut fresh] = [(); 2].map(|()| open_model(model(), backend()));
         let long: Vec<u32> = (8..40).collect();
         let wrong = [&long[..], &[7, 8]].concat();
         let request = Request { max_new_tokens: 6, logprobs: Some(2), ..Request::default() };
@@ -196,7 +196,7 @@ fn keys_and_values_that_a_cache_in_f16_cannot_hold_are_told() {
                 Options { backend, cache, check: false, tuned: false, ..Options::default() };
             block_on(Llm::open(beyond_f16(family, param), &options, |_| {})).unwrap()
         };
-        let device = || Backend::Gpu(AdapterChoice::default());
+        let device = || backend();
         let mut half = open(device(), CacheFormat::F16);
         let request = Request { max_new_tokens: 4, ..Request::default() };
         let drawn = block_on(half.generate(&prompt, &request, |_| ControlFlow::Continue(())));

@@ -10,7 +10,7 @@ use pellucid::ops::CacheFormat;
 use pellucid::select::KernelSelection;
 use pollster::block_on;
 
-use super::{checkpoint, folder, gpu_with, rows, session_with};
+use super::{backend, checkpoint, folder, gpu_with, rows, session_with};
 
 const PROMPT: [u32; 9] = [3, 1, 4, 1, 5, 9, 2, 6, 5];
 
@@ -20,10 +20,6 @@ fn load(name: &str, options: &Options) -> Llm {
 
 fn on(backend: &Backend) -> Options {
     Options { backend: backend.clone(), ..Options::default() }
-}
-
-fn gpu() -> Backend {
-    Backend::Gpu(AdapterChoice::default())
 }
 
 fn generate(llm: &mut Llm, prompt: &[u32]) -> Generation {
@@ -41,8 +37,8 @@ fn generate(llm: &mut Llm, prompt: &[u32]) -> Generation {
 fn a_restored_cache_goes_on_alike() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("prompt.cache");
-    let f16 = Options { cache: CacheFormat::F16, ..on(&gpu()) };
-    for options in [on(&gpu()), f16, on(&Backend::Cpu)] {
+    let f16 = Options { cache: CacheFormat::F16, ..on(&backend()) };
+    for options in [on(&backend()), f16, on(&Backend::Cpu)] {
         for name in ["gpt2", "llama"] {
             let mut llm = load(name, &options);
             let first = generate(&mut llm, &PROMPT);
@@ -95,7 +91,7 @@ fn the_bytes_of_a_cache_do_not_depend_on_its_parts() {
 fn a_cache_is_of_one_models_weights_to_the_last_bit() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("prompt.cache");
-    for backend in [gpu(), Backend::Cpu] {
+    for backend in [backend(), Backend::Cpu] {
         let mut llm = load("llama", &on(&backend));
         generate(&mut llm, &PROMPT);
         block_on(llm.save_cache(&file)).unwrap();
@@ -188,7 +184,7 @@ fn what_is_no_cache_of_this_model_is_refused_by_name() {
         message
     };
     assert!(refusal(&mut load("gpt2", &cpu), &file).contains("by another model"));
-    let found = refusal(&mut load("llama", &on(&gpu())), &file);
+    let found = refusal(&mut load("llama", &on(&backend())), &file);
     assert!(found.contains("with another layout of keys and values"), "{found}");
     let small = Options { context: Some(10), ..cpu };
     let message = load("llama", &small).load_cache(&file).unwrap_err().to_string();

@@ -18,11 +18,11 @@ use std::collections::BTreeSet;
 use pellucid::check::cases::{Case, Linear};
 use pellucid::check::{self, Device, Outcome};
 use pellucid::format::Format;
-use pellucid::gpu::{Caps, Engine, Need, Program, Sabotage};
+use pellucid::gpu::{AdapterChoice, Caps, Engine, Need, Program, Sabotage};
 use pellucid::select::{KERNELS, KernelSelection, Lanes, LanesKind, PARTS};
 use pollster::block_on;
 
-use common::gpu;
+use common::{gpu, own_gpu};
 use wgsl::{Fault, Kind};
 
 /// The seed of every list and every draw.
@@ -73,7 +73,7 @@ fn lacks(caps: &Caps, file: &str) -> Option<&'static str> {
 
 /// Runs the cases of a kernel or part up to the first that fails; also gives how many were checked.
 fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
-    let engine = || Engine::sabotaged(gpu(), sabotage);
+    let engine = || Engine::sabotaged(own_gpu(&AdapterChoice::default()), sabotage);
     let defaults = KernelSelection::defaults(gpu().caps());
     if file.starts_with("ceiling_") {
         // Ceilings are measurements, and the self-test has no case for them.

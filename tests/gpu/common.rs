@@ -1,25 +1,14 @@
-//! The adapter that the caller chose, and cases that must pass on it.
+//! Cases that must pass on it.
 
 use std::collections::BTreeMap;
 
 use pellucid::check::cases::Case;
 use pellucid::check::{self, variant};
-use pellucid::gpu::{AdapterChoice, Caps, Engine, Gpu};
+use pellucid::gpu::{Caps, Engine};
 use pellucid::measure;
 use pellucid::select::{KernelSelection, Lanes, LanesKind, Reduce};
 
-/// The adapter that the caller chose.
-pub(crate) fn gpu() -> Gpu {
-    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("an adapter");
-    let name = gpu.adapter().name.to_lowercase();
-    match std::env::var("PELLUCID_TEST_ADAPTER").as_deref() {
-        Ok("lavapipe") => assert!(name.contains("llvmpipe"), "{name} is not lavapipe"),
-        Ok("swiftshader") => assert!(name.contains("swiftshader"), "{name} is another"),
-        Ok(other) => panic!("PELLUCID_TEST_ADAPTER: no adapter is called {other}"),
-        Err(_) => {}
-    }
-    gpu
-}
+use crate::shared::gpu;
 
 /// An open device, the variants in use, and the largest error of each kernel so far.
 pub(crate) struct Device {

@@ -4,7 +4,7 @@ use pellucid::gpu::{Engine, Recording, Tensor};
 use pellucid::ops::{Add, Op};
 use pellucid::select::KernelSelection;
 
-use crate::common::gpu;
+use crate::shared::gpu;
 
 /// Wherever a plan is cut, dispatches run in order, each after the one before it.
 #[test]

@@ -5,9 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use pellucid::Error;
-use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Recording, Tensor};
+use pellucid::gpu::{AdapterChoice, BufferId, Engine, Recording, Tensor};
 use pellucid::ops::{Add, Op};
 use pellucid::select::KernelSelection;
+
+use crate::shared::own_gpu;
 
 /// Longer than anything here takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,7 +29,7 @@ fn within_patience(run: impl FnOnce() + Send + 'static) {
 }
 
 fn engine() -> Engine {
-    Engine::new(pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("an adapter"))
+    Engine::new(own_gpu(&AdapterChoice::default()))
 }
 
 #[track_caller]

@@ -13,3 +13,5 @@ mod ops;
 mod own_device;
 mod sample;
 mod self_test;
+#[path = "../common/mod.rs"]
+mod shared;

@@ -1,11 +1,13 @@
 //! `sample`, `penalties` and `top_k` against their twins, on this machine's adapter.
 
 use pellucid::check::cases::{self, Drawn};
-use pellucid::gpu::{AdapterChoice, BufferId, Engine, Gpu, Plan, Recording, Tensor};
+use pellucid::gpu::{BufferId, Engine, Plan, Recording, Tensor};
 use pellucid::ops::{Chosen, Op, Penalties, Sample, TopK, UNDRAWN};
 use pellucid::reference;
 use pellucid::sampling::Sampling;
 use pellucid::select::{KernelSelection, Reduce};
+
+use crate::shared::gpu;
 
 /// The first row starts here; the others count on from it.
 const SEQUENCE: u32 = 5;
@@ -46,7 +48,7 @@ struct Device {
 
 impl Device {
     fn new() -> Self {
-        let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
+        let gpu = gpu();
         let selection = KernelSelection::defaults(gpu.caps());
         Self { engine: Engine::new(gpu), selection }
     }

@@ -8,7 +8,7 @@ use pellucid::check;
 use pellucid::check::{Report, Shard};
 use pellucid::checkpoint::Checkpoint;
 use pellucid::format::Format;
-use pellucid::gpu::{Caps, Engine, Gpu, Need, Part, Program};
+use pellucid::gpu::{AdapterChoice, Caps, Engine, Gpu, Need, Part, Program};
 use pellucid::measure;
 use pellucid::model::{self, LoadOptions, Model, Session, SessionOptions};
 use pellucid::select::{KERNELS, KernelSelection, Lanes, Matmul, PARTS, Reduce, part};
@@ -16,7 +16,7 @@ use pellucid::train::{DryRun, TrainOptions};
 use pellucid::tune::Record;
 use pellucid::{Error, Remedy};
 
-use crate::common::gpu;
+use crate::shared::{gpu, own_gpu};
 
 fn able(caps: &Caps, needs: &[Need]) -> bool {
     needs.iter().all(|need| match need {
@@ -162,7 +162,7 @@ fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
     for &(broken, harmful) in &offered {
         let name = broken[0].name;
         let mut record = Record::default();
-        let mut engine = Engine::with_parts(gpu(), broken);
+        let mut engine = Engine::with_parts(own_gpu(&AdapterChoice::default()), broken);
         let model = load(&mut engine);
         prefer(&mut record, name, &caps, &model);
         let unchecked = KernelSelection::new(&caps, record.profile.clone());
@@ -175,7 +175,7 @@ fn a_wrong_variant_is_caught_and_excluded_and_the_model_stays_right() {
 
         // What would have happened otherwise.
         if harmful {
-            let mut engine = Engine::with_parts(gpu(), broken);
+            let mut engine = Engine::with_parts(own_gpu(&AdapterChoice::default()), broken);
             let model = load(&mut engine);
             let error_without = error(engine, model, unchecked);
             assert!(error_without > 1e-2, "{name}: the sabotage does no harm: {error_without}");
