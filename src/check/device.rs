@@ -26,9 +26,9 @@ pub const F16_TOLERANCE: f64 = 2e-3;
 /// them, at worst this.
 pub const POISON: f32 = f32::NAN;
 
-/// What lies behind the end of every buffer. A kernel that writes past the end changes it, where bounds
-/// checks would have hidden the fault.
-const GUARD: [f32; 4] = [-7.5; 4];
+/// What lies behind the end of every buffer: NaN with bits of its own. A kernel that writes past the end
+/// changes it, where bounds checks would have hidden the fault, and a kernel that reads it hands NaN on.
+const GUARD: [f32; 4] = [f32::from_bits(0x7fc5_a5a5); 4];
 const GUARD_SIZE: u64 = size_of_val(&GUARD) as u64;
 
 /// From the bytes read back and the tolerance: the error and, if it is too large, the reason.

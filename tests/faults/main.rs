@@ -4,6 +4,8 @@
 //! of each kind, run with the other tests; `cargo xtask mutants` runs all. `PELLUCID_FAULTS` names
 //! those to run instead of the ten, separated by commas; they need not be drawn. See docs/testing.md.
 
+#[path = "../common/barriers.rs"]
+mod barriers;
 mod ceilings;
 #[path = "../common/mod.rs"]
 mod common;
@@ -22,6 +24,7 @@ use pellucid::gpu::{AdapterChoice, Caps, Engine, Need, Program, Sabotage};
 use pellucid::select::{KERNELS, KernelSelection, Lanes, LanesKind, PARTS};
 use pollster::block_on;
 
+use barriers::{is_called_again, without_last_barrier};
 use common::{gpu, own_gpu};
 use wgsl::{Fault, Kind};
 
@@ -93,6 +96,12 @@ fn run(file: &'static str, sabotage: Sabotage) -> (usize, Option<Outcome>) {
     (judged, failed)
 }
 
+/// Whether the changed text breaks a rule to which the tests of shaders hold it.
+fn breaks_a_rule(file: &str, sabotage: Sabotage) -> bool {
+    let mut sources = sabotage.parts.iter().map(|part| part.source);
+    is_called_again(file) && sources.any(|source| !without_last_barrier(source).is_empty())
+}
+
 /// Runs one case, as [`run`] does.
 fn attempt(
     file: &str,
@@ -156,6 +165,9 @@ fn planted_faults_are_caught() {
         }
         match run(file, sabotage) {
             (0, _) => survivors.push(format!("{words}: no case runs it")),
+            (_, None) if breaks_a_rule(file, sabotage) => {
+                println!("caught\t{name}\t`sums_over_a_workgroup_leave_its_memory_free` (shaders)");
+            }
             (judged, None) => survivors.push(format!("{words}: {judged} results are right")),
             (_, Some(outcome)) => println!("caught\t{name}\t{}", outcome.case),
         }

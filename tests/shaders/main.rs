@@ -2,6 +2,8 @@
 //! be translated for every backend, the ops bind what the kernels declare, and the forward page
 //! records the expected schedule.
 
+#[path = "../common/barriers.rs"]
+mod barriers;
 mod every_op;
 mod module;
 #[path = "../common/programs.rs"]

@@ -6,6 +6,7 @@ use std::path::Path;
 use pellucid::gpu::{Need, Target, link};
 use pellucid::select::{KERNELS, PARTS};
 
+use super::barriers::{is_called_again, without_last_barrier};
 use super::{fillings, fills, programs, slots};
 
 fn folder() -> &'static Path {
@@ -119,6 +120,18 @@ fn comparisons_next_to_and_have_parentheses() {
         let line = source.lines().map(code).find(|line| wrong(line));
         assert!(line.is_none(), "{name}: {}", line.unwrap_or_default());
     }
+}
+
+#[test]
+fn sums_over_a_workgroup_leave_its_memory_free() {
+    let one = "\nfn a() -> f32 {\n    x[0] = 1.0;\n    workgroupBarrier();\n    return x[1];\n}\n";
+    assert_eq!(without_last_barrier(one), ["a"]);
+    let mut seen = 0;
+    for part in PARTS.iter().filter(|part| is_called_again(part.name)) {
+        assert_eq!(without_last_barrier(part.source), Vec::<&str>::new(), "{}", part.name);
+        seen += usize::from(part.source.contains("workgroupBarrier()"));
+    }
+    assert_eq!(seen, 4, "of lanes and of reductions, across subgroups and without them");
 }
 
 /// A variable without an initial value is 0 whenever it is declared, but Chromium 156 keeps what

@@ -38,11 +38,6 @@ const STEPS: [Step; 22] = [
         },
     },
     Step {
-        name: "features",
-        about: "the library with fewer features, warnings denied",
-        run: |_| features(),
-    },
-    Step {
         name: "docs",
         about: "the documentation, warnings denied",
         run: |_| {
@@ -59,6 +54,11 @@ const STEPS: [Step; 22] = [
         name: "package",
         about: "the packages that would be published, packed and unpacked",
         run: |_| outside::pack(),
+    },
+    Step {
+        name: "features",
+        about: "the library with fewer features, warnings denied",
+        run: |_| outside::features(),
     },
     Step {
         name: "adapters",
@@ -194,16 +194,6 @@ fn run(steps: &[&Step], tally: &mut Tally) -> Result<(), String> {
             format!("step {} failed after {seconds:.1} s: {error}", step.name)
         })?;
         eprintln!("ci: {} passed in {seconds:.1} s", step.name);
-    }
-    Ok(())
-}
-
-/// The library without features and with each of them alone; the step clippy has all of them.
-fn features() -> Result<(), String> {
-    for features in ["", "inspect", "train"] {
-        let mut clippy = shell::cargo(&["clippy", "--package", "pellucid"]);
-        clippy.args(["--no-default-features", "--features", features, "--", "-D", "warnings"]);
-        shell::run(&mut clippy)?;
     }
     Ok(())
 }

@@ -3,8 +3,10 @@
 //! They are packed, unpacked and built in a workspace of their own, which shares our lock file,
 //! profiles and target folder, so that dependencies are not built again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::adapters::Software;
 use crate::shell;
@@ -25,6 +27,11 @@ edition = \"2024\"
 [dependencies]
 pellucid = \"0.1\"
 ";
+
+/// The manifests whose dependencies decide, beside the library's own, with which features those are
+/// built in the repository: a crate with the same dependencies stands for each.
+const OTHERS: [(&str, &str); 3] =
+    [("tests", "Cargo.toml"), ("program", "cli/Cargo.toml"), ("page", "web/build/Cargo.toml")];
 
 /// Packs every crate and checks what is in the packages.
 pub(crate) fn pack() -> Result<(), String> {
@@ -52,19 +59,25 @@ pub(crate) fn pack() -> Result<(), String> {
     workspace(&folder)
 }
 
+/// The library without features and with each of them alone; the step clippy has all of them.
+pub(crate) fn features() -> Result<(), String> {
+    for features in ["", "inspect", "train"] {
+        let mut clippy = cargo(&["clippy", "--package", "pellucid", "--no-default-features"])?;
+        if !features.is_empty() {
+            clippy.args(["--features", &format!("pellucid/{features}")]);
+        }
+        // Without these, dependencies would have fewer features, and be checked once more.
+        for (name, _) in OTHERS {
+            clippy.args(["--package", name]);
+        }
+        shell::run(clippy.args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
 /// Builds the unpacked program, and a new crate that is README's example; runs the example.
 pub(crate) fn build() -> Result<(), String> {
-    let folder = folder();
-    if !folder.join("example").is_dir() {
-        pack()?;
-    }
-    let cargo = |args: &[&str]| {
-        let mut command = shell::cargo(args);
-        command.current_dir(&folder).env("CARGO_TARGET_DIR", shell::target());
-        command
-    };
-    // All at once, so that shared dependencies have the features that other steps build.
-    shell::run(&mut cargo(&["build", "--workspace"]))?;
+    shell::run(&mut cargo(&["build", "--workspace"])?)?;
     let mut example = shell::program(shell::target().join("debug/example"));
     example.envs(Software::Lavapipe.environment()?.unwrap_or_default());
     let printed = shell::capture(&mut example)?;
@@ -73,6 +86,17 @@ pub(crate) fn build() -> Result<(), String> {
     }
     eprintln!("xtask: README's example wrote {:?}", printed.trim());
     Ok(())
+}
+
+/// Cargo in the workspace of the unpacked packages.
+fn cargo(args: &[&str]) -> Result<Command, String> {
+    let folder = folder();
+    if !folder.join("example").is_dir() {
+        pack()?;
+    }
+    let mut command = shell::cargo(args);
+    command.current_dir(&folder).env("CARGO_TARGET_DIR", shell::target());
+    Ok(command)
 }
 
 /// Where packages are unpacked.
@@ -94,27 +118,57 @@ fn workspace(folder: &Path) -> Result<(), String> {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|error| shell::at(&path, &error))
     };
-    for source in ["example/src", "tests/src"].map(|source| folder.join(source)) {
-        fs::create_dir_all(&source).map_err(|error| shell::at(&source, &error))?;
+    let make = |name: &str| {
+        let source = folder.join(name).join("src");
+        fs::create_dir_all(&source).map_err(|error| shell::at(&source, &error))
+    };
+    for (name, manifest) in OTHERS {
+        make(name)?;
+        let dependencies = dependencies(&read(manifest)?);
+        let manifest = EXAMPLE.replace("\"example\"", &format!("{name:?}"));
+        let (package, _) = manifest.split_once("[dependencies]").unwrap_or((&manifest, ""));
+        write(&format!("{name}/Cargo.toml"), &format!("{package}{dependencies}"))?;
+        write(&format!("{name}/src/lib.rs"), "")?;
     }
+    make("example")?;
     let [library, program] = PACKAGES.map(|(name, _)| versioned(name));
+    let others = OTHERS.map(|(name, _)| format!("{name:?}")).join(", ");
     let manifest = format!(
-        "[workspace]\nmembers = [\"example\", \"tests\", {library:?}, {program:?}]\nresolver = \"3\"\n\n\
+        "[workspace]\nmembers = [\"example\", {others}, {library:?}, {program:?}]\nresolver = \"3\"\n\n\
          [patch.crates-io]\npellucid = {{ path = {library:?} }}\n\n{}",
         profiles(&read("Cargo.toml")?)
     );
     write("Cargo.toml", &manifest)?;
-    // The tests of the library ask for more of naga.
-    let naga =
-        read("Cargo.toml")?.lines().find(|line| line.starts_with("naga = ")).map(str::to_owned);
-    let naga = naga.ok_or("Cargo.toml has no line `naga = ...`")?;
-    let tests = EXAMPLE.replace("\"example\"", "\"tests\"").replace("pellucid = \"0.1\"", &naga);
-    write("tests/Cargo.toml", &tests)?;
-    write("tests/src/lib.rs", "")?;
     write("Cargo.lock", &read("Cargo.lock")?)?;
     write("example/Cargo.toml", EXAMPLE)?;
     let readme = read("README.md")?;
     write("example/src/main.rs", example(&readme).ok_or("README.md has no Rust program")?)
+}
+
+/// The dependencies of a manifest but for our own, with those of its tests among them.
+fn dependencies(manifest: &str) -> String {
+    let mut section = "";
+    // Each section's lines; the order of sections does not matter.
+    let mut found: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let Some((name, _)) = line.split_once([' ', '.']).filter(|_| !line.starts_with(['[', '#']))
+        else {
+            continue;
+        };
+        let ours = section.starts_with("[workspace");
+        if section.ends_with("dependencies]") && !ours && name != "pellucid" {
+            let section = section.replace("dev-dependencies", "dependencies");
+            found.entry(section).or_default().insert(name, line);
+        }
+    }
+    let text = |(section, lines): (String, BTreeMap<&str, &str>)| {
+        let lines: String = lines.into_values().map(|line| format!("{line}\n")).collect();
+        format!("{section}\n{lines}\n")
+    };
+    found.into_iter().map(text).collect()
 }
 
 /// The profile sections of a manifest.
@@ -145,6 +199,16 @@ mod tests {
         let expected =
             "[profile.dev]\nopt-level = 1\n\n[profile.dev.package.\"*\"]\ndebug = false\n";
         assert_eq!(profiles(manifest), expected);
+    }
+
+    #[test]
+    fn dependencies_are_found() {
+        let manifest = "[workspace.dependencies]\npellucid = \"1\"\n[package]\nname = \"x\"\n\
+                        [dependencies]\n# Why.\na = { b = \"1\" }\npellucid.workspace = true\n\
+                        [target.'cfg(unix)'.dependencies]\nc = \"1\"\n[dev-dependencies]\nd = \"1\"\n";
+        let expected = "[dependencies]\na = { b = \"1\" }\nd = \"1\"\n\n\
+                        [target.'cfg(unix)'.dependencies]\nc = \"1\"\n\n";
+        assert_eq!(dependencies(manifest), expected);
     }
 
     #[test]

@@ -258,6 +258,15 @@ impl Tables for Linear {
     }
 }
 
+impl Tables for LinearBeyondF16 {
+    /// Of x, and of weights; a tile and more.
+    fn variants() -> Vec<Self> {
+        let format = Format::F32;
+        let of = |rows| [[2e6, 0.5], [0.5, -7e4]].map(|extremes| Self { format, rows, extremes });
+        [9, 40].into_iter().flat_map(of).collect()
+    }
+}
+
 impl LinearToCache {
     /// One row, and more than a matrix-vector product takes.
     fn both(format: Format, cache: CacheFormat) -> [Self; 2] {
