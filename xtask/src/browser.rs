@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::adapters::Software;
 use crate::{build, models, packages, shell, web};
@@ -14,35 +15,73 @@ const PROMPT: &str = "ROMEO:";
 const QUESTION: &str = "The capital of France is";
 const MESSAGE: &str = "What is the capital of France?\n";
 
-/// Runs the tests, and shows each line they print.
+/// The tests that need the machine for themselves.
+const ALONE: &str = "page.test.js";
+
+fn folder() -> PathBuf {
+    shell::root().join("target/browser")
+}
+
+fn site() -> PathBuf {
+    folder().join("site")
+}
+
+/// The program that makes and serves the page.
+fn tool() -> Result<Command, String> {
+    build::program("pellucid-web-build").map(shell::program)
+}
+
+/// Runs all tests but [`ALONE`], and shows each line they print.
 pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
-    let folder = shell::root().join("target/browser");
-    let (site, tests) = (folder.join("site"), folder.join("tests"));
+    let environment = prepare(true)?;
+    for file in files(&folder().join("tests"))? {
+        if !file.ends_with(ALONE) {
+            run(&file, &environment, see)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the tests of how the page looks and feels.
+pub(crate) fn test_page(see: &mut dyn FnMut(&str)) -> Result<(), String> {
+    run(&folder().join("tests").join(ALONE), &prepare(false)?, see)
+}
+
+fn run(
+    file: &Path,
+    environment: &[(&'static str, PathBuf)],
+    see: &mut dyn FnMut(&str),
+) -> Result<(), String> {
+    let mut node = shell::program("node");
+    node.arg("--test-reporter=tap").arg(file).envs(environment.iter().cloned());
+    shell::tee(&mut node, see)
+}
+
+/// The browser, the page, the tests, and what the native program answers, which is asked again only if
+/// the tests compare with it: the environment of the tests.
+fn prepare(compared: bool) -> Result<Vec<(&'static str, PathBuf)>, String> {
+    let (folder, site, tests) = (folder(), site(), folder().join("tests"));
     need_browser()?;
-    web::make_into(&site.join("page"))?;
+    web::make_into(&site.join("page"), tool()?)?;
     models::fetch()?;
     let model = models::folder().join(models::SMOL_LM2);
     link(&model, &site.join("smollm2.gguf"))?;
     let native = folder.join("native.json");
-    write(&native, &answers(&model, &folder)?)?;
+    if compared || !native.exists() {
+        write(&native, &answers(&model, &folder)?)?;
+    }
     copy(&shell::root().join("web/tests"), &tests)?;
     let mut install = shell::program("npm");
     install.args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]);
     shell::quiet(install.current_dir(&tests))?;
-    let server = shell::capture(&mut web::tool(&["where"]))?.trim().into();
-    let environment = [
+    let server = shell::capture(tool()?.arg("where"))?.trim().into();
+    Ok(vec![
         ("PELLUCID_NATIVE", native),
         ("PELLUCID_SCREENS", folder.join("screens")),
         ("PELLUCID_SERVER", server),
         ("PELLUCID_SITE", site),
         ("PELLUCID_SMOLLM2", model),
-    ];
-    for file in files(&tests)? {
-        let mut node = shell::program("node");
-        node.arg("--test-reporter=tap").arg(&file).envs(environment.clone());
-        shell::tee(&mut node, &mut *see)?;
-    }
-    Ok(())
+    ])
 }
 
 /// The number in a test runner's line that counts passed or failed tests.

@@ -15,14 +15,21 @@ pub(crate) fn test(args: &[&str]) -> Command {
     command
 }
 
-/// Builds everything that tests run.
+/// Builds all tests and programs.
 pub(crate) fn all() -> Result<(), String> {
-    shell::run(&mut test(&["--lib", "--bins", "--tests", "--no-run"]))
+    shell::run(&mut shell::cargo(&ALL))
 }
 
-/// Builds the program, which its own tests run too, and says where it is.
-pub(crate) fn pellucid() -> Result<PathBuf, String> {
-    shell::run(&mut test(&["--quiet", "--test", "cli", "--no-run"]))?;
-    let name = format!("pellucid{}", std::env::consts::EXE_SUFFIX);
+const ALL: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
+
+/// Builds the program of a member, with all others, and says where it is.
+pub(crate) fn program(name: &str) -> Result<PathBuf, String> {
+    shell::run(shell::cargo(&ALL).arg("--quiet"))?;
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     Ok(shell::target().join("debug").join(name))
+}
+
+/// Builds the program and says where it is.
+pub(crate) fn pellucid() -> Result<PathBuf, String> {
+    program("pellucid")
 }

@@ -14,6 +14,7 @@ mod mutants;
 mod outside;
 mod packages;
 mod shell;
+mod steps;
 mod tally;
 mod validation;
 mod web;

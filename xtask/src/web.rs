@@ -29,27 +29,25 @@ pub(crate) fn main(options: &[&str]) -> Result<(), String> {
 
 fn serve(port: &str) -> Result<(), String> {
     let folder = make()?;
-    shell::run(tool(&["open"]).arg(folder).arg(port))
+    shell::run(tool().arg("open").arg(folder).arg(port))
 }
 
 /// Makes the static folder and returns its path.
 pub(crate) fn make() -> Result<PathBuf, String> {
     let folder = shell::root().join("target/page");
-    make_into(&folder)?;
+    make_into(&folder, tool())?;
     Ok(folder)
 }
 
-/// Makes the page in another folder.
-pub(crate) fn make_into(folder: &Path) -> Result<(), String> {
+/// Makes the page in another folder, with this program.
+pub(crate) fn make_into(folder: &Path, mut tool: Command) -> Result<(), String> {
     let module = compile()?;
-    shell::run(tool(&["make"]).arg(module).arg(folder))
+    shell::run(tool.arg("make").arg(module).arg(folder))
 }
 
-/// The program that makes the page, in the profile that is built anyway.
-pub(crate) fn tool(args: &[&str]) -> Command {
-    let mut command = shell::cargo(&["run", "--quiet", "--package", "pellucid-web-build", "--"]);
-    command.args(args);
-    command
+/// The program that makes the page, and nothing besides.
+pub(crate) fn tool() -> Command {
+    shell::cargo(&["run", "--quiet", "--package", "pellucid-web-build", "--"])
 }
 
 /// Compiles the module and gives its path.
