@@ -59,11 +59,14 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
         results.add(verdict)?;
     }
     eprintln!("mutants: {} were built together, {} are built alone", together.len(), alone.len());
+    let mut without = Vec::new();
     for file in alone {
         let each =
             file.faults.iter().map(|fault| tree.plant(name_of(&file.path), &file.text, fault));
-        let verdict = each.filter_map(Result::transpose).next();
-        results.add(verdict.ok_or_else(|| format!("no fault of {} compiles", file.path))??)?;
+        match each.filter_map(Result::transpose).next() {
+            Some(verdict) => results.add(verdict?)?,
+            None => without.push(file.path.as_str()),
+        }
     }
     for [file, kind, was, is] in CHECKS {
         let name = format!("rust:{file}: {kind}");
@@ -77,7 +80,7 @@ pub(super) fn plant(results: &mut Results) -> Result<(), String> {
         let verdict = tree.plant(name.clone(), &text, &fault)?;
         results.add(verdict.ok_or_else(|| format!("{name} does not compile"))?)?;
     }
-    Ok(())
+    if without.is_empty() { Ok(()) } else { Err(format!("no fault compiles in {without:?}")) }
 }
 
 fn name_of(file: &str) -> String {
@@ -125,12 +128,11 @@ impl Tree {
 
     /// Builds the tests with the faults of all files; a fault that does not compile gives way to the
     /// next of its file. The files are then as they were.
-    fn build_together(&self, files: &mut Vec<File>) -> Result<Built, String> {
+    fn build_together(&self, files: &mut [File]) -> Result<Built, String> {
         let library = self.path.join("src/lib.rs");
         let sound = fs::read_to_string(&library).map_err(|error| shell::at(&library, &error))?;
         write(&library, &format!("{sound}{CHOOSER}"))?;
         let built = loop {
-            files.retain(|file| !file.faults.is_empty());
             for (number, file) in files.iter_mut().enumerate() {
                 file.number = number;
                 let text = file.together();
