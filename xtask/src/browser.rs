@@ -65,7 +65,7 @@ fn prepare(compared: bool) -> Result<Vec<(&'static str, PathBuf)>, String> {
     web::make_into(&site.join("page"), tool()?)?;
     models::fetch()?;
     let model = models::folder().join(models::SMOL_LM2);
-    link(&model, &site.join("smollm2.gguf"))?;
+    shell::link(&model, &site.join("smollm2.gguf"))?;
     let native = folder.join("native.json");
     if compared || !native.exists() {
         write(&native, &answers(&model, &folder)?)?;
@@ -172,16 +172,6 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
         entries.flatten().map(|entry| entry.path()).filter(named).collect();
     files.sort();
     if files.is_empty() { Err(format!("{} holds no tests", folder.display())) } else { Ok(files) }
-}
-
-/// A link to the file under another name, or a copy if the system has no links.
-fn link(from: &Path, to: &Path) -> Result<(), String> {
-    if to.exists() {
-        fs::remove_file(to).map_err(|error| shell::at(to, &error))?;
-    }
-    fs::hard_link(from, to)
-        .or_else(|_| fs::copy(from, to).map(|_| ()))
-        .map_err(|error| shell::at(to, &error))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

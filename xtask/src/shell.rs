@@ -95,6 +95,16 @@ pub(crate) fn tee(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()
     check(command, status)
 }
 
+/// A link to the file under another name, or a copy if the system has no links.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<(), String> {
+    if to.exists() {
+        fs::remove_file(to).map_err(|error| at(to, &error))?;
+    }
+    fs::hard_link(from, to)
+        .or_else(|_| fs::copy(from, to).map(|_| ()))
+        .map_err(|error| at(to, &error))
+}
+
 /// Removes a folder with all its contents; it need not exist.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), String> {
     match fs::remove_dir_all(path) {

@@ -13,7 +13,7 @@ use super::draw::{Fault, drawn, fault, files};
 use super::lists::CHECKS;
 use super::{Results, Verdict, folder, output_of, write};
 use crate::adapters::Software;
-use crate::{build, shell};
+use crate::{build, models, shell};
 
 /// Chooses the fault, by its number, in the tests that have all of them.
 const CHOICE: &str = "PELLUCID_PLANTED";
@@ -123,6 +123,10 @@ impl Tree {
         } else {
             git(&["worktree", "add", "--detach", &own])?;
         }
+        let models = path.join("target/models");
+        fs::create_dir_all(&models).map_err(|error| shell::at(&models, &error))?;
+        let smollm2 = models::folder().join(models::SMOL_LM2);
+        shell::link(&smollm2, &models.join(models::SMOL_LM2))?;
         Ok(Self { path })
     }
 
