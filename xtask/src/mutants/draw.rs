@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::Range;
 
-use super::lists::{OPS, OWN, TWINS};
+use super::lists::{NO_DIFFERENCE, OPS, OWN, TWINS};
 use super::source;
 use crate::shell;
 
@@ -93,6 +93,14 @@ fn faults(file: &str, text: &str) -> Vec<Fault> {
         }
     }
     found.extend(exchanged(file, code));
+    let line_of = |fault: &Fault| {
+        fault.changed(text).lines().nth(fault.line - 1).unwrap_or_default().to_owned()
+    };
+    let makes_none = |fault: &Fault| {
+        let of_file = NO_DIFFERENCE.iter().filter(|(of, _)| *of == file);
+        of_file.map(|(_, line)| line).any(|line| line_of(fault).contains(line))
+    };
+    found.retain(|fault| !makes_none(fault));
     for [_, kind, was, is] in OWN.iter().filter(|own| own[0] == file) {
         found.extend(code.match_indices(was).map(|(at, _)| fault(file, kind, text, at, was, is)));
     }
