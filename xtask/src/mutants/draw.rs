@@ -87,7 +87,9 @@ fn faults(file: &str, text: &str) -> Vec<Fault> {
             let line = code[start..].lines().next().unwrap_or_default();
             let plain =
                 !["//", "impl", "fn ", "where", "use ", "\""].iter().any(|s| line.contains(s));
-            if plain {
+            // A grid may be too long: kernels leave out what lies past the end.
+            let long = *kind == "a count off by one" && line.contains(".div_ceil(");
+            if plain && !long {
                 found.push(fault(file, kind, text, at, was, is));
             }
         }

@@ -1,8 +1,9 @@
 //! What the faults in Rust are made of: texts, and what takes their place.
 
 /// Patterns of ops: what the host hands to a kernel.
-pub(super) const OPS: [(&str, &str, &str); 6] = [
+pub(super) const OPS: [(&str, &str, &str); 7] = [
     ("the grid is short", ".div_ceil(64)", " / 64"),
+    ("the grid is short", ".div_ceil(8)", " / 8"),
     ("an epsilon", "eps as f32", "(4.0 * eps) as f32"),
     ("a scale left out", "scale as f32", "1.0"),
     ("a count off by one", "to_u32(", "to_u32(1 + "),
