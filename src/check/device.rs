@@ -26,10 +26,15 @@ pub const F16_TOLERANCE: f64 = 2e-3;
 /// them, at worst this.
 pub const POISON: f32 = f32::NAN;
 
-/// What lies behind the end of every buffer: NaN with bits of its own. A kernel that writes past the end
-/// changes it, where bounds checks would have hidden the fault, and a kernel that reads it hands NaN on.
-const GUARD: [f32; 4] = [f32::from_bits(0x7fc5_a5a5); 4];
-const GUARD_SIZE: u64 = size_of_val(&GUARD) as u64;
+/// What lies behind the end of a case's buffer of this number. A kernel that reads it hands NaN on; one
+/// that writes past the end changes it, where bounds checks would have hidden both. Numbers that are
+/// not NaN, and other bits in each buffer's NaN, show what was computed from a guard.
+fn guard(number: usize) -> [f32; 4] {
+    let nan = f32::from_bits(0x7fc5_0000 | (number & 0xffff) as u32);
+    [nan, -7.5, nan, -7.5]
+}
+
+const GUARD_SIZE: u64 = size_of::<[f32; 4]>() as u64;
 
 /// From the bytes read back and the tolerance: the error and, if it is too large, the reason.
 type Comparison = Box<dyn FnOnce(&[u8], f64) -> (f64, String)>;
@@ -114,8 +119,8 @@ impl Device {
                 Ok(read) => {
                     let (own, guards) = read.split_at(bytes);
                     (outcome.error, outcome.reason) = compare(own, outcome.tolerance);
-                    let mut guards = guards.chunks(GUARD_SIZE as usize);
-                    if !guards.all(|guard| guard == bytemuck::cast_slice::<f32, u8>(&GUARD)) {
+                    let mut guards = guards.chunks(GUARD_SIZE as usize).enumerate();
+                    if !guards.all(|(number, found)| found == bytemuck::bytes_of(&guard(number))) {
                         let reason = "it writes past the end of a buffer".to_owned();
                         (outcome.error, outcome.reason) = (f64::INFINITY, reason);
                     }
@@ -305,7 +310,7 @@ impl Device {
     pub fn create(&mut self, id: BufferId, bytes: u64) -> Result<()> {
         let end = bytes.next_multiple_of(4);
         self.engine.create(id, end + GUARD_SIZE)?;
-        self.engine.write(id, end, bytemuck::cast_slice(&GUARD))?;
+        self.engine.write(id, end, bytemuck::bytes_of(&guard(self.buffers.len())))?;
         self.buffers.push((id, end));
         Ok(())
     }
