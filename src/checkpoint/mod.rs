@@ -38,12 +38,11 @@ pub use gguf::tokenizer::{Bpe, SentencePiece, Swallows};
 pub(crate) use hf::config::{ATTENTION_ONLY, ATTENTION_ONLY_CLASS};
 pub use hf::safetensors::read_safetensors;
 pub use hf::write::{NewTensor, safetensors_start, write_safetensors, write_safetensors_to};
-#[cfg(feature = "train")]
 pub(crate) use json::parse as parse_json;
 pub use matrix::Matrix;
 pub use opened::Checkpoint;
 pub use params::Param;
-pub(crate) use special::{END_OF_PART, ENDS};
+pub(crate) use special::{ALSO_TEXT, END_OF_FILE, END_OF_PART, ENDS};
 pub use special::{SpecialToken, SpecialTokens};
 pub use tensor_file::{NamedTensor, TensorFile};
 pub use tensor_layout::TensorLayout;

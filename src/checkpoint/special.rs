@@ -20,7 +20,7 @@ pub struct SpecialTokens {
 
 /// The names by which published vocabularies call tokens that end a text or a turn. A file may name
 /// one of them by its id, and leave out the others.
-pub(crate) const ENDS: [&str; 22] = [
+pub(crate) const ENDS: [&str; 24] = [
     "</s>",
     "<eos>",
     "<EOT>",
@@ -41,13 +41,32 @@ pub(crate) const ENDS: [&str; 22] = [
     "<|end_of_turn|>",
     "<end_of_turn>",
     "<turn|>",
+    "<|tool_response>",
     "<end_of_utterance>",
     "<｜end▁of▁sentence｜>",
+    "[e~[",
+];
+
+/// The names by which models of code call what comes after a file, and padding. A text ends where
+/// one is drawn, but it may be part of what a text says.
+pub(crate) const END_OF_FILE: [&str; 11] = [
+    "<|fim_pad|>",
+    "<fim-pad>",
+    "<fim_pad>",
+    "<PAD>",
+    "[PAD]",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<fim-repo>",
+    "<REPO>",
+    "<reponame>",
+    "<|file_sep|>",
 ];
 
 /// The one of them that is also text: Gemma's vocabulary has it as the end of what HTML strikes out.
 pub(crate) const ALSO_TEXT: &str = "</s>";
 
-/// The tokens of a vocabulary with these names that parts of a turn end with, where the turn itself
-/// ends with one of the others.
-pub(crate) const END_OF_PART: (&str, [&str; 2]) = ("<|end|>", ["<|return|>", "<|call|>"]);
+/// The name of a token that ends parts of a turn, where the vocabulary has one of each of these pairs:
+/// then the turn itself ends with those.
+pub(crate) const END_OF_PART: (&str, [[&str; 2]; 2]) =
+    ("<|end|>", [["<|return|>", "<|flush|>"], ["<|call|>", "<|calls|>"]]);

@@ -1,9 +1,9 @@
 //! Characters that stand for others, so that text which spells the name of a token stays text.
 //!
-//! In each such name one character is replaced by its alias: a private character that no message
-//! contains. The template sees text of the same length, and what compares texts (`jinja/`) takes an
-//! alias for its character; the tokenizer does not. Once the tokens that the template wrote are
-//! cut out of the result, aliases become what they stand for.
+//! The characters that names begin and end with are replaced by their aliases: private characters that
+//! no message contains. The template sees text of the same length, and what compares texts (`jinja/`)
+//! takes an alias for its character; the tokenizer does not. Once the tokens that the template wrote
+//! are cut out of the result, aliases become what they stand for.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};

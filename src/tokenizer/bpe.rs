@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use serde_json::Value;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -11,6 +12,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
+use super::json::kind;
 use super::pipeline::Pipeline;
 use crate::error::{Error, Result};
 
@@ -101,6 +103,32 @@ impl Pattern {
         let signs = format!(r" ?[^\s\p{{L}}\p{{N}}]+{lines}");
         let [first, second] = words;
         Some([&first, &second, digits, &signs, r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"].join("|"))
+    }
+
+    /// Whether a tokenizer.json's normaliser and pre-tokenizer split texts by this pattern.
+    pub(super) fn is(self, [normalizer, pre_tokenizer]: &[Value; 2]) -> bool {
+        let composes = matches!(self, Self::Qwen2);
+        if composes != (kind(normalizer) == "NFC") || !composes && !normalizer.is_null() {
+            return false;
+        }
+        let steps = match kind(pre_tokenizer) {
+            "Sequence" => pre_tokenizer["pretokenizers"].as_array().map_or(&[][..], Vec::as_slice),
+            _ => std::slice::from_ref(pre_tokenizer),
+        };
+        let bytes = |step: &Value, expression: bool| {
+            kind(step) == "ByteLevel" && step["use_regex"].as_bool().unwrap_or(true) == expression
+        };
+        match (self.expression(), steps) {
+            (None, [one]) if self == Self::Gpt2 => bytes(one, true),
+            (None, [digits, then]) if self == Self::Smollm => {
+                kind(digits) == "Digits" && digits["individual_digits"] == true && bytes(then, true)
+            }
+            (Some(expression), [split, then]) => {
+                let isolates = split["behavior"] == "Isolated" && split["invert"] == false;
+                split["pattern"]["Regex"] == *expression && isolates && bytes(then, false)
+            }
+            _ => false,
+        }
     }
 
     /// The steps that split a text; with `prefix_space`, one that begins without a space gets one.
@@ -209,4 +237,32 @@ pub(super) fn chain(
 /// A token of the vocabulary that is cut from the text as a whole.
 pub(super) fn whole(text: &str, special: bool) -> AddedToken {
     AddedToken::from(text, special).normalized(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pattern knows itself in a tokenizer.json, and no other.
+    #[test]
+    fn a_pattern_is_known_by_its_steps() {
+        let all = [
+            Pattern::Gpt2,
+            Pattern::Smollm,
+            Pattern::Llama3,
+            Pattern::Qwen2,
+            Pattern::Gpt4o,
+            Pattern::Tekken,
+        ];
+        for (one, pattern) in all.into_iter().enumerate() {
+            let normalizer = serde_json::to_value(pattern.normalizer()).unwrap();
+            let splitter = serde_json::to_value(pattern.pre_tokenizer(false).unwrap()).unwrap();
+            let steps = [normalizer, splitter];
+            for (other, known) in all.into_iter().enumerate() {
+                assert_eq!(known.is(&steps), one == other, "{known:?} of {pattern:?}");
+            }
+            let lowered = [serde_json::json!({"type": "Lowercase"}), steps[1].clone()];
+            assert!(!pattern.is(&lowered) && !pattern.is(&[Value::Null, Value::Null]));
+        }
+    }
 }

@@ -128,10 +128,12 @@ impl Tokenizer {
     /// special tokens, and of other added tokens that the template uses for its turns; these remain
     /// text in the model's messages too.
     ///
-    /// For this, one character of each such name is replaced before the template runs by another that
-    /// stands for it, and restored after the special tokens have been cut from the result. Should the
-    /// template do something else because of it, its result without such characters counts, and no
-    /// name in the part that differs is a token.
+    /// For this, characters that names begin and end with are replaced before the template runs by others
+    /// that stand for them, and restored after the special tokens have been cut from the result: a name
+    /// that the template makes of what was typed, by lowering its letters or by joining its parts, is
+    /// text as well. Should the template do something else because of it, only names as they were typed
+    /// are kept from being tokens; and if that makes it do something else too, its result without such
+    /// characters counts, and no name in the part that differs is a token.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`] and [`Tokenizer::encode`].
@@ -158,13 +160,24 @@ impl Tokenizer {
         let (typed, written) = self.names(template, messages);
         let typed = Guard::new(&typed, aliases);
         let written = Guard::new(&written, aliases);
-        let guarded = |message: &Message| {
-            let guard = if message.role == Role::Assistant { &written } else { &typed };
-            Message { role: message.role, content: guard.text(&message.content) }
+        let rendered = |typed_text: &dyn Fn(&str) -> String| {
+            let guarded = |Message { role, content }: &Message| {
+                let content = match role {
+                    Role::Assistant => written.text(content),
+                    _ => typed_text(content),
+                };
+                Message { role: *role, content }
+            };
+            let guarded: Vec<Message> = messages.iter().map(guarded).collect();
+            let text = template.rendered(&guarded, end, |text| typed.text(text), Some(aliases));
+            text.unwrap_or_default()
         };
-        let guarded: Vec<Message> = messages.iter().map(guarded).collect();
-        let text = template.rendered(&guarded, end, |text| typed.text(text), Some(aliases));
-        let text = text.unwrap_or_default();
+        // A template may spell names with what was typed: it may lower letters, or cut and join.
+        let text = rendered(&|content| typed.traced(content));
+        if aliases.plain(&text) == plain {
+            return self.encode_aliased(&typed.spelt(&text), aliases);
+        }
+        let text = rendered(&|content| typed.text(content));
         let shown = aliases.plain(&text);
         if shown == plain {
             return self.encode_aliased(&text, aliases);

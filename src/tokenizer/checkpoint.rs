@@ -3,7 +3,7 @@
 use super::arguments::TemplateArguments;
 use super::chat::ChatTemplate;
 use super::encoding::Tokenizer;
-use crate::checkpoint::{Checkpoint, END_OF_PART, ENDS, SpecialToken};
+use crate::checkpoint::{ALSO_TEXT, Checkpoint, END_OF_FILE, END_OF_PART, ENDS, SpecialToken};
 use crate::error::Result;
 
 impl Tokenizer {
@@ -24,8 +24,8 @@ impl Tokenizer {
     }
 
     /// The tokens that end a text or a turn of a model, in ascending order: those whose ids its
-    /// files give, the one that `tokenizer_config.json` names, and the special tokens that bear a
-    /// name by which other models end a turn.
+    /// files give, the one that `tokenizer_config.json` names, and those that bear a name by which
+    /// other models end a turn or, in code, a file.
     ///
     /// # Errors
     /// As [`Checkpoint::special_tokens`].
@@ -35,16 +35,18 @@ impl Tokenizer {
             Some(SpecialToken::Text(name)) => Some(name),
             Some(SpecialToken::Id(_)) | None => None,
         };
-        let special: Vec<String> =
-            self.added_tokens().filter(|(_, special)| *special).map(|(name, _)| name).collect();
-        let has = |wanted: &str| special.iter().any(|name| name == wanted);
+        let added: Vec<(String, bool)> = self.added_tokens().collect();
+        let has = |wanted: &str| added.iter().any(|(name, _)| name == wanted);
         let (part, whole) = END_OF_PART;
-        let ends_a_part = |name: &str| name == part && whole.into_iter().all(has);
-        let ends = |name: &&String| {
-            given.as_ref() == Some(*name) || ENDS.contains(&name.as_str()) && !ends_a_part(name)
+        let in_parts = whole.into_iter().all(|names| names.into_iter().any(has));
+        let ends = |(name, special): &&(String, bool)| {
+            let own = *special && given.as_ref() == Some(name);
+            let known = if name == ALSO_TEXT { *special } else { name != part || !in_parts };
+            let name = name.as_str();
+            own || ENDS.contains(&name) && known || END_OF_FILE.contains(&name)
         };
         let inside = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < config.vocab);
-        let named = special.iter().filter(ends).filter_map(|name| self.id(name)).filter(inside);
+        let named = added.iter().filter(ends).filter_map(|(name, _)| self.id(name)).filter(inside);
         let mut all: Vec<u32> = config.eos.iter().copied().chain(named).collect();
         all.sort_unstable();
         all.dedup();

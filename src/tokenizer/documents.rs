@@ -52,7 +52,7 @@ pub struct Talk {
 
 /// Names of the token that ends a text, the most common first.
 const ENDS: [&str; 6] =
-    ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<|end▁of▁sentence|>"];
+    ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<｜end▁of▁sentence｜>"];
 
 impl Tokenizer {
     /// The special token that ends a text, if it has one of the usual names.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 
 use super::bpe::{self, Pattern};
@@ -12,7 +13,7 @@ use super::json::read_text;
 use super::model_file;
 use super::pipeline::Pipeline;
 use super::sentence_piece::{Blanks, Built, build};
-use super::settings::{Class, Settings};
+use super::settings::{Class, GENERIC, Settings};
 use super::tokenizer_json::Parts;
 use crate::checkpoint::SentencePiece;
 use crate::error::{Error, Result};
@@ -52,12 +53,18 @@ impl Tokenizer {
         let path = |name: &str| files.path().join(name);
         let text = |name: &str| files.text(name, LONGEST);
         if files.has(JSON) {
-            let settings = Settings::read(files)?;
-            let prefix = settings.prefix_space.filter(|_| settings.class == Some(Class::Gpt2));
-            let Parts { mut pipeline, decoding, opening } =
-                Parts::read(&path(JSON), &text(JSON)?, prefix)?;
+            let mut settings = Settings::read(files)?;
+            let whole = text(JSON)?;
+            if settings.class == Some(Class::Llama) && has_bytes(&whole) {
+                settings = Settings::read_as(files, Some(GENERIC))?;
+            }
+            let own = matches!(settings.class, Some(Class::Gpt2 | Class::Qwen2));
+            let prefix = settings.prefix_space.filter(|_| own);
+            let Parts { mut pipeline, decoding, opening, steps } =
+                Parts::read(&path(JSON), &whole, prefix)?;
             settings.apply(&mut pipeline)?;
             settings.compare(&opening);
+            tell_other_steps(&path(JSON), &settings, &steps);
             let size = pipeline.vocab_size();
             return Ok(Some(Self::new(pipeline, decoding, opening, size, None)));
         }
@@ -113,6 +120,33 @@ impl Tokenizer {
         let pipeline = pair(&vocab?, &merges?, Pattern::Gpt2, None)?;
         let size = pipeline.vocab_size();
         Ok(Self::new(pipeline, Decoding::Bytes, Vec::new(), size, None))
+    }
+}
+
+/// Whether a tokenizer.json splits texts into bytes. Many such files name Llama's class, whose special
+/// tokens they do not have, and which knows no bytes.
+fn has_bytes(text: &str) -> bool {
+    text.match_indices("\"ByteLevel\"").any(|(at, _)| {
+        let before = text[..at].trim_end().strip_suffix(':');
+        before.is_some_and(|before| before.trim_end().ends_with("\"type\""))
+    })
+}
+
+/// Warns if a tokenizer.json splits texts otherwise than the class that is named beside it: newer
+/// programs take the class's own way, others the file's, which models are trained with.
+fn tell_other_steps(path: &Path, settings: &Settings, steps: &[Value; 2]) {
+    // SmolLM's published folders name GPT-2's class, and their models know single digits.
+    let (class, patterns) = match settings.class {
+        Some(Class::Qwen2) => ("Qwen2Tokenizer", &[Pattern::Qwen2][..]),
+        Some(Class::Gpt2) => ("GPT2Tokenizer", &[Pattern::Gpt2, Pattern::Smollm][..]),
+        _ => return,
+    };
+    if !patterns.iter().any(|pattern| pattern.is(steps)) {
+        log::warn!(
+            "{}: splits text in another way than the class {class}, which transformers 5 follows; the \
+             file is followed",
+            path.display()
+        );
     }
 }
 

@@ -42,6 +42,42 @@ impl<'a> Guard<'a> {
         self.aliases.disguised(content, &parts)
     }
 
+    /// The same, with an alias for every character that has one: whatever is made of the text, what
+    /// comes from it can be told.
+    pub(super) fn traced(&self, content: &str) -> String {
+        self.aliases.all(&self.text(content))
+    }
+
+    /// A text in which aliases remain only inside of names: those were typed, in whole or in part. A
+    /// normaliser may yet lower letters, so names count in any case.
+    pub(super) fn spelt(&self, text: &str) -> String {
+        // Where each character of the plain text stands, and where of it the characters begin.
+        let (mut plain, mut places) = (String::with_capacity(text.len()), Vec::new());
+        for (at, char) in text.char_indices().filter(|(_, char)| !self.aliases.is_mark(*char)) {
+            places.push((plain.len(), at, char));
+            plain.push(lower(self.aliases.meant(char)));
+        }
+        let lower: Vec<String> =
+            self.names.iter().map(|name| name.chars().map(lower).collect()).collect();
+        let tree = Names::new(&lower);
+        let mut kept = vec![false; places.len()];
+        for (place, (start, ..)) in places.iter().enumerate() {
+            let Some(longest) = tree.starts(&plain[*start..]).last() else { continue };
+            let inside = places[place..].iter().take_while(|(at, ..)| *at < start + longest);
+            let count = inside.count();
+            kept[place..place + count].fill(true);
+        }
+        let mut result = String::with_capacity(text.len());
+        let mut places = places.into_iter().zip(kept).peekable();
+        for (at, char) in text.char_indices() {
+            match places.next_if(|((_, place, _), _)| *place == at) {
+                Some(((.., char), false)) => result.push(self.aliases.meant(char)),
+                _ => result.push(char),
+            }
+        }
+        result
+    }
+
     /// A text in which no name that touches this range is complete.
     pub(super) fn within(&self, text: &str, range: Range<usize>) -> String {
         self.aliases.disguised(text, &self.complete(text, range))
@@ -57,6 +93,12 @@ impl<'a> Guard<'a> {
         }
         parts
     }
+}
+
+/// A letter in lower case, if that is one character too.
+fn lower(char: char) -> char {
+    let mut lower = char.to_lowercase();
+    lower.next().filter(|_| lower.next().is_none()).unwrap_or(char)
 }
 
 /// The part of `text` in which it differs from `other`: both begin and end alike around it.

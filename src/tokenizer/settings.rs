@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::pipeline::Pipeline;
+use crate::checkpoint::{ALSO_TEXT, ENDS, parse_json};
 use crate::error::{Error, Result};
 use crate::files::Files;
 
@@ -32,6 +33,9 @@ pub(super) enum Class {
     Qwen2,
     Llama,
 }
+
+/// The class of a tokenizer.json that stands for itself.
+pub(super) const GENERIC: &str = "PreTrainedTokenizerFast";
 
 impl Class {
     /// The class of this name, with or without `Fast`.
@@ -95,6 +99,14 @@ impl Settings {
     /// # Errors
     /// [`Error::File`] for one that is damaged, with the field.
     pub(super) fn read(files: &Files) -> Result<Self> {
+        Self::read_as(files, None)
+    }
+
+    /// The same for a tokenizer of another class than the files name.
+    ///
+    /// # Errors
+    /// As [`Settings::read`].
+    pub(super) fn read_as(files: &Files, class: Option<&str>) -> Result<Self> {
         let path = files.path().join(TOKENIZER_CONFIG);
         let mut config = map(files, TOKENIZER_CONFIG)?;
         // Opening the model says what is wrong with its configuration.
@@ -108,10 +120,11 @@ impl Settings {
         let trusted = kind.as_deref() == Some("qwen2");
         let kind = kind.and_then(|kind| Class::of_model(&kind));
         let name = text(&config, "tokenizer_class").or_else(|| text(&model, "tokenizer_class"));
+        let name = class.map(str::to_owned).or(name);
         let named = name.as_deref().and_then(Class::named);
         let named = named.filter(|named| !own || *named != Class::Llama);
         // These stand for what tokenizer.json holds, without the special tokens of any class.
-        let generic = ["PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer"];
+        let generic = [GENERIC, "TokenizersBackend", "PreTrainedTokenizer"];
         let generic = |name: &String| generic.contains(&name.as_str());
         let without = named.is_none() && !name.as_ref().is_some_and(generic);
         // Models of this kind often name another class, and have their own all the same.
@@ -124,8 +137,12 @@ impl Settings {
         if added.is_none() {
             config.extend(map(files, SPECIAL_TOKENS)?);
         }
-        let special = named_tokens(&path, &config, class)?;
+        let mut special = named_tokens(&path, &config, class)?;
         let older = added.is_none();
+        if older && class == Some(Class::Qwen2) {
+            // This class knows the names alone.
+            special.iter_mut().for_each(|token| (token.lstrip, token.rstrip) = (false, false));
+        }
         let added = added.get_or_insert_default();
         if older {
             let names: BTreeSet<&str> = special.iter().map(|token| &*token.content).collect();
@@ -157,7 +174,9 @@ impl Settings {
     /// As [`Pipeline::add`].
     pub(super) fn apply(&self, pipeline: &mut Pipeline) -> Result<()> {
         let mut tokens: Vec<AddedToken> = Vec::new();
-        let names: BTreeSet<&str> = self.special.iter().map(|token| &*token.content).collect();
+        let mut names: BTreeSet<&str> = self.special.iter().map(|token| &*token.content).collect();
+        let ends: BTreeSet<String> = self.ends_as_text(pipeline).collect();
+        names.extend(ends.iter().map(String::as_str));
         for token in self.added.values() {
             let special = token.special || names.contains(&*token.content);
             tokens.push(token.clone().special(special));
@@ -182,6 +201,29 @@ impl Settings {
         let listed = self.added.iter().map(|(id, token)| (u64::from(*id), &*token.content));
         pipeline.compare(&self.path, listed);
         Ok(())
+    }
+
+    /// The added tokens that end a turn by their names, though the files have them as text: as such
+    /// they would be drawn for ever, and whoever types one would end a turn.
+    fn ends_as_text(&self, pipeline: &Pipeline) -> impl Iterator<Item = String> {
+        let own = pipeline.added.get_added_tokens_decoder().values();
+        let listed: BTreeSet<&str> = self.added.values().map(|token| &*token.content).collect();
+        let left = own.filter(|token| !listed.contains(&*token.content));
+        let text = left.chain(self.added.values()).filter(|token| {
+            let name = &*token.content;
+            !token.special && name != ALSO_TEXT && ENDS.contains(&name)
+        });
+        let text = text.filter(|token| !self.special.iter().any(|t| t.content == token.content));
+        let mut names: Vec<String> = text.map(|token| token.content.clone()).collect();
+        names.sort_unstable();
+        if !names.is_empty() {
+            log::warn!(
+                "{}: {} added as text, but tokens of that name end a turn: taken as special",
+                self.path.parent().unwrap_or(&self.path).display(),
+                names.join(", ")
+            );
+        }
+        names.into_iter()
     }
 
     /// The tokens before a text, if the files ask for one; `own` is the vocabulary's, if it names one.
@@ -229,7 +271,7 @@ fn map(files: &Files, name: &str) -> Result<Map<String, Value>> {
         return Ok(Map::new());
     }
     let bad = |error| Error::file(files.path().join(name), format!("is not valid JSON: {error}"));
-    serde_json::from_str(&files.text(name, LONGEST)?).map_err(bad)
+    parse_json(&files.text(name, LONGEST)?).map_err(bad)
 }
 
 /// What a field says of its token; without it, the class's own. `null` is none.

@@ -13,6 +13,7 @@ use super::expression::Expression;
 use super::json::{kind, read_text};
 use super::pipeline::{LONGEST, Pipeline};
 use super::template;
+use crate::checkpoint::parse_json;
 use crate::error::{Error, Result};
 
 /// The longest prefix or suffix of the parts of words, in bytes: it is added to every character.
@@ -47,7 +48,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::from_json`].
     pub fn from_json_text(path: &Path, text: &str) -> Result<Self> {
-        let Parts { pipeline, decoding, opening } = Parts::read(path, text, None)?;
+        let Parts { pipeline, decoding, opening, .. } = Parts::read(path, text, None)?;
         let vocab_size = pipeline.vocab_size();
         Ok(Self::new(pipeline, decoding, opening, vocab_size, None))
     }
@@ -58,6 +59,8 @@ pub(super) struct Parts {
     pub(super) pipeline: Pipeline,
     pub(super) decoding: Decoding,
     pub(super) opening: Vec<u32>,
+    /// How the file itself normalises and splits a text.
+    pub(super) steps: [Value; 2],
 }
 
 impl Parts {
@@ -67,11 +70,12 @@ impl Parts {
     /// # Errors
     /// As [`Tokenizer::from_json_text`].
     pub(super) fn read(path: &Path, text: &str, prefix_space: Option<bool>) -> Result<Self> {
-        let mut json: Value = serde_json::from_str(text)
-            .map_err(|error| Error::file(path, format!("not valid JSON: {error}")))?;
-        if !json.is_object() {
+        if text.trim_start().starts_with('[') {
             return Err(Error::file(path, "not a JSON object"));
         }
+        let mut json = parse_json(text)
+            .map(Value::Object)
+            .map_err(|error| Error::file(path, format!("not valid JSON: {error}")))?;
         let version = json["version"].as_str().unwrap_or("1.0");
         if version != "1.0" {
             return Err(Error::unsupported(
@@ -90,10 +94,16 @@ impl Parts {
         if let Some(model) = json["model"].as_object_mut() {
             model.remove("dropout");
         }
-        if let Some(prefix_space) = prefix_space
-            && kind(&json["pre_tokenizer"]) == "ByteLevel"
-        {
-            json["pre_tokenizer"]["add_prefix_space"] = prefix_space.into();
+        if let Some(prefix_space) = prefix_space {
+            let bytes = match kind(&json["pre_tokenizer"]) {
+                "Sequence" => json["pre_tokenizer"]["pretokenizers"]
+                    .as_array_mut()
+                    .and_then(|steps| steps.last_mut()),
+                _ => Some(&mut json["pre_tokenizer"]),
+            };
+            if let Some(bytes) = bytes.filter(|bytes| kind(bytes) == "ByteLevel") {
+                bytes["add_prefix_space"] = prefix_space.into();
+            }
         }
         let listed = json["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
         let added: Vec<AddedToken> =
@@ -107,7 +117,8 @@ impl Parts {
             (listed["id"].as_u64().unwrap_or(u64::MAX), token.content.as_str())
         });
         pipeline.compare(path, ids);
-        Ok(Self { pipeline, decoding, opening })
+        let steps = ["normalizer", "pre_tokenizer"].map(|name| json[name].take());
+        Ok(Self { pipeline, decoding, opening, steps })
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::checkpoint::{Checkpoint, SpecialToken};
+use crate::checkpoint::{Checkpoint, SpecialToken, parse_json};
 use crate::error::{Error, Result};
 use crate::tokenizer::{ChatTemplate, Message, Names, Role, Tokenizer};
 
@@ -119,7 +119,7 @@ impl<'a> Corpus<'a> {
         let mut all = Tokens::default();
         for (line, number) in lines(text) {
             let wrong = |reason: &str| Error::file(path, format!("line {number}: {reason}"));
-            let object: Map<String, Value> = serde_json::from_str(line)
+            let object = parse_json(line)
                 .map_err(|error| wrong(&format!("is not a JSON object: {error}")))?;
             let told = |error: Error| match error {
                 Error::File { path: own, reason } if own == path => wrong(&reason),
@@ -223,7 +223,7 @@ impl<'a> Corpus<'a> {
 pub fn text_of_lines(path: &Path, text: &str) -> Result<String> {
     let mut all = String::new();
     for (line, number) in lines(text) {
-        let object: Map<String, Value> = serde_json::from_str(line).map_err(|error| {
+        let object = parse_json(line).map_err(|error| {
             Error::file(path, format!("line {number}: is not a JSON object: {error}"))
         })?;
         let text = object.get("text").and_then(Value::as_str).ok_or_else(|| {
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_neither_are_named() {
+    fn lines_that_are_neither_are_named_and_numbers_nobody_needs_stop_nobody() {
         let tokenizer = tokenizer(false);
         let mut corpus = with_template(&tokenizer, TURNS, Learn::Answers);
         for (line, words) in [
@@ -386,6 +386,12 @@ mod tests {
             let error = corpus.lines(Path::new("x.jsonl"), &text).unwrap_err().to_string();
             assert!(error.starts_with("x.jsonl: ") && error.contains(words), "{error}");
         }
+        let scored = "{\"text\": \"a\", \"score\": NaN}\n{\"s\": -Infinity, \"text\": \"b\"}";
+        let mut corpus = with_template(&tokenizer, TURNS, Learn::Answers);
+        let text = corpus.lines(Path::new("x.jsonl"), scored).unwrap();
+        assert_eq!(spelt(&tokenizer, &text.ids), "a<|endoftext|>b<|endoftext|>");
+        assert_eq!((corpus.found().documents, corpus.found().unknown["score"]), (2, 1));
+        assert_eq!(text_of_lines(Path::new("x.jsonl"), scored).unwrap(), "ab");
         let mut corpus = Corpus::new(&tokenizer, Names::End, Learn::Answers);
         let talk = "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}";
         let error = corpus.lines(Path::new("x.jsonl"), talk).unwrap_err().to_string();

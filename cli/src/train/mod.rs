@@ -73,6 +73,7 @@ impl Train {
         }
         let given = self.settings.clone().with_file(self.config.as_deref())?;
         // Whatever is refused from here to the first step leaves the folder as it was.
+        let given_sample = given.sample.is_some();
         let folder = Folder::open(&self.output)?;
         let saved = self.saved(&folder)?;
         let before = match &saved {
@@ -99,6 +100,14 @@ impl Train {
         if self.keep.is_some() && settings.save_every == Some(0) {
             let reason = "--keep is for checkpoints, but --save-every 0 says never";
             return Err(Error::Input(reason.to_owned()));
+        }
+        if settings.sample.is_some() && settings.save_every == Some(0) {
+            // `check` refuses this of a new run.
+            let reason = "--sample is printed at each checkpoint, but --save-every 0 says never";
+            if given_sample {
+                return Err(Error::Input(reason.to_owned()));
+            }
+            log::warn!("{reason}: the run's own sample is not printed");
         }
         let schedule = settings.schedule()?;
         if schedule.warmup > schedule.steps {

@@ -227,6 +227,17 @@ fn zero_is_never_on_the_adapter() {
     assert_eq!((&report["valid_loss"], &report["saved"]), (&Value::Null, &Value::Null));
     assert!(run.place("run/model/model.safetensors").exists());
     assert!(!run.place("run/step-00000005").exists());
+    // A run goes on without the checkpoints at which its own sample would be printed.
+    let sampled = [&SMALL[..], &["--steps", "2", "--sample", "ab"]].concat();
+    json(&run.command("sampled", &sampled).output().unwrap());
+    let more = ["--resume", "--steps", "3", "--save-every", "0"];
+    let again = run.command("sampled", &[&SMALL[..], &more].concat()).output().unwrap();
+    let words = "--save-every 0 says never: the run's own sample is not printed";
+    assert!(stderr(&again).contains(words), "{}", stderr(&again));
+    json(&again);
+    let asked = [&SMALL[..], &more, &["--sample", "cd"]].concat();
+    let told = failure(&run.command("sampled", &asked).output().unwrap());
+    assert!(told.starts_with("--sample is printed at each checkpoint"), "{told}");
     for (option, value) in [("--keep", "3"), ("--sample", "a"), ("--eval-batches", "2")] {
         let told = failure(&run.command("other", &options).args([option, value]).output().unwrap());
         assert!(told.starts_with(option) && told.contains("says never"), "{told}");

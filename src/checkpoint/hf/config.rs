@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{gpt, llama};
+use super::{gpt, llama, unread};
 use crate::checkpoint::fields::Fields;
 use crate::checkpoint::source::Entries;
 use crate::checkpoint::tensor_names::{
@@ -41,6 +41,7 @@ pub(in crate::checkpoint) fn read(
     let family = family(fields)?;
     no_experts(fields, family)?;
     fields.two_spellings("dtype", "torch_dtype");
+    let mut own = fields;
     let (mut config, names) = match family {
         "gpt2" => (gpt::gpt2(fields, tensors)?, &HF_GPT2),
         ATTENTION_ONLY => (gpt::attention_only(fields, tensors)?, &HF_GPT2),
@@ -59,8 +60,15 @@ pub(in crate::checkpoint) fn read(
             let map = text.ok_or_else(|| fields.bad("text_config", "is missing"))?;
             let text = Fields { within: "text_config.", map, ..fields };
             let mut config = llama::gemma3(text, fields, tensors)?;
+            own = text;
             // The whole model's flag decides.
             config.tied_head = fields.flag("tie_word_embeddings", true)?;
+            let dtype = fields.get("dtype").or_else(|| fields.get("torch_dtype"));
+            for name in ["dtype", "torch_dtype"] {
+                if let Some(dtype) = dtype {
+                    text.overruled(name, "that of the whole model,", dtype);
+                }
+            }
             text.overruled(
                 "tie_word_embeddings",
                 "that of the whole model,",
@@ -75,6 +83,7 @@ pub(in crate::checkpoint) fn read(
             ));
         }
     };
+    unread::tell(own, &config.architecture);
     if let Some(generation) = generation {
         let path = generation.path.display();
         if let Some(eos) = generation.ids("eos_token_id", config.vocab)? {

@@ -100,19 +100,12 @@ fn own_names(fields: Fields<'_>, names: &[(&str, &str)]) -> Map<String, Value> {
     map
 }
 
-/// Tells of fields that other families have.
-fn tell_unread(fields: Fields<'_>, family: &Family, names: &[&str]) {
-    let unread = format!("models of type {} do not read it", family.name);
-    for name in ["sliding_window", "use_sliding_window", "rms_norm_eps", "num_key_value_heads"] {
-        fields.unused(name, &unread);
-    }
-    for name in names {
-        fields.unused(name, &unread);
+/// Tells of the fields of a rotation, in a family that has none or another form of it.
+fn tell_unread(fields: Fields<'_>, family: &Family) {
+    for name in ["rope_theta", "rope_scaling", "rope_parameters"] {
+        fields.unused(name, format!("models of type {} do not read it", family.name));
     }
 }
-
-/// The fields of a rotation, for families without one or with another form of it.
-const ROTATION: [&str; 3] = ["rope_theta", "rope_scaling", "rope_parameters"];
 
 /// GPT-2.
 pub(in crate::checkpoint) fn gpt2(fields: Fields<'_>, tensors: usize) -> Result<Config> {
@@ -128,7 +121,7 @@ pub(in crate::checkpoint) fn attention_only(fields: Fields<'_>, tensors: usize) 
 fn gpt2_layers(fields: Fields<'_>, tensors: usize, attention_only: bool) -> Result<Config> {
     let map = own_names(fields, &GPT2_NAMES);
     let fields = Fields { map: &map, ..fields };
-    tell_unread(fields, &GPT2, &ROTATION);
+    tell_unread(fields, &GPT2);
     fields.two_spellings("n_positions", "n_ctx");
     only(fields, "scale_attn_weights", true)?;
     only(fields, "scale_attn_by_inverse_layer_idx", false)?;
@@ -150,7 +143,7 @@ fn gpt2_layers(fields: Fields<'_>, tensors: usize, attention_only: bool) -> Resu
 pub(in crate::checkpoint) fn gpt_neo(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let map = own_names(fields, &GPT_NEO_NAMES);
     let fields = Fields { map: &map, ..fields };
-    tell_unread(fields, &GPT_NEO, &ROTATION);
+    tell_unread(fields, &GPT_NEO);
     let mut config = plain(fields, &GPT_NEO, tensors)?;
     config.attention_scale = Some(1.0);
     config.biases = Biases { out: true, mlp: true, ..Biases::default() };
@@ -164,7 +157,7 @@ pub(in crate::checkpoint) fn gpt_neo(fields: Fields<'_>, tensors: usize) -> Resu
 pub(in crate::checkpoint) fn gptj(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let map = own_names(fields, &GPT2_NAMES);
     let fields = Fields { map: &map, ..fields };
-    tell_unread(fields, &GPTJ, &ROTATION);
+    tell_unread(fields, &GPTJ);
     let mut config = plain(fields, &GPTJ, tensors)?;
     let rotated = fields.count("rotary_dim")?.unwrap_or(64);
     config.position = Position::Rope(Rope { base: 1e4, rotated, scaling: RopeScaling::None });
@@ -176,7 +169,6 @@ pub(in crate::checkpoint) fn gptj(fields: Fields<'_>, tensors: usize) -> Result<
 /// GPT-NeoX and Pythia: parallel attention and MLP unless the file says otherwise.
 pub(in crate::checkpoint) fn gpt_neox(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let mut config = plain(fields, &GPT_NEOX, tensors)?;
-    tell_unread(fields, &GPT_NEOX, &["layer_norm_epsilon"]);
     let terms = Terms {
         base: ("rotary_emb_base", 1e4),
         share: ("rotary_pct", 0.25),
@@ -290,6 +282,7 @@ fn plain(fields: Fields<'_>, family: &Family, tensors: usize) -> Result<Config> 
 fn finish(fields: Fields<'_>, family: &Family, config: Config) -> Result<Config> {
     let rotated = if family.name == "gptj" { "rotary_dim" } else { "rotary_pct" };
     let heads = family.heads.0;
+    fields.overruled("head_dim", "the width over the heads,", &config.head_width.into());
     let sizes = SizeNames { heads, kv_heads: heads, head_width: family.width.0, rotated };
     check(fields, &sizes, &config)?;
     Ok(config)

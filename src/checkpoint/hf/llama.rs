@@ -112,12 +112,6 @@ pub(in crate::checkpoint) fn llama(
     // The layers of Mistral and Qwen2 never read this field.
     let attention_bias =
         matches!(family, "llama" | "qwen3") && fields.flag("attention_bias", false)?;
-    if !matches!(family, "llama" | "qwen3") {
-        fields.unused("attention_bias", unread(family));
-    }
-    if family != "llama" {
-        fields.unused("mlp_bias", unread(family));
-    }
     config.biases = Biases {
         qkv: family == "qwen2" || attention_bias,
         out: attention_bias,
@@ -195,9 +189,7 @@ fn later_windows(fields: Fields<'_>, default: Option<usize>, layers: usize) -> R
 /// Phi-3, and Phi-4 in the same layout.
 pub(in crate::checkpoint) fn phi3(fields: Fields<'_>, tensors: usize) -> Result<Config> {
     let mut config = plain(fields, "phi3", &PHI3, tensors)?;
-    for name in ["attention_bias", "mlp_bias", "layer_types"] {
-        fields.unused(name, unread("phi3"));
-    }
+    fields.unused("layer_types", unread("phi3"));
     // All layers have one window, whatever the file lists.
     let window = one_window(fields, "phi3", PHI3.window)?;
     config.set_windows(vec![window; config.layers]);
@@ -247,6 +239,11 @@ fn gemma(fields: Fields<'_>, outer: Fields<'_>, pattern: usize, config: &mut Con
         (0..config.layers).map(|layer| window.filter(|_| !sees_all(layer))).collect();
     let windows =
         listed_windows(fields, window, config.layers)?.unwrap_or_else(|| by_number.clone());
+    if fields.get("layer_types").is_none() {
+        for name in ["sliding_window_pattern", "_sliding_window_pattern"] {
+            fields.overruled(name, "the pattern of", &pattern.into());
+        }
+    }
     if windows != by_number {
         for name in ["sliding_window_pattern", "_sliding_window_pattern"] {
             fields.unused(name, "layer_types takes precedence");
@@ -291,17 +288,6 @@ fn plain(fields: Fields<'_>, family: &str, defaults: &Defaults, tensors: usize) 
         Some(given) => given,
         None => shared_width(fields, "num_attention_heads", width, heads)?,
     };
-    for name in ["rotary_emb_base", "rotary_pct", "layer_norm_eps", "layer_norm_epsilon"] {
-        fields.unused(name, unread(family));
-    }
-    let (act, other) = match defaults.function.0 {
-        "hidden_act" => ("hidden_act", "hidden_activation"),
-        gemmas => (gemmas, "hidden_act"),
-    };
-    match fields.get(act) {
-        Some(_) => fields.two_spellings(act, other),
-        None => fields.unused(other, unread(family)),
-    }
     let usual = Terms::usual(head_width, context);
     let (rope, local_rope) = match family {
         "gemma3" => {

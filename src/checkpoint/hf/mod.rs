@@ -7,4 +7,5 @@ mod llama;
 mod object;
 pub(super) mod safetensors;
 pub(super) mod shards;
+mod unread;
 pub(super) mod write;

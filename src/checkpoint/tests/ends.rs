@@ -6,7 +6,7 @@ use super::folders::{llama_config, llama_tensors};
 use super::gguf::llama;
 use super::llamas::with;
 use super::{Gguf, Meta, counting, folder, write};
-use crate::checkpoint::{Checkpoint, END_OF_PART};
+use crate::checkpoint::{ALSO_TEXT, Checkpoint, END_OF_FILE, END_OF_PART, ENDS};
 use crate::tokenizer::{Encode, Tokenizer};
 
 fn ends(model: &Checkpoint) -> Vec<u32> {
@@ -30,16 +30,7 @@ fn control_tokens_of_gguf_end_a_turn_by_their_names() {
         let (_folder, path) = file.save();
         ends(&Checkpoint::open(&path).unwrap())
     };
-    for name in [
-        "<|eot_id|>",
-        "<|im_end|>",
-        "<end_of_turn>",
-        "<|end|>",
-        "<|endofturn|>",
-        "<|eom_id|>",
-        "</s>",
-        "<|endoftext|>",
-    ] {
+    for name in ENDS {
         let file = gguf(["<other>", name], [3, 3]);
         assert_eq!(open(&file), [3], "{name}");
         // The id that the file gives stays one.
@@ -91,18 +82,38 @@ fn special_tokens_of_folders_end_a_turn_by_their_names() {
     let names = [("<|eot_id|>", true), ("<|im_end|>", false), ("<stop>", true)];
     let open = |folder: &tempfile::TempDir| ends(&Checkpoint::open(folder.path()).unwrap());
     let none = with_tokens(json!({"eos_token_id": null}), &names);
-    assert_eq!(open(&none), [2]);
+    // As in GGUF the name counts, whatever the file says of its kind, and what somebody types is text.
+    assert_eq!(open(&none), [2, 3]);
+    let tokenizer = Tokenizer::from_folder(none.path()).unwrap().unwrap();
+    assert!(tokenizer.is_special(3), "it is text by the file");
     let other = with_tokens(json!({"eos_token_id": 5}), &names);
-    assert_eq!(open(&other), [2, 5]);
+    assert_eq!(open(&other), [2, 3, 5]);
     // The list for generation is read, and the token that tokenizer_config.json names.
     write(other.path(), "generation_config.json", r#"{"eos_token_id": [1, 3]}"#);
     assert_eq!(open(&other), [1, 2, 3]);
     write(other.path(), "tokenizer_config.json", r#"{"eos_token": "<stop>"}"#);
     assert_eq!(open(&other), [1, 2, 3, 4]);
     // A part of a turn ends where the turn has other ends.
-    let (part, [one, other]) = END_OF_PART;
-    let parts = [(part, true), (one, true), (other, true)];
-    assert_eq!(open(&with_tokens(json!({"eos_token_id": null}), &parts)), [3, 4]);
+    let (part, pairs) = END_OF_PART;
+    for (one, other) in pairs[0].into_iter().flat_map(|one| pairs[1].map(|other| (one, other))) {
+        let parts = [(part, true), (one, true), (other, true)];
+        assert_eq!(open(&with_tokens(json!({"eos_token_id": null}), &parts)), [3, 4]);
+    }
+    assert_eq!(open(&with_tokens(json!({"eos_token_id": null}), &[(part, true)])), [2]);
+    // Every name that ends a turn elsewhere, and what comes between files of code.
+    for name in ENDS {
+        let special = [("x", true), (name, true)];
+        assert_eq!(open(&with_tokens(json!({"eos_token_id": null}), &special)), [3], "{name}");
+        let text = with_tokens(json!({"eos_token_id": null}), &[("x", true), (name, false)]);
+        let expected: &[u32] = if name == ALSO_TEXT { &[] } else { &[3] };
+        assert_eq!(open(&text), expected, "{name}");
+    }
+    for name in END_OF_FILE {
+        let text = with_tokens(json!({"eos_token_id": null}), &[("x", true), (name, false)]);
+        assert_eq!(open(&text), [3], "{name}");
+        let tokenizer = Tokenizer::from_folder(text.path()).unwrap().unwrap();
+        assert!(!tokenizer.is_special(3), "{name} stays what it is");
+    }
     // A token outside of the model's vocabulary of six is never drawn.
     let many = [("x", true), ("y", true), ("z", true), ("w", true), ("</s>", true)];
     assert!(open(&with_tokens(json!({"eos_token_id": null}), &many)).is_empty());

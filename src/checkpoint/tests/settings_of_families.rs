@@ -124,6 +124,60 @@ fn each_family_has_one_name_of_its_epsilon() {
     assert!(told.contains("rms_norm_eps 0.5 is not used: models of type gpt_neox"), "{told}");
 }
 
+/// Settings that other families read never end in silence.
+#[test]
+fn what_only_other_families_read_is_told() {
+    let layers = json!(["full_attention", "sliding_attention"]);
+    for (family, changes) in [
+        (
+            "gpt2",
+            json!({"hidden_act": "relu", "layer_norm_eps": 0.5, "intermediate_size": 9, "head_dim": 3,
+                   "layer_types": layers, "attention_bias": true, "mlp_bias": true, "rotary_dim": 2,
+                   "window_size": 4, "partial_rotary_factor": 0.5, "num_heads": 3}),
+        ),
+        ("gptj", json!({"hidden_act": "relu", "rms_norm_eps": 0.5, "n_ctx": 7, "rotary_pct": 0.5})),
+        (
+            "gpt_neo",
+            json!({"hidden_activation": "silu", "n_embd": 9, "n_inner": 3, "rope_theta": 5.0}),
+        ),
+        (
+            "gpt_neox",
+            json!({"activation_function": "relu", "layer_norm_epsilon": 0.5, "mlp_bias": true,
+                   "n_layer": 3, "layer_types": layers, "max_window_layers": 1}),
+        ),
+        (
+            "llama",
+            json!({"activation_function": "relu", "n_embd": 9, "n_head": 3, "n_inner": 3, "n_ctx": 5,
+                   "rotary_dim": 2, "window_size": 4, "max_window_layers": 1, "layer_norm_eps": 0.5,
+                   "rope_local_base_freq": 5.0, "use_parallel_residual": true}),
+        ),
+        (
+            "mistral",
+            json!({"max_window_layers": 1, "sliding_window_pattern": 3, "rotary_pct": 0.5}),
+        ),
+        ("gemma2", json!({"mlp_bias": true, "sliding_window_pattern": 3, "n_positions": 7})),
+    ] {
+        let (_, told) = read(&of_type(family, changes.clone()));
+        for (name, value) in changes.as_object().unwrap() {
+            let shown: String = value.to_string().chars().take(60).collect();
+            let note = format!("config.json: {name} {shown} is not used: ");
+            assert!(told.contains(&note), "{family}: {note} {told}");
+        }
+    }
+    // What agrees needs no word, nor does what is off.
+    let same = json!({"activation_function": "gelu_new", "hidden_act": "gelu_new", "head_dim": 4,
+                      "layer_norm_epsilon": 0.5, "layer_norm_eps": 0.5, "mlp_bias": false,
+                      "num_key_value_heads": null});
+    assert_eq!(read(&of_type("gpt2", same)).1, "");
+    let text = json!({"model_type": "gemma3", "torch_dtype": "float32", "text_config": of_type(
+        "gemma3_text", json!({"torch_dtype": "bfloat16", "n_embd": 9}))});
+    let (config, told) = read(&text);
+    assert_eq!(config.embed_scale, Some(8.0_f32.sqrt()));
+    for name in ["torch_dtype \"bfloat16\"", "n_embd 9"] {
+        assert!(told.contains(&format!("text_config.{name} is not used: ")), "{told}");
+    }
+}
+
 #[test]
 fn the_newer_name_of_the_type_of_numbers_precedes_the_older() {
     let both = json!({"dtype": "bfloat16", "torch_dtype": "float32", "hidden_size": 8});

@@ -7,7 +7,7 @@ use minijinja::value::{ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{Error, State};
 
 use super::keep::{is_map, pairs, pay, refused, type_name};
-use super::objects::{is_generator, is_namespace};
+use super::objects::{is_generator, is_namespace, view_name};
 use super::operators::Number;
 use super::plain::plain;
 
@@ -59,8 +59,22 @@ pub(super) fn equal(state: &State, left: &Value, right: &Value) -> Result<bool, 
     }
     let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
     if is_list(left) && is_list(right) {
-        if left.is_tuple() != right.is_tuple() || left.len() != right.len() {
+        let alike = type_name(left) == type_name(right) && view_name(left) == view_name(right);
+        if !alike || left.len() != right.len() {
             return Ok(false);
+        }
+        match view_name(left) {
+            Some("values") => return Ok(is_same(left, right)),
+            // These are sets.
+            Some(_) => {
+                for item in left.try_iter()? {
+                    if !contains(state, right, &item)? {
+                        return Ok(false);
+                    }
+                }
+                return Ok(true);
+            }
+            None => {}
         }
         for (left, right) in left.try_iter()?.zip(right.try_iter()?) {
             pay(state, 1)?;

@@ -11,7 +11,7 @@ use super::keep::{
     Purse, is_callable, is_map, listed, pairs, pay, pay_for_arguments, refused, type_name, walkable,
 };
 use super::lazy::generator;
-use super::methods::{attribute, is_known};
+use super::methods::{attribute, has};
 use super::objects::{is_generator, view_name};
 use super::operators::{Number, calculate};
 use super::strings;
@@ -60,7 +60,7 @@ pub(super) fn register(environment: &mut Environment<'_>) {
         let name = hashable(state, name)?;
         // Python's maps have methods as attributes, but no entries.
         match (name.as_str(), is_map(value)) {
-            (Some(name), true) if !is_known(name) => Ok(Value::UNDEFINED),
+            (Some(name), true) if !has(value, name) => Ok(Value::UNDEFINED),
             (name, _) => attribute(value, name.unwrap_or_default()),
         }
     });

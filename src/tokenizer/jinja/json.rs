@@ -5,7 +5,9 @@ use minijinja::{Error, State};
 
 use super::keep::{Purse, pairs, refused, type_name};
 use super::objects::{is_generator, is_namespace, range_text, view_name};
+use super::plain::aliases;
 use super::text::float;
+use crate::tokenizer::alias::Aliases;
 
 /// The widest indent; a line costs no more than it holds.
 const WIDEST: usize = 64;
@@ -18,6 +20,8 @@ struct Layout {
     key: String,
     ascii: bool,
     sorted: bool,
+    /// What stands for characters of ASCII.
+    aliases: Option<Aliases>,
 }
 
 /// The filter, with the arguments that it has in `transformers`.
@@ -51,7 +55,7 @@ pub(super) fn tojson(
         (item, key) = (part(0)?, part(1)?);
     }
     rest.assert_all_used()?;
-    let layout = Layout { indent, item, key, ascii, sorted };
+    let layout = Layout { indent, item, key, ascii, sorted, aliases: aliases(state) };
     let mut purse = Purse::new(state);
     layout.write(&mut purse, value, 0)?;
     Ok(Value::from(purse.text))
@@ -141,6 +145,10 @@ impl Layout {
         purse.push(bracket)
     }
 
+    fn meant(&self, char: char) -> char {
+        self.aliases.map_or(char, |aliases| aliases.meant(char))
+    }
+
     fn string(&self, purse: &mut Purse<'_, '_, '_>, text: &str) -> Result<(), Error> {
         purse.push("\"")?;
         let mut plain = 0;
@@ -154,7 +162,7 @@ impl Layout {
                 '\x08' => "\\b".to_owned(),
                 '\x0c' => "\\f".to_owned(),
                 '\0'..='\x1f' => format!("\\u{:04x}", u32::from(char)),
-                _ if self.ascii && !char.is_ascii() => {
+                _ if self.ascii && !self.meant(char).is_ascii() => {
                     let mut units = [0; 2];
                     let units = char.encode_utf16(&mut units);
                     units.iter().map(|unit| format!("\\u{unit:04x}")).collect()

@@ -273,7 +273,18 @@ impl<'a> Reader<'a> {
             whole = false;
         }
         let text = plain(self.at, self.at + length);
+        let written = &self.source[self.at..self.at + length];
         self.at += length;
+        let parts = written.split(|char: char| !char.is_ascii_digit() && char != '_');
+        let loose = |digits: &str| {
+            digits.starts_with('_') || digits.ends_with('_') || digits.contains("__")
+        };
+        if parts.into_iter().any(loose) {
+            return fault(line, "a damaged number");
+        }
+        if whole && text.len() > 1 && text.starts_with('0') && text.contains(|c| c != '0') {
+            return fault(line, "a number that begins with 0");
+        }
         if whole {
             return text.parse().map(Token::Integer).or_else(|_| fault(line, "a number too large"));
         }
@@ -369,6 +380,7 @@ fn unescaped(text: &str) -> Result<String, String> {
                 result.extend(code.and_then(char::from_u32));
                 chars = chars.as_str()[more..].chars();
             }
+            'N' => return Err("the escape \\N, for characters by their names".to_owned()),
             other => result.extend(['\\', other]),
         }
     }

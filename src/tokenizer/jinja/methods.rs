@@ -11,7 +11,8 @@ use super::escaping;
 use super::keep::{
     held, is_loop, is_map, listed, made, pairs, pay, pay_for_all, refused, type_name,
 };
-use super::objects::View;
+use super::objects::{Range, View, range_parts};
+use super::operators::Number;
 use super::strings;
 
 const OF_MAPS: &[&str] = &["copy", "get", "items", "keys", "values"];
@@ -34,13 +35,47 @@ const CHANGING: &[&str] = &[
     "update",
 ];
 
-/// Whether some value has a method of this name.
+/// What numbers and ranges have that is no method.
+const PARTS: &[&str] = &["denominator", "imag", "numerator", "real", "start", "step", "stop"];
+
+/// What Python's values have, by the names of their types, and templates do not. It is refused, since an
+/// attribute that nobody has is undefined.
+const ABSENT: &[(&str, &[&str])] = &[
+    ("bool", INTEGERS),
+    ("int", INTEGERS),
+    ("float", &["as_integer_ratio", "conjugate", "fromhex", "hex", "is_integer"]),
+    ("str", &["encode", "format_map", "isidentifier", "isprintable", "maketrans", "translate"]),
+    ("dict", &["fromkeys"]),
+    ("dict view", &["isdisjoint", "mapping"]),
+    ("generator", &["close", "send", "throw"]),
+];
+const INTEGERS: &[&str] =
+    &["as_integer_ratio", "bit_count", "bit_length", "conjugate", "from_bytes", "to_bytes"];
+
+/// Whether some value has a method or a part of this name.
 pub(super) fn is_known(name: &str) -> bool {
-    [OF_MAPS, OF_LISTS, OF_LOOPS, CHANGING, strings::METHODS].iter().any(|of| of.contains(&name))
+    let here = [OF_MAPS, OF_LISTS, OF_LOOPS, CHANGING, strings::METHODS, PARTS];
+    here.into_iter().chain(ABSENT.iter().map(|(_, names)| *names)).any(|of| of.contains(&name))
+}
+
+/// What a number or a range has of this name, if it is no method.
+fn part_of(value: &Value, name: &str) -> Option<Value> {
+    if let Some(parts) = range_parts(value) {
+        let at = ["start", "stop", "step"].into_iter().position(|part| part == name)?;
+        return Some(Number::Integer(parts[at]).value());
+    }
+    Some(match (Number::of(value)?, name) {
+        (number, "real") => number.value(),
+        (Number::Float(_), "imag") => Value::from(0.0),
+        (whole @ Number::Integer(_), "numerator") => whole.value(),
+        (Number::Integer(_), "imag") => Value::from(0),
+        (Number::Integer(_), "denominator") => Value::from(1),
+        _ => return None,
+    })
 }
 
 /// Whether this value has a method of this name.
-fn has(value: &Value, name: &str) -> bool {
+pub(super) fn has(value: &Value, name: &str) -> bool {
     match value.kind() {
         ValueKind::String => strings::METHODS.contains(&name),
         ValueKind::Map if !is_map(value) => false,
@@ -78,6 +113,13 @@ pub(super) fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
     if has(value, name) {
         let name = name.to_owned();
         return Ok(Value::from_object(Method { of: value.clone(), name }));
+    }
+    if let Some(part) = part_of(value, name) {
+        return Ok(part);
+    }
+    let kind = type_name(value);
+    if ABSENT.iter().any(|(of, names)| *of == kind && names.contains(&name)) {
+        return Err(refused(format!("{kind}.{name} is not for chat templates")));
     }
     value.get_attr(name)
 }
@@ -238,7 +280,15 @@ pub(super) fn slice(
         let places = places(chars.len(), start, stop, step);
         return Ok(Value::from(places.map(|at| chars[at]).collect::<String>()));
     }
-    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+    if let Some([first, _, apart]) = range_parts(value) {
+        // A part of a range is a range, whose end is what the slice's own end stands for.
+        let (start, end, length) = bounds(value.len().unwrap_or(0), start, stop, step);
+        let place = |at: i128| first.saturating_add(at.saturating_mul(apart));
+        let (start, stop, step) = (place(start), place(end), i128::from(step));
+        let step = apart.saturating_mul(step);
+        return Ok(Value::from_object(Range { start, stop, step, length }));
+    }
+    if !["list", "tuple"].contains(&type_name(value)) {
         return Err(refused(format!("a slice of a value of type {}", type_name(value))));
     }
     let items: Vec<Value> = match value.kind() {
@@ -262,6 +312,15 @@ fn places(
     stop: Option<i64>,
     step: i64,
 ) -> impl Iterator<Item = usize> {
+    let (start, _, count) = bounds(length, start, stop, step);
+    let step = i128::from(step);
+    std::iter::successors(Some(start), move |at| Some(at + step))
+        .take(count)
+        .filter_map(|at| usize::try_from(at).ok())
+}
+
+/// Where a slice of so many begins and ends, and how many it takes.
+fn bounds(length: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> (i128, i128, usize) {
     let length = i128::try_from(length).unwrap_or(i128::MAX);
     let (least, most) = if step > 0 { (0, length) } else { (-1, length - 1) };
     let bound = |bound: i64| {
@@ -270,9 +329,7 @@ fn places(
     };
     let (first, last) = if step > 0 { (least, most) } else { (most, least) };
     let (start, stop) = (start.map_or(first, bound), stop.map_or(last, bound));
-    let step = i128::from(step);
-    let inside = move |at: &i128| if step > 0 { *at < stop } else { *at > stop };
-    std::iter::successors(Some(start), move |at| Some(at + step))
-        .take_while(inside)
-        .filter_map(|at| usize::try_from(at).ok())
+    let away = if step > 0 { stop - start } else { start - stop };
+    let count = away.max(0).unsigned_abs().div_ceil(u128::from(step.unsigned_abs()));
+    (start, stop, usize::try_from(count).unwrap_or(usize::MAX))
 }

@@ -6,6 +6,7 @@ use minijinja::{Environment, Error, State, filters};
 use super::args::Args;
 use super::keep::{pay, refused, type_name};
 use super::operators::Number;
+use super::plain::plain;
 
 /// Adds them.
 pub(super) fn register(environment: &mut Environment<'_>) {
@@ -50,6 +51,7 @@ fn read(state: &State, name: &str, args: Vec<Value>) -> Result<Value, Error> {
     pay(state, value.as_str().map_or(0, str::len))?;
     let number = match value.as_str() {
         Some(text) => {
+            let text = &*plain(state, text);
             let integer = || base.and_then(|base| integer(text, base)).map(Number::Integer);
             if whole { integer() } else { None }.or_else(|| real(text).map(Number::Float))
         }

@@ -202,6 +202,11 @@ impl Object for Range {
     }
 }
 
+/// Where a range begins and ends, and its distance, if the value is one.
+pub(super) fn range_parts(value: &Value) -> Option<[i128; 3]> {
+    value.downcast_object_ref().map(|Range { start, stop, step, .. }| [*start, *stop, *step])
+}
+
 /// How a range is printed, if the value is one.
 pub(super) fn range_text(value: &Value) -> Option<String> {
     let Range { start, stop, step, .. } = value.downcast_object_ref()?;

@@ -84,7 +84,7 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
     if let (Some(one), Some(other)) = (Number::of(&left), Number::of(right)) {
         return numbers(one, sign, other);
     }
-    let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+    let is_list = |value: &Value| ["list", "tuple"].contains(&type_name(value));
     match (sign, left.as_str(), right.as_str()) {
         ("+", Some(_), Some(_)) if left.is_safe() || right.is_safe() => {
             let (one, other) = (joining(state, &left)?, joining(state, right)?);
@@ -107,9 +107,7 @@ fn operation(state: &State, left: Value, sign: &str, right: &Value) -> Result<Va
             return Ok(Value::from([one, other].concat()));
         }
         ("%", Some(layout), _) => return format::percent(state, layout, right),
-        ("+", None, None)
-            if is_list(&left) && is_list(right) && left.is_tuple() == right.is_tuple() =>
-        {
+        ("+", None, None) if is_list(&left) && type_name(&left) == type_name(right) => {
             return added(state, left, right);
         }
         ("*", ..) => {
@@ -171,28 +169,57 @@ fn numbers(left: Number, sign: &str, right: Number) -> Result<Value, Error> {
             "**" if right >= 0 => {
                 u32::try_from(right).ok().and_then(|power| left.checked_pow(power))
             }
-            _ => {
-                let (left, right) = (left as f64, right as f64);
-                let result = if sign == "/" { left / right } else { left.powf(right) };
-                return Ok(Value::from(result));
-            }
+            "/" => return Ok(Value::from(left as f64 / right as f64)),
+            _ => return power(left as f64, right as f64),
         }
         .map(Number::Integer),
         _ => {
             let (left, right) = (left.real(), right.real());
-            let whole = (left / right).floor();
             Some(Number::Float(match sign {
                 "+" => left + right,
                 "-" => left - right,
                 "*" => left * right,
                 "/" => left / right,
-                "//" => whole,
-                "%" => left - whole * right,
-                _ => left.powf(right),
+                "//" => divided(left, right).0,
+                "%" => divided(left, right).1,
+                _ => return power(left, right),
             }))
         }
     };
     result.map(Number::value).ok_or_else(|| refused(format!("{sign} gives a number too large")))
+}
+
+/// A power, where Python has one that is real and finite.
+fn power(base: f64, exponent: f64) -> Result<Value, Error> {
+    if base == 0.0 && exponent < 0.0 {
+        return Err(refused("** of zero by a negative number"));
+    }
+    if base < 0.0 && base.is_finite() && exponent.is_finite() && exponent.fract() != 0.0 {
+        return Err(refused("** of a negative number by a fraction"));
+    }
+    let result = base.powf(exponent);
+    if result.is_infinite() && base.is_finite() && exponent.is_finite() {
+        return Err(refused("** gives a number too large"));
+    }
+    Ok(Value::from(result))
+}
+
+/// The quotient rounded down and the remainder, which Python derives from the exact remainder: 1.0 holds
+/// 0.1 nine times.
+fn divided(left: f64, right: f64) -> (f64, f64) {
+    let mut rest = left % right;
+    let mut whole = (left - rest) / right;
+    if rest == 0.0 {
+        rest = 0.0_f64.copysign(right);
+    } else if (right < 0.0) != (rest < 0.0) {
+        rest += right;
+        whole -= 1.0;
+    }
+    if whole == 0.0 {
+        return (0.0_f64.copysign(left / right), rest);
+    }
+    let floor = whole.floor();
+    (if whole - floor > 0.5 { floor + 1.0 } else { floor }, rest)
 }
 
 fn floor_divided(left: i128, right: i128) -> Option<i128> {

@@ -11,7 +11,8 @@ use crate::tokenizer::alias::Aliases;
 /// The variable that holds where the block of aliases begins.
 pub(super) const ALIASES: &str = "__aliases";
 
-fn aliases(state: &State) -> Option<Aliases> {
+/// The characters that stand for others, if there are any.
+pub(super) fn aliases(state: &State) -> Option<Aliases> {
     let base = state.lookup(ALIASES)?.as_i64()?;
     u32::try_from(base).ok().map(Aliases::at)
 }

@@ -357,7 +357,10 @@ fn what_jinja_has_and_a_chat_does_not_need_is_refused_by_name() {
         ("{{ [1] | map('string') }}", "a generator as text: the filter list makes a list of it"),
         ("{{ cycler(1) }}", "cycler is unknown"),
         ("{{ lipsum() }}", "lipsum is unknown"),
-        ("{{ 'a'.encode() }}", "string has no method named encode"),
+        ("{{ 'a'.encode() }}", "str has no method encode"),
+        ("{{ 'a'.encode is defined }}", "str.encode is not for chat templates"),
+        ("{{ (5).bit_length }}", "int.bit_length is not for chat templates"),
+        ("{{ (-8) ** 0.5 }}", "** of a negative number by a fraction"),
         ("{% set n = namespace(_a=1) %}", "a namespace stores no attribute that begins with _: _a"),
     ] {
         let found = refusal(source);

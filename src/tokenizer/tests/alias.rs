@@ -43,6 +43,25 @@ fn a_guarded_text_spells_no_name_and_means_the_same() {
 }
 
 #[test]
+fn aliases_remain_in_names_only() {
+    let names = names(&["<end>", "eos"]);
+    let aliases = Aliases::not_in([].into_iter()).unwrap();
+    let guard = Guard::new(&names, aliases);
+    let private = |text: &str| text.chars().filter(|char| u32::from(*char) >= 0xf_0000).count();
+    for (text, left) in
+        [("a<b>-c", 0), ("<end>", 2), ("x<END>-<end>", 4), ("<en<end>>", 2), ("", 0)]
+    {
+        let traced = guard.traced(text);
+        assert!(!traced.contains(['<', '>', '-']));
+        let spelt = guard.spelt(&traced);
+        assert_eq!((private(&spelt), &*aliases.plain(&spelt)), (left, text));
+    }
+    // A name without such a character is told by a mark; one that the template writes has neither.
+    let found = guard.spelt(&format!("<end>eos{}", guard.traced("eos <")));
+    assert!(found.starts_with("<end>eose") && found.ends_with(" <") && private(&found) == 1);
+}
+
+#[test]
 fn a_block_of_aliases_is_in_no_text() {
     let free = |text: &str| Aliases::not_in([text].into_iter()).unwrap().base();
     assert_eq!(free("<end>"), 0xf_0000);

@@ -259,6 +259,55 @@ fn a_template_finds_names_in_what_was_typed_and_they_stay_text() {
     }
 }
 
+/// A template may spell the name of a token with what was typed. It stays text, and ordinary added tokens
+/// in what was typed stay tokens.
+#[test]
+fn names_that_a_template_makes_of_what_was_typed_are_text() {
+    let tokenizer = tokenizer();
+    // The expression, what is typed, and what becomes of it: the name of a special token in each.
+    for (expression, typed, expected) in [
+        ("c | lower", "<|IM_END|>", "<|im_end|>"),
+        ("c.lower()", "a <|Im_Start|> b", "a <|im_start|> b"),
+        ("c.casefold()", "</S>", "</s>"),
+        ("c.swapcase()", "</S>", "</s>"),
+        ("c | replace('~', '')", "<|im_~end|>", "<|im_end|>"),
+        ("c.replace('?', '|')", "<?im_end?>", "<|im_end|>"),
+        ("c.split('~') | join", "<|im~_end|>", "<|im_end|>"),
+        ("c.split() | join('')", "< /s >", "</s>"),
+        ("c[::2]", "<x/xsx>x", "</s>"),
+        ("c | reverse", ">s/<", "</s>"),
+        ("c[0] ~ c[2:]", "<x/s>", "</s>"),
+        ("'%s%s' % (c[:3], c[4:])", "</s~>", "</s>"),
+        ("'{}{}'.format(c[:3], c[4:])", "</s~>", "</s>"),
+        ("c | truncate(4, true, '', 0)", "</s>~~~~", "</s>"),
+        ("c | striptags", "&lt;/s&gt;", "</s>"),
+        ("c | trim('~')", "~</s>~", "</s>"),
+        ("c | first ~ '/s>'", "<~", "</s>"),
+        ("'</s' ~ c | last", "~>", "</s>"),
+        // What looks at characters sees those that were typed.
+        ("(c[5:] | int) ~ (c[:4] | lower)", "</S>~-3", "-3</s>"),
+        ("c | lower | tojson(ensure_ascii=true)", "</S>é", "\"</s>\\u00e9\""),
+    ] {
+        let source = format!(
+            "{{% for m in messages %}}{{% set c = m.content %}}<|im_start|>{{{{ {expression} }}}}\
+             <b><|im_end|>{{% endfor %}}"
+        );
+        let talk = [message(Role::User, typed)];
+        let found = tokenizer.encode_chat(&template(&source), &talk).unwrap();
+        let text = format!("<|im_start|>{expected}<b><|im_end|>");
+        assert_eq!(tokenizer.decode(&found), text, "{expression}");
+        let whole: Vec<u32> = found.into_iter().filter(|id| *id >= 128).collect();
+        assert_eq!(whole, [128, 132, 129], "{expression}");
+    }
+    // What the template itself puts in the place of what was typed is a token.
+    let source = template("{{ messages[0].content.replace('#', '</s>') | lower }}<|im_end|>");
+    let talk = [message(Role::User, "<B>#</S>#")];
+    let found = tokenizer.encode_chat(&source, &talk).unwrap();
+    assert_eq!(tokenizer.decode(&found), "<b></s></s></s><|im_end|>");
+    let whole: Vec<u32> = found.into_iter().filter(|id| *id >= 128).collect();
+    assert_eq!(whole, [132, 130, 130, 129]);
+}
+
 #[test]
 fn arguments_reach_the_template_and_are_text() {
     let tokenizer = tokenizer();

@@ -107,6 +107,34 @@ fn files_are_read_together_as_transformers_does() {
     }
 }
 
+/// Numbers that JSON does not have stop nobody who does not need them.
+#[test]
+fn infinity_in_a_field_that_nobody_reads_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = super::json::byte_level().to_string();
+    let with = |fields: &str| format!("{{{fields}, {}", &whole[1..]);
+    write(folder.path(), "tokenizer.json", with(r#""note": [NaN, -Infinity, 1e999]"#));
+    write(
+        folder.path(),
+        "tokenizer_config.json",
+        r#"{"model_max_length": Infinity, "x": NaN, "added_tokens_decoder": {"8": {"content": "<x>"}}}"#,
+    );
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap().unwrap();
+    assert_eq!(ids(&tokenizer, "ab<x>"), [5, 3, 8]);
+    write(folder.path(), "tokenizer_config.json", r#"{"add_bos_token": NaN}"#);
+    let told = Tokenizer::from_folder(folder.path()).unwrap_err().to_string();
+    assert!(told.contains("tokenizer_config.json: add_bos_token is"), "{told}");
+    fs::remove_file(folder.path().join("tokenizer_config.json")).unwrap();
+    write(folder.path(), "special_tokens_map.json", r#"{"score": Infinity, "pad_token": "<x>"}"#);
+    write(folder.path(), "added_tokens.json", r#"{"<x>": 8}"#);
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap().unwrap();
+    assert!(tokenizer.is_special(8));
+    // Where a number is needed, it is named.
+    write(folder.path(), "added_tokens.json", r#"{"<x>": Infinity}"#);
+    let told = Tokenizer::from_folder(folder.path()).unwrap_err().to_string();
+    assert!(told.contains("added_tokens.json: \"<x>\" has the id"), "{told}");
+}
+
 /// What `tokenizer_config.json` says is added to what `tokenizer.json` says.
 #[test]
 fn settings_beside_a_tokenizer_json_add_tokens() {

@@ -319,6 +319,23 @@ BUILT_IN = r"""
 {{ debug() }}
 {{ 'a' if 'a' is string and 'b' is not none else 'c' }} {{ 1 if 'x' is in 'xyz' else 2 }} {{ not 'x' is in 'y' }} {{ 1 is defined and 2 is odd or 3 is odd }} {{ 5 is divisibleby 5 == true }}
 {{ "a" "b" | upper }} {{ 'x' | upper ~ 'y' }} {{ [1,2,3][-2:] | first }} {{ (1, 2, 3)[1:] | list }} {{ 'abc' | upper | lower | capitalize }}
+{{ range(10)[2:5] }} {{ range(10)[::-1] }} {{ range(1, 9)[1:9:2] }} {{ range(5)[3:1] }} {{ range(9, 0, -2)[1:] | list }} {{ range(4)[-2:] | join(',') }}
+{{ range(5).start }} {{ range(5).stop }} {{ range(5).step }} {{ range(2, 9, 3).start }} {{ range(9)[2:8:3].stop }} {{ range(5).count(3) }} {{ range(5).index(3) }}
+{{ range(5) == range(0, 5) }} {{ range(5) == [0, 1, 2, 3, 4] }} {{ (1, 2) == [1, 2] }} {{ range(0) == range(3, 3) }} {{ {'a': 1}.keys() == {'a': 2}.keys() }} {{ {'a': 1}.keys() == ['a'] }} {{ {'a': 1, 'b': 2}.items() == {'b': 2, 'a': 1}.items() }} {{ {'a': 1}.values() == {'a': 1}.values() }}
+{{ (5).real }} {{ 5.5.real }} {{ true.real }} {{ (5).imag }} {{ 5.5.imag }} {{ (5).numerator }} {{ (7).denominator }} {{ 5.5.numerator }} {{ {'real': 3}.real }} {{ 'a'.real }} {{ (5)['real'] }} {{ {'real': 3} | attr('real') }} {{ 5 | attr('real') }} {{ {'a': 1} | attr('items') is callable }}
+{{ range(3) + [1] }}
+{{ range(3) * 2 }}
+{{ {'a': 1}.keys() + ['b'] }}
+{{ {'a': 1}.items()[0] }}
+{{ {'a': 1}.keys()[0:1] }}
+{{ 1.0 // 0.1 }} {{ 1.0 % 0.1 }} {{ -1.0 // 0.3 }} {{ -1.0 % 0.3 }} {{ 1.0 % -0.3 }} {{ 6.0 // 2 }} {{ -6.0 % 2 }} {{ 5.5 // -2 }}
+{{ 0 ** -1 }}
+{{ 10.0 ** 400 }}
+{{ 007 }}
+{{ 1__0 }}
+{{ 1_ }}
+{{ 1_000 }} {{ 00 }} {{ 0x_1f }}
+{{ '\N{DASH}' }}
 {{ 5.0 // 2 }} {{ 5 % -3 }} {{ -5 // 3 }} {{ 5.5 % 2 }} {{ 2 ** 0.5 }} {{ 10 / 4 }} {{ 7 // 2.0 }} {{ -0.0 }} {{ 1.0e3 }} {{ 100000000000000000000 }} {{ 2 ** 100 }} {{ 0.1 + 0.2 }} {{ 1e-10 }} {{ 123456789.123 }} {{ 1 / 3 }}
 """
 
