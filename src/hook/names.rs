@@ -55,7 +55,7 @@ const SPELLINGS: &[Spelling] = &[
     spelling(Point::Ln1PostNormalized, &[], &["ln1_post_normalized", "ln1_post.normalized"]),
     spelling(Point::AttnOut, &["attn.hook_out", "ln1_post.hook_out"], &["attn_out_post", "attn_out"]),
     spelling(Point::ResidMid, &["ln2.hook_in"], &["resid_mid"]),
-    spelling(Point::MlpIn, &["mlp.hook_in"], &["mlp_in"]),
+    spelling(Point::MlpIn, &[], &["mlp_in"]),
     spelling(Point::Ln2Scale, &[], &["ln2_scale", "ln2.scale"]),
     spelling(Point::Ln2Normalized, &[], &["ln2_normalized", "ln2.normalized"]),
     spelling(Point::MlpPre, &["mlp.in.hook_out", "mlp.gate.hook_out"], &["mlp_pre", "pre"]),

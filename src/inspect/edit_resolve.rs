@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::checkpoint::NamedTensor;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::hook::{Hook, Size};
+use crate::hook::{Hook, Point, Size};
 use crate::model::{Change, Edit, named, shape};
 
 use super::edit_text::{EditText, Index, Operation, Place, When};
@@ -110,6 +110,13 @@ impl EditText {
             Operation::Project(place) => (place, 1.0, Change::Project),
         };
         let mut tensor = tensors.get(&place.file, &place.tensor)?;
+        let hides = |value: f32| value == f32::NEG_INFINITY && hook.point() == Point::AttnScores;
+        if let Some(value) = tensor.values.iter().find(|x| !x.is_finite() && !hides(**x)) {
+            let file = place.file.display();
+            return Err(
+                self.wrong(&format!("takes {} of {file}, which has the value {value}", place.tensor))
+            );
+        }
         if let Operation::Mean(_) = self.operation {
             tensor =
                 mean_of_rows(&tensor).ok_or_else(|| self.wrong("takes the mean of no rows"))?;

@@ -4,7 +4,9 @@
 //!
 //! - a GGUF `controlvector`, as llama.cpp makes and applies it: `direction.N` is added to what layer N
 //!   gives, `blocks.N.hook_resid_post`;
-//! - Neuronpedia's JSON: `{"modelId", "layer" or "hookName", "vector": [..], "strength"}`;
+//! - Neuronpedia's JSON: `{"modelId", "layer" or "hookName", "vector": [..], "strength"}`, and the names
+//!   that its records and its form for new vectors have for the same: `layerNumber`, `hookType`,
+//!   `vectorDefaultSteerStrength`;
 //! - safetensors, whose tensors are named by the hooks that they are added to.
 
 use std::fmt;
@@ -86,9 +88,13 @@ impl FromStr for Steering {
 struct Neuronpedia {
     model_id: Option<String>,
     layer: Option<serde_json::Value>,
+    layer_number: Option<serde_json::Value>,
     hook_name: Option<String>,
+    /// Such as `resid-pre`.
+    hook_type: Option<String>,
     vector: Vec<f32>,
     strength: Option<f32>,
+    vector_default_steer_strength: Option<f32>,
 }
 
 impl Steering {
@@ -98,6 +104,13 @@ impl Steering {
     /// Those of the file; [`Error::File`] and [`Error::Tensor`] for vectors of another width, of
     /// layers or hooks that the model does not have, or made for another model.
     pub fn edits(&self, config: &Config) -> Result<Vec<(Hook, Edit)>> {
+        if let Some((_, last)) = self.layers.filter(|(_, last)| *last >= config.layers) {
+            return Err(Error::Input(format!(
+                "steering with {} was asked for up to layer {last}; the model has {} layers, counted from 0",
+                self.file.display(),
+                config.layers
+            )));
+        }
         let vectors = self.vectors(config)?;
         let inside =
             |layer: usize| self.layers.is_none_or(|(first, last)| (first..=last).contains(&layer));
@@ -165,6 +178,11 @@ impl Steering {
                 .strip_prefix("direction.")
                 .and_then(|layer| layer.parse().ok())
                 .ok_or_else(|| bad("is no direction of a layer, such as direction.5"))?;
+            if layer == 0 {
+                return Err(bad(
+                    "is of layer 0, which control vectors leave alone: they begin with what layer 1 gives",
+                ));
+            }
             if layer >= config.layers {
                 return Err(bad(&format!(
                     "is of a layer that the model does not have: it has {}, counted from 0",
@@ -199,33 +217,37 @@ impl Steering {
         if let Some(model) = &read.model_id {
             self.check_model(model, config)?;
         }
-        let strength = read.strength.unwrap_or(1.0);
+        let strength = read.strength.or(read.vector_default_steer_strength).unwrap_or(1.0);
         let values: Vec<f32> = read.vector.iter().map(|value| value * strength).collect();
         let of = |hook| Vector { hook, name: "vector".to_owned(), values: values.clone() };
         // Layers that are asked for win over the file's own.
         if let Some((first, last)) = self.layers {
-            if last >= config.layers {
-                return Err(Error::Input(format!(
-                    "steering was asked for up to layer {last}; the model has {}, counted from 0",
-                    config.layers
-                )));
-            }
             return Ok((first..=last).map(|layer| of(Hook::ResidPost(layer))).collect());
         }
-        let layer = match &read.layer {
-            Some(serde_json::Value::Number(number)) => number.as_u64(),
+        let (layer, source) = match read.layer.as_ref().or(read.layer_number.as_ref()) {
+            Some(serde_json::Value::Number(number)) => (number.as_u64(), None),
             // A source's name begins with the layer: `6-res-jb`.
             Some(serde_json::Value::String(text)) => {
-                text.split(|c: char| !c.is_ascii_digit()).next().and_then(|text| text.parse().ok())
+                let digits = text.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+                (digits.parse().ok(), (digits.len() < text.len()).then_some(text))
             }
-            _ => None,
+            _ => (None, None),
         };
-        let name = match (&read.hook_name, layer) {
+        let of_type = |name: &String| format!("hook_{}", name.replace('-', "_"));
+        let name = read.hook_name.clone().or_else(|| read.hook_type.as_ref().map(of_type));
+        let name = match (name, layer) {
             (Some(name), Some(layer)) if !name.starts_with("blocks.") => {
                 format!("blocks.{layer}.{name}")
             }
-            (Some(name), _) => name.clone(),
-            (None, Some(layer)) => Hook::ResidPost(layer as usize).to_string(),
+            (Some(name), _) => name,
+            (None, Some(layer)) => {
+                let hook = Hook::ResidPost(layer as usize).to_string();
+                if let Some(source) = source {
+                    let file = self.file.display();
+                    log::warn!("{file} names the source {source} and no hook; it is added to {hook}");
+                }
+                hook
+            }
             (None, None) => {
                 let reason = "names neither a layer nor a hook; name the layer, as in FILE@5";
                 return Err(bad(reason.to_owned()));

@@ -22,7 +22,7 @@ fn names() -> &'static [&'static str] {
     if few { &all[..3] } else { all }
 }
 
-fn llm(name: &str, backend: Backend) -> Llm {
+pub(super) fn llm(name: &str, backend: Backend) -> Llm {
     let options = Options { backend, check: false, tuned: false, ..Options::default() };
     block_on(Llm::open(checkpoint(&folder().join(name)), &options, |_| {})).unwrap()
 }

@@ -11,6 +11,7 @@ mod failures;
 mod files;
 mod hub;
 mod inspect;
+mod inspect_faults;
 #[cfg(unix)]
 mod interrupt;
 mod text;
