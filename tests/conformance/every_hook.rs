@@ -199,7 +199,9 @@ fn consequences(config: &Config, hook: Hook) -> Vec<(Hook, Option<Hook>)> {
     let all = match hook {
         Hook::Embed => vec![(Hook::ResidPre(0), Some(Hook::PosEmbed))],
         Hook::PosEmbed => vec![(Hook::ResidPre(0), Some(Hook::Embed))],
-        Hook::ResidPre(layer) => vec![(Hook::AttnIn(layer), None), (Hook::Ln1Normalized(layer), None)],
+        Hook::ResidPre(layer) => {
+            vec![(Hook::AttnIn(layer), None), (Hook::Ln1Normalized(layer), None)]
+        }
         Hook::Pattern(layer) | Hook::V(layer) => vec![(Hook::Z(layer), None)],
         Hook::Z(layer) => vec![(Hook::Result(layer), None)],
         Hook::Ln1PostNormalized(layer) => vec![(Hook::AttnOut(layer), None)],
@@ -224,7 +226,8 @@ fn every_value_of_every_family_edited_to_itself_changes_nothing() {
     let names: Vec<String> = if swiftshader() {
         few().iter().map(|name| (*name).to_owned()).collect()
     } else {
-        let name = |case: &std::path::Path| case.file_name().unwrap().to_string_lossy().into_owned();
+        let name =
+            |case: &std::path::Path| case.file_name().unwrap().to_string_lossy().into_owned();
         cases().iter().map(|(case, _)| name(case)).collect()
     };
     for name in &names {

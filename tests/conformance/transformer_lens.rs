@@ -257,9 +257,8 @@ fn attributions(golden: &Golden, llm: &mut Llm) {
     let found = block_on(attribute(llm, &golden.tokens, &[], &options)).unwrap();
     let mut names = vec!["embed".to_owned()];
     names.extend(hooks(&config).contains(&Hook::PosEmbed).then(|| "pos_embed".to_owned()));
-    names.extend(
-        (0..config.layers).flat_map(|l| [format!("{l}_attn_out"), format!("{l}_mlp_out")]),
-    );
+    names
+        .extend((0..config.layers).flat_map(|l| [format!("{l}_attn_out"), format!("{l}_mlp_out")]));
     names.push("bias".to_owned());
     let (labels, values): (Vec<String>, Vec<f64>) = found.components.into_iter().unzip();
     assert_eq!(labels, names, "{}", golden.name);
@@ -292,8 +291,10 @@ fn names(golden: &Golden, llm: &mut Llm) {
             classic.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
         match named(config, theirs) {
             Ok(found) => {
-                let found: Vec<String> =
-                    found.iter().map(|hook| golden_of(config, *hook).replace("values/", "")).collect();
+                let found: Vec<String> = found
+                    .iter()
+                    .map(|hook| golden_of(config, *hook).replace("values/", ""))
+                    .collect();
                 let fits = matches!(&found[..], [one] if classic.contains(&one.as_str()));
                 assert!(fits, "{}: {theirs} is {classic:?}, not {found:?}", golden.name);
             }
@@ -307,8 +308,10 @@ fn names(golden: &Golden, llm: &mut Llm) {
         inside.map_or(name, |(_, name)| name).to_owned()
     };
     let models = all.as_object().unwrap().values();
-    let theirs: Vec<String> =
-        models.flat_map(|names| names.as_object().unwrap().keys()).map(|name| after(name)).collect();
+    let theirs: Vec<String> = models
+        .flat_map(|names| names.as_object().unwrap().keys())
+        .map(|name| after(name))
+        .collect();
     for hook in hooks(config) {
         for name in hook.aliases().into_iter().filter(|name| name.contains("hook_")) {
             let known = theirs.contains(&after(&name));
@@ -321,8 +324,7 @@ type Part = fn(&Golden, &mut Llm);
 
 /// All of it in one session, since each one makes its pipelines anew.
 fn everything(names: &[&'static str], backend: &Backend) {
-    let parts: [Part; 8] =
-        [names, values, edits, ablations, patches, scores, lenses, attributions];
+    let parts: [Part; 8] = [names, values, edits, ablations, patches, scores, lenses, attributions];
     for name in names {
         let golden = Golden::open(name);
         let mut llm = llm(name, backend.clone());
@@ -349,7 +351,8 @@ fn the_reference_says_what_transformer_lens_says() {
 /// llama.cpp adds `direction.N` to what layer N gives; `control_vector.py` says how the file was made.
 #[test]
 fn control_vectors_steer_as_in_llama_cpp() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/inspect/control_vector.json");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/inspect/control_vector.json");
     let golden = read_json(&file);
     let tokens = ids(&golden["tokens"]);
     let folder = tempfile::tempdir().unwrap();
@@ -380,7 +383,8 @@ fn control_vectors_steer_as_in_llama_cpp() {
         }
         let all = numbers(&golden["cases"][0]["logits"]);
         assert!(relative_error(&logits(String::new()), &all) <= 3e-3, "all layers of the file");
-        let other = relative_error(&logits("@1-2".to_owned()), &numbers(&golden["cases"][1]["logits"]));
+        let other =
+            relative_error(&logits("@1-2".to_owned()), &numbers(&golden["cases"][1]["logits"]));
         assert!(other > 0.1, "other layers do something else: {other:.1e}");
     }
 }
