@@ -15,10 +15,14 @@ mod inspect;
 mod learn;
 #[path = "conformance/not_finite.rs"]
 mod not_finite;
+#[path = "conformance/own.rs"]
+mod own;
 #[path = "conformance/refused.rs"]
 mod refused;
 #[path = "conformance/saved.rs"]
 mod saved;
+#[path = "conformance/several.rs"]
+mod several;
 #[path = "conformance/train.rs"]
 mod train;
 

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
+
+use super::device::Gpu;
 use super::recording::{Binding, Dispatch};
 use super::shader::{Kernel, Part, Program, Target, link};
 
@@ -45,14 +48,34 @@ impl Pipelines {
         self.made.len() as u64
     }
 
-    /// The pipeline of a program over these groups, made on first use.
-    pub(super) fn get(
+    /// The pipeline of a dispatch, made on first use. A stranger's kernel that the device rejects is
+    /// the caller's fault, and later work does not suffer from it.
+    pub(super) fn of(&mut self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
+        let Dispatch { program, groups, .. } = dispatch;
+        if !program.foreign {
+            return Ok(self.get(&gpu.device, program, groups));
+        }
+        gpu.check()?;
+        let pipeline = self.get(&gpu.device, program, groups);
+        match gpu.check() {
+            Err(Error::Device(reason)) => {
+                self.made.remove(&key(program, groups));
+                gpu.forget_fault();
+                let name = program.kernel.name;
+                Err(Error::Input(format!("the kernel {name} is not accepted: {reason}")))
+            }
+            checked => checked.map(|()| pipeline),
+        }
+    }
+
+    /// The pipeline of a program over these groups.
+    fn get(
         &mut self,
         device: &wgpu::Device,
         program: &Program,
         groups: &[Vec<Binding>],
     ) -> Arc<Pipeline> {
-        let key = format!("{} {}", program.label(), access(groups));
+        let key = key(program, groups);
         if let Some(pipeline) = self.made.get(&key) {
             return Arc::clone(pipeline);
         }
@@ -125,6 +148,12 @@ impl Pipelines {
     }
 }
 
+/// What tells a pipeline from all others. Two strangers' kernels may share a name.
+fn key(program: &Program, groups: &[Vec<Binding>]) -> String {
+    let source = if program.foreign { program.kernel.source } else { "" };
+    format!("{} {} {source}", program.label(), access(groups))
+}
+
 #[allow(unsafe_code, reason = "the kernels are our own; the shader tests check them")]
 fn module(device: &wgpu::Device, program: &Program) -> wgpu::ShaderModule {
     let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
@@ -133,6 +162,9 @@ fn module(device: &wgpu::Device, program: &Program) -> wgpu::ShaderModule {
         label: Some(program.kernel.name),
         source: wgpu::ShaderSource::Wgsl(link(program, Target::HERE).into()),
     };
+    if program.foreign {
+        return device.create_shader_module(descriptor);
+    }
     // SAFETY: every loop of our kernels ends by a bound that the op's shape check has verified,
     // and every index is within the buffers whose sizes that check compared; debug builds and
     // tests keep the bounds checks and so prove it. Loop bounding alone costs a fifth of the
