@@ -17,6 +17,8 @@ mod learn;
 mod not_finite;
 #[path = "conformance/own.rs"]
 mod own;
+#[path = "conformance/own_op.rs"]
+mod own_op;
 #[path = "conformance/refused.rs"]
 mod refused;
 #[path = "conformance/saved.rs"]

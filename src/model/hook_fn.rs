@@ -16,7 +16,8 @@ use crate::hook::Hook;
 ///
 /// The function is called for each part of a text as it is read, so a long prompt comes in several calls;
 /// [`HookValue::rows`] says which tokens a call is about. Where several branches compute a value of their
-/// own (the norm of split queries, keys and values), it is called for each.
+/// own (the norm of split queries, keys and values), it is called for each; and where logits are not
+/// finite, once more while the layer at fault is looked for.
 #[derive(Clone)]
 pub struct HookFn(Arc<Mutex<Function>>);
 

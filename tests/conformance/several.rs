@@ -2,7 +2,7 @@
 
 use pellucid::Error;
 use pellucid::generate::{Backend, Llm, Options};
-use pellucid::gpu::AdapterChoice;
+use pellucid::gpu::{AdapterChoice, padded};
 use pellucid::hook::Hook;
 use pellucid::inspect::{LensOptions, lens};
 use pellucid::measure::furthest;
@@ -90,7 +90,7 @@ fn the_most_probable_tokens_are_the_hosts_and_ties_go_to_the_lower_id() {
                     assert_best(&found.top, &expected, &format!("{name}, {k} of {of:?}"));
                     // No logit comes to the host: only the values and a pair for each token.
                     if let (Some(before), Some(after)) = (before, read(&llm)) {
-                        let values = 4 * all.activations[0].values.len() as u64;
+                        let values = (4 * text.len() * padded(llm.config().width)) as u64;
                         assert_eq!(after - before, values + (of.len() * k * 8) as u64, "{name}");
                     }
                 }
@@ -148,7 +148,7 @@ fn a_lens_reads_on_the_device_what_the_host_would() {
             let hooks: Vec<Hook> = found.labels.iter().map(|label| place(&llm, label)).collect();
             let seen = block_on(llm.observe(&text, &actions(&[], hooks), &[])).unwrap();
             if let (Some(before), Some(after)) = (before, after) {
-                let values = places * (text.len() * width * 4) as u64;
+                let values = places * (text.len() * padded(width) * 4) as u64;
                 assert_eq!(after - before, values + places * 4 * (4 * 8 + 16), "{name}");
             }
             let mut ends: Vec<f64> = Vec::new();
