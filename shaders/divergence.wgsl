@@ -1,11 +1,13 @@
 // divergence: the entropy of each row's distribution p, its distance from q, and a token's rank.
 //
-//   entropy = -sum_v p ln p    KL(q, p) = sum_v q (ln q - ln p)    ln p = l - m - ln sum_v exp(l_v - m)
+//   entropy = -sum_v p ln p          ln p = l - m - ln sum_v exp(l_v - m), m the largest logit
+//   KL(q, p) = sum_v q (ln q - ln p)
 //
 //   logits  (N, V)  those of p
 //   last    (N, V)  those of q
-//   out     (N)     bits of the entropy, bits of KL, how many tokens are before `wanted` (those of larger
-//                   logits, and of equal ones those with lower ids), how many logits are not finite
+//   out     (N)     bits of the entropy, bits of KL, how many tokens are before `wanted` (those of
+//                   larger logits, and of equal ones those with lower ids), and how many logits
+//                   are not finite
 //
 // One workgroup per row. Grid: (N).
 // parts: reduce, argmax
@@ -63,7 +65,7 @@ fn divergence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     var odd = vec4(0.0);
     for (var i = lane; i < vec4s; i += WG) {
         let own = four(logits[base + i], i);
-        // Rounding of large logits is the same in both, so that equal distributions are at no distance.
+        // Both are rounded alike, so that equal distributions are at no distance.
         let log_p = (own - m) - log_sum;
         let log_q = (four(last[base + i], i) - m_last) - log_sum_last;
         entropy -= exp(log_p) * log_p;
