@@ -31,7 +31,7 @@ pub(super) enum Runner {
 /// A generation under way: a decoder, and what runs its steps.
 #[derive(Debug)]
 pub(super) enum Decoding<'a> {
-    Gpu { session: &'a mut Session, decoder: Decoder },
+    Gpu { session: &'a mut Session, decoder: Box<Decoder> },
     Cpu { model: &'a reference::Model, cache: &'a mut reference::Cache, decoder: CpuDecoder },
 }
 
@@ -139,7 +139,7 @@ impl Runner {
         match self {
             Self::Gpu(session) => {
                 let decoder = Decoder::new(session, prompts, kept, 0, sampling, logprobs)?;
-                Ok(Decoding::Gpu { session, decoder })
+                Ok(Decoding::Gpu { session, decoder: Box::new(decoder) })
             }
             Self::Cpu { model, context, cache, edits, keep } => {
                 let own = std::mem::replace(cache, model.cache_for(*context));
