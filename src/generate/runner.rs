@@ -32,7 +32,7 @@ pub(super) enum Runner {
 #[derive(Debug)]
 pub(super) enum Decoding<'a> {
     Gpu { session: &'a mut Session, decoder: Box<Decoder> },
-    Cpu { model: &'a reference::Model, cache: &'a mut reference::Cache, decoder: CpuDecoder },
+    Cpu { model: &'a reference::Model, cache: &'a mut reference::Cache, decoder: Box<CpuDecoder> },
 }
 
 impl Runner {
@@ -146,7 +146,7 @@ impl Runner {
                 let watched = Watched { edits: edits.clone(), keep: keep.clone() };
                 let start = Start { prompt: prompts[0], kept, cache: own, sequence, watched };
                 let decoder = CpuDecoder::new(model, *context, start, sampling, logprobs)?;
-                Ok(Decoding::Cpu { model, cache, decoder })
+                Ok(Decoding::Cpu { model, cache, decoder: Box::new(decoder) })
             }
         }
     }
