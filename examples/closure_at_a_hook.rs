@@ -10,6 +10,7 @@ use pellucid::checkpoint::Checkpoint;
 use pellucid::generate::{Event, Llm, Options, Request};
 use pellucid::hook::Hook;
 use pellucid::model::{Change, Edit, HookFn, HookValue};
+use pellucid::tokenizer::Encode;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -23,7 +24,7 @@ fn main() -> Result<()> {
 
 async fn run(checkpoint: Checkpoint, prompt: &str) -> Result<()> {
     let mut llm = Llm::open(checkpoint, &Options::default(), |_| {}).await?;
-    let tokens = llm.encode(prompt, Default::default())?;
+    let tokens = llm.encode(prompt, Encode::default())?;
     println!("as it is:\n{}\n", say(&mut llm, &tokens, Vec::new()).await?);
 
     // How often each neuron was the strongest. A function may keep what it likes.

@@ -10,6 +10,7 @@ use pellucid::hook::Hook;
 use pellucid::measure::furthest;
 use pellucid::model::{Action, Change, Edit, Observed, OwnOp};
 use pellucid::ops::Each;
+use pellucid::tokenizer::Encode;
 use pellucid::{Error, Result};
 
 /// x = sign(x) max(|x| − least, 0): `Params`, `changes` and `head_at` come with the part `region`.
@@ -55,7 +56,7 @@ async fn run() -> Result<()> {
     let reference = Options { backend: Backend::Cpu, ..Options::default() };
     let mut device = Llm::open(Checkpoint::built_in()?, &Options::default(), |_| {}).await?;
     let mut reference = Llm::open(Checkpoint::built_in()?, &reference, |_| {}).await?;
-    let tokens = device.encode("But soft, what light through yonder window", Default::default())?;
+    let tokens = device.encode("But soft, what light through yonder window", Encode::default())?;
     for least in [0.0, 0.1, 0.5] {
         let seen = observe(&mut device, &tokens, least).await?;
         let expected = observe(&mut reference, &tokens, least).await?;
