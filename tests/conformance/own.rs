@@ -135,7 +135,10 @@ fn functions_act_in_the_prompt_and_on_drawn_tokens() {
 
 /// Which rows, sizes and names a function is told.
 #[derive(Clone, Default)]
-struct Calls(Arc<Mutex<Vec<(Vec<usize>, Vec<Place>)>>>);
+struct Calls(Arc<Mutex<Vec<Seen>>>);
+
+/// The shape of a value, and its rows.
+type Seen = (Vec<usize>, Vec<Place>);
 
 impl Calls {
     fn edit(&self) -> Edit {
@@ -147,7 +150,7 @@ impl Calls {
         })
     }
 
-    fn take(&self) -> Vec<(Vec<usize>, Vec<Place>)> {
+    fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
