@@ -17,10 +17,16 @@ mod inspect;
 mod learn;
 #[path = "conformance/not_finite.rs"]
 mod not_finite;
+#[path = "conformance/own.rs"]
+mod own;
+#[path = "conformance/own_op.rs"]
+mod own_op;
 #[path = "conformance/refused.rs"]
 mod refused;
 #[path = "conformance/saved.rs"]
 mod saved;
+#[path = "conformance/several.rs"]
+mod several;
 #[path = "conformance/train.rs"]
 mod train;
 #[path = "conformance/transformer_lens.rs"]

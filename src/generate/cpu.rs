@@ -101,8 +101,9 @@ impl CpuDecoder {
         let Watched { edits, keep } = &self.watched;
         let mut watch = Watch::new(edits, keep, self.cache.len());
         let raw = model.forward_last(&mut self.cache, &self.next, &mut watch)?;
+        let seen = watch.finish()?;
         if !keep.is_empty() {
-            self.kept.add(watch.finish(), self.next.len(), self.cache.len());
+            self.kept.add(seen, self.next.len(), self.cache.len());
         }
         if !raw.iter().all(|logit| logit.is_finite()) {
             return Ok(Step { ids: vec![UNDRAWN], top: None });

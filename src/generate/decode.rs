@@ -6,9 +6,9 @@ use std::time::Duration;
 use web_time::Instant;
 
 use crate::error::Result;
-use crate::gpu::{BufferId, Counters, Plan, Readback, Tensor};
+use crate::gpu::{BufferId, Counters, Readback, Tensor};
 use crate::hook::Hook;
-use crate::model::{Collected, Prefill, Row, Session, forward, logits, rows};
+use crate::model::{Collected, Prefill, Row, Session, Staged, forward, logits, rows};
 use crate::ops::{Chosen, Penalties, Sample, TopK};
 use crate::sampling::Sampling;
 
@@ -24,7 +24,9 @@ const TIME_IN_FLIGHT: Duration = Duration::from_millis(50);
 /// Several sequences being continued in parallel.
 #[derive(Debug)]
 pub(super) struct Decoder {
-    plan: Plan,
+    plan: Staged,
+    /// The rows of the first step: later ones are further on by as many positions as there were steps.
+    first: Vec<Row>,
     /// The prompts without their last tokens.
     prompts: Prefill,
     rows: BufferId,
@@ -39,6 +41,8 @@ pub(super) struct Decoder {
     kept: Collected,
     /// Steps so far, including those of an earlier decoder.
     launched: usize,
+    /// Those of the earlier decoder.
+    drawn: usize,
     most_steps: usize,
     /// How many keys the longest row sees in the next step to be launched.
     extent: usize,
@@ -143,9 +147,10 @@ impl Decoder {
         for (_, tensor) in &marks.reads {
             engine.create_tensor(tensor)?;
         }
-        let plan = engine.prepare(&recording)?;
+        let plan = Staged::prepare(engine, &recording, &marks, 1)?;
         let decoder = Self {
             plan,
+            first: next,
             prompts: prefill,
             rows,
             ids,
@@ -157,6 +162,7 @@ impl Decoder {
             reads: marks.reads,
             kept: Collected::default(),
             launched: drawn,
+            drawn,
             most_steps,
             extent: longest,
             arrived: None,
@@ -199,10 +205,10 @@ impl Decoder {
         wanted: usize,
     ) -> Result<Option<Step>> {
         while self.read(session).await?.is_some() {}
-        self.prompts.submit_rest(session)?;
+        self.prompts.submit_rest(session).await?;
         let wanted = wanted.min(self.most_steps);
         while self.launched < wanted && self.flights.len() < self.allowed() {
-            self.launch(session)?;
+            self.launch(session).await?;
         }
         self.prompts.poll(session).await?;
         let Some(Flight { readback, position }) = self.flights.pop_front() else { return Ok(None) };
@@ -251,12 +257,14 @@ impl Decoder {
         for buffer in own.into_iter().flatten().chain(reads) {
             session.engine_mut().free(buffer);
         }
+        self.plan.free(session.engine_mut());
         Ok(())
     }
 
-    /// Steps that may be in flight: 50 ms of work at the latest pace, at least one.
+    /// Steps that may be in flight: 50 ms of work at the latest pace, at least one. A step that stops for
+    /// the host is launched only when its token is wanted.
     fn allowed(&self) -> usize {
-        let Some(pace) = self.pace else { return 1 };
+        let Some(pace) = self.pace.filter(|_| !self.plan.stops()) else { return 1 };
         let steps = TIME_IN_FLIGHT.as_secs_f64() / pace.as_secs_f64().max(1e-6);
         (steps as usize).clamp(1, MOST_IN_FLIGHT)
     }
@@ -271,15 +279,18 @@ impl Decoder {
         self.step_bytes().iter().sum()
     }
 
-    fn launch(&mut self, session: &mut Session) -> Result<()> {
+    async fn launch(&mut self, session: &mut Session) -> Result<()> {
         let [ids, top] = self.step_bytes();
         let slot = (self.launched % RING) as u64;
         let mut reads = vec![(self.ids, slot * ids, ids)];
         reads.extend(self.top.map(|buffer| (buffer, slot * top, top)));
         reads.extend(self.reads.iter().map(|(_, tensor)| tensor.range()));
-        let flight = session.engine_mut().submit(&[(&self.plan, self.extent as u32)], &reads)?;
-        session.note_step(self.sequences);
         let position = self.extent as u32 - 1;
+        let steps = (self.launched - self.drawn) as u32;
+        let on = |row: &Row| Row { position: row.position + steps, ..*row };
+        let rows: Vec<Row> = self.first.iter().map(on).collect();
+        let flight = session.run(&self.plan, &rows, &reads).await?;
+        session.note_step(self.sequences);
         self.flights.extend(flight.map(|readback| Flight { readback, position }));
         self.launched += 1;
         self.extent += 1;

@@ -5,8 +5,13 @@ use std::ops::Range;
 use crate::checkpoint::{Matrix, Param, dequantize, quantize};
 use crate::error::{Error, Result};
 use crate::hook::Hook;
+#[cfg(feature = "inspect")]
+use crate::model::Said;
 use crate::model::{Action, Edit, Observed, Outcome, actions, rows};
+use crate::ops::MAX_TOP_K;
 use crate::reference::log_softmax;
+#[cfg(feature = "inspect")]
+use crate::reference::{Diverged, divergence, top_k};
 
 use super::llm::Llm;
 use super::observe::{self, TextPart};
@@ -43,7 +48,50 @@ impl Llm {
         self.check_prompt(tokens)?;
         self.edit(&[])?;
         self.known = CachedPrompt::default();
-        observe::observe(&mut self.runner, tokens, actions, logits_of).await
+        observe::observe(&mut self.runner, tokens, actions, (logits_of, None)).await
+    }
+
+    /// The same with the `k` most probable tokens after those positions, [`Observed::top`], instead of
+    /// their logits, which then never leave the device.
+    ///
+    /// # Errors
+    /// As [`Llm::observe`]; [`Error::Input`] for more tokens than [`MAX_TOP_K`] or than the vocabulary has.
+    pub async fn observe_top(
+        &mut self,
+        tokens: &[u32],
+        actions: &[(Hook, Action)],
+        logits_of: &[usize],
+        k: usize,
+    ) -> Result<Observed> {
+        self.check_prompt(tokens)?;
+        let most = MAX_TOP_K.min(self.config().vocab);
+        if !(1..=most).contains(&k) {
+            return Err(Error::Input(format!(
+                "the {k} most probable tokens were asked for; from 1 to {most} can be given"
+            )));
+        }
+        self.edit(&[])?;
+        self.known = CachedPrompt::default();
+        observe::observe(&mut self.runner, tokens, actions, (logits_of, Some(k))).await
+    }
+
+    /// Observes several texts, one after another: each as [`Llm::observe`] does it alone. `logits_of`
+    /// gives the positions of a text whose logits are wanted.
+    ///
+    /// # Errors
+    /// As [`Llm::observe`], for the first text at fault; all are checked before the first runs.
+    pub async fn observe_all(
+        &mut self,
+        texts: &[&[u32]],
+        actions: &[(Hook, Action)],
+        mut logits_of: impl FnMut(&[u32]) -> Vec<usize>,
+    ) -> Result<Vec<Observed>> {
+        texts.iter().try_for_each(|text| self.check_prompt(text))?;
+        let mut found = Vec::with_capacity(texts.len());
+        for text in texts {
+            found.push(self.observe(text, actions, &logits_of(text)).await?);
+        }
+        Ok(found)
     }
 
     /// The same, handed over part by part. An error of `each` ends the run.
@@ -60,6 +108,7 @@ impl Llm {
         self.check_prompt(tokens)?;
         self.edit(&[])?;
         self.known = CachedPrompt::default();
+        let logits_of = (logits_of, None);
         observe::observe_each(&mut self.runner, tokens, actions, logits_of, &mut each).await
     }
 
@@ -82,24 +131,21 @@ impl Llm {
         match &mut self.runner {
             Runner::Gpu(session) => {
                 let rows = rows(tokens, 0);
-                session.fill(&rows[..last])?;
+                session.fill(&rows[..last]).await?;
                 session.observe_rows(&rows[last..], &actions, &[0]).await
             }
             Runner::Cpu { model, context, edits, .. } => {
                 let (reads, _) = bind(&model.config, &actions, tokens.len())?;
                 let mut cache = model.cache_for(*context);
                 if last > 0 {
-                    model.forward_of(
-                        &mut cache,
-                        &tokens[..last],
-                        &[],
-                        &mut Watch::new(edits, &[], 0),
-                    )?;
+                    let mut watch = Watch::new(edits, &[], 0);
+                    model.forward_of(&mut cache, &tokens[..last], &[], &mut watch)?;
+                    watch.finish()?;
                 }
                 let mut watch = Watch::new(edits, &reads, last);
                 let logits = model.forward_last(&mut cache, &tokens[last..], &mut watch)?;
                 let logits = logits.into_iter().map(|logit| logit as f32).collect();
-                Ok(Observed { activations: watch.finish(), logits })
+                Ok(Observed { activations: watch.finish()?, logits, top: Vec::new() })
             }
         }
     }
@@ -121,6 +167,47 @@ impl Llm {
                 Ok(model.unembed(&stream).into_iter().map(|logit| logit as f32).collect())
             }
         }
+    }
+
+    /// What values of the residual stream would say, each (N, C), beside those of the last layer: the `top`
+    /// most probable tokens, and the rank of `wanted`. On a device their logits stay there.
+    ///
+    /// # Errors
+    /// As [`Llm::unembed`].
+    #[cfg(feature = "inspect")]
+    pub(crate) async fn readings(
+        &mut self,
+        values: &[&[f32]],
+        last: &[f32],
+        top: usize,
+        wanted: u32,
+    ) -> Result<Vec<Vec<Said>>> {
+        if let Runner::Gpu(session) = &mut self.runner
+            && top <= MAX_TOP_K
+        {
+            return session.readings(values, last, top, wanted).await;
+        }
+        // A few rows at a time: the logits of all would fill the memory.
+        const ROWS: usize = 16;
+        let (width, vocab) = (self.config().width, self.config().vocab);
+        let mut found: Vec<Vec<Said>> = vec![Vec::new(); values.len()];
+        let wide = |logits: Vec<f32>| logits.into_iter().map(f64::from).collect::<Vec<f64>>();
+        for (part, last) in last.chunks(ROWS * width).enumerate() {
+            let ends = wide(self.unembed(last).await?);
+            for (values, found) in values.iter().zip(&mut found) {
+                let own = &values[part * ROWS * width..][..last.len()];
+                let own = wide(self.unembed(own).await?);
+                let numbers = divergence(&own, &ends, vocab, wanted as usize);
+                for (Diverged { entropy, kl, rank, strange }, row) in
+                    numbers.into_iter().zip(own.chunks(vocab))
+                {
+                    let best = top_k(row, top).into_iter();
+                    let top = best.map(|(id, logprob)| (id, logprob as f32)).collect();
+                    found.push(Said { top, entropy, kl, rank, finite: strange == 0 });
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// A weight as the model runs it, (outputs, inputs) row-major; `None` if it has none. `layer` is
@@ -230,6 +317,7 @@ impl Llm {
                             next.map(|(row, id)| row[*id as usize] as f32).collect()
                         }
                     });
+                    watch.finish()?;
                 }
                 Ok(found)
             }

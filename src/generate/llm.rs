@@ -100,7 +100,7 @@ impl Llm {
             self.runner.set_edits(edits)?;
             self.edits = edits.to_vec();
         }
-        if *self.known.edits() != EditsMark::of(edits) {
+        if !self.known.edits().same(&EditsMark::of(edits)) {
             if self.known.loaded {
                 log::warn!(
                     "the loaded cache was made with other edits, so the prompt is read anew"

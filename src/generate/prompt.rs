@@ -17,19 +17,31 @@ pub(super) struct CachedPrompt {
     pub(super) loaded: bool,
 }
 
-/// What tells one list of edits from another; empty for none.
+/// What tells one list of edits from another; empty for none. That of edits whose effect only the
+/// caller knows is like no other, and not like itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EditsMark(String);
+
+/// Where code of the caller's acts.
+const FOREIGN: &str = "foreign";
 
 impl EditsMark {
     pub(super) fn of(edits: &[(Hook, Edit)]) -> Self {
         if edits.is_empty() {
             return Self::default();
         }
+        if edits.iter().any(|(_, edit)| edit.is_foreign()) {
+            return Self(FOREIGN.to_owned());
+        }
         let mut hash = Hash::default();
         // Rust writes different numbers differently.
         hash.add(format!("{edits:?}").as_bytes());
         Self(format!("{:016x}", hash.value()))
+    }
+
+    /// Whether the edits of both do the same.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        self == other && self.0 != FOREIGN
     }
 }
 
@@ -98,7 +110,7 @@ impl<'a> Prompt<'a> {
         if let Some(read) = prefill.next(session).await? {
             return Ok(Some(self.kept + read));
         }
-        prefill.submit_rest(session)?;
+        prefill.submit_rest(session).await?;
         Ok(None)
     }
 
@@ -120,7 +132,7 @@ impl<'a> Prompt<'a> {
 mod tests {
     use super::{CachedPrompt, EditsMark};
     use crate::hook::Hook;
-    use crate::model::{Change, Edit};
+    use crate::model::{Change, Edit, HookFn};
 
     #[test]
     fn a_prompt_shares_its_beginning_but_never_its_last_token() {
@@ -147,5 +159,9 @@ mod tests {
         assert_ne!(mark, EditsMark::of(&scaled(0.1 + f32::EPSILON / 8.0)));
         assert_ne!(mark, EditsMark::of(&[]));
         assert_eq!(EditsMark::of(&[]), EditsMark::default());
+        assert!(mark.same(&EditsMark::of(&scaled(0.1))));
+        // A function may do something else the next time.
+        let called = vec![(Hook::Embed, Edit::all(Change::Call(HookFn::new(|_| Ok(())))))];
+        assert!(!EditsMark::of(&called).same(&EditsMark::of(&called)));
     }
 }

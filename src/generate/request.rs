@@ -25,7 +25,8 @@ pub struct Request {
     /// bits may differ; without this, equal requests give equal bits.
     pub reuse_prefix: bool,
     /// Changes of named values, in the prompt and with every token that is drawn. Keys and values
-    /// made with other edits are never reused.
+    /// made with other edits are never reused, nor are those made with functions or ops of the
+    /// caller's own.
     pub edits: Vec<(Hook, Edit)>,
     /// Keep these named values of every token that is read: [`Generation::kept`]. The prompt is then
     /// read in full.

@@ -31,8 +31,8 @@ pub(super) enum Runner {
 /// A generation under way: a decoder, and what runs its steps.
 #[derive(Debug)]
 pub(super) enum Decoding<'a> {
-    Gpu { session: &'a mut Session, decoder: Decoder },
-    Cpu { model: &'a reference::Model, cache: &'a mut reference::Cache, decoder: CpuDecoder },
+    Gpu { session: &'a mut Session, decoder: Box<Decoder> },
+    Cpu { model: &'a reference::Model, cache: &'a mut reference::Cache, decoder: Box<CpuDecoder> },
 }
 
 impl Runner {
@@ -138,14 +138,14 @@ impl Runner {
         match self {
             Self::Gpu(session) => {
                 let decoder = Decoder::new(session, prompts, kept, 0, sampling, logprobs)?;
-                Ok(Decoding::Gpu { session, decoder })
+                Ok(Decoding::Gpu { session, decoder: Box::new(decoder) })
             }
             Self::Cpu { model, context, cache, edits, keep } => {
                 let own = std::mem::replace(cache, model.cache_for(*context));
                 let watched = Watched { edits: edits.clone(), keep: keep.clone() };
                 let start = Start { prompt: prompts[0], kept, cache: own, sequence, watched };
                 let decoder = CpuDecoder::new(model, *context, start, sampling, logprobs)?;
-                Ok(Decoding::Cpu { model, cache, decoder })
+                Ok(Decoding::Cpu { model, cache, decoder: Box::new(decoder) })
             }
         }
     }

@@ -87,6 +87,7 @@ fn cpu(
     let vocab = model.config.vocab;
     let mut watch = Watch::new(edits, &[], 0);
     let logits = model.forward(&mut model.cache_for(context), tokens, &mut watch)?;
+    watch.finish()?;
     let all = log_softmax(&logits, vocab);
     let next = tokens[1..].iter().chain(&tokens[..1]);
     let rows = || all.chunks(vocab);

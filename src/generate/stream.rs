@@ -112,7 +112,7 @@ impl Stream<'_> {
         let drawn = self.tail.tokens();
         let so_far = [self.prompt.as_slice(), drawn].concat();
         let sampling = &self.request.sampling;
-        *decoder = Decoder::new(session, &[&so_far], 0, drawn.len(), sampling, self.logprobs)?;
+        **decoder = Decoder::new(session, &[&so_far], 0, drawn.len(), sampling, self.logprobs)?;
         Ok(())
     }
 

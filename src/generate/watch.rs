@@ -1,7 +1,7 @@
 //! Named values of the reference, read and changed as on a device.
 
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hook::Hook;
 use crate::model::{Action, Activation, Bound};
 use crate::reference::Observer;
@@ -13,18 +13,26 @@ pub(super) struct Watch<'a> {
     reads: &'a [Hook],
     first: usize,
     seen: Vec<Activation>,
+    /// The first fault of an edit.
+    failed: Option<Error>,
 }
 
 impl<'a> Watch<'a> {
     /// Of the rows from position `first` on.
     pub(super) fn new(edits: &'a [Bound], reads: &'a [Hook], first: usize) -> Self {
-        Self { edits, reads, first, seen: Vec::new() }
+        Self { edits, reads, first, seen: Vec::new(), failed: None }
     }
 
     /// The values read, in the order of the forward pass.
-    pub(super) fn finish(mut self) -> Vec<Activation> {
+    ///
+    /// # Errors
+    /// Those of functions and ops of the caller's, after which nothing that was computed counts.
+    pub(super) fn finish(mut self) -> Result<Vec<Activation>> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
         self.seen.sort_by_key(|activation| activation.hook.place());
-        self.seen
+        Ok(self.seen)
     }
 }
 
@@ -35,7 +43,9 @@ impl Observer for Watch<'_> {
 
     fn see(&mut self, hook: Hook, shape: &[usize], values: &mut [f64]) {
         for edit in self.edits.iter().filter(|edit| edit.hook == hook) {
-            edit.apply(shape, values, self.first);
+            if self.failed.is_none() {
+                self.failed = edit.apply(shape, values, self.first).err();
+            }
         }
         // A value that is computed for several branches is read once.
         if self.reads.contains(&hook) && !self.seen.iter().any(|seen| seen.hook == hook) {

@@ -187,9 +187,7 @@ impl Engine {
         let uniforms = self.uniforms(recording);
         let mut steps = Vec::with_capacity(recording.dispatches.len());
         for (index, dispatch) in recording.dispatches.iter().enumerate() {
-            let Gpu { device, compiled, .. } = &self.gpu;
-            let pipeline =
-                self.pipelines.get(device, compiled, &dispatch.program, &dispatch.groups);
+            let pipeline = self.pipelines.of(&self.gpu, dispatch)?;
             let mut groups = Vec::with_capacity(dispatch.groups.len());
             for (number, bindings) in dispatch.groups.iter().enumerate() {
                 let mut entries = Vec::with_capacity(bindings.len() + 1);

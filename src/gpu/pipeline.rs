@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::error::{Error, Result};
+
+use super::device::Gpu;
 use super::recording::{Binding, Dispatch};
 use super::shader::{Kernel, Part, Program, Target, link};
 
@@ -19,6 +22,12 @@ impl Compiled {
         let cell = Arc::clone(made.entry(key).or_default());
         drop(made);
         Arc::clone(cell.get_or_init(|| Arc::new(compile())))
+    }
+
+    /// Drops a pipeline that the device has rejected.
+    fn forget(&self, pipeline: &Arc<Pipeline>) {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|_, cell| cell.get().is_none_or(|own| !Arc::ptr_eq(own, pipeline)));
     }
 }
 
@@ -61,21 +70,37 @@ impl Pipelines {
         self.made.len() as u64
     }
 
-    /// The pipeline of a program over these groups, made on first use.
-    pub(super) fn get(
-        &mut self,
-        device: &wgpu::Device,
-        compiled: &Compiled,
-        program: &Program,
-        groups: &[Vec<Binding>],
-    ) -> Arc<Pipeline> {
-        let key = format!("{} {}", program.label(), access(groups));
+    /// The pipeline of a dispatch, made on first use. A stranger's kernel that the device rejects is
+    /// the caller's fault, and later work does not suffer from it.
+    pub(super) fn of(&mut self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
+        let Dispatch { program, groups, .. } = dispatch;
+        if !program.foreign {
+            return Ok(self.get(gpu, program, groups));
+        }
+        gpu.check()?;
+        let pipeline = self.get(gpu, program, groups);
+        match gpu.check() {
+            Err(Error::Device(reason)) => {
+                self.made.remove(&key(program, groups));
+                gpu.compiled.forget(&pipeline);
+                gpu.forget_fault();
+                let name = program.kernel.name;
+                Err(Error::Input(format!("the kernel {name} is not accepted: {reason}")))
+            }
+            checked => checked.map(|()| pipeline),
+        }
+    }
+
+    /// The pipeline of a program over these groups.
+    fn get(&mut self, gpu: &Gpu, program: &Program, groups: &[Vec<Binding>]) -> Arc<Pipeline> {
+        let key = key(program, groups);
         if let Some(pipeline) = self.made.get(&key) {
             return Arc::clone(pipeline);
         }
         let text = link(&self.replace(program), Target::HERE);
-        let pipeline = compiled
-            .get(format!("{key}\n{text}"), || compile(device, program, text.clone(), groups));
+        let shared = format!("{key}\n{text}");
+        let pipeline =
+            gpu.compiled.get(shared, || compile(&gpu.device, program, text.clone(), groups));
         self.made.insert(key, Arc::clone(&pipeline));
         pipeline
     }
@@ -139,7 +164,7 @@ fn compile(
         bind_group_layouts: &layouts.iter().map(Option::as_ref).collect::<Vec<_>>(),
         immediate_size: 0,
     });
-    let module = module(device, program.kernel.name, text);
+    let module = module(device, program, text);
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(program.kernel.name),
         layout: Some(&layout),
@@ -154,14 +179,23 @@ fn compile(
     Pipeline { pipeline, layouts }
 }
 
+/// What tells a pipeline from all others. Two strangers' kernels may share a name.
+fn key(program: &Program, groups: &[Vec<Binding>]) -> String {
+    let source = if program.foreign { program.kernel.source } else { "" };
+    format!("{} {} {source}", program.label(), access(groups))
+}
+
 #[allow(unsafe_code, reason = "the kernels are our own; the shader tests check them")]
-fn module(device: &wgpu::Device, name: &str, text: String) -> wgpu::ShaderModule {
+fn module(device: &wgpu::Device, program: &Program, text: String) -> wgpu::ShaderModule {
     let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
     checks.bounds_checks = cfg!(debug_assertions);
     let descriptor = wgpu::ShaderModuleDescriptor {
-        label: Some(name),
+        label: Some(program.kernel.name),
         source: wgpu::ShaderSource::Wgsl(text.into()),
     };
+    if program.foreign {
+        return device.create_shader_module(descriptor);
+    }
     // SAFETY: every loop of our kernels ends by a bound that the op's shape check has verified,
     // and every index is within the buffers whose sizes that check compared; debug builds and
     // tests keep the bounds checks and so prove it. Loop bounding alone costs a fifth of the

@@ -7,7 +7,7 @@ use super::pipeline::Pipeline;
 use super::recording::Grid;
 
 /// A prepared recording: encoding it allocates nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     pub(super) steps: Vec<Step>,
 }
@@ -20,6 +20,21 @@ impl Plan {
         let mut steps = self.steps.into_iter();
         let piece = || Some(Self { steps: steps.by_ref().take(length).collect() });
         std::iter::from_fn(piece).take_while(|piece| !piece.steps.is_empty()).collect()
+    }
+
+    /// How many dispatches it has.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Cuts off what follows its first `at` dispatches.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        Self { steps: self.steps.split_off(at) }
     }
 }
 

@@ -160,6 +160,17 @@ impl Recording {
         }
     }
 
+    /// Uses another buffer wherever one was used so far.
+    pub(crate) fn replace(&mut self, from: BufferId, to: BufferId) {
+        let bindings = self.dispatches.iter_mut().flat_map(|dispatch| &mut dispatch.groups);
+        for binding in bindings.flatten() {
+            match binding {
+                Binding::Read(buffer) | Binding::Write(buffer) if *buffer == from => *buffer = to,
+                _ => {}
+            }
+        }
+    }
+
     /// What was recorded so far.
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches

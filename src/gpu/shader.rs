@@ -72,12 +72,20 @@ pub struct Program {
     pub parts: Vec<&'static Part>,
     /// Values of `override` constants.
     pub constants: Vec<(&'static str, f64)>,
+    /// Whether the kernel is a stranger's, which runs with all checks: a name tells it from no other.
+    pub foreign: bool,
 }
 
 impl Program {
     /// A kernel that has no slots and keeps its default numbers.
     pub fn new(kernel: &'static Kernel) -> Self {
-        Self { kernel, parts: Vec::new(), constants: Vec::new() }
+        Self { kernel, parts: Vec::new(), constants: Vec::new(), foreign: false }
+    }
+
+    /// A kernel of a caller's own: its accesses are checked in every build, and one that does not
+    /// compile leaves the device usable.
+    pub fn foreign(kernel: &'static Kernel) -> Self {
+        Self { foreign: true, ..Self::new(kernel) }
     }
 
     /// Fills a slot.

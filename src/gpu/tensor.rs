@@ -21,6 +21,11 @@ impl BufferId {
         Self(PASSING | index as u64)
     }
 
+    /// Whether it lives only within one recording.
+    pub(crate) fn is_transient(self) -> bool {
+        self.transient_index().is_some()
+    }
+
     /// The index within its recording, if the buffer is a transient one.
     pub(super) fn transient_index(self) -> Option<usize> {
         (self.0 & PASSING != 0).then_some((self.0 & !PASSING) as usize)

@@ -8,8 +8,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::generate::Llm;
 use crate::hook::Hook;
-use crate::model::{Activation, Edit, actions, offered};
-use crate::reference::{log_softmax, top_k};
+use crate::model::{Activation, Edit, Said, actions, offered};
 
 /// What to compute at each place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +38,12 @@ pub struct Lens {
 pub struct Reading {
     /// The most probable tokens, (id, ln p), best first.
     pub top: Vec<(u32, f32)>,
-    /// −Σ p ln p, in nats.
+    /// −Σ p ln p, in nats. NaN, like the next, where a logit is infinite or NaN.
     pub entropy: f64,
     /// KL(last ‖ this): how far it is from what the model says in the end, in nats.
     pub kl: f64,
-    /// How many tokens are more probable than the target; of equal ones those with lower ids count.
+    /// How many tokens are more probable than the target; of equal ones those with lower ids count. `None`
+    /// without a target, and where a logit is infinite or NaN.
     pub rank: Option<usize>,
 }
 
@@ -87,59 +87,21 @@ pub async fn lens(
         let found = seen.iter().find(|activation: &&Activation| activation.hook == hook)?;
         Some(&found.values[rows.clone()])
     };
-    let mut last = Vec::new();
-    let mut readings = Vec::new();
-    // The last place first: the others are compared with it.
-    for (_, hook) in places.iter().rev() {
-        let logits = llm.unembed(stream(*hook).unwrap_or_default()).await?;
-        let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
-        let logprobs = log_softmax(&logits, config.vocab);
-        if last.is_empty() {
-            last.clone_from(&logprobs);
-        }
-        let rows = logprobs.chunks(config.vocab).zip(last.chunks(config.vocab));
-        readings.push(rows.map(|(row, last)| Reading::new(row, last, options)).collect());
-    }
-    readings.reverse();
+    let values: Vec<&[f32]> =
+        places.iter().map(|(_, hook)| stream(*hook).unwrap_or_default()).collect();
+    let last = values.last().copied().unwrap_or_default();
+    let said = llm.readings(&values, last, options.top, options.target.unwrap_or(0)).await?;
+    let reading = |said: Said| Reading::new(said, options.target.is_some());
+    let readings = said.into_iter().map(|row| row.into_iter().map(reading).collect()).collect();
     let labels = places.into_iter().map(|(label, _)| label).collect();
     Ok(Lens { labels, first: positions.start, readings })
 }
 
 impl Reading {
-    fn new(logprobs: &[f64], last: &[f64], options: &LensOptions) -> Self {
-        let best = top_k(logprobs, options.top);
-        let top = best.into_iter().map(|(id, _)| (id, logprobs[id as usize] as f32)).collect();
-        // p ln p is 0 in the limit where p is.
-        let term = |p: f64, log: f64| if p == 0.0 { 0.0 } else { p * log };
-        let entropy = -logprobs.iter().map(|log| term(log.exp(), *log)).sum::<f64>();
-        let kl = last.iter().zip(logprobs).map(|(last, own)| term(last.exp(), last - own)).sum();
-        let rank = options.target.map(|target| {
-            let own = logprobs[target as usize];
-            let before = |(id, other): (usize, &f64)| {
-                *other > own || (*other == own && id < target as usize)
-            };
-            logprobs.iter().enumerate().filter(|pair| before(*pair)).count()
-        });
-        Self { top, entropy, kl, rank }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reading_has_the_numbers_of_its_definition() {
-        let log = |p: f64| p.ln();
-        let (own, last) = ([log(0.5), log(0.25), log(0.25)], [log(0.25), log(0.25), log(0.5)]);
-        let options = LensOptions { top: 2, target: Some(2), positions: None };
-        let reading = Reading::new(&own, &last, &options);
-        assert_eq!(reading.top.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0, 1]);
-        assert!((reading.entropy - 1.5 * 2_f64.ln()).abs() < 1e-12);
-        assert!((reading.kl - 0.25 * 2_f64.ln()).abs() < 1e-12);
-        // Of two equal tokens the lower id comes first.
-        assert_eq!(reading.rank, Some(2));
-        let certain = Reading::new(&[0.0, f64::NEG_INFINITY, f64::NEG_INFINITY], &last, &options);
-        assert_eq!((certain.entropy, certain.kl), (0.0, f64::INFINITY));
+    fn new(said: Said, ranked: bool) -> Self {
+        let Said { top, entropy, kl, rank, finite } = said;
+        let number = |number: f64| if finite { number } else { f64::NAN };
+        let rank = (ranked && finite).then_some(rank);
+        Self { top, entropy: number(entropy), kl: number(kl), rank }
     }
 }

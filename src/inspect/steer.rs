@@ -104,6 +104,19 @@ impl Steering {
     /// Those of the file; [`Error::File`] and [`Error::Tensor`] for vectors of another width, of
     /// layers or hooks that the model does not have, or made for another model.
     pub fn edits(&self, config: &Config) -> Result<Vec<(Hook, Edit)>> {
+        self.add(self.vectors(config)?, config)
+    }
+
+    /// The same of a vector whose text, as Neuronpedia writes it, is here: the file is only its name.
+    ///
+    /// # Errors
+    /// As [`Steering::edits`].
+    pub fn edits_of(&self, text: &str, config: &Config) -> Result<Vec<(Hook, Edit)>> {
+        self.add(self.neuronpedia(text, config)?, config)
+    }
+
+    /// The edits that add these vectors.
+    fn add(&self, vectors: Vec<Vector>, config: &Config) -> Result<Vec<(Hook, Edit)>> {
         if let Some((_, last)) = self.layers.filter(|(_, last)| *last >= config.layers) {
             return Err(Error::Input(format!(
                 "steering with {} was asked for up to layer {last}; the model has {} layers, counted from 0",
@@ -111,7 +124,6 @@ impl Steering {
                 config.layers
             )));
         }
-        let vectors = self.vectors(config)?;
         let inside =
             |layer: usize| self.layers.is_none_or(|(first, last)| (first..=last).contains(&layer));
         let mut edits = Vec::new();
@@ -145,7 +157,7 @@ impl Steering {
 
     fn vectors(&self, config: &Config) -> Result<Vec<Vector>> {
         if self.is_json()? {
-            return self.neuronpedia(config);
+            return self.neuronpedia(&read_text(&self.file)?, config);
         }
         let file = TensorFile::open(&self.file)?;
         match file.text("general.architecture") {
@@ -208,10 +220,9 @@ impl Steering {
         Ok(vectors)
     }
 
-    fn neuronpedia(&self, config: &Config) -> Result<Vec<Vector>> {
+    fn neuronpedia(&self, text: &str, config: &Config) -> Result<Vec<Vector>> {
         let bad = |reason: String| Error::file(&self.file, reason);
-        let text = read_text(&self.file)?;
-        let read: Neuronpedia = serde_json::from_str(&text).map_err(|error| {
+        let read: Neuronpedia = serde_json::from_str(text).map_err(|error| {
             bad(format!("is not a vector as Neuronpedia writes it ({{\"vector\": [..]}}): {error}"))
         })?;
         if let Some(model) = &read.model_id {

@@ -1,16 +1,17 @@
 //! Changes of named values while they are computed, on a device and on the reference.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Tensor};
+use crate::gpu::Tensor;
 use crate::hook::Hook;
-use crate::ops::{Columns, HeadLayout, MASKED, Operand, Project, Region, ScaleAdd};
-use crate::reference;
+use crate::ops::MASKED;
 
+use super::bound::{Bound, Kind};
+use super::hook_fn::HookFn;
 use super::hooks::{heads_first, offered, shape};
+use super::own_op::OwnOp;
 
 /// What to do with a named value during a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,47 +67,21 @@ pub enum Change {
     Replace(Vec<f32>),
     /// x = x − (x · d) d / |d|² within each head and position: takes the direction d out.
     Project(Vec<f32>),
-}
-
-/// An edit that fits a model: the region that it changes, and the operand, which lies in a tensor of
-/// its own.
-#[derive(Clone, Debug)]
-pub(crate) struct Bound {
-    pub(crate) hook: Hook,
-    kind: Kind,
-    positions: Range<u32>,
-    sequence: Option<u32>,
-    heads: Range<usize>,
-    /// All heads of the value.
-    all_heads: usize,
-    columns: Range<usize>,
-    /// Whether the head is the first axis.
-    heads_first: bool,
-    /// P, H and W of the operand; a size of 1 serves all.
-    shape: [usize; 3],
-    /// (P·H, W).
-    operand: Tensor,
-    values: Arc<[f32]>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// x = scale · x + operand.
-    Affine { scale: f32 },
-    /// x = x − (x · operand) operand.
-    Project,
-}
-
-/// An edit's op, whose operand must be created and written before it runs.
-pub(super) enum EditOp {
-    ScaleAdd(ScaleAdd),
-    Project(Project),
+    /// x is what a function makes of it.
+    Call(HookFn),
+    /// x is what an op of the caller's own makes of it.
+    Own(OwnOp),
 }
 
 impl Edit {
     /// An edit of the whole value, of every token.
     pub fn all(change: Change) -> Self {
         Self { change, positions: None, sequence: None, heads: None, columns: None }
+    }
+
+    /// Whether code of the caller's acts, so that what it does cannot be told from the edit.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.change, Change::Call(_) | Change::Own(_))
     }
 
     /// This edit on a text of so many tokens.
@@ -143,6 +118,8 @@ impl Edit {
             Change::Add(values) => (Kind::Affine { scale: 1.0 }, values.clone()),
             Change::Replace(values) => (Kind::Affine { scale: 0.0 }, values.clone()),
             Change::Project(values) => (Kind::Project, values.clone()),
+            Change::Call(function) => (Kind::Call(function.clone()), vec![0.0]),
+            Change::Own(op) => (Kind::Own(op.clone()), op.operand.clone()),
         };
         if let Kind::Affine { scale } = kind
             && !scale.is_finite()
@@ -180,7 +157,7 @@ impl Edit {
         let values = if heads_first { positions_first(&values, shape) } else { values };
         let values = match kind {
             Kind::Project => unit(&values, shape[2], columns.len()),
-            Kind::Affine { .. } => values,
+            _ => values,
         };
         Ok(Bound {
             hook,
@@ -195,88 +172,6 @@ impl Edit {
             operand: Tensor::persistent(shape[0] * shape[1], shape[2]),
             values: values.into(),
         })
-    }
-}
-
-impl Bound {
-    /// The operand's tensor and its values.
-    pub(super) fn input(&self) -> (Tensor, &[f32]) {
-        (self.operand, &self.values)
-    }
-
-    /// The op on the value in `x`; `None` if the value has none of the columns, as a short text has
-    /// none of the later keys.
-    pub(super) fn op(&self, rows: BufferId, x: Columns) -> Option<EditOp> {
-        let layout = if self.heads_first {
-            HeadLayout::InRows(x.of.rows / self.all_heads.max(1))
-        } else {
-            HeadLayout::InColumns(x.count / self.all_heads.max(1))
-        };
-        let width = if self.heads_first { x.count } else { x.count / self.all_heads.max(1) };
-        let columns = self.columns.start..self.columns.end.min(width);
-        if columns.is_empty() {
-            return None;
-        }
-        let region = Region {
-            positions: self.positions.clone(),
-            sequence: self.sequence,
-            heads: self.heads.clone(),
-            columns,
-            layout,
-        };
-        let [by_position, by_head, _] = self.shape.map(|size| size > 1);
-        let operand = Operand { values: self.operand, by_position, by_head };
-        Some(match self.kind {
-            Kind::Affine { scale } => {
-                EditOp::ScaleAdd(ScaleAdd { rows, x, region, scale, add: operand })
-            }
-            Kind::Project => EditOp::Project(Project { rows, x, region, direction: operand }),
-        })
-    }
-
-    /// The edit on the reference: of a value of this shape whose rows begin at position `first` of
-    /// sequence 0.
-    pub(crate) fn apply(&self, shape: &[usize], values: &mut [f64], first: usize) {
-        let (tokens, width) = match (self.heads_first, shape) {
-            (true, [_, tokens, width]) => (*tokens, *width),
-            (_, [tokens, rest @ ..]) => {
-                (*tokens, rest.iter().product::<usize>() / self.all_heads.max(1))
-            }
-            _ => return,
-        };
-        let rows: Vec<(u32, u32)> = (first..first + tokens).map(|p| (p as u32, 0)).collect();
-        let columns = self.columns.start..self.columns.end.min(width);
-        if columns.is_empty() {
-            return;
-        }
-        let region = reference::Region {
-            shape: [self.all_heads, width],
-            heads_first: self.heads_first,
-            positions: self.positions.clone(),
-            sequence: self.sequence,
-            heads: self.heads.clone(),
-            columns,
-        };
-        let operand: Vec<f64> = self.values.iter().map(|x| f64::from(*x)).collect();
-        let operand = reference::Operand { shape: self.shape, values: &operand };
-        // Scores that the mask hides stay hidden.
-        let hidden: Vec<usize> = match self.hook {
-            Hook::AttnScores(_) => {
-                (0..values.len()).filter(|at| values[*at] == f64::NEG_INFINITY).collect()
-            }
-            _ => Vec::new(),
-        };
-        match self.kind {
-            Kind::Affine { scale } => {
-                reference::scale_add(values, &rows, &region, f64::from(scale), operand);
-            }
-            Kind::Project => reference::project(values, &rows, &region, operand),
-        }
-        hidden.into_iter().for_each(|at| values[at] = f64::NEG_INFINITY);
-        if let Hook::AttnScores(_) = self.hook {
-            let masked = values.iter_mut().filter(|value| **value <= f64::from(MASKED));
-            masked.for_each(|value| *value = f64::NEG_INFINITY);
-        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 mod assemble;
 mod blocks;
+mod bound;
 mod edit;
 mod forms;
 mod forward;
+mod hook_fn;
 mod hooks;
+mod own_op;
 mod params;
 mod plan;
 mod programs;
@@ -16,11 +19,13 @@ mod weights;
 
 #[cfg(feature = "train")]
 pub(crate) use blocks::Pass;
-pub(crate) use edit::Bound;
+pub(crate) use bound::Bound;
 pub use edit::{Action, Change, Edit, actions};
 pub use forms::copied;
 pub use forward::{forward, layers, logits};
+pub use hook_fn::{HookFn, HookValue, Place};
 pub use hooks::{bytes_of, heads_first, hooks, named, offered, shape};
+pub use own_op::OwnOp;
 pub use params::{ParamRef, Values};
 pub use plan::{MemoryUse, SessionOptions, context, layer_cache, plan};
 #[cfg(feature = "train")]
@@ -29,7 +34,7 @@ pub use programs::{programs, workload};
 pub use session::{
     Activation, Observed, OnDevice, Outcome, Part, Progress, Resident, Row, Scored, Session, rows,
 };
-pub(crate) use session::{Collected, Prefill};
+pub(crate) use session::{Collected, Prefill, Said, Staged};
 pub use tape::{DropoutSite, Marks, Tape};
 pub use upload::LoadOptions;
 pub use weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};

@@ -10,7 +10,7 @@ use crate::ops::backward::Dropout;
 use crate::ops::{Columns, Gather, Op};
 use crate::select::KernelSelection;
 
-use super::edit::{Bound, EditOp};
+use super::bound::{Bound, EditOp};
 
 /// Records ops; a mark costs nothing unless its name was asked for.
 #[derive(Debug)]
@@ -44,6 +44,19 @@ pub struct DropoutSite {
 pub struct Marks {
     /// The values read, filled by the run, in the order of the forward pass.
     pub reads: Vec<(Hook, Tensor)>,
+    /// Where the run stops for the host, in order.
+    pub(super) calls: Vec<Call>,
+    /// The tensors that hold the values there.
+    pub(super) stopped: Vec<Tensor>,
+}
+
+/// A place at which a run stops, so that a function of the caller's can change a value.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// How many dispatches come before it.
+    pub(super) at: usize,
+    pub(super) edit: Bound,
+    pub(super) value: Columns,
 }
 
 impl<'a> Tape<'a> {
@@ -136,6 +149,11 @@ impl<'a> Tape<'a> {
             match edit.op(self.rows, value) {
                 Some(EditOp::ScaleAdd(op)) => self.push(op)?,
                 Some(EditOp::Project(op)) => self.push(op)?,
+                Some(EditOp::Own(op)) => self.push(op)?,
+                Some(EditOp::Call) => {
+                    let at = self.recording.dispatches().len();
+                    self.marks.calls.push(Call { at, edit: edit.clone(), value });
+                }
                 None => {}
             }
         }
@@ -168,6 +186,20 @@ impl<'a> Tape<'a> {
     pub fn finish(mut self) -> (Recording, Marks) {
         // Independent steps may have been recorded in another order.
         self.marks.reads.sort_by_key(|(hook, _)| hook.place());
+        // The host reads and writes only buffers that outlive the recording.
+        let mut given: HashMap<BufferId, BufferId> = HashMap::new();
+        for Call { value, .. } in &mut self.marks.calls {
+            let own = value.of.buffer;
+            if !own.is_transient() {
+                continue;
+            }
+            value.of.buffer = *given.entry(own).or_insert_with(|| {
+                let buffer = BufferId::fresh();
+                self.recording.replace(own, buffer);
+                self.marks.stopped.push(Tensor { buffer, ..value.of });
+                buffer
+            });
+        }
         (self.recording, self.marks)
     }
 }

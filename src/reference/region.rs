@@ -32,7 +32,7 @@ pub struct Operand<'a> {
 impl Region {
     /// Calls `change` with the values of each row and head that changes, and those of the operand.
     /// `rows` are the position and the sequence of each row.
-    pub(super) fn each(
+    pub(crate) fn each(
         &self,
         x: &mut [f64],
         rows: &[(u32, u32)],

@@ -78,6 +78,7 @@ kernels! {
         "penalties",
         "sample",
         "top_k",
+        "divergence",
         "pos_embed",
         "layer_norm_center",
         "rms_scale",

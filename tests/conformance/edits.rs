@@ -46,7 +46,9 @@ impl Observer for Edited<'_> {
                         Change::Scale(factor) => *x * f64::from(*factor),
                         Change::Add(new) => *x + value(new),
                         Change::Replace(new) => value(new),
-                        Change::Project(_) => panic!("projections have a test of their own"),
+                        Change::Project(_) | Change::Call(_) | Change::Own(_) => {
+                            panic!("these have tests of their own")
+                        }
                     };
                 }
             }

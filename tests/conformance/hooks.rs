@@ -91,10 +91,10 @@ fn values_of_later_rows_see_their_own_sequence() {
         let (mut session, reference) = open(&folder().join(name), options);
         let tokens = ids(&golden(name)["sequences"][0]["tokens"]);
         let other: Vec<u32> = tokens.iter().rev().copied().collect();
-        session.fill(&rows(&other, 0)).unwrap();
+        block_on(session.fill(&rows(&other, 0))).unwrap();
         let all = rows(&tokens, 1);
         let (before, after) = all.split_at(6);
-        session.fill(before).unwrap();
+        block_on(session.fill(before)).unwrap();
         let found = block_on(session.values(after, &hooks(&reference.config))).unwrap();
         let mut cache = reference.cache();
         reference.forward(&mut cache, &tokens[..6], &mut ()).unwrap();
@@ -381,20 +381,20 @@ fn rows_that_leave_a_gap_are_refused() {
         positions.iter().map(row).collect()
     };
     let refused = |session: &mut Session, rows: &[Row], part: &str| {
-        let error = session.fill(rows).unwrap_err().to_string();
+        let error = block_on(session.fill(rows)).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };
     refused(&mut session, &at(&[1], 0), "position 1 of sequence 0, which holds 0 positions");
     // Rows that run together may be in any order; those of a later chunk come too late.
     refused(&mut session, &at(&[0, 3, 1, 2], 0), "position 3 of sequence 0, which holds 1");
-    session.fill(&at(&[1, 0, 2], 0)).unwrap();
+    block_on(session.fill(&at(&[1, 0, 2], 0))).unwrap();
     refused(&mut session, &at(&[4], 0), "position 4 of sequence 0, which holds 3");
     refused(&mut session, &at(&[3], 1), "position 3 of sequence 1, which holds 0");
     block_on(session.score(&at(&[3], 0), &[1], None)).unwrap();
     assert!(block_on(session.score(&at(&[5], 0), &[1], None)).is_err());
     block_on(session.observe(&at(&[4], 0), &[])).unwrap();
     // A new text begins; what is left of the old one is none of it.
-    session.fill(&at(&[0, 1], 0)).unwrap();
+    block_on(session.fill(&at(&[0, 1], 0))).unwrap();
     refused(&mut session, &at(&[4], 0), "position 4 of sequence 0, which holds 2");
-    session.fill(&at(&[2], 0)).unwrap();
+    block_on(session.fill(&at(&[2], 0))).unwrap();
 }

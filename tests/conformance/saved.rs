@@ -73,7 +73,7 @@ fn the_bytes_of_a_cache_do_not_depend_on_its_parts() {
             session_with(gpu, selection, &checkpoint, options)
         };
         let mut full = open();
-        full.fill(&rows(&PROMPT, 0)).unwrap();
+        block_on(full.fill(&rows(&PROMPT, 0))).unwrap();
         // Those of the first layer; attention, which merges parts in another order, is later.
         let [keys, values] = block_on(full.read_cache(0, PROMPT.len())).unwrap();
         let mut empty = open();

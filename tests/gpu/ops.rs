@@ -2,8 +2,9 @@
 
 use pellucid::check::Values;
 use pellucid::check::cases::{
-    Activate, Add, CacheEnds, ClearPadding, DivideRows, Embed, GainBias, Gated, Gather, HeadNorm,
-    LayerNorm, LayerNormCenter, LogProb, PosEmbed, Project, RmsNorm, RmsScale, Rope, ScaleAdd,
+    Activate, Add, CacheEnds, ClearPadding, Divergence, DivideRows, Embed, GainBias, Gated, Gather,
+    HeadNorm, LayerNorm, LayerNormCenter, LogProb, PosEmbed, Project, RmsNorm, RmsScale, Rope,
+    ScaleAdd,
 };
 use pellucid::format::Format;
 
@@ -79,6 +80,19 @@ fn log_prob() {
         for (rows, vocab) in SHAPES.into_iter().chain([(3, 50_257)]) {
             for values in Values::ALL {
                 device.check(&LogProb { rows, vocab, values });
+            }
+        }
+    }
+}
+
+#[test]
+fn divergence() {
+    let mut device = Device::open();
+    for reduce in device.reductions() {
+        device.selection.reduce = reduce;
+        for (rows, vocab) in SHAPES.into_iter().chain([(3, 50_257)]) {
+            for tied in [false, true] {
+                device.check(&Divergence { rows, vocab, tied });
             }
         }
     }

@@ -10,10 +10,10 @@ use pellucid::ops::backward::{
 };
 use pellucid::ops::{
     Activate, Add, Attention, AttentionMix, AttentionResult, AttentionScores, Cache, CacheFormat,
-    CacheRows, Chosen, ClearPadding, Columns, DivideRows, Embed, Epilogue, GainBias, Gated, Gather,
-    HeadLayout, HeadNorm, LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op, Operand,
-    Penalties, PosEmbed, Project, Region, RmsNorm, RmsScale, Rope, Sample, ScaleAdd, Softmax,
-    SumHeads, TopK, Weight,
+    CacheRows, Chosen, ClearPadding, Columns, Divergence, DivideRows, Embed, Epilogue, GainBias,
+    Gated, Gather, HeadLayout, HeadNorm, LayerNorm, LayerNormCenter, Linear, LogProb, Mask, Op,
+    Operand, Penalties, PosEmbed, Project, Region, RmsNorm, RmsScale, Rope, Sample, ScaleAdd,
+    Softmax, SumHeads, TopK, Weight,
 };
 use pellucid::sampling::Sampling;
 use pellucid::select::KernelSelection;
@@ -151,6 +151,7 @@ impl<'a> Every<'a> {
         let fresh = BufferId::fresh;
         let [logits, out] = [(); 2].map(|()| self.tensor(count, vocab));
         self.push(LogProb { logits, targets: fresh(), out: fresh() });
+        self.push(Divergence { logits, last: out, wanted: 0, out: fresh() });
         let (targets, losses, share) = (fresh(), fresh(), fresh());
         self.push(CrossEntropy { logits, targets, first: 0, losses, share });
         let warm = Sampling { temperature: 0.7, top_k: 5, top_p: 0.9, ..Sampling::default() };

@@ -86,7 +86,29 @@ export interface Sampling {
   seed?: number;
 }
 
-export interface Request {
+/** A text, or token ids. */
+export type Text = string | ArrayLike<number>;
+
+/** A vector as Neuronpedia writes it. */
+export interface Vector {
+  modelId?: string;
+  layer?: number | string;
+  hookName?: string;
+  vector: number[];
+  strength?: number;
+}
+
+/** Changes of named values, as the program's options write them. */
+export interface Changes {
+  /** `NAME[INDEX, ...] OPERATION [@prompt | @drawn]`, such as `resid_post.5[-1] *= 0`; operations on numbers. */
+  edits?: string[];
+  /** Parts to take out: `L5`, `L5.attn`, `L5.mlp`, `L5H1` or `L5N123`. */
+  ablate?: string[];
+  /** Vectors that are added to the residual stream, after the layers from the first to the last one. */
+  steer?: { vector: Vector; scale?: number; layers?: [number, number] }[];
+}
+
+export interface Request extends Changes {
   /** 128. */
   maxNewTokens?: number;
   stop?: string[];
@@ -175,7 +197,105 @@ export interface LoadOptions {
 /** A value of JSON. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
+/** Numbers by layer and head. */
+export type ByHead = (number | null)[][];
+
+/**
+ * Looks inside a model. Names, shapes and fields are those of `pellucid inspect`; layers, heads and positions
+ * count from 0, a range of positions is half-open, and numbers that are not finite are null. A token is its
+ * id, or a text that is one token.
+ */
+export declare class Inspect {
+  /** The named values, with their shapes over a text of `length` tokens: 1. */
+  hooks(options?: {
+    length?: number;
+  }): Promise<{ hooks: { name: string; aliases: string[]; shape: number[]; bytes: number; meaning: string }[] }>;
+  /** Named values, by their classic names; `data` is flat. With `top`, the most probable tokens in place of logits. */
+  values(
+    prompt: Text,
+    options: Changes & { hooks?: string[]; logits?: boolean; top?: number; positions?: [number, number] },
+  ): Promise<{
+    tokens: number[];
+    values: { [name: string]: { shape: number[]; data: (number | null)[] } };
+    logits?: (number | null)[][];
+    top?: [number, number | null][][];
+  }>;
+  /** What the model would say after each part of it: for each label and position. */
+  lens(
+    prompt: Text,
+    options?: Changes & { top?: number; target?: number | string; positions?: [number, number] },
+  ): Promise<{
+    tokens: number[];
+    labels: string[];
+    top: [number, number | null][][][];
+    entropy: (number | null)[][];
+    kl: (number | null)[][];
+    rank: (number | null)[][];
+  }>;
+  /** A token's logit, before the soft cap, as a sum over the parts of the model. */
+  attribute(
+    prompt: Text,
+    options: Changes & { answer: number | string; versus?: number | string; position?: number; neurons?: number },
+  ): Promise<{
+    tokens: number[];
+    components: { name: string; value: number }[];
+    heads: ByHead;
+    neurons: { layer: number; neuron: number; value: number }[];
+    total: number;
+    logit: number;
+  }>;
+  /** Patterns: by layer, head, query and key. */
+  attention(
+    prompt: Text,
+    options?: Changes & { layer?: number; head?: number },
+  ): Promise<{ tokens: number[]; pattern: (number | null)[][][][] }>;
+  /** What heads attend to, on random tokens that repeat after `period`: 50. */
+  heads(options?: Changes & { period?: number; seed?: number }): Promise<{
+    tokens: number[];
+    previous: ByHead;
+    duplicate: ByHead;
+    induction: ByHead;
+    current: ByHead;
+    first: ByHead;
+    prefix_matching: ByHead;
+    copying_olsson: ByHead;
+  }>;
+  /** The model without each of its parts in turn. */
+  ablate(
+    prompt: Text,
+    options: Changes & {
+      what: 'head' | 'attn' | 'mlp' | 'layer';
+      /** `zero`, or `mean`: the part's own mean over the text. */
+      how?: 'zero' | 'mean';
+      metric?: 'loss' | 'logit_diff';
+      answer?: number | string;
+      versus?: number | string;
+    },
+  ): Promise<{ tokens: number[]; baseline: number | null; value: ByHead | (number | null)[] }>;
+  /** Values of the clean run put into the corrupted one, piece by piece; `value` is nested as `axes` say. */
+  patch(
+    clean: Text,
+    corrupted: Text,
+    options: Changes & {
+      what: 'resid_pre' | 'resid_mid' | 'attn_out' | 'mlp_out' | 'z' | 'q' | 'k' | 'v' | 'pattern';
+      by?: 'position' | 'head' | 'head-position';
+      answer: number | string;
+      versus: number | string;
+    },
+  ): Promise<{
+    clean_tokens: number[];
+    corrupted_tokens: number[];
+    axes: ('layer' | 'position' | 'head')[];
+    value: Json;
+    clean: number | null;
+    corrupted: number | null;
+    normalized: Json;
+  }>;
+}
+
 export declare class Model {
+  /** What is inside. */
+  readonly inspect: Inspect;
   /**
    * Loads a model: 'built-in', the address of a .gguf file or of a folder in Hugging Face's layout, a
    * File, the Files of a folder, or a kept model. Models from addresses are kept for the next time.

@@ -200,10 +200,65 @@ export class Tokenizer {
   }
 }
 
+/** Looks inside a model: the analyses of `pellucid inspect`, with the fields of its --json. */
+export class Inspect {
+  #handle;
+
+  constructor(handle) {
+    this.#handle = handle;
+  }
+
+  #call(what, prompt, { edits = [], ablate = [], steer = [], ...options } = {}, other = []) {
+    const changes = { edits, ablate, steer };
+    return link().call('inspect', { handle: this.#handle, what, prompt, other, changes, options });
+  }
+
+  /** The named values of the model, with their shapes over a text of `length` tokens. */
+  hooks(options) {
+    return this.#call('hooks', [], options);
+  }
+
+  /** Named values of a text. */
+  values(prompt, options) {
+    return this.#call('values', prompt, options);
+  }
+
+  /** What the model would say after each part of it. */
+  lens(prompt, options) {
+    return this.#call('lens', prompt, options);
+  }
+
+  /** A token's logit as a sum over the parts of the model. */
+  attribute(prompt, options) {
+    return this.#call('attribute', prompt, options);
+  }
+
+  /** Attention patterns. */
+  attention(prompt, options) {
+    return this.#call('attention', prompt, options);
+  }
+
+  /** What heads attend to, on random tokens that repeat. */
+  heads(options) {
+    return this.#call('heads', [], options);
+  }
+
+  /** The model without each of its parts in turn. */
+  ablate(prompt, options) {
+    return this.#call('ablate', prompt, options);
+  }
+
+  /** Values of the clean text's run put into that of the corrupted one, piece by piece. */
+  patch(clean, corrupted, options) {
+    return this.#call('patch', clean, options, corrupted);
+  }
+}
+
 /** A model that continues and scores texts. */
 export class Model {
   constructor({ handle, info, tokenizer, checked }) {
     this.handle = handle;
+    this.inspect = new Inspect(handle);
     this.info = info;
     this.checked = checked ?? null;
     this.tokenizer = tokenizer ? new Tokenizer(tokenizer) : null;

@@ -131,6 +131,11 @@ const calls = {
     if (!found) throw new DOMException('stopped', 'AbortError');
     return found;
   },
+  inspect({ handle, what, prompt, other, changes, options }) {
+    const model = get(handle);
+    const ids = (text) => (typeof text === 'string' ? model.encode(text) : Uint32Array.from(text));
+    return reviving(model, () => model.inspect(what, ids(prompt), ids(other), changes, options));
+  },
   encodePrompt: async ({ handle, text }) => [...get(handle).encode(text)],
   encodeChat: async ({ handle, messages, named }) => [...get(handle).encodeChat(messages, named)],
   async loseDevice({ handle }) {

@@ -8,6 +8,7 @@
 mod archive;
 mod doctor;
 mod files;
+mod inspect;
 mod model;
 mod request;
 mod tokenizer;

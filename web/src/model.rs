@@ -6,7 +6,7 @@ use std::sync::Arc;
 use js_sys::{Function, Promise};
 use pellucid::checkpoint::Checkpoint;
 use pellucid::generate::{
-    Chance, Event, Finish, Generation, Llm, Options, Progress, Request, Stream, TokenTop,
+    Chance, Event, Finish, Generation, Llm, Options, Progress, Stream, TokenTop,
 };
 use pellucid::gpu::Adapter;
 use pellucid::model::MemoryUse;
@@ -225,7 +225,8 @@ impl Model {
         request: JsValue,
         on_event: Function,
     ) -> Result<JsValue> {
-        let request: Request = read::<Asked>("the options of generate", &request)?.into();
+        let request: Asked = read("the options of generate", &request)?;
+        let request = request.request(self.llm.config(), prompt.len())?;
         let tokenizer = self.llm.tokenizer().cloned();
         let spelt = |id| tokenizer.as_ref().map(|tokenizer| tokenizer::text(tokenizer, id));
         let likely = |(id, logprob)| Likely { id, text: spelt(id).unwrap_or_default(), logprob };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pellucid::config::Config;
 use pellucid::format::Format;
 use pellucid::generate::{Backend, Options, Request};
 use pellucid::gpu::AdapterChoice;
@@ -10,6 +11,7 @@ use pellucid::sampling::Sampling;
 use pellucid::tune::KeyValueStorage;
 use serde::Deserialize;
 
+use crate::inspect::{Changes, Steer};
 use crate::value::{Result, fault};
 
 /// How a model is loaded.
@@ -68,6 +70,9 @@ pub(crate) struct Asked {
     reuse_prefix: bool,
     #[serde(with = "Settings")]
     sampling: Sampling,
+    edits: Vec<String>,
+    ablate: Vec<String>,
+    steer: Vec<Steer>,
 }
 
 /// [`Sampling`], by the names that scripts use.
@@ -90,10 +95,13 @@ struct Settings {
 #[serde(transparent)]
 pub(crate) struct Drawing(#[serde(with = "Settings")] pub(crate) Sampling);
 
-impl From<Asked> for Request {
-    fn from(asked: Asked) -> Self {
-        let default = Self::default();
-        Self {
+impl Asked {
+    /// The request to a model of this kind, for a prompt of so many tokens.
+    pub(crate) fn request(self, config: &Config, prompt: usize) -> Result<Request> {
+        let (asked, default) = (self, Request::default());
+        let changes = Changes { edits: asked.edits, ablate: asked.ablate, steer: asked.steer };
+        Ok(Request {
+            edits: changes.resolve(config, prompt)?,
             max_new_tokens: asked.max_new_tokens.unwrap_or(default.max_new_tokens),
             sampling: asked.sampling,
             stop: asked.stop,
@@ -101,6 +109,6 @@ impl From<Asked> for Request {
             logprobs: asked.logprobs,
             reuse_prefix: asked.reuse_prefix,
             ..default
-        }
+        })
     }
 }

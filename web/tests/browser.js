@@ -18,6 +18,7 @@ export const native = {
   drawn: printed.drawn,
   smollm2: { prompt: printed.question, tokens: printed.real.tokens, score: printed.realScored },
   answer: printed.answer.text,
+  inside: { changed: printed.changed, seen: printed.seen, attributed: printed.attributed, ablated: printed.ablated },
   losses: printed.trained.map(({ loss }) => loss).filter((loss) => loss !== undefined),
 };
 

@@ -25,7 +25,7 @@ test('every method has its type', () => {
   const script = readFileSync(join(page, 'pellucid.js'), 'utf8');
   const types = readFileSync(join(page, 'pellucid.d.ts'), 'utf8');
   const classes = [...script.matchAll(/^export class (\w+)[^{]*{([\s\S]*?)^}/gm)];
-  assert.equal(classes.length, 5);
+  assert.equal(classes.length, 6);
   for (const [, name, body] of classes) {
     const typed = types.match(new RegExp(`^export declare class ${name}[^{]*{([\\s\\S]*?)^}`, 'm'));
     assert.ok(typed, `${name} has no type`);

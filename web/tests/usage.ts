@@ -37,6 +37,17 @@ export async function rest(): Promise<Kept[]> {
   return Model.kept();
 }
 
+export async function look(model: Model): Promise<number> {
+  const { labels, kl } = await model.inspect.lens('a b', { top: 3, target: ' c', ablate: ['L1H0'] });
+  const { values } = await model.inspect.values([1, 2], { hooks: ['resid_post.-1'], edits: ['resid_pre.1[0] *= 0'] });
+  const steer = [{ vector: { layer: 1, vector: [0.5] }, scale: 4 }];
+  const { tokens } = await model.generate('a', { steer }).result;
+  return labels.length + (kl[0]?.[0] ?? 0) + Object.keys(values).length + tokens.length;
+}
+
+// @ts-expect-error: there is no such part.
+export const part = (model: Model) => model.inspect.ablate('a', { what: 'neuron' });
+
 export const quiet = (model: Model) =>
   model.encodeChat([{ role: 'user', content: 'a' }], { enable_thinking: false, tools: [{ name: 'add', parameters: null }] });
 

@@ -141,6 +141,15 @@ fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     let chat =
         ["chat", "--json", "--temperature", "0", "--max-new-tokens", "7", "--model", &smollm2];
     let answer = shell::answer(&mut pellucid(&chat), MESSAGE)?;
+    let changes = ["--ablate", "L1H0", "--edit", "resid_post.0[-1] *= 0.5"];
+    let changed = generate(&[&greedy[..], &changes, &[PROMPT]].concat())?;
+    let inspect = |more: &[&str]| {
+        let mut command = pellucid(&["inspect"]);
+        shell::capture(command.args(more).args(changes).args(["--json", PROMPT]))
+    };
+    let seen = inspect(&["lens", "--top", "3", "--target", "5"])?;
+    let attributed = inspect(&["attribute", "--answer", "5", "--versus", "9"])?;
+    let ablated = inspect(&["ablate", "--what", "head"])?;
 
     let run = folder.join("run");
     shell::remove_folder(&run)?;
@@ -154,7 +163,8 @@ fn answers(smollm2: &Path, folder: &Path) -> Result<String, String> {
     Ok(format!(
         "{{\"prompt\":{PROMPT:?},\"written\":{written},\"scored\":{scored},\"drawn\":{drawn},\
          \"question\":{QUESTION:?},\"real\":{real},\"realScored\":{real_scored},\
-         \"answer\":{answer},\"trained\":[{lines}]}}"
+         \"answer\":{answer},\"changed\":{changed},\"seen\":{seen},\"attributed\":{attributed},\
+         \"ablated\":{ablated},\"trained\":[{lines}]}}"
     ))
 }
 

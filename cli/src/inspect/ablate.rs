@@ -6,13 +6,12 @@ use clap::{Args, ValueEnum};
 use pellucid::generate::Llm;
 use pellucid::inspect::{Instead, Metric, Parts, ablate};
 use pellucid::{Error, Result};
-use serde_json::json;
 
 use crate::input;
 use crate::options;
 use crate::output;
 
-use super::emit::{Array, Found, grid, nested};
+use super::emit::{Array, Found, grid};
 use super::subject::{Opened, Subject, token};
 
 /// Measure the model without each of its parts in turn.
@@ -110,17 +109,9 @@ impl Ablate {
         let found = ablate(&mut llm, &tokens, &edits, (parts, instead), metric, progress).await;
         bar.finish_and_clear();
         let found = found?;
-        let (layers, each) = (found.values.len(), found.values[0].len());
         let all: Vec<f64> = found.values.concat();
-        let shape = match parts {
-            Parts::Heads => vec![layers, each],
-            _ => vec![layers],
-        };
-        let object = json!({
-            "tokens": tokens,
-            "baseline": found.baseline,
-            "value": nested(&shape, &all),
-        });
+        let shape = found.shape(parts);
+        let object = found.json(&tokens, parts);
         let values = all.iter().map(|value| *value as f32).collect();
         let arrays = vec![
             Array { name: "baseline".into(), shape: vec![1], values: vec![found.baseline as f32] },

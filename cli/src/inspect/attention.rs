@@ -2,11 +2,12 @@
 
 use clap::Args;
 use pellucid::hook::Hook;
+use pellucid::inspect::nested;
 use pellucid::model::actions;
 use pellucid::{Error, Result};
 use serde_json::json;
 
-use super::emit::{Array, Found, nested};
+use super::emit::{Array, Found};
 use super::subject::{Opened, Subject, fitted, shown};
 
 /// Read attention patterns: how much each token looks at each earlier one.

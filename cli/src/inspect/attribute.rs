@@ -3,9 +3,8 @@
 use clap::Args;
 use pellucid::Result;
 use pellucid::inspect::{AttributeOptions, attribute};
-use serde_json::{Value, json};
 
-use super::emit::{Array, Found, bar, grid, nested};
+use super::emit::{Array, Found, bar, grid};
 use super::subject::{Opened, Subject, shown, token};
 
 /// Attribute a token's logit to the parts of the model (direct logit attribution).
@@ -38,26 +37,9 @@ impl Attribute {
         let (position, neurons) = (self.position, self.neurons);
         let options = AttributeOptions { answer, versus, position, neurons };
         let found = attribute(&mut llm, &tokens, &edits, &options).await?;
-        let components: Vec<Value> = found
-            .components
-            .iter()
-            .map(|(name, value)| json!({ "name": name, "value": value }))
-            .collect();
-        let neurons: Vec<Value> = found
-            .neurons
-            .iter()
-            .map(|(layer, neuron, value)| json!({ "layer": layer, "neuron": neuron, "value": value }))
-            .collect();
         let heads: Vec<f64> = found.heads.concat();
         let shape = [found.heads.len(), llm.config().heads];
-        let object = json!({
-            "tokens": tokens,
-            "components": components,
-            "heads": nested(&shape, &heads),
-            "neurons": neurons,
-            "total": found.total,
-            "logit": found.logit,
-        });
+        let object = found.json(&tokens);
         let narrow =
             |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
         let values: Vec<f64> = found.components.iter().map(|(_, value)| *value).collect();

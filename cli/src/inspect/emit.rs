@@ -9,7 +9,6 @@ use pellucid::atomic_file::{self, AtomicFile};
 use pellucid::checkpoint::{NewTensor, write_safetensors_to};
 use pellucid::format::Format;
 use pellucid::{Error, Result};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::output;
@@ -110,18 +109,6 @@ fn write(path: &Path, arrays: &[Array]) -> Result<()> {
     atomic.finish(&file).map_err(io)
 }
 
-/// Numbers nested as their shape says; those that are not finite become null.
-pub(crate) fn nested(shape: &[usize], values: &[impl Copy + Serialize]) -> Value {
-    match shape {
-        [] | [_] => json!(values),
-        [first, rest @ ..] => {
-            let each = values.len() / first.max(&1);
-            let parts = (0..*first).map(|at| nested(rest, &values[at * each..][..each]));
-            Value::Array(parts.collect())
-        }
-    }
-}
-
 /// A bar of a share of `most`, drawn with characters of eight widths.
 pub(crate) fn bar(value: f64, most: f64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
@@ -156,10 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_nested_and_bars_are_as_long_as_they_should_be() {
-        let values = [1.0, 2.0, f64::INFINITY, 4.0];
-        assert_eq!(nested(&[2, 2], &values).to_string(), "[[1.0,2.0],[null,4.0]]");
-        assert_eq!(nested(&[2, 0], &[0.0; 0]).to_string(), "[[],[]]");
+    fn bars_are_as_long_as_they_should_be() {
         assert_eq!(bar(0.5, 1.0, 4), "██");
         assert_eq!(bar(-1.0, 1.0, 2), "██");
         assert_eq!(bar(0.0, 1.0, 4), "");

@@ -3,12 +3,11 @@
 use clap::Args;
 use pellucid::Result;
 use pellucid::inspect::{HeadOptions, heads};
-use serde_json::json;
 
 use crate::edits::EditOptions;
 use crate::options::ModelOptions;
 
-use super::emit::{Array, Found, OutputOptions, grid, nested};
+use super::emit::{Array, Found, OutputOptions, grid};
 
 /// Measure what each head attends to, on random tokens that repeat.
 ///
@@ -37,21 +36,11 @@ impl Heads {
         let options = HeadOptions { period: self.period, seed: self.seed };
         let edits = self.edits.resolve(llm.config(), 2 * self.period)?;
         let found = heads(&mut llm, &edits, options).await?;
-        let measures = [
-            ("previous", &found.previous),
-            ("duplicate", &found.duplicate),
-            ("induction", &found.induction),
-            ("current", &found.current),
-            ("first", &found.first),
-            ("prefix_matching", &found.prefix_matching),
-            ("copying_olsson", &found.copying_olsson),
-        ];
         let shape = [llm.config().layers, llm.config().heads];
-        let mut object = json!({ "tokens": found.tokens });
+        let object = found.json();
         let (mut arrays, mut table) = (Vec::new(), String::new());
-        for (name, rows) in measures {
+        for (name, rows) in found.measures() {
             let all: Vec<f64> = rows.concat();
-            object[name] = nested(&shape, &all);
             let values = all.iter().map(|one| *one as f32).collect();
             arrays.push(Array { name: name.into(), shape: shape.to_vec(), values });
             table.push_str(&grid(name, rows));

@@ -3,9 +3,9 @@
 use clap::Args;
 use pellucid::Result;
 use pellucid::config::{Config, Mlp};
-use pellucid::hook::{Hook, Point};
-use pellucid::model::{bytes_of, hooks, offered, shape};
-use serde_json::{Value, json};
+use pellucid::hook::Point;
+use pellucid::inspect::hooks_json;
+use pellucid::model::{offered, shape};
 
 use crate::options::ModelOptions;
 
@@ -30,20 +30,9 @@ impl Hooks {
         self.out.file()?;
         let checkpoint = self.model.checkpoint()?;
         let config = checkpoint.config();
-        let all = hooks(config);
         let length = self.length;
-        let row = |hook: &Hook| {
-            json!({
-                "name": hook.to_string(),
-                "aliases": hook.aliases(),
-                "shape": shape(config, *hook, length, length),
-                "bytes": bytes_of(config, &[*hook], length, length),
-                "meaning": hook.point().about(),
-            })
-        };
-        let rows: Vec<Value> = all.iter().map(row).collect();
         let table = format!("{}\n{}", diagram(config), list(config, length));
-        self.out.emit(&Found { object: json!({ "hooks": rows }), arrays: Vec::new(), table })
+        self.out.emit(&Found { object: hooks_json(config, length), arrays: Vec::new(), table })
     }
 }
 

@@ -3,7 +3,6 @@
 use clap::Args;
 use pellucid::Result;
 use pellucid::inspect::{LensOptions, Reading, lens};
-use serde_json::{Value, json};
 
 use super::emit::{Array, Found};
 use super::subject::{Opened, Positions, Subject, fitted, shown, token};
@@ -33,17 +32,7 @@ impl Lens {
         let positions = self.positions.map(|positions| positions.of(tokens.len()));
         let options = LensOptions { top: self.top.min(llm.config().vocab), target, positions };
         let found = lens(&mut llm, &tokens, &edits, &options).await?;
-        let all = |of: &dyn Fn(&Reading) -> Value| -> Vec<Vec<Value>> {
-            found.readings.iter().map(|row| row.iter().map(of).collect()).collect()
-        };
-        let object = json!({
-            "tokens": tokens,
-            "labels": found.labels,
-            "top": all(&|reading| json!(reading.top)),
-            "entropy": all(&|reading| json!(reading.entropy)),
-            "kl": all(&|reading| json!(reading.kl)),
-            "rank": all(&|reading| json!(reading.rank)),
-        });
+        let object = found.json(&tokens);
         let shape = vec![found.labels.len(), found.readings[0].len()];
         let numbers = |of: &dyn Fn(&Reading) -> f64| -> Vec<f32> {
             found.readings.iter().flatten().map(|reading| of(reading) as f32).collect()

@@ -5,14 +5,13 @@ use pellucid::generate::Llm;
 use pellucid::hook::Point;
 use pellucid::inspect::{Metric, PatchOptions, Pieces, patch};
 use pellucid::{Error, Result};
-use serde_json::json;
 
 use crate::edits::EditOptions;
 use crate::input::TokenList;
 use crate::options::{self, ModelOptions};
 use crate::output;
 
-use super::emit::{Array, Found, OutputOptions, grid, nested};
+use super::emit::{Array, Found, OutputOptions, grid};
 use super::subject::{fitted, shown, token};
 
 /// Put values of a clean text into a corrupted one, piece by piece (activation patching).
@@ -115,15 +114,7 @@ impl Patch {
         bar.finish_and_clear();
         let found = found?;
         let normalized = found.normalized();
-        let object = json!({
-            "clean_tokens": clean,
-            "corrupted_tokens": corrupted,
-            "axes": found.axes,
-            "value": nested(&found.shape, &found.values),
-            "clean": found.clean,
-            "corrupted": found.corrupted,
-            "normalized": nested(&found.shape, &normalized),
-        });
+        let object = found.json(&clean, &corrupted);
         let narrow = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x as f32).collect();
         let shape = found.shape.clone();
         let whole = normalized.iter().map(|value| value.unwrap_or(f64::NAN));

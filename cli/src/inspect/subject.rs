@@ -35,6 +35,12 @@ pub(crate) struct Opened {
     pub(crate) edits: Vec<(Hook, Edit)>,
 }
 
+/// One of several texts, and the edits in its terms.
+pub(crate) struct Text {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) edits: Vec<(Hook, Edit)>,
+}
+
 impl Subject {
     /// Loads the model and reads the text.
     ///
@@ -58,6 +64,28 @@ impl Subject {
         }
         let edits = self.edits.resolve(llm.config(), tokens.len())?;
         Ok(Opened { llm, tokens, edits })
+    }
+}
+
+impl Subject {
+    /// Loads the model and reads several texts, each with its edits.
+    ///
+    /// # Errors
+    /// As [`Subject::open`], for the first text at fault.
+    pub(crate) async fn open_each(&self, texts: &[String]) -> Result<(Llm, Vec<Text>)> {
+        self.out.file()?;
+        texts.iter().try_for_each(|text| self.model.check_prompt(text, self.text.encode()))?;
+        let (llm, _) = self.model.load().await?;
+        let mut found = Vec::with_capacity(texts.len());
+        for text in texts {
+            let tokens = options::encode(&llm, text, self.text.encode())?;
+            if tokens.len() > llm.context() {
+                return Err(Error::Context { asked: tokens.len(), limit: llm.context() });
+            }
+            let edits = self.edits.resolve(llm.config(), tokens.len())?;
+            found.push(Text { tokens, edits });
+        }
+        Ok((llm, found))
     }
 }
 

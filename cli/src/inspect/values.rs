@@ -1,20 +1,24 @@
 //! `pellucid inspect values`: named values of a text.
 
-use clap::Args;
-use pellucid::Result;
-use pellucid::config::Config;
-use pellucid::generate::Request;
-use pellucid::hook::Hook;
-use pellucid::inspect::write_values;
-use pellucid::model::{Activation, actions, bytes_of, heads_first, named};
-use serde_json::{Map, json};
+use std::path::PathBuf;
 
+use clap::Args;
+use pellucid::config::Config;
+use pellucid::generate::{Llm, Request};
+use pellucid::hook::Hook;
+use pellucid::inspect::{nested, values_json, write_values};
+use pellucid::model::{Activation, Observed, actions, bytes_of, heads_first, named};
+use pellucid::{Error, Result};
+use serde_json::{Value, json};
+
+use crate::input;
+use crate::options::check_top;
 use crate::output;
 
-use super::emit::{Array, Found, Kind, bar, nested};
-use super::subject::{Opened, Subject, fitted, shown};
+use super::emit::{Array, Found, Kind, bar};
+use super::subject::{Opened, Positions, Subject, Text, fitted, shown};
 
-/// Read named values of a text.
+/// Read named values of a text, or of several.
 ///
 /// Names may be classic ones of TransformerLens, those of its version 4, addresses such as
 /// `resid_post.5` or `pattern.-1`, and globs such as `blocks.*.hook_z`; see `pellucid inspect hooks`.
@@ -26,31 +30,54 @@ pub(crate) struct Values {
     /// Read the logits after every token as well
     #[arg(long)]
     logits: bool,
+    /// Instead of all logits only the K most probable tokens, which are found on the device
+    #[arg(long, value_name = "K", requires = "logits")]
+    top: Option<usize>,
+    /// Logits of these positions only: a:b, where negative numbers count from the end
+    #[arg(long, value_name = "A:B", allow_hyphen_values = true, requires = "logits")]
+    positions: Option<Positions>,
     /// Continue the text by so many tokens, each the most probable one, and read their values too
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "logits")]
     max_new_tokens: usize,
+    /// A text; may be repeated for several, of which each is read by itself
+    #[arg(long = "prompt", value_name = "TEXT", group = "Prompt", help_heading = "Input")]
+    prompts: Vec<String>,
+    /// Take each line of a text file as a text of its own, or those of standard input with -
+    #[arg(long, value_name = "FILE", group = "Prompt", help_heading = "Input")]
+    lines: Option<PathBuf>,
     #[command(flatten)]
     subject: Subject,
 }
 
+/// What was read of one text.
+struct Seen {
+    tokens: Vec<u32>,
+    activations: Vec<Activation>,
+    /// What there is of logits, under its name.
+    logits: Option<(&'static str, Value)>,
+    /// The same as numbers, for a file.
+    array: Option<Array>,
+}
+
 impl Values {
     pub(crate) async fn run(&self) -> Result<()> {
-        let Opened { mut llm, mut tokens, edits } = self.subject.open().await?;
+        let several = self.texts()?;
+        let (mut llm, texts) = match &several {
+            Some(texts) => self.subject.open_each(texts).await?,
+            None => {
+                let Opened { llm, tokens, edits } = self.subject.open().await?;
+                (llm, vec![Text { tokens, edits }])
+            }
+        };
         let config = llm.config().clone();
+        check_top("--top", self.top, config.vocab)?;
         let hooks = all_named(&config, &self.hooks)?;
-        let length = (tokens.len() + self.max_new_tokens).min(llm.context());
-        let mut bytes = bytes_of(&config, &hooks, length, length);
-        if self.logits {
-            bytes += 4 * (length * config.vocab) as u64;
-        }
-        output::note(&format!(
-            "{} values of {length} tokens: {}",
-            hooks.len(),
-            indicatif::HumanBytes(bytes)
-        ));
+        self.tell_size(&llm, &hooks, &texts);
         let out = &self.subject.out;
-        if let (Some((path, Kind::Safetensors)), 0) = (out.file()?, self.max_new_tokens) {
-            write_values(&mut llm, &tokens, &edits, &hooks, self.logits, path).await?;
+        let plain = self.max_new_tokens == 0 && self.top.is_none() && self.positions.is_none();
+        if let (Some((path, Kind::Safetensors)), None, true) = (out.file()?, &several, plain) {
+            let Text { tokens, edits } = &texts[0];
+            write_values(&mut llm, tokens, edits, &hooks, self.logits, path).await?;
             let names: Vec<String> = hooks.iter().map(Hook::to_string).collect();
             let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
             if self.logits {
@@ -58,39 +85,107 @@ impl Values {
             }
             return out.written(path, &names);
         }
-        let (activations, logits) = if self.max_new_tokens > 0 {
-            let max_new_tokens = self.max_new_tokens;
-            let keep = hooks.clone();
+        let (mut objects, mut arrays, mut table) = (Vec::new(), Vec::new(), String::new());
+        for (number, text) in texts.into_iter().enumerate() {
+            let seen = self.read(&mut llm, text, &hooks).await?;
+            let mut object = values_json(&seen.tokens, &seen.activations);
+            if let Some((name, logits)) = seen.logits {
+                object[name] = logits;
+            }
+            objects.push(object);
+            let names: Vec<String> = seen.tokens.iter().map(|id| shown(&llm, *id)).collect();
+            if several.is_some() {
+                table.push_str(&format!("text {number}\n"));
+            }
+            table.extend(seen.activations.iter().map(|value| self::table(value, &names)));
+            let of_hook = |value: Activation| Array {
+                name: value.hook.to_string().into(),
+                shape: value.shape,
+                values: value.values,
+            };
+            let own = seen.activations.into_iter().map(of_hook).chain(seen.array);
+            arrays.extend(own.map(|array| match several {
+                Some(_) => Array { name: format!("{number}/{}", array.name).into(), ..array },
+                None => array,
+            }));
+        }
+        let object = match several {
+            Some(_) => json!({ "prompts": objects }),
+            None => objects.pop().unwrap_or_default(),
+        };
+        out.emit(&Found { object, arrays, table })
+    }
+
+    /// The texts of `--prompt` and `--lines`, if there are such.
+    fn texts(&self) -> Result<Option<Vec<String>>> {
+        let Some(file) = &self.lines else {
+            return Ok(Some(self.prompts.clone()).filter(|prompts| !prompts.is_empty()));
+        };
+        let text = input::file(file)?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        if lines.is_empty() { Err(input::no_text(file, "read")) } else { Ok(Some(lines)) }
+    }
+
+    /// Says how much will be read.
+    fn tell_size(&self, llm: &Llm, hooks: &[Hook], texts: &[Text]) {
+        let (mut tokens, mut bytes) = (0, 0);
+        for text in texts {
+            let length = (text.tokens.len() + self.max_new_tokens).min(llm.context());
+            tokens += length;
+            bytes += bytes_of(llm.config(), hooks, length, length);
+            let row = self.top.map_or(4 * llm.config().vocab, |k| 8 * k);
+            bytes += (self.logits_of(length).len() * row) as u64;
+        }
+        output::note(&format!(
+            "{} values of {tokens} tokens: {}",
+            hooks.len(),
+            indicatif::HumanBytes(bytes)
+        ));
+    }
+
+    /// The positions whose logits are read.
+    fn logits_of(&self, tokens: usize) -> Vec<usize> {
+        match self.positions {
+            _ if !self.logits => Vec::new(),
+            Some(positions) => positions.of(tokens).filter(|at| *at < tokens).collect(),
+            None => (0..tokens).collect(),
+        }
+    }
+
+    async fn read(&self, llm: &mut Llm, text: Text, hooks: &[Hook]) -> Result<Seen> {
+        let Text { mut tokens, edits } = text;
+        if self.max_new_tokens > 0 {
+            let (max_new_tokens, keep) = (self.max_new_tokens, hooks.to_vec());
             let request = Request { max_new_tokens, edits, keep, ..Request::default() };
             let going_on = |_| std::ops::ControlFlow::Continue(());
             let (generation, _) = llm.generate(&tokens, &request, going_on).await?;
             tokens.extend(&generation.tokens);
             tokens.pop();
-            (generation.kept, Vec::new())
-        } else {
-            let actions = actions(&edits, hooks.iter().copied());
-            let logits_of: Vec<usize> =
-                if self.logits { (0..tokens.len()).collect() } else { Vec::new() };
-            let seen = llm.observe(&tokens, &actions, &logits_of).await?;
-            (seen.activations, seen.logits)
-        };
-        let mut values = Map::new();
-        for Activation { hook, shape, values: own } in &activations {
-            values.insert(hook.to_string(), json!({ "shape": shape, "data": own }));
+            return Ok(Seen { tokens, activations: generation.kept, logits: None, array: None });
         }
-        let mut object = json!({ "tokens": tokens, "values": values });
-        if self.logits {
-            object["logits"] = nested(&[tokens.len(), config.vocab], &logits);
+        let actions = actions(&edits, hooks.iter().copied());
+        let of = self.logits_of(tokens.len());
+        if self.logits && of.is_empty() {
+            return Err(Error::Input(format!(
+                "--positions names none of the {} positions of a text",
+                tokens.len()
+            )));
         }
-        let names: Vec<String> = tokens.iter().map(|id| shown(&llm, *id)).collect();
-        let table: String = activations.iter().map(|value| table(value, &names)).collect();
-        let array = |value: Activation| Array {
-            name: value.hook.to_string().into(),
-            shape: value.shape,
-            values: value.values,
-        };
-        let arrays = activations.into_iter().map(array).collect();
-        out.emit(&Found { object, arrays, table })
+        if let Some(k) = self.top {
+            let Observed { activations, top, .. } =
+                llm.observe_top(&tokens, &actions, &of, k).await?;
+            let shape = vec![of.len(), k];
+            let values = |of: &dyn Fn(&(u32, f32)) -> f32| top.iter().flatten().map(of).collect();
+            let array = Array { name: "top".into(), shape, values: values(&|pair| pair.1) };
+            let logits = Some(("top", json!(top)));
+            return Ok(Seen { tokens, activations, logits, array: Some(array) });
+        }
+        let Observed { activations, logits, .. } = llm.observe(&tokens, &actions, &of).await?;
+        let shape = vec![of.len(), llm.config().vocab];
+        let object = self.logits.then(|| ("logits", nested(&shape, &logits)));
+        let array = self.logits.then(|| Array { name: "logits".into(), shape, values: logits });
+        Ok(Seen { tokens, activations, logits: object, array })
     }
 }
 

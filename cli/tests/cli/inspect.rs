@@ -250,3 +250,60 @@ fn mistakes_are_told_with_their_place() {
         assert!(found.contains(part), "{args:?}: {found}");
     }
 }
+
+#[test]
+fn several_texts_are_read_each_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model_with_text(folder.path());
+    let read = |args: &[&str], input: &str| {
+        let mut command = pellucid(&["inspect", "values", "--json", "--hook", "resid_post.0"]);
+        command.args(args).args(["--backend", "cpu", "--model"]).arg(&path);
+        with_input(command, input.as_bytes())
+    };
+    let more = ["--logits", "--top", "2", "--positions", "-1:", "--edit", "resid_pre.1[-1] *= 0"];
+    let alone = |text: &str| json(&read(&[&[text], &more[..]].concat(), ""));
+    let expected = serde_json::json!([alone("ab"), alone("hello"), alone("c d")]);
+    assert_eq!(expected[1]["tokens"].as_array().unwrap().len(), 5);
+    // Only the last position's, and of it only two tokens: id and ln p.
+    assert_eq!(expected[1]["top"].as_array().unwrap().len(), 1);
+    assert_eq!(numbers(&expected[1]["top"]).len(), 4);
+    assert!(expected[1].get("logits").is_none());
+    let prompts = ["--prompt", "ab", "--prompt", "hello", "--prompt", "c d"];
+    let found = json(&read(&[&prompts[..], &more[..]].concat(), ""));
+    assert_eq!(found["prompts"], expected);
+    let found = json(&read(&[&["--lines", "-"], &more[..]].concat(), "ab\n\nhello\nc d\n"));
+    assert_eq!(found["prompts"], expected);
+
+    let file = folder.path().join("all.safetensors");
+    let written = [&prompts[..], &["-o", file.to_str().unwrap()]].concat();
+    let told = json(&read(&written, ""));
+    assert_eq!(told["names"][2], "2/blocks.0.hook_resid_post");
+    let written = read_safetensors(&file).unwrap();
+    let post = &expected[1]["values"]["blocks.0.hook_resid_post"]["data"];
+    let hello: Vec<f64> =
+        written["1/blocks.0.hook_resid_post"].iter().map(|x| f64::from(*x)).collect();
+    assert_eq!(hello, numbers(post));
+
+    let error = usage_error(&read(&["--prompt", "ab", "other"], ""));
+    assert!(error.contains("cannot be used with"), "{error}");
+    let error = failure(&read(&["--lines", "-"], "\n"));
+    assert!(error.contains("holds no text"), "{error}");
+    let error = failure(&read(&["ab", "--logits", "--positions", "5:9"], ""));
+    assert!(error.contains("--positions names none of the 2 positions"), "{error}");
+}
+
+#[test]
+fn logits_of_some_positions_are_rows_of_all() {
+    let args = ["values", "--hook", "embed", "--logits"];
+    let all = seen(&args);
+    let some = seen(&[&args[..], &["--positions", "2:4"]].concat());
+    let rows = all["logits"].as_array().unwrap();
+    assert_eq!(some["logits"], serde_json::json!([rows[2], rows[3]]));
+    let top = seen(&[&args[..], &["--top", "3", "--positions", "-1"]].concat());
+    let last = numbers(&rows[5]);
+    let best: Vec<f64> =
+        numbers(&top["top"]).chunks(2).map(|pair| last[pair[0] as usize]).collect();
+    assert_eq!(best.len(), 3);
+    assert!(best.is_sorted_by(|a, b| a >= b), "{best:?}");
+    assert_eq!(last.iter().filter(|x| **x > best[2]).count(), 2);
+}

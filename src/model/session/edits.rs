@@ -3,7 +3,8 @@
 use crate::error::Result;
 use crate::gpu::BufferId;
 use crate::hook::Hook;
-use crate::model::edit::{Bound, Edit};
+use crate::model::bound::Bound;
+use crate::model::edit::Edit;
 use crate::model::hooks::offered;
 use crate::model::tape::Tape;
 
@@ -49,7 +50,8 @@ impl Session {
 
     /// Frees the tensors that edits read.
     pub(super) fn free_operands(&mut self, edits: &[Bound]) {
-        edits.iter().for_each(|edit| self.engine.free(edit.input().0.buffer));
+        let operands = edits.iter().filter_map(|edit| edit.input());
+        operands.for_each(|(operand, _)| self.engine.free(operand.buffer));
     }
 
     /// A tape for runs of any position, with the session's edits and the values that it keeps.

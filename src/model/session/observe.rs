@@ -1,17 +1,20 @@
 //! Observing a run: named values out, edits in.
 
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Readback, Recording, Tensor};
+use crate::gpu::{BufferId, Recording, Tensor};
 use crate::hook::Hook;
-use crate::model::edit::{Action, Bound};
+use crate::model::bound::Bound;
+use crate::model::edit::Action;
 use crate::model::forward::{forward, logits};
 use crate::model::hooks::{heads_first, offered, shape};
 use crate::model::plan::pieces;
 use crate::model::tape::{Marks, Tape};
-use crate::ops::MASKED;
+use crate::ops::{MASKED, MAX_TOP_K, TopK};
 
 use super::collect::{Activation, Collected};
-use super::state::{Row, Session, extent};
+use super::rows::{Row, extent};
+use super::staged::Staged;
+use super::state::Session;
 
 /// The result of [`Session::observe`].
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,9 @@ pub struct Observed {
     pub activations: Vec<Activation>,
     /// (N, V), of the N rows that were asked for.
     pub logits: Vec<f32>,
+    /// Instead, if only these were asked for, the most probable tokens after each of those rows, (id,
+    /// ln p), best first; of equal ones the lower id.
+    pub top: Vec<Vec<(u32, f32)>>,
 }
 
 /// What a part of the rows gave.
@@ -31,89 +37,32 @@ pub struct Part<'a> {
     pub activations: Vec<Activation>,
     /// The logits of those rows among them that were asked for.
     pub logits: Vec<f32>,
+    /// Instead, if only these were asked for, the most probable tokens after each of them.
+    pub top: Vec<Vec<(u32, f32)>>,
 }
 
-/// A named value that stays on the device.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resident {
-    /// Its name.
-    pub hook: Hook,
-    /// Its sizes, as in [`Activation::shape`].
-    pub shape: Vec<usize>,
-    /// Its tensor, with a row for each row of values, padded to [`Tensor::stride`]. The first size
-    /// is its rows and the product of the others its columns; for scores and patterns all sizes but
-    /// the last are its rows. Scores that the mask hides are below −10³⁰.
-    pub tensor: Tensor,
+/// What is made of the logits of some rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// The logits.
+    pub(super) out: Tensor,
+    /// The indices of the rows.
+    pub(super) index: BufferId,
+    /// Where the most probable tokens go, and how many they are.
+    pub(super) top: Option<(BufferId, usize)>,
 }
 
-/// What [`Session::observe_on_device`] leaves on the device, until [`Session::release`].
-#[derive(Debug)]
-pub struct OnDevice {
-    /// The values read, in the order of the forward pass.
-    pub activations: Vec<Resident>,
-    /// (T, V).
-    pub logits: Tensor,
+impl Wanted {
+    /// What the host reads.
+    fn range(&self) -> (BufferId, u64, u64) {
+        match self.top {
+            Some((pairs, k)) => (pairs, 0, (self.out.rows * k * 8) as u64),
+            None => self.out.range(),
+        }
+    }
 }
 
 impl Session {
-    /// Runs rows while reading and editing named values, as [`Session::observe`] does, but reads
-    /// nothing back: values and logits stay in buffers that an app's own passes can use, through
-    /// [`Engine::buffer`](crate::gpu::Engine::buffer). Does not wait.
-    ///
-    /// # Errors
-    /// As [`Session::observe`]; [`Error::Input`] for no rows.
-    pub fn observe_on_device(
-        &mut self,
-        rows: &[Row],
-        actions: &[(Hook, Action)],
-    ) -> Result<OnDevice> {
-        if rows.is_empty() {
-            return Err(Error::Input("there are no rows to observe".to_owned()));
-        }
-        self.check(rows)?;
-        let reads = reads(actions);
-        reads.iter().try_for_each(|hook| offered(&self.model.config, *hook))?;
-        let most = self.rows_at_once(&reads, extent(rows) as usize)?;
-        if rows.len() > most {
-            return Err(Error::Input(format!(
-                "{} rows were given to stay on the device, which runs at most {most} of them at once",
-                rows.len(),
-            )));
-        }
-        let edits = self.bind(rows, actions)?;
-        let own = self.edits.len();
-        let out = Tensor::persistent(rows.len(), self.model.config.vocab);
-        let (recording, marks) =
-            self.record(rows, &reads, &edits, Some((out, BufferId::fresh())))?;
-        let submitted = self.engine.create_tensor(&out).and_then(|()| {
-            edits[own..].iter().try_for_each(|edit| self.write_operand(edit))?;
-            self.submit_with_marks(rows, &recording, &marks, &[])
-        });
-        self.free_operands(&edits[own..]);
-        let keys = extent(rows) as usize;
-        let resident = |(hook, tensor): (Hook, Tensor)| {
-            let shape = shape(&self.model.config, hook, rows.len(), keys);
-            Resident { hook, shape, tensor }
-        };
-        let activations = marks.reads.into_iter().map(resident).collect();
-        let kept = OnDevice { activations, logits: out };
-        match submitted {
-            Ok(_) => Ok(kept),
-            Err(error) => {
-                self.release(kept);
-                Err(error)
-            }
-        }
-    }
-
-    /// Frees what was left on the device; passes that use it keep it until they end.
-    pub fn release(&mut self, kept: OnDevice) {
-        self.engine.free(kept.logits.buffer);
-        for activation in kept.activations {
-            self.engine.free(activation.tensor.buffer);
-        }
-    }
-
     /// Runs rows and returns the named values, in the order of the forward pass.
     ///
     /// # Errors
@@ -146,33 +95,67 @@ impl Session {
         actions: &[(Hook, Action)],
         logits_of: &[usize],
     ) -> Result<Observed> {
-        let mut collected = Collected::default();
-        let mut logits = Vec::new();
-        let reads = reads(actions);
-        self.check_room(&reads, rows, logits_of.len())?;
-        self.observe_each(rows, actions, logits_of, |part| {
-            let Part { rows, activations, logits: own } = part;
-            collected.add(activations, rows.len(), extent(rows) as usize);
-            logits.extend(own);
-            Ok(())
-        })
-        .await?;
-        Ok(Observed { activations: collected.finish(&self.model.config), logits })
+        self.collect(rows, actions, logits_of, None).await
     }
 
-    /// The same, handed over in parts as the rows run, so that a long text needs no more memory
-    /// than one part of it. An error of `each` ends the run.
+    /// The same with the `k` most probable tokens after those rows, which are found on the device,
+    /// instead of their logits. `k` is at most [`MAX_TOP_K`].
     ///
     /// # Errors
-    /// As [`Session::observe_rows`].
-    pub async fn observe_each(
+    /// As [`Session::observe_rows`]; [`Error::Input`] for more tokens than that or than the vocabulary has.
+    pub async fn observe_top(
         &mut self,
         rows: &[Row],
         actions: &[(Hook, Action)],
         logits_of: &[usize],
+        k: usize,
+    ) -> Result<Observed> {
+        self.collect(rows, actions, logits_of, Some(k)).await
+    }
+
+    async fn collect(
+        &mut self,
+        rows: &[Row],
+        actions: &[(Hook, Action)],
+        logits_of: &[usize],
+        top: Option<usize>,
+    ) -> Result<Observed> {
+        let mut collected = Collected::default();
+        let (mut logits, mut best) = (Vec::new(), Vec::new());
+        let reads = reads(actions);
+        let of_row = top.map_or(4 * self.model.config.vocab, |k| 8 * k);
+        self.check_room(&reads, rows, logits_of.len() * of_row)?;
+        self.observe_each(rows, actions, (logits_of, top), |part| {
+            let Part { rows, activations, logits: own, top } = part;
+            collected.add(activations, rows.len(), extent(rows) as usize);
+            logits.extend(own);
+            best.extend(top);
+            Ok(())
+        })
+        .await?;
+        Ok(Observed { activations: collected.finish(&self.model.config), logits, top: best })
+    }
+
+    /// The same, handed over in parts as the rows run, so that a long text needs no more memory
+    /// than one part of it: the logits of some rows, or, with a number, only so many of the most probable
+    /// tokens after them. An error of `each` ends the run.
+    ///
+    /// # Errors
+    /// As [`Session::observe_top`].
+    pub async fn observe_each(
+        &mut self,
+        rows: &[Row],
+        actions: &[(Hook, Action)],
+        (logits_of, top): (&[usize], Option<usize>),
         mut each: impl FnMut(Part<'_>) -> Result<()>,
     ) -> Result<()> {
         self.check(rows)?;
+        let most = MAX_TOP_K.min(self.model.config.vocab);
+        if let Some(k) = top.filter(|k| !(1..=most).contains(k)) {
+            return Err(Error::Input(format!(
+                "the {k} most probable tokens were asked for; from 1 to {most} can be given"
+            )));
+        }
         let ordered = logits_of.is_sorted_by(|a, b| a < b);
         if !ordered || logits_of.last().is_some_and(|last| *last >= rows.len()) {
             return Err(Error::Input(format!(
@@ -183,13 +166,13 @@ impl Session {
         let reads = reads(actions);
         reads.iter().try_for_each(|hook| offered(&self.model.config, *hook))?;
         let edits = self.bind(rows, actions)?;
-        let result = self.run_parts(rows, &reads, &edits, logits_of, &mut each).await;
+        let result = self.run_parts(rows, &reads, &edits, (logits_of, top), &mut each).await;
         self.free_operands(&edits[self.edits.len()..]);
         result
     }
 
     /// The session's edits, then those of these actions on these rows.
-    fn bind(&self, rows: &[Row], actions: &[(Hook, Action)]) -> Result<Vec<Bound>> {
+    pub(super) fn bind(&self, rows: &[Row], actions: &[(Hook, Action)]) -> Result<Vec<Bound>> {
         let keys = extent(rows) as usize;
         let mut edits = self.edits.clone();
         for (hook, action) in actions {
@@ -205,68 +188,92 @@ impl Session {
         rows: &[Row],
         reads: &[Hook],
         edits: &[Bound],
-        logits_of: &[usize],
+        (logits_of, top): (&[usize], Option<usize>),
         each: &mut impl FnMut(Part<'_>) -> Result<()>,
     ) -> Result<()> {
         for edit in &edits[self.edits.len()..] {
             self.write_operand(edit)?;
         }
-        let most = self.rows_at_once(reads, extent(rows) as usize)?;
+        let mut most = self.rows_at_once(reads, extent(rows) as usize)?;
+        if !logits_of.is_empty() {
+            most = most.min(self.rows_of_logits()?);
+        }
         let mut first = 0;
         for rows in rows.chunks(most) {
             let own = logits_of.iter().filter(|row| (first..first + rows.len()).contains(*row));
             let own: Vec<u32> = own.map(|row| (row - first) as u32).collect();
             first += rows.len();
-            let (activations, logits) = self.run_part(rows, reads, edits, &own).await?;
-            each(Part { rows, activations, logits })?;
+            let part = self.run_part(rows, reads, edits, &own, top).await?;
+            each(part)?;
         }
         Ok(())
     }
 
     /// Runs some rows and reads back what was asked for.
-    async fn run_part(
+    async fn run_part<'r>(
         &mut self,
-        rows: &[Row],
+        rows: &'r [Row],
         reads: &[Hook],
         edits: &[Bound],
         logits_of: &[u32],
-    ) -> Result<(Vec<Activation>, Vec<f32>)> {
+        top: Option<usize>,
+    ) -> Result<Part<'r>> {
         let out = Tensor::persistent(logits_of.len(), self.model.config.vocab);
-        let index = BufferId::fresh();
-        let wanted = (!logits_of.is_empty()).then_some((out, index));
+        let top = top.map(|k| (BufferId::fresh(), k));
+        let wanted = Wanted { out, index: BufferId::fresh(), top };
+        let wanted = (!logits_of.is_empty()).then_some(wanted);
         let (recording, marks) = self.record(rows, reads, edits, wanted)?;
-        let mut made = Vec::new();
-        if wanted.is_some() {
-            self.engine.create(index, 4 * logits_of.len() as u64)?;
-            self.engine.write(index, 0, bytemuck::cast_slice(logits_of))?;
-            made.push(index);
+        let made = wanted.map_or(Ok(()), |wanted| self.create_wanted(&wanted, logits_of));
+        let result = match made {
+            Ok(()) => self.submit_and_read(rows, &recording, &marks, wanted).await,
+            Err(error) => Err(error),
+        };
+        if let Some(Wanted { out, index, top }) = wanted {
+            let pairs = top.map(|(pairs, _)| pairs);
+            let own = [out.buffer, index].into_iter().chain(pairs);
+            own.for_each(|buffer| self.engine.free(buffer));
         }
-        let result =
-            self.submit_and_read(rows, &recording, &marks, wanted.map(|(out, _)| out)).await;
-        made.push(out.buffer);
-        made.extend(marks.reads.iter().map(|(_, tensor)| tensor.buffer));
-        made.into_iter().for_each(|buffer| self.engine.free(buffer));
+        marks.reads.iter().for_each(|(_, tensor)| self.engine.free(tensor.buffer));
         result
     }
 
-    async fn submit_and_read(
+    fn create_wanted(&mut self, wanted: &Wanted, logits_of: &[u32]) -> Result<()> {
+        let Wanted { out, index, top } = wanted;
+        self.engine.create_tensor(out)?;
+        self.engine.create(*index, 4 * logits_of.len() as u64)?;
+        self.engine.write(*index, 0, bytemuck::cast_slice(logits_of))?;
+        top.map_or(Ok(()), |(pairs, k)| self.engine.create(pairs, (out.rows * k * 8) as u64))
+    }
+
+    async fn submit_and_read<'r>(
         &mut self,
-        rows: &[Row],
+        rows: &'r [Row],
         recording: &Recording,
         marks: &Marks,
-        logits: Option<Tensor>,
-    ) -> Result<(Vec<Activation>, Vec<f32>)> {
-        if let Some(out) = &logits {
-            self.engine.create_tensor(out)?;
-        }
-        let tensors = marks.reads.iter().map(|(_, tensor)| *tensor).chain(logits);
-        let ranges: Vec<_> = tensors.map(|tensor| tensor.range()).collect();
-        let Some(readback) = self.submit_with_marks(rows, recording, marks, &ranges)? else {
-            return Ok((Vec::new(), Vec::new()));
-        };
+        wanted: Option<Wanted>,
+    ) -> Result<Part<'r>> {
+        let mut part = Part { rows, activations: Vec::new(), logits: Vec::new(), top: Vec::new() };
+        let ranges = marks.reads.iter().map(|(_, tensor)| tensor.range());
+        let ranges: Vec<_> = ranges.chain(wanted.map(|wanted| wanted.range())).collect();
+        self.begin(rows, marks)?;
+        let pieces = pieces(&self.model.config, &self.selection, rows.len());
+        let staged = Staged::prepare(&mut self.engine, recording, marks, pieces)?;
+        let ran = self.run(&staged, rows, &ranges).await;
+        staged.free(&mut self.engine);
+        let Some(readback) = ran? else { return Ok(part) };
         let bytes = self.engine.finish(readback).await?;
         let (activations, rest) = self.activations(&marks.reads, rows, &bytes);
-        Ok((activations, logits.map_or_else(Vec::new, |out| out.values(rest))))
+        part.activations = activations;
+        match wanted {
+            Some(Wanted { top: Some((_, k)), .. }) => {
+                let pairs: Vec<[u32; 2]> = bytemuck::pod_collect_to_vec(rest);
+                let pair = |[id, bits]: &[u32; 2]| (*id, f32::from_bits(*bits));
+                part.top = pairs.chunks(k).map(|row| row.iter().map(pair).collect()).collect();
+            }
+            Some(Wanted { out, .. }) => part.logits = out.values(rest),
+            None => {}
+        }
+        Ok(part)
     }
 
     /// The values in a readback over these rows, and the bytes that follow them.
@@ -302,51 +309,43 @@ impl Session {
     }
 
     /// Records a run of rows with edits, the values to read, and the logits of rows by an index.
-    fn record(
+    pub(super) fn record(
         &self,
         rows: &[Row],
         reads: &[Hook],
         edits: &[Bound],
-        wanted: Option<(Tensor, BufferId)>,
+        wanted: Option<Wanted>,
     ) -> Result<(Recording, Marks)> {
         let keys = extent(rows) as usize;
         let mut tape = Tape::with_edits(&self.selection, reads, edits, self.rows, keys);
         let x = forward(&mut tape, &self.model, &self.caches, self.rows, rows.len())?;
-        if let Some((out, index)) = wanted {
+        if let Some(Wanted { out, index, top }) = wanted {
             let index = (out.rows < rows.len()).then_some(index);
             logits(&mut tape, &self.model, x, index, out)?;
+            if let Some((pairs, k)) = top {
+                tape.push(TopK { logits: out, k, chosen: None, out: pairs })?;
+            }
         }
         Ok(tape.finish())
     }
 
     /// Creates and writes the tensor that an edit reads.
     pub(super) fn write_operand(&mut self, edit: &Bound) -> Result<()> {
-        let (tensor, values) = edit.input();
+        let Some((tensor, values)) = edit.input() else { return Ok(()) };
         self.engine.create_tensor(&tensor)?;
         self.engine.write_tensor(&tensor, values)
     }
 
-    /// Creates the tensors of the marks, runs the recording and copies these ranges.
-    fn submit_with_marks(
-        &mut self,
-        rows: &[Row],
-        recording: &Recording,
-        marks: &Marks,
-        ranges: &[(BufferId, u64, u64)],
-    ) -> Result<Option<Readback>> {
+    /// Writes the rows, and creates the tensors that the marks fill.
+    pub(super) fn begin(&mut self, rows: &[Row], marks: &Marks) -> Result<()> {
         self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
         self.note(rows);
-        for (_, tensor) in &marks.reads {
-            self.engine.create_tensor(tensor)?;
-        }
-        let pieces = pieces(&self.model.config, &self.selection, rows.len());
-        let pieces = self.engine.prepare(recording)?.in_pieces(pieces);
-        self.engine.submit_pieces(&pieces, extent(rows), ranges)
+        marks.reads.iter().try_for_each(|(_, tensor)| self.engine.create_tensor(tensor))
     }
 }
 
 /// The values to read among actions.
-fn reads(actions: &[(Hook, Action)]) -> Vec<Hook> {
+pub(super) fn reads(actions: &[(Hook, Action)]) -> Vec<Hook> {
     let read = |(hook, action): &(Hook, Action)| (*action == Action::Read).then_some(*hook);
     actions.iter().filter_map(read).collect()
 }

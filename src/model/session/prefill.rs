@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use crate::error::Result;
 
 use super::collect::Collected;
-use super::state::{Filled, Row, Session, extent};
+use super::rows::{Row, extent};
+use super::state::{Filled, Session};
 
 /// Pieces in flight: while the host waits for one, the device already runs the next. Stopping
 /// wastes no more than these.
@@ -52,7 +53,7 @@ impl Prefill {
     /// As [`Session::fill`].
     pub(crate) async fn next(&mut self, session: &mut Session) -> Result<Option<usize>> {
         while self.in_flight.len() < MOST_IN_FLIGHT && !self.only_last_piece_left(session)? {
-            self.submit_next(session)?;
+            self.submit_next(session).await?;
         }
         if self.only_last_piece_left(session)? {
             return Ok(None);
@@ -63,13 +64,13 @@ impl Prefill {
         Ok(Some(self.read + part))
     }
 
-    /// Submits all that is left, without waiting.
+    /// Submits all that is left; waits only for functions that change a value.
     ///
     /// # Errors
     /// As [`Session::fill`].
-    pub(crate) fn submit_rest(&mut self, session: &mut Session) -> Result<()> {
+    pub(crate) async fn submit_rest(&mut self, session: &mut Session) -> Result<()> {
         while self.unread() > 0 {
-            self.submit_next(session)?;
+            self.submit_next(session).await?;
         }
         Ok(())
     }
@@ -118,10 +119,11 @@ impl Prefill {
         }
     }
 
-    fn submit_next(&mut self, session: &mut Session) -> Result<()> {
+    async fn submit_next(&mut self, session: &mut Session) -> Result<()> {
         let (pieces, rows) = (self.pieces_of_chunk(session)?, self.chunk(session).len());
         let marker = Some((session.rows, 0, MARKER));
-        self.in_flight.extend(session.fill_piece(self.chunk(session), self.pieces, marker)?);
+        let filled = session.fill_piece(self.chunk(session), self.pieces, marker).await?;
+        self.in_flight.extend(filled);
         self.pieces += 1;
         if self.pieces == pieces {
             (self.pieces, self.read) = (0, self.read + rows);

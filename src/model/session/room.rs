@@ -6,7 +6,8 @@ use crate::hook::Hook;
 use crate::model::hooks::{bytes_of, heads_first, shape};
 use crate::model::plan::free_memory;
 
-use super::state::{Row, Session, extent};
+use super::rows::{Row, extent};
+use super::state::Session;
 
 impl Session {
     /// How many rows run at once, so that the largest value that is read, or the scores that it is
@@ -35,11 +36,25 @@ impl Session {
         Ok(most)
     }
 
-    /// Fails where the values of these rows, and so many rows of logits, exceed the free memory.
-    pub(super) fn check_room(&self, reads: &[Hook], rows: &[Row], logits: usize) -> Result<()> {
+    /// How many rows of logits fit into one binding.
+    pub(super) fn rows_of_logits(&self) -> Result<usize> {
+        let (limit, row) = (
+            self.engine.gpu().caps().max_buffer_bytes(),
+            4 * padded(self.model.config.vocab) as u64,
+        );
+        if row > limit {
+            let name = &self.engine.gpu().adapter().name;
+            let reason = format!("a row of logits takes {row} bytes, and {name} binds {limit}");
+            return Err(Error::memory(reason, []));
+        }
+        Ok((limit / row) as usize)
+    }
+
+    /// Fails where the values of these rows, and so many bytes besides, exceed the free memory.
+    pub(super) fn check_room(&self, reads: &[Hook], rows: &[Row], besides: usize) -> Result<()> {
         let config = &self.model.config;
         let values = bytes_of(config, reads, rows.len(), extent(rows) as usize);
-        let all = values + 4 * (logits * config.vocab) as u64;
+        let all = values + besides as u64;
         match free_memory() {
             Some(free) if all > free => {
                 let reason = format!(

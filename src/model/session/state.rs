@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::gpu::{BufferId, Engine, Plan, Readback, Tensor};
+use crate::gpu::{BufferId, Engine, Readback, Tensor};
 use crate::hook::Hook;
-use crate::model::edit::Bound;
+use crate::model::bound::Bound;
 use crate::model::forward::{forward, logits};
 use crate::model::plan::{
     MemoryUse, SessionOptions, chunk_rows, context, create_cache, layer_cache, pieces,
@@ -15,25 +15,8 @@ use crate::model::weights::Model;
 use crate::ops::{Cache, LogProb, TopK};
 use crate::select::KernelSelection;
 
-/// One token of one sequence: the unit of work.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct Row {
-    /// Token id.
-    pub token: u32,
-    /// Position in its sequence, from 0.
-    pub position: u32,
-    /// Which sequence of the session.
-    pub sequence: u32,
-    /// Tokens generated so far in that sequence.
-    pub step: u32,
-}
-
-/// The rows of one sequence's tokens, from position 0 on.
-pub fn rows(tokens: &[u32], sequence: u32) -> Vec<Row> {
-    let row = |(position, &token)| Row { token, position, sequence, step: 0 };
-    (0..).zip(tokens).map(row).collect()
-}
+use super::rows::{Row, extend};
+use super::staged::Staged;
 
 /// A model, an engine, and the state of some sequences.
 #[derive(Debug)]
@@ -67,10 +50,10 @@ pub struct Scored {
     pub top: Vec<Vec<(u32, f32)>>,
 }
 
-/// The pieces of a plan, the buffer that holds its most probable tokens, and the values it reads.
+/// A plan, the buffer that holds its most probable tokens, and the values it reads.
 #[derive(Debug)]
 struct Planned {
-    pieces: Vec<Plan>,
+    staged: Staged,
     top: Option<BufferId>,
     reads: Vec<(Hook, Tensor)>,
 }
@@ -155,6 +138,19 @@ impl Session {
         &mut self.engine
     }
 
+    /// Runs a plan of this session over these rows, then copies the named ranges for the host.
+    ///
+    /// # Errors
+    /// As [`Staged::run`].
+    pub(crate) async fn run(
+        &mut self,
+        staged: &Staged,
+        rows: &[Row],
+        reads: &[(BufferId, u64, u64)],
+    ) -> Result<Option<Readback>> {
+        staged.run(&mut self.engine, &self.model.config, rows, reads).await
+    }
+
     pub(crate) fn caches(&self) -> &[Cache] {
         &self.caches
     }
@@ -183,16 +179,17 @@ impl Session {
         }
     }
 
-    /// Reads rows into the caches, in chunks; returns nothing, and does not wait.
+    /// Reads rows into the caches, in chunks; returns nothing, and waits only for functions that change
+    /// a value ([`Change::Call`](crate::model::Change::Call)).
     ///
     /// # Errors
     /// [`Error::Input`] for ids outside the vocabulary and for rows that leave a gap in a sequence,
     /// [`Error::Context`] for positions outside the context, [`Error::Device`] if the device fails.
-    pub fn fill(&mut self, rows: &[Row]) -> Result<()> {
+    pub async fn fill(&mut self, rows: &[Row]) -> Result<()> {
         self.check(rows)?;
         for rows in rows.chunks(self.chunk) {
             for piece in 0..self.fill_pieces(rows.len())? {
-                self.fill_piece(rows, piece, None)?;
+                self.fill_piece(rows, piece, None).await?;
             }
         }
         Ok(())
@@ -201,13 +198,13 @@ impl Session {
     /// The number of pieces in which this many rows, at most a chunk, are read.
     pub(super) fn fill_pieces(&mut self, rows: usize) -> Result<usize> {
         self.prepare(Task::Fill, rows)?;
-        Ok(self.plans[&(Task::Fill, rows)].pieces.len())
+        Ok(self.plans[&(Task::Fill, rows)].staged.len())
     }
 
     /// Runs one piece of the plan that reads a chunk of rows into the caches, which must be
     /// prepared. With a `marker` to read back it can be waited for, and the last piece also gives
     /// the values that the session keeps.
-    pub(super) fn fill_piece(
+    pub(super) async fn fill_piece(
         &mut self,
         rows: &[Row],
         piece: usize,
@@ -220,12 +217,13 @@ impl Session {
         }
         let planned = &self.plans[&(Task::Fill, rows.len())];
         let mut kept = Vec::new();
-        if marker.is_some() && piece + 1 == planned.pieces.len() {
+        if marker.is_some() && piece + 1 == planned.staged.len() {
             kept.clone_from(&planned.reads);
         }
         let ranges = kept.iter().map(|(_, tensor)| tensor.range());
         let ranges: Vec<_> = marker.into_iter().chain(ranges).collect();
-        let readback = self.engine.submit(&[(&planned.pieces[piece], extent(rows))], &ranges)?;
+        let (engine, config) = (&mut self.engine, &self.model.config);
+        let readback = planned.staged.run_stage(piece, engine, config, rows, &ranges).await?;
         let rows = if kept.is_empty() { Vec::new() } else { rows.to_vec() };
         Ok(readback.map(|readback| Filled { readback, kept, rows }))
     }
@@ -256,7 +254,8 @@ impl Session {
             let planned = &self.plans[&(task, rows.len())];
             let mut reads = vec![(self.log_probs, 0, count * 4)];
             reads.extend(planned.top.map(|buffer| (buffer, 0, count * pairs_bytes(top))));
-            let readback = self.engine.submit_pieces(&planned.pieces, extent(rows), &reads)?;
+            let (engine, config) = (&mut self.engine, &self.model.config);
+            let readback = planned.staged.run(engine, config, rows, &reads).await?;
             let Some(readback) = readback else { continue };
             let bytes = self.engine.finish(readback).await?;
             let (logprobs, pairs) = bytes.split_at(rows.len() * 4);
@@ -342,11 +341,11 @@ impl Session {
             self.engine.create_tensor(tensor)?;
         }
         let pieces = pieces(&self.model.config, &self.selection, count);
-        let pieces = self.engine.prepare(&recording)?.in_pieces(pieces);
+        let staged = Staged::prepare(&mut self.engine, &recording, &marks, pieces)?;
         // Whole chunks recur; of the odd remainders only the last plan is kept.
         let chunk = self.chunk;
         self.forget_plans_unless(|rows| rows == chunk);
-        self.plans.insert((task, count), Planned { pieces, top: best, reads: marks.reads });
+        self.plans.insert((task, count), Planned { staged, top: best, reads: marks.reads });
         Ok(())
     }
 
@@ -362,36 +361,14 @@ impl Session {
             if !keep {
                 let reads = planned.reads.iter().map(|(_, tensor)| tensor.buffer);
                 planned.top.into_iter().chain(reads).for_each(|buffer| engine.free(buffer));
+                planned.staged.free(engine);
             }
             keep
         });
     }
 }
 
-/// Adds rows that run together to what the sequences hold; a row at position 0 begins its sequence
-/// anew.
-fn extend(held: &mut [u32], rows: &[Row]) -> Result<()> {
-    let mut places: Vec<(u32, u32)> = rows.iter().map(|row| (row.sequence, row.position)).collect();
-    places.sort_unstable();
-    for (sequence, position) in places {
-        let held = &mut held[sequence as usize];
-        if position > *held {
-            return Err(Error::Input(format!(
-                "a row at position {position} of sequence {sequence}, which holds {held} positions: \
-                 the rows between come first"
-            )));
-        }
-        *held = if position == 0 { 1 } else { (position + 1).max(*held) };
-    }
-    Ok(())
-}
-
 /// The bytes of a row's most probable tokens.
 fn pairs_bytes(top: Option<usize>) -> u64 {
     top.unwrap_or(0) as u64 * 8
-}
-
-/// The keys that the furthest row sees.
-pub(super) fn extent(rows: &[Row]) -> u32 {
-    rows.iter().map(|row| row.position + 1).max().unwrap_or(1)
 }

@@ -4,14 +4,16 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::hook::Hook;
-use crate::model::blocks::Pass;
-use crate::model::edit::{Bound, Edit};
+use crate::model::bound::Bound;
+use crate::model::edit::Edit;
 use crate::model::forward::{logits, resume};
 use crate::model::plan::{create_cache, pieces};
 use crate::model::tape::Tape;
 use crate::ops::{Cache, LogProb};
 
-use super::state::{Row, Session, extent, rows};
+use super::rows::{Row, extent, rows};
+use super::staged::Staged;
+use super::state::Session;
 
 /// What a variant of a text is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,12 +174,13 @@ impl Session {
                     Some((self.log_probs, 0, 4 * rows.len() as u64))
                 }
             };
-            let (recording, _) = tape.finish();
+            let (recording, marks) = tape.finish();
             let pieces = pieces(&self.model.config, &self.selection, rows.len());
-            let pieces = self.engine.prepare(&recording)?.in_pieces(pieces);
+            let staged = Staged::prepare(&mut self.engine, &recording, &marks, pieces)?;
             let ranges: Vec<_> = range.into_iter().collect();
-            let readback = self.engine.submit_pieces(&pieces, extent(rows), &ranges)?;
-            let bytes = match readback {
+            let ran = self.run(&staged, rows, &ranges).await;
+            staged.free(&mut self.engine);
+            let bytes = match ran? {
                 Some(readback) => self.engine.finish(readback).await?,
                 None => Vec::new(),
             };
@@ -218,10 +221,7 @@ impl Session {
             self.engine.create_tensor(&out)?;
             self.engine.write_tensor(&x, part)?;
             let mut tape = Tape::new(&self.selection);
-            let (model, caches, rows) = (&self.model, &self.caches[..], self.rows);
-            let mut pass = Pass { tape: &mut tape, model, rows, caches };
-            let normed = pass.norm(&model.final_norm, x)?;
-            logits(&mut tape, model, normed, None, out)?;
+            self.record_head(&mut tape, x, out)?;
             let (recording, _) = tape.finish();
             let pieces = pieces(&self.model.config, &self.selection, x.rows);
             let pieces = self.engine.prepare(&recording)?.in_pieces(pieces);
