@@ -11,6 +11,8 @@ mod every_hook;
 mod generate;
 #[path = "conformance/hooks.rs"]
 mod hooks;
+#[path = "conformance/identities.rs"]
+mod identities;
 #[path = "conformance/inspect.rs"]
 mod inspect;
 #[path = "conformance/learn.rs"]

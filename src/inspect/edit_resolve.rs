@@ -113,9 +113,8 @@ impl EditText {
         let hides = |value: f32| value == f32::NEG_INFINITY && hook.point() == Point::AttnScores;
         if let Some(value) = tensor.values.iter().find(|x| !x.is_finite() && !hides(**x)) {
             let file = place.file.display();
-            return Err(
-                self.wrong(&format!("takes {} of {file}, which has the value {value}", place.tensor))
-            );
+            return Err(self
+                .wrong(&format!("takes {} of {file}, which has the value {value}", place.tensor)));
         }
         if let Operation::Mean(_) = self.operation {
             tensor =

@@ -244,7 +244,9 @@ impl Steering {
                 let hook = Hook::ResidPost(layer as usize).to_string();
                 if let Some(source) = source {
                     let file = self.file.display();
-                    log::warn!("{file} names the source {source} and no hook; it is added to {hook}");
+                    log::warn!(
+                        "{file} names the source {source} and no hook; it is added to {hook}"
+                    );
                 }
                 hook
             }

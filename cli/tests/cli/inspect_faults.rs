@@ -86,7 +86,8 @@ fn tensors_that_do_not_fit_are_told_with_what_would() {
         let path = tensor(folder.path(), "blocks.0.hook_resid_post", &[WIDTH], &broken);
         for operation in ["+= FILE:NAME", "= FILE:NAME", "project FILE:NAME", "mean FILE:NAME"] {
             let text = edit(&path, &format!("resid_post.0 {operation}"));
-            let found = told(&["generate", "--edit", &text.replace("NAME", "blocks.0.hook_resid_post")]);
+            let found =
+                told(&["generate", "--edit", &text.replace("NAME", "blocks.0.hook_resid_post")]);
             assert!(found.contains("t.safetensors") && found.contains("the value "), "{found}");
         }
         let found = told(&["generate", "--steer", path.to_str().unwrap()]);
@@ -115,7 +116,10 @@ fn steering_vectors_of_other_models_are_refused() {
     }
     let json = place("v.json");
     for (vector, part) in [
-        (object!({"layer": 1, "vector": [1.0, 2.0]}), "2 values, but blocks.1.hook_resid_post has 60"),
+        (
+            object!({"layer": 1, "vector": [1.0, 2.0]}),
+            "2 values, but blocks.1.hook_resid_post has 60",
+        ),
         (object!({"layer": 2, "vector": ramp(WIDTH)}), "2 layers"),
         (object!({"modelId": "gemma-2-2b", "layer": 1, "vector": ramp(WIDTH)}), "gemma-2-2b"),
         (object!({"vector": ramp(WIDTH)}), "neither a layer nor a hook"),
@@ -129,8 +133,9 @@ fn steering_vectors_of_other_models_are_refused() {
     }
     // A model is no vector.
     let other = model("gguf-gpt2");
-    let other = std::fs::read_dir(other).unwrap().map(|entry| entry.unwrap().path());
-    let other = other.filter(|path| path.extension().is_some_and(|e| e == "gguf")).next().unwrap();
+    let mut other = std::fs::read_dir(other).unwrap().map(|entry| entry.unwrap().path());
+    let gguf = |path: &PathBuf| path.extension().is_some_and(|end| end == "gguf");
+    let other = other.find(gguf).unwrap();
     let found = told(&["generate", "--steer", other.to_str().unwrap()]);
     assert!(found.contains("holds a model"), "{found}");
 }
@@ -145,7 +150,8 @@ fn steering_vectors_are_added_where_their_formats_say() {
     let edit = |hook: &str, times: f32| {
         values(&["--edit", &format!("{hook} += {}:x * {times}", path.display())])
     };
-    let steer = |path: &Path, more: &str| values(&["--steer", &format!("{}{more}", path.display())]);
+    let steer =
+        |path: &Path, more: &str| values(&["--steer", &format!("{}{more}", path.display())]);
     let near = |found: Vec<f64>, expected: Vec<f64>| {
         assert!(furthest(&found, &expected) < 1e-5);
     };
@@ -183,7 +189,7 @@ fn steering_vectors_are_added_where_their_formats_say() {
 /// The program under a limit of the shell's.
 fn limited(limit: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$@\"", ), "sh"]);
+    command.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$@\""), "sh"]);
     let program = pellucid(args);
     command.arg(program.get_program()).args(program.get_args());
     command.args(["--backend", "cpu", "--model"]).arg(model("gpt2")).args(TOKENS);
@@ -191,7 +197,6 @@ fn limited(limit: &str, args: &[&str]) -> Command {
 }
 
 #[test]
-#[cfg(unix)]
 fn a_full_disk_leaves_nothing_half_written() {
     let folder = tempfile::tempdir().unwrap();
     for (args, file) in [
@@ -215,7 +220,6 @@ fn a_full_disk_leaves_nothing_half_written() {
 
 /// A tensor that a file says it has, and no memory holds.
 #[test]
-#[cfg(unix)]
 fn a_tensor_too_large_for_the_memory_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.safetensors");

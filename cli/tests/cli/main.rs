@@ -11,6 +11,7 @@ mod failures;
 mod files;
 mod hub;
 mod inspect;
+#[cfg(unix)]
 mod inspect_faults;
 #[cfg(unix)]
 mod interrupt;
