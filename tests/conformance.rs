@@ -5,12 +5,12 @@ mod built_in;
 mod common;
 #[path = "conformance/edits.rs"]
 mod edits;
-#[path = "conformance/every_hook.rs"]
-mod every_hook;
 #[path = "conformance/generate.rs"]
 mod generate;
 #[path = "conformance/hooks.rs"]
 mod hooks;
+#[path = "conformance/identities.rs"]
+mod identities;
 #[path = "conformance/inspect.rs"]
 mod inspect;
 #[path = "conformance/learn.rs"]

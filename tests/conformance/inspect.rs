@@ -16,7 +16,7 @@ use super::{backend, checkpoint, folder, golden, ids};
 
 /// Families of every kind; three of them on SwiftShader, which compiles each pipeline of each model anew
 /// and takes minutes for six.
-fn names() -> &'static [&'static str] {
+pub(super) fn names() -> &'static [&'static str] {
     let few = std::env::var("PELLUCID_TEST_ADAPTER").is_ok_and(|name| name == "swiftshader");
     let all = &["gpt2", "gemma2", "qwen3", "llama", "gemma3", "neox"];
     if few { &all[..3] } else { all }
@@ -28,11 +28,11 @@ pub(super) fn llm(name: &str, backend: Backend) -> Llm {
 }
 
 /// The model on the device, and on the reference.
-fn both(name: &str) -> [Llm; 2] {
+pub(super) fn both(name: &str) -> [Llm; 2] {
     [backend(), Backend::Cpu].map(|backend| llm(name, backend))
 }
 
-fn tokens(name: &str) -> Vec<u32> {
+pub(super) fn tokens(name: &str) -> Vec<u32> {
     ids(&golden(name)["sequences"][0]["tokens"])
 }
 
@@ -40,7 +40,7 @@ fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {
     block_on(llm.generate(prompt, request, |_| ControlFlow::Continue(()))).unwrap().0
 }
 
-fn wide(values: &[f32]) -> Vec<f64> {
+pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
 

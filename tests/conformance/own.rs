@@ -14,7 +14,7 @@ use pellucid::model::{
 use pellucid::{Error, Result};
 use pollster::block_on;
 
-use super::{checkpoint, folder, golden, ids, rows, session};
+use super::{backend, checkpoint, folder, golden, ids, rows, session};
 
 fn open(name: &str, options: SessionOptions) -> Session {
     session(&checkpoint(&folder().join(name)), &AdapterChoice::default(), options)
@@ -27,7 +27,7 @@ fn llm(name: &str, backend: Backend, sequences: usize) -> Llm {
 
 /// The model on the device, and on the reference.
 pub(super) fn both(name: &str) -> [Llm; 2] {
-    [Backend::Gpu(AdapterChoice::default()), Backend::Cpu].map(|backend| llm(name, backend, 1))
+    [backend(), Backend::Cpu].map(|backend| llm(name, backend, 1))
 }
 
 pub(super) fn tokens(name: &str) -> Vec<u32> {
@@ -111,7 +111,7 @@ fn a_function_that_changes_nothing_leaves_every_bit() {
 fn functions_act_in_the_prompt_and_on_drawn_tokens() {
     for name in ["gpt2", "llama"] {
         let prompt = tokens(name)[..6].to_vec();
-        let mut device = llm(name, Backend::Gpu(AdapterChoice::default()), 1);
+        let mut device = llm(name, backend(), 1);
         let places = [Hook::MlpPost(0), Hook::ResidPost(0), Hook::Z(1), Hook::AttnScores(1)];
         let edits = |edit: &dyn Fn() -> Edit| places.map(|hook| (hook, edit())).to_vec();
         let found = generate(&mut device, &prompt, edits(&double));
@@ -186,7 +186,7 @@ fn a_function_is_told_which_tokens_it_gets() {
         assert_eq!(calls.take(), [(vec![1, 6, 6], (0..6).map(at).collect())]);
     }
     // Several texts side by side.
-    let mut device = llm(name, Backend::Gpu(AdapterChoice::default()), 2);
+    let mut device = llm(name, backend(), 2);
     let request = Request {
         max_new_tokens: 2,
         ignore_eos: true,

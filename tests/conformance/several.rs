@@ -11,11 +11,11 @@ use pellucid::ops::MAX_TOP_K;
 use pellucid::reference::{log_softmax, top_k};
 use pollster::block_on;
 
-use super::{checkpoint, folder, golden, ids, rows, session};
+use super::{backend, checkpoint, folder, golden, ids, rows, session};
 
 /// The model on the device, and on the reference.
 fn both(name: &str) -> [Llm; 2] {
-    [Backend::Gpu(AdapterChoice::default()), Backend::Cpu].map(|backend| {
+    [backend(), Backend::Cpu].map(|backend| {
         let options = Options { backend, check: false, tuned: false, ..Options::default() };
         block_on(Llm::open(checkpoint(&folder().join(name)), &options, |_| {})).unwrap()
     })

@@ -11,7 +11,6 @@ mod failures;
 mod files;
 mod hub;
 mod inspect;
-mod inspect_faults;
 #[cfg(unix)]
 mod interrupt;
 mod text;
