@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Remedy, Result};
 
 use super::adapter::{Adapter, AdapterChoice, STORAGE_BUFFERS, describe, enumerate, rank};
-use super::pipeline::Compiled;
+use super::compiled::Compiled;
 use super::readback::Poller;
 
 /// What the opened device can do; read once, and passed to the code that chooses kernels and grids.

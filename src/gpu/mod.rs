@@ -4,6 +4,7 @@
 //! Nothing here knows what a transformer is.
 
 mod adapter;
+mod compiled;
 mod counters;
 mod device;
 mod engine;

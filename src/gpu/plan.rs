@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::compiled::Pipeline;
 use super::counters::Counters;
-use super::pipeline::Pipeline;
 use super::recording::Grid;
 
 /// A prepared recording: encoding it allocates nothing.

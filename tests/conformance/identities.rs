@@ -47,8 +47,9 @@ fn the_stream_is_the_sum_of_what_its_parts_write() {
                 add(&mut sum, positions);
             }
             let check = |hook: Hook, sum: &[f64]| {
-                let Some(found) = seen.get(hook) else { return };
-                let error = relative_error(found, sum);
+                // Layers whose MLP runs beside attention have no stream between the two.
+                let none = matches!(hook, Hook::ResidMid(_)).then_some(sum);
+                let error = relative_error(seen.get(hook).or(none).unwrap(), sum);
                 assert!(error <= 1e-5, "{name}: {hook} is off by {error:.1e}");
             };
             for layer in 0..llm.config().layers {
