@@ -11,7 +11,7 @@ use super::keep::{
     Purse, is_callable, is_map, listed, pairs, pay, pay_for_arguments, refused, type_name, walkable,
 };
 use super::lazy::generator;
-use super::methods::{attribute, has};
+use super::methods::{attribute, has, is_known};
 use super::objects::{is_generator, view_name};
 use super::operators::{Number, calculate};
 use super::strings;
@@ -95,13 +95,45 @@ fn last(state: &mut State, value: &Value) -> Result<Value, Error> {
 /// A filter of the engine that asks something of each item; Jinja's take none for a list of nothing.
 fn choosing(environment: &mut Environment<'_>, name: &'static str, filter: Value) {
     let filter = move |state: &mut State, args: Rest<ValueOrKwargs>| {
-        let args = args.into_values();
+        let mut args = args.into_values();
         pay_for_arguments(state, &args)?;
+        if let Some(path) = attribute_of(name, &args)?.filter(|path| path.split('.').any(is_known))
+        {
+            walkable(&args[0])?;
+            let items = listed(state, args[0].try_iter()?)?;
+            items.iter().try_for_each(|item| entries_only(name, item, &path))?;
+            args[0] = Value::from(items);
+        }
         let found = filter.call(state, &args)?;
         let found = listed(state, found.try_iter()?)?;
         generator(state, found)
     };
     environment.add_filter(name, filter);
+}
+
+/// The attribute that such a filter asks for, if it does.
+fn attribute_of(filter: &str, args: &[Value]) -> Result<Option<String>, Error> {
+    let attribute = match (filter, args) {
+        ("selectattr" | "rejectattr", [_, attribute, ..]) => attribute.clone(),
+        ("map", [_, .., named]) if named.is_kwargs() => named.get_attr("attribute")?,
+        _ => return Ok(None),
+    };
+    Ok(attribute.as_str().map(str::to_owned))
+}
+
+/// Fails where a path leads to a method of a value, or a part of a number, which the engine's filters do not
+/// see: they would find nothing there.
+fn entries_only(filter: &str, item: &Value, path: &str) -> Result<(), Error> {
+    let mut at = item.clone();
+    for part in path.split('.') {
+        let Ok(entry) = at.get_attr(part) else { return Ok(()) };
+        if entry.is_undefined() && !attribute(&at, part)?.is_undefined() {
+            let kind = type_name(&at);
+            return Err(refused(format!("{filter} by {part} of a value of type {kind}")));
+        }
+        at = entry;
+    }
+    Ok(())
 }
 
 fn items(state: &State, value: &Value) -> Result<Vec<Value>, Error> {
