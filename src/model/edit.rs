@@ -75,7 +75,7 @@ pub(crate) struct Bound {
     pub(crate) hook: Hook,
     kind: Kind,
     positions: Range<u32>,
-    sequence: Option<u32>,
+    pub(super) sequence: Option<u32>,
     heads: Range<usize>,
     /// All heads of the value.
     all_heads: usize,
