@@ -19,6 +19,8 @@ mod not_finite;
 mod refused;
 #[path = "conformance/saved.rs"]
 mod saved;
+#[path = "conformance/sweeps.rs"]
+mod sweeps;
 #[path = "conformance/train.rs"]
 mod train;
 

@@ -17,31 +17,31 @@ use super::{checkpoint, folder, golden, ids};
 
 /// Families of every kind; three of them on SwiftShader, which compiles each pipeline of each model anew
 /// and takes minutes for six.
-fn names() -> &'static [&'static str] {
+pub(super) fn names() -> &'static [&'static str] {
     let few = std::env::var("PELLUCID_TEST_ADAPTER").is_ok_and(|name| name == "swiftshader");
     let all = &["gpt2", "gemma2", "qwen3", "llama", "gemma3", "neox"];
     if few { &all[..3] } else { all }
 }
 
-fn llm(name: &str, backend: Backend) -> Llm {
+pub(super) fn llm(name: &str, backend: Backend) -> Llm {
     let options = Options { backend, check: false, tuned: false, ..Options::default() };
     block_on(Llm::open(checkpoint(&folder().join(name)), &options, |_| {})).unwrap()
 }
 
 /// The model on the device, and on the reference.
-fn both(name: &str) -> [Llm; 2] {
+pub(super) fn both(name: &str) -> [Llm; 2] {
     [Backend::Gpu(AdapterChoice::default()), Backend::Cpu].map(|backend| llm(name, backend))
 }
 
-fn tokens(name: &str) -> Vec<u32> {
+pub(super) fn tokens(name: &str) -> Vec<u32> {
     ids(&golden(name)["sequences"][0]["tokens"])
 }
 
-fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {
+pub(super) fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {
     block_on(llm.generate(prompt, request, |_| ControlFlow::Continue(()))).unwrap().0
 }
 
-fn wide(values: &[f32]) -> Vec<f64> {
+pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
 
@@ -224,7 +224,12 @@ fn sweeps_measure_what_single_runs_do() {
 }
 
 /// The metric of one run with these edits.
-fn measured(llm: &mut Llm, tokens: &[u32], edits: &[(Hook, Edit)], metric: Metric) -> f64 {
+pub(super) fn measured(
+    llm: &mut Llm,
+    tokens: &[u32],
+    edits: &[(Hook, Edit)],
+    metric: Metric,
+) -> f64 {
     match metric {
         Metric::Loss => {
             let score = block_on(llm.score_edited(tokens, None, edits)).unwrap();
