@@ -42,17 +42,17 @@ pub(crate) struct Inspect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum Case {
-    /// Decode of 64 tokens while resid_post of every layer is kept
+    /// Decode of 64 tokens while the stream after every layer is kept
     DecodeKept,
     /// Decode of 64 tokens with a vector added after every layer
     DecodeSteered,
-    /// resid_post of every layer over 512 tokens
+    /// The stream after every layer over 512 tokens
     #[value(name = "resid_post_512")]
     ResidPost512,
     /// Every attention pattern over 128 tokens
     #[value(name = "patterns_128")]
     Patterns128,
-    /// resid_pre of each layer and position patched, over 20 tokens
+    /// The stream before each layer patched at each position, over 20 tokens
     PatchResidPre,
     /// Each head ablated, over 20 tokens, measured by a difference of logits
     AblateHeads,
