@@ -35,7 +35,7 @@ mod tests {
         let checkpoint = Checkpoint::built_in().unwrap();
         let config = checkpoint.config();
         let hooks: Vec<Hook> = (0..config.layers).map(Hook::Pattern).collect();
-        assert_eq!(in_memory(config, &hooks, 10), [hooks.clone()]);
+        assert_eq!(in_memory(config, &hooks, 10), std::slice::from_ref(&hooks));
         // A pattern of so many tokens has 128 MiB or more: two at once are over the most.
         let tokens = ((128 << 20) / (4 * config.heads)).isqrt() + 1;
         let single: Vec<Vec<Hook>> = hooks.iter().map(|hook| vec![*hook]).collect();
