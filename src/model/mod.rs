@@ -34,7 +34,7 @@ pub use programs::{programs, workload};
 pub use session::{
     Activation, Observed, OnDevice, Outcome, Part, Progress, Resident, Row, Scored, Session, rows,
 };
-pub(crate) use session::{Collected, Prefill, Said, Staged};
+pub(crate) use session::{Collected, Prefill, Said, Staged, Trace};
 pub use tape::{DropoutSite, Marks, Tape};
 pub use upload::LoadOptions;
 pub use weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};
