@@ -31,10 +31,12 @@ pub use plan::{MemoryUse, SessionOptions, context, layer_cache, plan};
 #[cfg(feature = "train")]
 pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
+#[cfg(feature = "inspect")]
+pub(crate) use session::Said;
 pub use session::{
     Activation, Observed, OnDevice, Outcome, Part, Progress, Resident, Row, Scored, Session, rows,
 };
-pub(crate) use session::{Collected, Prefill, Said, Staged, Trace};
+pub(crate) use session::{Collected, Prefill, Staged, Trace};
 pub use tape::{DropoutSite, Marks, Tape};
 pub use upload::LoadOptions;
 pub use weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};

@@ -3,12 +3,12 @@
 use pellucid::checkpoint::Checkpoint;
 use pellucid::config::Config;
 use pellucid::generate::{Backend, Llm, Options, Request};
-use pellucid::gpu::AdapterChoice;
 use pellucid::hook::{Hook, Point};
 use pellucid::inspect::{Instead, Metric, Parts, PatchOptions, Pieces, Unit, ablate, patch};
 use pellucid::model::{Activation, Change, Edit, actions};
 use pollster::block_on;
 
+use super::backend;
 use super::inspect::{generate, llm, measured, names, tokens};
 
 fn device(name: &str) -> Llm {

@@ -54,7 +54,8 @@ export async function open(browser, address, { view = '', faults = [], ...option
   const page = await browser.newPage(options);
   page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
   page.on('pageerror', (error) => faults.push(error.stack));
-  page.setDefaultTimeout(120_000);
+  // Other tests may keep the machine busy: a wait ends what is stuck, and is no measure of time.
+  page.setDefaultTimeout(300_000);
   await page.goto(`${address}page/${view}`);
   await page.waitForSelector('body[data-ready]');
   return page;

@@ -116,7 +116,7 @@ test('it trains, is saved, and is loaded again', async () => {
   await page.waitForFunction(() => document.getElementById('train-text').value.length > 1000);
   await page.fill('#train-steps', '20');
   await page.click('#train-go');
-  await page.waitForFunction(() => document.getElementById('train-state').textContent === 'Done.', undefined, { timeout: 240_000 });
+  await page.waitForFunction(() => document.getElementById('train-state').textContent === 'Done.', undefined, { timeout: 480_000 });
   const losses = await page.locator('#curve svg').getAttribute('aria-label');
   const [, from, to] = losses.match(/from ([\d.]+) to ([\d.]+) in 20 steps/);
   assert.ok(Number(to) < Number(from) - 0.5, losses);

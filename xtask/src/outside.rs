@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::adapters::Software;
 use crate::shell;
@@ -33,8 +34,14 @@ pellucid = \"0.1\"
 const OTHERS: [(&str, &str); 3] =
     [("tests", "Cargo.toml"), ("program", "cli/Cargo.toml"), ("page", "web/build/Cargo.toml")];
 
-/// Packs every crate and checks what is in the packages.
+/// Packs every crate and checks what is in the packages, once a run: a step that runs by itself sees
+/// the sources of today.
 pub(crate) fn pack() -> Result<(), String> {
+    static PACKED: OnceLock<Result<(), String>> = OnceLock::new();
+    PACKED.get_or_init(pack_anew).clone()
+}
+
+fn pack_anew() -> Result<(), String> {
     let folder = folder();
     shell::remove_folder(&folder)?;
     let mut pack = shell::cargo(&["package", "--workspace", "--no-verify", "--allow-dirty"]);
@@ -90,12 +97,9 @@ pub(crate) fn build() -> Result<(), String> {
 
 /// Cargo in the workspace of the unpacked packages.
 fn cargo(args: &[&str]) -> Result<Command, String> {
-    let folder = folder();
-    if !folder.join("example").is_dir() {
-        pack()?;
-    }
+    pack()?;
     let mut command = shell::cargo(args);
-    command.current_dir(&folder).env("CARGO_TARGET_DIR", shell::target());
+    command.current_dir(folder()).env("CARGO_TARGET_DIR", shell::target());
     Ok(command)
 }
 

@@ -6,6 +6,7 @@ mod edits;
 mod observe;
 mod open;
 mod prefill;
+#[cfg(feature = "inspect")]
 mod readings;
 mod resident;
 mod room;
@@ -21,6 +22,7 @@ pub(crate) use collect::Collected;
 pub use observe::{Observed, Part};
 pub use open::Progress;
 pub(crate) use prefill::Prefill;
+#[cfg(feature = "inspect")]
 pub(crate) use readings::Said;
 pub use resident::{OnDevice, Resident};
 pub use rows::{Row, rows};

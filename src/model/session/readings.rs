@@ -3,8 +3,6 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Plan, Tensor};
-use crate::model::blocks::Pass;
-use crate::model::forward::logits;
 use crate::model::plan::pieces;
 use crate::model::tape::Tape;
 use crate::ops::{Divergence, TopK};
@@ -140,12 +138,5 @@ impl Session {
         let [ends, reads] = [ends, reads].map(|tape| tape.finish().0);
         let plans = [self.engine.prepare(&ends)?, self.engine.prepare(&reads)?];
         Ok(plans.map(|plan| plan.in_pieces(pieces)))
-    }
-
-    /// The final norm, with its statistics computed from x, and the head.
-    pub(super) fn record_head(&self, tape: &mut Tape<'_>, x: Tensor, out: Tensor) -> Result<()> {
-        let (model, caches, rows) = (&self.model, &self.caches[..], self.rows);
-        let normed = Pass { tape, model, rows, caches }.norm(&model.final_norm, x)?;
-        logits(tape, model, normed, None, out)
     }
 }

@@ -16,7 +16,7 @@ use super::state::Session;
 pub struct Resident {
     /// Its name.
     pub hook: Hook,
-    /// Its sizes, as in [`Activation::shape`].
+    /// Its sizes, as in [`Activation::shape`](super::Activation::shape).
     pub shape: Vec<usize>,
     /// Its tensor, with a row for each row of values, padded to [`Tensor::stride`]. The first size
     /// is its rows and the product of the others its columns; for scores and patterns all sizes but

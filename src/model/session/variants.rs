@@ -4,6 +4,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
 use crate::hook::Hook;
+use crate::model::blocks::Pass;
 use crate::model::bound::Bound;
 use crate::model::edit::Edit;
 use crate::model::forward::{logits, resume};
@@ -304,5 +305,12 @@ impl Session {
             [x.buffer, out.buffer].into_iter().for_each(|buffer| self.engine.free(buffer));
         }
         Ok(found)
+    }
+
+    /// The final norm, with its statistics computed from x, and the head.
+    pub(super) fn record_head(&self, tape: &mut Tape<'_>, x: Tensor, out: Tensor) -> Result<()> {
+        let (model, caches, rows) = (&self.model, &self.caches[..], self.rows);
+        let normed = Pass { tape, model, rows, caches }.norm(&model.final_norm, x)?;
+        logits(tape, model, normed, None, out)
     }
 }
