@@ -27,6 +27,8 @@ mod refused;
 mod saved;
 #[path = "conformance/several.rs"]
 mod several;
+#[path = "conformance/sweeps.rs"]
+mod sweeps;
 #[path = "conformance/train.rs"]
 mod train;
 #[path = "conformance/transformer_lens.rs"]

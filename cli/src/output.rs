@@ -169,9 +169,9 @@ pub(crate) fn unnamed(adapter: Option<&Adapter>) -> Option<String> {
 /// What the engine did per token.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct PerToken {
-    dispatches_per_token: f64,
+    pub(crate) dispatches_per_token: f64,
     passes_per_token: f64,
-    submits_per_token: f64,
+    pub(crate) submits_per_token: f64,
     readback_bytes_per_token: f64,
     pub(crate) weight_bytes_per_token: f64,
     allocations_per_token: f64,

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::hook::Hook;
 #[cfg(feature = "inspect")]
 use crate::model::Said;
-use crate::model::{Action, Edit, Observed, Outcome, actions, rows};
+use crate::model::{Action, Edit, Observed, Outcome, Trace, actions, rows};
 use crate::ops::MAX_TOP_K;
 use crate::reference::log_softmax;
 #[cfg(feature = "inspect")]
@@ -19,15 +19,14 @@ use super::prompt::CachedPrompt;
 use super::runner::Runner;
 use super::watch::{Watch, bind};
 
-/// A text that was run once, and what each layer read: from there variants of it run.
+/// A text that was run once, and what it left: from there variants of it run.
 #[derive(Clone, Debug)]
 pub struct BaseRun {
     /// The text.
     pub tokens: Vec<u32>,
     /// The edits that it ran with, which its variants have too.
     pub edits: Vec<(Hook, Edit)>,
-    /// For each layer, (T, C).
-    streams: Vec<Vec<f32>>,
+    trace: Trace,
 }
 
 impl Llm {
@@ -256,7 +255,8 @@ impl Llm {
         }
     }
 
-    /// Runs a text with these edits, and keeps what each layer reads, so that variants of it can run.
+    /// Runs a text with these edits, and keeps what each layer reads and the keys and values, so that
+    /// variants of it can run.
     ///
     /// # Errors
     /// As [`Llm::observe`].
@@ -265,27 +265,33 @@ impl Llm {
         let actions = actions(edits, (0..layers).map(Hook::ResidPre));
         let seen = self.observe(tokens, &actions, &[]).await?;
         let streams = seen.activations.into_iter().map(|activation| activation.values).collect();
-        Ok(BaseRun { tokens: tokens.to_vec(), edits: edits.to_vec(), streams })
+        let mut trace = Trace { streams, cached: Vec::new() };
+        if let Runner::Gpu(session) = &mut self.runner {
+            trace.cached = session.cached(tokens.len()).await?;
+        }
+        Ok(BaseRun { tokens: tokens.to_vec(), edits: edits.to_vec(), trace })
     }
 
-    /// Runs variants of a text that differ from it in no layer before `first`, each with edits of its
-    /// own, many at a time, and gives what was asked for of each.
+    /// Runs variants of a text, each with edits of its own inside the layers or after them, many at a
+    /// time: each from the layer on in which its edits begin and, where only the logits after the last
+    /// token are asked for, from their first position on. `each` gets a variant's number and what was
+    /// asked for of it, in any order.
     ///
     /// # Errors
-    /// As [`Llm::observe`].
+    /// As [`Llm::observe`], and [`Error::Input`] for an edit of what comes before the layers.
     pub async fn run_variants(
         &mut self,
         base: &BaseRun,
-        first: usize,
         variants: &[Vec<(Hook, Edit)>],
         outcome: Outcome,
-    ) -> Result<Vec<Vec<f32>>> {
-        let begin = Hook::ResidPre(first);
+        mut each: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        let begin = Hook::ResidPre(0);
         if let Some((hook, _)) =
             variants.iter().flatten().find(|(hook, _)| hook.place() < begin.place())
         {
             return Err(Error::Input(format!(
-                "a variant from layer {first} on changes {hook}, which comes before it"
+                "a variant changes {hook}, which comes before the layers"
             )));
         }
         self.edit(&base.edits)?;
@@ -293,18 +299,17 @@ impl Llm {
         let tokens = &base.tokens;
         match &mut self.runner {
             Runner::Gpu(session) => {
-                session.run_variants(tokens, first, &base.streams[first], variants, outcome).await
+                session.run_variants(tokens, &base.trace, variants, outcome, &mut each).await
             }
             Runner::Cpu { model, context, edits, .. } => {
-                let mut found = Vec::with_capacity(variants.len());
-                for variant in variants {
+                for (number, variant) in variants.iter().enumerate() {
                     let mut all = edits.clone();
                     for (hook, edit) in variant {
                         all.push(edit.bind_to(&model.config, *hook, tokens.len())?);
                     }
                     let (cache, mut watch) =
                         (&mut model.cache_for(*context), Watch::new(&all, &[], 0));
-                    found.push(match outcome {
+                    let found: Vec<f32> = match outcome {
                         Outcome::Logits => {
                             let logits = model.forward_last(cache, tokens, &mut watch)?;
                             logits.into_iter().map(|logit| logit as f32).collect()
@@ -316,10 +321,11 @@ impl Llm {
                             let next = logprobs.chunks(vocab).zip(&tokens[1..]);
                             next.map(|(row, id)| row[*id as usize] as f32).collect()
                         }
-                    });
+                    };
                     watch.finish()?;
+                    each(number, &found);
                 }
-                Ok(found)
+                Ok(())
             }
         }
     }

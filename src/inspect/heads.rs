@@ -1,11 +1,15 @@
 //! What heads attend to: scores on a text of random tokens that is repeated.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::generate::Llm;
 use crate::hook::Hook;
-use crate::model::{Edit, actions};
+use crate::model::{Activation, Edit, actions};
 use crate::noise::noise;
 use crate::tokenizer::Encode;
+
+use super::groups::in_memory;
 
 /// The text on which heads are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,39 +93,53 @@ pub async fn heads(
     let sample = &random[..few];
     let copies = [&begin[..], &sample.repeat(OLSSON_COPIES)].concat();
     let once = [&begin[..], sample].concat();
-    for layer in 0..layers {
-        let pattern = &read(llm, &tokens, edits, Hook::Pattern(layer)).await?;
-        let mean = |queries: std::ops::Range<usize>, key: &dyn Fn(usize) -> usize| -> Vec<f64> {
-            let of_head = |head: usize| {
-                let at = |i: usize| f64::from(pattern[(head * count + i) * count + key(i)]);
-                queries.clone().map(at).sum::<f64>() / queries.len() as f64
+    let patterns: Vec<Hook> = (0..layers).map(Hook::Pattern).collect();
+    for hooks in in_memory(llm.config(), &patterns, count) {
+        for Activation { values: pattern, .. } in read(llm, &tokens, edits, hooks).await? {
+            let mean = |queries: Range<usize>, key: &dyn Fn(usize) -> usize| -> Vec<f64> {
+                let of_head = |head: usize| {
+                    let at = |i: usize| f64::from(pattern[(head * count + i) * count + key(i)]);
+                    queries.clone().map(at).sum::<f64>() / queries.len() as f64
+                };
+                (0..heads).map(of_head).collect()
             };
-            (0..heads).map(of_head).collect()
-        };
-        let second = count - n..count;
-        scores.previous.push(mean(1..count, &|i| i - 1));
-        scores.duplicate.push(mean(second.clone(), &|i| i - n));
-        scores.induction.push(mean(second, &|i| i - (n - 1)));
-        scores.current.push(mean(0..count, &|i| i));
-        scores.first.push(mean(0..count, &|_| 0));
-        let pattern = read(llm, &copies, edits, Hook::Pattern(layer)).await?;
-        scores.prefix_matching.push(prefix_matching(&pattern, heads, copies.len(), few));
-        let pattern = read(llm, &once, edits, Hook::Pattern(layer)).await?;
-        let result = read(llm, &once, edits, Hook::Result(layer)).await?;
-        scores.copying_olsson.push(copying(llm, &pattern, &result, &once, heads)?);
+            let second = count - n..count;
+            scores.previous.push(mean(1..count, &|i| i - 1));
+            scores.duplicate.push(mean(second.clone(), &|i| i - n));
+            scores.induction.push(mean(second, &|i| i - (n - 1)));
+            scores.current.push(mean(0..count, &|i| i));
+            scores.first.push(mean(0..count, &|_| 0));
+        }
+    }
+    for hooks in in_memory(llm.config(), &patterns, copies.len()) {
+        for Activation { values: pattern, .. } in read(llm, &copies, edits, hooks).await? {
+            scores.prefix_matching.push(prefix_matching(&pattern, heads, copies.len(), few));
+        }
+    }
+    // Of each layer the pattern, then what the heads write.
+    let both: Vec<Hook> =
+        (0..layers).flat_map(|layer| [Hook::Pattern(layer), Hook::Result(layer)]).collect();
+    let rows: Vec<Vec<f32>> = once.iter().map(|id| llm.head_row(*id)).collect::<Result<_>>()?;
+    let mut pattern = Vec::new();
+    for hooks in in_memory(llm.config(), &both, once.len()) {
+        for Activation { hook, values, .. } in read(llm, &once, edits, hooks).await? {
+            match hook {
+                Hook::Pattern(_) => pattern = values,
+                _ => scores.copying_olsson.push(copying(&pattern, &values, &rows, heads)),
+            }
+        }
     }
     Ok(scores)
 }
 
-/// A value of a text.
+/// Values of a text, in the order of the forward pass.
 async fn read(
     llm: &mut Llm,
     tokens: &[u32],
     edits: &[(Hook, Edit)],
-    hook: Hook,
-) -> Result<Vec<f32>> {
-    let seen = llm.observe(tokens, &actions(edits, [hook]), &[]).await?.activations;
-    Ok(seen.into_iter().next().map_or_else(Vec::new, |activation| activation.values))
+    hooks: Vec<Hook>,
+) -> Result<Vec<Activation>> {
+    Ok(llm.observe(tokens, &actions(edits, hooks), &[]).await?.activations)
 }
 
 /// For each head, the mean attention of every copy but the first to the tokens that followed earlier
@@ -141,17 +159,10 @@ fn prefix_matching(pattern: &[f32], heads: usize, count: usize, period: usize) -
     (0..heads).map(mean).collect()
 }
 
-/// For each head, how much of what it raises among the tokens of the text goes to the one that it
-/// attends to most: 0 to 1/2, mapped to −1 to 1.
-fn copying(
-    llm: &Llm,
-    pattern: &[f32],
-    result: &[f32],
-    tokens: &[u32],
-    heads: usize,
-) -> Result<Vec<f64>> {
-    let (count, width) = (tokens.len(), llm.config().width);
-    let rows: Vec<Vec<f32>> = tokens.iter().map(|id| llm.head_row(*id)).collect::<Result<_>>()?;
+/// For each head, how much of what it raises among the tokens of the text, whose rows of the head of
+/// the model these are, goes to the one that it attends to most: 0 to 1/2, mapped to −1 to 1.
+fn copying(pattern: &[f32], result: &[f32], rows: &[Vec<f32>], heads: usize) -> Vec<f64> {
+    let (count, width) = (rows.len(), rows[0].len());
     let of_head = |head: usize| {
         let (mut sum, mut counted) = (0.0, 0);
         for query in 0..count {
@@ -172,5 +183,5 @@ fn copying(
         }
         4.0 * sum / f64::from(counted.max(1)) - 1.0
     };
-    Ok((0..heads).map(of_head).collect())
+    (0..heads).map(of_head).collect()
 }

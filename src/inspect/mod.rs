@@ -9,6 +9,7 @@ mod compare;
 mod direction;
 mod edit_resolve;
 mod edit_text;
+mod groups;
 mod heads;
 mod json;
 mod lens;

@@ -8,6 +8,7 @@ use crate::generate::{BaseRun, Llm};
 use crate::hook::{Hook, Point};
 use crate::model::{Activation, Change, Edit, Outcome, actions, offered};
 
+use super::groups::in_memory;
 use super::unit::Unit;
 
 /// What is measured of a text.
@@ -120,9 +121,8 @@ pub async fn ablate(
     };
     let base = llm.base_run(tokens, edits).await?;
     let baseline = baseline(llm, &base, metric).await?;
-    let mut values = Vec::with_capacity(config.layers);
+    let mut variants = Vec::with_capacity(config.layers * count);
     for layer in 0..config.layers {
-        let mut variants = Vec::with_capacity(count);
         for number in 0..count {
             let mut variant = unit(layer, number).ablation(&config)?;
             if let Some(means) = &means {
@@ -136,16 +136,32 @@ pub async fn ablate(
             }
             variants.push(variant);
         }
-        let found = llm.run_variants(&base, layer, &variants, metric.outcome()).await?;
-        values.push(found.iter().map(|found| metric.of(found)).collect());
-        progress((layer + 1) * count, config.layers * count);
     }
-    Ok(Ablation { baseline, values })
+    let all = variants.len();
+    let found = measure(llm, &base, &variants, metric, |done| progress(done, all)).await?;
+    Ok(Ablation { baseline, values: found.chunks(count).map(<[f64]>::to_vec).collect() })
 }
 
 async fn baseline(llm: &mut Llm, base: &BaseRun, metric: Metric) -> Result<f64> {
-    let found = llm.run_variants(base, 0, &[Vec::new()], metric.outcome()).await?;
-    Ok(metric.of(&found[0]))
+    Ok(measure(llm, base, &[Vec::new()], metric, |_| {}).await?[0])
+}
+
+/// The metric of each variant; `progress` is called with how many are done.
+async fn measure(
+    llm: &mut Llm,
+    base: &BaseRun,
+    variants: &[Vec<(Hook, Edit)>],
+    metric: Metric,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<f64>> {
+    let (mut found, mut done) = (vec![0.0; variants.len()], 0);
+    llm.run_variants(base, variants, metric.outcome(), |number, values| {
+        found[number] = metric.of(values);
+        done += 1;
+        progress(done);
+    })
+    .await?;
+    Ok(found)
 }
 
 /// The mean over the positions of some texts of what parts give.
@@ -230,7 +246,8 @@ impl Patched {
     }
 }
 
-/// Puts values of a clean run into a corrupted one, piece by piece, and measures each.
+/// Puts values of a clean run into a corrupted one, piece by piece, and measures each. `progress` is
+/// called with the pieces done and all pieces.
 ///
 /// # Errors
 /// As [`Llm::observe`]; [`Error::Input`] for texts of different lengths, a value that the model does
@@ -263,16 +280,18 @@ pub async fn patch(
     let corrupted_metric = baseline(llm, &base, metric).await?;
     let tokens = clean.len();
     let (mut values, mut shape) = (Vec::new(), Vec::new());
-    for layer in 0..config.layers {
-        let hook = point.at(layer);
-        let seen = llm.observe(clean, &actions(edits, [hook]), &[]).await?.activations;
-        let value = Value::new(&seen[0], tokens)?;
-        let pieces = value.pieces(hook, by)?;
-        shape.clone_from(&pieces.shape);
-        let variants: Vec<_> = pieces.edits.into_iter().map(|edit| vec![(hook, edit)]).collect();
-        let found = llm.run_variants(&base, layer, &variants, metric.outcome()).await?;
-        values.extend(found.iter().map(|found| metric.of(found)));
-        progress(layer + 1, config.layers);
+    let hooks: Vec<Hook> = (0..config.layers).map(|layer| point.at(layer)).collect();
+    for hooks in in_memory(&config, &hooks, tokens) {
+        let actions = actions(edits, hooks.iter().copied());
+        let mut variants = Vec::new();
+        for seen in llm.observe(clean, &actions, &[]).await?.activations {
+            let pieces = Value::new(&seen, tokens)?.pieces(seen.hook, by)?;
+            shape.clone_from(&pieces.shape);
+            variants.extend(pieces.edits.into_iter().map(|edit| vec![(seen.hook, edit)]));
+        }
+        let (before, all) = (values.len(), config.layers * variants.len() / hooks.len());
+        let progress = |done| progress(before + done, all);
+        values.extend(measure(llm, &base, &variants, metric, progress).await?);
     }
     let mut axes = vec!["layer"];
     axes.extend(match by {

@@ -56,7 +56,9 @@ pub fn layers(
     Ok(x)
 }
 
-/// The same from a later layer on, for rows whose stream before it, x, (T, C), is known.
+/// Records the stream after the final norm of rows that begin in later layers, where their stream x,
+/// (T, C), is known. `joined` says how many rows take part in each layer: always the first ones, and
+/// in no layer fewer than in the one before.
 ///
 /// # Errors
 /// As [`forward`].
@@ -66,11 +68,11 @@ pub(super) fn resume(
     caches: &[Cache],
     rows: BufferId,
     x: Tensor,
-    first: usize,
+    joined: &[usize],
 ) -> Result<Tensor> {
     let mut pass = Pass { tape, model, rows, caches };
-    for block in &model.blocks[first..] {
-        layer(&mut pass, block, x)?;
+    for (block, &count) in model.blocks.iter().zip(joined).filter(|(_, count)| **count > 0) {
+        layer(&mut pass, block, Tensor { rows: count, ..x })?;
     }
     pass.norm(&model.final_norm, x)
 }

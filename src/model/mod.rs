@@ -36,7 +36,7 @@ pub(crate) use session::Said;
 pub use session::{
     Activation, Observed, OnDevice, Outcome, Part, Progress, Resident, Row, Scored, Session, rows,
 };
-pub(crate) use session::{Collected, Prefill, Staged};
+pub(crate) use session::{Collected, Prefill, Staged, Trace};
 pub use tape::{DropoutSite, Marks, Tape};
 pub use upload::LoadOptions;
 pub use weights::{Block, GateUp, Joined, Map, MlpWeights, Model, NormPlace, NormWeights, Qkv};

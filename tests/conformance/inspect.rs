@@ -36,7 +36,7 @@ pub(super) fn tokens(name: &str) -> Vec<u32> {
     ids(&golden(name)["sequences"][0]["tokens"])
 }
 
-fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {
+pub(super) fn generate(llm: &mut Llm, prompt: &[u32], request: &Request) -> Generation {
     block_on(llm.generate(prompt, request, |_| ControlFlow::Continue(()))).unwrap().0
 }
 
@@ -222,7 +222,12 @@ fn sweeps_measure_what_single_runs_do() {
 }
 
 /// The metric of one run with these edits.
-fn measured(llm: &mut Llm, tokens: &[u32], edits: &[(Hook, Edit)], metric: Metric) -> f64 {
+pub(super) fn measured(
+    llm: &mut Llm,
+    tokens: &[u32],
+    edits: &[(Hook, Edit)],
+    metric: Metric,
+) -> f64 {
     match metric {
         Metric::Loss => {
             let score = block_on(llm.score_edited(tokens, None, edits)).unwrap();

@@ -1,6 +1,8 @@
 //! `pellucid bench`: measures the speed of a model and of its GPU.
 
 mod case;
+mod inspect;
+mod ratio;
 mod share;
 mod train;
 
@@ -50,6 +52,7 @@ pub(crate) struct Bench {
 /// Other benchmarks.
 #[derive(Debug, Subcommand)]
 enum Other {
+    Inspect(inspect::Inspect),
     Train(train::Train),
 }
 
@@ -92,8 +95,10 @@ struct Rates {
 
 impl Bench {
     pub(crate) async fn run(&self) -> Result<()> {
-        if let Some(Other::Train(train)) = &self.other {
-            return train.run().await;
+        match &self.other {
+            Some(Other::Inspect(inspect)) => return inspect.run().await,
+            Some(Other::Train(train)) => return train.run().await,
+            None => {}
         }
         let mut report = Report::default();
         let mut ceilings = None;
@@ -203,13 +208,7 @@ async fn counters(llm: &mut Llm) -> Result<Option<PerToken>> {
 
 impl Speed {
     fn new(runs: Vec<f64>) -> Self {
-        let mut sorted = runs.clone();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        let even = sorted.len().is_multiple_of(2);
-        let median_tok_s =
-            if even { f64::midpoint(sorted[middle - 1], sorted[middle]) } else { sorted[middle] };
-        Self { median_tok_s, runs }
+        Self { median_tok_s: ratio::median(&runs), runs }
     }
 }
 

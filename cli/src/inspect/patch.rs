@@ -106,7 +106,7 @@ impl Patch {
             By::HeadPosition => Pieces::HeadsAndPositions,
         };
         let edits = self.edits.resolve(llm.config(), clean.len())?;
-        let bar = output::progress_bar("patching {bar:30} layer {pos} of {len}, {eta} left");
+        let bar = output::progress_bar("patching {bar:30} {pos} of {len}, {eta} left");
         let progress = output::counted(&bar);
         let options = PatchOptions { point: self.what.point(), by };
         let texts = [&clean[..], &corrupted[..]];

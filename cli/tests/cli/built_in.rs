@@ -55,3 +55,39 @@ fn bench_train_measures_on_the_adapter() {
     assert!((made / model["gflop_s"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{model}");
     assert_eq!(model["parameters"], 809_856);
 }
+
+#[test]
+fn bench_inspect_measures_on_the_adapter() {
+    let cases = ["decode_steered", "patch_resid_pre", "patterns_128"];
+    let only = cases.iter().flat_map(|case| ["--only", case]);
+    let args: Vec<&str> =
+        ["bench", "inspect", "--pairs", "1", "--json"].into_iter().chain(only).collect();
+    let found = json(&pellucid(&args).output().unwrap());
+    assert_eq!(found["cases"].as_object().unwrap().len(), 3, "{found}");
+    for case in cases {
+        let case = &found["cases"][case];
+        let [ratio, with, without] =
+            ["ratio", "seconds_with", "seconds_without"].map(|name| case[name].as_f64().unwrap());
+        assert!(ratio > 0.0 && ratio.is_finite() && with > 0.0 && without > 0.0, "{case}");
+        // One pair is no interval.
+        assert!(case["interval"].is_null() && case["goal"].is_number(), "{case}");
+    }
+    let of = |case: &str, name: &str| found["cases"][case][name].as_f64().unwrap();
+    let of_times = |case| of(case, "seconds_with") / of(case, "seconds_without");
+    // Of decoding the speeds count; the sweep has a variant for each of 6 layers and 20 tokens.
+    for (case, expected) in [
+        ("decode_steered", 1.0 / of_times("decode_steered")),
+        ("patterns_128", of_times("patterns_128")),
+        ("patch_resid_pre", of_times("patch_resid_pre") / 120.0),
+    ] {
+        assert!((of(case, "ratio") / expected - 1.0).abs() < 1e-9, "{case}: {found}");
+    }
+    let steering = &found["steering"];
+    let each = |run: &str, name: &str| steering[run][name].as_f64().unwrap();
+    assert_eq!(steering["layers"], 6);
+    let [more, submits] = ["dispatches_per_token", "submits_per_token"]
+        .map(|name| each("with", name) - each("without", name));
+    assert_eq!((more, submits), (6.0, 0.0), "{steering}");
+    let output = pellucid(&["bench", "inspect", "--backend", "cpu"]).output().unwrap();
+    assert!(failure(&output).contains("is not timed"));
+}

@@ -1,5 +1,6 @@
 //! A model in use: rows in, caches filled, and log-probabilities or named values out.
 
+mod batch;
 mod collect;
 mod edits;
 mod observe;
@@ -15,6 +16,7 @@ mod state;
 mod stored;
 mod variants;
 
+pub use batch::Outcome;
 pub use collect::Activation;
 pub(crate) use collect::Collected;
 pub use observe::{Observed, Part};
@@ -26,4 +28,4 @@ pub use resident::{OnDevice, Resident};
 pub use rows::{Row, rows};
 pub(crate) use staged::Staged;
 pub use state::{Scored, Session};
-pub use variants::Outcome;
+pub(crate) use variants::Trace;

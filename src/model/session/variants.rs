@@ -1,5 +1,5 @@
-//! Variants of one text, many at a time, from the layer on in which they differ; and what any value of
-//! the residual stream would say.
+//! Variants of one text, many at a time, each from the layer and the position on in which it differs;
+//! and what any value of the residual stream would say.
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor};
@@ -12,199 +12,272 @@ use crate::model::plan::{create_cache, pieces};
 use crate::model::tape::Tape;
 use crate::ops::{Cache, LogProb};
 
+use super::batch::{Batch, Outcome, Part, Variant, batches};
 use super::rows::{Row, extent, rows};
 use super::staged::Staged;
 use super::state::Session;
 
-/// What a variant of a text is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The logits after the last token, (V).
-    Logits,
-    /// ln p of each token after the first, (T − 1).
-    Logprobs,
-}
-
-/// A batch of variants, each a sequence of its own, with room of its own for keys and values.
-struct Batch {
-    caches: Vec<Cache>,
-    rows: Vec<Row>,
-    targets: Vec<u32>,
-    edits: Vec<Bound>,
-    /// How many of the edits are the session's own.
-    common: usize,
+/// What a run of a text leaves for its variants.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trace {
+    /// What each layer reads, (T, C).
+    pub(crate) streams: Vec<Vec<f32>>,
+    /// Keys and values of each layer, (K, T, D) as the cache stores them.
+    pub(crate) cached: Vec<[Vec<u8>; 2]>,
 }
 
 impl Session {
-    /// Runs variants of a text, which share everything before layer `first`: `stream` is what that
-    /// layer reads, (T, C). Each variant's edits act in it and the layers after it, besides those that
-    /// the session has set, of which those of the stream itself count as done. The caches stay as
-    /// they are.
+    /// Keys and values of the first positions of the first sequence in each layer.
+    ///
+    /// # Errors
+    /// As [`Session::read_cache`].
+    pub(crate) async fn cached(&mut self, positions: usize) -> Result<Vec<[Vec<u8>; 2]>> {
+        let mut cached = Vec::with_capacity(self.caches.len());
+        for layer in 0..self.caches.len() {
+            cached.push(self.read_cache(layer, positions).await?);
+        }
+        Ok(cached)
+    }
+
+    /// Runs variants of a text, which left `trace`. Each variant's edits act in the layers, besides
+    /// those that the session has set. `each` gets a variant's number and what was asked for of it,
+    /// in any order. The caches stay as they are.
     ///
     /// # Errors
     /// As [`Session::observe`].
     pub(crate) async fn run_variants(
         &mut self,
         tokens: &[u32],
-        first: usize,
-        stream: &[f32],
+        trace: &Trace,
         variants: &[Vec<(Hook, Edit)>],
         outcome: Outcome,
-    ) -> Result<Vec<Vec<f32>>> {
+        each: &mut impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
         self.check(&rows(tokens, 0))?;
-        let at_once = (self.chunk / tokens.len()).clamp(1, variants.len().max(1));
-        let caches = self.caches_of(at_once, tokens.len())?;
-        let mut found = Ok(Vec::new());
-        for variants in variants.chunks(at_once) {
-            let outcomes = match self.batch(&caches, tokens, first, variants) {
-                Ok(batch) => {
-                    let outcomes =
-                        self.run_batch(&batch, tokens.len(), first, stream, outcome).await;
-                    self.free_operands(&batch.edits[batch.common..]);
-                    outcomes
-                }
-                Err(error) => Err(error),
-            };
-            match (&mut found, outcomes) {
-                (Ok(found), Ok(outcomes)) => found.extend(outcomes),
-                (found, Err(error)) => *found = Err(error),
-                (Err(_), _) => {}
-            }
-            if found.is_err() {
-                break;
-            }
-        }
+        let sizes = [self.model.config.layers, tokens.len()];
+        let placed = variants.iter().enumerate();
+        let mut variants: Vec<_> =
+            placed.map(|variant| Variant::new(variant, sizes, outcome)).collect();
+        variants.sort_by_key(|variant| variant.layer);
+        let batches = batches(&variants, tokens.len(), self.chunk);
+        let most = batches.iter().map(|batch| batch.len()).max().unwrap_or(0);
+        let caches = self.caches_of([most, tokens.len()]);
+        let done = self.run_batches(&caches, tokens, trace, &batches, outcome, each).await;
         for part in caches.iter().flat_map(|cache| &cache.shards) {
             self.engine.free(part.k);
             self.engine.free(part.v);
         }
-        found
+        done
     }
 
-    /// Caches of so many sequences and positions.
-    fn caches_of(&mut self, sequences: usize, context: usize) -> Result<Vec<Cache>> {
+    /// Caches of so many sequences and positions, which are not created.
+    fn caches_of(&self, [sequences, context]: [usize; 2]) -> Vec<Cache> {
         let limit = self.engine.gpu().caps().max_buffer_bytes();
-        let own = &self.caches;
-        let caches: Vec<Cache> = own
-            .iter()
-            .map(|own| {
-                Cache::named(own.format, [sequences, context], [own.heads, own.width], limit)
-            })
-            .collect();
-        for cache in &caches {
-            create_cache(&mut self.engine, cache)?;
-        }
-        Ok(caches)
+        let named = |own: &Cache| {
+            Cache::named(own.format, [sequences, context], [own.heads, own.width], limit)
+        };
+        self.caches.iter().map(named).collect()
     }
 
-    fn batch(
+    async fn run_batches(
         &mut self,
         caches: &[Cache],
         tokens: &[u32],
-        first: usize,
-        variants: &[Vec<(Hook, Edit)>],
-    ) -> Result<Batch> {
-        let done = Hook::ResidPre(first);
-        let mut edits: Vec<Bound> =
-            self.edits.iter().filter(|edit| edit.hook != done).cloned().collect();
-        let common = edits.len();
-        for (sequence, variant) in (0..).zip(variants) {
-            for (hook, edit) in variant {
-                let edit = Edit { sequence: Some(sequence), ..edit.clone() };
-                edits.push(edit.bind_to(&self.model.config, *hook, tokens.len())?);
+        trace: &Trace,
+        batches: &[&[Variant<'_>]],
+        outcome: Outcome,
+        each: &mut impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        // The layers before the first that runs need none.
+        let first = batches.first().map_or(caches.len(), |batch| batch[0].layer);
+        for cache in &caches[first..] {
+            create_cache(&mut self.engine, cache)?;
+        }
+        for variants in batches {
+            if variants.iter().any(|variant| variant.position > 0) {
+                let first = variants[0].layer;
+                for (cache, known) in caches.iter().zip(&trace.cached).skip(first) {
+                    self.spread(cache, known)?;
+                }
+            }
+            let batch = self.batch(tokens, trace, variants)?;
+            let found = self.run_batch(&batch, caches, tokens.len(), outcome).await;
+            self.free_operands(&batch.edits[batch.common..]);
+            for (variant, found) in variants.iter().zip(found?) {
+                each(variant.number, &found);
             }
         }
-        for edit in &edits[common..] {
-            self.write_operand(edit)?;
-        }
-        let rows = (0..variants.len() as u32).flat_map(|sequence| rows(tokens, sequence)).collect();
-        // What follows the last token is not asked for.
-        let next = tokens[1..].iter().chain(&tokens[..1]).copied();
-        let targets = next.collect::<Vec<u32>>().repeat(variants.len());
-        Ok(Batch { caches: caches.to_vec(), rows, targets, edits, common })
+        Ok(())
     }
 
+    /// Writes the same keys and values, (K, T, D), to every sequence of a cache.
+    fn spread(&self, cache: &Cache, known: &[Vec<u8>; 2]) -> Result<()> {
+        let row = cache.position_bytes() as usize / (cache.sequences * cache.heads);
+        for part in &cache.shards {
+            for (buffer, known) in [part.k, part.v].into_iter().zip(known) {
+                let of_head = |head: usize| {
+                    &known[(head * cache.context + part.first) * row..][..part.count * row]
+                };
+                let one = (0..cache.heads).map(of_head).collect::<Vec<_>>().concat();
+                self.engine.write(buffer, 0, &one.repeat(cache.sequences))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&self, tokens: &[u32], trace: &Trace, variants: &[Variant<'_>]) -> Result<Batch> {
+        let config = &self.model.config;
+        let edits = self.common_edits(variants);
+        let mut batch = Batch {
+            rows: Vec::new(),
+            stream: Vec::new(),
+            targets: Vec::new(),
+            joined: vec![0; config.layers],
+            common: edits.len(),
+            edits,
+        };
+        for (sequence, variant) in (0..).zip(variants) {
+            let &Variant { edits, layer, position, .. } = variant;
+            for (hook, edit) in edits {
+                let edit = Edit { sequence: Some(sequence), ..edit.clone() };
+                batch.edits.push(edit.bind_to(config, *hook, tokens.len())?);
+            }
+            batch.rows.extend(&rows(tokens, sequence)[position..]);
+            batch.stream.extend(&trace.streams[layer][position * config.width..]);
+            // What follows the last token is not asked for.
+            batch.targets.extend(tokens[1..].iter().chain(&tokens[..1]).skip(position));
+            batch.joined[layer..].fill(batch.rows.len());
+        }
+        Ok(batch)
+    }
+
+    /// The session's edits of the text, its first sequence, in every sequence of a batch. Those of the
+    /// stream that a variant's first layer reads are done.
+    fn common_edits(&self, variants: &[Variant<'_>]) -> Vec<Bound> {
+        let mut edits = Vec::new();
+        let mut add = |edit: &Bound, sequence| {
+            let mut own = edit.clone();
+            own.sequence = sequence;
+            edits.push(own);
+        };
+        for edit in self.edits.iter().filter(|edit| edit.sequence.is_none_or(|own| own == 0)) {
+            let begins = |variant: &Variant<'_>| edit.hook == Hook::ResidPre(variant.layer);
+            if !variants.iter().any(begins) {
+                add(edit, None);
+                continue;
+            }
+            let others = (0..).zip(variants).filter(|(_, variant)| !begins(variant));
+            others.for_each(|(sequence, _)| add(edit, Some(sequence)));
+        }
+        edits
+    }
+
+    /// What was asked for of each sequence of a batch.
     async fn run_batch(
         &mut self,
         batch: &Batch,
+        caches: &[Cache],
         tokens: usize,
-        first: usize,
-        stream: &[f32],
         outcome: Outcome,
     ) -> Result<Vec<Vec<f32>>> {
-        let (width, vocab) = (self.model.config.width, self.model.config.vocab);
-        let stream = stream.repeat(batch.rows.len() / tokens);
-        let mut found = Vec::new();
-        let mut start = 0;
-        for rows in batch.rows.chunks(self.chunk) {
-            let x = Tensor::persistent(rows.len(), width);
-            self.engine.create_tensor(&x)?;
-            self.engine.write_tensor(&x, &stream[start * width..][..rows.len() * width])?;
-            self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
-            let targets = &batch.targets[start..][..rows.len()];
-            self.engine.write(self.targets, 0, bytemuck::cast_slice(targets))?;
-            start += rows.len();
+        for edit in &batch.edits[batch.common..] {
+            self.write_operand(edit)?;
+        }
+        let width = self.model.config.width;
+        let sequences = batch.rows.last().map_or(0, |row| row.sequence as usize + 1);
+        let mut found = vec![Vec::new(); sequences];
+        for start in (0..batch.rows.len()).step_by(self.chunk) {
+            let part = batch.part(start, self.chunk, width);
+            // The rows that end a sequence.
             let ends = |row: &Row| row.position as usize + 1 == tokens;
-            let last: Vec<u32> = (0..).zip(rows).filter(|(_, r)| ends(r)).map(|(i, _)| i).collect();
-            let index = BufferId::fresh();
-            self.engine.create(index, 4 * last.len().max(1) as u64)?;
-            self.engine.write(index, 0, bytemuck::cast_slice(&last))?;
-            let out = match outcome {
-                Outcome::Logits => Tensor::persistent(last.len(), vocab),
-                Outcome::Logprobs => Tensor::persistent(0, 0),
-            };
-            if out.rows > 0 {
-                self.engine.create_tensor(&out)?;
-            }
-            let (selection, edits) = (&self.selection, &batch.edits);
-            let mut tape =
-                Tape::with_edits(selection, &[], edits, self.rows, extent(rows) as usize);
-            let normed = resume(&mut tape, &self.model, &batch.caches, self.rows, x, first)?;
-            let range = match outcome {
-                Outcome::Logits if last.is_empty() => None,
-                Outcome::Logits => {
-                    let index = (last.len() < rows.len()).then_some(index);
-                    logits(&mut tape, &self.model, normed, index, out)?;
-                    Some(out.range())
-                }
-                Outcome::Logprobs => {
-                    let all = tape.tensor(rows.len(), vocab);
-                    logits(&mut tape, &self.model, normed, None, all)?;
-                    let (targets, out) = (self.targets, self.log_probs);
-                    tape.push(LogProb { logits: all, targets, out })?;
-                    Some((self.log_probs, 0, 4 * rows.len() as u64))
-                }
-            };
-            let (recording, marks) = tape.finish();
-            let pieces = pieces(&self.model.config, &self.selection, rows.len());
-            let staged = Staged::prepare(&mut self.engine, &recording, &marks, pieces)?;
-            let ranges: Vec<_> = range.into_iter().collect();
-            let ran = self.run(&staged, rows, &ranges).await;
-            staged.free(&mut self.engine);
-            let bytes = match ran? {
-                Some(readback) => self.engine.finish(readback).await?,
-                None => Vec::new(),
-            };
+            let last = (0..).zip(part.rows).filter(|(_, row)| ends(row)).map(|(at, _)| at);
+            let last: Vec<u32> = last.collect();
+            let values = self.run_rows(&part, &batch.edits, caches, &last, outcome).await?;
             match outcome {
                 Outcome::Logits => {
-                    found.extend(out.values(&bytes).chunks(vocab).map(<[f32]>::to_vec));
+                    for (at, logits) in last.iter().zip(values.chunks(self.model.config.vocab)) {
+                        found[part.rows[*at as usize].sequence as usize] = logits.to_vec();
+                    }
                 }
                 Outcome::Logprobs => {
-                    for (row, logprob) in
-                        rows.iter().zip(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes))
+                    for (row, logprob) in part.rows.iter().zip(values).filter(|(row, _)| !ends(row))
                     {
-                        if row.position == 0 {
-                            found.push(Vec::with_capacity(tokens - 1));
-                        }
-                        if let Some(own) = found.last_mut().filter(|_| !ends(row)) {
-                            own.push(logprob);
-                        }
+                        found[row.sequence as usize].push(logprob);
                     }
                 }
             }
-            [x.buffer, out.buffer, index].into_iter().for_each(|buffer| self.engine.free(buffer));
         }
         Ok(found)
+    }
+
+    /// Runs rows; gives the logits of those in `last`, or the log-probability of each row's target.
+    async fn run_rows(
+        &mut self,
+        part: &Part<'_>,
+        edits: &[Bound],
+        caches: &[Cache],
+        last: &[u32],
+        outcome: Outcome,
+    ) -> Result<Vec<f32>> {
+        let (width, vocab) = (self.model.config.width, self.model.config.vocab);
+        let x = Tensor::persistent(part.rows.len(), width);
+        let out = match outcome {
+            Outcome::Logits => Tensor::persistent(last.len(), vocab),
+            Outcome::Logprobs => Tensor::persistent(0, 0),
+        };
+        let index = BufferId::fresh();
+        let found = self.submit_rows(part, edits, caches, (x, out), (index, last), outcome).await;
+        [x.buffer, out.buffer, index].into_iter().for_each(|buffer| self.engine.free(buffer));
+        found
+    }
+
+    async fn submit_rows(
+        &mut self,
+        part: &Part<'_>,
+        edits: &[Bound],
+        caches: &[Cache],
+        (x, out): (Tensor, Tensor),
+        (index, last): (BufferId, &[u32]),
+        outcome: Outcome,
+    ) -> Result<Vec<f32>> {
+        let rows = part.rows;
+        self.engine.create_tensor(&x)?;
+        self.engine.write_tensor(&x, part.stream)?;
+        self.engine.create_tensor(&out)?;
+        self.engine.create(index, 4 * last.len() as u64)?;
+        self.engine.write(index, 0, bytemuck::cast_slice(last))?;
+        self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
+        self.engine.write(self.targets, 0, bytemuck::cast_slice(part.targets))?;
+        let keys = extent(rows) as usize;
+        let mut tape = Tape::with_edits(&self.selection, &[], edits, self.rows, keys);
+        let normed = resume(&mut tape, &self.model, caches, self.rows, x, &part.joined)?;
+        let range = match outcome {
+            Outcome::Logits if last.is_empty() => None,
+            Outcome::Logits => {
+                let index = (last.len() < rows.len()).then_some(index);
+                logits(&mut tape, &self.model, normed, index, out)?;
+                Some(out.range())
+            }
+            Outcome::Logprobs => {
+                let all = tape.tensor(rows.len(), self.model.config.vocab);
+                logits(&mut tape, &self.model, normed, None, all)?;
+                let (targets, out) = (self.targets, self.log_probs);
+                tape.push(LogProb { logits: all, targets, out })?;
+                Some((self.log_probs, 0, 4 * rows.len() as u64))
+            }
+        };
+        let (recording, marks) = tape.finish();
+        let pieces = pieces(&self.model.config, &self.selection, rows.len());
+        let staged = Staged::prepare(&mut self.engine, &recording, &marks, pieces)?;
+        let ranges: Vec<_> = range.into_iter().collect();
+        let ran = self.run(&staged, rows, &ranges).await;
+        staged.free(&mut self.engine);
+        let Some(readback) = ran? else { return Ok(Vec::new()) };
+        let bytes = self.engine.finish(readback).await?;
+        Ok(match outcome {
+            Outcome::Logits => out.values(&bytes),
+            Outcome::Logprobs => bytemuck::pod_collect_to_vec(&bytes),
+        })
     }
 
     /// The logits of values of the residual stream after the last layer, (N, C) to (N, V): the final
