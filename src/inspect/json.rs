@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::hook::Hook;
 use crate::model::{Activation, bytes_of, hooks, shape};
 
+use super::attention::Patterns;
 use super::attribute::Attribution;
 use super::heads::HeadScores;
 use super::lens::{Lens, Reading};
@@ -79,6 +80,13 @@ impl Attribution {
             "total": self.total,
             "logit": self.logit,
         })
+    }
+}
+
+impl Patterns {
+    /// `tokens` and `pattern`.
+    pub fn json(&self, tokens: &[u32]) -> Value {
+        json!({ "tokens": tokens, "pattern": nested(&self.shape(), &self.values) })
     }
 }
 

@@ -4,6 +4,7 @@
 #[doc = include_str!("../../docs/inspect.md")]
 mod page {}
 
+mod attention;
 mod attribute;
 mod compare;
 mod direction;
@@ -19,6 +20,7 @@ mod tensors;
 mod unit;
 mod values_file;
 
+pub use attention::{AttentionOptions, Patterns, attention};
 pub use attribute::{AttributeOptions, Attribution, attribute};
 pub use compare::{Comparison, Difference, compare};
 pub use direction::{Direction, Method, directions, write_directions};

@@ -3,9 +3,9 @@
 use pellucid::config::Config;
 use pellucid::hook::{Hook, Point};
 use pellucid::inspect::{
-    AttributeOptions, EditText, HeadOptions, Instead, LensOptions, Metric, Parts, PatchOptions,
-    Pieces, Steering, Tensors, Unit, ablate, attribute, heads, hooks_json, lens, nested, patch,
-    values_json,
+    AttentionOptions, AttributeOptions, EditText, HeadOptions, Instead, LensOptions, Metric, Parts,
+    PatchOptions, Pieces, Steering, Tensors, Unit, ablate, attention, attribute, heads, hooks_json,
+    lens, nested, patch, values_json,
 };
 use pellucid::model::{Edit, actions, named};
 use pellucid::tokenizer::{Bos, Encode, Special};
@@ -258,28 +258,10 @@ impl Model {
         changes: &Changes,
         asked: AttentionAsked,
     ) -> Result<Value> {
-        let config = self.llm.config().clone();
-        let chosen = |what: &str, number: Option<usize>, count: usize| match number {
-            Some(number) if number >= count => Err(fault(
-                "input",
-                &format!("{what} {number} is not in the model, which has {count}, counted from 0"),
-            )),
-            Some(number) => Ok(number..number + 1),
-            None => Ok(0..count),
-        };
-        let layers = chosen("layer", asked.layer, config.layers)?;
-        let heads = chosen("head", asked.head, config.heads)?;
-        let edits = changes.resolve(&config, tokens.len())?;
-        let actions = actions(&edits, layers.clone().map(Hook::Pattern));
-        let seen = self.llm.observe(tokens, &actions, &[]).await.map_err(told)?;
-        let t = tokens.len();
-        let mut values: Vec<f32> = Vec::new();
-        for activation in &seen.activations {
-            let own = activation.values.chunks(t * t).skip(heads.start);
-            values.extend(own.take(heads.len()).flatten());
-        }
-        let shape = [layers.len(), heads.len(), t, t];
-        Ok(json!({ "tokens": tokens, "pattern": nested(&shape, &values) }))
+        let edits = changes.resolve(self.llm.config(), tokens.len())?;
+        let options = AttentionOptions { layer: asked.layer, head: asked.head };
+        let found = attention(&mut self.llm, tokens, &edits, options).await.map_err(told)?;
+        Ok(found.json(tokens))
     }
 
     async fn heads(&mut self, changes: &Changes, asked: HeadsAsked) -> Result<Value> {
