@@ -8,6 +8,7 @@ use pellucid::generate::{Llm, Request};
 use pellucid::hook::Hook;
 use pellucid::inspect::{nested, values_json, write_values};
 use pellucid::model::{Activation, Observed, actions, bytes_of, heads_first, named};
+use pellucid::reference::top_k;
 use pellucid::{Error, Result};
 use serde_json::{Value, json};
 
@@ -56,7 +57,9 @@ struct Seen {
     /// What there is of logits, under its name.
     logits: Option<(&'static str, Value)>,
     /// The same as numbers, for a file.
-    array: Option<Array>,
+    arrays: Vec<Array>,
+    /// Positions with the most probable next tokens, and ln p of each, for the table.
+    top: Vec<(usize, Vec<(u32, f32)>)>,
 }
 
 impl Values {
@@ -98,12 +101,13 @@ impl Values {
                 table.push_str(&format!("text {number}\n"));
             }
             table.extend(seen.activations.iter().map(|value| self::table(value, &names)));
+            table.push_str(&table_of_tokens(&llm, &seen.top, &names));
             let of_hook = |value: Activation| Array {
                 name: value.hook.to_string().into(),
                 shape: value.shape,
                 values: value.values,
             };
-            let own = seen.activations.into_iter().map(of_hook).chain(seen.array);
+            let own = seen.activations.into_iter().map(of_hook).chain(seen.arrays);
             arrays.extend(own.map(|array| match several {
                 Some(_) => Array { name: format!("{number}/{}", array.name).into(), ..array },
                 None => array,
@@ -162,7 +166,8 @@ impl Values {
             let (generation, _) = llm.generate(&tokens, &request, going_on).await?;
             tokens.extend(&generation.tokens);
             tokens.pop();
-            return Ok(Seen { tokens, activations: generation.kept, logits: None, array: None });
+            let (activations, logits) = (generation.kept, None);
+            return Ok(Seen { tokens, activations, logits, arrays: Vec::new(), top: Vec::new() });
         }
         let actions = actions(&edits, hooks.iter().copied());
         let of = self.logits_of(tokens.len());
@@ -175,18 +180,37 @@ impl Values {
         if let Some(k) = self.top {
             let Observed { activations, top, .. } =
                 llm.observe_top(&tokens, &actions, &of, k).await?;
-            let shape = vec![of.len(), k];
-            let values = |of: &dyn Fn(&(u32, f32)) -> f32| top.iter().flatten().map(of).collect();
-            let array = Array { name: "top".into(), shape, values: values(&|pair| pair.1) };
+            let array = |name: &'static str, values: &dyn Fn(&(u32, f32)) -> f32| Array {
+                name: name.into(),
+                shape: vec![of.len(), k],
+                values: top.iter().flatten().map(values).collect(),
+            };
+            // Every id is a whole number that f32 holds.
+            let arrays =
+                vec![array("top", &|pair| pair.1), array("top_ids", &|pair| pair.0 as f32)];
             let logits = Some(("top", json!(top)));
-            return Ok(Seen { tokens, activations, logits, array: Some(array) });
+            let top = of.into_iter().zip(top).collect();
+            return Ok(Seen { tokens, activations, logits, arrays, top });
         }
         let Observed { activations, logits, .. } = llm.observe(&tokens, &actions, &of).await?;
-        let shape = vec![of.len(), llm.config().vocab];
-        let object = self.logits.then(|| ("logits", nested(&shape, &logits)));
-        let array = self.logits.then(|| Array { name: "logits".into(), shape, values: logits });
-        Ok(Seen { tokens, activations, logits: object, array })
+        let vocab = llm.config().vocab;
+        let best = of.iter().zip(logits.chunks(vocab)).map(|(at, row)| (*at, most_probable(row)));
+        let top = best.collect();
+        if !self.logits {
+            return Ok(Seen { tokens, activations, logits: None, arrays: Vec::new(), top });
+        }
+        let shape = vec![of.len(), vocab];
+        let object = Some(("logits", nested(&shape, &logits)));
+        let arrays = vec![Array { name: "logits".into(), shape, values: logits }];
+        Ok(Seen { tokens, activations, logits: object, arrays, top })
     }
+}
+
+/// The tokens of a row of logits that the table shows, and ln p of each.
+fn most_probable(logits: &[f32]) -> Vec<(u32, f32)> {
+    const SHOWN: usize = 5;
+    let logits: Vec<f64> = logits.iter().map(|x| f64::from(*x)).collect();
+    top_k(&logits, SHOWN).into_iter().map(|(id, logprob)| (id, logprob as f32)).collect()
 }
 
 /// The hooks of several names, each once, in the order of the forward pass.
@@ -198,6 +222,22 @@ fn all_named(config: &Config, names: &[String]) -> Result<Vec<Hook>> {
     hooks.sort_by_key(|hook| hook.place());
     hooks.dedup();
     Ok(hooks)
+}
+
+/// For each position the most probable next tokens, with their probabilities.
+fn table_of_tokens(llm: &Llm, top: &[(usize, Vec<(u32, f32)>)], names: &[String]) -> String {
+    if top.is_empty() {
+        return String::new();
+    }
+    let mut text = "most probable next tokens\n".to_owned();
+    for (at, best) in top {
+        let best = best.iter().map(|(id, logprob)| {
+            format!("{} {:>5.3}", fitted(&shown(llm, *id), 12), logprob.exp())
+        });
+        let best: Vec<String> = best.collect();
+        text.push_str(&format!("  {at:>5} {} {}\n", fitted(&names[*at], 16), best.join(" ")));
+    }
+    text
 }
 
 /// For each token the length of its value and the first numbers; for scores and patterns, the token
