@@ -6,7 +6,7 @@ use crate::checkpoint::{Matrix, Param, dequantize, quantize};
 use crate::error::{Error, Result};
 use crate::hook::Hook;
 #[cfg(feature = "inspect")]
-use crate::model::Said;
+use crate::model::Readout;
 use crate::model::{Action, Edit, Observed, Outcome, Trace, actions, rows};
 use crate::ops::MAX_TOP_K;
 use crate::reference::log_softmax;
@@ -15,7 +15,6 @@ use crate::reference::{Diverged, divergence, top_k};
 
 use super::llm::Llm;
 use super::observe::{self, TextPart};
-use super::prompt::CachedPrompt;
 use super::runner::Runner;
 use super::watch::{Watch, bind};
 
@@ -45,8 +44,7 @@ impl Llm {
         logits_of: &[usize],
     ) -> Result<Observed> {
         self.check_prompt(tokens)?;
-        self.edit(&[])?;
-        self.known = CachedPrompt::default();
+        self.start_over(&[])?;
         observe::observe(&mut self.runner, tokens, actions, (logits_of, None)).await
     }
 
@@ -69,8 +67,7 @@ impl Llm {
                 "the {k} most probable tokens were asked for; from 1 to {most} can be given"
             )));
         }
-        self.edit(&[])?;
-        self.known = CachedPrompt::default();
+        self.start_over(&[])?;
         observe::observe(&mut self.runner, tokens, actions, (logits_of, Some(k))).await
     }
 
@@ -105,8 +102,7 @@ impl Llm {
         mut each: impl FnMut(TextPart) -> Result<()>,
     ) -> Result<()> {
         self.check_prompt(tokens)?;
-        self.edit(&[])?;
-        self.known = CachedPrompt::default();
+        self.start_over(&[])?;
         let logits_of = (logits_of, None);
         observe::observe_each(&mut self.runner, tokens, actions, logits_of, &mut each).await
     }
@@ -123,8 +119,7 @@ impl Llm {
         reads: &[Hook],
     ) -> Result<Observed> {
         self.check_prompt(tokens)?;
-        self.edit(edits)?;
-        self.known = CachedPrompt::default();
+        self.start_over(edits)?;
         let last = tokens.len() - 1;
         let actions = actions(&[], reads.iter().copied());
         match &mut self.runner {
@@ -180,7 +175,7 @@ impl Llm {
         last: &[f32],
         top: usize,
         wanted: u32,
-    ) -> Result<Vec<Vec<Said>>> {
+    ) -> Result<Vec<Vec<Readout>>> {
         if let Runner::Gpu(session) = &mut self.runner
             && top <= MAX_TOP_K
         {
@@ -189,7 +184,7 @@ impl Llm {
         // A few rows at a time: the logits of all would fill the memory.
         const ROWS: usize = 16;
         let (width, vocab) = (self.config().width, self.config().vocab);
-        let mut found: Vec<Vec<Said>> = vec![Vec::new(); values.len()];
+        let mut found: Vec<Vec<Readout>> = vec![Vec::new(); values.len()];
         let wide = |logits: Vec<f32>| logits.into_iter().map(f64::from).collect::<Vec<f64>>();
         for (part, last) in last.chunks(ROWS * width).enumerate() {
             let ends = wide(self.unembed(last).await?);
@@ -202,7 +197,7 @@ impl Llm {
                 {
                     let best = top_k(row, top).into_iter();
                     let top = best.map(|(id, logprob)| (id, logprob as f32)).collect();
-                    found.push(Said { top, entropy, kl, rank, finite: strange == 0 });
+                    found.push(Readout { top, entropy, kl, rank, finite: strange == 0 });
                 }
             }
         }
@@ -294,8 +289,7 @@ impl Llm {
                 "a variant changes {hook}, which comes before the layers"
             )));
         }
-        self.edit(&base.edits)?;
-        self.known = CachedPrompt::default();
+        self.start_over(&base.edits)?;
         let tokens = &base.tokens;
         match &mut self.runner {
             Runner::Gpu(session) => {

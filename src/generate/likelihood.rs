@@ -34,8 +34,7 @@ impl Llm {
         edits: &[(Hook, Edit)],
     ) -> Result<Score> {
         let top = top.map(|k| self.most_probable(k)).transpose()?;
-        self.edit(edits)?;
-        self.known = CachedPrompt::default();
+        self.start_over(edits)?;
         score::score(&mut self.runner, tokens, top).await
     }
 

@@ -111,6 +111,13 @@ impl Llm {
         Ok(())
     }
 
+    /// The same for runs that overwrite what the caches hold.
+    pub(super) fn start_over(&mut self, edits: &[(Hook, Edit)]) -> Result<()> {
+        self.edit(edits)?;
+        self.known = CachedPrompt::default();
+        Ok(())
+    }
+
     /// The model's sizes and kinds.
     pub fn config(&self) -> &Config {
         &self.config
@@ -298,9 +305,8 @@ impl Llm {
         if !request.keep.is_empty() {
             return Err(Error::Input("values are kept of one text at a time".to_owned()));
         }
-        self.edit(&request.edits)?;
+        self.start_over(&request.edits)?;
         self.runner.keep(&[])?;
-        self.known = CachedPrompt::default();
         let side_by_side = match self.session().map(Session::sequences) {
             Some(sequences) if prompts.len() > sequences => {
                 return Err(Error::Input(format!(

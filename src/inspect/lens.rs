@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::generate::Llm;
 use crate::hook::Hook;
-use crate::model::{Activation, Edit, Said, actions, offered};
+use crate::model::{Activation, Edit, Readout, actions, offered};
 
 /// What to compute at each place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,16 +90,16 @@ pub async fn lens(
     let values: Vec<&[f32]> =
         places.iter().map(|(_, hook)| stream(*hook).unwrap_or_default()).collect();
     let last = values.last().copied().unwrap_or_default();
-    let said = llm.readings(&values, last, options.top, options.target.unwrap_or(0)).await?;
-    let reading = |said: Said| Reading::new(said, options.target.is_some());
-    let readings = said.into_iter().map(|row| row.into_iter().map(reading).collect()).collect();
+    let readouts = llm.readings(&values, last, options.top, options.target.unwrap_or(0)).await?;
+    let reading = |readout: Readout| Reading::new(readout, options.target.is_some());
+    let readings = readouts.into_iter().map(|row| row.into_iter().map(reading).collect()).collect();
     let labels = places.into_iter().map(|(label, _)| label).collect();
     Ok(Lens { labels, first: positions.start, readings })
 }
 
 impl Reading {
-    fn new(said: Said, ranked: bool) -> Self {
-        let Said { top, entropy, kl, rank, finite } = said;
+    fn new(readout: Readout, ranked: bool) -> Self {
+        let Readout { top, entropy, kl, rank, finite } = readout;
         let number = |number: f64| if finite { number } else { f64::NAN };
         let rank = (ranked && finite).then_some(rank);
         Self { top, entropy: number(entropy), kl: number(kl), rank }

@@ -56,7 +56,7 @@ pub(super) enum EditOp {
 
 /// How a value lies among the numbers of a tensor: as (T, H·W) or, with the heads first, as (H·T, W).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lie {
+pub(super) struct Layout {
     /// From a row to the next.
     pub(super) stride: usize,
     /// The first column, and the distance of two.
@@ -133,7 +133,7 @@ impl Bound {
         &self,
         rows: &[Place],
         x: &mut [f32],
-        lie: Lie,
+        layout: Layout,
         window: Option<usize>,
     ) -> Result<bool> {
         let Kind::Call(function) = &self.kind else { return Ok(false) };
@@ -142,7 +142,7 @@ impl Bound {
                 && self.sequence.is_none_or(|wanted| wanted == place.sequence)
         };
         let own: Vec<usize> = (0..rows.len()).filter(|row| acts(&rows[*row])).collect();
-        let Some(columns) = self.columns_of(lie.width).filter(|_| !own.is_empty()) else {
+        let Some(columns) = self.columns_of(layout.width).filter(|_| !own.is_empty()) else {
             return Ok(false);
         };
         let (heads, scores) = (self.heads.clone(), matches!(self.hook, Hook::AttnScores(_)));
@@ -153,8 +153,10 @@ impl Bound {
             own.iter().flat_map(|row| heads.clone().map(move |head| (head, *row))).collect()
         };
         let index = |(head, row): (usize, usize), column: usize| match self.heads_first {
-            true => (head * rows.len() + row) * lie.stride + lie.start + column * lie.step,
-            false => row * lie.stride + lie.start + (head * lie.width + column) * lie.step,
+            true => (head * rows.len() + row) * layout.stride + layout.start + column * layout.step,
+            false => {
+                row * layout.stride + layout.start + (head * layout.width + column) * layout.step
+            }
         };
         let places: Vec<usize> = runs
             .iter()
@@ -275,7 +277,7 @@ impl Bound {
         let mut narrow: Vec<f32> = values.iter().map(|value| *value as f32).collect();
         let before = narrow.clone();
         // What the mask hides is −∞ here already.
-        self.call(&rows, &mut narrow, Lie { stride, start: 0, step: 1, width }, None)?;
+        self.call(&rows, &mut narrow, Layout { stride, start: 0, step: 1, width }, None)?;
         for ((value, before), after) in values.iter_mut().zip(before).zip(narrow) {
             if before.to_bits() != after.to_bits() {
                 *value = f64::from(after);

@@ -32,7 +32,7 @@ pub use plan::{MemoryUse, SessionOptions, context, layer_cache, plan};
 pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
 #[cfg(feature = "inspect")]
-pub(crate) use session::Said;
+pub(crate) use session::Readout;
 pub use session::{
     Activation, Observed, OnDevice, Outcome, Part, Progress, Resident, Row, Scored, Session, rows,
 };

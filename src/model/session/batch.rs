@@ -108,7 +108,7 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::model::edit::Change;
-    use crate::model::session::state::rows;
+    use crate::model::session::rows;
 
     fn edited(hook: Hook, positions: Option<std::ops::Range<usize>>) -> Vec<(Hook, Edit)> {
         vec![(hook, Edit { positions, ..Edit::all(Change::Zero) })]
@@ -137,9 +137,9 @@ mod tests {
         // Six of twenty rows, from whichever layer on.
         let heads: Vec<_> = (0..18).map(|n| variant(n / 9, 0)).collect();
         assert_eq!(counts(&heads, 20, 128), [6, 6, 6]);
-        // 20 + 19 + … + 15 rows are 105.
+        // 20 + 19 + … + 14 rows are 119.
         let positions: Vec<_> = (0..20).map(|at| variant(0, at)).collect();
-        assert_eq!(counts(&positions, 20, 120)[0], 6);
+        assert_eq!(counts(&positions, 20, 120)[0], 7);
         // Their positions take memory, however few of their rows run.
         let ends: Vec<_> = (0..20).map(|_| variant(0, 19)).collect();
         assert_eq!(counts(&ends, 20, 120), [12, 8]);

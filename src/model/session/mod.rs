@@ -23,7 +23,7 @@ pub use observe::{Observed, Part};
 pub use open::Progress;
 pub(crate) use prefill::Prefill;
 #[cfg(feature = "inspect")]
-pub(crate) use readings::Said;
+pub(crate) use readings::Readout;
 pub use resident::{OnDevice, Resident};
 pub use rows::{Row, rows};
 pub(crate) use staged::Staged;

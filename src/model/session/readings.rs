@@ -11,7 +11,7 @@ use super::state::Session;
 
 /// What a row of the stream stands for.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct Readout {
     /// The most probable tokens, (id, ln p), best first.
     pub(crate) top: Vec<(u32, f32)>,
     /// −Σ p ln p, in nats.
@@ -46,7 +46,7 @@ impl Session {
         last: &[f32],
         top: usize,
         wanted: u32,
-    ) -> Result<Vec<Vec<Said>>> {
+    ) -> Result<Vec<Vec<Readout>>> {
         let (width, vocab) = (self.model.config.width, self.model.config.vocab);
         let most = self.chunk.min(self.rows_of_logits()?).clamp(1, (last.len() / width).max(1));
         let room = Room {
@@ -77,9 +77,9 @@ impl Session {
         values: &[&[f32]],
         last: &[f32],
         [top, wanted]: [usize; 2],
-    ) -> Result<Vec<Vec<Said>>> {
+    ) -> Result<Vec<Vec<Readout>>> {
         let width = self.model.config.width;
-        let mut found: Vec<Vec<Said>> = vec![Vec::new(); values.len()];
+        let mut found: Vec<Vec<Readout>> = vec![Vec::new(); values.len()];
         let mut plans: Option<(usize, [Vec<Plan>; 2])> = None;
         for (part, last) in last.chunks(room.x.rows * width).enumerate() {
             let rows = last.len() / width;
@@ -103,7 +103,7 @@ impl Session {
                 let numbers: Vec<[u32; 4]> = bytemuck::pod_collect_to_vec(numbers);
                 for (row, [entropy, kl, rank, strange]) in numbers.into_iter().enumerate() {
                     let pairs = &pairs[row * top..][..top];
-                    found.push(Said {
+                    found.push(Readout {
                         top: pairs.iter().map(|[id, bits]| (*id, f32::from_bits(*bits))).collect(),
                         entropy: f64::from(f32::from_bits(entropy)),
                         kl: f64::from(f32::from_bits(kl)),

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::gpu::{BufferId, Engine, Plan, Readback, Recording};
 use crate::hook::Hook;
-use crate::model::bound::Lie;
+use crate::model::bound::Layout;
 use crate::model::hook_fn::Place;
 use crate::model::tape::{Call, Marks};
 
@@ -123,9 +123,9 @@ impl Staged {
                 // A plan for any position gives room to all keys that the context has.
                 (width, window) = (width.min(extent as usize), config.window(layer));
             }
-            let lie =
-                Lie { stride: value.of.stride(), start: value.start, step: value.step, width };
-            if edit.call(&places, &mut x, lie, window)? {
+            let layout =
+                Layout { stride: value.of.stride(), start: value.start, step: value.step, width };
+            if edit.call(&places, &mut x, layout, window)? {
                 engine.write(value.of.buffer, 0, bytemuck::cast_slice(&x))?;
             }
         }
