@@ -5,6 +5,8 @@ mod built_in;
 mod common;
 #[path = "conformance/edits.rs"]
 mod edits;
+#[path = "conformance/every_hook.rs"]
+mod every_hook;
 #[path = "conformance/generate.rs"]
 mod generate;
 #[path = "conformance/hooks.rs"]

@@ -144,7 +144,7 @@ fn named_values_are_the_independent_engines() {
 }
 
 /// The schedule of the forward page alone, with these values observed.
-fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) -> String {
+pub(super) fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) -> String {
     let (model, selection) = (session.model(), session.selection());
     let config = &model.config;
     let heads = [config.kv_heads, config.head_width];

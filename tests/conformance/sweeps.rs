@@ -2,7 +2,7 @@
 
 use pellucid::checkpoint::Checkpoint;
 use pellucid::config::Config;
-use pellucid::generate::{Backend, Llm, Options, Request};
+use pellucid::generate::{Llm, Options, Request};
 use pellucid::hook::{Hook, Point};
 use pellucid::inspect::{Instead, Metric, Parts, PatchOptions, Pieces, Unit, ablate, patch};
 use pellucid::model::{Activation, Change, Edit, actions};

@@ -12,6 +12,8 @@ mod files;
 mod hub;
 mod inspect;
 #[cfg(unix)]
+mod inspect_faults;
+#[cfg(unix)]
 mod interrupt;
 mod text;
 mod tokenizer;
