@@ -128,6 +128,32 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Opens a file that we wrote. A pipe or a device in its place would be waited for.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::File`] for what is no plain file.
+pub fn open_own(path: &Path) -> Result<File> {
+    let io = |error| Error::io(path, error);
+    let found = fs::metadata(path).map_err(io)?;
+    if found.is_dir() {
+        return Err(io(ErrorKind::IsADirectory.into()));
+    }
+    if !found.is_file() {
+        return Err(Error::file(path, "is no plain file, as what is written there is"));
+    }
+    File::open(path).map_err(io)
+}
+
+/// The bytes of a whole file that we wrote.
+///
+/// # Errors
+/// As [`open_own`].
+pub fn read_own(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_own(path)?.read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
+    Ok(bytes)
+}
+
 /// The bytes of a pipe or a device up to its end; errors name it by the path.
 ///
 /// # Errors

@@ -33,11 +33,15 @@ pub(super) fn is_own(name: &str) -> bool {
 }
 
 /// Removes the files of a model that training wrote into a folder, and then the folder, unless
-/// something else is in it. Nothing happens if it does not exist.
+/// something else is in it. Nothing happens if it does not exist. Of a link only the link itself goes: what
+/// it leads to is somebody else's.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn remove_model(folder: &Path) -> Result<()> {
+    if is_link(folder)? {
+        return fs::remove_file(folder).map_err(|e| Error::io(folder, e));
+    }
     for entry in entries(folder)? {
         if entry.own {
             fs::remove_file(&entry.path).map_err(|e| Error::io(&entry.path, e))?;
@@ -62,7 +66,7 @@ pub(super) fn beside(place: &Path) -> Result<PathBuf> {
 }
 
 /// Moves a complete folder to its place. Only then are the files of the previous one removed; what
-/// somebody else put there stays in the folder.
+/// somebody else put there stays in the folder. A link in its place gives way, and what it leads to stays.
 pub(super) fn into_place(beside: &Path, place: &Path) -> Result<()> {
     let old = with_end(place, OLD);
     // Left by a program that was killed here.
@@ -77,11 +81,23 @@ pub(super) fn into_place(beside: &Path, place: &Path) -> Result<()> {
 
 /// Removes a folder's files, but moves what is not ours to another.
 fn retire(old: &Path, to: &Path) -> Result<()> {
+    if is_link(old)? {
+        return remove_model(old);
+    }
     for entry in entries(old)?.into_iter().filter(|entry| !entry.own) {
         let place = to.join(entry.path.file_name().unwrap_or_default());
         fs::rename(&entry.path, &place).map_err(|e| Error::io(&place, e))?;
     }
     remove_model(old)
+}
+
+/// Whether there is a link of this name, wherever it leads.
+fn is_link(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(found.is_symlink()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io(path, error)),
+    }
 }
 
 /// Removes the folder of a saved step. It no longer has the name of one before the first file goes.
@@ -147,12 +163,12 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>> {
     };
     let entry = |entry: io::Result<fs::DirEntry>| {
         let entry = entry?;
-        let file = !entry.file_type()?.is_dir();
+        let kind = entry.file_type()?;
         let name = entry.file_name();
-        let own = file && name.to_str().is_some_and(is_own);
+        let own = (kind.is_file() || kind.is_symlink()) && name.to_str().is_some_and(is_own);
         let path = entry.path();
         // Anybody may write one about a model.
-        let own = own || file && name == README && starts_with(&path, TITLE)?;
+        let own = own || kind.is_file() && name == README && starts_with(&path, TITLE)?;
         Ok(Entry { path, own })
     };
     let mut all = all.map(entry).collect::<io::Result<Vec<_>>>().map_err(io)?;
@@ -204,6 +220,55 @@ mod tests {
         assert_eq!(names(root.path()), ["model"]);
         remove_model(&place).unwrap();
         assert_eq!(names(&place), ["notes", "older.txt", "thesis.txt"]);
+    }
+
+    /// In a folder of ours, links may lead to anything, and they are never followed when it is cleaned.
+    #[cfg(unix)]
+    #[test]
+    fn what_a_link_leads_to_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let other = root.path().join("other");
+        let all = [CONFIG, MODEL, STATE, "thesis.txt"];
+        write(&other, &all);
+        let link = |name: &str| std::os::unix::fs::symlink(&other, root.path().join(name)).unwrap();
+        let stays = |what: &str| {
+            assert_eq!(names(&other), all, "{what}");
+        };
+        for name in ["model", "model.old", "model.part"] {
+            link(name);
+            let place = root.path().join("model");
+            let half = beside(&place).unwrap();
+            write(&half, &[CONFIG]);
+            into_place(&half, &place).unwrap();
+            stays(name);
+            assert_eq!(names(&place), [CONFIG], "{name}");
+            assert_eq!(names(root.path()), ["model", "other"], "{name}");
+            remove_model(&place).unwrap();
+            assert_eq!(names(root.path()), ["other"], "{name}");
+        }
+        for name in [step_name(5), step_name(5) + OLD] {
+            link(&name);
+            let step = root.path().join(step_name(5));
+            fs::create_dir_all(&step).unwrap();
+            remove_step(&step).unwrap();
+            stays(&name);
+            assert_eq!(names(root.path()), ["other"], "{name}");
+        }
+        // A link that leads nowhere is one, too.
+        link("nowhere");
+        fs::rename(&other, root.path().join("elsewhere")).unwrap();
+        remove_model(&root.path().join("nowhere")).unwrap();
+        assert_eq!(names(root.path()), ["elsewhere"]);
+        // What is no file is not opened.
+        let pipe = root.path().join("elsewhere").join(README);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let pipe = |entry: &Entry| entry.path == pipe;
+        assert!(
+            entries(&root.path().join("elsewhere"))
+                .unwrap()
+                .iter()
+                .any(|entry| pipe(entry) && !entry.own)
+        );
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! record included, so that later damage is noticed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use serde_json::Value;
 use crate::atomic_file;
 use crate::checkpoint::{Hash, NewTensor, Param, read_safetensors, write_safetensors};
 use crate::error::{Error, Result};
+use crate::files::open_own;
 use crate::format::Format;
 use crate::select::DeviceProfile;
 
@@ -208,7 +208,7 @@ impl Saved {
     /// [`Error::File`] or [`Error::Io`], naming the file at fault.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(STATE);
-        let file = fs::File::open(&path).map_err(|e| Error::io(&path, e))?;
+        let file = open_own(&path)?;
         let mut text = Vec::new();
         file.take(LONGEST_STATE).read_to_end(&mut text).map_err(|e| Error::io(&path, e))?;
         let state: State = serde_json::from_slice(&text)
@@ -297,7 +297,7 @@ fn digest(bytes: &[u8]) -> String {
 /// The size and hash of a file.
 fn sum(path: &Path) -> Result<Sum> {
     let io = |error| Error::io(path, error);
-    let mut file = fs::File::open(path).map_err(io)?;
+    let mut file = open_own(path)?;
     let (mut hash, mut bytes, mut buffer) = (Hash::default(), 0, vec![0; 1 << 20]);
     loop {
         let count = file.read(&mut buffer).map_err(io)?;

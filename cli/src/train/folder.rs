@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use pellucid::files::read_own;
 use pellucid::train::remove_model;
 use pellucid::{Error, Result, atomic_file};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ impl Folder {
     /// [`Error::Io`] and [`Error::File`] if that cannot be read.
     pub(super) fn own(&self) -> Result<Own> {
         let path = self.path.join(RUN);
-        let text = fs::read(&path).map_err(|error| Error::io(&path, error))?;
+        let text = read_own(&path)?;
         serde_json::from_slice(&text).map_err(|error| {
             Error::file(&path, format!("is not a run of `pellucid train`: {error}"))
         })

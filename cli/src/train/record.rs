@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use pellucid::files::read_own;
 use pellucid::{Error, Result, atomic_file};
 use plotters::prelude::{
     ChartBuilder, IntoDrawingArea, LineSeries, PathElement, RGBColor, SVGBackend,
@@ -110,11 +111,11 @@ impl Sheet {
         of: impl Fn(&T) -> u64,
     ) -> Result<(Self, Vec<T>)> {
         let io = |error| Error::io(&path, error);
-        let all = match fs::read(&path) {
-            Ok(_) if step == 0 => Vec::new(),
-            Ok(bytes) => bytes,
+        let all = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(io(error)),
+            Ok(_) if step == 0 => Vec::new(),
+            Ok(_) => read_own(&path)?,
         };
         let (mut kept, mut lines) = (Vec::new(), Vec::new());
         for (bytes, number) in all.split_inclusive(|byte| *byte == b'\n').zip(1..) {

@@ -245,3 +245,53 @@ fn zero_is_never_on_the_adapter() {
     }
     assert_eq!(String::from_utf8(run.read("run/log.jsonl")).unwrap().lines().count(), 5);
 }
+
+/// Links in a run's folder lead to what is somebody else's, and pipes would be waited for.
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_in_a_run_on_the_adapter_harm_nobody() {
+    let run = Run::new();
+    let paced = ["--steps", "4", "--eval-every", "2", "--save-every", "2"];
+    let options = [&SMALL[..], &paced].concat();
+    json(&run.command("run", &options).output().unwrap());
+    let more = [&SMALL[..], &["--steps", "6", "--save-every", "2", "--resume"]].concat();
+    fs::create_dir(run.place("theirs")).unwrap();
+    for name in ["config.json", "state.json", "thesis.txt"] {
+        fs::write(run.place("theirs").join(name), name).unwrap();
+    }
+    let theirs = all(&run.place("theirs"));
+    let names = [
+        "model",
+        "model.old",
+        "model.part",
+        "new",
+        "step-00000002",
+        "step-00000005",
+        "step-00000006",
+    ];
+    for name in names {
+        copy(&run.place("run"), &run.place("linked"));
+        let place = run.place("linked").join(name);
+        if place.is_dir() {
+            fs::remove_dir_all(&place).unwrap();
+        }
+        std::os::unix::fs::symlink(run.place("theirs"), &place).unwrap();
+        // It may be refused, with a sentence.
+        let output = run.command("linked", &more).output().unwrap();
+        assert!(output.status.success() || failure(&output).contains("linked"), "{name}");
+        assert_eq!(all(&run.place("theirs")), theirs, "{name}");
+        fs::remove_dir_all(run.place("linked")).unwrap();
+    }
+    for name in ["run.json", "log.jsonl", "timings.jsonl", "step-00000004/state.json"] {
+        copy(&run.place("run"), &run.place("piped"));
+        fs::remove_dir_all(run.place("piped/step-00000002")).unwrap();
+        let place = run.place("piped").join(name);
+        fs::remove_file(&place).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&place).status().unwrap().success());
+        let start = Instant::now();
+        let told = failure(&run.command("piped", &more).output().unwrap());
+        assert!(told.contains(name) && told.contains("is no plain file"), "{name}: {told}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{name}");
+        fs::remove_dir_all(run.place("piped")).unwrap();
+    }
+}
