@@ -148,6 +148,20 @@ impl Tokenizer {
         messages: &[Message],
         end: End,
     ) -> Result<Vec<u32>> {
+        let ids = self.encode_turns(template, messages, end)?;
+        let begin = template.bos.as_ref().and_then(|name| self.id(name));
+        self.tell_two_beginnings(&ids, begin.as_slice(), |name| {
+            format!("{}: the chat template writes {name} twice", template.path.display())
+        });
+        Ok(ids)
+    }
+
+    fn encode_turns(
+        &self,
+        template: &ChatTemplate,
+        messages: &[Message],
+        end: End,
+    ) -> Result<Vec<u32>> {
         let arguments = template.arguments.texts();
         let said = messages.iter().map(|message| message.content.as_str());
         let texts = said.chain(arguments.iter().map(String::as_str));

@@ -100,17 +100,29 @@ impl Tokenizer {
             Bos::Auto => inner.opening.clone(),
             Bos::Never => Vec::new(),
         };
-        let added = ids.len();
         self.encode_pieces(pieces, &mut ids)?;
-        let twice = ids.get(added).filter(|first| ids[..added].contains(first));
-        if let Some(id) = twice.filter(|_| !inner.told.swap(true, Ordering::Relaxed)) {
-            let name = self.token(*id).unwrap_or_default();
-            log::warn!(
-                "the text begins with {name}, and the tokenizer puts {name} before it too: the \
-                 model reads two beginnings"
-            );
-        }
+        self.tell_two_beginnings(&ids, &inner.opening, |name| match options.bos {
+            Bos::Auto => {
+                format!("the text begins with {name}, and the tokenizer puts {name} before it too")
+            }
+            Bos::Never => format!("the text begins with {name} twice"),
+        });
         Ok(ids)
+    }
+
+    /// Warns once if tokens have two beginnings.
+    pub(super) fn tell_two_beginnings(
+        &self,
+        ids: &[u32],
+        opening: &[u32],
+        why: impl FnOnce(&str) -> String,
+    ) {
+        let rest = ids.strip_prefix(opening).and_then(<[u32]>::first);
+        let Some(id) = rest.filter(|id| opening.contains(id)) else { return };
+        if !self.0.told.swap(true, Ordering::Relaxed) {
+            let name = self.token(*id).unwrap_or_default();
+            log::warn!("{}: the model reads two beginnings", why(&name));
+        }
     }
 
     /// The tokens of a text in which special tokens are recognised, unless an alias is inside their
