@@ -121,6 +121,13 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A number that is finite in f32 too.
+    pub(super) fn finite(&self, name: &str) -> Result<Option<f64>> {
+        self.typed(name, "a number within f32", |value| {
+            value.as_f64().filter(|number| (*number as f32).is_finite())
+        })
+    }
+
     /// A list of finite numbers above zero.
     pub(super) fn positives(&self, name: &str) -> Result<Option<Vec<f32>>> {
         let positive = |value: &Value| {

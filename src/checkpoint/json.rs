@@ -43,7 +43,13 @@ pub(super) fn shown(value: &Value) -> String {
         let name = value.get(FLOAT).and_then(Value::as_str);
         return name.unwrap_or("text that is not UTF-8").to_owned();
     }
-    value.to_string().chars().take(60).collect()
+    let text = match value {
+        Value::Array(all) => {
+            format!("[{}]", all.iter().take(30).map(shown).collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    };
+    text.chars().take(60).collect()
 }
 
 fn mark(name: &str) -> Value {

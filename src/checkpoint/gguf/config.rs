@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::file::Gguf;
 use crate::checkpoint::fields::{Fields, SizeNames, check, check_layers, shared_width};
 use crate::checkpoint::format::blocks;
@@ -257,7 +255,7 @@ fn scaling(fields: Fields<'_>, base: f64, factors: Divisors<'_>) -> Result<RopeS
     let linear = match kind {
         Some("none") => {
             for key in ["rope.scaling.factor", "rope.scale_linear"] {
-                if fields.get(key).and_then(Value::as_f64).is_some_and(|factor| factor > 1.0) {
+                if fields.finite(key)?.is_some_and(|factor| factor > 1.0) {
                     fields.unused(key, "rope.scaling.type is none");
                 }
             }
@@ -296,8 +294,10 @@ fn yarn(fields: Fields<'_>, base: f64) -> Result<RopeScaling> {
     };
     let number = |key: &str, default: f64| Ok::<_, Error>(fields.positive(key)?.unwrap_or(default));
     let elsewhere = "YaRN is computed as in its paper, with rope.scaling.attn_factor on top";
-    for key in ["yarn_ext_factor", "yarn_attn_factor"].map(|key| format!("rope.scaling.{key}")) {
-        if fields.get(&key).and_then(Value::as_f64).is_some_and(|factor| factor != 1.0) {
+    let neutral =
+        [("yarn_ext_factor", 1.0), ("yarn_attn_factor", 1.0), ("yarn_log_multiplier", 0.0)];
+    for (key, neutral) in neutral.map(|(key, number)| (format!("rope.scaling.{key}"), number)) {
+        if fields.finite(&key)?.is_some_and(|factor| factor != neutral) {
             fields.unused(&key, elsewhere);
         }
     }

@@ -257,10 +257,21 @@ fn gguf_keys_that_lose_are_told() {
     assert_eq!(model.config().eos, [2]);
     let note = "tokenizer.ggml.eot_token_id 9 is not used: the vocabulary has 3 tokens";
     assert!(told.contains(note), "{told}");
-    let yarn = llama()
-        .with("llama.rope.scaling.type", Meta::Text("yarn"))
-        .with("llama.rope.scaling.factor", Meta::F32(4.0))
-        .with("llama.rope.scaling.yarn_ext_factor", Meta::F32(0.5));
-    let (_, told) = open(&yarn);
+    let yarn = || {
+        let scaled = llama().with("llama.rope.scaling.type", Meta::Text("yarn"));
+        scaled.with("llama.rope.scaling.factor", Meta::F32(4.0))
+    };
+    let (_, told) = open(&yarn().with("llama.rope.scaling.yarn_ext_factor", Meta::F32(0.5)));
     assert!(told.contains("llama.rope.scaling.yarn_ext_factor 0.5 is not used"), "{told}");
+    for key in [
+        "llama.rope.scaling.yarn_attn_factor",
+        "llama.rope.scaling.yarn_ext_factor",
+        "llama.rope.scaling.yarn_log_multiplier",
+    ] {
+        for number in [f32::NAN, f32::INFINITY] {
+            let (_folder, path) = yarn().with(key, Meta::F32(number)).save();
+            let refused = Checkpoint::open(&path).unwrap_err().to_string();
+            assert!(refused.contains(key), "{refused}");
+        }
+    }
 }
