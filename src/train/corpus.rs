@@ -81,7 +81,7 @@ impl<'a> Corpus<'a> {
             Some(SpecialToken::Text(name)) => tokenizer.id(&name),
             None => None,
         };
-        corpus.ends.extend(checkpoint.config().eos.iter().copied().chain(named));
+        corpus.ends.extend(tokenizer.ends(checkpoint)?.into_iter().chain(named));
         // An id that the tokenizer does not have is not the model's own, but its family's default.
         corpus.ends.retain(|id| tokenizer.token(*id).is_some());
         corpus.end = corpus.end.or(named).or(corpus.ends.first().copied());

@@ -8,6 +8,9 @@ use crate::files;
 /// The magic numbers of token files, and how many bytes an id takes in each kind.
 const HEADERS: [(u32, usize); 2] = [(20_240_520, 2), (20_240_801, 4)];
 
+/// The version of both.
+const VERSION: u32 = 1;
+
 /// The 32-bit words of such a header.
 const HEADER_WORDS: usize = 256;
 
@@ -31,6 +34,13 @@ pub fn read_tokens(path: &Path, vocab: usize) -> Result<Vec<u32>> {
     let Some(&(_, size)) = known else {
         return without_header(path, &bytes, vocab);
     };
+    let version = word(1).map_or(0, u32::from_le);
+    if version != VERSION {
+        return Err(Error::file(
+            path,
+            format!("has llm.c's header in version {version}, of which only {VERSION} is known"),
+        ));
+    }
     let ids = bytes.get(4 * HEADER_WORDS..).unwrap_or_default();
     let count = word(2).map_or(0, |count| u32::from_le(count) as usize);
     if bytes.len() < 4 * HEADER_WORDS || ids.len() != count * size {
@@ -155,6 +165,9 @@ mod tests {
             assert!(read_bytes(&all, 301).unwrap_err().to_string().contains("truncated"));
             let error = read_bytes(&all[..600], 301).unwrap_err().to_string();
             assert!(error.contains("truncated"), "{error}");
+            all[4] = 9;
+            let error = read_bytes(&all, 301).unwrap_err().to_string();
+            assert!(error.contains("version 9"), "{error}");
         }
     }
 
