@@ -70,6 +70,12 @@ pub(crate) fn tokenizer(model: Option<&Path>) -> Result<Tokenizer> {
         let tokenizer = Tokenizer::from_checkpoint(&model)?;
         return tokenizer.ok_or_else(|| Error::file(model.path(), "has no tokenizer"));
     };
+    // A pipe has no name that tells what is in it, and only a tokenizer.json is read from start to end.
+    let is_stream =
+        |path: &Path| path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
+    if is_stream(model) {
+        return Tokenizer::from_json(model);
+    }
     let path = hub::resolve(model, Wanted::Tokenizer)?;
     let found = if path.is_dir() {
         Tokenizer::from_folder(&path)?
