@@ -173,8 +173,9 @@ impl<'a> Tape<'a> {
             }
             self.kept.insert(hook, Some(kept));
         }
-        // A value that is computed for several branches is read once.
-        if self.read.remove(&hook) {
+        // A value that is computed for several branches is read once, and yet takes one form in all.
+        let is_read = self.marks.reads.iter().any(|(read, _)| *read == hook);
+        if self.read.contains(&hook) && !is_read {
             let out = Tensor::persistent(value.of.rows, value.count);
             self.marks.reads.push((hook, out));
             self.push(Gather { x: value, index: None, out })?;
