@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::adapters::Software;
 use crate::{build, models, packages, shell, web};
@@ -14,6 +15,8 @@ const TEXT: &str = "docs/the-function.md";
 const PROMPT: &str = "ROMEO:";
 const QUESTION: &str = "The capital of France is";
 const MESSAGE: &str = "What is the capital of France?\n";
+
+type Environment = Vec<(&'static str, PathBuf)>;
 
 /// The tests that need the machine for themselves.
 const ALONE: &str = "page.test.js";
@@ -31,9 +34,15 @@ fn tool() -> Result<Command, String> {
     build::program("pellucid-web-build").map(shell::program)
 }
 
+/// Installs what the page's tests need, if it is missing.
+pub(crate) fn install() -> Result<(), String> {
+    need_browser()?;
+    web::need_compiler()
+}
+
 /// Runs all tests but [`ALONE`], and shows each line they print.
 pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
-    let environment = prepare(true)?;
+    let environment = prepared()?;
     for file in files(&folder().join("tests"))? {
         if !file.ends_with(ALONE) {
             run(&file, &environment, see)?;
@@ -44,7 +53,13 @@ pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
 
 /// Runs the tests of how the page looks and feels.
 pub(crate) fn test_page(see: &mut dyn FnMut(&str)) -> Result<(), String> {
-    run(&folder().join("tests").join(ALONE), &prepare(false)?, see)
+    run(&folder().join("tests").join(ALONE), &prepared()?, see)
+}
+
+/// The environment of the tests, prepared once a run.
+fn prepared() -> Result<Environment, String> {
+    static PREPARED: OnceLock<Result<Environment, String>> = OnceLock::new();
+    PREPARED.get_or_init(prepare).clone()
 }
 
 fn run(
@@ -57,9 +72,8 @@ fn run(
     shell::tee(&mut node, see)
 }
 
-/// The browser, the page, the tests, and what the native program answers, which is asked again only if
-/// the tests compare with it: the environment of the tests.
-fn prepare(compared: bool) -> Result<Vec<(&'static str, PathBuf)>, String> {
+/// The browser, the page, the tests, and what the native program answers: the environment of the tests.
+fn prepare() -> Result<Environment, String> {
     let (folder, site, tests) = (folder(), site(), folder().join("tests"));
     need_browser()?;
     web::make_into(&site.join("page"), tool()?)?;
@@ -67,9 +81,7 @@ fn prepare(compared: bool) -> Result<Vec<(&'static str, PathBuf)>, String> {
     let model = models::folder().join(models::SMOL_LM2);
     shell::link(&model, &site.join("smollm2.gguf"))?;
     let native = folder.join("native.json");
-    if compared || !native.exists() {
-        write(&native, &answers(&model, &folder)?)?;
-    }
+    write(&native, &answers(&model, &folder)?)?;
     copy(&shell::root().join("web/tests"), &tests)?;
     let mut install = shell::program("npm");
     install.args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]);

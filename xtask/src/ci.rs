@@ -69,21 +69,25 @@ fn choose(options: &[&str]) -> Result<Vec<&'static Step>, String> {
 
 /// Runs the steps, lane by lane, up to the first that fails; those beside it come to their end.
 fn run(steps: &[&Step], tally: &mut Tally) -> Result<(), String> {
-    in_turn(steps, Lane::Build, tally)?;
-    let (native, browser, other) = thread::scope(|scope| {
+    side_by_side(steps, [Lane::Build, Lane::Fetch], tally)?;
+    side_by_side(steps, [Lane::Native, Lane::Browser], tally)?;
+    in_turn(steps, Lane::Alone, tally)
+}
+
+fn side_by_side(steps: &[&Step], [one, other]: [Lane; 2], tally: &mut Tally) -> Result<(), String> {
+    let (first, second, counted) = thread::scope(|scope| {
         let beside = scope.spawn(|| {
             let mut tally = Tally::default();
-            (in_turn(steps, Lane::Browser, &mut tally), tally)
+            (in_turn(steps, other, &mut tally), tally)
         });
-        let native = in_turn(steps, Lane::Native, tally);
+        let first = in_turn(steps, one, tally);
         let panicked = |_| (Err("a step panicked".to_owned()), Tally::default());
-        let (browser, other) = beside.join().unwrap_or_else(panicked);
-        (native, browser, other)
+        let (second, counted) = beside.join().unwrap_or_else(panicked);
+        (first, second, counted)
     });
-    tally.passed += other.passed;
-    tally.failed += other.failed;
-    native.and(browser)?;
-    in_turn(steps, Lane::Alone, tally)
+    tally.passed += counted.passed;
+    tally.failed += counted.failed;
+    first.and(second)
 }
 
 /// Runs the steps of a lane in order, up to the first that fails.

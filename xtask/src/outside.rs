@@ -82,9 +82,15 @@ pub(crate) fn features() -> Result<(), String> {
     Ok(())
 }
 
-/// Builds the unpacked program, and a new crate that is README's example; runs the example.
+/// Compiles the unpacked program, and builds and runs a new crate that is README's example.
 pub(crate) fn build() -> Result<(), String> {
-    shell::run(&mut cargo(&["build", "--workspace"])?)?;
+    shell::run(&mut cargo(&["check", "--workspace"])?)?;
+    // With the others beside it, dependencies have the features with which they are built already.
+    let mut example = cargo(&["build", "--package", "example"])?;
+    for (name, _) in OTHERS {
+        example.args(["--package", name]);
+    }
+    shell::run(&mut example)?;
     let mut example = shell::program(shell::target().join("debug/example"));
     example.envs(Software::Lavapipe.environment()?.unwrap_or_default());
     let printed = shell::capture(&mut example)?;

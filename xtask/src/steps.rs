@@ -23,6 +23,8 @@ pub(crate) struct Step {
 pub(crate) enum Lane {
     /// First, one after another.
     Build,
+    /// Beside those: what is downloaded and installed, which keeps no core busy.
+    Fetch,
     /// Then, one after another, while those of the browser run.
     Native,
     /// Then, one after another, while the native ones run.
@@ -33,7 +35,7 @@ pub(crate) enum Lane {
 
 /// In the order in which they run. Tests and the program share the dev profile, so the dependencies
 /// are built once.
-pub(crate) const STEPS: [Step; 23] = [
+pub(crate) const STEPS: [Step; 24] = [
     Step {
         name: "fmt",
         about: "the formatting",
@@ -79,14 +81,20 @@ pub(crate) const STEPS: [Step; 23] = [
     Step {
         name: "adapters",
         about: "software adapters, installed if missing",
-        lane: Lane::Build,
+        lane: Lane::Fetch,
         run: |_| adapters::install(),
     },
     Step {
         name: "models",
         about: "real models, fetched if missing",
-        lane: Lane::Build,
+        lane: Lane::Fetch,
         run: |_| models::fetch(),
+    },
+    Step {
+        name: "tools",
+        about: "Chromium, and the compiler of the page's module, installed if missing",
+        lane: Lane::Fetch,
+        run: |_| browser::install(),
     },
     Step {
         name: "build",

@@ -54,12 +54,10 @@ pub(crate) fn tool() -> Command {
 fn compile() -> Result<PathBuf, String> {
     // In one folder, two compilers would keep discarding each other's output.
     let target = shell::root().join("target/web");
+    need_compiler()?;
     let mut command = if has_target() {
         shell::cargo(&["build"])
     } else {
-        packages::install(&DEBIAN).map_err(|error| {
-            format!("the page needs `rustup target add {TARGET}`; without rustup, {error}")
-        })?;
         let mut cargo = shell::program("/usr/bin/cargo");
         cargo.args(["build", "-Zbuild-std=std,panic_abort"]);
         cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc");
@@ -69,6 +67,16 @@ fn compile() -> Result<PathBuf, String> {
     command.args(["--package", "pellucid-web", "--profile", "web", "--target", TARGET]);
     shell::run(command.env("CARGO_TARGET_DIR", &target))?;
     Ok(target.join(TARGET).join("web/pellucid_web.wasm"))
+}
+
+/// Installs a compiler of the module, if there is none.
+pub(crate) fn need_compiler() -> Result<(), String> {
+    if has_target() {
+        return Ok(());
+    }
+    packages::install(&DEBIAN).map_err(|error| {
+        format!("the page needs `rustup target add {TARGET}`; without rustup, {error}")
+    })
 }
 
 /// Whether the compiler in use has the target's standard library.
