@@ -105,6 +105,19 @@ fn log_probabilities_and_best_tokens_are_the_goldens() {
 }
 
 #[test]
+fn logits_of_some_rows_are_those_of_all() {
+    for (name, model, golden) in models() {
+        let tokens = ids(&golden["sequences"][0]["tokens"]);
+        let vocab = model.config.vocab;
+        let all = run(&model, &tokens, &mut ());
+        let rows = [1, 0, tokens.len() - 1];
+        let found = model.forward_of(&mut model.cache(), &tokens, &rows, &mut ()).unwrap();
+        let expected = rows.map(|row| &all[row * vocab..][..vocab]).concat();
+        assert_near(&name, &found, &expected, 1e-12);
+    }
+}
+
+#[test]
 fn greedy_text_is_the_goldens_token_by_token() {
     for (name, model, golden) in models() {
         let mut cache = model.cache();

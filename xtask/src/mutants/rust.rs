@@ -146,7 +146,7 @@ impl Tree {
             }
             eprintln!("mutants: building {} files with a fault each", files.len());
             let mut command = build::test(&["--lib", "--test", "shaders", "--test", "gpu"]);
-            command.args(["--test", "faults", "--no-run"]);
+            command.args(["--test", "faults", "--test", "conformance", "--no-run"]);
             command.arg("--message-format=json-render-diagnostics");
             let Some((success, text)) = output_of(self.at_home(&mut command)?)? else {
                 break Err("the build does not end".to_owned());
@@ -208,6 +208,7 @@ impl Built {
     fn test(&self, tree: &Tree, step: &str, filter: &str) -> Result<Command, String> {
         let source = match step {
             "lib" => tree.path.join("src/lib.rs"),
+            test @ "conformance" => tree.path.join(format!("tests/{test}.rs")),
             test => tree.path.join(format!("tests/{test}/main.rs")),
         };
         let source = format!("\"src_path\":{:?}", source.display().to_string());
@@ -227,6 +228,8 @@ fn steps(file: &str) -> &'static [&'static str] {
         _ if file.starts_with("tests/tidy") => &["tidy"],
         _ if file.starts_with("tests/shaders") => &["shaders"],
         "src/select/registry.rs" => &["shaders", "lib"],
+        // Its kernels are the caller's.
+        "src/ops/own.rs" => &["conformance"],
         _ if file.starts_with("src/ops") => &["shaders", "gpu", "lib"],
         _ => &["lib", "gpu", "faults"],
     }
