@@ -26,7 +26,7 @@ const TOLERANCE: f64 = 1e-4;
 /// The positions whose logits the files have under an edit.
 const EDITED: [usize; 2] = [3, 7];
 
-const MODELS: [&str; 3] = ["gpt2", "llama", "qwen3"];
+const MODELS: [&str; 4] = ["gpt2", "llama", "qwen3", "gemma3"];
 
 /// What TransformerLens says about a model.
 struct Golden {
@@ -207,7 +207,8 @@ fn patches(golden: &Golden, llm: &mut Llm) {
 }
 
 fn scores(golden: &Golden, llm: &mut Llm) {
-    let found = block_on(heads(llm, &[], HeadOptions { period: 6, seed: 3 })).unwrap();
+    let seed = u64::from(whole(&golden.tensor("heads/seed"))[0]);
+    let found = block_on(heads(llm, &[], HeadOptions { period: 6, seed })).unwrap();
     assert_eq!(found.tokens, whole(&golden.tensor("heads/tokens")), "{}", golden.name);
     for (name, values) in [
         ("previous", &found.previous),
