@@ -102,6 +102,9 @@ impl Folder {
     pub(super) fn take(&mut self) -> Result<()> {
         let missing = self.path.ancestors().take_while(|path| is_missing(path));
         let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        if self.path.is_symlink() && is_missing(&self.path) {
+            return Err(Error::file(&self.path, "is a link that leads nowhere"));
+        }
         fs::create_dir_all(&self.path).map_err(|error| Error::io(&self.path, error))?;
         self.made = missing;
         self.lock()?;
