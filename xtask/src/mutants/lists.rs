@@ -81,7 +81,6 @@ pub(super) const NO_DIFFERENCE: [(&str, &str); 2] = [
 ];
 
 /// Files without a place for a fault, and why.
-#[cfg(test)]
 pub(super) const WITHOUT: [(&str, &str); 4] = [
     (
         "src/ops/backward/optimizer_settings.rs",
