@@ -18,9 +18,6 @@ const MESSAGE: &str = "What is the capital of France?\n";
 
 type Environment = Vec<(&'static str, PathBuf)>;
 
-/// The tests that need the machine for themselves.
-const ALONE: &str = "page.test.js";
-
 fn folder() -> PathBuf {
     shell::root().join("target/browser")
 }
@@ -40,20 +37,9 @@ pub(crate) fn install() -> Result<(), String> {
     web::need_compiler()
 }
 
-/// Runs all tests but [`ALONE`], and shows each line they print.
-pub(crate) fn test(see: &mut dyn FnMut(&str)) -> Result<(), String> {
-    let environment = prepared()?;
-    for file in files(&folder().join("tests"))? {
-        if !file.ends_with(ALONE) {
-            run(&file, &environment, see)?;
-        }
-    }
-    Ok(())
-}
-
-/// Runs the tests of how the page looks and feels.
-pub(crate) fn test_page(see: &mut dyn FnMut(&str)) -> Result<(), String> {
-    run(&folder().join("tests").join(ALONE), &prepared()?, see)
+/// Runs the tests of a file, and shows each line they print.
+pub(crate) fn test(file: &str, see: &mut dyn FnMut(&str)) -> Result<(), String> {
+    run(&folder().join("tests").join(file), &prepared()?, see)
 }
 
 /// The environment of the tests, prepared once a run.
@@ -186,16 +172,6 @@ fn list<'a>(json: &'a str, key: &str) -> Option<&'a str> {
     after.split(']').next()
 }
 
-/// The test files, by name.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries = folder.read_dir().map_err(|error| shell::at(folder, &error))?;
-    let named = |path: &PathBuf| path.to_string_lossy().ends_with(".test.js");
-    let mut files: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(named).collect();
-    files.sort();
-    if files.is_empty() { Err(format!("{} holds no tests", folder.display())) } else { Ok(files) }
-}
-
 fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| shell::at(path, &error))
 }
@@ -216,6 +192,18 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::STEPS;
+
+    #[test]
+    fn every_file_of_tests_has_a_step() {
+        let folder = shell::root().join("web/tests");
+        let names = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        let names = names.map(|name| name.into_string().unwrap());
+        for name in names.filter_map(|name| name.strip_suffix(".test.js").map(str::to_owned)) {
+            let own = |step: &str| step == name || step.strip_prefix("browser-") == Some(&name);
+            assert!(STEPS.iter().any(|step| own(step.name)), "{name}");
+        }
+    }
 
     #[test]
     fn runners_are_counted() {

@@ -3,7 +3,9 @@
 //! The first failure ends the run. No step is skipped silently: what is missing is installed,
 //! or the step fails, or a line says what ran instead.
 
+use std::collections::VecDeque;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -74,37 +76,61 @@ fn run(steps: &[&Step], tally: &mut Tally) -> Result<(), String> {
     in_turn(steps, Lane::Alone, tally)
 }
 
-fn side_by_side(steps: &[&Step], [one, other]: [Lane; 2], tally: &mut Tally) -> Result<(), String> {
-    let (first, second, counted) = thread::scope(|scope| {
+/// Runs two lanes at once; whoever has done the first helps with the other.
+fn side_by_side(
+    steps: &[&Step],
+    [first, other]: [Lane; 2],
+    tally: &mut Tally,
+) -> Result<(), String> {
+    let waiting: VecDeque<usize> = of_lane(steps, other).collect();
+    let waiting = Mutex::new(waiting);
+    let help = |tally: &mut Tally| {
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(index) = next else { return Ok(()) };
+            one(steps, index, tally).inspect_err(|_| {
+                waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            })?;
+        }
+    };
+    let (here, there, counted) = thread::scope(|scope| {
         let beside = scope.spawn(|| {
             let mut tally = Tally::default();
-            (in_turn(steps, other, &mut tally), tally)
+            (help(&mut tally), tally)
         });
-        let first = in_turn(steps, one, tally);
+        let here = in_turn(steps, first, tally).and_then(|()| help(tally));
         let panicked = |_| (Err("a step panicked".to_owned()), Tally::default());
-        let (second, counted) = beside.join().unwrap_or_else(panicked);
-        (first, second, counted)
+        let (there, counted) = beside.join().unwrap_or_else(panicked);
+        (here, there, counted)
     });
     tally.passed += counted.passed;
     tally.failed += counted.failed;
-    first.and(second)
+    here.and(there)
+}
+
+/// The places of a lane's steps.
+fn of_lane(steps: &[&Step], lane: Lane) -> impl Iterator<Item = usize> {
+    (0..steps.len()).filter(move |index| steps[*index].lane == lane)
 }
 
 /// Runs the steps of a lane in order, up to the first that fails.
 fn in_turn(steps: &[&Step], lane: Lane, tally: &mut Tally) -> Result<(), String> {
-    for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.lane == lane) {
-        eprintln!("\nci: [{}/{}] {}: {}", index + 1, steps.len(), step.name, step.about);
-        let start = Instant::now();
-        let failed_before = tally.failed;
-        let result = (step.run)(tally);
-        let seconds = start.elapsed().as_secs_f64();
-        result.map_err(|error| {
-            // A failure outside of any test, or one that kills its test program, counts as well.
-            tally.failed = tally.failed.max(failed_before + 1);
-            format!("step {} failed after {seconds:.1} s: {error}", step.name)
-        })?;
-        eprintln!("ci: {} passed in {seconds:.1} s", step.name);
-    }
+    of_lane(steps, lane).try_for_each(|index| one(steps, index, tally))
+}
+
+fn one(steps: &[&Step], index: usize, tally: &mut Tally) -> Result<(), String> {
+    let step = steps[index];
+    eprintln!("\nci: [{}/{}] {}: {}", index + 1, steps.len(), step.name, step.about);
+    let start = Instant::now();
+    let failed_before = tally.failed;
+    let result = (step.run)(tally);
+    let seconds = start.elapsed().as_secs_f64();
+    result.map_err(|error| {
+        // A failure outside of any test, or one that kills its test program, counts as well.
+        tally.failed = tally.failed.max(failed_before + 1);
+        format!("step {} failed after {seconds:.1} s: {error}", step.name)
+    })?;
+    eprintln!("ci: {} passed in {seconds:.1} s", step.name);
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub(crate) enum Lane {
     Fetch,
     /// Then, one after another, while those of the browser run.
     Native,
-    /// Then, one after another, while the native ones run.
+    /// Beside those, the longest first; with the native ones done, two at a time.
     Browser,
     /// Last, alone, since it measures time.
     Alone,
@@ -35,7 +35,7 @@ pub(crate) enum Lane {
 
 /// In the order in which they run. Tests and the program share the dev profile, so the dependencies
 /// are built once.
-pub(crate) const STEPS: [Step; 24] = [
+pub(crate) const STEPS: [Step; 29] = [
     Step {
         name: "fmt",
         about: "the formatting",
@@ -170,16 +170,46 @@ pub(crate) const STEPS: [Step; 24] = [
         run: cli,
     },
     Step {
-        name: "browser",
-        about: "what the page does in Chromium, on its software WebGPU",
+        name: "browser-robust",
+        about: "the page where things go wrong",
         lane: Lane::Browser,
-        run: |tally| browser::test(&mut |line| tally.count_node(line)),
+        run: |tally| browser::test("robust.test.js", &mut |line| tally.count_node(line)),
+    },
+    Step {
+        name: "browser-truth",
+        about: "the page's numbers against the native program's, and every kernel in Chromium",
+        lane: Lane::Browser,
+        run: |tally| browser::test("truth.test.js", &mut |line| tally.count_node(line)),
+    },
+    Step {
+        name: "browser-inspect",
+        about: "what the page's package sees inside a model",
+        lane: Lane::Browser,
+        run: |tally| browser::test("inspect.test.js", &mut |line| tally.count_node(line)),
+    },
+    Step {
+        name: "browser-storage",
+        about: "what the browser keeps",
+        lane: Lane::Browser,
+        run: |tally| browser::test("storage.test.js", &mut |line| tally.count_node(line)),
+    },
+    Step {
+        name: "browser-policy",
+        about: "what the page may load and send",
+        lane: Lane::Browser,
+        run: |tally| browser::test("policy.test.js", &mut |line| tally.count_node(line)),
+    },
+    Step {
+        name: "browser-types",
+        about: "the package's types",
+        lane: Lane::Browser,
+        run: |tally| browser::test("types.test.js", &mut |line| tally.count_node(line)),
     },
     Step {
         name: "page",
         about: "how the page looks and feels in Chromium",
         lane: Lane::Alone,
-        run: |tally| browser::test_page(&mut |line| tally.count_node(line)),
+        run: |tally| browser::test("page.test.js", &mut |line| tally.count_node(line)),
     },
 ];
 
