@@ -267,6 +267,17 @@ mod tests {
         Tokenizer::from_json_text(Path::new("tokenizer.json"), &file.to_string()).unwrap()
     }
 
+    #[test]
+    fn every_token_that_ends_a_turn_elsewhere_ends_one_here() {
+        let special = ["<s>", "<|im_end|>"].map(str::to_owned).to_vec();
+        let training = Training { kind: Kind::Characters, special };
+        let text = train_text("abc", &training).unwrap();
+        let tokenizer = Tokenizer::from_json_text(Path::new("tokenizer.json"), &text).unwrap();
+        let checkpoint = Checkpoint::built_in().unwrap();
+        let corpus = Corpus::of(&checkpoint, &tokenizer, Names::All, Learn::Answers).unwrap();
+        assert!(corpus.ends.contains(&1), "{:?}", corpus.ends);
+    }
+
     fn spelt(tokenizer: &Tokenizer, ids: &[u32]) -> String {
         ids.iter().map(|id| tokenizer.token(*id).unwrap()).collect()
     }

@@ -58,7 +58,7 @@ impl Tables for Gated {
             })
         };
         // A row without padding, whose last value is not the last of a workgroup.
-        SHAPES.into_iter().chain([(3, 12)]).flat_map(of).collect()
+        SHAPES.into_iter().chain([(3, 24)]).flat_map(of).collect()
     }
 
     fn quick(_: [usize; 3]) -> Vec<Self> {
