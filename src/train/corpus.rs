@@ -251,8 +251,8 @@ mod tests {
 
     /// Characters, with tokens for turns and for the end; `<s>` begins a text if that is asked for.
     fn tokenizer(opening: bool) -> Tokenizer {
-        let special = ["<s>", "<|im_start|>", "<|endoftext|>"].map(str::to_owned).to_vec();
-        let training = Training { kind: Kind::Characters, special };
+        let special = ["<s>", "<|im_start|>", "<|endoftext|>", "<|im_end|>"].map(str::to_owned);
+        let training = Training { kind: Kind::Characters, special: special.to_vec() };
         let text = train_text("abcdefghijklmnopqrstuvwxyz ABC.,<|>_\n", &training).unwrap();
         let mut file: Value = serde_json::from_str(&text).unwrap();
         if opening {
@@ -267,17 +267,6 @@ mod tests {
         Tokenizer::from_json_text(Path::new("tokenizer.json"), &file.to_string()).unwrap()
     }
 
-    #[test]
-    fn every_token_that_ends_a_turn_elsewhere_ends_one_here() {
-        let special = ["<s>", "<|im_end|>"].map(str::to_owned).to_vec();
-        let training = Training { kind: Kind::Characters, special };
-        let text = train_text("abc", &training).unwrap();
-        let tokenizer = Tokenizer::from_json_text(Path::new("tokenizer.json"), &text).unwrap();
-        let checkpoint = Checkpoint::built_in().unwrap();
-        let corpus = Corpus::of(&checkpoint, &tokenizer, Names::All, Learn::Answers).unwrap();
-        assert!(corpus.ends.contains(&1), "{:?}", corpus.ends);
-    }
-
     fn spelt(tokenizer: &Tokenizer, ids: &[u32]) -> String {
         ids.iter().map(|id| tokenizer.token(*id).unwrap()).collect()
     }
@@ -287,13 +276,8 @@ mod tests {
                          {% endif %}";
 
     fn chat(source: &str) -> ChatTemplate {
-        ChatTemplate {
-            path: "m".into(),
-            source: source.to_owned(),
-            bos: None,
-            eos: None,
-            arguments: TemplateArguments::default(),
-        }
+        let (source, arguments) = (source.to_owned(), TemplateArguments::default());
+        ChatTemplate { path: "m".into(), source, bos: None, eos: None, arguments }
     }
 
     fn with_template<'a>(tokenizer: &'a Tokenizer, source: &str, learn: Learn) -> Corpus<'a> {
@@ -302,14 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn every_token_that_ends_a_turn_elsewhere_ends_one_here() {
+        let (checkpoint, tokenizer) = (Checkpoint::built_in().unwrap(), tokenizer(false));
+        let corpus = Corpus::of(&checkpoint, &tokenizer, Names::All, Learn::All).unwrap();
+        assert!(corpus.ends.contains(&3), "{:?}", corpus.ends);
+    }
+
+    #[test]
     fn each_document_begins_and_ends_as_it_does_in_use() {
         let tokenizer = tokenizer(true);
         let mut corpus = Corpus::new(&tokenizer, Names::End, Learn::Answers);
         let text = corpus.text("ab<|endoftext|>c <|im_start|><|endoftext|>\n").unwrap();
-        assert_eq!(
-            spelt(&tokenizer, &text.ids),
-            "<s>ab<|endoftext|><s>c <|im_start|><|endoftext|>\n"
-        );
+        let all = spelt(&tokenizer, &text.ids);
+        assert_eq!(all, "<s>ab<|endoftext|><s>c <|im_start|><|endoftext|>\n");
         assert_eq!(text.ids.iter().filter(|id| **id == END).count(), 2);
         assert_eq!(text.ids.iter().filter(|id| **id == 1).count(), 0, "a name that is text");
         let found = corpus.found();
