@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::shell;
 
@@ -23,6 +24,9 @@ pub(crate) fn is_debian() -> bool {
 ///
 /// If that is not allowed, fails with one line that says what to install.
 pub(crate) fn install(packages: &[&str]) -> Result<(), String> {
+    // Steps run side by side, and the lists of packages have a lock that nobody waits for.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<&str> = packages.iter().copied().filter(|name| !installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
