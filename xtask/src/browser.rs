@@ -71,7 +71,8 @@ fn prepare() -> Result<Environment, String> {
     copy(&shell::root().join("web/tests"), &tests)?;
     let mut install = shell::program("npm");
     install.args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]);
-    shell::quiet(install.current_dir(&tests))?;
+    // What was fetched before is not asked for again; the versions are exact.
+    shell::quiet(install.arg("--prefer-offline").current_dir(&tests))?;
     let server = shell::capture(tool()?.arg("where"))?.trim().into();
     Ok(vec![
         ("PELLUCID_NATIVE", native),

@@ -36,6 +36,8 @@ const OTHERS: [(&str, &str); 3] =
 
 /// Packs every crate and checks what is in the packages, once a run: a step that runs by itself sees
 /// the sources of today.
+///
+/// The registry is not asked about each dependency again: what the lock file names is here already.
 pub(crate) fn pack() -> Result<(), String> {
     static PACKED: OnceLock<Result<(), String>> = OnceLock::new();
     PACKED.get_or_init(pack_anew).clone()
@@ -44,7 +46,8 @@ pub(crate) fn pack() -> Result<(), String> {
 fn pack_anew() -> Result<(), String> {
     let folder = folder();
     shell::remove_folder(&folder)?;
-    let mut pack = shell::cargo(&["package", "--workspace", "--no-verify", "--allow-dirty"]);
+    let mut pack =
+        shell::cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--offline"]);
     shell::quiet(pack.arg("--target-dir").arg(&folder))?;
     for (name, most) in PACKAGES {
         let archive = folder.join("package").join(format!("{}.crate", versioned(name)));
@@ -106,6 +109,7 @@ fn cargo(args: &[&str]) -> Result<Command, String> {
     pack()?;
     let mut command = shell::cargo(args);
     command.current_dir(folder()).env("CARGO_TARGET_DIR", shell::target());
+    command.env("CARGO_NET_OFFLINE", "true");
     Ok(command)
 }
 
