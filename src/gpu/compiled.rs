@@ -20,12 +20,6 @@ impl Compiled {
         drop(made);
         Arc::clone(cell.get_or_init(|| Arc::new(compile())))
     }
-
-    /// Drops a pipeline that the device has rejected.
-    pub(super) fn forget(&self, pipeline: &Arc<Pipeline>) {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        made.retain(|_, cell| cell.get().is_none_or(|own| !Arc::ptr_eq(own, pipeline)));
-    }
 }
 
 /// A compiled program and the layouts of its groups.
@@ -34,6 +28,8 @@ pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     /// One per group; `None` where the kernel leaves a group out.
     pub(super) layouts: Vec<Option<wgpu::BindGroupLayout>>,
+    /// Why the device does not accept it, if it is a stranger's.
+    pub(super) rejected: Option<String>,
 }
 
 /// Compiles a program's WGSL, with a layout for each of its groups.
@@ -80,19 +76,40 @@ pub(super) fn compile(
         bind_group_layouts: &layouts.iter().map(Option::as_ref).collect::<Vec<_>>(),
         immediate_size: 0,
     });
-    let module = module(device, program, text);
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(program.kernel.name),
-        layout: Some(&layout),
-        module: &module,
-        entry_point: Some(program.kernel.name),
-        compilation_options: wgpu::PipelineCompilationOptions {
-            constants: &program.constants,
-            zero_initialize_workgroup_memory: false,
-        },
-        cache: None,
-    });
-    Pipeline { pipeline, layouts }
+    let build = || {
+        let module = module(device, program, text);
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(program.kernel.name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some(program.kernel.name),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &program.constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        })
+    };
+    let (pipeline, rejected) =
+        if program.foreign { watched(device, build) } else { (build(), None) };
+    Pipeline { pipeline, layouts, rejected }
+}
+
+/// Does something, and catches what the device says of it: no fault of the device, which others use too.
+#[cfg(not(target_arch = "wasm32"))]
+fn watched<T>(device: &wgpu::Device, act: impl FnOnce() -> T) -> (T, Option<String>) {
+    let scopes = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation];
+    let [outer, inner] = scopes.map(|filter| device.push_error_scope(filter));
+    let done = act();
+    // Natively the errors of this thread are known by now.
+    let [first, second] = [inner.pop(), outer.pop()].map(pollster::block_on);
+    (done, first.or(second).map(|error| error.to_string()))
+}
+
+/// A browser tells later, and of the device.
+#[cfg(target_arch = "wasm32")]
+fn watched<T>(_: &wgpu::Device, act: impl FnOnce() -> T) -> (T, Option<String>) {
+    (act(), None)
 }
 
 #[allow(unsafe_code, reason = "the kernels are our own; the shader tests check them")]

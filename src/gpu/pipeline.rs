@@ -42,23 +42,16 @@ impl Pipelines {
     }
 
     /// The pipeline of a dispatch, made on first use. A stranger's kernel that the device rejects is
-    /// the caller's fault, and later work does not suffer from it.
+    /// the caller's fault, and other work does not suffer from it.
     pub(super) fn of(&mut self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
         let Dispatch { program, groups, .. } = dispatch;
-        if !program.foreign {
-            return Ok(self.get(gpu, program, groups));
-        }
-        gpu.check()?;
         let pipeline = self.get(gpu, program, groups);
-        match gpu.check() {
-            Err(Error::Device(reason)) => {
-                self.made.remove(&key(program, groups));
-                gpu.compiled.forget(&pipeline);
-                gpu.forget_fault();
+        match &pipeline.rejected {
+            None => Ok(pipeline),
+            Some(reason) => {
                 let name = program.kernel.name;
                 Err(Error::Input(format!("the kernel {name} is not accepted: {reason}")))
             }
-            checked => checked.map(|()| pipeline),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Ops of a caller's own at named values: the device against their twins, and what is refused.
 
+use std::thread;
+
 use pellucid::Error;
 use pellucid::generate::Llm;
 use pellucid::gpu::Kernel;
@@ -119,6 +121,30 @@ fn an_op_of_ones_own_is_its_twin() {
 
 fn own(op: OwnOp) -> Edit {
     Edit::all(Change::Own(op))
+}
+
+/// What one engine is refused is nothing to others on the same device.
+#[test]
+fn an_op_that_cannot_run_is_no_fault_of_the_device() {
+    let tokens = tokens("llama")[..4].to_vec();
+    let [mut device, _] = both("llama");
+    let gpu = device.session().unwrap().engine().gpu().clone();
+    thread::scope(|scope| {
+        let refused = scope.spawn(move || {
+            for number in 0..30 {
+                let source = format!("fn broken() {{ nonsense{number} }}").leak();
+                let kernel = Kernel { name: "broken", op: None, source, needs: &[] };
+                let edit = own(OwnOp::new(Box::leak(Box::new(kernel)), Each::Value));
+                let actions = [(Hook::MlpPost(1), Action::Edit(edit))];
+                let error = block_on(device.observe(&tokens, &actions, &[3])).unwrap_err();
+                assert!(matches!(error, Error::Input(_)), "{error}");
+            }
+        });
+        while !refused.is_finished() {
+            gpu.check().unwrap();
+        }
+        refused.join().unwrap();
+    });
 }
 
 #[test]
