@@ -81,7 +81,7 @@ impl Generate {
             self.model.check_prompt(text, self.text.encode())?;
         }
         let ids = self.prompt.tokens.as_ref().map(TokenList::ids).transpose()?;
-        let (mut llm, load) = self.model.load().await?;
+        let (mut llm, load) = self.model.load_for(ids.is_some()).await?;
         self.drawing.check(&llm)?;
         if let Some(file) = &self.load_cache {
             llm.load_cache(file)?;

@@ -219,6 +219,14 @@ impl ModelOptions {
         self.load_with(&self.options()?).await
     }
 
+    /// The same; if only token ids go in, a tokenizer that cannot be read stops nobody.
+    ///
+    /// # Errors
+    /// As [`ModelOptions::load`].
+    pub(crate) async fn load_for(&self, ids_only: bool) -> Result<(Llm, Duration)> {
+        self.load_with(&generate::Options { ids_only, ..self.options()? }).await
+    }
+
     /// Loads the model with options other than those of the command line.
     ///
     /// # Errors
@@ -273,6 +281,7 @@ impl ModelOptions {
             check: !self.kernels.no_check,
             tuned: !self.kernels.no_tune,
             f16: self.f16,
+            ids_only: false,
             storage: None,
         })
     }

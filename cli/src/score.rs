@@ -64,7 +64,7 @@ impl Score {
             return Err(input::no_text(file, "score"));
         }
         let ids = self.source.tokens.as_ref().map(TokenList::ids).transpose()?;
-        let (mut llm, _) = self.model.load().await?;
+        let (mut llm, _) = self.model.load_for(ids.is_some()).await?;
         let top = self.top.map(|k| k as usize);
         options::check_top("--top", top, llm.config().vocab)?;
         let tokens = match ids {

@@ -62,7 +62,13 @@ impl Llm {
         options: &Options,
         mut progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
-        let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
+        let tokenizer = match Tokenizer::from_checkpoint(&checkpoint) {
+            Err(error) if options.ids_only => {
+                log::warn!("{error}; the model runs on token ids only");
+                None
+            }
+            read => read?,
+        };
         let mut config = checkpoint.config().clone();
         if let Some(tokenizer) = &tokenizer {
             config.eos = tokenizer.ends(&checkpoint)?;

@@ -50,6 +50,9 @@ pub struct Options {
     /// Whether f16 products may be used where they were measured to be faster. Log-probabilities are
     /// then off by up to about 1e-2 instead of 1e-3.
     pub f16: bool,
+    /// Whether only token ids go in. The model then loads with a tokenizer that cannot be read, too, as
+    /// one that has none; a warning says why.
+    pub ids_only: bool,
     /// Where the adapter's record is kept on a system without files; if `None`, in the cache folder.
     pub storage: Option<Arc<dyn KeyValueStorage>>,
 }
@@ -65,6 +68,7 @@ impl Default for Options {
             check: true,
             tuned: true,
             f16: false,
+            ids_only: false,
             storage: None,
         }
     }

@@ -54,7 +54,7 @@ impl Subject {
             self.model.check_prompt(text, self.text.encode())?;
         }
         let ids = self.prompt.tokens.as_ref().map(TokenList::ids).transpose()?;
-        let (llm, _) = self.model.load().await?;
+        let (llm, _) = self.model.load_for(ids.is_some()).await?;
         let tokens = match ids {
             Some(ids) => ids,
             None => options::encode(&llm, &text.unwrap_or_default(), self.text.encode())?,

@@ -66,6 +66,37 @@ fn a_file_that_is_no_text_is_named() {
     assert!(found.contains("song.txt") && found.contains("UTF-8 at byte 6"), "{found}");
 }
 
+/// A tokenizer that cannot be read stops only those who need it.
+#[test]
+fn ids_need_no_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with_text(folder.path());
+    let run = |args: &[&str]| {
+        let mut command = pellucid(args);
+        command.args(["--json", "--backend", "cpu", "--model"]).arg(&model).output().unwrap()
+    };
+    let commands = [
+        &["score", "--tokens", "1,2,3"][..],
+        &["generate", "--tokens", "1,2,3", "--max-new-tokens", "3", "--temperature", "0"],
+        &["inspect", "lens", "--tokens", "1,2,3"],
+    ];
+    let whole = commands.map(|args| json(&run(args)));
+    for broken in ["{", r#"{"model": {"type": "Unheard"}}"#] {
+        std::fs::write(model.join("tokenizer.json"), broken).unwrap();
+        for (args, whole) in commands.iter().zip(&whole) {
+            let output = run(args);
+            let told = stderr(&output);
+            assert!(told.contains("tokenizer.json") && told.contains("token ids only"), "{told}");
+            for key in ["tokens", "logprobs"] {
+                assert_eq!(json(&output)[key], whole[key], "{args:?}");
+            }
+        }
+        for args in [&["generate", "text"][..], &["inspect", "lens", "text"]] {
+            assert!(failure(&run(args)).contains("tokenizer.json"), "{args:?}");
+        }
+    }
+}
+
 #[test]
 fn emptiness_is_refused_before_a_model_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
