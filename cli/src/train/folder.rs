@@ -133,6 +133,22 @@ impl Folder {
         Ok(())
     }
 
+    /// Takes the mark back: what is in the folder is removed in the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn forget(&mut self) -> Result<()> {
+        let path = self.path.join(RUN);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io(path, error));
+            }
+            _ => {}
+        }
+        self.begun = false;
+        Ok(())
+    }
+
     fn lock(&mut self) -> Result<()> {
         let path = self.path.join(LOCK);
         let open =
@@ -256,13 +272,18 @@ mod tests {
         folder.take().unwrap();
         folder.begin(&own()).unwrap();
         drop(folder);
-        let folder = Folder::open(&path).unwrap();
+        let mut folder = Folder::open(&path).unwrap();
         assert!(folder.begun());
         let read = folder.own().unwrap();
         assert_eq!((read.settings, read.best), (own().settings, own().best));
         assert!(Folder::open(&path).unwrap_err().to_string().contains("another process"));
         drop(folder);
-        assert!(Folder::open(&path).is_ok(), "the lock goes with its holder");
+        folder = Folder::open(&path).expect("the lock goes with its holder");
+        folder.forget().unwrap();
+        drop(folder);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        Folder::open(&path).unwrap().take().unwrap();
+        fs::write(path.join(LOCK), "").unwrap();
         fs::write(path.join(RUN), "{").unwrap();
         assert!(Folder::open(&path).unwrap().own().unwrap_err().to_string().contains("run.json"));
     }

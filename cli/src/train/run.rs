@@ -77,7 +77,10 @@ impl Run<'_> {
             let begun = Instant::now();
             let lr = self.schedule.lr(step);
             let batches = self.data.batches(&self.options, step, grad_accum);
-            let found = self.trainer.step(&batches, lr).await?;
+            let found = match self.trainer.step(&batches, lr).await {
+                Ok(found) => found,
+                Err(error) => return Err(self.ended(error)),
+            };
             let seconds = begun.elapsed().as_secs_f64();
             self.log(&found, lr, seconds, tokens)?;
             if last.replace(found).is_none() {
@@ -131,6 +134,19 @@ impl Run<'_> {
         };
         self.show(&report, pace)?;
         Ok(!interrupted)
+    }
+
+    /// What ended the run. One that diverged before it kept anything is forgotten: nothing can go on
+    /// from it, and it must not stop the corrected command.
+    fn ended(&mut self, error: Error) -> Error {
+        let learned = self.own.best.is_some_and(|(step, _)| step > 0);
+        if matches!(error, Error::Diverged { .. }) && self.saved.is_none() && !learned {
+            match self.folder.forget() {
+                Ok(()) => output::note("the run had saved nothing, so its folder is as it was"),
+                Err(error) => log::warn!("{}", output::sentence(&error)),
+            }
+        }
+        error
     }
 
     /// Writes a step to the log.

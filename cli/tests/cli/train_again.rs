@@ -218,6 +218,24 @@ fn a_refused_command_on_the_adapter_leaves_nothing() {
     }
 }
 
+/// The corrected command may run where the one that diverged did.
+#[test]
+fn a_run_on_the_adapter_that_diverges_at_once_leaves_nothing() {
+    let run = Run::new();
+    let small = [&SMALL[..], &["--steps", "6"]].concat();
+    let rate = small.iter().position(|own| *own == "--lr").unwrap() + 1;
+    let mut wild = [&small[..], &["--clip", "0", "--warmup", "0"]].concat();
+    wild[rate] = "1e30";
+    let error = failure(&run.command("run", &wild).output().unwrap());
+    assert!(error.contains("diverged"), "{error}");
+    assert!(!run.place("run").exists(), "the run had made a step and saved nothing");
+    json(&run.command("run", &small).output().unwrap());
+    // What was saved stays, and can be resumed.
+    let saving = [&wild[..], &["--save-every", "1"]].concat();
+    let error = failure(&run.command("saving", &saving).output().unwrap());
+    assert!(error.contains("diverged") && run.place("saving/step-00000001").exists(), "{error}");
+}
+
 #[test]
 fn zero_is_never_on_the_adapter() {
     let run = Run::new();
