@@ -9,7 +9,7 @@ use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use super::bpe::{self, Pattern};
 use super::decode::Decoding;
 use super::encoding::Tokenizer;
-use super::json::read_text;
+use super::json::{kind, read_text};
 use super::model_file;
 use super::pipeline::Pipeline;
 use super::sentence_piece::{Blanks, Built, build};
@@ -27,6 +27,9 @@ const MODEL: &str = "tokenizer.model";
 
 /// The longest file that is read, in bytes: several times the size of the largest vocabularies.
 const LONGEST: u64 = 256 << 20;
+
+/// A class that no model's files without a tokenizer.json have.
+const GPT_NEOX: &str = "GPTNeoXTokenizer";
 
 /// GPT-2's only special token, which its two files do not mark as one.
 const END_OF_TEXT: &str = "<|endoftext|>";
@@ -135,13 +138,22 @@ fn has_bytes(text: &str) -> bool {
 /// Warns if a tokenizer.json splits texts otherwise than the class that is named beside it: newer
 /// programs take the class's own way, others the file's, which models are trained with.
 fn tell_other_steps(path: &Path, settings: &Settings, steps: &[Value; 2]) {
-    // SmolLM's published folders name GPT-2's class, and their models know single digits.
-    let (class, patterns) = match settings.class {
-        Some(Class::Qwen2) => ("Qwen2Tokenizer", &[Pattern::Qwen2][..]),
-        Some(Class::Gpt2) => ("GPT2Tokenizer", &[Pattern::Gpt2, Pattern::Smollm][..]),
+    let [normalizer, pre_tokenizer] = steps;
+    let neox = settings.unknown.as_deref().filter(|name| name.starts_with(GPT_NEOX));
+    let (class, same) = match (settings.class, neox) {
+        (Some(Class::Qwen2), _) => ("Qwen2Tokenizer", Pattern::Qwen2.is(steps)),
+        // SmolLM's published folders name this class, and their models know single digits.
+        (Some(Class::Gpt2), _) => {
+            ("GPT2Tokenizer", Pattern::Gpt2.is(steps) || Pattern::Smollm.is(steps))
+        }
+        // GPT-2's pattern over composed characters.
+        (_, Some(_)) => {
+            let pattern = Pattern::Gpt2.is(&[Value::Null, pre_tokenizer.clone()]);
+            (GPT_NEOX, kind(normalizer) == "NFC" && pattern)
+        }
         _ => return,
     };
-    if !patterns.iter().any(|pattern| pattern.is(steps)) {
+    if !same {
         log::warn!(
             "{}: splits text in another way than the class {class}, which transformers 5 follows; the \
              file is followed",

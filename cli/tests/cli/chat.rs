@@ -48,6 +48,29 @@ fn arguments_reach_the_template() {
 }
 
 #[test]
+fn a_template_with_two_beginnings_is_told() {
+    let turns = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    for (begin, typed, count) in [
+        ("{{ bos_token }}{{ bos_token }}", "x", 2),
+        ("{{ bos_token }}", "x", 1),
+        // What is typed is text.
+        ("{{ bos_token }}", "<end>", 1),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        with_template(folder.path(), &format!("{begin}{turns}"));
+        let config = r#"{"bos_token": "<end>"}"#;
+        std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+        let mut command = pellucid(&["chat", "--json", "--max-new-tokens", "1", "--backend"]);
+        command.args(["cpu", "--model"]).arg(folder.path());
+        let output = with_input(command, format!("{typed}\n").as_bytes());
+        let ids = json(&output)["prompt_tokens"].as_array().unwrap().clone();
+        assert_eq!(ids.iter().filter(|id| **id == 128).count(), count, "{begin}: {ids:?}");
+        let words = "the chat template writes <end> twice: the model reads two beginnings";
+        assert_eq!(stderr(&output).contains(words), count == 2, "{begin}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_conversation_without_a_message_says_so() {
     let folder = tempfile::tempdir().unwrap();
     with_template(folder.path(), "{% for m in messages %}{{ m.content }}{% endfor %}");

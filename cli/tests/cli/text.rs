@@ -98,6 +98,35 @@ fn tokenize_needs_only_a_tokenizer() {
     assert!(found.contains("has no tokenizer"), "{found}");
 }
 
+/// The class beside a tokenizer.json may split texts in its own way, and other programs follow it.
+#[test]
+fn a_file_that_splits_otherwise_than_its_class_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    byte_tokenizer(folder.path());
+    let path = folder.path().join("tokenizer.json");
+    let written: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (class, normalizer, told) in [
+        ("GPT2Tokenizer", Value::Null, false),
+        ("GPT2Tokenizer", serde_json::json!({"type": "NFC"}), true),
+        ("Qwen2TokenizerFast", Value::Null, true),
+        ("GPTNeoXTokenizerFast", serde_json::json!({"type": "NFC"}), false),
+        ("GPTNeoXTokenizer", Value::Null, true),
+        ("PreTrainedTokenizerFast", Value::Null, false),
+        ("UnheardTokenizer", Value::Null, false),
+    ] {
+        let mut content = written.clone();
+        content["normalizer"] = normalizer;
+        std::fs::write(&path, content.to_string()).unwrap();
+        let config = serde_json::json!({ "tokenizer_class": class });
+        std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        let mut command = pellucid(&["tokenize", "--json", "a b", "--model"]);
+        let output = command.arg(folder.path()).output().unwrap();
+        assert_eq!(json(&output)["ids"], serde_json::json!([97, 32, 98]));
+        let words = "splits text in another way than the class";
+        assert_eq!(stderr(&output).contains(words), told, "{class}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn prompts_are_read_alike_everywhere() {
     let folder = tempfile::tempdir().unwrap();
