@@ -22,12 +22,12 @@ test('the types of the package', () => {
 });
 
 test('every method has its type', () => {
-  const script = readFileSync(join(page, 'pellucid.js'), 'utf8');
+  const script = ['link.js', 'pellucid.js'].map((name) => readFileSync(join(page, name), 'utf8')).join('\n');
   const types = readFileSync(join(page, 'pellucid.d.ts'), 'utf8');
   const classes = [...script.matchAll(/^export class (\w+)[^{]*{([\s\S]*?)^}/gm)];
-  assert.equal(classes.length, 6);
+  assert.equal(classes.length, 7);
   for (const [, name, body] of classes) {
-    const typed = types.match(new RegExp(`^export declare class ${name}[^{]*{([\\s\\S]*?)^}`, 'm'));
+    const typed = types.match(new RegExp(`^export (?:declare class|interface) ${name}[^{]*{([\\s\\S]*?)^}`, 'm'));
     assert.ok(typed, `${name} has no type`);
     for (const [, method] of body.matchAll(/^ {2}(?:static )?(?:async )?(?!constructor)(\w+)\(.*{$/gm)) {
       assert.match(typed[1], new RegExp(`\\b${method}\\(`), `${name}.${method}`);
