@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 
 const setting = (name) => {
   const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run these tests by cargo xtask ci --only browser`);
+  if (!value) throw new Error(`${name} is not set: these tests are steps of cargo xtask ci, such as --only browser-truth`);
   return value;
 };
 
