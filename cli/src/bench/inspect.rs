@@ -237,7 +237,7 @@ async fn decode(llm: &mut Llm, text: &[u32], request: &Request) -> Result<Durati
 impl Inspect {
     pub(crate) async fn run(&self) -> Result<()> {
         self.model.device.gpu("is not timed: it is made to be read, not to be fast")?;
-        let (mut llm, _) = self.model.load().await?;
+        let (mut llm, _) = self.model.load_for(true).await?;
         if llm.adapter().is_none() {
             return Err(Error::adapter("there is no adapter to time", []));
         }

@@ -138,7 +138,7 @@ impl Bench {
 
     /// The model's speeds, and their shares of the ceilings.
     async fn speeds(&self, report: &mut Report, ceilings: Option<&Ceilings>) -> Result<()> {
-        let (mut llm, _) = self.model.load().await?;
+        let (mut llm, _) = self.model.load_for(true).await?;
         report.pp128 = self.measure(&mut llm, Case::Pp128).await?;
         report.pp512 = self.measure(&mut llm, Case::Pp512).await?;
         report.tg64 = self.measure(&mut llm, Case::Tg64).await?;
@@ -157,6 +157,7 @@ impl Bench {
         if self.wants(Case::Batch4) {
             // Four sequences need a cache of their own, but a short one: the model is loaded again.
             let mut options = self.model.options()?;
+            options.ids_only = true;
             options.sequences = case::BATCH;
             options.context = Some(case::BATCH_CONTEXT.min(llm.context()));
             drop(llm);

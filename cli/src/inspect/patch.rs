@@ -93,7 +93,7 @@ impl Patch {
         self.out.file()?;
         let ids = |list: &Option<TokenList>| list.as_ref().map(TokenList::ids).transpose();
         let (clean, corrupted) = (ids(&self.clean_tokens)?, ids(&self.corrupted_tokens)?);
-        let (mut llm, _) = self.model.load().await?;
+        let (mut llm, _) = self.model.load_for(clean.is_some() && corrupted.is_some()).await?;
         let clean = tokens(&llm, clean, &self.clean)?;
         let corrupted = tokens(&llm, corrupted, &self.corrupted)?;
         let metric = Metric::LogitDifference {
