@@ -209,7 +209,7 @@ test('two tabs at once', async () => {
 test('a tab that was paused in the background says so', async () => {
   const own = await open(browser, server.address, { view: '#train' });
   await own.click('#train-example');
-  await own.fill('#train-steps', '30');
+  await own.fill('#train-steps', '12');
   await own.waitForFunction(() => document.getElementById('train-text').value.length > 1000);
   await own.click('#train-go');
   await own.waitForFunction(() => /^Step /.test(document.title));

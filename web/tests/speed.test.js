@@ -54,7 +54,7 @@ async function longestTasks() {
   });
   await own.goto(`${server.address}page/#train`);
   await own.click('#train-example');
-  await own.fill('#train-steps', '40');
+  await own.fill('#train-steps', '15');
   await own.waitForFunction(() => document.getElementById('train-text').value.length > 1000);
   const training = await longest(async () => {
     document.getElementById('train-go').click();
