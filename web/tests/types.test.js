@@ -27,7 +27,7 @@ test('every method has its type', () => {
   const classes = [...script.matchAll(/^export class (\w+)[^{]*{([\s\S]*?)^}/gm)];
   assert.equal(classes.length, 7);
   for (const [, name, body] of classes) {
-    const typed = types.match(new RegExp(`^export (?:declare class|interface) ${name}[^{]*{([\\s\\S]*?)^}`, 'm'));
+    const typed = types.match(new RegExp(`^export (?:declare class|interface) ${name}\\b[^{]*{([\\s\\S]*?)^}`, 'm'));
     assert.ok(typed, `${name} has no type`);
     for (const [, method] of body.matchAll(/^ {2}(?:static )?(?:async )?(?!constructor)(\w+)\(.*{$/gm)) {
       assert.match(typed[1], new RegExp(`\\b${method}\\(`), `${name}.${method}`);
