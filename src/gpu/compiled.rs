@@ -28,7 +28,7 @@ pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     /// One per group; `None` where the kernel leaves a group out.
     pub(super) layouts: Vec<Option<wgpu::BindGroupLayout>>,
-    /// Why the device does not accept it, if it is a stranger's.
+    /// Why the device does not accept it. A browser tells that later, as a fault of the device.
     pub(super) rejected: Option<String>,
 }
 
@@ -90,8 +90,7 @@ pub(super) fn compile(
             cache: None,
         })
     };
-    let (pipeline, rejected) =
-        if program.foreign { watched(device, build) } else { (build(), None) };
+    let (pipeline, rejected) = watched(device, build);
     Pipeline { pipeline, layouts, rejected }
 }
 
@@ -106,7 +105,6 @@ fn watched<T>(device: &wgpu::Device, act: impl FnOnce() -> T) -> (T, Option<Stri
     (done, first.or(second).map(|error| error.to_string()))
 }
 
-/// A browser tells later, and of the device.
 #[cfg(target_arch = "wasm32")]
 fn watched<T>(_: &wgpu::Device, act: impl FnOnce() -> T) -> (T, Option<String>) {
     (act(), None)

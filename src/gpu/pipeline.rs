@@ -41,16 +41,21 @@ impl Pipelines {
         self.made.len() as u64
     }
 
-    /// The pipeline of a dispatch, made on first use. A stranger's kernel that the device rejects is
-    /// the caller's fault, and other work does not suffer from it.
+    /// The pipeline of a dispatch, made on first use. A kernel that the device rejects is an error of
+    /// who asked for it, and other work does not suffer from it; a stranger's is the caller's fault.
     pub(super) fn of(&mut self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
         let Dispatch { program, groups, .. } = dispatch;
         let pipeline = self.get(gpu, program, groups);
         match &pipeline.rejected {
             None => Ok(pipeline),
             Some(reason) => {
-                let name = program.kernel.name;
-                Err(Error::Input(format!("the kernel {name} is not accepted: {reason}")))
+                // A lost device rejects everything.
+                gpu.check()?;
+                let text = format!("the kernel {} is not accepted: {reason}", program.kernel.name);
+                if program.foreign {
+                    return Err(Error::Input(text));
+                }
+                Err(Error::Device(format!("{}: {text}", gpu.adapter().name)))
             }
         }
     }
