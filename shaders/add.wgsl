@@ -1,9 +1,10 @@
-// add: out = out + x, value by value.  Unfused: used where a hook asks for x, which is
+// add: out = out + x, value by value, and what `kept` does with it.  Unfused: used where a hook asks for x, which is
 // added to the residual stream.
 //
 //   x, out  (T, C)
 //
 // One invocation makes four values. Grid: (T C / 4 / 64).
+// parts: kept
 struct Params { vec4s: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -14,6 +15,8 @@ struct Params { vec4s: u32 }
 fn add(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
     if i < params.vec4s {
-        out[i] += x[i];
+        let sum = out[i] + x[i];
+        out[i] = sum;
+        keep4(i, sum);
     }
 }

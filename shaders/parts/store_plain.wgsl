@@ -1,6 +1,6 @@
 // Slot `store`: out = value, with a bias, an activation or a soft cap, or added to what is
 // there.
-// parts: activation, softcap
+// parts: activation, softcap, kept
 override BIAS: bool = false;
 override ADD: bool = false;
 
@@ -20,4 +20,5 @@ fn store4(row: u32, column: u32, stride: u32, value: vec4<f32>) {
         result += out[at];
     }
     out[at] = result;
+    keep4(at, result);
 }

@@ -171,6 +171,20 @@ impl Recording {
         }
     }
 
+    /// Leaves out the dispatch at `at`, which only copies all of a transient tensor, and lets the
+    /// copy take the tensor's place from its first use on. Not if the tensor is written after that
+    /// dispatch, or has room for more than the copy. Returns whether it did.
+    pub(crate) fn leave_out_copy(&mut self, at: usize, from: &Tensor, to: &Tensor) -> bool {
+        let room = from.buffer.transient_index().map(|index| self.transient[index]);
+        let mut later = self.dispatches[at + 1..].iter().flat_map(|later| &later.groups).flatten();
+        if room != Some(to.bytes()) || later.any(|b| *b == Binding::Write(from.buffer)) {
+            return false;
+        }
+        self.dispatches.remove(at);
+        self.replace(from.buffer, to.buffer);
+        true
+    }
+
     /// What was recorded so far.
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches

@@ -78,7 +78,7 @@ impl<'p> Pass<'p, '_> {
             let placed = self.tape.tensor(out.rows, out.columns);
             self.tape.push(PosEmbed { rows, positions, out: placed })?;
             self.mark(Hook::PosEmbed, placed)?;
-            self.tape.push(Add { x: placed, out })?;
+            self.tape.push(Add { x: placed, out, kept: None })?;
         }
         Ok(out)
     }
@@ -338,7 +338,8 @@ impl<'p> Pass<'p, '_> {
         let mut summand = match value {
             Pending::Written(summand) => summand,
             Pending::Projection { x: input, map } if self.fuses(fused, layer) => {
-                return self.tape.push(linear(input, map, Epilogue::Add, x));
+                let kept = self.tape.second_copy(&self.names_of_sum(hook, layer), x);
+                return self.tape.push(linear(input, map, Epilogue::Add { kept }, x));
             }
             Pending::Projection { x: input, map } => self.linear(input, map)?,
         };
@@ -351,7 +352,19 @@ impl<'p> Pass<'p, '_> {
             summand = self.norm(norm, summand)?;
         }
         self.mark(hook, summand)?;
-        self.tape.push(Add { x: summand, out: x })
+        let kept = self.tape.second_copy(&self.names_of_sum(hook, layer), x);
+        self.tape.push(Add { x: summand, out: x, kept })
+    }
+
+    /// The names of the stream once a layer's attention or MLP has added this value, in the order of
+    /// their marks.
+    fn names_of_sum(&self, added: Hook, layer: usize) -> Vec<Hook> {
+        let is_last = added.point() == Point::MlpOut || self.model.blocks[layer].mlp.is_none();
+        match is_last {
+            true => vec![Hook::ResidPost(layer), Hook::ResidPre(layer + 1)],
+            false if self.model.config.parallel => Vec::new(),
+            false => vec![Hook::ResidMid(layer)],
+        }
     }
 }
 

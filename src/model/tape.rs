@@ -23,6 +23,7 @@ pub struct Tape<'a> {
     rows: BufferId,
     dropouts: Vec<(Hook, DropoutSite)>,
     kept: HashMap<Hook, Option<Columns>>,
+    copies: Vec<ReadCopy>,
     keys: usize,
     marks: Marks,
 }
@@ -48,6 +49,15 @@ pub struct Marks {
     pub(super) calls: Vec<Call>,
     /// The tensors that hold the values there.
     pub(super) stopped: Vec<Tensor>,
+}
+
+/// A dispatch that copies a whole tensor for a reader.
+#[derive(Clone, Copy, Debug)]
+struct ReadCopy {
+    /// How many dispatches come before it.
+    at: usize,
+    from: Tensor,
+    to: Tensor,
 }
 
 /// A place at which a run stops, so that a function of the caller's can change a value.
@@ -89,6 +99,7 @@ impl<'a> Tape<'a> {
             rows,
             dropouts: Vec::new(),
             kept: HashMap::new(),
+            copies: Vec::new(),
             keys,
             marks: Marks::default(),
         }
@@ -163,7 +174,7 @@ impl<'a> Tape<'a> {
                 self.push(Dropout { x: value.of, probability, draw, site })?;
             }
         }
-        if self.kept.contains_key(&hook) {
+        if self.kept.get(&hook).is_some_and(Option::is_none) {
             // The residual stream changes in place later on; other values stay unchanged.
             let mut kept = value;
             if matches!(hook.point(), Point::ResidPre | Point::ResidMid) {
@@ -174,17 +185,41 @@ impl<'a> Tape<'a> {
             self.kept.insert(hook, Some(kept));
         }
         // A value that is computed for several branches is read once, and yet takes one form in all.
-        let is_read = self.marks.reads.iter().any(|(read, _)| *read == hook);
-        if self.read.contains(&hook) && !is_read {
+        if self.read.contains(&hook) && !self.is_read(hook) {
             let out = Tensor::persistent(value.of.rows, value.count);
             self.marks.reads.push((hook, out));
+            if value.is_whole() {
+                let at = self.recording.dispatches().len();
+                self.copies.push(ReadCopy { at, from: value.of, to: out });
+            }
             self.push(Gather { x: value, index: None, out })?;
         }
         Ok(())
     }
 
+    fn is_read(&self, hook: Hook) -> bool {
+        self.marks.reads.iter().any(|(read, _)| *read == hook)
+    }
+
+    /// Where the op that makes a value may write it a second time, for the first of these names that
+    /// is read or kept; its mark then copies nothing. The marks follow in this order, and what they
+    /// edit, later ones see: so there is no such place if a change comes first.
+    pub(super) fn second_copy(&mut self, names: &[Hook], like: Tensor) -> Option<Tensor> {
+        let unchanged = names.iter().take_while(|name| !self.edits(**name));
+        let name = *unchanged.clone().find(|name| self.wants(**name))?;
+        if self.read.contains(&name) {
+            let out = Tensor::persistent(like.rows, like.columns);
+            self.marks.reads.push((name, out));
+            return Some(out);
+        }
+        let out = self.tensor(like.rows, like.columns);
+        self.kept.insert(name, Some(Columns::all(out)));
+        Some(out)
+    }
+
     /// The recording, and the tensors that its marks need.
     pub fn finish(mut self) -> (Recording, Marks) {
+        self.leave_out_copies();
         // Independent steps may have been recorded in another order.
         self.marks.reads.sort_by_key(|(hook, _)| hook.place());
         // The host reads and writes only buffers that outlive the recording.
@@ -202,5 +237,23 @@ impl<'a> Tape<'a> {
             });
         }
         (self.recording, self.marks)
+    }
+    /// A value that stays as it is after its mark needs no copy: it is written where it is read.
+    fn leave_out_copies(&mut self) {
+        for i in 0..self.copies.len() {
+            let ReadCopy { at, from, to } = self.copies[i];
+            let calls = &mut self.marks.calls;
+            let called = |call: &Call| call.at > at && call.value.of.buffer == from.buffer;
+            if calls.iter().any(called) || !self.recording.leave_out_copy(at, &from, &to) {
+                continue;
+            }
+            self.copies[i + 1..].iter_mut().for_each(|later| later.at -= 1);
+            for call in calls {
+                call.at -= usize::from(call.at > at);
+                if call.value.of.buffer == from.buffer {
+                    call.value.of.buffer = to.buffer;
+                }
+            }
+        }
     }
 }

@@ -26,6 +26,11 @@ impl Columns {
         Self { of, start, count, step: 1 }
     }
 
+    /// Whether they are all columns of the tensor.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.count == self.of.columns && self.step == 1
+    }
+
     /// One past the last column.
     pub(super) fn end(&self) -> usize {
         self.start + self.count.saturating_sub(1) * self.step + usize::from(self.count > 0)

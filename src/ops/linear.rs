@@ -8,7 +8,8 @@ use crate::gpu::{BufferId, Program, Recording, Tensor, params};
 use super::activation::number;
 use super::cache::{Cache, CacheShard};
 use super::clear_padding::ClearPadding;
-use super::op::{Op, check_shape, grid_1d, to_u32};
+use super::kept::{keeping, kept_binding};
+use super::op::{Op, check_shape, grid_1d, same_shape, to_u32};
 use super::softcap::capped;
 use super::weight::Weight;
 use crate::select::{KernelSelection, kernel, part};
@@ -34,7 +35,10 @@ pub enum Epilogue<'a> {
     /// Writes them.
     Write,
     /// Adds them to the output: the residual stream.
-    Add,
+    Add {
+        /// (T, N): gets the sum too, for a reader, if the output changes again before it is read.
+        kept: Option<Tensor>,
+    },
     /// Writes an activation function of them.
     Apply(Nonlinearity),
     /// Writes cap · tanh(y / cap) of each product y.
@@ -103,6 +107,11 @@ impl Op for Linear<'_> {
         check_shape(bias.is_none_or(|bias| bias.columns == weight.rows), op, || {
             format!("the bias of {} does not have its {} rows", weight.name, weight.rows)
         })?;
+        let kept = match epilogue {
+            Epilogue::Add { kept } => *kept,
+            _ => None,
+        };
+        kept.iter().try_for_each(|kept| same_shape(op, kept, out))?;
         // The kernels multiply whole words, padding too.
         ClearPadding { x: *x }.record(recording, selection)?;
         for piece in &weight.shards {
@@ -136,7 +145,10 @@ impl Op for Linear<'_> {
                     .constant("KEY_VEC4S", (cache.heads * cache.width) as f64 / 4.0)
                     .constant("HEAD_VEC4S", cache.vec4s() as f64)
                     .constant("CONTEXT", cache.context as f64),
-                Epilogue::Write | Epilogue::Add | Epilogue::Apply(_) | Epilogue::SoftCap(_) => {
+                Epilogue::Write
+                | Epilogue::Add { .. }
+                | Epilogue::Apply(_)
+                | Epilogue::SoftCap(_) => {
                     let (function, cap) = match epilogue {
                         Epilogue::Apply(function) => (number(*function), None),
                         Epilogue::SoftCap(cap) => (0, Some(*cap)),
@@ -144,9 +156,9 @@ impl Op for Linear<'_> {
                     };
                     let program = program
                         .part(part("store_plain"))
-                        .constant("ADD", matches!(epilogue, Epilogue::Add))
+                        .constant("ADD", matches!(epilogue, Epilogue::Add { .. }))
                         .constant("ACTIVATION", function);
-                    capped(program, cap)
+                    keeping(capped(program, cap), kept)
                 }
             };
             let dispatch = recording
@@ -164,7 +176,7 @@ impl Op for Linear<'_> {
                     let written = cache.shards.iter().flat_map(CacheShard::writes);
                     dispatch.read(2, *rows).bind(3, written).grid(grid);
                 }
-                _ => dispatch.grid(grid),
+                _ => dispatch.bind(3, kept_binding(kept)).grid(grid),
             }
         }
         Ok(())

@@ -23,6 +23,7 @@ mod gain_bias;
 mod gated;
 mod gather;
 mod head_norm;
+mod kept;
 mod layer_norm;
 mod layer_norm_center;
 mod linear;

@@ -159,6 +159,8 @@ parts![
     "store_plain",
     "store_gated",
     "store_cache",
+    "kept_none",
+    "kept_copy",
     "cache_f32",
     "cache_f16",
     "cached_f32",

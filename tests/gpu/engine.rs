@@ -20,8 +20,8 @@ fn a_plan_in_pieces_does_the_same_in_several_submits() {
     // Each is added to the other in turn: Fibonacci numbers, which any other order would miss.
     let mut recording = Recording::new();
     for _ in 0..5 {
-        Add { x, out }.record(&mut recording, &selection).unwrap();
-        Add { x: out, out: x }.record(&mut recording, &selection).unwrap();
+        Add { x, out, kept: None }.record(&mut recording, &selection).unwrap();
+        Add { x: out, out: x, kept: None }.record(&mut recording, &selection).unwrap();
     }
     for (pieces, submits) in [(1, 1), (3, 3), (4, 4), (10, 10), (1000, 10)] {
         let plan = engine.prepare(&recording).unwrap().in_pieces(pieces);

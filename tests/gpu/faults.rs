@@ -63,7 +63,7 @@ fn a_lost_device_refuses_everything() {
         engine.create_tensor(&tensor).unwrap();
         let mut recording = Recording::new();
         let selection = KernelSelection::defaults(engine.gpu().caps());
-        Add { x: tensor, out: Tensor { buffer: BufferId::fresh(), ..tensor } }
+        Add { x: tensor, out: Tensor { buffer: BufferId::fresh(), ..tensor }, kept: None }
             .record(&mut recording, &selection)
             .unwrap();
         engine.gpu().destroy();

@@ -147,7 +147,9 @@ fn gather() {
 fn add() {
     let mut device = Device::open();
     for (rows, columns) in SHAPES {
-        device.check(&Add { rows, columns });
+        for twice in [false, true] {
+            device.check(&Add { rows, columns, twice });
+        }
     }
 }
 

@@ -117,7 +117,9 @@ impl<'a> Every<'a> {
         let [x, out, dy] = [(); 3].map(|()| self.tensor(count, width));
         let [half, half_dy] = [(); 2].map(|()| self.tensor(count, width / 2));
         let function = Nonlinearity::Gelu;
-        self.push(Add { x, out });
+        for kept in [None, Some(dy)] {
+            self.push(Add { x, out, kept });
+        }
         self.push(ClearPadding { x: vector(width - 1) });
         self.push(Activate { x, function, out });
         self.push(ActivateBackward { x, dy, function, out });
@@ -181,9 +183,11 @@ impl<'a> Every<'a> {
     fn linear(&mut self, x: Tensor, weight: &Weight) {
         let width = weight.rows / 4 * 4 / 3 / 4 * 4;
         let cache = Cache::named(CacheFormat::F32, [1, 9], [1, width], u64::MAX);
+        let kept = self.tensor(x.rows, weight.rows);
         for store in [
             Epilogue::Write,
-            Epilogue::Add,
+            Epilogue::Add { kept: None },
+            Epilogue::Add { kept: Some(kept) },
             Epilogue::Apply(Nonlinearity::GeluTanh),
             Epilogue::SoftCap(30.0),
             Epilogue::Gated(Nonlinearity::Silu),

@@ -25,6 +25,8 @@ pub struct Linear {
     pub epilogue: Epilogue<'static>,
     /// Whether a bias is added.
     pub biased: bool,
+    /// Whether the sum is written a second time, if y is added to something.
+    pub twice: bool,
     /// The most rows of W in a part; all if `None`.
     pub part: Option<usize>,
     /// What x holds.
@@ -36,7 +38,7 @@ pub struct Linear {
 /// Every kind of epilogue except the cache.
 const EPILOGUES: [Epilogue<'static>; 8] = [
     Epilogue::Write,
-    Epilogue::Add,
+    Epilogue::Add { kept: None },
     Epilogue::Apply(Nonlinearity::GeluTanh),
     Epilogue::Gated(Nonlinearity::Silu),
     Epilogue::SoftCap(1.5),
@@ -49,7 +51,14 @@ impl Linear {
     /// A product of plain values, written as it is.
     pub fn plain(format: Format, rows: usize, shape: [usize; 2]) -> Self {
         let (epilogue, values) = (Epilogue::Write, Values::Plain);
-        Self { format, rows, shape, epilogue, biased: false, part: None, values, scale: 1.0 }
+        let (biased, twice) = (false, false);
+        Self { format, rows, shape, epilogue, biased, twice, part: None, values, scale: 1.0 }
+    }
+
+    /// The same added to something, with a bias, and the sum written twice.
+    #[must_use]
+    pub fn twice(self) -> Self {
+        Self { twice: true, biased: true, epilogue: Epilogue::Add { kept: None }, ..self }
     }
 
     /// The same with the `i`-th combination of epilogue and bias.
@@ -75,7 +84,11 @@ impl Case for Linear {
         let x = device.tensor(self.rows, inputs, &values)?;
         let bias = if self.biased { Some(device.tensor(1, outputs, &biases)?) } else { None };
         let out = device.tensor(self.rows, columns, &before)?;
-        let epilogue = self.epilogue;
+        let copy = if self.twice { Some(device.output(self.rows, columns)?) } else { None };
+        let epilogue = match self.epilogue {
+            Epilogue::Add { .. } => Epilogue::Add { kept: copy },
+            other => other,
+        };
         if !device.run(&ops::Linear { x, weight: &weight, bias, epilogue, out }, 0)? {
             return Ok(());
         }
@@ -88,7 +101,9 @@ impl Case for Linear {
         let (values, kept) = (device.as_read(values), device.as_read(kept));
         let y = twin::linear(&to_f64(&values), &kept, self.biased.then_some(&biases[..]), size);
         let expected = match epilogue {
-            Epilogue::Add => y.iter().zip(to_f64(&before)).map(|(y, before)| y + before).collect(),
+            Epilogue::Add { .. } => {
+                y.iter().zip(to_f64(&before)).map(|(y, before)| y + before).collect()
+            }
             Epilogue::Apply(function) => twin::activate(&y, function),
             Epilogue::SoftCap(cap) => twin::softcap(&y, cap),
             Epilogue::Gated(function) => {
@@ -96,6 +111,9 @@ impl Case for Linear {
             }
             Epilogue::Write | Epilogue::Cache { .. } => y,
         };
+        if let Some(copy) = copy {
+            device.expect(&copy, expected.clone())?;
+        }
         device.expect(&out, expected)
     }
 }
@@ -238,12 +256,14 @@ impl Tables for Linear {
             for i in 0..8 {
                 table.extend([2, 17].map(|rows| Self::plain(format, rows, shape).with_epilogue(i)));
             }
+            table.extend([2, 17].map(|rows| Self::plain(format, rows, shape).twice()));
         }
         table
     }
 
     fn quick(_: [usize; 3]) -> Vec<Self> {
-        let mut table = Vec::new();
+        let [small, ..] = linear_shapes(Format::F32);
+        let mut table = [1, 9].map(|rows| Self::plain(Format::F32, rows, small).twice()).to_vec();
         for format in Format::ALL {
             let [small, middle, _] = linear_shapes(format);
             // Tiles of every height.
