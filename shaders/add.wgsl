@@ -1,5 +1,5 @@
-// add: out = out + x, value by value, and what `kept` does with it.  Unfused: used where a hook asks for x, which is
-// added to the residual stream.
+// add: out = out + x, value by value; the sum is passed to `kept`.  Unfused: used where a hook asks
+// for x, which is added to the residual stream.
 //
 //   x, out  (T, C)
 //
@@ -15,8 +15,7 @@ struct Params { vec4s: u32 }
 fn add(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * 65535u) * 64u + lane;
     if i < params.vec4s {
-        let sum = out[i] + x[i];
-        out[i] = sum;
-        keep4(i, sum);
+        out[i] += x[i];
+        keep4(i, out[i]);
     }
 }

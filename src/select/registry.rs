@@ -159,8 +159,6 @@ parts![
     "store_plain",
     "store_gated",
     "store_cache",
-    "kept_none",
-    "kept_copy",
     "cache_f32",
     "cache_f16",
     "cached_f32",
@@ -176,6 +174,8 @@ parts![
     "noise",
     "column_sum",
     "optimizer_settings",
+    "kept_none",
+    "kept_copy",
 ];
 
 /// The kernel of this name.

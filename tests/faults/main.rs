@@ -120,7 +120,7 @@ fn attempt(
 }
 
 #[test]
-fn every_kernel_has_a_fault_and_every_format_two() {
+fn every_kernel_and_part_has_a_fault_and_every_format_two() {
     let all = all();
     for fault in &all {
         println!("fault\t{}\t{}", fault.name, fault.words);

@@ -38,6 +38,7 @@ pub(crate) fn change(kind: Kind, line: &str, source: &str) -> Vec<(usize, String
         Kind::Term if !is_for => [each(line, " += ", " = "), each(line, " -= ", " += ")].concat(),
         Kind::Nan => nan(line, source),
         Kind::Decode => DECODING.iter().flat_map(|(was, is)| each(line, was, is)).collect(),
+        Kind::Value => VALUES.iter().flat_map(|(was, is)| each(line, was, is)).collect(),
         _ => Vec::new(),
     };
     found.into_iter().map(|line| (1, line)).collect()
@@ -59,6 +60,24 @@ const DECODING: [(&str, &str); 14] = [
     (" - word.scale.y", ""),
     (" + word.scale.y", ""),
     ("four % 2u", "(four + 1u) % 2u"),
+];
+
+/// What may be another in a part that calls a function or two.
+const VALUES: [(&str, &str); 14] = [
+    ("0.044715", "0.05"),
+    ("0.3989422804014327", "0.4"),
+    ("0.7071067811865476", "0.7"),
+    ("1.0 / 3.0", "1.0 / 4.0"),
+    ("0x7feb352du", "0x7feb352fu"),
+    ("0x846ca68bu", "0x846ca689u"),
+    ("> best.values", "< best.values"),
+    ("pack4(value)", "pack4(value.yxzw)"),
+    ("(word.y)", "(word.x)"),
+    ("[at]", "[at ^ 1u]"),
+    ("vec4(8u)", "vec4(4u)"),
+    ("return value", "return 2.0 * value"),
+    ("subgroupAdd(value)", "value"),
+    ("subgroupMax(value)", "value"),
 ];
 
 /// The names of factors.

@@ -33,9 +33,12 @@ pub(crate) enum Kind {
     Nan,
     /// The bits of a stored weight are misread.
     Decode,
+    /// A number, a place or a result is another: for parts in which the other kinds have no place.
+    Value,
 }
 
 impl Kind {
+    /// The kinds that are drawn for every kernel and part.
     pub(crate) const ALL: [Self; 10] = [
         Self::Scale,
         Self::Epsilon,
@@ -124,11 +127,11 @@ fn source(name: &str) -> &'static str {
     kernel(name).map(|kernel| kernel.source).or_else(part).expect("a kernel or part")
 }
 
-/// One fault per kernel, two per weight format, one per part if it has a place for one; and more,
-/// until every kind is among them.
+/// One fault per kernel, two per weight format, one per part; and more, until every kind is among
+/// them.
 ///
 /// # Panics
-/// If some kernel has no place for a fault: then it needs another pattern.
+/// If some kernel or part has no place for a fault: then it needs another pattern.
 pub(crate) fn drawn(seed: u64) -> Vec<Fault> {
     let mut random = Random::new(seed);
     let programs = programs();
@@ -165,8 +168,20 @@ pub(crate) fn drawn(seed: u64) -> Vec<Fault> {
             *fault = drawn.unwrap_or_else(|| fault.clone());
         }
     }
+    for part in PARTS {
+        if !all.iter().any(|fault| fault.file == part.name) {
+            let drawn = draw(part.name, part.source, Kind::Value, &mut random, &programs);
+            let without = WITHOUT.contains(&part.name);
+            assert_eq!(drawn.is_none(), without, "a place for a fault in {}", part.name);
+            all.extend(drawn);
+        }
+    }
     all
 }
+
+/// Parts that compute nothing: a length, the names of fields, and no second copy.
+const WITHOUT: [&str; 5] =
+    ["head_array_8", "head_array_16", "head_array_32", "optimizer_settings", "kept_none"];
 
 /// Changes that no result depends on, by name; docs/testing.md has the reasons.
 const NO_DIFFERENCE: [&str; 8] = [
@@ -186,7 +201,8 @@ pub(crate) fn named(name: &str) -> Option<Fault> {
     let kernels = KERNELS.iter().map(|kernel| (kernel.name, kernel.source));
     let mut sources = kernels.chain(PARTS.iter().map(|part| (part.name, part.source)));
     let (file, source) = sources.find(|(known, _)| *known == file)?;
-    let mut all = Kind::ALL.into_iter().flat_map(|kind| faults(file, source, kind));
+    let kinds = Kind::ALL.into_iter().chain([Kind::Value]);
+    let mut all = kinds.flat_map(|kind| faults(file, source, kind));
     all.find(|fault| fault.name() == name && fault.is_valid(&programs()))
 }
 

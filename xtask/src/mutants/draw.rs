@@ -46,10 +46,11 @@ impl Fault {
     }
 }
 
-/// The ops and the twins, in order.
+/// The ops and the twins, those of the decoders of weights too, in order.
 pub(super) fn files() -> Result<Vec<(String, String)>, String> {
     let mut found = Vec::new();
-    for folder in ["src/ops", "src/ops/backward", "src/reference", "src/reference/backward"] {
+    let twins = ["src/reference", "src/reference/backward", "src/checkpoint/format"];
+    for folder in ["src/ops", "src/ops/backward"].into_iter().chain(twins) {
         let path = shell::root().join(folder);
         let entries = path.read_dir().map_err(|error| shell::at(&path, &error))?;
         for path in entries.flatten().map(|entry| entry.path()) {

@@ -26,7 +26,7 @@ pub(super) const TWINS: [(&str, &str, &str); 10] = [
 ];
 
 /// Faults for files in which the patterns find no place: file, kind, text, and what stands in for it.
-pub(super) const OWN: [[&str; 4]; 15] = [
+pub(super) const OWN: [[&str; 4]; 16] = [
     ["src/reference/add.rs", "a sign", "*out += x", "*out -= x"],
     ["src/reference/backward/bias_backward.rs", "a sign", "*sum += dy", "*sum -= dy"],
     [
@@ -64,6 +64,7 @@ pub(super) const OWN: [[&str; 4]; 15] = [
         "Self { of, start, count, step: 1 }",
         "Self { of, start: start + 1, count, step: 1 }",
     ],
+    ["src/ops/kept.rs", "the wrong part", "if kept.is_some()", "if kept.is_none()"],
     ["src/ops/project.rs", "the grid is short", "[heads, rows, 1]", "[1, rows, 1]"],
     ["src/ops/softcap.rs", "a scale", "(\"SOFTCAP\", cap)", "(\"SOFTCAP\", 2.0 * cap)"],
     [
