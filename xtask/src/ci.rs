@@ -1,7 +1,7 @@
 //! Every check of the repository, fastest first, as one command.
 //!
-//! The first failure ends the run. No step is skipped silently: what is missing is installed,
-//! or the step fails, or a line says what ran instead.
+//! The first failure ends the run. No step is skipped silently: what is missing is installed, or the
+//! step fails, or the last line names it.
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::steps::{Lane, STEPS, Step};
 use crate::tally::Tally;
 
-/// Runs the steps that the options select, and ends with `N passed, M failed`.
+/// Runs the steps that the options select, and ends with `N passed, M failed`, and what was skipped.
 pub(crate) fn main(options: &[&str]) -> ExitCode {
     let steps = match choose(options) {
         Ok(steps) => steps,
@@ -41,7 +41,7 @@ pub(crate) fn main(options: &[&str]) -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    println!("{} passed, {} failed", tally.passed, tally.failed);
+    println!("{tally}");
     exit
 }
 
@@ -103,8 +103,7 @@ fn side_by_side(
         let (there, counted) = beside.join().unwrap_or_else(panicked);
         (here, there, counted)
     });
-    tally.passed += counted.passed;
-    tally.failed += counted.failed;
+    tally.add(counted);
     here.and(there)
 }
 
@@ -143,7 +142,7 @@ mod tests {
         about: "passes",
         lane: Lane::Native,
         run: |tally| {
-            tally.count("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured\n");
+            tally.count("test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured\n");
             Ok(())
         },
     };
@@ -163,15 +162,36 @@ mod tests {
         },
     };
 
+    fn counts(passed: u64, failed: u64) -> Tally {
+        Tally { passed, failed, ..Tally::default() }
+    }
+
+    #[test]
+    fn what_was_not_run_is_named_in_the_last_line() {
+        let skipping = Step {
+            run: |tally| {
+                tally.skip("a check", "its program is missing");
+                tally.count("test result: ok. 1 passed; 0 failed; 2 ignored; 0 measured\n");
+                Ok(())
+            },
+            ..GOOD
+        };
+        let mut tally = Tally::default();
+        assert_eq!(run(&[&GOOD], &mut tally), Ok(()));
+        assert_eq!(tally.to_string(), "5 passed, 0 failed");
+        assert_eq!(run(&[&skipping], &mut tally), Ok(()));
+        assert_eq!(tally.to_string(), "6 passed, 0 failed, 2 skipped: a check, 2 ignored");
+    }
+
     #[test]
     fn the_first_failure_ends_the_run() {
         let mut tally = Tally::default();
         assert_eq!(run(&[&GOOD, &GOOD], &mut tally), Ok(()));
-        assert_eq!(tally, Tally { passed: 10, failed: 0 });
+        assert_eq!(tally, counts(10, 0));
 
         let error = run(&[&GOOD, &BAD, &GOOD], &mut tally).unwrap_err();
         assert!(error.starts_with("step bad failed") && error.ends_with("three tests"), "{error}");
-        assert_eq!(tally, Tally { passed: 17, failed: 3 });
+        assert_eq!(tally, counts(17, 3));
     }
 
     #[test]
@@ -180,18 +200,18 @@ mod tests {
         let (first, last) = (Step { lane: Lane::Build, ..GOOD }, Step { lane: Lane::Alone, ..BAD });
         let mut tally = Tally::default();
         assert!(run(&[&first, &GOOD, &beside, &last], &mut tally).is_err(), "the last step fails");
-        assert_eq!(tally, Tally { passed: 17, failed: 3 });
+        assert_eq!(tally, counts(17, 3));
         let failing = Step { lane: Lane::Browser, ..BAD };
         let mut tally = Tally::default();
         assert!(run(&[&GOOD, &failing, &last], &mut tally).is_err(), "the step beside fails");
-        assert_eq!(tally, Tally { passed: 7, failed: 3 });
+        assert_eq!(tally, counts(7, 3));
     }
 
     #[test]
     fn a_failure_without_a_test_counts_as_one() {
         let mut tally = Tally::default();
         assert!(run(&[&CRASH, &GOOD], &mut tally).is_err(), "the first step fails");
-        assert_eq!(tally, Tally { passed: 0, failed: 1 });
+        assert_eq!(tally, counts(0, 1));
     }
 
     #[test]

@@ -2,20 +2,21 @@
 //! list is `deny.toml`.
 
 use crate::shell;
+use crate::tally::Tally;
 
 /// What `cargo deny` says where it cannot have the list of known faults.
 const NO_LIST: &str = "failed to fetch advisory database";
 
 /// Checks all dependencies. Without the program nothing is checked, and without a network not the list
 /// of known faults; a line says so.
-pub(crate) fn check() -> Result<(), String> {
+pub(crate) fn check(tally: &mut Tally) -> Result<(), String> {
     if !shell::succeeds(&mut shell::cargo(&["deny", "--version"])) {
-        eprintln!("ci: not run: cargo deny, which `cargo install --locked cargo-deny` installs");
+        tally.skip("cargo deny", "`cargo install --locked cargo-deny` installs it");
         return Ok(());
     }
     shell::quiet(&mut shell::cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
     match known_faults(shell::quiet(&mut shell::cargo(&["deny", "check", "advisories"])))? {
-        Some(told) => eprintln!("ci: not run: {told}"),
+        Some(why) => tally.skip("cargo deny check advisories", why),
         None => eprintln!("ci: licences and sources are right, and no faults are known"),
     }
     Ok(())
@@ -24,9 +25,9 @@ pub(crate) fn check() -> Result<(), String> {
 /// What came of looking for known faults: why it was not possible, or that there are none.
 fn known_faults(run: Result<(), String>) -> Result<Option<&'static str>, String> {
     match run {
-        Err(told) if told.contains(NO_LIST) => Ok(Some(
-            "cargo deny check advisories, since the list of known faults cannot be fetched",
-        )),
+        Err(told) if told.contains(NO_LIST) => {
+            Ok(Some("the list of known faults cannot be fetched"))
+        }
         run => run.map(|()| None),
     }
 }

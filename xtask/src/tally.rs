@@ -1,17 +1,33 @@
 //! Counts passed and failed tests from the output of test runners.
 
 use std::ffi::OsStr;
+use std::fmt;
 
 use crate::{browser, build, shell};
 
-/// The counts over all steps.
+/// The counts over all steps, and what was not run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    /// The names of checks that this machine could not run, and of tests that are ignored.
+    pub(crate) skipped: Vec<String>,
 }
 
 impl Tally {
+    /// Notes that a check was not run, and says why.
+    pub(crate) fn skip(&mut self, name: &str, why: &str) {
+        eprintln!("ci: not run: {name}: {why}");
+        self.skipped.push(name.to_owned());
+    }
+
+    /// Adds the counts of steps that ran beside these.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped.extend(other.skipped);
+    }
+
     /// Runs `cargo test` and adds its counts.
     pub(crate) fn test<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         &mut self,
@@ -39,8 +55,22 @@ impl Tally {
             match words.next() {
                 Some("passed") => self.passed += number,
                 Some("failed") => self.failed += number,
+                Some("ignored") if number > 0 => {
+                    self.skipped.push(format!("{number} ignored"));
+                }
                 _ => {}
             }
+        }
+    }
+}
+
+/// The last line of a run.
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match self.skipped.as_slice() {
+            [] => Ok(()),
+            skipped => write!(f, ", {} skipped: {}", skipped.len(), skipped.join(", ")),
         }
     }
 }
