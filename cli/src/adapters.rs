@@ -38,9 +38,10 @@ impl Adapters {
             interface => gpu::adapters(interface.flatten()).await?,
         };
         if adapters.is_empty() {
-            output::note(
-                "no adapter here can run compute shaders; --backend cpu needs none, but is slow",
-            );
+            let which = if self.backend.is_some() { "of this backend " } else { "" };
+            output::note(&format!(
+                "no adapter {which}here can run compute shaders; --backend cpu needs none, but is slow",
+            ));
         }
         if self.json {
             return output::json(&Report { adapters });

@@ -7,7 +7,7 @@ use pellucid::Result;
 use pellucid::inspect::{Method, directions, write_directions};
 use serde_json::{Value, json};
 
-use crate::inspect::lines;
+use crate::inspect::{encode_all, text_lines};
 use crate::options::ModelOptions;
 use crate::output;
 
@@ -45,8 +45,10 @@ enum How {
 
 impl Direction {
     pub(crate) async fn run(&self) -> Result<()> {
+        // Errors that need no model come before it is loaded.
+        let (positive, negative) = (text_lines(&self.positive)?, text_lines(&self.negative)?);
         let (mut llm, _) = self.model.load().await?;
-        let (positive, negative) = (lines(&llm, &self.positive)?, lines(&llm, &self.negative)?);
+        let (positive, negative) = (encode_all(&llm, &positive)?, encode_all(&llm, &negative)?);
         let method = match self.method {
             How::Mean => Method::Mean,
             How::Pca => Method::Pca,

@@ -3,16 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pellucid::generate::Llm;
 use pellucid::inspect::{Instead, Metric, Parts, ablate};
 use pellucid::{Error, Result};
 
-use crate::input;
-use crate::options;
 use crate::output;
 
 use super::emit::{Array, Found, grid};
-use super::subject::{Opened, Subject, token};
+use super::subject::{Opened, Subject, encode_all, text_lines, token};
 
 /// Measure the model without each of its parts in turn.
 #[derive(Debug, Args)]
@@ -69,16 +66,15 @@ enum Kind {
 }
 
 impl MetricOptions {
-    fn metric(&self, llm: &Llm) -> Result<Metric> {
+    /// The two tokens of a difference of logits, as they were typed; none for the loss. Needs no
+    /// model, so that a wrong combination is refused before one is loaded.
+    fn compared(&self) -> Result<Option<[&str; 2]>> {
         match (self.metric, &self.answer, &self.versus) {
-            (Kind::Loss, None, None) => Ok(Metric::Loss),
+            (Kind::Loss, None, None) => Ok(None),
             (Kind::Loss, ..) => {
                 Err(Error::Input("--answer and --versus belong to --metric logit_diff".to_owned()))
             }
-            (Kind::LogitDifference, Some(answer), Some(versus)) => Ok(Metric::LogitDifference {
-                answer: token(llm, "--answer", answer)?,
-                versus: token(llm, "--versus", versus)?,
-            }),
+            (Kind::LogitDifference, Some(answer), Some(versus)) => Ok(Some([answer, versus])),
             (Kind::LogitDifference, ..) => {
                 Err(Error::Input("--metric logit_diff needs --answer and --versus".to_owned()))
             }
@@ -91,12 +87,17 @@ impl Ablate {
         if self.mean_of.is_some() && self.how != How::Mean {
             return Err(Error::Input("--mean-of belongs to --how mean".to_owned()));
         }
+        let compared = self.metric.compared()?;
+        let mean_of = self.mean_of.as_deref().map_or(Ok(Vec::new()), text_lines)?;
         let Opened { mut llm, tokens, edits } = self.subject.open().await?;
-        let metric = self.metric.metric(&llm)?;
-        let texts = match &self.mean_of {
-            Some(file) => lines(&llm, file)?,
-            None => Vec::new(),
+        let metric = match compared {
+            None => Metric::Loss,
+            Some([answer, versus]) => Metric::LogitDifference {
+                answer: token(&llm, "--answer", answer)?,
+                versus: token(&llm, "--versus", versus)?,
+            },
         };
+        let texts = encode_all(&llm, &mean_of)?;
         let instead = if self.how == How::Mean { Instead::Mean(&texts) } else { Instead::Zero };
         let parts = match self.what {
             What::Head => Parts::Heads,
@@ -126,20 +127,4 @@ impl Ablate {
         let table = grid(&title, &change);
         self.subject.out.emit(&Found { object, arrays, table })
     }
-}
-
-/// The lines of a text file as tokens, without empty ones.
-pub(crate) fn lines(llm: &Llm, file: &std::path::Path) -> Result<Vec<Vec<u32>>> {
-    let text = input::file(file)?;
-    let encode = pellucid::tokenizer::Encode::default();
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let lines: Vec<Vec<u32>> =
-        lines.map(|line| options::encode(llm, line, encode)).collect::<Result<_>>()?;
-    if lines.is_empty() {
-        return Err(input::no_text(file, "use"));
-    }
-    if let Some(long) = lines.iter().find(|line| line.len() > llm.context()) {
-        return Err(Error::Context { asked: long.len(), limit: llm.context() });
-    }
-    Ok(lines)
 }

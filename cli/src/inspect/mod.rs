@@ -11,7 +11,7 @@ mod patch;
 mod subject;
 mod values;
 
-pub(crate) use ablate::lines;
+pub(crate) use subject::{encode_all, text_lines};
 
 use clap::Subcommand;
 use pellucid::Result;

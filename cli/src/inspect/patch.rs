@@ -93,6 +93,9 @@ impl Patch {
         self.out.file()?;
         let ids = |list: &Option<TokenList>| list.as_ref().map(TokenList::ids).transpose();
         let (clean, corrupted) = (ids(&self.clean_tokens)?, ids(&self.corrupted_tokens)?);
+        let mut typed = [&self.clean, &self.corrupted].into_iter().flatten();
+        let encode = pellucid::tokenizer::Encode::default();
+        typed.try_for_each(|text| self.model.check_prompt(text, encode))?;
         let (mut llm, _) = self.model.load_for(clean.is_some() && corrupted.is_some()).await?;
         let clean = tokens(&llm, clean, &self.clean)?;
         let corrupted = tokens(&llm, corrupted, &self.corrupted)?;

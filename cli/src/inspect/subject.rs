@@ -1,5 +1,7 @@
 //! What is looked at: a model, a text, and edits.
 
+use std::path::Path;
+
 use clap::Args;
 use pellucid::generate::Llm;
 use pellucid::hook::Hook;
@@ -8,7 +10,7 @@ use pellucid::{Error, Result};
 
 use crate::edits::EditOptions;
 use crate::generate::Prompt;
-use crate::input::TokenList;
+use crate::input::{self, TokenList};
 use crate::options::{self, ModelOptions, TextOptions};
 
 use super::emit::OutputOptions;
@@ -87,6 +89,35 @@ impl Subject {
         }
         Ok((llm, found))
     }
+}
+
+/// The lines of a text file, without empty ones.
+///
+/// # Errors
+/// Those of reading the file, and one for a file without text.
+pub(crate) fn text_lines(file: &Path) -> Result<Vec<String>> {
+    let text = input::file(file)?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    if lines.is_empty() {
+        return Err(input::no_text(file, "use"));
+    }
+    Ok(lines)
+}
+
+/// Texts as tokens.
+///
+/// # Errors
+/// Those of the tokenizer, and [`Error::Context`] for a text that is longer than the context.
+pub(crate) fn encode_all(llm: &Llm, texts: &[String]) -> Result<Vec<Vec<u32>>> {
+    let encode = |text: &String| {
+        let tokens = options::encode(llm, text, pellucid::tokenizer::Encode::default())?;
+        match tokens.len() {
+            asked if asked > llm.context() => Err(Error::Context { asked, limit: llm.context() }),
+            _ => Ok(tokens),
+        }
+    };
+    texts.iter().map(encode).collect()
 }
 
 /// A token as people write it: its id, or a text that is one token.

@@ -12,12 +12,11 @@ use pellucid::reference::top_k;
 use pellucid::{Error, Result};
 use serde_json::{Value, json};
 
-use crate::input;
 use crate::options::check_top;
 use crate::output;
 
 use super::emit::{Array, Found, Kind, bar};
-use super::subject::{Opened, Positions, Subject, Text, fitted, shown};
+use super::subject::{Opened, Positions, Subject, Text, fitted, shown, text_lines};
 
 /// Read named values of a text, or of several.
 ///
@@ -125,10 +124,7 @@ impl Values {
         let Some(file) = &self.lines else {
             return Ok(Some(self.prompts.clone()).filter(|prompts| !prompts.is_empty()));
         };
-        let text = input::file(file)?;
-        let lines = text.lines().filter(|line| !line.trim().is_empty());
-        let lines: Vec<String> = lines.map(str::to_owned).collect();
-        if lines.is_empty() { Err(input::no_text(file, "read")) } else { Ok(Some(lines)) }
+        text_lines(file).map(Some)
     }
 
     /// Says how much will be read.

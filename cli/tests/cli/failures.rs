@@ -119,6 +119,19 @@ fn emptiness_is_refused_before_a_model_is_loaded() {
     assert!(sentence(&["score", empty]).ends_with("empty.txt: holds no text to score"));
     assert_eq!(sentence(&["score", "-"]), "standard input: holds no text to score");
     assert_eq!(sentence(&["generate", "--tokens", "-"]), "standard input: holds no token ids");
+    let patch = ["inspect", "patch", "--what", "z", "--answer", "a", "--versus", "b"];
+    for texts in [["--clean", "", "--corrupted", "a"], ["--clean", "a", "--corrupted", ""]] {
+        let found = sentence(&[&patch[..], &texts].concat());
+        assert!(found.starts_with("the prompt is empty"), "{found}");
+    }
+    let out = folder.path().join("out.gguf");
+    let direction = ["direction", "--positive", empty, "--negative", empty, "-o"];
+    let found = sentence(&[&direction[..], &[out.to_str().unwrap()]].concat());
+    assert!(found.ends_with("empty.txt: holds no text to use"), "{found}");
+    let ablate = ["inspect", "ablate", "a", "--what", "head", "--metric", "logit_diff"];
+    assert_eq!(sentence(&ablate), "--metric logit_diff needs --answer and --versus");
+    let mean = ["inspect", "ablate", "a", "--what", "head", "--how", "mean", "--mean-of", empty];
+    assert!(sentence(&mean).ends_with("empty.txt: holds no text to use"));
 }
 
 /// A sequence that clears a terminal and names its window, a line that looks like another message, and
