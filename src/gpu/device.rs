@@ -108,6 +108,20 @@ fn lacking(limits: &wgpu::Limits) -> Vec<String> {
     small.map(|(name, has, need)| format!("{name} is {has}, {need} are needed")).collect()
 }
 
+/// There is no adapter: of the backend that was asked for, here or in the environment, or none at all.
+fn none(backend: Option<&str>) -> Error {
+    match backend.map(str::to_owned).or_else(|| std::env::var("WGPU_BACKEND").ok()) {
+        Some(backend) => Error::adapter(
+            format!("no adapter that runs compute shaders has the backend {backend}"),
+            [Remedy::OtherAdapter, Remedy::OnCpu],
+        ),
+        None => Error::adapter(
+            "this machine has no adapter that runs compute shaders",
+            [Remedy::InstallDriver, Remedy::OnCpu],
+        ),
+    }
+}
+
 /// An open device. A clone is another handle to it: both have its memory and its faults in common, and
 /// the kernels that were compiled for one are there for the other.
 #[derive(Clone, Debug)]
@@ -148,10 +162,7 @@ impl Gpu {
                     format!("no adapter is called {wanted}; there are: {}", names.join(", ")),
                     backend.is_none().then_some(Remedy::OpenGl).into_iter().collect::<Vec<_>>(),
                 ),
-                _ => Error::adapter(
-                    "this machine has no adapter that runs compute shaders",
-                    [Remedy::InstallDriver, Remedy::OnCpu],
-                ),
+                _ => none(backend),
             })?;
         Self::request(description, adapter, choice.max_binding).await
     }
