@@ -3,11 +3,11 @@
 
 use std::sync::mpsc;
 
+use pellucid::check::SelectionPolicy;
 use pellucid::checkpoint::Checkpoint;
-use pellucid::gpu::{Engine, Gpu, Tensor};
+use pellucid::gpu::{Gpu, Tensor};
 use pellucid::hook::Hook;
-use pellucid::model::{Action, LoadOptions, Model, Row, Session, SessionOptions};
-use pellucid::select::KernelSelection;
+use pellucid::model::{Action, Row, Session, SessionOptions};
 use pellucid::tokenizer::{Encode, Tokenizer};
 use pellucid::{Error, wgpu};
 
@@ -115,10 +115,8 @@ fn main() -> pellucid::Result<()> {
         println!("on {}, opened by the app", gpu.adapter().name);
 
         let checkpoint = Checkpoint::built_in()?;
-        let selection = KernelSelection::defaults(gpu.caps());
-        let mut engine = Engine::new(gpu);
-        let model = Model::load(&mut engine, &checkpoint, LoadOptions::default(), &mut |_, _| {})?;
-        let mut session = Session::new(engine, model, selection, SessionOptions::default())?;
+        let (options, selection) = (SessionOptions::default(), SelectionPolicy::built_in());
+        let mut session = Session::open(gpu, &checkpoint, &options, selection, |_| {}).await?;
 
         let Some(tokenizer) = Tokenizer::from_checkpoint(&checkpoint)? else { return Ok(()) };
         let ids = tokenizer.encode("ROMEO:\nBut soft, what light", Encode::default())?;

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use pellucid::generate::{Backend, Generation, Llm, Options, Request};
 use pellucid::hook::{Hook, Point};
 use pellucid::inspect::{
-    AttributeOptions, HeadOptions, Instead, LensOptions, Metric, Parts, PatchOptions, Pieces, Unit,
-    ablate, attribute, heads, lens, patch,
+    AttributeOptions, HeadOptions, Instead, Lens, LensOptions, Metric, Parts, PatchOptions, Pieces,
+    Reading, Unit, ablate, attribute, heads, lens, patch,
 };
 use pellucid::measure::{furthest, relative_error};
 use pellucid::model::{Action, Change, Edit, hooks};
@@ -158,6 +158,12 @@ fn the_lens_ends_in_what_the_model_says() {
             lens
         });
         assert_eq!(found.labels, reference.labels);
+        let shape = |lens: &Lens| -> Vec<Vec<usize>> {
+            let tops = |row: &Vec<Reading>| row.iter().map(|reading| reading.top.len()).collect();
+            lens.readings.iter().map(tops).collect()
+        };
+        assert_eq!(shape(&found), shape(&reference));
+        assert_eq!(found.readings.len(), found.labels.len());
         for (label, (found, expected)) in
             found.labels.iter().zip(found.readings.iter().zip(&reference.readings))
         {

@@ -151,6 +151,7 @@ fn a_lens_reads_on_the_device_what_the_host_would() {
                 let values = places * (text.len() * padded(width) * 4) as u64;
                 assert_eq!(after - before, values + places * 4 * (4 * 8 + 16), "{name}");
             }
+            assert_eq!(seen.activations.len(), found.readings.len(), "{name}");
             let mut ends: Vec<f64> = Vec::new();
             for (value, readings) in seen.activations.iter().zip(&found.readings).rev() {
                 let own = wide(&block_on(llm.unembed(&value.values[width..5 * width])).unwrap());
@@ -158,7 +159,7 @@ fn a_lens_reads_on_the_device_what_the_host_would() {
                 if ends.is_empty() {
                     ends.clone_from(&logprobs);
                 }
-                assert_eq!(readings.len(), 4);
+                assert_eq!((readings.len(), logprobs.len()), (4, 4 * vocab));
                 let rows = logprobs.chunks(vocab).zip(ends.chunks(vocab));
                 for (at, ((row, end), reading)) in rows.zip(readings).enumerate() {
                     let what = format!("{name} {} {at}", value.hook);

@@ -5,6 +5,7 @@ use pellucid::config::Config;
 use pellucid::generate::{Llm, Options, Request};
 use pellucid::hook::{Hook, Point};
 use pellucid::inspect::{Instead, Metric, Parts, PatchOptions, Pieces, Unit, ablate, patch};
+use pellucid::measure::largest;
 use pellucid::model::{Activation, Change, Edit, actions};
 use pollster::block_on;
 
@@ -83,7 +84,7 @@ fn patches_in_batches_are_those_of_single_runs() {
                 let mut own = edits.clone();
                 own.push((point.at(layer), cut(&seen[0], heads.map(|_| head), position)));
                 let expected = measured(&mut llm, &corrupted, &own, metric);
-                furthest = furthest.max((value - expected).abs());
+                furthest = largest([furthest, (value - expected).abs()]);
                 assert!(
                     (value - expected).abs() <= 1e-3,
                     "{name} {} at {position}, head {head}, {metric:?}: {value}, not {expected}",

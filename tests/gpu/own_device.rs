@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use pellucid::checkpoint::Checkpoint;
-use pellucid::gpu::{Engine, Gpu};
+use pellucid::gpu::Gpu;
 use pellucid::hook::Hook;
-use pellucid::model::{Action, Change, Edit, LoadOptions, Model, Row, Session, SessionOptions};
+use pellucid::model::{Action, Change, Edit, Row, Session, SessionOptions};
 use pellucid::select::KernelSelection;
 use pellucid::{Error, wgpu};
 use pollster::block_on;
@@ -97,10 +97,9 @@ fn values_stay_on_the_apps_device_as_they_are_read_back() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/llama");
     let checkpoint = Checkpoint::open(&folder).unwrap();
     let selection = KernelSelection::defaults(gpu.caps());
-    let mut engine = Engine::new(gpu);
-    let load = LoadOptions::default();
-    let model = Model::load(&mut engine, &checkpoint, load, &mut |_, _| {}).unwrap();
-    let mut session = Session::new(engine, model, selection, SessionOptions::default()).unwrap();
+    let options = SessionOptions::default();
+    let opening = Session::open(gpu, &checkpoint, &options, selection, |_| {});
+    let mut session = block_on(opening).unwrap();
 
     let row = |(position, token)| Row { token, position, sequence: 0, step: 0 };
     let rows: Vec<Row> = (0..).zip([5, 9, 2, 7, 7]).map(row).collect();
