@@ -24,6 +24,9 @@ pub struct Data {
 const WINDOWS: u64 = 0x7769_6e64_6f77_7321;
 
 impl Data {
+    /// The usual share of the tokens that are kept for validation.
+    pub const VALIDATION_SHARE: f64 = 0.1;
+
     /// Keeps about this share of the tokens, the last ones, for validation.
     ///
     /// # Errors

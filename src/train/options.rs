@@ -64,6 +64,16 @@ impl Default for TrainOptions {
     }
 }
 
+impl TrainOptions {
+    /// For a trained model: its weights are not pulled towards zero, and the squares of gradients are
+    /// averaged over more steps, so that it stays close to what it is.
+    #[must_use]
+    pub fn fine_tuning() -> Self {
+        let optimizer = Optimizer::AdamW { betas: [0.9, 0.999], eps: 1e-8, decay: 0.0 };
+        Self { optimizer, ..Self::default() }
+    }
+}
+
 /// Fails for options out of range.
 pub(super) fn check(options: &TrainOptions, config: &Config) -> Result<()> {
     let &TrainOptions { batch, context, optimizer, clip, dropout, .. } = options;

@@ -48,6 +48,11 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// The usual peak learning rate of a new model.
+    pub const NEW_LR: f64 = 1e-3;
+    /// That of a trained model which learns more.
+    pub const FINE_TUNING_LR: f64 = 5e-5;
+
     /// The usual schedule for so many steps and this highest rate: the rate rises in the first
     /// twentieth of the steps and then falls as a cosine does, to a tenth of its peak. With
     /// [`Decay::Wsd`] it falls in the last fifth.

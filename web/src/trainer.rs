@@ -96,18 +96,21 @@ impl Default for Settings {
             dropout,
             mixed,
             seed,
-            val_fraction: 0.1,
+            val_fraction: Data::VALIDATION_SHARE,
         }
     }
 }
 
 impl Settings {
     fn options(&self) -> TrainOptions {
-        let (betas, decay) = ([self.beta1, self.beta2], self.weight_decay);
+        let TrainOptions { mut optimizer, .. } = TrainOptions::default();
+        if let Optimizer::AdamW { betas, decay, .. } = &mut optimizer {
+            (*betas, *decay) = ([self.beta1, self.beta2], self.weight_decay);
+        }
         TrainOptions {
             batch: self.batch,
             context: self.context,
-            optimizer: Optimizer::AdamW { betas, eps: 1e-8, decay },
+            optimizer,
             clip: self.clip,
             dropout: self.dropout,
             seed: self.seed,

@@ -278,7 +278,7 @@ fn tokens(
         return Ok(Data { train: tokens, valid });
     }
     let count = tokens.ids.len();
-    let data = Data::split(tokens, settings.val_fraction.unwrap_or(0.1))?;
+    let data = Data::split(tokens, settings.val_fraction.unwrap_or(Data::VALIDATION_SHARE))?;
     match settings.val_fraction {
         Some(share) if share > 0.0 && data.valid.ids.is_empty() => Err(Error::Input(format!(
             "--val-fraction {share} of {count} tokens is less than one; 0 trains without validation data"

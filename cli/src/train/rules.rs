@@ -8,9 +8,6 @@ use pellucid::{Error, Result};
 use super::choices::{DecayName, FamilyName, LossOn, OptimizerName};
 use super::settings::Settings;
 
-/// The highest learning rate of a new model, and of one that has learned already.
-const RATES: [f64; 2] = [1e-3, 5e-5];
-
 /// How often something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
@@ -103,24 +100,24 @@ impl Settings {
 
     /// The options of the trainer.
     pub(super) fn options(&self, context: usize) -> TrainOptions {
-        // A model that has learned is kept close to what it is.
-        let [beta2, decay] = if self.from.is_some() { [0.999, 0.0] } else { [0.95, 0.1] };
-        let optimizer = match self.optimizer.unwrap_or(OptimizerName::Adamw) {
-            OptimizerName::Sgd => Optimizer::Sgd,
-            OptimizerName::Adamw => Optimizer::AdamW {
-                betas: [self.beta1.unwrap_or(0.9), self.beta2.unwrap_or(beta2)],
-                eps: 1e-8,
-                decay: self.weight_decay.unwrap_or(decay),
-            },
-        };
+        let tunes = self.from.is_some();
+        let usual = if tunes { TrainOptions::fine_tuning() } else { TrainOptions::default() };
+        let mut optimizer = usual.optimizer;
+        if let Optimizer::AdamW { betas, decay, .. } = &mut optimizer {
+            *betas = [self.beta1.unwrap_or(betas[0]), self.beta2.unwrap_or(betas[1])];
+            *decay = self.weight_decay.unwrap_or(*decay);
+        }
+        if self.optimizer == Some(OptimizerName::Sgd) {
+            optimizer = Optimizer::Sgd;
+        }
         TrainOptions {
-            batch: self.batch.unwrap_or(8),
+            batch: self.batch.unwrap_or(usual.batch),
             context,
             optimizer,
-            clip: self.clip.unwrap_or(1.0),
-            dropout: self.dropout.unwrap_or(0.0),
-            seed: self.seed.unwrap_or(0),
-            mixed: self.mixed.unwrap_or(false),
+            clip: self.clip.unwrap_or(usual.clip),
+            dropout: self.dropout.unwrap_or(usual.dropout),
+            seed: self.seed.unwrap_or(usual.seed),
+            mixed: self.mixed.unwrap_or(usual.mixed),
         }
     }
 
@@ -133,7 +130,8 @@ impl Settings {
             .steps
             .filter(|steps| *steps > 0)
             .ok_or_else(|| Error::Input("give --steps, 1 or more, or a --preset".to_owned()))?;
-        let rate = RATES[usize::from(self.from.is_some())];
+        let tunes = self.from.is_some();
+        let rate = if tunes { Schedule::FINE_TUNING_LR } else { Schedule::NEW_LR };
         let usual = Schedule::new(steps, self.lr.unwrap_or(rate));
         let (lr, min_lr) = (usual.peak_lr, self.min_lr.unwrap_or(usual.min_lr));
         if !(lr > 0.0 && lr.is_finite() && (0.0..=lr).contains(&min_lr)) {
