@@ -231,8 +231,8 @@ mod tests {
 
     #[test]
     fn directions_read_back_as_they_were_written() {
-        let path =
-            std::env::temp_dir().join(format!("pellucid-direction-{}.gguf", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("direction.gguf");
         let of = |layer, values: Vec<f32>| Direction { layer, values, norm: 1.0, separation: None };
         let directions = [of(1, vec![0.5, -1.0, 2.0]), of(2, vec![3.0, 4.0, 5.0])];
         write_directions(&path, "llama", &directions).unwrap();
@@ -240,7 +240,6 @@ mod tests {
         assert_eq!(file.names(), ["direction.1", "direction.2"]);
         assert_eq!(file.text("controlvector.model_hint"), Some("llama"));
         assert_eq!(file.tensor("direction.2").unwrap().values, [3.0, 4.0, 5.0]);
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn new_models_open_and_begin_as_they_should() {
-        let root = std::env::temp_dir().join(format!("pellucid-init-{}", std::process::id()));
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
         let sizes =
             Sizes { layers: 2, heads: 2, width: 48, context: 16, vocab: 100, ..Sizes::default() };
         let all = [
@@ -249,6 +250,5 @@ mod tests {
             new_model(&again, &config, 8).unwrap();
             assert!(read(&folder) != read(&again));
         }
-        std::fs::remove_dir_all(&root).unwrap();
     }
 }

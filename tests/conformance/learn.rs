@@ -1,6 +1,6 @@
 //! Training runs: models learn what they can, and a stopped run resumes with the same bits.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pellucid::checkpoint::{Checkpoint, Param};
 use pellucid::config::Config;
@@ -16,25 +16,6 @@ use pollster::block_on;
 use serde_json::Value;
 
 use super::train::trainer;
-
-/// A folder of its own, removed after the test.
-pub(super) struct Folder(pub(super) PathBuf);
-
-impl Folder {
-    pub(super) fn new(name: &str) -> Self {
-        let name = format!("pellucid-learn-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 pub(super) fn begin(folder: &Path, sizes: &Sizes, seed: u64) -> Checkpoint {
     new_model(folder, &sizes.config(None), seed).unwrap();
@@ -85,15 +66,15 @@ pub(super) fn steps(trainer: &mut Trainer, data: &Data, last: u64) -> Vec<u64> {
 fn what_was_stopped_goes_on_with_the_same_bits() {
     for (family, mixed) in [(Family::Gpt2, false), (Family::Llama, false), (Family::Gpt2, true)] {
         let options = TrainOptions { mixed, ..OPTIONS };
-        let folder = Folder::new(&format!("stopped-{family:?}-{mixed}"));
-        let initial = begin(&folder.0.join("new"), &Sizes { family, ..SMALL }, 5);
+        let folder = tempfile::tempdir().unwrap();
+        let initial = begin(&folder.path().join("new"), &Sizes { family, ..SMALL }, 5);
         let data = small_data();
         let mut whole = trainer(&initial, options);
         let without = steps(&mut whole, &data, 8);
         let mut first = trainer(&initial, options);
         let mut with = steps(&mut first, &data, 4);
         let saved = block_on(first.save(
-            &folder.0,
+            folder.path(),
             &ModelFiles::of(&initial).unwrap(),
             Value::from("mine"),
         ))
@@ -117,14 +98,14 @@ fn what_was_stopped_goes_on_with_the_same_bits() {
 /// rounded.
 #[test]
 fn f16_copies_are_multiplied_by_and_f32_is_updated() {
-    let folder = Folder::new("mixed");
+    let folder = tempfile::tempdir().unwrap();
     let sizes = Sizes { family: Family::Llama, kv_heads: Some(1), width: 36, ..SMALL };
-    let initial = begin(&folder.0.join("new"), &Sizes { heads: 6, ..sizes }, 5);
+    let initial = begin(&folder.path().join("new"), &Sizes { heads: 6, ..sizes }, 5);
     let options = TrainOptions { dropout: 0.0, ..OPTIONS };
     let mut full = trainer(&initial, options);
     let files = ModelFiles::of(&initial).unwrap();
-    block_on(full.export(&folder.0.join("rounded"), &files, Format::F16)).unwrap();
-    let mut rounded = trainer(&Checkpoint::open(&folder.0.join("rounded")).unwrap(), options);
+    block_on(full.export(&folder.path().join("rounded"), &files, Format::F16)).unwrap();
+    let mut rounded = trainer(&Checkpoint::open(&folder.path().join("rounded")).unwrap(), options);
     let mut mixed = trainer(&initial, TrainOptions { mixed: true, ..options });
     let data = small_data();
     let batches = data.batches(&options, 0, 2);
@@ -178,9 +159,9 @@ fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
         });
         tokens.push(drawn.unwrap_or(vocab - 1) as u32);
     }
-    let folder = Folder::new("bigrams");
+    let folder = tempfile::tempdir().unwrap();
     let sizes = Sizes { layers: 0, width: 32, heads: 1, vocab, context: 32, untied: true, ..SMALL };
-    let initial = begin(&folder.0, &sizes, 1);
+    let initial = begin(folder.path(), &sizes, 1);
     let optimizer = Optimizer::AdamW { betas: [0.9, 0.95], eps: 1e-8, decay: 0.0 };
     let options = TrainOptions { batch: 8, context: 32, optimizer, dropout: 0.0, ..OPTIONS };
     let mut trainer = trainer(&initial, options);
@@ -210,8 +191,8 @@ mod induction;
 #[test]
 fn two_layers_of_attention_learn_to_repeat_and_one_does_not() {
     let learn = |layers: usize| {
-        let folder = Folder::new(&format!("induction-{layers}"));
-        induction::learn(&folder.0, layers, 16, 300).unwrap()
+        let folder = tempfile::tempdir().unwrap();
+        induction::learn(folder.path(), layers, 16, 300).unwrap()
     };
     let [one, two] = [1, 2].map(learn);
     println!("one layer {one:.3}, two layers {two:.3}, chance {:.3}", 32_f64.ln());
@@ -222,12 +203,12 @@ fn two_layers_of_attention_learn_to_repeat_and_one_does_not() {
 /// The exported folder is the model, in Hugging Face's layout.
 #[test]
 fn what_is_exported_opens_as_any_other_model() {
-    let folder = Folder::new("export");
-    let initial = begin(&folder.0.join("new"), &Sizes { family: Family::Llama, ..SMALL }, 5);
+    let folder = tempfile::tempdir().unwrap();
+    let initial = begin(&folder.path().join("new"), &Sizes { family: Family::Llama, ..SMALL }, 5);
     let mut trainer = trainer(&initial, OPTIONS);
     steps(&mut trainer, &small_data(), 2);
     for format in [Format::F32, Format::F16] {
-        let place = folder.0.join(format.to_string());
+        let place = folder.path().join(format.to_string());
         block_on(trainer.export(&place, &ModelFiles::of(&initial).unwrap(), format)).unwrap();
         let opened = Checkpoint::open(&place).unwrap();
         assert_eq!(opened.config(), &Config { ..initial.config().clone() });

@@ -12,20 +12,20 @@ use pellucid::train::{
 use pollster::block_on;
 use serde_json::Value;
 
-use super::learn::{Folder, OPTIONS, SMALL, begin, small_data, steps};
+use super::learn::{OPTIONS, SMALL, begin, small_data, steps};
 use super::train::trainer;
 
 #[test]
 fn the_step_before_stands_in_for_a_damaged_one() {
-    let folder = Folder::new("damaged");
-    let initial = begin(&folder.0.join("new"), &SMALL, 5);
+    let folder = tempfile::tempdir().unwrap();
+    let initial = begin(&folder.path().join("new"), &SMALL, 5);
     let data = small_data();
     let mut trainer = trainer(&initial, OPTIONS);
     let mut saved = Vec::new();
     for last in 1..=3 {
         steps(&mut trainer, &data, last);
         saved.push(
-            block_on(trainer.save(&folder.0, &ModelFiles::of(&initial).unwrap(), Value::Null))
+            block_on(trainer.save(folder.path(), &ModelFiles::of(&initial).unwrap(), Value::Null))
                 .unwrap(),
         );
     }
@@ -38,11 +38,11 @@ fn the_step_before_stands_in_for_a_damaged_one() {
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     // An incomplete step, as left by a program that was killed.
-    std::fs::create_dir(folder.0.join("step-00000009.part")).unwrap();
+    std::fs::create_dir(folder.path().join("step-00000009.part")).unwrap();
     let mut reported = Vec::new();
     let mut damaged =
         |folder: &Path, error: Error| reported.push((folder.to_owned(), error.to_string()));
-    let found = Saved::latest(&folder.0, &mut damaged).unwrap().unwrap();
+    let found = Saved::latest(folder.path(), &mut damaged).unwrap().unwrap();
     assert_eq!(found.folder, saved[0]);
     assert_eq!(reported.len(), 2);
     assert!(
@@ -76,38 +76,39 @@ fn the_step_before_stands_in_for_a_damaged_one() {
     let path = saved[0].join("state.json");
     let state = std::fs::read(&path).unwrap();
     std::fs::write(&path, b"{}").unwrap();
-    let error = Saved::latest(&folder.0, &mut |_, _| {}).unwrap_err().to_string();
+    let error = Saved::latest(folder.path(), &mut |_, _| {}).unwrap_err().to_string();
     assert!(error.contains("all of its 3 saved steps are damaged"), "{error}");
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
-    let error = Saved::latest(&folder.0, &mut |_, _| {}).unwrap_err();
+    let error = Saved::latest(folder.path(), &mut |_, _| {}).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(&path, state).unwrap();
-    assert!(Saved::latest(&folder.0.join("nowhere"), &mut |_, _| {}).unwrap().is_none());
+    assert!(Saved::latest(&folder.path().join("nowhere"), &mut |_, _| {}).unwrap().is_none());
     // Only what training wrote is removed.
-    std::fs::create_dir(folder.0.join("step-00000000")).unwrap();
-    std::fs::write(folder.0.join("step-00000000/z"), "mine").unwrap();
+    std::fs::create_dir(folder.path().join("step-00000000")).unwrap();
+    std::fs::write(folder.path().join("step-00000000/z"), "mine").unwrap();
     std::fs::write(saved[1].join("notes.txt"), "mine").unwrap();
-    Saved::keep_last(&folder.0, 1).unwrap();
+    Saved::keep_last(folder.path(), 1).unwrap();
     assert_eq!([0, 1, 2].map(|i| saved[i].exists()), [false, true, true]);
-    assert!(folder.0.join("step-00000000/z").exists() && saved[1].join("notes.txt").exists());
-    assert!(!folder.0.join("step-00000009.part").exists());
+    assert!(folder.path().join("step-00000000/z").exists() && saved[1].join("notes.txt").exists());
+    assert!(!folder.path().join("step-00000009.part").exists());
 }
 
 /// A step saved by another optimiser or another model is refused.
 #[test]
 fn a_step_of_another_run_is_refused() {
-    let folder = Folder::new("other");
-    let initial = begin(&folder.0.join("new"), &SMALL, 5);
+    let folder = tempfile::tempdir().unwrap();
+    let initial = begin(&folder.path().join("new"), &SMALL, 5);
     let files = ModelFiles::of(&initial).unwrap();
-    let saved = block_on(trainer(&initial, OPTIONS).save(&folder.0, &files, Value::Null)).unwrap();
+    let saved =
+        block_on(trainer(&initial, OPTIONS).save(folder.path(), &files, Value::Null)).unwrap();
     let saved = Saved::open(&saved).unwrap();
-    let other = begin(&folder.0.join("other"), &Sizes { width: 16, ..SMALL }, 5);
+    let other = begin(&folder.path().join("other"), &Sizes { width: 16, ..SMALL }, 5);
     let error = trainer(&other, OPTIONS).resume(&saved).unwrap_err().to_string();
     assert!(error.contains("does not match this model"), "{error}");
     // One of its last tensors alone is wrong: the first ones were not taken over either.
-    let deeper = begin(&folder.0.join("deeper"), &Sizes { layers: 3, ..SMALL }, 5);
+    let deeper = begin(&folder.path().join("deeper"), &Sizes { layers: 3, ..SMALL }, 5);
     let mut own = trainer(&deeper, OPTIONS);
     steps(&mut own, &small_data(), 1);
     let mut read = |slot| block_on(own.read(slot, Param::Q, 0)).unwrap();
@@ -124,8 +125,8 @@ fn a_step_of_another_run_is_refused() {
 
 #[test]
 fn numbers_that_are_none_stop_the_run_and_are_named() {
-    let folder = Folder::new("diverged");
-    let initial = begin(&folder.0, &SMALL, 5);
+    let folder = tempfile::tempdir().unwrap();
+    let initial = begin(folder.path(), &SMALL, 5);
     let data = small_data();
     let mut trainer = trainer(&initial, TrainOptions { clip: 0.0, ..OPTIONS });
     let batches = data.batches(&OPTIONS, 0, 1);
@@ -151,11 +152,11 @@ fn a_step_that_diverged_is_as_if_it_had_not_been() {
     for (name, sizes, options, large) in
         [("gpt2", SMALL, OPTIONS, 3e38), ("sgd", odd, sgd, 3e38), ("mixed", llama, mixed, 1e6_f32)]
     {
-        let folder = Folder::new(&format!("forgotten-{name}"));
-        let initial = begin(&folder.0.join("new"), &Sizes { untied: true, ..sizes }, 5);
+        let folder = tempfile::tempdir().unwrap();
+        let initial = begin(&folder.path().join("new"), &Sizes { untied: true, ..sizes }, 5);
         // Only the wrong batch has token 7.
         let layout = TensorLayout::of(&initial).unwrap();
-        let path = folder.0.join("new/model.safetensors");
+        let path = folder.path().join("new/model.safetensors");
         let mut values = |part: Param, layer: usize| {
             let matrix = initial.matrix(part, layer)?;
             let mut values = matrix.values(0..matrix.rows)?;
@@ -166,7 +167,7 @@ fn a_step_that_diverged_is_as_if_it_had_not_been() {
         };
         layout.write(&path.with_extension("other"), Format::F32, &mut values).unwrap();
         std::fs::rename(path.with_extension("other"), &path).unwrap();
-        let initial = Checkpoint::open(&folder.0.join("new")).unwrap();
+        let initial = Checkpoint::open(&folder.path().join("new")).unwrap();
         let data = small_data();
         let batches = |step: u64| {
             let mut batches = data.batches(&options, step, 2);
@@ -221,8 +222,8 @@ fn a_step_that_diverged_is_as_if_it_had_not_been() {
 
 #[test]
 fn what_cannot_be_learned_from_is_told() {
-    let folder = Folder::new("input");
-    let initial = begin(&folder.0, &SMALL, 5);
+    let folder = tempfile::tempdir().unwrap();
+    let initial = begin(folder.path(), &SMALL, 5);
     let mut trainer = trainer(&initial, OPTIONS);
     let fine = small_data().batches(&OPTIONS, 0, 1).remove(0);
     let mut high = fine.clone();

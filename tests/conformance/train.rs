@@ -67,23 +67,15 @@ fn by_name(
     checkpoint: &Checkpoint,
     slot: TrainSlot,
 ) -> HashMap<String, Vec<f32>> {
-    let file = tempfile();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
     TensorLayout::of(checkpoint)
         .unwrap()
         .write(&file, Format::F32, &mut |part, layer| {
             pollster::block_on(trainer.read(slot, part, layer))
         })
         .unwrap();
-    let all = read_safetensors(&file).unwrap();
-    std::fs::remove_file(file).unwrap();
-    all
-}
-
-fn tempfile() -> PathBuf {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("pellucid-{}-{number}.safetensors", std::process::id()))
+    read_safetensors(&file).unwrap()
 }
 
 /// The largest error of any number, each relative to its own size.

@@ -141,16 +141,10 @@ mod tests {
     use crate::checkpoint::hf::safetensors as reader;
     use crate::files::Source;
 
-    fn folder() -> std::path::PathBuf {
-        let name = format!("pellucid-write-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
     #[test]
     fn files_read_back_as_they_were_written() {
-        let path = folder().join("model.safetensors");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
         let tensor = |name: &str, format, shape: &[usize]| NewTensor {
             name: name.to_owned(),
             format,
@@ -182,7 +176,6 @@ mod tests {
         let error = write_safetensors(&path, &tensors, &[], &mut |i| Ok(fails[i].clone()));
         assert!(error.unwrap_err().to_string().contains("too large for f16"));
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
-        assert_eq!(folder().read_dir().unwrap().count(), 1);
-        std::fs::remove_dir_all(folder()).unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 }
