@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_half_float_is_nan() {
+    fn what_does_not_fit_in_f16_is_nan() {
         let held = [65_504.0, 65_519.99, -65_504.0, 2049.0, 0.0].map(cached_f16);
         assert_eq!(held, [65_504.0, 65_504.0, -65_504.0, 2048.0, 0.0]);
         let lost = [65_520.0, -65_520.0, 1e6, -1e6, f64::INFINITY, f64::NAN].map(cached_f16);

@@ -103,7 +103,7 @@ fn values_of_later_rows_see_their_own_sequence() {
 }
 
 #[test]
-fn keys_in_half_floats_read_back_rounded() {
+fn keys_in_f16_read_back_rounded() {
     let options = SessionOptions { cache: CacheFormat::F16, ..SessionOptions::default() };
     let (mut session, reference) = open(&folder().join("llama"), options);
     let tokens = ids(&golden("llama")["sequences"][0]["tokens"]);

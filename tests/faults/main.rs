@@ -70,7 +70,7 @@ fn lacks(caps: &Caps, file: &str) -> Option<&'static str> {
     let (_, needs) = all.find(|(name, _)| *name == file).expect("a kernel or part");
     needs.iter().find_map(|need| match need {
         Need::Subgroups => caps.subgroups.is_none().then_some("subgroups"),
-        Need::F16 => (!caps.f16).then_some("arithmetic in half floats"),
+        Need::F16 => (!caps.f16).then_some("f16 arithmetic"),
     })
 }
 

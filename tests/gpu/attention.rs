@@ -165,10 +165,10 @@ fn batches_of_sequences() {
     device.check(&Attention(AttentionRows::new([4, 2, 20], 30, positions)));
 }
 
-/// A key or a value without a half float reaches what uses it in every kernel, whichever way softmax
+/// A key or a value that does not fit in f16 reaches what uses it in every kernel, whichever way softmax
 /// and soft cap go; a key reaches nothing else.
 #[test]
-fn what_has_no_half_float_reaches_attention() {
+fn what_does_not_fit_in_f16_reaches_attention() {
     let mut device = Device::open();
     let few = [AttentionRows::row_run(99, 1), vec![(70, 0), (20, 0), (99, 1)]];
     // Tiles have a value for all of their rows, so all of these see it.

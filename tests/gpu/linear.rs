@@ -35,9 +35,9 @@ fn matvec() {
     }
 }
 
-/// Products in half floats are never those of values that were clipped.
+/// Products in f16 are never those of values that were clipped.
 #[test]
-fn what_has_no_half_float_is_no_factor_of_another_product() {
+fn what_does_not_fit_in_f16_is_no_factor_of_another_product() {
     let mut device = Device::open();
     let mut tiles = vec![Matmul::Direct { n: 8, t: 8 }, Matmul::Tiled];
     tiles.extend(device.caps().f16.then_some(Matmul::TiledF16));

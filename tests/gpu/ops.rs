@@ -116,7 +116,7 @@ fn rope() {
     }
 }
 
-/// What has no half float is NaN in a cache in f16, and what has one is that.
+/// What does not fit in f16 is NaN in a cache in f16, and what fits is rounded to it.
 #[test]
 fn the_ends_of_a_cache_in_f16() {
     let mut device = Device::open();

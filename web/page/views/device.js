@@ -14,7 +14,7 @@ export function deviceView(app) {
     $('device-facts').replaceChildren(facts([
       ['Adapter', adapter ? adapter.name : 'none: the reference runs, on the CPU'],
       ['By way of', adapter ? 'WebGPU' : null],
-      ['Half floats', adapter ? (adapter.features.includes('shader-f16') ? 'yes' : 'no; none are needed') : null],
+      ['f16 arithmetic', adapter ? (adapter.features.includes('shader-f16') ? 'yes' : 'no; not needed') : null],
       ['Largest binding', adapter ? bytes(adapter.limits.maxStorageBufferBindingSize) : null],
       ['Program’s memory', wasm],
       ['Checked', checked(app.model)],
