@@ -13,6 +13,10 @@ use serde::Serialize;
 use crate::options::ModelOptions;
 use crate::output;
 
+/// The help of `--model`: for the other commands, its default is the built-in model.
+const MODEL: &str = "Model to tune for: GGUF file, folder, or owner/name on the Hugging Face Hub \
+                     [default: some common shapes]";
+
 /// Find the fastest kernel variants for a GPU and a model.
 ///
 /// The variants of each linear layer, of reductions and of attention are timed in turn; one
@@ -20,6 +24,7 @@ use crate::output;
 /// folder, for this adapter, driver and version of Pellucid, and used by all other commands unless
 /// --no-tune is given. Without --model, some common shapes are measured.
 #[derive(Debug, Args)]
+#[command(mut_arg("model", |model| model.help(MODEL).long_help(MODEL)))]
 pub(crate) struct Tune {
     /// Stop after this many seconds; the remaining shapes keep their defaults
     #[arg(long, value_name = "SECONDS", default_value = "30")]
