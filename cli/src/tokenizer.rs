@@ -55,7 +55,7 @@ struct Train {
     /// Add a special token, such as <|endoftext|>; may be repeated
     ///
     /// Special tokens get the first ids, in the order given.
-    #[arg(long, visible_alias = "special", value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT")]
     special_token: Vec<String>,
     /// Print one JSON object instead of a line
     #[arg(long, help_heading = "Output")]
@@ -136,7 +136,7 @@ impl Train {
         }
         if let Some(asked) = self.vocab_size.filter(|asked| *asked > vocab_size) {
             output::note(&format!(
-                "no pairs are left to merge: the vocabulary has {vocab_size} tokens, not {asked}"
+                "no pairs are left to merge; the vocabulary has {vocab_size} tokens, not {asked}"
             ));
         }
         output::line(&format!("{vocab_size} tokens in {}", self.output.display()))

@@ -17,7 +17,7 @@ fn what_is_learned_is_read_again() {
     let options = ["--vocab-size", "260", "--special-token", "<|end|>"];
     let found = train("a/tokenizer.json", &options);
     assert_eq!((&found["vocab_size"], &found["bytes"]), (&260.into(), &42.into()));
-    train("b.json", &["--vocab-size", "260", "--special", "<|end|>"]);
+    train("b.json", &["--vocab-size", "260", "--special-token", "<|end|>"]);
     let read = |name: &str| std::fs::read(place(name)).unwrap();
     assert_eq!(read("a/tokenizer.json"), read("b.json"), "the same texts, the same file");
     let tokenize = |file: &str, text: &str| {
