@@ -65,7 +65,7 @@ impl AtomicFile {
             Ok(found) if found.is_symlink() => Self::beside(place.into(), None),
             Ok(found) if found.is_file() => Self::beside(place.into(), Some(&found)),
             Ok(_) => {
-                let reason = "is no file, so no file is written there";
+                let reason = "is not a regular file and is not overwritten; choose another path";
                 Err(io::Error::new(ErrorKind::InvalidInput, reason))
             }
         }
@@ -278,7 +278,9 @@ mod tests {
                 assert_eq!(reader.join().unwrap(), b"through");
                 assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
             }
-            assert!(write_own(&pipe, b"x").unwrap_err().to_string().contains("is no file"));
+            assert!(
+                write_own(&pipe, b"x").unwrap_err().to_string().contains("is not a regular file")
+            );
             assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
             assert_eq!(names(folder.path()), ["link", "pipe"]);
         }

@@ -302,14 +302,18 @@ impl Rope {
         // LongRoPE has two sets of frequencies, for short sessions and for long ones.
         for session in [0, usize::MAX] {
             let Rotation { frequencies, amplitude } = self.rotation(session);
-            // Scores are products of two turned values.
+            // Scores are products of two rotated values.
             if !((amplitude * amplitude) as f32).is_finite() || amplitude as f32 <= 0.0 {
-                return Some(format!("lengthens what it turns by {amplitude}"));
+                return Some(format!(
+                    "scales rotated queries and keys by {amplitude}, which f32 cannot hold"
+                ));
             }
             let angle = |frequency: f64| (frequency * context as f64) as f32;
             let wrong = |(_, frequency): &(usize, &f64)| !angle(**frequency).is_finite();
             if let Some((pair, turn)) = frequencies.iter().enumerate().find(wrong) {
-                return Some(format!("turns pair {pair} by {turn} radians a position"));
+                return Some(format!(
+                    "rotates pair {pair} by {turn} radians per position, which f32 cannot hold"
+                ));
             }
         }
         None

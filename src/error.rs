@@ -297,11 +297,11 @@ impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
             Self::ShorterText => "shorten the text",
-            Self::LongerContext => "ask for a longer context",
+            Self::LongerContext => "use a longer context",
             Self::ShorterContext { fits: Some(fits) } => {
-                return write!(f, "shorten the context (one of {fits} would fit)");
+                return write!(f, "use a shorter context (at most {fits} fits)");
             }
-            Self::ShorterContext { fits: None } => "shorten the context",
+            Self::ShorterContext { fits: None } => "use a shorter context",
             Self::CacheF16 => "store keys and values as f16",
             Self::CacheF32 => "store keys and values as f32",
             Self::WeightsQ4 { bytes } => {
@@ -313,14 +313,14 @@ impl fmt::Display for Remedy {
             Self::FewerSequences => "run fewer sequences at once",
             Self::FewerValues => "ask for fewer values at once",
             Self::SmallerBatch => "use a smaller batch and accumulate more of them",
-            Self::PlainDescent => "train by SGD, which keeps no moments",
-            Self::SmallerModel => "take a smaller model",
+            Self::PlainDescent => "train with SGD, which keeps no moments",
+            Self::SmallerModel => "use a smaller model",
             Self::LowerRate => "lower the learning rate",
-            Self::LongerWarmup => "lengthen the warmup",
+            Self::LongerWarmup => "use a longer warm-up",
             Self::ClipGradients => "clip the gradients to a norm of 1",
             Self::RunAgain => "run again",
             Self::OnCpu => "run the reference on the CPU",
-            Self::OpenGl => "look for OpenGL's adapters too",
+            Self::OpenGl => "include OpenGL's adapters",
             Self::InstallDriver => "install a Vulkan driver",
             Self::UpdateDriver => "update its driver",
             Self::OtherAdapter => "choose another adapter",
@@ -366,7 +366,7 @@ mod tests {
         let quantize = Remedy::WeightsQ4 { bytes: (150 << 20) - 5 };
         assert_eq!(quantize.to_string(), "store the weights as q4_0 (150 MiB)");
         let shorter = Remedy::ShorterContext { fits: Some(2048) };
-        assert_eq!(shorter.to_string(), "shorten the context (one of 2048 would fit)");
+        assert_eq!(shorter.to_string(), "use a shorter context (at most 2048 fits)");
         let context = Error::Context { asked: 9, limit: 8 };
         assert_eq!(
             context.to_string(),

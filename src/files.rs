@@ -73,7 +73,7 @@ impl Source {
         }
         if !found.is_file() {
             let reason =
-                "is a pipe or a device, but it is read at any place: save it as a file first";
+                "is a pipe or a device, but must be read at any place: save it as a file first";
             return Err(Error::file(path, reason));
         }
         let file = File::open(path).map_err(io)?;
@@ -109,13 +109,13 @@ impl Debug for Source {
     }
 }
 
-/// The most bytes that are read of a pipe or a device.
+/// The most bytes that are read from a pipe or a device.
 pub const LONGEST_STREAM: u64 = 256 << 20;
 
 /// The bytes of a whole file, or of a pipe or a device up to its end.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::File`] for more than [`LONGEST_STREAM`] bytes of what is no plain
+/// [`Error::Io`], and [`Error::File`] for more than [`LONGEST_STREAM`] bytes of what is not a regular
 /// file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let io = |error| Error::io(path, error);
@@ -131,7 +131,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// Opens a file that we wrote. A pipe or a device in its place would be waited for.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::File`] for what is no plain file.
+/// [`Error::Io`], and [`Error::File`] for what is not a regular file.
 pub fn open_own(path: &Path) -> Result<File> {
     let io = |error| Error::io(path, error);
     let found = fs::metadata(path).map_err(io)?;
@@ -139,7 +139,7 @@ pub fn open_own(path: &Path) -> Result<File> {
         return Err(io(ErrorKind::IsADirectory.into()));
     }
     if !found.is_file() {
-        return Err(Error::file(path, "is no plain file, as what is written there is"));
+        return Err(Error::file(path, "is not a regular file, as Pellucid writes there"));
     }
     File::open(path).map_err(io)
 }
@@ -171,7 +171,7 @@ fn bounded(path: &Path, stream: impl Read, most: u64) -> Result<Vec<u8>> {
 /// The error for a pipe or a device of more than `most` bytes.
 pub(crate) fn endless(path: &Path, most: u64) -> Error {
     let reason = format!(
-        "holds more than the {} MiB that are read of a pipe or a device: save it as a file first",
+        "holds more than the {} MiB that are read from a pipe or a device: save it as a file first",
         most >> 20
     );
     Error::file(path, reason)

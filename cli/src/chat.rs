@@ -29,8 +29,8 @@ pub(crate) struct Chat {
     /// Maximum number of tokens per answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: usize,
-    /// Tell the chat template something, such as `enable_thinking=false`; may be repeated. The value is
-    /// JSON where it is valid JSON, and text otherwise
+    /// Pass a variable to the chat template, such as `enable_thinking=false`; may be repeated. The value
+    /// is JSON if it is valid JSON, and text otherwise
     #[arg(long = "template-arg", value_name = "NAME=VALUE", value_parser = template_argument)]
     template_args: Vec<(String, String)>,
     #[command(flatten)]
@@ -71,7 +71,7 @@ impl Chat {
             }
             let Some(line) = input::line()? else {
                 if is_silent && !stdin().is_terminal() {
-                    output::note("(standard input holds no message; each line of it is one)");
+                    output::note("(standard input has no message; each line of it is a message)");
                 }
                 return Ok(true);
             };

@@ -11,23 +11,23 @@ use crate::inspect::{encode_all, text_lines};
 use crate::options::ModelOptions;
 use crate::output;
 
-/// Make a steering vector from texts that show something and texts that do not.
+/// Make a steering vector from positive and negative example texts.
 ///
-/// Each line of a file is a text. For each layer the direction is made from what the layer gives after
-/// the last token of each. The file is a GGUF control vector, which --steer and llama.cpp read. Every
-/// tenth text is held out, to measure how well a direction tells the two sides apart.
+/// For each layer, the direction is computed from the layer's output at the last token of each text.
+/// The file is a GGUF control vector, which --steer and llama.cpp read. Every tenth text is held out, to
+/// measure how well each direction separates the two sides.
 #[derive(Debug, Args)]
 pub(crate) struct Direction {
-    /// Texts that show it, one in each line
+    /// Positive examples, one per line
     #[arg(long, value_name = "FILE")]
     positive: PathBuf,
-    /// Texts that do not, one in each line
+    /// Negative examples, one per line
     #[arg(long, value_name = "FILE")]
     negative: PathBuf,
-    /// The difference of the means, or the first principal component of the differences of pairs
+    /// Use the difference of the means, or the first principal component of the differences of pairs
     #[arg(long, value_name = "METHOD", default_value = "mean")]
     method: How,
-    /// The file to write
+    /// File to write
     #[arg(short = 'o', long = "output", value_name = "FILE.gguf")]
     output: PathBuf,
     /// Print one JSON object instead of a table

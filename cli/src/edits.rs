@@ -16,17 +16,17 @@ pub(crate) struct EditOptions {
     /// An edit is NAME[INDEX, ...] OPERATION [@prompt | @drawn]. NAME is a hook (see `pellucid inspect
     /// hooks`) or a glob. There is one index for each axis: a, a:b or :, where negative numbers count
     /// from the end of the prompt. Operations are `= NUMBER`, `= FILE:TENSOR`, `*= NUMBER`, `+= NUMBER`,
-    /// `+= FILE:TENSOR [* NUMBER]`, `project FILE:TENSOR` (takes a direction out) and `mean FILE:TENSOR`.
-    /// It acts on the prompt and on every token that is drawn, unless the suffix says otherwise.
+    /// `+= FILE:TENSOR [* NUMBER]`, `project FILE:TENSOR` (removes a direction) and `mean FILE:TENSOR`.
+    /// It acts on the prompt and on every generated token, unless the suffix says otherwise.
     #[arg(long = "edit", value_name = "EDIT")]
     edits: Vec<EditText>,
-    /// Take out a part: L5, L5.attn, L5.mlp, head L5H1 or neuron L5N123; may be repeated
+    /// Ablate a part: L5, L5.attn, L5.mlp, head L5H1 or neuron L5N123; may be repeated
     #[arg(long = "ablate", value_name = "UNIT")]
     ablations: Vec<Unit>,
     /// Add steering vectors to the residual stream; may be repeated
     ///
     /// The file is a GGUF control vector, a vector from Neuronpedia, or safetensors with tensors named
-    /// by hooks. SCALE multiplies the vectors; FIRST-LAST are the layers, the last one included.
+    /// after hooks. SCALE multiplies the vectors; FIRST-LAST are the layers, the last one included.
     #[arg(long = "steer", value_name = "FILE[:SCALE][@FIRST-LAST]")]
     steering: Vec<Steering>,
 }

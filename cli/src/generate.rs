@@ -46,7 +46,7 @@ pub(crate) struct Generate {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Prompt {
-    /// Text to continue, or - for standard input
+    /// Prompt, or - for standard input
     #[arg(value_name = "PROMPT")]
     prompt: Option<String>,
     /// Read the prompt from a file, or from standard input with -
@@ -54,7 +54,7 @@ pub(crate) struct Prompt {
     /// The text is used as it is: a newline at its end is part of the prompt.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     prompt_file: Option<PathBuf>,
-    /// Continue these token ids, or those on standard input with -
+    /// Use these token ids as the prompt, or those on standard input with -
     #[arg(long, value_name = "ID,ID,...", help_heading = "Input")]
     pub(crate) tokens: Option<TokenList>,
 }

@@ -207,7 +207,7 @@ impl ModelOptions {
         }
         let begins = encode.bos != Bos::Never
             && !tokenize::tokenizer(self.model.as_deref())?.encode(text, encode)?.is_empty();
-        let empty = || Error::Input("the prompt is empty: give some text to continue".to_owned());
+        let empty = || Error::Input("the prompt is empty; give some text".to_owned());
         begins.then_some(()).ok_or_else(empty)
     }
 
@@ -219,7 +219,7 @@ impl ModelOptions {
         self.load_with(&self.options()?).await
     }
 
-    /// The same; if only token ids go in, a tokenizer that cannot be read stops nobody.
+    /// The same; if only token ids go in, a tokenizer that cannot be read is no obstacle.
     ///
     /// # Errors
     /// As [`ModelOptions::load`].

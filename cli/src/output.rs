@@ -65,7 +65,7 @@ fn remedy(remedy: Remedy) -> String {
         Remedy::ShorterText => "shorten the text",
         Remedy::LongerContext => "raise --context",
         Remedy::ShorterContext { fits: Some(fits) } => {
-            return format!("lower --context (at most {fits} would fit)");
+            return format!("lower --context (at most {fits} fits)");
         }
         Remedy::ShorterContext { fits: None } => "lower --context",
         Remedy::CacheF16 => "use --cache-type f16",
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(
             sentence(&Error::memory("too large\n  by far", remedies)),
             "too large; by far; use --quantize q4_0 (weights of 150 MiB), lower --context (at most \
-             2048 would fit), or use --cache-type f16"
+             2048 fits), or use --cache-type f16"
         );
         assert_eq!(
             sentence(&Error::Lost("x (y)".to_owned())),

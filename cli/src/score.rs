@@ -42,7 +42,7 @@ struct Source {
     /// Text file, or - for standard input
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Score these token ids, or those on standard input with -; at most --context
+    /// Score these token ids, or those on standard input with -; at most --context of them
     #[arg(long, value_name = "ID,ID,...", help_heading = "Input")]
     tokens: Option<TokenList>,
 }

@@ -1,4 +1,4 @@
-//! Text of others on a terminal: files, the hub and models may contain sequences that a terminal
+//! Text of others on a terminal: files, the Hub and models may contain sequences that a terminal
 //! obeys. They are shown and not sent.
 
 use std::borrow::Cow;

@@ -152,7 +152,10 @@ impl Llm {
     pub async fn unembed(&mut self, stream: &[f32]) -> Result<Vec<f32>> {
         let width = self.config().width;
         if !stream.len().is_multiple_of(width) {
-            return Err(Error::Input(format!("{} values are no rows of {width}", stream.len())));
+            return Err(Error::Input(format!(
+                "{} values do not divide into rows of {width}",
+                stream.len()
+            )));
         }
         match &mut self.runner {
             Runner::Gpu(session) => session.unembed(stream).await,

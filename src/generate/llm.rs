@@ -109,7 +109,7 @@ impl Llm {
         if !self.known.edits().same(&EditsMark::of(edits)) {
             if self.known.loaded {
                 log::warn!(
-                    "the loaded cache was made with other edits, so the prompt is read anew"
+                    "the loaded cache was made with different edits; processing the whole prompt again"
                 );
             }
             self.known = CachedPrompt::default();
@@ -309,7 +309,7 @@ impl Llm {
         prompts.iter().try_for_each(|prompt| self.check_prompt(prompt))?;
         let logprobs = self.logprobs(request)?;
         if !request.keep.is_empty() {
-            return Err(Error::Input("values are kept of one text at a time".to_owned()));
+            return Err(Error::Input("values can be read of only one text at a time".to_owned()));
         }
         self.start_over(&request.edits)?;
         self.runner.keep(&[])?;

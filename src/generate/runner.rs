@@ -48,7 +48,7 @@ impl Runner {
             Backend::Gpu(choice) => Gpu::open(choice).await?,
             Backend::Auto(choice) => match Gpu::open(choice).await {
                 Err(Error::Adapter { reason, .. }) if choice.adapter.is_none() => {
-                    log::warn!("{reason}; running the reference on the CPU instead, slowly");
+                    log::warn!("{reason}; using the reference on the CPU instead, which is slow");
                     return Self::cpu(checkpoint, options, progress);
                 }
                 opened => opened?,

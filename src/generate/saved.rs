@@ -107,8 +107,8 @@ pub(super) fn load(
         return Err(Error::file(
             path,
             format!(
-                "was saved in a context of {}, in which this model rotates keys otherwise than in {}; \
-                 ask for the same context, or save it again",
+                "was saved with a context of {}, for which this model rotates keys differently than for {}; \
+                 use the same context, or save it again",
                 header.context, expected.context
             ),
         ));

@@ -159,7 +159,7 @@ impl Gpu {
             .min_by_key(|(adapter, _)| rank(adapter))
             .ok_or_else(|| match (&wanted, names.is_empty()) {
                 (Some(wanted), false) => Error::adapter(
-                    format!("no adapter is called {wanted}; there are: {}", names.join(", ")),
+                    format!("no adapter matches `{wanted}`; available: {}", names.join(", ")),
                     backend.is_none().then_some(Remedy::OpenGl).into_iter().collect::<Vec<_>>(),
                 ),
                 _ => none(backend),

@@ -44,11 +44,11 @@ pub async fn directions(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Vec<Direction>> {
     if positive.is_empty() || negative.is_empty() {
-        return Err(Error::Input("a direction needs texts on both sides".to_owned()));
+        return Err(Error::Input("a direction needs both positive and negative texts".to_owned()));
     }
     if method == Method::Pca && positive.len() != negative.len() {
         return Err(Error::Input(format!(
-            "principal components are those of pairs, but there are {} positive and {} negative texts",
+            "principal components need pairs, but there are {} positive and {} negative texts",
             positive.len(),
             negative.len()
         )));

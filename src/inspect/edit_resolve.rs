@@ -113,12 +113,14 @@ impl EditText {
         let hides = |value: f32| value == f32::NEG_INFINITY && hook.point() == Point::AttnScores;
         if let Some(value) = tensor.values.iter().find(|x| !x.is_finite() && !hides(**x)) {
             let file = place.file.display();
-            return Err(self
-                .wrong(&format!("takes {} of {file}, which has the value {value}", place.tensor)));
+            return Err(self.wrong(&format!(
+                "takes {} from {file}, which holds the value {value}",
+                place.tensor
+            )));
         }
         if let Operation::Mean(_) = self.operation {
-            tensor =
-                mean_of_rows(&tensor).ok_or_else(|| self.wrong("takes the mean of no rows"))?;
+            tensor = mean_of_rows(&tensor)
+                .ok_or_else(|| self.wrong("takes a mean, but the tensor has no rows"))?;
         }
         if factor != 1.0 {
             tensor.values.iter_mut().for_each(|value| *value *= factor);
@@ -148,7 +150,7 @@ impl EditText {
             let sizes: Vec<String> = sizes.iter().map(size).collect();
             let open = "; name the positions, such as [0:4], or end with @prompt";
             return Err(self.wrong(&format!(
-                "takes a tensor of the shape {:?}, which does not fit what changes of {hook}, ({}){}",
+                "takes a tensor of shape {:?}, which does not fit the part of {hook} that it changes, ({}){}",
                 tensor.shape,
                 sizes.join(", "),
                 if sizes.contains(&"any".to_owned()) { open } else { "" }
@@ -192,7 +194,7 @@ impl EditText {
         };
         if range.start >= range.end {
             return Err(self.wrong(&format!(
-                "acts on no position: the prompt has {prompt} tokens, and drawn ones follow"
+                "acts on no position: the prompt has {prompt} tokens, and generated ones follow"
             )));
         }
         Ok(Some(range))

@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
         }
         let length = self.rest.len() - digits.len() + count;
         let number =
-            self.rest[..length].parse().map_err(|_| self.wrong("a number of some digits"))?;
+            self.rest[..length].parse().map_err(|_| self.wrong("a number of fewer digits"))?;
         self.rest = &self.rest[length..];
         Ok(Some(number))
     }

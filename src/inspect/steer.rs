@@ -189,7 +189,7 @@ impl Steering {
             let layer: usize = name
                 .strip_prefix("direction.")
                 .and_then(|layer| layer.parse().ok())
-                .ok_or_else(|| bad("is no direction of a layer, such as direction.5"))?;
+                .ok_or_else(|| bad("is not the direction of a layer, such as direction.5"))?;
             if layer == 0 {
                 return Err(bad(
                     "is of layer 0, which control vectors leave alone: they begin with what layer 1 gives",

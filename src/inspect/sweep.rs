@@ -272,7 +272,7 @@ pub async fn patch(
     metric.check(&config, clean)?;
     offered(&config, point.at(0))?;
     if point.at(0).place() < Hook::ResidPre(0).place() || !point.in_layer() {
-        return Err(Error::Input(format!("{} is no value of a layer", point.at(0))));
+        return Err(Error::Input(format!("{} is not a value of a layer", point.at(0))));
     }
     let clean_base = llm.base_run(clean, edits).await?;
     let clean_metric = baseline(llm, &clean_base, metric).await?;

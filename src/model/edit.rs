@@ -95,7 +95,7 @@ impl Edit {
             return Ok(bound);
         }
         Err(Error::Input(format!(
-            "an edit of {hook} is of positions up to {}, and the text has {tokens} tokens",
+            "the edit of {hook} covers positions up to {}, but the text has only {tokens} tokens",
             end - 1
         )))
     }
@@ -111,7 +111,7 @@ impl Edit {
         let Axes { heads: all_heads, columns: width, heads_first } = axes(config, hook, keys);
         let heads = inside(&self.heads, all_heads, || format!("{hook} has {all_heads} heads"))?;
         let columns = inside(&self.columns, width, || format!("{hook} has {width} columns"))?;
-        let input = |reason: String| Error::Input(format!("an edit of {hook} {reason}"));
+        let input = |reason: String| Error::Input(format!("the edit of {hook} {reason}"));
         let (kind, values) = match &self.change {
             Change::Zero => (Kind::Affine { scale: 0.0 }, vec![0.0]),
             Change::Scale(factor) => (Kind::Affine { scale: *factor }, vec![0.0]),
@@ -204,7 +204,7 @@ fn inside(
     if range.start < range.end && range.end <= count {
         return Ok(range);
     }
-    Err(Error::Input(format!("{} here; the edit is of {}..{}", has(), range.start, range.end)))
+    Err(Error::Input(format!("{}; the edit covers {}..{}", has(), range.start, range.end)))
 }
 
 /// (P, H, W) of an operand with this many values, where 1 serves all; `None` if it does not fit.

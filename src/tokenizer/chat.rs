@@ -200,8 +200,8 @@ impl Tokenizer {
         let text = typed.within(&plain, differs);
         if text != plain {
             log::warn!(
-                "{}: the chat template treats names of tokens in a message in its own way; in what it \
-                 makes of them they are text",
+                "{}: the chat template changes names of tokens within a message; in its output they are \
+                 treated as text",
                 template.path.display()
             );
         }

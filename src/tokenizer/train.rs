@@ -178,11 +178,10 @@ fn check(Training { kind, special }: &Training) -> Result<()> {
     let least = 256 + special.len();
     match kind {
         Kind::Merges { vocab_size, .. } if *vocab_size < least => Err(Error::Input(format!(
-            "a vocabulary of {vocab_size} has no room for 256 bytes and {} special tokens; the least is {least}",
-            special.len()
+            "a vocabulary of {vocab_size} is too small; it needs at least {least}"
         ))),
         Kind::Merges { vocab_size, .. } if *vocab_size > IDS => Err(Error::Input(format!(
-            "a vocabulary of {vocab_size} is more than any tokenizer may have; the most is {IDS}"
+            "a vocabulary of {vocab_size} is too large; the most is {IDS}"
         ))),
         _ => Ok(()),
     }

@@ -58,13 +58,13 @@ impl Sizes {
         let wrong = |reason: &str| Err(Error::Input(reason.to_owned()));
         match self.family {
             Family::Gpt2 | Family::Gpt2AttnOnly if self.kv_heads.is_some() => {
-                wrong("GPT-2 has no number of key/value heads; Llama's family has one")
+                wrong("GPT-2 has no separate number of key/value heads; Llama's family has one")
             }
             Family::Gpt2AttnOnly if self.hidden.is_some() => {
                 wrong("an attention-only model has no MLP, so no hidden width")
             }
             _ if self.hidden == Some(0) => {
-                wrong("a hidden width of 0 is no MLP; there is a family without MLPs")
+                wrong("a hidden width of 0 is not an MLP; use the family without MLPs")
             }
             _ => Ok(()),
         }

@@ -158,7 +158,7 @@ impl Trainer {
             checked.push((parameter, held, values.ok_or_else(wrong)?));
         }
         if let Some(name) = tensors.keys().min() {
-            return Err(Error::tensor(&path, name.as_str(), "is no moment of this optimiser"));
+            return Err(Error::tensor(&path, name.as_str(), "is not a moment of this optimizer"));
         }
         for (parameter, held, values) in checked {
             parameter.write(engine, held, &values)?;

@@ -111,7 +111,7 @@ impl ProfileCache {
                 Ok(text) => Some(text),
                 Err(error) => {
                     if error.kind() != io::ErrorKind::NotFound {
-                        log::warn!("{}: {error}; going on without it", path.display());
+                        log::warn!("{}: {error}; ignoring it", path.display());
                     }
                     None
                 }
@@ -122,7 +122,10 @@ impl ProfileCache {
             Ok(entry) if entry.key == self.key => entry.record,
             Ok(_) => Record::default(),
             Err(error) => {
-                log::warn!("what is kept of {}: {error}; going on without it", self.key.adapter);
+                log::warn!(
+                    "cannot read the saved profile of {}: {error}; ignoring it",
+                    self.key.adapter
+                );
                 Record::default()
             }
         }

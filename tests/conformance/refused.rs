@@ -120,7 +120,7 @@ fn a_step_of_another_run_is_refused() {
     assert_eq!(own.steps(), 1);
     let sgd = TrainOptions { optimizer: Optimizer::Sgd, ..OPTIONS };
     let error = trainer(&initial, sgd).resume(&saved).unwrap_err().to_string();
-    assert!(error.contains("is no moment of this optimiser"), "{error}");
+    assert!(error.contains("is not a moment of this optimizer"), "{error}");
 }
 
 #[test]

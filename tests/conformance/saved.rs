@@ -127,7 +127,7 @@ fn a_cache_is_of_one_rotation() {
     for context in [21, 40] {
         let message = open(context).load_cache(&file).unwrap_err().to_string();
         let expected = format!(
-            "was saved in a context of 20, in which this model rotates keys otherwise than in {context}"
+            "was saved with a context of 20, for which this model rotates keys differently than for {context}"
         );
         assert!(message.contains(&expected), "{message}");
     }

@@ -50,13 +50,13 @@ pub(crate) fn told(error: Error) -> JsValue {
 fn remedy(remedy: Remedy) -> String {
     let words = match remedy {
         Remedy::ShorterText => "shorten the text",
-        Remedy::LongerContext => "raise the context",
+        Remedy::LongerContext => "use a longer context",
         Remedy::ShorterContext { fits: Some(fits) } => {
-            return format!("lower the context (at most {fits} would fit)");
+            return format!("use a shorter context (at most {fits} fits)");
         }
-        Remedy::ShorterContext { fits: None } => "lower the context",
-        Remedy::CacheF16 => "set the cache type to f16",
-        Remedy::CacheF32 => "set the cache type to f32",
+        Remedy::ShorterContext { fits: None } => "use a shorter context",
+        Remedy::CacheF16 => "use the cache type f16",
+        Remedy::CacheF32 => "use the cache type f32",
         Remedy::WeightsQ4 { bytes } => {
             return format!("quantize to q4_0 (weights of {} MiB)", bytes.div_ceil(1 << 20));
         }
@@ -66,11 +66,11 @@ fn remedy(remedy: Remedy) -> String {
         }
         Remedy::FewerSequences => "run fewer sequences at once",
         Remedy::FewerValues => "ask for fewer values at once",
-        Remedy::SmallerBatch => "lower the batch",
+        Remedy::SmallerBatch => "use a smaller batch",
         // A page always trains with moments.
         Remedy::PlainDescent | Remedy::SmallerModel => "use a smaller model",
         Remedy::LowerRate => "lower the learning rate",
-        Remedy::LongerWarmup => "raise the warm-up",
+        Remedy::LongerWarmup => "use a longer warm-up",
         Remedy::ClipGradients => "set clip to 1",
         Remedy::RunAgain => "try again",
         Remedy::OnCpu => "use the reference, on the CPU",

@@ -17,12 +17,12 @@ use super::ratio::{Ratio, median};
 use crate::options::ModelOptions;
 use crate::output::{self, PerToken};
 
-/// Measure what it costs to look inside.
+/// Measure the cost of looking inside a model.
 ///
-/// Each case runs in pairs, with and without, in changing order, after one warm-up pair. Its ratio is
+/// Each case runs in pairs, with and without, in alternating order, after one warm-up pair. Its ratio is
 /// the median of the pairs' ratios, with an interval that holds the true median with 95 % confidence.
 /// For decoding, speeds are compared; for texts, times. A sweep's time is compared with that of as many
-/// prefills of its text as it measures variants.
+/// prefills of its text as it has variants.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// Pairs of runs per case
@@ -236,7 +236,7 @@ async fn decode(llm: &mut Llm, text: &[u32], request: &Request) -> Result<Durati
 
 impl Inspect {
     pub(crate) async fn run(&self) -> Result<()> {
-        self.model.device.gpu("is not timed: it is made to be read, not to be fast")?;
+        self.model.device.gpu("is not timed: it is written to be read, not to be fast")?;
         let (mut llm, _) = self.model.load_for(true).await?;
         if llm.adapter().is_none() {
             return Err(Error::adapter("there is no adapter to time", []));

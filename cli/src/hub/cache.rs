@@ -25,7 +25,7 @@ pub(super) fn root() -> Result<PathBuf> {
     Ok(home()?.join("hub"))
 }
 
-/// The folder of the hub's tools: `HF_HOME`, or `huggingface` in the user's cache.
+/// The folder of the Hub's tools: `HF_HOME`, or `huggingface` in the user's cache.
 pub(super) fn home() -> Result<PathBuf> {
     if let Some(folder) = variable("HF_HOME") {
         return Ok(folder.into());
@@ -107,7 +107,7 @@ impl Repository {
         let plain = !etag.is_empty() && !etag.contains('/') && is_safe(etag);
         if !plain {
             return Err(Error::Input(format!(
-                "the hub names a file by {}, which is not a hash",
+                "the Hub names a file by {}, which is not a hash",
                 shown(etag)
             )));
         }

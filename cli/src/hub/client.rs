@@ -1,4 +1,4 @@
-//! Talking to the hub: what a repository holds, what a file is, and its bytes from some place on.
+//! Talking to the Hub: what a repository holds, what a file is, and its bytes from some place on.
 
 use std::time::SystemTime;
 
@@ -11,13 +11,13 @@ use super::cache;
 use super::id::{Id, is_safe, shown};
 use super::transport::{Ask, Patience, Transport, retry_after, token};
 
-/// Where the hub is, unless `HF_ENDPOINT` says otherwise.
+/// Where the Hub is, unless `HF_ENDPOINT` says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";
 
 /// The longest list of files that is accepted.
 const LONGEST_LIST: u64 = 64 << 20;
 
-/// A connection to the hub.
+/// A connection to the Hub.
 #[derive(Debug)]
 pub(super) struct Client {
     transport: Transport,
@@ -31,7 +31,7 @@ pub(super) struct Listing {
     pub(super) files: Vec<String>,
 }
 
-/// What the hub says of a file.
+/// What the Hub says of a file.
 #[derive(Debug)]
 pub(super) struct Facts {
     /// The hash that names it: SHA-256 for large files, git's for small ones.
@@ -41,7 +41,7 @@ pub(super) struct Facts {
     pub(super) validator: Option<String>,
 }
 
-/// Why there is no answer: the network failed, or the hub refused.
+/// Why there is no answer: the network failed, or the Hub refused.
 #[derive(Debug)]
 pub(super) enum Failure {
     Network(String),
@@ -55,7 +55,7 @@ impl Failure {
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Network(reason) => reason.clone(),
-            Self::Slow => "less than 1 KiB a second arrives".to_owned(),
+            Self::Slow => "less than 1 KiB arrives per second".to_owned(),
             Self::Refused(error) => error.to_string(),
         }
     }
@@ -87,7 +87,7 @@ impl Client {
         Self::at(endpoint.trim().trim_end_matches('/'), token()?, Patience::default())
     }
 
-    /// A client of the hub at this address.
+    /// A client of the Hub at this address.
     pub(super) fn at(endpoint: &str, token: Option<String>, patience: Patience) -> Result<Self> {
         let transport = Transport::new(endpoint, token, patience)?;
         Ok(Self { transport, endpoint: endpoint.to_owned() })
@@ -107,7 +107,7 @@ impl Client {
         check(id, None, &answer)?;
         let body = answer.body_mut().with_config().limit(LONGEST_LIST).read_to_vec();
         let body = body.map_err(|error| Failure::Network(error.to_string()))?;
-        let bad = |what: String| Error::Input(format!("{repository}: the hub's answer {what}"));
+        let bad = |what: String| Error::Input(format!("{repository}: the Hub's answer {what}"));
         let model: Model = serde_json::from_slice(&body)
             .map_err(|error| bad(format!("cannot be read: {error}")))?;
         if !cache::is_commit(&model.sha) {
@@ -181,26 +181,26 @@ fn check(id: &Id, file: Option<&str>, answer: &Response<Body>) -> Result<()> {
             "{what} is gated: request access on the model's page, then set HF_TOKEN to your token"
         ),
         (_, "RevisionNotFound") => {
-            format!("{what} has no revision {revision} on the hub")
+            format!("{what} has no revision {revision} on the Hub")
         }
         (_, "RepoNotFound") | (404, "") if file.is_none() => format!(
-            "{what} is neither a file or folder here nor a model on the hub (a private one needs HF_TOKEN)"
+            "{what} is neither a file or folder here nor a model on the Hub (a private one needs HF_TOKEN)"
         ),
-        (404, _) => format!("{what} is not on the hub"),
+        (404, _) => format!("{what} is not on the Hub"),
         (401, _) => {
-            format!("{what}: the hub requires authentication: set HF_TOKEN to a valid token")
+            format!("{what}: the Hub requires authentication: set HF_TOKEN to a valid token")
         }
         (403, _) => format!("{what}: this HF_TOKEN has no read access"),
         (429, _) => {
-            format!("{what}: too many requests to the hub; {}, or set HF_TOKEN", wait(answer))
+            format!("{what}: too many requests to the Hub; {}, or set HF_TOKEN", wait(answer))
         }
-        (503, _) => format!("{what}: the hub answered with status 503; {}", wait(answer)),
-        (number, _) => format!("{what}: the hub answered with status {number}"),
+        (503, _) => format!("{what}: the Hub answered with status 503; {}", wait(answer)),
+        (number, _) => format!("{what}: the Hub answered with status {number}"),
     };
     Err(Error::Input(reason))
 }
 
-/// How long to wait before the hub is asked again.
+/// How long to wait before the Hub is asked again.
 fn wait(answer: &Response<Body>) -> String {
     match retry_after(answer, SystemTime::now()) {
         Some(time) => format!("wait {} seconds", time.as_secs()),

@@ -43,7 +43,7 @@ struct Part {
     path: PathBuf,
     file: File,
     length: u64,
-    /// Of its contents, if the hub names the file by that hash.
+    /// Of its contents, if the Hub names the file by that hash.
     hash: Option<Sha256>,
     /// Names the file to whoever sends its bytes.
     validator: Option<String>,
@@ -57,7 +57,7 @@ impl Download<'_> {
             let Some(reason) = self.repository.damage(&path, Some(cache::QUICK))? else {
                 return Ok(path);
             };
-            log::warn!("{}: {reason}; it is downloaded again", path.display());
+            log::warn!("{}: {reason}; downloading it again", path.display());
             self.repository.discard(&path)?;
         }
         let facts = self.client.facts(self.id, self.commit, self.name);
@@ -67,7 +67,7 @@ impl Download<'_> {
             && facts.size.is_some_and(|size| blob.metadata().is_ok_and(|found| found.len() != size))
         {
             log::warn!(
-                "{} has not the size that the hub says; it is downloaded again",
+                "{} does not have the size reported by the Hub; downloading it again",
                 blob.display()
             );
             cache::remove(&blob)?;
@@ -93,7 +93,7 @@ impl Download<'_> {
             let Some(reason) = part.damage(size, facts)? else { break };
             part.clear()?;
             if download < DOWNLOADS {
-                log::warn!("{} arrived damaged: {reason}; it is downloaded again", self.name);
+                log::warn!("{} arrived damaged: {reason}; downloading it again", self.name);
                 continue;
             }
             std::fs::remove_file(&part.path).map_err(|error| Error::io(&part.path, error))?;
@@ -142,7 +142,7 @@ impl Download<'_> {
         let mut answer = self.client.bytes(self.id, self.commit, self.name, from)?;
         if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             part.clear()?;
-            return Err(Failure::Network("the hub has no more bytes".to_owned()));
+            return Err(Failure::Network("the Hub has no more bytes".to_owned()));
         }
         let start = start(&answer)?;
         if start == 0 && part.length > 0 {
@@ -150,7 +150,7 @@ impl Download<'_> {
             part.clear()?;
         }
         if start != part.length {
-            let reason = format!("the hub sends bytes from {start} on, not from {}", part.length);
+            let reason = format!("the Hub sends bytes from {start} on, not from {}", part.length);
             return Err(Failure::Network(reason));
         }
         part.validator = validator(&answer).or_else(|| part.validator.take());
@@ -178,7 +178,7 @@ impl Download<'_> {
             }
         }
         if size.is_none() {
-            let reason = format!("the hub does not say its size, and it is over {end} bytes");
+            let reason = format!("the Hub does not say its size, and it is over {end} bytes");
             return Err(Failure::Refused(self.refusal(Failure::Network(reason), 0, None)));
         }
         Ok(())
@@ -209,7 +209,7 @@ fn start(answer: &Response<Body>) -> Result<u64, Failure> {
     let range = answer.headers().get("content-range").and_then(|range| range.to_str().ok());
     let start =
         range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
-    start.ok_or_else(|| Failure::Network("the hub sends a part and does not say which".to_owned()))
+    start.ok_or_else(|| Failure::Network("the Hub sends a part and does not say which".to_owned()))
 }
 
 impl Part {
@@ -227,7 +227,10 @@ impl Part {
         let options = options.read(true).write(true).create(true).truncate(false);
         let file = options.open(&path).map_err(io)?;
         if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
-            return Err(Error::file(&path, "became a link: another program changes the cache"));
+            return Err(Error::file(
+                &path,
+                "was replaced by a link: another program is changing the cache",
+            ));
         }
         file.lock().map_err(io)?;
         let kind = Kind::of(&facts.etag);
@@ -250,7 +253,7 @@ impl Part {
         }
     }
 
-    /// How it differs from what the hub named; `None` if it does not.
+    /// How it differs from what the Hub named; `None` if it does not.
     fn damage(&self, size: Option<u64>, facts: &Facts) -> Result<Option<String>> {
         if let Some(size) = size.filter(|size| *size != self.length) {
             return Ok(Some(format!("{} bytes arrived instead of {size}", self.length)));

@@ -1,4 +1,4 @@
-//! The hashes by which the hub names files: SHA-256 for large ones, git's for small ones.
+//! The hashes by which the Hub names files: SHA-256 for large ones, git's for small ones.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! What names a model on the hub.
+//! What names a model on the Hub.
 
 use std::path::Path;
 

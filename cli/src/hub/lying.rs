@@ -2,7 +2,7 @@
 //! keeps no file that is not what its name says.
 //!
 //! An input is the answers to one request after another, with a line `%%` between them; after the last
-//! one the hub only hangs up. `@endless` before an answer repeats its last line without an end. The
+//! one the Hub only hangs up. `@endless` before an answer repeats its last line without an end. The
 //! inputs lie in `fuzz/corpus/hub`; each run tries changed ones too, more of them if `PELLUCID_INPUTS`
 //! says how many.
 

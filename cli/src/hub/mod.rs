@@ -1,4 +1,4 @@
-//! Models from the hub: found in its cache, or downloaded into it.
+//! Models from the Hub: found in its cache, or downloaded into it.
 
 mod cache;
 mod client;
@@ -66,11 +66,11 @@ enum Choice {
     Folder(Vec<String>),
 }
 
-/// The file or folder of a model: the path itself if it exists, otherwise the hub's model of that
+/// The file or folder of a model: the path itself if it exists, otherwise the Hub's model of that
 /// name, from the cache where possible.
 ///
 /// # Errors
-/// [`Error::Input`] for a refusal of the hub, [`Error::Io`] for the cache.
+/// [`Error::Input`] for a refusal of the Hub, [`Error::Io`] for the cache.
 pub(crate) fn resolve(model: &Path, wanted: Wanted) -> Result<PathBuf> {
     match Id::parse(model) {
         Some(id) if !model.exists() => Hub::new(id)?.resolve(wanted),
@@ -93,7 +93,7 @@ pub(crate) fn discard_damaged(model: &Path) -> Result<bool> {
     for name in repository.files(&commit) {
         let path = repository.snapshot(&commit).join(name);
         if let Some(reason) = repository.damage(&path, None)? {
-            log::warn!("{}: {reason}; it is downloaded again", path.display());
+            log::warn!("{}: {reason}; downloading it again", path.display());
             repository.discard(&path)?;
             found = true;
         }
@@ -101,7 +101,7 @@ pub(crate) fn discard_damaged(model: &Path) -> Result<bool> {
     Ok(found)
 }
 
-/// A model on the hub and its place in the cache.
+/// A model on the Hub and its place in the cache.
 struct Hub {
     id: Id,
     repository: Repository,
@@ -121,13 +121,13 @@ impl Hub {
         self.fetch(&Client::new()?, cached, wanted)
     }
 
-    /// What a hub sends, or what the cache has of this commit if the hub cannot be reached.
+    /// What a hub sends, or what the cache has of this commit if the Hub cannot be reached.
     fn fetch(&self, client: &Client, cached: Option<String>, wanted: Wanted) -> Result<PathBuf> {
         let listing = match client.list(&self.id) {
             Ok(listing) => listing,
             Err(Failure::Refused(error)) => return Err(error),
             Err(failure) => {
-                let reason = format!("the hub cannot be reached ({})", failure.reason());
+                let reason = format!("the Hub cannot be reached ({})", failure.reason());
                 if cached.is_some() {
                     log::warn!("{reason}; using the cache");
                 }
@@ -270,7 +270,7 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     let file = std::fs::File::open(index).map_err(|error| Error::io(index, error))?;
     let read = file.take(LONGEST_INDEX + 1).read_to_end(&mut text);
     if read.map_err(|error| Error::io(index, error))? as u64 > LONGEST_INDEX {
-        let reason = format!("is longer than any index: over {} MiB", LONGEST_INDEX >> 20);
+        let reason = format!("is too long for an index: over {} MiB", LONGEST_INDEX >> 20);
         return Err(Error::file(index, reason));
     }
     let parsed: Index = serde_json::from_slice(&text)
@@ -339,6 +339,6 @@ mod tests {
         assert_eq!(shards(&path).unwrap(), BTreeSet::from(["x".to_owned(), "y".to_owned()]));
         std::fs::File::create(&path).unwrap().set_len(LONGEST_INDEX + 1).unwrap();
         let told = shards(&path).unwrap_err().to_string();
-        assert!(told.ends_with("is longer than any index: over 64 MiB"), "{told}");
+        assert!(told.ends_with("is too long for an index: over 64 MiB"), "{told}");
     }
 }

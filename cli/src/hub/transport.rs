@@ -1,4 +1,4 @@
-//! One request to the hub: to whom the token may go, which redirects are followed, and how long one
+//! One request to the Hub: to whom the token may go, which redirects are followed, and how long one
 //! waits for a hub that is busy.
 
 use std::net::IpAddr;
@@ -20,14 +20,14 @@ const BUSY_TRIES: u32 = 3;
 /// How long the client waits for what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// A sign of the hub.
+    /// A sign of the Hub.
     pub(super) sign: Duration,
     /// An answer as a whole that is not a file.
     pub(super) answer: Duration,
     /// The first pause before a busy hub is asked again, if it does not say how long it is busy, or
     /// before a download that broke off goes on; each further one is longer.
     pub(super) first_pause: Duration,
-    /// The longest pause that the hub may ask for.
+    /// The longest pause that the Hub may ask for.
     pub(super) longest_pause: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Default for Patience {
     }
 }
 
-/// The way to the hub.
+/// The way to the Hub.
 #[derive(Debug)]
 pub(super) struct Transport {
     agent: Agent,
@@ -54,7 +54,7 @@ pub(super) struct Transport {
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ask<'a> {
-    /// What the hub says about a file. Redirects elsewhere are not followed: they say it.
+    /// What the Hub says about a file. Redirects elsewhere are not followed: they say it.
     Head,
     /// A short answer as a whole.
     Short,
@@ -100,7 +100,7 @@ impl Transport {
         let hub = endpoint.parse().ok().and_then(|address| Origin::of(&address));
         let hub = hub.ok_or_else(|| {
             Error::Input(format!(
-                "HF_ENDPOINT is {endpoint:?}, which is no address such as https://huggingface.co"
+                "HF_ENDPOINT is {endpoint:?}, which is not an address such as https://huggingface.co"
             ))
         })?;
         if token.is_some() && !hub.is_private() {
@@ -183,12 +183,12 @@ impl Transport {
     }
 }
 
-/// Whether the hub may answer otherwise in a while.
+/// Whether the Hub may answer otherwise in a while.
 fn is_busy(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
 }
 
-/// How long the hub asks to wait: seconds, or a date.
+/// How long the Hub asks to wait: seconds, or a date.
 pub(super) fn retry_after<B>(answer: &Response<B>, now: SystemTime) -> Option<Duration> {
     let text = answer.headers().get("retry-after")?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -207,7 +207,7 @@ fn redirected<B>(from: &Uri, answer: &Response<B>) -> Result<Option<Uri>, String
     let next = place.to_str().ok().and_then(|place| joined(from, place));
     let Some((next, origin)) = next.and_then(|next| Origin::of(&next).map(|origin| (next, origin)))
     else {
-        return Err(format!("it redirects to {place:?}, which is no address"));
+        return Err(format!("it redirects to {place:?}, which is not an address"));
     };
     if !origin.https && from.scheme_str() == Some("https") {
         return Err(format!("it redirects from https to {next}, which others could change"));
@@ -231,7 +231,7 @@ fn joined(from: &Uri, place: &str) -> Option<Uri> {
     text.parse().ok()
 }
 
-/// The token of `HF_TOKEN`, or of the file where the hub's tools keep it.
+/// The token of `HF_TOKEN`, or of the file where the Hub's tools keep it.
 pub(super) fn token() -> Result<Option<String>> {
     let given = cache::variable("HF_TOKEN").or_else(|| cache::variable("HUGGING_FACE_HUB_TOKEN"));
     let kept = || {

@@ -11,16 +11,16 @@ use crate::output;
 use super::emit::{Array, Found, grid};
 use super::subject::{Opened, Subject, encode_all, text_lines, token};
 
-/// Measure the model without each of its parts in turn.
+/// Ablate each part in turn and measure the effect.
 #[derive(Debug, Args)]
 pub(crate) struct Ablate {
-    /// The parts to take out
+    /// Parts to ablate
     #[arg(long, value_name = "PART")]
     what: What,
-    /// What stands in for a part: nothing, or its mean
+    /// Replace the part's output by zero or by its mean
     #[arg(long, value_name = "HOW", default_value = "zero")]
     how: How,
-    /// Take the mean over the lines of this text instead of the prompt itself
+    /// Take the mean over the lines of this text file instead of over the prompt
     #[arg(long, value_name = "FILE")]
     mean_of: Option<PathBuf>,
     #[command(flatten)]
@@ -46,13 +46,13 @@ enum How {
 /// What is measured.
 #[derive(Debug, Args)]
 pub(crate) struct MetricOptions {
-    /// The loss of the text, or the logit of --answer less that of --versus after it
+    /// Loss of the text, or the logit of --answer minus that of --versus after it
     #[arg(long, value_name = "METRIC", default_value = "loss")]
     metric: Kind,
-    /// The token whose logit counts: its id, or its text
+    /// Token whose logit counts: its id or its text
     #[arg(long, value_name = "TOKEN")]
     answer: Option<String>,
-    /// The token whose logit is subtracted
+    /// Token whose logit is subtracted: its id or its text
     #[arg(long, value_name = "TOKEN")]
     versus: Option<String>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct MetricOptions {
 enum Kind {
     #[value(name = "loss")]
     Loss,
-    #[value(name = "logit_diff", alias = "logit-diff")]
+    #[value(name = "logit_diff")]
     LogitDifference,
 }
 
@@ -72,7 +72,7 @@ impl MetricOptions {
         match (self.metric, &self.answer, &self.versus) {
             (Kind::Loss, None, None) => Ok(None),
             (Kind::Loss, ..) => {
-                Err(Error::Input("--answer and --versus belong to --metric logit_diff".to_owned()))
+                Err(Error::Input("--answer and --versus require --metric logit_diff".to_owned()))
             }
             (Kind::LogitDifference, Some(answer), Some(versus)) => Ok(Some([answer, versus])),
             (Kind::LogitDifference, ..) => {
@@ -85,7 +85,7 @@ impl MetricOptions {
 impl Ablate {
     pub(crate) async fn run(&self) -> Result<()> {
         if self.mean_of.is_some() && self.how != How::Mean {
-            return Err(Error::Input("--mean-of belongs to --how mean".to_owned()));
+            return Err(Error::Input("--mean-of requires --how mean".to_owned()));
         }
         let compared = self.metric.compared()?;
         let mean_of = self.mean_of.as_deref().map_or(Ok(Vec::new()), text_lines)?;

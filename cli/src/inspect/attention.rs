@@ -7,7 +7,7 @@ use pellucid::inspect::{AttentionOptions, attention};
 use super::emit::{Array, Found};
 use super::subject::{Opened, Subject, fitted, shown};
 
-/// Read attention patterns: how much each token looks at each earlier one.
+/// Read attention patterns: how much each token attends to each earlier one.
 #[derive(Debug, Args)]
 pub(crate) struct Attention {
     /// Only this layer

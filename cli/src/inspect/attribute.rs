@@ -10,19 +10,19 @@ use super::subject::{Opened, Subject, shown, token};
 /// Attribute a token's logit to the parts of the model (direct logit attribution).
 ///
 /// The logit before the soft cap is the sum of what each part writes to the residual stream, through
-/// the final norm, whose divisor is kept as it is.
+/// the final norm, whose divisor is held fixed.
 #[derive(Debug, Args)]
 pub(crate) struct Attribute {
-    /// The token: its id, or its text
+    /// Token whose logit is attributed: its id or its text
     #[arg(long, value_name = "TOKEN")]
     answer: String,
-    /// Attribute the difference to this token's logit
+    /// Attribute the difference from this token's logit instead: its id or its text
     #[arg(long, value_name = "TOKEN")]
     versus: Option<String>,
-    /// The position whose next token it is [default: the last]
+    /// Position whose next-token logit is attributed [default: the last]
     #[arg(long, value_name = "P")]
     position: Option<usize>,
-    /// Give the K neurons that add the most
+    /// Also report the K neurons that add the most
     #[arg(long, value_name = "K", default_value_t = 0)]
     neurons: usize,
     #[command(flatten)]
@@ -49,7 +49,7 @@ impl Attribute {
         ];
         let most = values.iter().map(|value| value.abs()).reduce(f64::max).unwrap_or(0.0);
         let against =
-            versus.map_or_else(String::new, |id| format!(" less that of {}", shown(&llm, id)));
+            versus.map_or_else(String::new, |id| format!(" minus that of {}", shown(&llm, id)));
         let mut table = format!("logit of {}{against}: {:.4}\n", shown(&llm, answer), found.logit);
         for (name, value) in &found.components {
             table.push_str(&format!("  {name:>14} {value:>10.4} {}\n", bar(*value, most, 24)));

@@ -9,13 +9,13 @@ use crate::options::ModelOptions;
 
 use super::emit::{Array, Found, OutputOptions, grid};
 
-/// Measure what each head attends to, on random tokens that repeat.
+/// Measure what each head attends to, on a random sequence that repeats.
 ///
 /// Each number is the mean attention to the token before (previous), to the same token in the first copy
 /// (duplicate), to the one after that (induction), to itself (current) and to the first token.
 #[derive(Debug, Args)]
 pub(crate) struct Heads {
-    /// Random tokens before they repeat
+    /// Length of the random sequence before it repeats
     #[arg(long, value_name = "N", default_value_t = 50)]
     period: usize,
     /// Seed of the random tokens

@@ -13,10 +13,10 @@ use super::emit::{Found, OutputOptions};
 
 /// List the named values of a model.
 ///
-/// Without --json a layer is drawn with each name at its place.
+/// Without --json, a diagram of a layer shows the place of each name.
 #[derive(Debug, Args)]
 pub(crate) struct Hooks {
-    /// Tokens of the text, for the shapes and sizes
+    /// Number of tokens, for the shapes and sizes
     #[arg(long, value_name = "T", default_value_t = 1)]
     length: usize,
     #[command(flatten)]

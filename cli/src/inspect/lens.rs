@@ -7,18 +7,18 @@ use pellucid::inspect::{LensOptions, Reading, lens};
 use super::emit::{Array, Found};
 use super::subject::{Opened, Positions, Subject, fitted, shown, token};
 
-/// Read what the model would say after each part of it (the logit lens).
+/// Apply the logit lens: what the model would predict after each of its parts.
 ///
 /// The residual stream after each part goes through the final norm and the head.
 #[derive(Debug, Args)]
 pub(crate) struct Lens {
-    /// The K most probable tokens at each place
+    /// Report the K most probable tokens at each place
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
-    /// Give the rank of this token: its id, or its text
+    /// Report the rank of this token: its id or its text
     #[arg(long, value_name = "TOKEN")]
     target: Option<String>,
-    /// Only these positions: a:b, where negative numbers count from the end
+    /// Report these positions only: a:b, where negative numbers count from the end
     #[arg(long, value_name = "A:B", allow_hyphen_values = true)]
     positions: Option<Positions>,
     #[command(flatten)]

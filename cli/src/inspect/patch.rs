@@ -14,33 +14,33 @@ use crate::output;
 use super::emit::{Array, Found, OutputOptions, grid};
 use super::subject::{fitted, shown, token};
 
-/// Put values of a clean text into a corrupted one, piece by piece (activation patching).
+/// Activation patching: copy values from a clean run into a corrupted run, one piece at a time.
 ///
-/// Each piece is measured by the logit of --answer less that of --versus after the text.
+/// The effect is measured by the logit of --answer minus that of --versus after the text.
 #[derive(Debug, Args)]
 pub(crate) struct Patch {
-    /// The clean text
+    /// Clean text
     #[arg(long, value_name = "TEXT", required_unless_present = "clean_tokens")]
     clean: Option<String>,
-    /// The clean text as token ids
+    /// Clean text as token ids
     #[arg(long, value_name = "ID,ID,...", conflicts_with = "clean")]
     clean_tokens: Option<TokenList>,
-    /// The corrupted text, of as many tokens
+    /// Corrupted text, of as many tokens as the clean one
     #[arg(long, value_name = "TEXT", required_unless_present = "corrupted_tokens")]
     corrupted: Option<String>,
-    /// The corrupted text as token ids
+    /// Corrupted text as token ids
     #[arg(long, value_name = "ID,ID,...", conflicts_with = "corrupted")]
     corrupted_tokens: Option<TokenList>,
-    /// The value that is patched
+    /// Value to patch
     #[arg(long, value_name = "NAME")]
     what: What,
-    /// The pieces
+    /// Pieces to patch one at a time
     #[arg(long, value_name = "PIECES", default_value = "position")]
     by: By,
-    /// The token whose logit counts: its id, or its text
+    /// Token whose logit counts: its id or its text
     #[arg(long, value_name = "TOKEN")]
     answer: String,
-    /// The token whose logit is subtracted
+    /// Token whose logit is subtracted: its id or its text
     #[arg(long, value_name = "TOKEN")]
     versus: String,
     #[command(flatten)]
@@ -155,6 +155,6 @@ fn tokens(llm: &Llm, ids: Option<Vec<u32>>, text: &Option<String>) -> Result<Vec
     match (ids, text) {
         (Some(ids), _) => Ok(ids),
         (None, Some(text)) => options::encode(llm, text, pellucid::tokenizer::Encode::default()),
-        (None, None) => Err(Error::Input("a text is missing".to_owned())),
+        (None, None) => Err(Error::Input("give a clean and a corrupted text".to_owned())),
     }
 }

@@ -182,7 +182,7 @@ impl std::str::FromStr for Positions {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |text: &str| match text.trim() {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| format!("`{text}` is no position")),
+            text => text.parse().map(Some).map_err(|_| format!("`{text}` is not a position")),
         };
         match text.split_once(':') {
             Some((first, end)) => Ok(Self { first: number(first)?, end: number(end)? }),

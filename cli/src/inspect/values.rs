@@ -18,31 +18,31 @@ use crate::output;
 use super::emit::{Array, Found, Kind, bar};
 use super::subject::{Opened, Positions, Subject, Text, fitted, shown, text_lines};
 
-/// Read named values of a text, or of several.
+/// Read named values of one text or several.
 ///
-/// Names may be classic ones of TransformerLens, those of its version 4, addresses such as
-/// `resid_post.5` or `pattern.-1`, and globs such as `blocks.*.hook_z`; see `pellucid inspect hooks`.
+/// Names may be TransformerLens's classic ones, those of its version 4, addresses such as
+/// `resid_post.5` or `pattern.-1`, or globs such as `blocks.*.hook_z`; see `pellucid inspect hooks`.
 #[derive(Debug, Args)]
 pub(crate) struct Values {
-    /// The value to read; may be repeated
+    /// Value to read; may be repeated
     #[arg(long = "hook", value_name = "NAME", required = true)]
     hooks: Vec<String>,
     /// Read the logits after every token as well
     #[arg(long)]
     logits: bool,
-    /// Instead of all logits only the K most probable tokens, which are found on the device
+    /// Report only the K most probable tokens instead of all logits
     #[arg(long, value_name = "K", requires = "logits")]
     top: Option<usize>,
-    /// Logits of these positions only: a:b, where negative numbers count from the end
+    /// Report logits of these positions only: a:b, where negative numbers count from the end
     #[arg(long, value_name = "A:B", allow_hyphen_values = true, requires = "logits")]
     positions: Option<Positions>,
-    /// Continue the text by so many tokens, each the most probable one, and read their values too
+    /// Continue the text by N tokens, each the most probable one, and read their values too
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "logits")]
     max_new_tokens: usize,
-    /// A text; may be repeated for several, of which each is read by itself
+    /// A text to read; repeat it to read several texts independently
     #[arg(long = "prompt", value_name = "TEXT", group = "Prompt", help_heading = "Input")]
     prompts: Vec<String>,
-    /// Take each line of a text file as a text of its own, or those of standard input with -
+    /// Read each line of a text file as a text of its own, or of standard input with -
     #[arg(long, value_name = "FILE", group = "Prompt", help_heading = "Input")]
     lines: Option<PathBuf>,
     #[command(flatten)]

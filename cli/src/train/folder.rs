@@ -111,7 +111,7 @@ impl Folder {
         if self.has_run()? {
             self.lock = None;
             return Err(Error::Input(format!(
-                "another process has just begun a run in {}; choose another --output",
+                "another process has just started a run in {}; choose another --output",
                 self.path.display()
             )));
         }
@@ -158,12 +158,12 @@ impl Folder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Input(format!(
-                    "another process trains in {}; wait until it ends, or choose another --output",
+                    "another process is training in {}; wait until it ends, or choose another --output",
                     self.path.display()
                 )));
             }
             Err(TryLockError::Error(error)) => log::warn!(
-                "{}: cannot be locked ({error}); let no other process train in this folder",
+                "{}: cannot be locked ({error}); make sure that no other process trains in this folder",
                 path.display()
             ),
         }
@@ -263,7 +263,7 @@ mod tests {
         fs::write(path.join(LOG), "").unwrap();
         // Meanwhile it is another's.
         let other = Folder::open(&path).unwrap().take().unwrap_err().to_string();
-        assert!(other.contains("another process trains in"), "{other}");
+        assert!(other.contains("another process is training in"), "{other}");
         assert!(path.join("new/config.json").exists());
         drop(folder);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);

@@ -82,7 +82,7 @@ impl Train {
                 let own = own(saved)?;
                 let settings = folder.own().map(|run| run.settings).unwrap_or_else(|error| {
                     let error = output::sentence(&error);
-                    log::warn!("{error}; using the settings that the checkpoint holds");
+                    log::warn!("{error}; using the settings in the checkpoint");
                     own.settings.clone()
                 });
                 Some(Own { settings, ..own })
@@ -98,12 +98,12 @@ impl Train {
             Some(before) => self.resumed(given, before, saved.as_ref())?,
         };
         if self.keep.is_some() && settings.save_every == Some(0) {
-            let reason = "--keep is for checkpoints, but --save-every 0 says never";
+            let reason = "--keep is for checkpoints, but --save-every 0 saves none";
             return Err(Error::Input(reason.to_owned()));
         }
         if settings.sample.is_some() && settings.save_every == Some(0) {
             // `check` refuses this of a new run.
-            let reason = "--sample is printed at each checkpoint, but --save-every 0 says never";
+            let reason = "--sample is printed at each checkpoint, but --save-every 0 saves none";
             if given_sample {
                 return Err(Error::Input(reason.to_owned()));
             }
@@ -135,7 +135,8 @@ impl Train {
                 if !same || before.data != now.data {
                     let what = if same { "data" } else { "model or its tokenizer" };
                     return Err(Error::Input(format!(
-                        "the {what} is not what the run in {} was started with",
+                        "the {what} is not the one that the run in {} was started with; use that one to \
+                         resume it, or choose another --output",
                         self.output.display()
                     )));
                 }
@@ -198,7 +199,7 @@ impl Train {
             }
             (false, true) => {
                 let output = self.output.display();
-                output::note(&format!("{output} holds no run to resume; starting one"));
+                output::note(&format!("there is no run to resume in {output}; starting a new one"));
                 return Ok(None);
             }
             (false, false) => return Ok(None),
@@ -237,7 +238,7 @@ impl Train {
         }
         if !differ.is_empty() {
             let hint = if more.is_some_and(|more| more > steps && made < steps) {
-                "; it can be given more --steps when it has ended"
+                "; --steps can be raised when it has ended"
             } else {
                 ""
             };
@@ -251,7 +252,7 @@ impl Train {
         let mut settings = given.resumed(own);
         if let Some(more) = more {
             output::note(&format!(
-                "the run goes on from step {steps} to {more}, with the learning rates of a run of {more} \
+                "the run continues from step {steps} to {more}, with the learning rates of a run of {more} \
                  steps"
             ));
             settings.steps = Some(more);

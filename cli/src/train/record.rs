@@ -67,7 +67,7 @@ impl Record {
         let (timings, _) = Sheet::open(run.join(TIMINGS), step, |timing: &Timing| timing.step)?;
         let made = lines.iter().filter(|line| line.rate.is_some()).count() as u64;
         if made != step {
-            log::warn!("{}: has {made} of the {step} steps so far", log.path.display());
+            log::warn!("{}: has only {made} of the {step} steps so far", log.path.display());
         }
         Ok(Self { log, timings, lines })
     }

@@ -62,7 +62,7 @@ impl Settings {
             (
                 "min-lr",
                 self.min_lr.is_some() && decay == DecayName::Constant,
-                "is for a rate that falls, but --decay is constant",
+                "is for a learning rate that decays, but --decay is constant",
             ),
             (
                 "val-fraction",
@@ -72,14 +72,14 @@ impl Settings {
             (
                 "eval-batches",
                 self.eval_batches.is_some() && self.eval_every == Some(0),
-                "is for evaluations, but --eval-every 0 says never",
+                "is for evaluations, but --eval-every 0 turns them off",
             ),
             ("eval-batches", self.eval_batches.is_some() && none, unseen),
             ("eval-every", self.eval_every.is_some_and(|every| every > 0) && none, unseen),
             (
                 "sample",
                 self.sample.is_some() && self.save_every == Some(0),
-                "is printed at each checkpoint, but --save-every 0 says never",
+                "is printed at each checkpoint, but --save-every 0 saves none",
             ),
             ("sample", self.sample.as_ref().is_some_and(String::is_empty), "is empty"),
             (

@@ -142,7 +142,7 @@ impl Run<'_> {
         let learned = self.own.best.is_some_and(|(step, _)| step > 0);
         if matches!(error, Error::Diverged { .. }) && self.saved.is_none() && !learned {
             match self.folder.forget() {
-                Ok(()) => output::note("the run had saved nothing, so its folder is as it was"),
+                Ok(()) => output::note("the run had saved nothing, so its folder is unchanged"),
                 Err(error) => log::warn!("{}", output::sentence(&error)),
             }
         }

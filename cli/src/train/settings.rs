@@ -32,12 +32,12 @@ pub(crate) struct Settings {
     pub(crate) tokenizer: Option<PathBuf>,
     /// Parse the names of all special tokens in the text as special tokens
     ///
-    /// Without it only the name of the token that ends a text is parsed, such as <|endoftext|>: it
-    /// separates documents. With --no-special none is.
+    /// By default only the end-of-text token (such as <|endoftext|>) is parsed, which separates
+    /// documents. --no-special parses none.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL",
         conflicts_with = "no_special", help_heading = DATA)]
     pub(crate) special: Option<bool>,
-    /// Treat the names of special tokens in the text as text, also that of the end of a text
+    /// Treat the names of special tokens as plain text, including the end-of-text token
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL",
         help_heading = DATA)]
     #[serde(skip_serializing)]
@@ -47,8 +47,7 @@ pub(crate) struct Settings {
     pub(crate) loss_on: Option<LossOn>,
     /// Fine-tune this model instead of training a new one
     ///
-    /// The model is evaluated before the first step, and stays the result if it does not become
-    /// better.
+    /// The model is evaluated before the first step, and remains the result if it does not improve.
     #[arg(long, value_name = "MODEL", help_heading = MODEL)]
     pub(crate) from: Option<PathBuf>,
     /// Model sizes and hyperparameters that work well together

@@ -37,11 +37,11 @@ fn lines(found: &Found, settings: &Settings) -> Vec<Line> {
         let remedy = match settings.special {
             Some(_) => "",
             None => {
-                "; --special parses them as special tokens, --no-special says that they are text"
+                "; --special parses them as special tokens, --no-special confirms that they are text"
             }
         };
         let text =
-            format!("the text has names of special tokens that count as text: {all}{remedy}");
+            format!("names of special tokens in the text are treated as plain text: {all}{remedy}");
         let asked = settings.special == Some(false);
         lines.push(if asked { Line::Note(text) } else { Line::Warning(text) });
     }
@@ -54,16 +54,16 @@ fn lines(found: &Found, settings: &Settings) -> Vec<Line> {
             lines.push(Line::Warning(format!("{count} {text}")));
         }
     };
-    warn(found.empty, "JSON lines have no text or no answer, and are left out");
+    warn(found.empty, "JSON lines have no text or no answer, and are skipped");
     warn(
         found.endless,
-        "answers have no token at their end that ends a text, so the model cannot learn to stop there: \
-         the chat template writes none",
+        "answers do not end with an end-of-text token, so the model cannot learn to stop there: the chat \
+         template writes none",
     );
     warn(
         found.unparted,
-        "documents follow each other without a token between them: the tokenizer has none that ends a \
-         text",
+        "documents follow each other without a token between them: the tokenizer has no end-of-text \
+         token",
     );
     if settings.special.is_some() && documents + talks == 0 {
         let name = if settings.special == Some(true) { "--special" } else { "--no-special" };

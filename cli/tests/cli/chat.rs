@@ -80,7 +80,7 @@ fn a_conversation_without_a_message_says_so() {
         let output = with_input(command, input);
         let told = stderr(&output);
         assert!(output.status.success(), "{told}");
-        assert_eq!(told.contains("(standard input holds no message"), empty, "{told}");
+        assert_eq!(told.contains("(standard input has no message"), empty, "{told}");
         assert_eq!(output.stdout.is_empty(), empty);
     }
 }

@@ -114,7 +114,7 @@ fn emptiness_is_refused_before_a_model_is_loaded() {
         &["generate", "--prompt-file", empty],
         &["generate", "", "--no-bos"],
     ] {
-        assert_eq!(sentence(args), "the prompt is empty: give some text to continue", "{args:?}");
+        assert_eq!(sentence(args), "the prompt is empty; give some text", "{args:?}");
     }
     assert!(sentence(&["score", empty]).ends_with("empty.txt: holds no text to score"));
     assert_eq!(sentence(&["score", "-"]), "standard input: holds no text to score");

@@ -108,7 +108,7 @@ fn texts_come_from_pipes_too_and_models_do_not() {
     // Nobody writes into the pipe: to open it would wait for ever.
     let mut command = pellucid(&["generate", "--backend", "cpu", "--tokens", "1", "--model"]);
     let told = failure(&command.arg(&pipe).output().unwrap());
-    assert!(told.contains("is a pipe or a device, but it is read at any place"), "{told}");
+    assert!(told.contains("is a pipe or a device, but must be read at any place"), "{told}");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn an_input_without_an_end_is_refused() {
     let told = failure(&on_cpu("gpt2", &["score", "/dev/zero"]));
     assert_eq!(
         told,
-        "/dev/zero: holds more than the 256 MiB that are read of a pipe or a device: save it as a \
+        "/dev/zero: holds more than the 256 MiB that are read from a pipe or a device: save it as a \
          file first"
     );
     let mut command = pellucid(&["score", "-", "--backend", "cpu"]);

@@ -1,4 +1,4 @@
-//! Models of the hub, from a server of our own.
+//! Models of the Hub, from a server of our own.
 
 mod faults;
 
@@ -17,7 +17,7 @@ use crate::{failure, golden, json, model, pellucid, stderr};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A server that speaks as the hub does: small files itself, large ones by a redirect to another
+/// A server that speaks as the Hub does: small files itself, large ones by a redirect to another
 /// path.
 #[derive(Clone)]
 struct Hub {
@@ -271,7 +271,7 @@ fn a_model_is_fetched_once_and_lies_where_others_look() {
     assert_eq!((&offline["tokens"], hub.requests()), (&found["tokens"], Vec::new()));
     let away = [("HF_ENDPOINT", "http://127.0.0.1:1")];
     let away = hub.run(home.path(), "o/n", &away);
-    assert!(stderr(&away).contains("warning: the hub cannot be reached"), "{}", stderr(&away));
+    assert!(stderr(&away).contains("warning: the Hub cannot be reached"), "{}", stderr(&away));
     assert_eq!(json(&away)["tokens"], found["tokens"]);
     std::fs::remove_file(&weights).unwrap();
     let part = failure(&hub.run(home.path(), "o/n", &[("HF_HUB_OFFLINE", "1")]));
@@ -319,14 +319,14 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
 fn refusals_are_one_clear_sentence_each() {
     let (hub, home) = (Hub::llama(), tempfile::tempdir().unwrap());
     let told = failure(&hub.run(home.path(), "no/such", &[]));
-    assert!(told.starts_with("no/such is neither a file or folder here nor a model on the hub"));
+    assert!(told.starts_with("no/such is neither a file or folder here nor a model on the Hub"));
     for (status, code, expected) in [
-        (401, "", "o/n: the hub requires authentication: set HF_TOKEN"),
-        (401, "RepoNotFound", "o/n is neither a file or folder here nor a model on the hub"),
+        (401, "", "o/n: the Hub requires authentication: set HF_TOKEN"),
+        (401, "RepoNotFound", "o/n is neither a file or folder here nor a model on the Hub"),
         (403, "GatedRepo", "o/n is gated: request access on the model's page, then set HF_TOKEN"),
-        (404, "RevisionNotFound", "o/n has no revision main on the hub"),
-        (429, "", "o/n: too many requests to the hub"),
-        (503, "", "o/n: the hub answered with status 503"),
+        (404, "RevisionNotFound", "o/n has no revision main on the Hub"),
+        (429, "", "o/n: too many requests to the Hub"),
+        (503, "", "o/n: the Hub answered with status 503"),
     ] {
         hub.set(|state| state.refusal = Some((status, code)));
         let told = failure(&hub.run(home.path(), "o/n", &[]));
@@ -337,7 +337,7 @@ fn refusals_are_one_clear_sentence_each() {
     assert_eq!(told, "o/n has no m.gguf; it has none");
     let away = tempfile::tempdir().unwrap();
     let told = failure(&hub.run(away.path(), "o/n", &[("HF_ENDPOINT", "http://127.0.0.1:1")]));
-    assert!(told.contains(", and the hub cannot be reached ("), "{told}");
+    assert!(told.contains(", and the Hub cannot be reached ("), "{told}");
 }
 
 #[test]

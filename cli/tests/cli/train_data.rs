@@ -86,9 +86,9 @@ fn the_end_of_a_text_is_learned_on_the_adapter() {
         stderr(&output)
     };
     let told = with(&[]);
-    assert!(told.contains("count as text: <s> (1 times)"), "{told}");
+    assert!(told.contains("treated as plain text: <s> (1 times)"), "{told}");
     let told = with(&["--special"]);
-    assert!(told.contains("<s> (1 times)") && !told.contains("count as text"), "{told}");
+    assert!(told.contains("<s> (1 times)") && !told.contains("treated as plain text"), "{told}");
 }
 
 /// A token that use puts before a text is in the training data, or is not put there in use.

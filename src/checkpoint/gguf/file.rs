@@ -52,7 +52,7 @@ pub(in crate::checkpoint) fn open(source: Arc<Source>) -> Result<(Gguf, Entries)
     if source.length() < 4 || reader.bytes(4)? != b"GGUF" {
         return Err(Error::file(
             path,
-            "is no GGUF file; give a GGUF file, \
+            "is not a GGUF file; give a GGUF file, \
              or a folder in Hugging Face's layout (config.json and *.safetensors)",
         ));
     }

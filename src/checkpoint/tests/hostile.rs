@@ -197,7 +197,7 @@ fn lying_gguf_files_are_refused() {
     let huge = 1 << 60;
     let twin = [key(&[4, 7], &[])[..17].to_vec(), key(&[4, 7], &[])].concat();
     let cases = [
-        ("another format", b"PK\x03\x04 and so on".to_vec(), "is no GGUF file"),
+        ("another format", b"PK\x03\x04 and so on".to_vec(), "is not a GGUF file"),
         ("version 1", header(1, 0, 0, &[]), "GGUF version 1 is not supported"),
         ("big-endian", header(0x0300_0000, 0, 0, &[]), "big-endian GGUF is not supported"),
         ("2^60 tensors", header(3, huge, 0, &[]), "claims 1152921504606846976 tensors"),

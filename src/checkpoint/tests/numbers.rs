@@ -68,15 +68,15 @@ fn rotations_that_f32_does_not_hold_are_refused_by_field() {
         // Each number is a good one.
         (
             json!({"rope_scaling": {"rope_type": "yarn", "factor": 1e9, "mscale": 1e30, "mscale_all_dim": 1e-30}}),
-            "rope_scaling lengthens what it turns by",
+            "rope_scaling scales rotated queries and keys by",
         ),
         (
             json!({"rope_scaling": {"rope_type": "yarn", "factor": 4, "attention_factor": 1e30}}),
-            "rope_scaling lengthens what it turns by",
+            "rope_scaling scales rotated queries and keys by",
         ),
         (
             json!({"rope_scaling": {"rope_type": "linear", "factor": 1e-38}}),
-            "rope_scaling turns pair 0 by",
+            "rope_scaling rotates pair 0 by",
         ),
         (
             json!({"rope_theta": 1e-38, "max_position_embeddings": 2_000_000_000, "partial_rotary_factor": 1}),
@@ -123,7 +123,7 @@ fn gguf_numbers_that_f32_does_not_hold_are_refused_by_key() {
         ),
         (
             llama().with("llama.rope.scaling.factor", Meta::F32(1e-38)),
-            "llama.rope.scaling.factor turns pair 0 by",
+            "llama.rope.scaling.factor rotates pair 0 by",
         ),
         (
             llama().with("llama.block_count", Meta::F32(f32::NAN)),
@@ -134,7 +134,7 @@ fn gguf_numbers_that_f32_does_not_hold_are_refused_by_key() {
                 .with("llama.rope.scaling.type", Meta::Text("yarn"))
                 .with("llama.rope.scaling.factor", Meta::F32(4.0))
                 .with("llama.rope.scaling.attn_factor", Meta::F32(1e30)),
-            "llama.rope.scaling.factor lengthens what it turns by",
+            "llama.rope.scaling.factor scales rotated queries and keys by",
         ),
     ] {
         let (_folder, path) = file.save();
@@ -144,7 +144,7 @@ fn gguf_numbers_that_f32_does_not_hold_are_refused_by_key() {
     let mut tiny = counting("rope_freqs.weight", &[8], 1);
     tiny.bytes[..4].copy_from_slice(&1e-40_f32.to_le_bytes());
     let (_folder, path) = llama().with_tensor(tiny).save();
-    assert!(refusal(&path).contains("tensor rope_freqs.weight: turns pair 0 by"));
+    assert!(refusal(&path).contains("tensor rope_freqs.weight: rotates pair 0 by"));
     let scores = llama()
         .with("tokenizer.ggml.model", Meta::Text("llama"))
         .with("tokenizer.ggml.scores", Meta::F32s(vec![0.0, f32::NAN, 0.0]));

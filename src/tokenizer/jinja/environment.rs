@@ -177,7 +177,7 @@ fn dict(state: &State, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
                     let mut parts = value.try_iter()?;
                     match (parts.next(), parts.next(), parts.next()) {
                         (Some(key), Some(value), None) => (key, value),
-                        _ => return Err(refused("dict of what are no pairs")),
+                        _ => return Err(refused("dict of items that are not pairs")),
                     }
                 }
             };

@@ -110,7 +110,7 @@ fn xmlattr(state: &State, map: &Value, args: Rest<ValueOrKwargs>) -> Result<Stri
         if value.is_none() || value.is_undefined() {
             continue;
         }
-        let unnamed = || refused("xmlattr of a key that is no text");
+        let unnamed = || refused("xmlattr of a key that is not text");
         let name = key.as_str().ok_or_else(unnamed)?;
         if name.contains([' ', '\t', '\n', '\r', '\x0b', '\x0c', '/', '>', '=']) {
             return Err(refused(format!(

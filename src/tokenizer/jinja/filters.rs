@@ -42,7 +42,8 @@ pub(super) fn register(environment: &mut Environment<'_>) {
     environment.add_filter("sum", sum);
     environment.add_filter("format", |state: &State, layout: Value, rest: Rest<ValueOrKwargs>| {
         let args = rest.into_values();
-        let layout = layout.as_str().ok_or_else(|| refused("format of what is no text"))?;
+        let layout =
+            layout.as_str().ok_or_else(|| refused("format of a value that is not text"))?;
         // Jinja formats by names where there are any.
         match args.last().filter(|last| last.is_kwargs()) {
             Some(named) => percent(state, layout, named),

@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
                 _ if first.is_alphabetic() || first == '_' => self.name(here)?,
                 _ => {
                     let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) else {
-                        return fault(here, format!("{first:?} is no part of an expression"));
+                        return fault(here, format!("{first:?} cannot be part of an expression"));
                     };
                     self.skip(sign.len());
                     brackets(&mut open, sign).or_else(|reason| fault(here, reason))?;

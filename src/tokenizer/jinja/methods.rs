@@ -258,7 +258,9 @@ pub(super) fn slice(
 ) -> Result<Value, Error> {
     let bound = |bound: Value| match bound.is_none() {
         true => Ok(None),
-        false => bound.as_i64().map(Some).ok_or_else(|| refused("a slice by what is no integer")),
+        false => {
+            bound.as_i64().map(Some).ok_or_else(|| refused("a slice whose bound is not an integer"))
+        }
     };
     let (start, stop, step) = (bound(start)?, bound(stop)?, bound(step)?.unwrap_or(1));
     if step == 0 {

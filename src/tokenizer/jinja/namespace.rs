@@ -55,7 +55,7 @@ pub(super) fn namespace(state: &State, given: Rest<ValueOrKwargs>) -> Result<Val
         }
         held(state, given.clone())?;
         for (name, value) in pairs(&given)? {
-            let unnamed = || refused("a namespace whose attribute is named by what is no text");
+            let unnamed = || refused("a namespace whose attribute name is not text");
             let name = name.as_str().ok_or_else(unnamed)?;
             made(state, name.len())?;
             new.attributes().set(named(name)?, Held::Value(value));

@@ -272,7 +272,7 @@ fn dictsort(state: &State, value: &Value, args: &mut Args<'_>) -> Result<Value, 
     let at = match by.as_ref().map(|by| by.as_str()) {
         None | Some(Some("key")) => 0,
         Some(Some("value")) => 1,
-        _ => return Err(refused("dictsort by something else than \"key\" and \"value\"")),
+        _ => return Err(refused("dictsort by something other than \"key\" and \"value\"")),
     };
     let key = Key::new(Some(&Value::from(at)), None, !exact)?;
     let pair = |(key, value)| Value::from(Tuple::from([key, value]));
@@ -282,7 +282,7 @@ fn dictsort(state: &State, value: &Value, args: &mut Args<'_>) -> Result<Value, 
 
 fn count(args: &mut Args<'_>, name: &str) -> Result<usize, Error> {
     let count = args.required(name)?;
-    let count = count.as_i64().ok_or_else(|| refused(format!("{name} is no integer")))?;
+    let count = count.as_i64().ok_or_else(|| refused(format!("{name} is not an integer")))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 

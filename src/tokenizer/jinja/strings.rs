@@ -210,7 +210,7 @@ fn is_digit(char: char) -> bool {
 /// Tabs as blanks up to the next column.
 fn expanded(state: &State, text: &str, args: &mut Args<'_>) -> Result<Value, Error> {
     let width = args.optional("tabsize")?.map_or(Some(8), |width| width.as_i64());
-    let width = width.ok_or_else(|| refused("expandtabs by what is no integer"))?;
+    let width = width.ok_or_else(|| refused("expandtabs by a value that is not an integer"))?;
     let width = usize::try_from(width).unwrap_or(0);
     let mut purse = Purse::new(state);
     let mut column = 0;
@@ -325,14 +325,15 @@ fn joined(state: &State, between: &str, items: &Value) -> Result<Value, Error> {
 
 fn padded(state: &State, text: &str, name: &str, args: &mut Args<'_>) -> Result<Value, Error> {
     let width = args.required("width")?.as_i64();
-    let width = width.ok_or_else(|| refused(format!("{name} by what is no integer")))?;
+    let width =
+        width.ok_or_else(|| refused(format!("{name} by a value that is not an integer")))?;
     let fill = match (name, args.optional("fillchar")?) {
         ("zfill", _) => "0".to_owned(),
         (_, Some(fill)) => string(state, &fill, name)?,
         (_, None) => " ".to_owned(),
     };
     if fill.chars().count() != 1 {
-        return Err(refused(format!("{name} with what is no single character")));
+        return Err(refused(format!("{name} with a text that is not a single character")));
     }
     let length = text.chars().count();
     let width = usize::try_from(width.max(0)).unwrap_or(usize::MAX);

@@ -78,7 +78,7 @@ fn method(state: &State, text: &str, name: &str, args: &[Value]) -> Result<Value
 
 fn number(args: &mut Args<'_>, name: &str, default: usize) -> Result<usize, Error> {
     let Some(given) = args.optional(name)? else { return Ok(default) };
-    let number = given.as_i64().ok_or_else(|| refused(format!("{name} is no integer")))?;
+    let number = given.as_i64().ok_or_else(|| refused(format!("{name} is not an integer")))?;
     Ok(usize::try_from(number).unwrap_or(0))
 }
 
@@ -221,7 +221,9 @@ fn indent(state: &State, value: &str, args: &mut Args<'_>) -> Result<Value, Erro
     let indent = match width.as_str() {
         Some(indent) => indent.to_owned(),
         None => {
-            let width = width.as_i64().ok_or_else(|| refused("indent by what is no integer"))?;
+            let width = width
+                .as_i64()
+                .ok_or_else(|| refused("indent by a value that is not an integer"))?;
             let width = usize::try_from(width).unwrap_or(0);
             made(state, width)?;
             " ".repeat(width)
@@ -288,7 +290,7 @@ fn urlencode(state: &State, value: &Value) -> Result<String, Error> {
                 (Some(2), Ok(mut parts)) => {
                     Ok((parts.next().unwrap_or_default(), parts.next().unwrap_or_default()))
                 }
-                _ => Err(refused("urlencode of what is no pair")),
+                _ => Err(refused("urlencode of an item that is not a pair")),
             };
             value.try_iter()?.map(pair).collect::<Result<_, Error>>()?
         }

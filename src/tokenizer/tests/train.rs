@@ -162,7 +162,7 @@ fn what_cannot_be_learned_is_named() {
         let error = fails(&bad, kind, &[]);
         assert!(error.contains("1.txt") && error.contains("not UTF-8 at byte 4"), "{error}");
     }
-    assert!(fails(&[b""], all(256), &["<|end|>"]).contains("the least is 257"));
+    assert!(fails(&[b""], all(256), &["<|end|>"]).contains("is too small; it needs at least 257"));
     for (special, reason) in
         [(vec![""], "empty"), (vec!["a b"], "white space"), (vec!["a", "a"], "twice")]
     {

@@ -50,7 +50,7 @@ fn a_file_that_was_damaged_in_the_cache_is_downloaded_again() {
         assert!(offline.contains(&format!("damaged ({name}: its ")), "{offline}");
         hub.requests();
         let output = hub.run(home.path(), "o/n", &[]);
-        assert!(stderr(&output).contains("it is downloaded again"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("downloading it again"), "{}", stderr(&output));
         assert_eq!(json(&output)["tokens"], expected);
         assert_eq!(fetched(&hub.requests()).len(), if name == "config.json" { 1 } else { 2 });
         assert_eq!(std::fs::read(&blob).unwrap(), whole);
@@ -98,7 +98,7 @@ fn a_busy_hub_is_asked_again() {
     // Nobody waits for an hour.
     hub.set(|state| state.busy = vec![(429, "3600")]);
     let told = failure(&hub.run(home.path(), "o/n", &[]));
-    assert!(told.contains("too many requests to the hub; wait 3600 seconds"), "{told}");
+    assert!(told.contains("too many requests to the Hub; wait 3600 seconds"), "{told}");
 }
 
 /// Links that somebody put into the cache are replaced and not followed.
