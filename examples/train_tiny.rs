@@ -1,7 +1,7 @@
 //! Trains a small model from scratch and generates text with it:
 //! `cargo run --release --example train_tiny`.
 //!
-//! The text is one sentence, repeated, with characters as tokens; a model of two layers memorises
+//! The text is one sentence, repeated, with characters as tokens; a model of two layers memorizes
 //! it in a few hundred steps.
 
 use pellucid::check::SelectionPolicy;

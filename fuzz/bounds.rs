@@ -16,7 +16,7 @@ const MEMORY_PER_BYTE: usize = 256;
 /// bytes may add. A tokenizer's expressions may take a second for a text, and an input has several.
 #[allow(
     dead_code,
-    reason = "the tests, which run beside each other and without optimisation, wait"
+    reason = "the tests, which run beside each other and without optimization, wait"
 )]
 pub(crate) const TIME: Duration = Duration::from_secs(3);
 const TIME_PER_BYTE: Duration = Duration::from_micros(100);

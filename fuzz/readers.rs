@@ -64,7 +64,7 @@ pub(crate) fn text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
     in_folder(&[("tokenizer.json", file)], |folder| {
         let Ok(Some(tokenizer)) = Tokenizer::from_folder(folder) else { return };
-        for special in [Special::AsText, Special::Recognise] {
+        for special in [Special::AsText, Special::Recognize] {
             let options = Encode { special, bos: Bos::Never };
             if let Ok(ids) = tokenizer.encode(text, options) {
                 tokenizer.decode(&ids);
@@ -100,11 +100,11 @@ static TOKENIZER: OnceLock<Tokenizer> = OnceLock::new();
 fn bytes_and_turns() -> Tokenizer {
     let printable = |byte: &u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
     let mut shifted = (0x100..).filter_map(char::from_u32);
-    let spelt = (0..=255_u8)
+    let spelled = (0..=255_u8)
         .filter_map(|byte| if printable(&byte) { Some(char::from(byte)) } else { shifted.next() });
     let turns = ["<|im_start|>", "<|im_end|>", "<s>", "[INST]", "<tool>"].map(str::to_owned);
     let bpe = Bpe {
-        tokens: spelt.map(String::from).chain(turns).collect(),
+        tokens: spelled.map(String::from).chain(turns).collect(),
         kinds: [vec![1; 256], vec![3, 3, 3, 3, 4]].concat(),
         pattern: "llama-bpe".to_owned(),
         add_bos: Some(false),
@@ -163,7 +163,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A run with a saved step: its state.json, as it is and with its hash made right, and, after a NUL,
-/// the moments of its optimiser.
+/// the moments of its optimizer.
 pub(crate) fn saved_step(bytes: &[u8]) {
     let (state, moments) = cut(bytes);
     let repaired = repaired(state, moments);
@@ -238,7 +238,7 @@ fn read(path: &Path) {
 }
 
 fn try_out(tokenizer: &Tokenizer) {
-    for special in [Special::AsText, Special::Recognise] {
+    for special in [Special::AsText, Special::Recognize] {
         if let Ok(ids) = tokenizer.encode(TEXT, Encode { special, ..Encode::default() }) {
             tokenizer.decode(&ids);
         }

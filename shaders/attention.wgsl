@@ -7,7 +7,7 @@
 //   out    (T, H D); where the cache has several parts: (T H S, 4 VEC4S + 4), as attention_split
 //
 // One invocation per row and head: it walks the keys from 0, or from the start of its sliding
-// window, to its position, four at a time. Neighbours read the same keys at the same time. Query
+// window, to its position, four at a time. Neighbors read the same keys at the same time. Query
 // head h uses key/value head h K / H. Grid: (T / WG, H).
 // parts: attention_params, softcap, cached
 

@@ -5,7 +5,7 @@
 //   out      (T, H C)
 //
 // One invocation per row, head and output; it walks the words that hold the head's columns; the
-// first and the last word may hold columns of neighbouring heads too. Grid: (C / 64, T, H).
+// first and the last word may hold columns of neighboring heads too. Grid: (C / 64, T, H).
 // parts: weight
 struct Params {
     words: u32,

@@ -6,7 +6,7 @@
 //   partial  (T H S, 4 VEC4S + 4)  a row, head and split: sum of exp(score - m) v; mass; m
 //
 // A workgroup takes CHUNK keys of a row for SHARE query heads that use one key/value head. An
-// invocation takes four keys, whose vec4s it shares with SLICES neighbours, then one vec4 of the
+// invocation takes four keys, whose vec4s it shares with SLICES neighbors, then one vec4 of the
 // values and every GROUPS-th four keys. Grid: (H / SHARE, T, keys / CHUNK).
 // parts: attention_params, chunk, reduce, softcap, cached
 

@@ -25,7 +25,7 @@ const NONE = 0xffffffffu;
 
 // Slices of queries and keys, (8 vec4s, 32), or of values, (32, 8 vec4s); then scores, which become
 // weights, (8 vec4s of keys, 32 rows). Row or key i lies at i % 4 * 8 + i / 4, so that the four of
-// an invocation and those of its neighbours are in different banks.
+// an invocation and those of its neighbors are in different banks.
 var<workgroup> queries: array<vec4<f32>, 256>;
 var<workgroup> tile: array<vec4<f32>, 256>;
 var<workgroup> weights: array<vec4<f32>, 256>;

@@ -1,6 +1,6 @@
 // ceiling_read: out_i = the sum of LOADS * 4 values of x, measures memory bandwidth.
 //
-//   x    (G, LOADS, WG, 4)  G workgroups; neighbouring invocations load neighbouring 16-byte words
+//   x    (G, LOADS, WG, 4)  G workgroups; neighboring invocations load neighboring 16-byte words
 //   out  (G, WG)            written so that no compiler can drop the loads
 //
 // Grid: (G), spread over x and y.

@@ -3,7 +3,7 @@
 //   weights  (N, words)  words = LOADS * WG: one row per workgroup
 //   out      (N, WG)     written so that no compiler can drop the loads
 //
-// Neighbouring invocations load neighbouring 16-byte words, and decode every value in them.
+// Neighboring invocations load neighboring 16-byte words, and decode every value in them.
 // Grid: (N), spread over x and y.
 // parts: weight
 struct Params { words: u32, rows: u32 }

@@ -37,8 +37,8 @@ fn layer_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let mean = origin + sum_workgroup(sum, lane) / f32(params.columns);
     var squares = 0.0;
     for (var i = lane; i < vec4s; i += WG) {
-        let centred = inside(i, x[base + i] - mean);
-        squares += dot(centred, centred);
+        let centered = inside(i, x[base + i] - mean);
+        squares += dot(centered, centered);
     }
     let variance = sum_workgroup(squares, lane) / f32(params.columns);
     let scale = 1.0 / sqrt(variance + params.eps);

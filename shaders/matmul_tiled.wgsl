@@ -5,7 +5,7 @@
 //   y        (T, N)  passed to `store`, four columns at a time
 //
 // A workgroup makes 64 outputs of 8 TILE rows, an invocation 8 of TILE rows. Step by step it
-// fetches 32 columns of 64 rows of W and of 8 TILE rows of x, neighbours fetching neighbouring
+// fetches 32 columns of 64 rows of W and of 8 TILE rows of x, neighbors fetching neighboring
 // words, decodes each weight once, and uses it 8 TILE times. Grid: (N / 64, T / 8 / TILE).
 // parts: weight, store, tile
 struct Params { words: u32, x_stride: u32, out_stride: u32, rows: u32, count: u32, first: u32 }
@@ -19,7 +19,7 @@ override X_FOURS: u32 = 64u * TILE;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 
 // (8 vec4s of columns, rows); with `each` rows to an invocation, row r lies at
-// (r % each) 8 + r / each, so that its rows and those of its neighbour are in different banks.
+// (r % each) 8 + r / each, so that its rows and those of its neighbor are in different banks.
 var<workgroup> w_tile: array<Four, 512>;
 var<workgroup> x_tile: array<Four, X_FOURS>;
 

@@ -4,7 +4,7 @@
 //   weights  (N, C)  rows `first` .. of the matrix, as many as this part holds
 //   y        (T, N)  passed to `store`, four columns at a time
 //
-// LANES neighbouring invocations share four rows of W and read neighbouring words of them; each
+// LANES neighboring invocations share four rows of W and read neighboring words of them; each
 // weight is read once, and each value of x serves four rows. The lanes are summed at the end.
 // Grid: (N / 4 / (WG / LANES)).
 // parts: weight, store, lanes

@@ -1,6 +1,6 @@
 // rms_scale: s = sqrt(mean(x^2) + eps), row by row: the divisor of both norms on its own.
 //
-//   x    (T, C)  centred, for a layer norm
+//   x    (T, C)  centered, for a layer norm
 //   out  (T, 1)
 //
 // One workgroup per row. Grid: (T).

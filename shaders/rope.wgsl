@@ -11,7 +11,7 @@
 //   q_out   (T, H D)
 //   cache   slots k and v, positions `first` .. of them; other rows write queries only
 //
-// One invocation makes four neighbouring values of one head. WGSL does not specify the accuracy
+// One invocation makes four neighboring values of one head. WGSL does not specify the accuracy
 // of sin and cos, so those of the angle p f = (256 a + b) f are computed from two small tables by
 // the angle addition formulas.
 // Grid: ((H + 2K) ceil(D/4) / 64, T).

@@ -24,11 +24,11 @@ pub struct Config {
     pub context: usize,
     /// Factor of the token embeddings; `None` is 1.
     pub embed_scale: Option<f32>,
-    /// The normalisation before each sub-layer and before the head.
+    /// The normalization before each sub-layer and before the head.
     pub norm: Norm,
-    /// ε inside the normalisation's root.
+    /// ε inside the normalization's root.
     pub norm_eps: f64,
-    /// Whether the outputs of attention and MLP are normalised before they are added to the stream.
+    /// Whether the outputs of attention and MLP are normalized before they are added to the stream.
     pub post_norms: bool,
     /// Whether attention and MLP are parallel: the MLP then reads the stream before attention adds
     /// to it.
@@ -39,7 +39,7 @@ pub struct Config {
     pub mlp: Mlp,
     /// Which linear layers have a bias.
     pub biases: Biases,
-    /// Whether queries and keys are RMS-normalised per head before the rotation.
+    /// Whether queries and keys are RMS-normalized per head before the rotation.
     pub qk_norm: bool,
     /// Scores are q·k times this; `None` is 1/√D.
     pub attention_scale: Option<f64>,
@@ -66,7 +66,7 @@ pub struct LayerKind {
     pub rope: Option<Rope>,
 }
 
-/// The kinds of normalisation.
+/// The kinds of normalization.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Norm {
     /// (x − mean) / √(var + ε) ⊙ γ + β, with the biased variance.

@@ -12,7 +12,7 @@ use std::time::Duration;
 #[global_allocator]
 static COUNTING: bounds::Counting = bounds::Counting;
 
-/// What an input may take here: the library is hardly optimised, and other tests run at the same time.
+/// What an input may take here: the library is hardly optimized, and other tests run at the same time.
 const TIME: Duration = Duration::from_secs(10);
 
 fn read_all(target: &str, reader: fn(&[u8])) {

@@ -292,7 +292,7 @@ impl TextOptions {
     pub(crate) fn encode(&self) -> Encode {
         Encode {
             bos: if self.no_bos { Bos::Never } else { Bos::Auto },
-            special: if self.special { Special::Recognise } else { Special::AsText },
+            special: if self.special { Special::Recognize } else { Special::AsText },
         }
     }
 }

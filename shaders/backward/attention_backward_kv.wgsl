@@ -9,7 +9,7 @@
 //   dk, dv  (T, K D)
 //
 // One invocation per key and key head walks the rows from its own to the end of its sequence, or of
-// the window, four at a time. Neighbours read the same rows. Grid: (T / WG, K).
+// the window, four at a time. Neighbors read the same rows. Grid: (T / WG, K).
 // parts: softcap, cached, heads, head_array
 struct Params {
     rows: u32,
@@ -64,7 +64,7 @@ fn attention_backward_kv(@builtin(global_invocation_id) id: vec3<u32>) {
     let group = params.heads / params.kv_heads;
     for (var member = 0u; member < group; member++) {
         let head = kv_head * group + member;
-        // The rows are those of the whole workgroup, so that neighbours read the same ones.
+        // The rows are those of the whole workgroup, so that neighbors read the same ones.
         for (var row = start + place / 4u * 4u; row < end; row += 4u) {
             let rows = vec4(row) + vec4(0u, 1u, 2u, 3u);
             let r = min(rows, vec4(end - 1u));

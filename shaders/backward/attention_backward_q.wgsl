@@ -9,7 +9,7 @@
 //   stats     (T, 2 H)   ln sum exp of the scores of each head, then dz . z of each head
 //
 // One invocation per row and head walks the keys that the row sees, twice, four at a time.
-// Neighbours read the same keys. Grid: (T / WG, H).
+// Neighbors read the same keys. Grid: (T / WG, H).
 // parts: softcap, cached, heads, head_array
 struct Params {
     rows: u32,

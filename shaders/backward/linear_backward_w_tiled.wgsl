@@ -6,7 +6,7 @@
 //        (S, N, C)  where SPLIT is true: one sum per share of the rows, for add_shares
 //
 // A workgroup makes 64 x 64 values of its share of the rows, an invocation 8 x 8. Step by step it
-// fetches 64 columns of 32 rows of dy and of x, neighbours fetching neighbouring words, and uses
+// fetches 64 columns of 32 rows of dy and of x, neighbors fetching neighboring words, and uses
 // each value 64 times. The rows are split into shares, since a small matrix may have many rows.
 // Grid: (C / 64, N / 64, S).
 struct Params {
@@ -36,7 +36,7 @@ fn linear_backward_w_tiled(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    // The vec4s of an invocation are eight apart, with those of its neighbours between them.
+    // The vec4s of an invocation are eight apart, with those of its neighbors between them.
     let n = group.y * 16u + lane / 8u;
     let c = group.x * 16u + lane % 8u;
     var low: array<mat4x4<f32>, 2>;

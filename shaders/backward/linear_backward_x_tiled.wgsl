@@ -5,8 +5,8 @@
 //   dx       (.., C) rows `row` .. of it; added to where ADD is true
 //
 // A workgroup makes 64 columns of 8 TILE rows, an invocation 8 of TILE rows. Step by step it
-// fetches 64 columns of 32 rows of W and 32 columns of 8 TILE rows of dy, neighbours fetching
-// neighbouring words, and uses each weight 8 TILE times. Grid: (C / 64, T / 8 / TILE).
+// fetches 64 columns of 32 rows of W and 32 columns of 8 TILE rows of dy, neighbors fetching
+// neighboring words, and uses each weight 8 TILE times. Grid: (C / 64, T / 8 / TILE).
 // parts: weight
 struct Params {
     words: u32,
@@ -39,7 +39,7 @@ fn linear_backward_x_tiled(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    // The vec4s of an invocation are eight apart, with those of its neighbours between them.
+    // The vec4s of an invocation are eight apart, with those of its neighbors between them.
     let c = group.x * 16u + lane % 8u;
     let t = (group.y * 8u + lane / 8u) * TILE;
     var a: array<vec4<f32>, 8>;

@@ -1,6 +1,6 @@
 // norm_backward: of y = n gain + bias, n = (x - m) / s, with g = dy gain,
 //   dx = (g - mean(g) - n mean(g n)) / s
-// where CENTRED is true: a layer norm, m = mean(x) and s = sqrt(var + eps). Otherwise an RMS norm:
+// where CENTERED is true: a layer norm, m = mean(x) and s = sqrt(var + eps). Otherwise an RMS norm:
 // m = 0, s = sqrt(mean(x^2) + eps), and dx lacks the term mean(g).
 //
 //   x, dy  (T, C)
@@ -13,7 +13,7 @@
 struct Params { columns: u32, stride: u32, stats_stride: u32, eps: f32 }
 
 // True for a layer norm, false for an RMS norm.
-override CENTRED: bool = true;
+override CENTERED: bool = true;
 override GAIN: bool = true;
 override ADD: bool = false;
 
@@ -49,7 +49,7 @@ fn norm_backward(
     let vec4s = (params.columns + 3u) / 4u;
     let count = f32(params.columns);
     var mean = 0.0;
-    if CENTRED {
+    if CENTERED {
         // The mean is that of differences from the first value, so that it is exact where all
         // values are equal: the scale 1 / s is large there, and would magnify a rounding error.
         let origin = x[base].x;
@@ -73,7 +73,7 @@ fn norm_backward(
         gn_sum += dot(g, inside(i, x[base + i] - mean) * scale);
     }
     var g_mean = 0.0;
-    if CENTRED {
+    if CENTERED {
         g_mean = sum_workgroup(g_sum, lane) / count;
     }
     let gn_mean = sum_workgroup(gn_sum, lane) / count;

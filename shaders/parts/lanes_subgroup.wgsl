@@ -1,4 +1,4 @@
-// Slot `lanes`: the LANES neighbours are exactly one subgroup.
+// Slot `lanes`: the LANES neighbors are exactly one subgroup.
 override WG: u32 = 64u;
 override LANES: u32 = 32u;
 

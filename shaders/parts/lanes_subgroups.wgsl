@@ -1,5 +1,5 @@
-// Slot `lanes`: LANES neighbours sum within subgroups of any size, then across them through
-// workgroup memory. The invocations of a subgroup are neighbours; LANES is a power of two.
+// Slot `lanes`: LANES neighbors sum within subgroups of any size, then across them through
+// workgroup memory. The invocations of a subgroup are neighbors; LANES is a power of two.
 override WG: u32 = 64u;
 override LANES: u32 = 8u;
 

@@ -1,4 +1,4 @@
-// Slot `lanes`: LANES neighbours sum through workgroup memory; LANES is a power of two.
+// Slot `lanes`: LANES neighbors sum through workgroup memory; LANES is a power of two.
 override WG: u32 = 64u;
 override LANES: u32 = 32u;
 

@@ -1,4 +1,4 @@
-// Slot `optimizer_settings`: the settings of one optimiser step.
+// Slot `optimizer_settings`: the settings of one optimizer step.
 struct OptimizerSettings {
     rate: f32,
     beta1: f32,

@@ -1,5 +1,5 @@
 // Slot `reduce`: sums and maxima over WG invocations, within subgroups of any size, then across
-// them. The invocations of a subgroup are neighbours, so it begins at a multiple of its size.
+// them. The invocations of a subgroup are neighbors, so it begins at a multiple of its size.
 override WG: u32 = 256u;
 // The smallest size of a subgroup.
 override LEAST: u32 = 4u;

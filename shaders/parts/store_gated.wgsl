@@ -1,4 +1,4 @@
-// Slot `store`: the rows of gate and up alternate, so two neighbours make one output f(gate) up.
+// Slot `store`: the rows of gate and up alternate, so two neighbors make one output f(gate) up.
 // parts: activation
 override BIAS: bool = false;
 

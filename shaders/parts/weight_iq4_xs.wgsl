@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's IQ4_XS, w = d (s - 32) n: 256 nibbles q, each of which stands for a number
 // n, share the f16 scale d, and every 32 of them s of six bits.
-// Four neighbours lie in the bytes of a u32, two vec4s in each. A record serves eight words of four
+// Four neighbors lie in the bytes of a u32, two vec4s in each. A record serves eight words of four
 // rows: their d; then the upper two bits of s, four rows in a byte; then the lower four bits of s,
 // four rows in two bytes.
 // parts: codebook_iq4

@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q2_K, w = d s q - m t: 256 numbers of two bits share d and m, f16, and
 // every 16 of them s and t of four bits.
-// Four neighbours lie in the bytes of a u32, four vec4s in each; the words of four rows lie
+// Four neighbors lie in the bytes of a u32, four vec4s in each; the words of four rows lie
 // together. A record serves eight words of four rows: their pairs d, m; then, one row per byte, s
 // and t of the first and of the second half of each word.
 const WORD: u32 = 32u;

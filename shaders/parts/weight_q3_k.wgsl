@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q3_K, w = d (s - 32) (q - 4): 256 numbers of three bits share the f16 scale
 // d, and every 16 of them s of six bits.
-// The lower two bits of four neighbours lie in the bytes of a u32, four vec4s in each; the words of
+// The lower two bits of four neighbors lie in the bytes of a u32, four vec4s in each; the words of
 // four rows lie together. A record serves eight words of four rows: their d, and 8 unused
 // bytes; s of the first and of the second half of each word, as `scales6`; the third bits.
 // parts: scales6

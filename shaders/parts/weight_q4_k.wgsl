@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q4_K, w = d s q - m t: 256 nibbles share d and m, f16, and every 32 of them
 // s and t of six bits.
-// Four neighbours lie in the bytes of a u32, two vec4s in each. A record serves eight words of four
+// Four neighbors lie in the bytes of a u32, two vec4s in each. A record serves eight words of four
 // rows: their pairs d, m; then s and t of each word, as `scales6`.
 // parts: scales6
 const WORD: u32 = 32u;

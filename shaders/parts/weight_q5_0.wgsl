@@ -1,5 +1,5 @@
 // Slot `weight`: GGUF's Q5_0, w = d (q - 16): 32 numbers of five bits share the f16 scale d.
-// The lower four bits of four neighbours lie in the bytes of a u32, two vec4s in each. A record
+// The lower four bits of four neighbors lie in the bytes of a u32, two vec4s in each. A record
 // serves two words of four rows: their scales, then the fifth bits of the one and of the other.
 const WORD: u32 = 32u;
 

@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q5_1, w = d q + m: 32 numbers of five bits share an f16 scale d and an f16
 // minimum m.
-// The lower four bits of four neighbours lie in the bytes of a u32, two vec4s in each. A record
+// The lower four bits of four neighbors lie in the bytes of a u32, two vec4s in each. A record
 // serves a word of four rows: their pairs d, m, then their fifth bits.
 const WORD: u32 = 32u;
 

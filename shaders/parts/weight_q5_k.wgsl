@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q5_K, w = d s q - m t: 256 numbers of five bits share d and m, f16, and
 // every 32 of them s and t of six bits.
-// The lower four bits of four neighbours lie in the bytes of a u32, two vec4s in each. A record
+// The lower four bits of four neighbors lie in the bytes of a u32, two vec4s in each. A record
 // serves eight words of four rows: their pairs d, m; then s and t of each word, as `scales6`; then
 // the fifth bits.
 // parts: scales6

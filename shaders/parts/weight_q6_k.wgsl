@@ -1,6 +1,6 @@
 // Slot `weight`: GGUF's Q6_K, w = d s (q - 32): 256 numbers of six bits share the f16 scale d, and
 // every 16 of them s, a signed byte.
-// The lower four bits of four neighbours lie in the bytes of a u32, two vec4s in each. A record
+// The lower four bits of four neighbors lie in the bytes of a u32, two vec4s in each. A record
 // serves eight words of four rows: their d, and 8 unused bytes; then, a row a byte, s of the
 // first and of the second half of each word; then the upper two bits, four vec4s in a u32.
 const WORD: u32 = 32u;

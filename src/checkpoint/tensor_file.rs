@@ -1,4 +1,4 @@
-//! Tensors of any file, by name: safetensors or GGUF, recognised by how it begins.
+//! Tensors of any file, by name: safetensors or GGUF, recognized by how it begins.
 
 use std::path::{Path, PathBuf};
 

@@ -105,7 +105,7 @@ impl Decoder {
         engine.create(rows, (sequences * size_of::<Row>()) as u64)?;
         engine.write(rows, 0, bytemuck::cast_slice(&next))?;
         engine.create(ids, (RING * sequences * 4) as u64)?;
-        let counts = if penalised(sampling) {
+        let counts = if penalized(sampling) {
             let counts = BufferId::fresh();
             engine.create(counts, (sequences * vocab * 4) as u64)?;
             let mut occurrences = vec![0_u32; sequences * vocab];
@@ -307,7 +307,7 @@ impl Decoder {
 }
 
 /// Whether any penalty is on, in which case occurrences must be counted.
-pub(super) fn penalised(sampling: &Sampling) -> bool {
+pub(super) fn penalized(sampling: &Sampling) -> bool {
     sampling.repetition_penalty != 1.0
         || sampling.presence_penalty != 0.0
         || sampling.frequency_penalty != 0.0

@@ -19,13 +19,13 @@ pub struct Chance {
 /// Both distributions, from logits (V) and how often each token occurs in the text (V).
 pub(super) fn chances(logits: &[f64], counts: &[u32], sampling: &Sampling) -> Vec<Chance> {
     let model = softmax(logits, logits.len());
-    let penalised = penalties(logits, counts, sampling);
+    let penalized = penalties(logits, counts, sampling);
     // At temperature 0 the most probable token is all that is left.
     let (temperature, greedy) = match sampling.temperature {
         0.0 => (1.0, Sampling { top_k: 1, ..*sampling }),
         temperature => (f64::from(temperature), *sampling),
     };
-    let scaled: Vec<f64> = penalised.iter().map(|logit| logit / temperature).collect();
+    let scaled: Vec<f64> = penalized.iter().map(|logit| logit / temperature).collect();
     let (ids, kept): (Vec<u32>, Vec<f64>) = survivors(&scaled, &greedy).into_iter().unzip();
     let mut drawn = vec![0.0; logits.len()];
     for (id, probability) in ids.into_iter().zip(softmax(&kept, kept.len())) {
@@ -64,7 +64,7 @@ mod tests {
         let half = Sampling { temperature: 0.5, top_k: 2, ..one };
         assert_eq!(drawn(half), [(1, 0.862069), (0, 0.137931)]);
         // exp(ln 0.5 - ln 5) is a fifth of it.
-        let penalised = Sampling { presence_penalty: 5_f32.ln(), top_k: 2, ..one };
-        assert_eq!(drawn(penalised), [(0, 0.571429), (3, 0.428571)]);
+        let penalized = Sampling { presence_penalty: 5_f32.ln(), top_k: 2, ..one };
+        assert_eq!(drawn(penalized), [(0, 0.571429), (3, 0.428571)]);
     }
 }

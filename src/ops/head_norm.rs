@@ -7,7 +7,7 @@ use super::columns::Columns;
 use super::op::{Op, check_shape, to_u32};
 use crate::select::{KernelSelection, kernel};
 
-/// RMS-normalises each head in place; heads from `queries` on use the second row of gains.
+/// RMS-normalizes each head in place; heads from `queries` on use the second row of gains.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadNorm {
     /// Heads of the gains' width.

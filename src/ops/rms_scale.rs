@@ -9,7 +9,7 @@ use crate::select::{KernelSelection, kernel};
 /// out = √(mean(x²) + ε), row by row.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsScale {
-    /// (T, C); centred, for a layer norm.
+    /// (T, C); centered, for a layer norm.
     pub x: Tensor,
     /// ε.
     pub eps: f64,

@@ -1,4 +1,4 @@
-//! The whole model on one page, from token ids to the normalised residual stream that the head
+//! The whole model on one page, from token ids to the normalized residual stream that the head
 //! reads.
 
 use std::iter;
@@ -241,13 +241,13 @@ impl Pass<'_> {
         (scale_hook, normalized_hook): (Hook, Hook),
     ) -> Vec<f64> {
         let config = &self.model.config;
-        let centred = match config.norm {
+        let centered = match config.norm {
             Norm::LayerNorm => layer_norm_center(x, config.width),
             Norm::RmsNorm => x.to_vec(),
         };
-        let mut scale = rms_scale(&centred, config.width, config.norm_eps);
+        let mut scale = rms_scale(&centered, config.width, config.norm_eps);
         self.mark(scale_hook, &[1], &mut scale);
-        let mut normalized = divide_rows(&centred, &scale);
+        let mut normalized = divide_rows(&centered, &scale);
         self.mark(normalized_hook, &[config.width], &mut normalized);
         let bias = bias.and_then(|bias| self.model.weight(bias, layer));
         gain_bias(&normalized, self.model.own(gain, layer), bias)

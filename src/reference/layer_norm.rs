@@ -8,13 +8,13 @@ use super::rms_scale::rms_scale;
 /// (x − mean) / √(var + ε) ⊙ γ + β, row by row, the variance biased: x (T, C), gain and bias (C);
 /// returns (T, C).
 ///
-/// The variance is the mean square of the centred row, so its root is [`rms_scale`] again.
+/// The variance is the mean square of the centered row, so its root is [`rms_scale`] again.
 ///
 /// Source: Ba et al. 2016; Phuong & Hutter 2022, algorithm 6, with ε.
 pub fn layer_norm(x: &[f64], gain: &[f32], bias: &[f32], eps: f64) -> Vec<f64> {
-    let centred = layer_norm_center(x, gain.len());
-    let scale = rms_scale(&centred, gain.len(), eps);
-    gain_bias(&divide_rows(&centred, &scale), gain, Some(bias))
+    let centered = layer_norm_center(x, gain.len());
+    let scale = rms_scale(&centered, gain.len(), eps);
+    gain_bias(&divide_rows(&centered, &scale), gain, Some(bias))
 }
 
 #[cfg(test)]

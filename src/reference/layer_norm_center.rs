@@ -3,12 +3,12 @@
 /// x − mean, row by row: x (T, width); returns (T, width).
 pub fn layer_norm_center(x: &[f64], width: usize) -> Vec<f64> {
     debug_assert_eq!(x.len() % width, 0);
-    let mut centred = Vec::with_capacity(x.len());
+    let mut centered = Vec::with_capacity(x.len());
     for row in x.chunks_exact(width) {
         let mean = row.iter().sum::<f64>() / width as f64;
-        centred.extend(row.iter().map(|x| x - mean));
+        centered.extend(row.iter().map(|x| x - mean));
     }
-    centred
+    centered
 }
 
 #[cfg(test)]

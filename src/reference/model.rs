@@ -165,7 +165,7 @@ impl Model {
         linear(x, &weight.values, self.weight(bias, layer), weight.size)
     }
 
-    /// Logits of normalised rows: (T, C) to (T, V).
+    /// Logits of normalized rows: (T, C) to (T, V).
     fn head(&self, stream: &[f64]) -> Vec<f64> {
         let head = if self.config.tied_head { Param::Embed } else { Param::Head };
         let logits = self.linear(stream, (head, Param::HeadBias), 0);

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_noise_is_uncorrelated() {
+    fn neighboring_noise_is_uncorrelated() {
         // The xor of related numbers is as uniform as the numbers.
         let related: [fn(u32) -> u32; 3] = [
             |i| noise(1, 0, 0, i) ^ noise(1, 0, 1, i),

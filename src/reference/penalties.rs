@@ -14,14 +14,14 @@ pub fn penalties(logits: &[f64], counts: &[u32], sampling: &Sampling) -> Vec<f64
     let repetition = f64::from(sampling.repetition_penalty);
     let presence = f64::from(sampling.presence_penalty);
     let frequency = f64::from(sampling.frequency_penalty);
-    let penalised = |(&logit, &count): (&f64, &u32)| {
+    let penalized = |(&logit, &count): (&f64, &u32)| {
         if count == 0 {
             return logit;
         }
         let scaled = if logit > 0.0 { logit / repetition } else { logit * repetition };
         scaled - presence - frequency * f64::from(count)
     };
-    logits.iter().zip(counts).map(penalised).collect()
+    logits.iter().zip(counts).map(penalized).collect()
 }
 
 #[cfg(test)]

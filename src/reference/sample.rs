@@ -64,8 +64,8 @@ mod tests {
     fn greedy_takes_the_lower_of_equals() {
         let greedy = Sampling::default();
         assert_eq!(sample(&[1.0, 5.0, 5.0], &[0; 3], &greedy, Draw::default()), 1);
-        let penalised = Sampling { repetition_penalty: 2.0, ..greedy };
-        assert_eq!(sample(&[1.0, 5.0, 5.0], &[0, 1, 0], &penalised, Draw::default()), 2);
+        let penalized = Sampling { repetition_penalty: 2.0, ..greedy };
+        assert_eq!(sample(&[1.0, 5.0, 5.0], &[0, 1, 0], &penalized, Draw::default()), 2);
     }
 
     #[test]

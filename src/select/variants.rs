@@ -45,11 +45,11 @@ pub enum LanesKind {
     One,
     /// Each takes its own row, and the lanes of a subgroup shuffle the values of x.
     LanePerRow,
-    /// Neighbours in a workgroup reduce through workgroup memory.
+    /// Neighbors in a workgroup reduce through workgroup memory.
     Workgroup,
     /// The lanes of a subgroup reduce.
     WholeSubgroup,
-    /// Neighbours reduce within subgroups of any size, then across them.
+    /// Neighbors reduce within subgroups of any size, then across them.
     AcrossSubgroups,
 }
 

@@ -9,7 +9,7 @@ use super::shape::Shape;
 pub struct Workload {
     /// Linear layers, by rows of x and weights: format, outputs, inputs.
     pub shapes: Vec<Shape>,
-    /// Values in a row that is normalised; 0 for none.
+    /// Values in a row that is normalized; 0 for none.
     pub width: usize,
     /// Query heads, key heads and their width; no heads for none.
     pub heads: [usize; 3],

@@ -105,7 +105,7 @@ impl Pattern {
         Some([&first, &second, digits, &signs, r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"].join("|"))
     }
 
-    /// Whether a tokenizer.json's normaliser and pre-tokenizer split texts by this pattern.
+    /// Whether a tokenizer.json's normalizer and pre-tokenizer split texts by this pattern.
     pub(super) fn is(self, [normalizer, pre_tokenizer]: &[Value; 2]) -> bool {
         let composes = matches!(self, Self::Qwen2);
         if composes != (kind(normalizer) == "NFC") || !composes && !normalizer.is_null() {

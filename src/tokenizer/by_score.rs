@@ -18,7 +18,7 @@ pub(super) struct ByScore {
     pub(super) unknown: Option<u32>,
 }
 
-/// A span of the text between two others; empty once it has been merged into its left neighbour.
+/// A span of the text between two others; empty once it has been merged into its left neighbor.
 #[derive(Clone, Copy, Debug)]
 struct Symbol {
     start: usize,
@@ -27,7 +27,7 @@ struct Symbol {
     right: Option<usize>,
 }
 
-/// Two neighbours that form a token.
+/// Two neighbors that form a token.
 #[derive(Clone, Copy, Debug)]
 struct Join {
     score: f32,
@@ -48,19 +48,19 @@ impl ByScore {
         let mut tokens: Vec<Token> = Vec::with_capacity(symbols.len());
         for symbol in symbols.iter().filter(|symbol| symbol.start < symbol.end) {
             let offsets = (symbol.start, symbol.end);
-            let spelt = &text[symbol.start..symbol.end];
+            let spelled = &text[symbol.start..symbol.end];
             let push = |id| Token::new(id, String::new(), offsets);
-            if let Some((id, _)) = self.find(vocab, spelt) {
+            if let Some((id, _)) = self.find(vocab, spelled) {
                 tokens.push(push(id));
                 continue;
             }
-            let bytes = spelt.bytes().map(|byte| vocab.token_to_id(&format!("<0x{byte:02X}>")));
+            let bytes = spelled.bytes().map(|byte| vocab.token_to_id(&format!("<0x{byte:02X}>")));
             if let Some(bytes) = bytes.collect::<Option<Vec<u32>>>() {
                 tokens.extend(bytes.into_iter().map(push));
                 continue;
             }
             let unknown = self.unknown.ok_or_else(|| {
-                format!("the vocabulary has no token for {spelt:?}, and none for the unknown")
+                format!("the vocabulary has no token for {spelled:?}, and none for the unknown")
             })?;
             // A run of unknown characters is one token.
             match tokens.last_mut().filter(|last| last.id == unknown) {
@@ -72,8 +72,8 @@ impl ByScore {
     }
 
     /// A token that text may be encoded as, with its score.
-    fn find(&self, vocab: &impl Model, spelt: &str) -> Option<(u32, f32)> {
-        let id = vocab.token_to_id(spelt)?;
+    fn find(&self, vocab: &impl Model, spelled: &str) -> Option<(u32, f32)> {
+        let id = vocab.token_to_id(spelled)?;
         let score = self.scores.get(id as usize).copied().flatten()?;
         Some((id, score))
     }

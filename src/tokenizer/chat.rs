@@ -122,7 +122,7 @@ impl Tokenizer {
     /// The tokens of a conversation, up to where the model's answer begins; nothing is added before
     /// the output of the template.
     ///
-    /// Special tokens are recognised only where the template writes them, and in what the model said:
+    /// Special tokens are recognized only where the template writes them, and in what the model said:
     /// a message of the user or the system, or an argument of the template, that spells the name of
     /// one remains text, so that it cannot end its turn or open another. The names are those of
     /// special tokens, and of other added tokens that the template uses for its turns; these remain
@@ -189,7 +189,7 @@ impl Tokenizer {
         // A template may spell names with what was typed: it may lower letters, or cut and join.
         let text = rendered(&|content| typed.traced(content));
         if aliases.plain(&text) == plain {
-            return self.encode_aliased(&typed.spelt(&text), aliases);
+            return self.encode_aliased(&typed.spelled(&text), aliases);
         }
         let text = rendered(&|content| typed.text(content));
         let shown = aliases.plain(&text);
@@ -208,7 +208,7 @@ impl Tokenizer {
         self.encode_aliased(&text, aliases)
     }
 
-    /// The names of tokens that must not be recognised in what was typed, and those among them that
+    /// The names of tokens that must not be recognized in what was typed, and those among them that
     /// the template writes by itself.
     fn names(&self, template: &ChatTemplate, messages: &[Message]) -> (Vec<String>, Vec<String>) {
         let empty = |message: &Message| Message { role: message.role, content: "x".to_owned() };

@@ -127,7 +127,7 @@ impl Tokenizer {
             return self.encode(text, plain);
         }
         if !others.iter().any(|name| text.contains(name)) {
-            return self.encode(text, Encode { special: Special::Recognise, ..plain });
+            return self.encode(text, Encode { special: Special::Recognize, ..plain });
         }
         let aliases = Aliases::not_in(std::iter::once(text)).ok_or_else(|| {
             Error::Input("the text contains characters of all private planes".to_owned())

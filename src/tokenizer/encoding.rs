@@ -60,14 +60,14 @@ pub enum Bos {
 
 /// How the names of special tokens, such as `<|endoftext|>`, are treated inside a text.
 ///
-/// Added tokens that are not special (GGUF's user-defined ones) are recognised in either case.
+/// Added tokens that are not special (GGUF's user-defined ones) are recognized in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Special {
     /// As ordinary text, so that no input can end a turn or open a role.
     #[default]
     AsText,
     /// As the token of that name.
-    Recognise,
+    Recognize,
 }
 
 impl Tokenizer {
@@ -95,7 +95,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, options: Encode) -> Result<Vec<u32>> {
         let inner = &*self.0;
         let text = self.spaced(text);
-        let pieces = inner.pipeline.pieces(self.recognised(options.special), &text, None)?;
+        let pieces = inner.pipeline.pieces(self.recognized(options.special), &text, None)?;
         let mut ids = match options.bos {
             Bos::Auto => inner.opening.clone(),
             Bos::Never => Vec::new(),
@@ -125,11 +125,11 @@ impl Tokenizer {
         }
     }
 
-    /// The tokens of a text in which special tokens are recognised, unless an alias is inside their
+    /// The tokens of a text in which special tokens are recognized, unless an alias is inside their
     /// names; aliases are then encoded as the characters that they stand for.
     pub(super) fn encode_aliased(&self, text: &str, aliases: Aliases) -> Result<Vec<u32>> {
         let text = self.spaced(text);
-        let added = self.recognised(Special::Recognise);
+        let added = self.recognized(Special::Recognize);
         let pieces = self.0.pipeline.pieces(added, &text, Some(aliases))?;
         let mut ids = Vec::new();
         self.encode_pieces(pieces, &mut ids)?;
@@ -137,10 +137,10 @@ impl Tokenizer {
     }
 
     /// The tokens that are cut from a text as a whole.
-    pub(super) fn recognised(&self, special: Special) -> &AddedVocabulary {
+    pub(super) fn recognized(&self, special: Special) -> &AddedVocabulary {
         match special {
             Special::AsText => &self.0.pipeline.without_special,
-            Special::Recognise => &self.0.pipeline.added,
+            Special::Recognize => &self.0.pipeline.added,
         }
     }
 
@@ -189,13 +189,13 @@ impl Tokenizer {
         let tokens = self.0.pipeline.model.tokenize(text)?;
         let added = self.0.pipeline.added.get_added_tokens_decoder();
         // A single byte of a character has no text.
-        let spelt = |token: &Token| text.get(token.offsets.0..token.offsets.1);
+        let spelled = |token: &Token| text.get(token.offsets.0..token.offsets.1);
         let cut = |token: &Token| {
-            let spelt = spelt(token)?;
+            let spelled = spelled(token)?;
             let special = added.get(&token.id).filter(|added| added.special);
-            let name = special.is_some_and(|added| added.content == spelt)
-                || self.0.decoding.is_byte(spelt) && token.value == spelt;
-            let (second, _) = spelt.char_indices().nth(1)?;
+            let name = special.is_some_and(|added| added.content == spelled)
+                || self.0.decoding.is_byte(spelled) && token.value == spelled;
+            let (second, _) = spelled.char_indices().nth(1)?;
             name.then_some(token.offsets.0 + second)
         };
         let mut cuts: Vec<usize> = tokens.iter().filter_map(cut).collect();

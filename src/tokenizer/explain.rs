@@ -22,7 +22,7 @@ pub struct Piece {
     pub ids: Vec<u32>,
 }
 
-/// One merge of two neighbouring symbols.
+/// One merge of two neighboring symbols.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Merge {
     /// Its place in the list of merges: of all possible merges the lowest comes first.
@@ -42,21 +42,21 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn explain(&self, text: &str, options: Encode) -> Result<Vec<Piece>> {
-        let added = self.recognised(options.special);
+        let added = self.recognized(options.special);
         let text = self.spaced(text);
         let mut pieces = self.0.pipeline.pieces(added, &text, None)?;
         self.merge_pieces(&mut pieces)?;
         let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
-        let spelt = pieces.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
+        let spelled = pieces.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
         let whole = added.get_added_tokens_decoder();
-        let piece = |((_, (start, end), tokens), (spelt, _, _)): (Split<'_>, Split<'_>)| {
+        let piece = |((_, (start, end), tokens), (spelled, _, _)): (Split<'_>, Split<'_>)| {
             let tokens = tokens.as_deref().unwrap_or_default();
             let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-            let text = text.get(start..end).unwrap_or(spelt).to_owned();
+            let text = text.get(start..end).unwrap_or(spelled).to_owned();
             if ids.iter().any(|id| whole.contains_key(id)) {
                 return Piece { text, symbols: Vec::new(), merges: Some(Vec::new()), ids };
             }
-            let symbols: Vec<String> = spelt.chars().map(String::from).collect();
+            let symbols: Vec<String> = spelled.chars().map(String::from).collect();
             if symbols.len() > MOST_SYMBOLS {
                 return Piece { text, symbols, merges: None, ids };
             }
@@ -65,7 +65,7 @@ impl Tokenizer {
             let alike = found.iter().eq(tokens.iter().map(|token| &token.value));
             Piece { text, symbols, merges: alike.then_some(merges), ids }
         };
-        Ok(splits.into_iter().zip(spelt).map(piece).collect())
+        Ok(splits.into_iter().zip(spelled).map(piece).collect())
     }
 
     /// The merges of the pipeline's model; `None` if it does not use them.
@@ -154,7 +154,7 @@ mod tests {
         let tokenizer = built_in();
         let end = tokenizer.token(0).unwrap();
         let text = format!("so{end}");
-        let options = Encode { special: Special::Recognise, ..Encode::default() };
+        let options = Encode { special: Special::Recognize, ..Encode::default() };
         let pieces = tokenizer.explain(&text, options).unwrap();
         assert_eq!(
             pieces.last().map(|piece| (&piece.ids[..], piece.symbols.len())),

@@ -15,7 +15,7 @@ const TURNS: [&str; 4] = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"];
 impl Tokenizer {
     /// The tokenizer that a GGUF file describes.
     ///
-    /// Control tokens become special tokens; user-defined tokens are recognised in any text.
+    /// Control tokens become special tokens; user-defined tokens are recognized in any text.
     ///
     /// # Errors
     /// [`Error::File`] if the lists contradict each other, and [`Error::Unsupported`] for an
@@ -49,9 +49,9 @@ impl Tokenizer {
 
     /// The SentencePiece tokenizer that a GGUF file describes.
     ///
-    /// Control tokens become special tokens; user-defined tokens are recognised in any text. A `▁`
+    /// Control tokens become special tokens; user-defined tokens are recognized in any text. A `▁`
     /// is a space, in tokens and in texts. If the tokenizer puts a space before a text, it does so
-    /// after each recognised token too.
+    /// after each recognized token too.
     ///
     /// # Errors
     /// [`Error::File`], naming `path_for_errors`, if the lists contradict each other.

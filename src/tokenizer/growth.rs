@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use web_time::Instant;
 
-/// The most steps of a normaliser, of a pre-tokenizer or of a decoder.
+/// The most steps of a normalizer, of a pre-tokenizer or of a decoder.
 pub(super) const STEPS: usize = 64;
 
 /// How many times its length a text may become. The worst of real steps are NFKC, which makes

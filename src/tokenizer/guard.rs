@@ -49,8 +49,8 @@ impl<'a> Guard<'a> {
     }
 
     /// A text in which aliases remain only inside of names: those were typed, in whole or in part. A
-    /// normaliser may yet lower letters, so names count in any case.
-    pub(super) fn spelt(&self, text: &str) -> String {
+    /// normalizer may yet lower letters, so names count in any case.
+    pub(super) fn spelled(&self, text: &str) -> String {
         // Where each character of the plain text stands, and where of it the characters begin.
         let (mut plain, mut places) = (String::with_capacity(text.len()), Vec::new());
         for (at, char) in text.char_indices().filter(|(_, char)| !self.aliases.is_mark(*char)) {

@@ -1,4 +1,4 @@
-//! Learning merges: the most frequent pair of neighbours becomes a token, again and again.
+//! Learning merges: the most frequent pair of neighbors becomes a token, again and again.
 //!
 //! Each merge visits the places of its pair only, in lists that are linked, so the time grows about
 //! as the text does, however long its stretches without a blank are.
@@ -8,7 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use crate::error::{Error, Result};
 
-/// Two neighbouring tokens.
+/// Two neighboring tokens.
 type Pair = (u32, u32);
 
 /// No place.
@@ -63,7 +63,7 @@ impl Learned {
     }
 
     /// Merges pairs that occur at least `min_frequency` times until there are `vocab_size` tokens,
-    /// and tells `progress` how many there are. A word is spelt by `letter`, a token for each byte.
+    /// and tells `progress` how many there are. A word is spelled by `letter`, a token for each byte.
     ///
     /// # Errors
     /// [`Error::Input`] for words too long to count their places.

@@ -1,6 +1,6 @@
 //! Text to tokens and back: encode: Text -> V*, decode: V* -> Text.
 //!
-//! A [`Tokenizer`] is the pipeline normalise, pre-tokenise, merge of the `tokenizers` crate. It is
+//! A [`Tokenizer`] is the pipeline normalize, pre-tokenize, merge of the `tokenizers` crate. It is
 //! made from an opened model ([`Tokenizer::from_checkpoint`]), a folder
 //! ([`Tokenizer::from_folder`]) or GGUF metadata ([`Tokenizer::from_bpe`],
 //! [`Tokenizer::from_sentence_piece`]). The last two steps are implemented here instead: the tokens

@@ -10,7 +10,7 @@ use super::expression::Expression;
 use super::growth::{Growth, STEPS};
 use super::json::kind;
 
-/// The normaliser's steps, in order.
+/// The normalizer's steps, in order.
 #[derive(Debug, Default)]
 pub(super) struct Normalizing(Vec<Step>);
 
@@ -33,7 +33,7 @@ enum Change {
 }
 
 impl Normalizing {
-    /// The steps of a normaliser.
+    /// The steps of a normalizer.
     ///
     /// # Errors
     /// The reason why it cannot be used.
@@ -54,7 +54,7 @@ impl Normalizing {
     }
 }
 
-/// Adds the steps of a normaliser, those of sequences one by one.
+/// Adds the steps of a normalizer, those of sequences one by one.
 fn add(steps: &mut Vec<Step>, normalizer: NormalizerWrapper) -> tokenizers::Result<()> {
     let described = serde_json::to_value(&normalizer).unwrap_or_default();
     let change = match normalizer {
@@ -90,7 +90,7 @@ fn shown(described: &Value) -> String {
     }
 }
 
-/// The steps for one text. The crate's added tokens ignore what a normaliser returns, so a failure
+/// The steps for one text. The crate's added tokens ignore what a normalizer returns, so a failure
 /// is kept here.
 #[derive(Debug)]
 pub(super) struct Bounded<'a> {

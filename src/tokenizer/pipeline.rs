@@ -25,7 +25,7 @@ const ALL: usize = 4 << 20;
 /// One more than the highest id that a token may have: many times the largest real vocabulary.
 pub(super) const IDS: usize = 1 << 24;
 
-/// Added tokens, normaliser, pre-tokeniser and model; no post-processor, decoder, truncation or
+/// Added tokens, normalizer, pre-tokenizer and model; no post-processor, decoder, truncation or
 /// padding.
 ///
 /// The crate's parts are called one by one instead of its `encode`, so that no setting of a file can
@@ -119,7 +119,7 @@ impl Pipeline {
         }
     }
 
-    /// The pieces of a text, normalised and split; tokens of `added` are cut out whole. Once those
+    /// The pieces of a text, normalized and split; tokens of `added` are cut out whole. Once those
     /// have been found, aliases become what they stand for.
     ///
     /// # Errors

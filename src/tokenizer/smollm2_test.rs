@@ -28,7 +28,7 @@ fn smollm2_encodes_as_others_do() {
         assert_eq!(tokenizer.encode(&text, Encode::default()).unwrap(), ids, "{text:?}");
         assert_eq!(tokenizer.decode(&ids), text);
     }
-    let options = Encode { special: Special::Recognise, ..Encode::default() };
+    let options = Encode { special: Special::Recognize, ..Encode::default() };
     let turn = tokenizer.encode("<|im_start|>user\nhi<|im_end|>\n", options).unwrap();
     assert_eq!(turn, [1, 4093, 198, 6004, 2, 198]);
     assert_eq!(tokenizer.vocab_size(), 49152);

@@ -37,7 +37,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::File`] if it is damaged or asks for more than any
-    /// tokenizer needs, and [`Error::Unsupported`] for an unknown decoder, normaliser or
+    /// tokenizer needs, and [`Error::Unsupported`] for an unknown decoder, normalizer or
     /// post-processor.
     pub fn from_json(path: &Path) -> Result<Self> {
         Self::from_json_text(path, &read_text(path)?)
@@ -59,7 +59,7 @@ pub(super) struct Parts {
     pub(super) pipeline: Pipeline,
     pub(super) decoding: Decoding,
     pub(super) opening: Vec<u32>,
-    /// How the file itself normalises and splits a text.
+    /// How the file itself normalizes and splits a text.
     pub(super) steps: [Value; 2],
 }
 

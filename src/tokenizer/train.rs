@@ -6,7 +6,7 @@
 //! blank or a sign, such as DNA or a long line of Japanese, is one piece however long it is, up to
 //! the 64 MB at which files are cut; the time to learn from it grows about as its length.
 //!
-//! Each merge joins the most frequent pair of neighbouring tokens, counted over all pieces that the
+//! Each merge joins the most frequent pair of neighboring tokens, counted over all pieces that the
 //! pattern cuts; `cccc` has three pairs `c c`. Of equally frequent pairs the one whose left token
 //! has the smaller id wins, then the one whose right token has. Ids count up in this order: special
 //! tokens, the alphabet by code point, the merges. So the result depends on the texts alone, not on
@@ -130,9 +130,9 @@ impl Material {
         match (self, training.kind) {
             (Self::Characters(all), _) => return Ok(characters(all, &training.special)),
             (Self::Words(words), Kind::Merges { vocab_size, min_frequency }) => {
-                let spelt = |byte| letter(byte).to_string();
+                let spelled = |byte| letter(byte).to_string();
                 let merged = |tokens| progress(Learning::Merged(tokens));
-                learned.learn(words, spelt, vocab_size, min_frequency, merged)?;
+                learned.learn(words, spelled, vocab_size, min_frequency, merged)?;
             }
             _ => {}
         }

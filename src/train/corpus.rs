@@ -267,7 +267,7 @@ mod tests {
         Tokenizer::from_json_text(Path::new("tokenizer.json"), &file.to_string()).unwrap()
     }
 
-    fn spelt(tokenizer: &Tokenizer, ids: &[u32]) -> String {
+    fn spelled(tokenizer: &Tokenizer, ids: &[u32]) -> String {
         ids.iter().map(|id| tokenizer.token(*id).unwrap()).collect()
     }
 
@@ -297,7 +297,7 @@ mod tests {
         let tokenizer = tokenizer(true);
         let mut corpus = Corpus::new(&tokenizer, Names::End, Learn::Answers);
         let text = corpus.text("ab<|endoftext|>c <|im_start|><|endoftext|>\n").unwrap();
-        let all = spelt(&tokenizer, &text.ids);
+        let all = spelled(&tokenizer, &text.ids);
         assert_eq!(all, "<s>ab<|endoftext|><s>c <|im_start|><|endoftext|>\n");
         assert_eq!(text.ids.iter().filter(|id| **id == END).count(), 2);
         assert_eq!(text.ids.iter().filter(|id| **id == 1).count(), 0, "a name that is text");
@@ -323,7 +323,7 @@ mod tests {
         let lines = "\u{feff}{\"text\": \"ab\", \"id\": 1}\n\n{\"text\": \" \"}\n\
                      {\"text\": \"c<|endoftext|>\", \"id\": 2}\n";
         let text = corpus.lines(Path::new("x.jsonl"), lines).unwrap();
-        assert_eq!(spelt(&tokenizer, &text.ids), "<s>ab<|endoftext|><s>c<|endoftext|>");
+        assert_eq!(spelled(&tokenizer, &text.ids), "<s>ab<|endoftext|><s>c<|endoftext|>");
         assert!(text.documents.is_empty() && text.given.is_empty());
         let found = corpus.found();
         assert_eq!((found.documents, found.empty, found.unknown["id"]), (2, 1, 2));
@@ -340,13 +340,13 @@ mod tests {
         let text = corpus.lines(Path::new("x.jsonl"), lines).unwrap();
         let golden = "<|im_start|>u\na<s><|endoftext|>\n<|im_start|>a\nbc<|endoftext|>\n\
                       <|im_start|>u\nd<|endoftext|>\n<|im_start|>a\ne<|endoftext|>";
-        assert_eq!(spelt(&tokenizer, &text.ids), golden);
+        assert_eq!(spelled(&tokenizer, &text.ids), golden);
         assert!(!text.ids.contains(&0), "what a message spells is text");
         let learned = |tokens: &Tokens| {
             let given = |at: &usize| tokens.given.iter().any(|range| range.contains(at));
             let ids: Vec<u32> =
                 (0..tokens.len()).filter(|at| !given(at)).map(|at| tokens.ids[at]).collect();
-            spelt(&tokenizer, &ids)
+            spelled(&tokenizer, &ids)
         };
         assert_eq!(learned(&text), "bc<|endoftext|>e<|endoftext|>");
         assert_eq!(text.documents, [0]);
@@ -389,7 +389,7 @@ mod tests {
         let scored = "{\"text\": \"a\", \"score\": NaN}\n{\"s\": -Infinity, \"text\": \"b\"}";
         let mut corpus = with_template(&tokenizer, TURNS, Learn::Answers);
         let text = corpus.lines(Path::new("x.jsonl"), scored).unwrap();
-        assert_eq!(spelt(&tokenizer, &text.ids), "a<|endoftext|>b<|endoftext|>");
+        assert_eq!(spelled(&tokenizer, &text.ids), "a<|endoftext|>b<|endoftext|>");
         assert_eq!((corpus.found().documents, corpus.found().unknown["score"]), (2, 1));
         assert_eq!(text_of_lines(Path::new("x.jsonl"), scored).unwrap(), "ab");
         let mut corpus = Corpus::new(&tokenizer, Names::End, Learn::Answers);

@@ -11,7 +11,7 @@ use super::model_files::{COMPANIONS, CONFIG, README};
 
 /// The tensors of a model.
 pub(super) const MODEL: &str = "model.safetensors";
-/// The moments of the optimiser.
+/// The moments of the optimizer.
 pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
 /// What is needed to resume from a step, apart from its tensors.
 pub(super) const STATE: &str = "state.json";

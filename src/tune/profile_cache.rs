@@ -134,7 +134,7 @@ impl ProfileCache {
     /// Saves a record; if that fails, logs a warning and goes on.
     pub fn save(&self, record: &Record) {
         let entry = CacheEntry { key: self.key.clone(), record: record.clone() };
-        // Names and numbers can always be serialised.
+        // Names and numbers can always be serialized.
         let text = serde_json::to_string_pretty(&entry).unwrap_or_default();
         match &self.location {
             Location::Nowhere => {}

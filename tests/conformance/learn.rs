@@ -129,7 +129,7 @@ fn f16_copies_are_multiplied_by_and_f32_is_updated() {
         |trainer: &mut Trainer| block_on(trainer.read(TrainSlot::Value, Param::Down, 0)).unwrap();
     let begun = values(&mut mixed);
     assert_eq!(begun, values(&mut full));
-    // Steps that would be lost: an f16 value near 0.01 has neighbours 8e-6 away.
+    // Steps that would be lost: an f16 value near 0.01 has neighbors 8e-6 away.
     for _ in 0..4 {
         for trainer in [&mut mixed, &mut full] {
             block_on(trainer.step(&batches, 1e-6)).unwrap();
@@ -146,7 +146,7 @@ fn f16_copies_are_multiplied_by_and_f32_is_updated() {
 #[test]
 fn a_model_without_layers_learns_the_bigrams_of_a_markov_source() {
     let vocab = 8_usize;
-    // Each token has favourite successors.
+    // Each token has favorite successors.
     let weight = |from: usize, to: usize| (3.0 * uniform(21, (from * vocab + to) as u32)).exp();
     let total = |from: usize| (0..vocab).map(|to| weight(from, to)).sum::<f64>();
     let chance = |from: usize, to: usize| weight(from, to) / total(from);

@@ -86,11 +86,11 @@ fn logits_that_are_not_finite_end_a_text_and_name_the_layer() {
                     first values at fault are those of layer 1 (blocks.1.hook_resid_post)";
     let greedy = Request { max_new_tokens: 4, ..Request::default() };
     let warm = Sampling { temperature: 1.0, top_k: 5, top_p: 0.9, ..Sampling::default() };
-    let penalised = Sampling { repetition_penalty: 1.5, ..warm };
+    let penalized = Sampling { repetition_penalty: 1.5, ..warm };
     for request in [
         greedy.clone(),
         Request { sampling: warm, ..greedy.clone() },
-        Request { sampling: penalised, ..greedy.clone() },
+        Request { sampling: penalized, ..greedy.clone() },
         Request { logprobs: Some(3), ..greedy.clone() },
     ] {
         let drawn = block_on(llm.generate(&prompt, &request, |_| ControlFlow::Continue(())));

@@ -39,16 +39,16 @@ fn shrink(@builtin(global_invocation_id) id: vec3<u32>) {
 ";
 
 /// Each head's numbers, less their mean.
-static CENTRE: Kernel = Kernel { name: "centre", op: None, source: CENTRE_SOURCE, needs: &[] };
+static CENTER: Kernel = Kernel { name: "center", op: None, source: CENTER_SOURCE, needs: &[] };
 
-const CENTRE_SOURCE: &str = "
+const CENTER_SOURCE: &str = "
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> operand: array<f32>;
 @group(0) @binding(3) var<storage, read_write> x: array<f32>;
 
 @compute @workgroup_size(WG)
-fn centre(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn center(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = rows[(params.row + group.y) % params.rows];
     let base = head_at(group.y, group.x);
     var sum = 0.0;
@@ -75,8 +75,8 @@ fn shrink(by: Vec<f32>) -> OwnOp {
     })
 }
 
-fn centre() -> OwnOp {
-    OwnOp::new(&CENTRE, Each::Head).twin(|x, _| {
+fn center() -> OwnOp {
+    OwnOp::new(&CENTER, Each::Head).twin(|x, _| {
         let mean = x.iter().sum::<f64>() / x.len() as f64;
         x.iter_mut().for_each(|x| *x -= mean);
     })
@@ -89,7 +89,7 @@ fn an_op_of_ones_own_is_its_twin() {
         let [mut device, mut reference] = both(name);
         let config = device.config().clone();
         let ramp: Vec<f32> = (0..config.width).map(|i| (i % 7) as f32 / 10.0).collect();
-        let heads = Edit { heads: Some(1..2), positions: Some(1..40), ..own(centre()) };
+        let heads = Edit { heads: Some(1..2), positions: Some(1..40), ..own(center()) };
         let columns = Edit { columns: Some(3..9), ..own(shrink(vec![0.3])) };
         let edits = [
             (Hook::MlpPost(0), own(shrink(vec![0.05]))),

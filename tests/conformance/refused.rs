@@ -95,7 +95,7 @@ fn the_step_before_stands_in_for_a_damaged_one() {
     assert!(!folder.path().join("step-00000009.part").exists());
 }
 
-/// A step saved by another optimiser or another model is refused.
+/// A step saved by another optimizer or another model is refused.
 #[test]
 fn a_step_of_another_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -50,7 +50,7 @@ impl Op for Plain {
 impl Case for Ceiling {
     fn run(&self, device: &mut Device) -> Result<()> {
         let out = device.output(GROUPS, LANES)?;
-        // A row of words for each workgroup: its lanes take neighbouring words, again and again.
+        // A row of words for each workgroup: its lanes take neighboring words, again and again.
         let values = device.noise(GROUPS * LOADS * LANES * 4);
         let words = device.words(&values)?;
         let program = Program::new(kernel(self.0)).constant("WG", LANES as u32);

@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     Params,
     /// A barrier is dropped.
     Barrier,
-    /// A head, a row or a token takes the place of its neighbour.
+    /// A head, a row or a token takes the place of its neighbor.
     Rows,
     /// A term is lost, or added with the other sign.
     Term,
@@ -254,7 +254,7 @@ fn faults(file: &'static str, source: &str, kind: Kind) -> Vec<Fault> {
     found
 }
 
-/// The struct of parameters with two neighbours of one type exchanged, and how many lines it had.
+/// The struct of parameters with two neighbors of one type exchanged, and how many lines it had.
 fn params(lines: &[&str]) -> Vec<(usize, String)> {
     let count = 1 + lines.iter().position(|line| line.ends_with('}')).expect("the struct ends");
     let code = lines[..count].iter().map(|line| line.split("//").next().unwrap_or_default());

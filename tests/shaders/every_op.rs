@@ -275,7 +275,7 @@ impl<'a> Every<'a> {
         }
     }
 
-    /// The ops of an optimiser step.
+    /// The ops of an optimizer step.
     fn step(&mut self) {
         let fresh = BufferId::fresh;
         let (parameters, gradient, count) = (fresh(), fresh(), 4096);

@@ -183,7 +183,7 @@ impl Model {
             Token::Id(id) => return Ok(*id),
             Token::Text(text) => text,
         };
-        let bare = Encode { bos: Bos::Never, special: Special::Recognise };
+        let bare = Encode { bos: Bos::Never, special: Special::Recognize };
         match self.llm.encode(text, bare).map_err(told)?[..] {
             [id] => Ok(id),
             ref ids => {

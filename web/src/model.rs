@@ -228,8 +228,8 @@ impl Model {
         let request: Asked = read("the options of generate", &request)?;
         let request = request.request(self.llm.config(), prompt.len())?;
         let tokenizer = self.llm.tokenizer().cloned();
-        let spelt = |id| tokenizer.as_ref().map(|tokenizer| tokenizer::text(tokenizer, id));
-        let likely = |(id, logprob)| Likely { id, text: spelt(id).unwrap_or_default(), logprob };
+        let spelled = |id| tokenizer.as_ref().map(|tokenizer| tokenizer::text(tokenizer, id));
+        let likely = |(id, logprob)| Likely { id, text: spelled(id).unwrap_or_default(), logprob };
         let mut failed = None;
         let generation =
             self.llm.generate_with(&prompt, &request, async |stream: &Stream<'_>, event: Event| {
@@ -293,7 +293,7 @@ impl Model {
         let (shown, rest) = all.split_at(most.min(all.len()));
         let chance = |chance: &Chance| Shown {
             id: chance.token,
-            text: self.spelt(chance.token),
+            text: self.spelled(chance.token),
             probability: chance.probability,
             drawn: chance.drawn,
         };
@@ -305,7 +305,7 @@ impl Model {
         })
     }
 
-    fn spelt(&self, id: u32) -> String {
+    fn spelled(&self, id: u32) -> String {
         self.llm.tokenizer().map(|own| tokenizer::text(own, id)).unwrap_or_default()
     }
 

@@ -27,7 +27,7 @@ impl Encoding {
         let Self { bos, special } = read("the options of encode", value)?;
         Ok(Encode {
             bos: if bos == Some(false) { Bos::Never } else { Bos::Auto },
-            special: if special { Special::Recognise } else { Special::AsText },
+            special: if special { Special::Recognize } else { Special::AsText },
         })
     }
 }

@@ -249,7 +249,7 @@ impl Trainer {
     }
 
     /// Opens a new device after a loss, with the model as it was last read; returns its number of
-    /// steps. The optimiser's moments start from zero.
+    /// steps. The optimizer's moments start from zero.
     pub async fn revive(&mut self) -> Result<f64> {
         let (files, steps) = &self.known;
         let checkpoint = Checkpoint::open_files(files.clone()).map_err(told)?;

@@ -165,7 +165,7 @@ test('stopping is immediate', async () => {
   });
   const all = [await stop(), await stop(), await stop()];
   assert.deepEqual(all.map(({ finish }) => finish), ['interrupted', 'interrupted', 'interrupted']);
-  // A busy neighbour may delay one of them.
+  // A busy neighbor may delay one of them.
   assert.ok(all.some(({ count }) => count < 25), JSON.stringify(all));
 });
 

@@ -9,7 +9,7 @@ import { launch, open, serve } from './browser.js';
 
 /**
  * The longest that the page may be busy at once, as a multiple of what `yardstick` takes. That is about ten
- * milliseconds on a quiet machine, and more beside busy neighbours, as everything else is.
+ * milliseconds on a quiet machine, and more beside busy neighbors, as everything else is.
  */
 const LONGEST_TASK = 10;
 
@@ -67,7 +67,7 @@ async function longestTasks() {
 }
 
 test('it stays smooth while it writes and trains', async () => {
-  // A busy neighbour makes tasks longer, but not thrice in a row.
+  // A busy neighbor makes tasks longer, but not thrice in a row.
   for (let tries = 0; tries < 2; tries += 1) if ((await longestTasks()) <= LONGEST_TASK) return;
   assert.ok((await longestTasks()) <= LONGEST_TASK);
 });

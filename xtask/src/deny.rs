@@ -1,4 +1,4 @@
-//! What dependencies must be: under licences that suit, from known sources, without known faults. The
+//! What dependencies must be: under licenses that suit, from known sources, without known faults. The
 //! list is `deny.toml`.
 
 use crate::shell;
@@ -17,7 +17,7 @@ pub(crate) fn check(tally: &mut Tally) -> Result<(), String> {
     shell::quiet(&mut shell::cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
     match known_faults(shell::quiet(&mut shell::cargo(&["deny", "check", "advisories"])))? {
         Some(why) => tally.skip("cargo deny check advisories", why),
-        None => eprintln!("ci: licences and sources are right, and no faults are known"),
+        None => eprintln!("ci: licenses and sources are right, and no faults are known"),
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The files for download, in `target/dist`: the program, the page, the package for scripts, the
-//! licences of everything in them, and checksums.
+//! licenses of everything in them, and checksums.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use crate::{models, packages, shell, web};
 /// The most bytes that the program may have.
 const MOST: u64 = 30_000_000;
 
-/// The file with all licences, in each of the archives.
+/// The file with all licenses, in each of the archives.
 const LICENSES: &str = "THIRD-PARTY-LICENSES.txt";
 
 /// Our own files that come with each archive.
@@ -94,7 +94,7 @@ fn sums(dist: &Path) -> Result<(), String> {
     write(&dist.join("SHA256SUMS"), &lines)
 }
 
-/// The licences of all crates in the program and in the page's module, each text once.
+/// The licenses of all crates in the program and in the page's module, each text once.
 fn texts(host: &str) -> Result<String, String> {
     let mut crates = BTreeSet::new();
     let mut metadata = shell::cargo(&["metadata", "--format-version", "1"]);
@@ -112,7 +112,7 @@ fn texts(host: &str) -> Result<String, String> {
         let mut own = licenses(folder)?;
         if own.is_empty() {
             own.push(format!(
-                "Its package holds no licence text; it states its licence as {license}.\n"
+                "Its package holds no license text; it states its license as {license}.\n"
             ));
         }
         for text in own {
@@ -128,7 +128,7 @@ fn texts(host: &str) -> Result<String, String> {
     Ok(groups.into_iter().map(group).collect())
 }
 
-/// Name with version, and licence, in a line such as `log v0.4.35<TAB>MIT OR Apache-2.0`; `None` for
+/// Name with version, and license, in a line such as `log v0.4.35<TAB>MIT OR Apache-2.0`; `None` for
 /// our own crates, whose line names a folder.
 fn named(line: &str) -> Option<(String, String)> {
     let (package, license) = line.trim_end_matches(" (*)").split_once('\t')?;
@@ -149,7 +149,7 @@ fn folders(metadata: &str) -> BTreeMap<String, PathBuf> {
     folders.collect()
 }
 
-/// The texts of a package's licences.
+/// The texts of a package's licenses.
 fn licenses(folder: &Path) -> Result<Vec<String>, String> {
     let license = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_uppercase();
@@ -275,7 +275,7 @@ mod tests {
         for name in ["wgpu-30.", "tokenizers-0.22.", "clap-4.", "wasm-bindgen-0.2."] {
             assert!(texts.contains(&format!("\n{name}")), "{name} is not in the list");
         }
-        assert!(!texts.contains(" ()"), "a dependency states no licence");
+        assert!(!texts.contains(" ()"), "a dependency states no license");
         assert!(!texts.contains("\npellucid-"), "our own crates are in the list");
     }
 }

@@ -39,7 +39,7 @@ Tasks:
                     plant every fault of the list, and record in docs/testing.md which test
                     catches it; takes hours, and resumes where it was stopped
   dist              make the files for download in target/dist: the program, the page,
-                    the package for scripts, checksums, licences
+                    the package for scripts, checksums, licenses
   golden            make tests/golden again with PyTorch (not needed to test)
 ";
 

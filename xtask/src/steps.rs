@@ -62,7 +62,7 @@ pub(crate) const STEPS: [Step; 30] = [
     },
     Step {
         name: "deny",
-        about: "the dependencies' licences, sources and known faults, if cargo deny is installed",
+        about: "the dependencies' licenses, sources and known faults, if cargo deny is installed",
         lane: Lane::Build,
         run: deny::check,
     },

@@ -135,7 +135,7 @@ pub(crate) fn token(llm: &Llm, option: &str, text: &str) -> Result<u32> {
     }
     let bare = pellucid::tokenizer::Encode {
         bos: pellucid::tokenizer::Bos::Never,
-        special: pellucid::tokenizer::Special::Recognise,
+        special: pellucid::tokenizer::Special::Recognize,
     };
     match options::encode(llm, text, bare)?[..] {
         [id] => Ok(id),

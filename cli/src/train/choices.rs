@@ -1,4 +1,4 @@
-//! The values of `train`'s flags: presets, families, decay shapes and optimisers.
+//! The values of `train`'s flags: presets, families, decay shapes and optimizers.
 
 use clap::ValueEnum;
 use pellucid::train::{self, Family, Optimizer};

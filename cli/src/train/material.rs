@@ -107,7 +107,7 @@ impl Material {
             if ids && !opening.is_empty() && occurrences(&data.train, opening) == 0 {
                 log::warn!(
                     "the tokenizer puts {} before a text, but the training data never has it",
-                    spelt(tokenizer, opening)
+                    spelled(tokenizer, opening)
                 );
             }
         }
@@ -141,7 +141,7 @@ impl Material {
             output::note(&format!(
                 "the tokenizer puts {} before a text, but the training data has {count} of them, too few \
                  to learn that from; the model's own tokenizer.json puts nothing there",
-                spelt(&tokenizer, opening)
+                spelled(&tokenizer, opening)
             ));
             text = without_opening(name, &text)?;
             (tokenizer, data) = read(&text)?;
@@ -296,6 +296,6 @@ fn occurrences(tokens: &Tokens, wanted: &[u32]) -> usize {
 }
 
 /// The names of some tokens.
-fn spelt(tokenizer: &Tokenizer, ids: &[u32]) -> String {
+fn spelled(tokenizer: &Tokenizer, ids: &[u32]) -> String {
     ids.iter().filter_map(|id| tokenizer.token(*id)).collect()
 }

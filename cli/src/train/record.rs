@@ -147,7 +147,7 @@ impl Sheet {
 /// The most points in a curve.
 const POINTS: usize = 400;
 
-/// Means of neighbouring points, so that a curve of thousands of steps is legible.
+/// Means of neighboring points, so that a curve of thousands of steps is legible.
 fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let size = points.len().div_ceil(POINTS).max(1);
     let mean = |points: &[(f64, f64)]| {

@@ -18,7 +18,7 @@ pub(super) struct Pace {
 }
 
 impl Settings {
-    /// Fails for an option that would have no effect: for one of another family, optimiser or kind of
+    /// Fails for an option that would have no effect: for one of another family, optimizer or kind of
     /// run, and for a number that means nothing. These are the settings as they were given, without
     /// those of the preset.
     ///

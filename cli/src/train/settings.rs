@@ -86,7 +86,7 @@ pub(crate) struct Settings {
     /// Batches whose gradients are accumulated for one step [default: 1]
     #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub(crate) grad_accum: Option<usize>,
-    /// Number of optimiser steps
+    /// Number of optimizer steps
     #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub(crate) steps: Option<u64>,
     /// Dropout probability, for the embedding and the output of each sub-layer [default: 0]
@@ -94,7 +94,7 @@ pub(crate) struct Settings {
     pub(crate) dropout: Option<f64>,
     /// Use f16 copies of the weight matrices in matrix products
     ///
-    /// The f32 master weights are what the optimiser updates and what is saved. Each step reads
+    /// The f32 master weights are what the optimizer updates and what is saved. Each step reads
     /// half as many bytes of weights and needs a little more memory.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL",
         help_heading = TRAINING)]
@@ -103,34 +103,34 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub(crate) seed: Option<u64>,
     /// Peak learning rate [default: 1e-3; with --from 5e-5]
-    #[arg(long, value_name = "LR", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "LR", help_heading = OPTIMIZER)]
     pub(crate) lr: Option<f64>,
     /// Learning rate at the end of the decay [default: a tenth of --lr]
-    #[arg(long, value_name = "LR", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "LR", help_heading = OPTIMIZER)]
     pub(crate) min_lr: Option<f64>,
     /// Steps of linear warm-up [default: a twentieth of --steps]
-    #[arg(long, value_name = "N", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "N", help_heading = OPTIMIZER)]
     pub(crate) warmup: Option<u64>,
     /// Shape of the learning rate's decay after warm-up [default: cosine]
-    #[arg(long, value_name = "SHAPE", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "SHAPE", help_heading = OPTIMIZER)]
     pub(crate) decay: Option<DecayName>,
     /// Length of the final decay, with --decay wsd [default: a fifth of --steps]
-    #[arg(long, value_name = "N", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "N", help_heading = OPTIMIZER)]
     pub(crate) decay_steps: Option<u64>,
-    /// Optimiser [default: adamw]
-    #[arg(long, value_name = "NAME", help_heading = OPTIMISER)]
+    /// Optimizer [default: adamw]
+    #[arg(long, value_name = "NAME", help_heading = OPTIMIZER)]
     pub(crate) optimizer: Option<OptimizerName>,
     /// Decay rate of adamw's mean of gradients [default: 0.9]
-    #[arg(long, value_name = "BETA", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "BETA", help_heading = OPTIMIZER)]
     pub(crate) beta1: Option<f64>,
     /// Decay rate of adamw's mean of squared gradients [default: 0.95; with --from 0.999]
-    #[arg(long, value_name = "BETA", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "BETA", help_heading = OPTIMIZER)]
     pub(crate) beta2: Option<f64>,
     /// Weight decay of adamw, applied to matrices only [default: 0.1; with --from 0]
-    #[arg(long, value_name = "DECAY", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "DECAY", help_heading = OPTIMIZER)]
     pub(crate) weight_decay: Option<f64>,
     /// Clip gradients to this global norm; 0 disables clipping [default: 1]
-    #[arg(long, value_name = "NORM", help_heading = OPTIMISER)]
+    #[arg(long, value_name = "NORM", help_heading = OPTIMIZER)]
     pub(crate) clip: Option<f64>,
     /// Evaluate on the validation data every N steps, 0 for never [default: a tenth of --steps]
     #[arg(long, value_name = "N", help_heading = EVALUATION)]
@@ -155,7 +155,7 @@ pub(crate) struct Settings {
 const DATA: &str = "Data";
 const MODEL: &str = "Model";
 const TRAINING: &str = "Training";
-const OPTIMISER: &str = "Optimiser";
+const OPTIMIZER: &str = "Optimizer";
 const EVALUATION: &str = "Evaluation and checkpoints";
 pub(super) const OUTPUT: &str = "Output";
 

@@ -10,13 +10,13 @@ use crate::{failure, json, model, pellucid, stderr, with_input};
 /// A tokenizer with a token for each byte of ASCII, and one special token after them.
 fn byte_tokenizer(folder: &Path) {
     // GPT-2's spelling: printable bytes are themselves, the others follow from U+0100 on.
-    let spelt = |byte: u8| match byte {
+    let spelled = |byte: u8| match byte {
         b'!'..=b'~' => char::from(byte),
         0..=b' ' => char::from_u32(0x100 + u32::from(byte)).unwrap(),
         _ => char::from_u32(0x100 + 33).unwrap(),
     };
     let vocab: serde_json::Map<String, Value> =
-        (0..=127).map(|byte| (spelt(byte).to_string(), Value::from(byte))).collect();
+        (0..=127).map(|byte| (spelled(byte).to_string(), Value::from(byte))).collect();
     let tokenizer = serde_json::json!({
         "version": "1.0",
         "added_tokens": [{

@@ -50,7 +50,7 @@ impl AttentionRows {
         }
     }
 
-    /// `count` neighbouring rows of one sequence, from position `first` on.
+    /// `count` neighboring rows of one sequence, from position `first` on.
     pub fn row_run(first: u32, count: u32) -> Vec<(u32, u32)> {
         (first..first + count).map(|position| (position, 0)).collect()
     }

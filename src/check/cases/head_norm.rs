@@ -9,7 +9,7 @@ use crate::reference as twin;
 use super::case::{Case, Tables};
 use super::fixtures::QUICK_SHAPES;
 
-/// Heads normalised one by one, between columns that stay unchanged.
+/// Heads normalized one by one, between columns that stay unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadNorm {
     /// Rows.

@@ -29,14 +29,14 @@ impl Case for LayerNormCenter {
         let x = device.tensor(rows, columns, &values)?;
         let out = device.output(rows, columns)?;
         if device.run(&ops::LayerNormCenter { x, out }, 0)? {
-            let centred = twin::layer_norm_center(&to_f64(&values), columns);
-            if centred.iter().all(|x| *x == 0.0) {
+            let centered = twin::layer_norm_center(&to_f64(&values), columns);
+            if centered.iter().all(|x| *x == 0.0) {
                 // Equal values cancel. The kernel subtracts the first of them, so that everything
                 // it sums is zero; what is left is the rounding of two subtractions.
                 let largest = measure::largest(to_f64(&values).into_iter().map(f64::abs));
-                expect_cancelled(device, &out, centred, 2.0, largest)?;
+                expect_cancelled(device, &out, centered, 2.0, largest)?;
             } else {
-                device.expect(&out, centred)?;
+                device.expect(&out, centered)?;
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ pub struct Penalties {
     pub rows: usize,
     /// Logits per row.
     pub vocab: usize,
-    /// How they are penalised.
+    /// How they are penalized.
     pub sampling: Sampling,
 }
 

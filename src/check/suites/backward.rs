@@ -1,4 +1,4 @@
-//! The ops of training: derivatives, and the optimiser step.
+//! The ops of training: derivatives, and the optimizer step.
 
 use crate::check::cases::{
     ActivateBackward, AdamW, AttentionBackward, BiasBackward, CastF16, Clip, CrossEntropy, Dropout,

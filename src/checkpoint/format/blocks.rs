@@ -115,7 +115,7 @@ fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
     bytes.iter().map(|b| b & 15).chain(bytes.iter().map(|b| b >> 4))
 }
 
-/// The bytes of values in a format, rounded as in ggml's reference quantiser.
+/// The bytes of values in a format, rounded as in ggml's reference quantizer.
 ///
 /// A last block that is not full is padded with zeros.
 ///
@@ -136,7 +136,7 @@ pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>> {
 fn only_read(format: Format) -> Error {
     let formats = Format::ALL.into_iter().filter(|format| format.info().quantizes);
     let names: Vec<&str> = formats.map(|format| format.info().name).collect();
-    Error::unsupported(format!("quantising to {format}"), names.join(", "))
+    Error::unsupported(format!("quantizing to {format}"), names.join(", "))
 }
 
 fn blockwise(

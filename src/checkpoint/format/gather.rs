@@ -155,7 +155,7 @@ fn fives(bytes: &[u8], block: &mut Gathered) {
     fields::<4, 16>(&bytes[4..], 0, &mut block.quants);
 }
 
-/// s and t of `Q4_K` and `Q5_K`, which two neighbouring runs of sixteen values share.
+/// s and t of `Q4_K` and `Q5_K`, which two neighboring runs of sixteen values share.
 fn pairs(scales: &[u8; 16], index: usize) -> (f32, f32) {
     (f32::from(scales[index & !1]), f32::from(scales[index | 1]))
 }

@@ -118,7 +118,7 @@ impl Packed {
                     record[16 + 8 * word + within] = s;
                     record[20 + 8 * word + within] = t;
                 }
-                // Four bits of both; then two bits of both, and of both in the neighbouring word.
+                // Four bits of both; then two bits of both, and of both in the neighboring word.
                 Scales::Two6 => {
                     record[16 + 4 * word + within] = s & 15 | t << 4;
                     record[16 + 4 * words + word / 2 * 4 + within] |=
@@ -138,7 +138,7 @@ impl Packed {
     }
 }
 
-/// The bits of 32 values from bit `shift` on, `bits` of each, ordered so that four neighbours are
+/// The bits of 32 values from bit `shift` on, `bits` of each, ordered so that four neighbors are
 /// in the four bytes of a u32: a shift and a mask leave each in a byte of its own.
 fn spread(quants: &[u8], bits: usize, shift: usize, out: &mut [u8]) {
     let mask = ((1 << bits) - 1) * 0x0101_0101_u32;

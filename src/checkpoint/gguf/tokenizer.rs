@@ -16,7 +16,7 @@ pub struct Bpe {
     /// count as normal. If empty, all are normal. What bears a name that ends a turn is a control
     /// token, whatever the file says.
     pub kinds: Vec<i32>,
-    /// `tokenizer.ggml.pre`: the name of the pre-tokeniser. If the file names none, it is the only
+    /// `tokenizer.ggml.pre`: the name of the pre-tokenizer. If the file names none, it is the only
     /// one that models of its architecture have; `default`, with a warning, if there are several.
     pub pattern: String,
     /// `tokenizer.ggml.bos_token_id`.
@@ -124,7 +124,7 @@ pub(in crate::checkpoint) fn eos(gguf: &Gguf) -> Result<Option<u32>> {
     id(fields(gguf), "eos_token_id", usize::MAX)
 }
 
-/// The name of the pre-tokeniser: the file's own, or what others know of its architecture.
+/// The name of the pre-tokenizer: the file's own, or what others know of its architecture.
 fn pattern(gguf: &Gguf) -> Result<&str> {
     if let Some(named) = fields(gguf).text("pre")? {
         return Ok(named);

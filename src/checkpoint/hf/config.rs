@@ -34,8 +34,8 @@ pub(in crate::checkpoint) fn read(
     if let Some(quantized) = fields.object("quantization_config")? {
         let method = quantized.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
         return Err(Error::unsupported(
-            format!("{}: {method} quantisation", fields.path.display()),
-            "F32, F16 and BF16 in safetensors; quantised weights in GGUF",
+            format!("{}: {method} quantization", fields.path.display()),
+            "F32, F16 and BF16 in safetensors; quantized weights in GGUF",
         ));
     }
     let family = family(fields)?;

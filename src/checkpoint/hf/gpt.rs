@@ -201,7 +201,7 @@ fn attention_layers(fields: Fields<'_>, layers: usize) -> Result<Vec<bool>> {
     patterns(fields, given, layers)
 }
 
-/// The list that patterns are spelt out to, which newer files have beside them and which takes
+/// The list that patterns are spelled out to, which newer files have beside them and which takes
 /// precedence.
 fn listed_layers(fields: Fields<'_>, layers: usize) -> Result<Option<Vec<bool>>> {
     let Some(listed) = fields.texts("attention_layers")? else { return Ok(None) };

@@ -60,7 +60,7 @@ fn every_format_but_the_plainest_is_compared() {
 }
 
 #[test]
-fn dequantised_blocks_equal_ggufs() {
+fn dequantized_blocks_equal_ggufs() {
     for golden in golden() {
         let values = dequantize(golden.format, golden.blocks);
         assert!(!values.is_empty(), "{}", golden.format);
@@ -69,7 +69,7 @@ fn dequantised_blocks_equal_ggufs() {
 }
 
 #[test]
-fn quantised_blocks_equal_ggufs() {
+fn quantized_blocks_equal_ggufs() {
     let values = include_bytes!("../../../tests/golden/weights/values.f32");
     let values = dequantize(Format::F32, values);
     for golden in golden() {
@@ -79,7 +79,7 @@ fn quantised_blocks_equal_ggufs() {
             (Some(expected), found) => assert_eq!(found.unwrap(), expected, "{}", golden.format),
             (None, found) => {
                 let error = found.unwrap_err().to_string();
-                let expected = format!("quantising to {} is not supported", golden.format);
+                let expected = format!("quantizing to {} is not supported", golden.format);
                 assert!(error.starts_with(&expected), "{error}");
             }
         }
@@ -87,7 +87,7 @@ fn quantised_blocks_equal_ggufs() {
 }
 
 #[test]
-fn quantising_what_was_dequantised_changes_nothing() {
+fn quantizing_what_was_dequantized_changes_nothing() {
     for (format, quantized) in golden().map(|golden| (golden.format, golden.quantized)) {
         let Some(quantized) = quantized else { continue };
         // Block scales are not unique, so the second pass starts from the values of the first.

@@ -185,7 +185,7 @@ fn impossible_configurations_are_refused_by_field() {
         (json!({"eos_token_id": "x"}), "eos_token_id must be a token id"),
         (json!({"layer_types": ["full_attention"]}), "layer_types lists 1 layers, not 2"),
         (json!({"layer_types": ["full_attention", "x"]}), "layer type x is not supported"),
-        (json!({"quantization_config": {"quant_method": "gptq"}}), "gptq quantisation"),
+        (json!({"quantization_config": {"quant_method": "gptq"}}), "gptq quantization"),
         (
             unknown,
             "rotary scaling proportional is not supported; \

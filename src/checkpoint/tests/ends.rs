@@ -48,7 +48,7 @@ fn control_tokens_of_gguf_end_a_turn_by_their_names() {
     // What somebody types is text.
     let (_folder, path) = gguf(["<|im_end|>", "</s>"], [4, 4]).save();
     let tokenizer = Tokenizer::from_checkpoint(&Checkpoint::open(&path).unwrap()).unwrap().unwrap();
-    assert!(tokenizer.encode("<|im_end|>", Encode::default()).is_err(), "it is spelt out");
+    assert!(tokenizer.encode("<|im_end|>", Encode::default()).is_err(), "it is spelled out");
     assert_eq!(tokenizer.encode("a</s>", Encode::default()).unwrap(), [0, 3]);
     assert!(open(&gguf(["<|im_start|>", "<other>"], [3, 3])).is_empty());
 }

@@ -8,7 +8,7 @@ use crate::config::{Config, LayerKind, Mlp, Nonlinearity, Norm, Position, Rope, 
 use crate::format::Format;
 use crate::tokenizer::{Encode, Tokenizer};
 
-/// A Llama of one layer: C 32, H 2, K 1, D 16, F 32, V 3, with a quantised query projection.
+/// A Llama of one layer: C 32, H 2, K 1, D 16, F 32, V 3, with a quantized query projection.
 pub(super) fn llama() -> Gguf {
     let quantized: Vec<f32> = (0..32 * 32).map(|i| (i / 32) as f32).collect();
     let query = Tensor {

@@ -52,7 +52,7 @@ fn phi3s_added_tokens_swallow_blanks() {
         let name: &'static str = format!("{name}.weight").leak();
         file = file.with_tensor(counting(name, &[rows, 32], 0));
     }
-    let options = Encode { bos: Bos::Never, special: Special::Recognise };
+    let options = Encode { bos: Bos::Never, special: Special::Recognize };
     let ids = |text: &str| {
         let model = open(&file);
         let tokenizer = Tokenizer::from_checkpoint(&model).unwrap().unwrap();

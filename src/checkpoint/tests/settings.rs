@@ -128,7 +128,7 @@ fn base_and_share_inside_the_object_precede_those_beside_it() {
         "{told}"
     );
     assert!(told.contains("partial_rotary_factor 1.0 is not used: rope_parameters."), "{told}");
-    // One value spelt twice needs no word.
+    // One value spelled twice needs no word.
     let same = json!({"rope_theta": 5, "rope_parameters": {"rope_theta": 5.0}});
     assert_eq!(read(&of_type("llama", same)).1, "");
 }

@@ -8,7 +8,7 @@ use crate::select::{KernelSelection, kernel, part};
 
 use super::column_sum::shares;
 
-/// dgain += Σ dy ⊙ n over the rows, n being the normalised values that the gain multiplied.
+/// dgain += Σ dy ⊙ n over the rows, n being the normalized values that the gain multiplied.
 #[derive(Clone, Copy, Debug)]
 pub struct GainBackward {
     /// (T, C).

@@ -1,4 +1,4 @@
-//! The derivatives, one op for each of the forward pass, and the optimiser step.
+//! The derivatives, one op for each of the forward pass, and the optimizer step.
 //!
 //! Given dy, the derivative of the loss with respect to an op's output, each computes the
 //! derivatives with respect to its inputs. **Gradients of parameters add up** over the rows and the

@@ -60,7 +60,7 @@ impl Op for NormBackward {
         let program = selection
             .reduce_over(4 * x.stride() / 4)
             .apply(Program::new(kernel(OP)))
-            .constant("CENTRED", *norm == Norm::LayerNorm)
+            .constant("CENTERED", *norm == Norm::LayerNorm)
             .constant("GAIN", gain.is_some())
             .constant("ADD", *add);
         recording

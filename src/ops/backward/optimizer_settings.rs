@@ -1,9 +1,9 @@
-//! The settings of an optimiser step, as the part `optimizer_settings` reads them.
+//! The settings of an optimizer step, as the part `optimizer_settings` reads them.
 
 use crate::gpu::params;
 
 params! {
-    /// The settings of an optimiser step; SGD uses only the rate.
+    /// The settings of an optimizer step; SGD uses only the rate.
     pub struct OptimizerSettings {
         /// The learning rate.
         pub rate: f32,

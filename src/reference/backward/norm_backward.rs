@@ -19,12 +19,12 @@ pub struct NormGradient {
 pub fn norm_backward(x: &[f64], gain: &[f32], dy: &[f64], eps: f64, kind: Norm) -> NormGradient {
     let width = gain.len();
     debug_assert_eq!(x.len(), dy.len());
-    let centred = match kind {
+    let centered = match kind {
         Norm::LayerNorm => layer_norm_center(x, width),
         Norm::RmsNorm => x.to_vec(),
     };
-    let scale = rms_scale(&centred, width, eps);
-    let normed = divide_rows(&centred, &scale);
+    let scale = rms_scale(&centered, width, eps);
+    let normed = divide_rows(&centered, &scale);
     let mut out = NormGradient { x: Vec::new(), stats: Vec::new() };
     for (row, scale) in scale.iter().enumerate() {
         let own = row * width..(row + 1) * width;

@@ -11,7 +11,7 @@ use super::objects::{is_generator, is_namespace, view_name};
 use super::operators::Number;
 use super::plain::plain;
 
-/// A value, then signs and values in turn: whether each sign holds between its neighbours.
+/// A value, then signs and values in turn: whether each sign holds between its neighbors.
 pub(super) fn compare(state: &State, parts: Rest<Value>) -> Result<bool, Error> {
     for triple in parts.windows(3).step_by(2) {
         let [left, sign, right] = triple else { continue };

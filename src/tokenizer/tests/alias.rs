@@ -53,11 +53,11 @@ fn aliases_remain_in_names_only() {
     {
         let traced = guard.traced(text);
         assert!(!traced.contains(['<', '>', '-']));
-        let spelt = guard.spelt(&traced);
-        assert_eq!((private(&spelt), &*aliases.plain(&spelt)), (left, text));
+        let spelled = guard.spelled(&traced);
+        assert_eq!((private(&spelled), &*aliases.plain(&spelled)), (left, text));
     }
     // A name without such a character is told by a mark; one that the template writes has neither.
-    let found = guard.spelt(&format!("<end>eos{}", guard.traced("eos <")));
+    let found = guard.spelled(&format!("<end>eos{}", guard.traced("eos <")));
     assert!(found.starts_with("<end>eose") && found.ends_with(" <") && private(&found) == 1);
 }
 

@@ -91,7 +91,7 @@ fn tokenizer() -> Tokenizer {
     let mut content = super::json::byte_level();
     let vocab: serde_json::Map<String, Value> = (0u8..128)
         .map(|byte| {
-            let char = if byte.is_ascii_graphic() { char::from(byte) } else { spelt(byte) };
+            let char = if byte.is_ascii_graphic() { char::from(byte) } else { spelled(byte) };
             (char.to_string(), json!(u32::from(byte)))
         })
         .collect();
@@ -108,7 +108,7 @@ fn tokenizer() -> Tokenizer {
 }
 
 /// The character of an unprintable ASCII byte in GPT-2's table.
-fn spelt(byte: u8) -> char {
+fn spelled(byte: u8) -> char {
     let code = if byte == 127 { 289 } else { 256 + u32::from(byte) };
     char::from_u32(code).unwrap()
 }
@@ -117,15 +117,15 @@ const TURNS: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + 
                      + '<|im_end|>' + '\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
 
 #[test]
-fn special_tokens_of_the_template_are_recognised() {
+fn special_tokens_of_the_template_are_recognized() {
     let tokenizer = tokenizer();
     let talk = [message(Role::System, "be <b>"), message(Role::User, " hi ")];
     let found = tokenizer.encode_chat(&template(TURNS), &talk).unwrap();
     let text = template(TURNS).render(&talk).unwrap();
-    let recognise = Encode { bos: Bos::Never, special: Special::Recognise };
-    assert_eq!(found, tokenizer.encode(&text, recognise).unwrap());
+    let recognize = Encode { bos: Bos::Never, special: Special::Recognize };
+    assert_eq!(found, tokenizer.encode(&text, recognize).unwrap());
     assert_eq!(tokenizer.decode(&found), text);
-    // An added token that is not special is recognised in any message.
+    // An added token that is not special is recognized in any message.
     assert_eq!(found.iter().filter(|id| **id == 132).count(), 1);
 }
 

@@ -15,7 +15,7 @@ fn each_document_has_the_tokens_of_a_text_of_its_own() {
     assert_eq!(tokenizer.end_of_text(), END);
     let ids = |text: &str, names| tokenizer.encode_documents(text, names, END).unwrap().ids;
     let alone = |text: &str| {
-        let special = Special::Recognise;
+        let special = Special::Recognize;
         tokenizer.encode(text, Encode { special, ..Encode::default() }).unwrap()
     };
     let text = "a</s> ab</s>b";
@@ -35,8 +35,8 @@ fn each_document_has_the_tokens_of_a_text_of_its_own() {
 fn a_name_that_does_not_count_is_text() {
     let mut content = byte_level();
     let names = [("<s>", 5), ("</s>", 6), ("ab ab", 7), ("/s", 12)];
-    for (spelt, id) in [("<", 8), (">", 9), ("s", 10), ("/", 11)].into_iter().chain(names) {
-        content["model"]["vocab"][spelt] = json!(id);
+    for (spelled, id) in [("<", 8), (">", 9), ("s", 10), ("/", 11)].into_iter().chain(names) {
+        content["model"]["vocab"][spelled] = json!(id);
     }
     let mut inner = content["added_tokens"][0].clone();
     (inner["id"], inner["content"]) = (json!(12), json!("/s"));

@@ -65,8 +65,8 @@ fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
 }
 
 fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    let recognise = Encode { special: Special::Recognise, ..Encode::default() };
-    tokenizer.encode(text, recognise).unwrap()
+    let recognize = Encode { special: Special::Recognize, ..Encode::default() };
+    tokenizer.encode(text, recognize).unwrap()
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn settings_beside_a_tokenizer_json_add_tokens() {
     let load = || Tokenizer::from_folder(folder.path()).map(Option::unwrap);
     let never = |special| Encode { bos: Bos::Never, special };
     let plain = load().unwrap();
-    assert!(plain.encode("a<x>", never(Special::Recognise)).is_err(), "no token for <");
+    assert!(plain.encode("a<x>", never(Special::Recognize)).is_err(), "no token for <");
     let added = json!({
         "8": {"content": "<x>", "special": true, "rstrip": true, "normalized": false},
         "9": {"content": "<y>", "special": false, "normalized": false},
@@ -152,10 +152,10 @@ fn settings_beside_a_tokenizer_json_add_tokens() {
     write(folder.path(), "tokenizer_config.json", config.to_string());
     let tokenizer = load().unwrap();
     assert_eq!(tokenizer.vocab_size(), 10);
-    assert_eq!(tokenizer.encode("a<x> b", never(Special::Recognise)).unwrap(), [0, 8, 1]);
+    assert_eq!(tokenizer.encode("a<x> b", never(Special::Recognize)).unwrap(), [0, 8, 1]);
     assert_eq!(tokenizer.encode("a<y>b", never(Special::AsText)).unwrap(), [0, 9, 1]);
     // `ab` is a token of the vocabulary that now means something, so text is not encoded as it.
-    assert_eq!(tokenizer.encode("ab", never(Special::Recognise)).unwrap(), [3]);
+    assert_eq!(tokenizer.encode("ab", never(Special::Recognize)).unwrap(), [3]);
     assert_eq!(tokenizer.encode("ab", never(Special::AsText)).unwrap(), [0, 1]);
 
     for (file, content, reason) in [

@@ -96,7 +96,7 @@ fn llama3_takes_whole_tokens_that_no_merge_reaches() {
 }
 
 #[test]
-fn kinds_and_the_opening_token_are_honoured() {
+fn kinds_and_the_opening_token_are_honored() {
     let mut described = bpe("gpt-2", &["<s>", "<|user|>", "\u{e9} "], &[]);
     described.kinds = vec![1; 256];
     described.kinds.extend([3, 3, 4]);
@@ -107,7 +107,7 @@ fn kinds_and_the_opening_token_are_honoured() {
 
     assert_eq!((ids(&silent, "a"), ids(&tokenizer, "a")), (vec![0x61], vec![256, 0x61]));
     assert_eq!(ids(&tokenizer, ""), [256]);
-    let options = Encode { bos: Bos::Never, special: Special::Recognise };
+    let options = Encode { bos: Bos::Never, special: Special::Recognize };
     assert_eq!(tokenizer.encode("<|user|>a<s>", options).unwrap(), [257, 0x61, 256]);
     // User-defined tokens have no control over the model, so text may always name them.
     assert_eq!(ids(&silent, "é <s>"), [258, 0x3c, 0x73, 0x3e]);
@@ -127,7 +127,7 @@ fn tokens_of_phi_4_swallow_blanks() {
         described.kinds = vec![1; 256];
         described.kinds.extend([3, 3]);
         described.swallows = swallows;
-        let options = Encode { bos: Bos::Never, special: Special::Recognise };
+        let options = Encode { bos: Bos::Never, special: Special::Recognize };
         let found = load(described).unwrap().encode(" <|im_sep|> \na <|end|> ", options).unwrap();
         assert_eq!(found, expected, "{swallows:?}");
     }

@@ -64,7 +64,7 @@ fn a_normalizer_that_multiplies_is_named() {
     failure(&tokenizer, &"ab ab ".repeat(400));
     let many = sequence("normalizers", &vec![json!({"type": "NFC"}); 65]);
     assert!(refusal(&with("/normalizer", many)).contains("the normalizer has 65 steps of 64"));
-    // Added tokens are normalised too, before any text is.
+    // Added tokens are normalized too, before any text is.
     let mut content = with("/normalizer", sequence("normalizers", &vec![replace("a", "aa"); 40]));
     content["added_tokens"][2]["normalized"] = json!(true);
     assert!(refusal(&content).contains("added tokens: the normalizer Replace"));
@@ -77,7 +77,7 @@ fn ordinary_growth_is_none() {
     content["model"]["merges"] = json!(["▁ ▁"]);
     let found = ids(&load(&content).unwrap(), &" ".repeat(4095));
     assert_eq!(found, [vec![1], vec![11; 2048]].concat());
-    // Eleven bytes from one, the most of any normaliser.
+    // Eleven bytes from one, the most of any normalizer.
     let mut content = byte_level();
     content["normalizer"] = json!({"type": "NFKC"});
     let tokenizer = load(&content).unwrap();

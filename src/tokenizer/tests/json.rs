@@ -42,7 +42,7 @@ pub(super) fn added(id: u32, content: &str, special: bool) -> Value {
         "lstrip": false, "rstrip": false, "normalized": false})
 }
 
-/// A SentencePiece-style tokenizer.json, with Llama 2's normaliser and decoder.
+/// A SentencePiece-style tokenizer.json, with Llama 2's normalizer and decoder.
 pub(super) fn pieces() -> Value {
     let mut vocab =
         json!({"<unk>": 0, "<s>": 1, "▁": 2, "a": 3, "b": 4, "▁a": 5, "▁b": 6, "ab": 7});
@@ -86,7 +86,7 @@ fn the_template_opens_a_text_and_nothing_else_is_applied() {
 }
 
 #[test]
-fn added_tokens_are_recognised_and_special_ones_on_request() {
+fn added_tokens_are_recognized_and_special_ones_on_request() {
     let mut content = byte_level();
     for (id, token) in ["<", "s", ">"].into_iter().enumerate() {
         content["model"]["vocab"][token] = json!(5 + id);
@@ -94,10 +94,10 @@ fn added_tokens_are_recognised_and_special_ones_on_request() {
     }
     let tokenizer = load(&content).unwrap();
     let never = Encode { bos: Bos::Never, ..Encode::default() };
-    let recognise = Encode { special: Special::Recognise, ..never };
+    let recognize = Encode { special: Special::Recognize, ..never };
     let text = "<s>ab abab";
     assert_eq!(tokenizer.encode(text, never).unwrap(), [5, 6, 7, 10, 3]);
-    assert_eq!(tokenizer.encode(text, recognise).unwrap(), [8, 10, 3]);
+    assert_eq!(tokenizer.encode(text, recognize).unwrap(), [8, 10, 3]);
     assert_eq!(tokenizer.decode(&[8, 10, 3]), text);
 }
 

@@ -137,7 +137,7 @@ fn gpt2_spells_every_byte() {
 
 #[test]
 fn special_tokens_are_text_unless_asked_for() {
-    let options = Encode { special: Special::Recognise, ..Encode::default() };
+    let options = Encode { special: Special::Recognize, ..Encode::default() };
     let found = gpt2().encode("a<|endoftext|>b", options).unwrap();
     assert_eq!(found, [64, 50256, 65]);
     let plain = ids(gpt2(), "a<|endoftext|>b");

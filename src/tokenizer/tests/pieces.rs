@@ -200,8 +200,8 @@ fn each_stretch_of_text_begins_with_the_space() {
     let golden = &goldens()[0];
     let tokenizer = load(SentencePiece { add_bos: None, ..golden.described() }).unwrap();
     assert_eq!(tokenizer.opening(), [1]);
-    let recognise = Encode { bos: Bos::Never, special: Special::Recognise };
-    let found = tokenizer.encode("the</s>the", recognise).unwrap();
+    let recognize = Encode { bos: Bos::Never, special: Special::Recognize };
+    let found = tokenizer.encode("the</s>the", recognize).unwrap();
     let the = tokenizer.id("▁the").unwrap();
     assert_eq!(found, [the, 2, the]);
     assert_eq!(ids(&tokenizer, ""), [1]);

@@ -131,7 +131,7 @@ fn special_tokens_come_first_and_are_not_learned() {
     let tokenizer = read(&json);
     assert_eq!([tokenizer.id("<|end|>"), tokenizer.id("<|pad|>")], [Some(0), Some(1)]);
     assert_eq!(tokenizer.vocab_size(), 259);
-    let special = Encode { special: Special::Recognise, ..Encode::default() };
+    let special = Encode { special: Special::Recognize, ..Encode::default() };
     assert_eq!(tokenizer.encode(text, special).unwrap(), [258, 0, 258, 0, 258]);
 }
 

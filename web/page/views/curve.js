@@ -48,7 +48,7 @@ export function curve(points, evaluated, steps, chance) {
   return figure;
 }
 
-/** Means of neighbours, so that long runs stay quick to draw. */
+/** Means of neighbors, so that long runs stay quick to draw. */
 function thinned(points) {
   const each = Math.ceil(points.length / MOST_POINTS);
   if (each === 1) return points;

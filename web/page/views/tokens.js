@@ -81,14 +81,14 @@ export function tokensView(app) {
     slider.value = step;
     const button = (label, to, off) => el('button', { type: 'button', disabled: off, id: `merge-${label.toLowerCase()}`, onclick: () => move(to) }, label);
     const focused = document.activeElement?.id || document.activeElement?.getAttribute('aria-label');
-    const spelt = piece.symbols.some((symbol) => /[Ā-ſ]/.test(symbol))
-      ? el('p.soft.small', {}, 'Bytes are spelt as characters that can be seen: Ġ is a space, Ċ a line break, and a letter beyond ASCII is several.')
+    const spelled = piece.symbols.some((symbol) => /[Ā-ſ]/.test(symbol))
+      ? el('p.soft.small', {}, 'Bytes are spelled as characters that can be seen: Ġ is a space, Ċ a line break, and a letter beyond ASCII is several.')
       : null;
     $('merging').replaceChildren(title,
       el('div.symbols', {}, symbols.map(sign)),
       el('p', {}, told),
       el('div.steps', {}, button('Back', step - 1, step === 0), button('Next', step + 1, step === last), slider, el('span.soft', {}, `${step} of ${last} merges`)),
-      ...(spelt ? [spelt] : []));
+      ...(spelled ? [spelled] : []));
     const back = [...$('merging').querySelectorAll('button, input')].find((own) => (own.id || own.getAttribute('aria-label')) === focused);
     (back?.disabled ? slider : back)?.focus({ preventScroll: true });
   }

@@ -111,7 +111,7 @@ fn faults(file: &str, text: &str) -> Vec<Fault> {
     found
 }
 
-/// Similar neighbours exchanged: two parameters of a kernel, what the op writes to them, or two buffers.
+/// Similar neighbors exchanged: two parameters of a kernel, what the op writes to them, or two buffers.
 fn exchanged(file: &str, text: &str) -> Vec<Fault> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let parameter = |line: &str| {

@@ -32,7 +32,7 @@ pub(super) const OWN: [[&str; 4]; 16] = [
     [
         "src/reference/layer_norm.rs",
         "a step left out",
-        "rms_scale(&centred, gain.len(), eps)",
+        "rms_scale(&centered, gain.len(), eps)",
         "rms_scale(x, gain.len(), eps)",
     ],
     ["src/reference/rms_norm.rs", "a step left out", "&divide_rows(x, &scale)", "x"],

@@ -19,7 +19,7 @@ pub struct CastF16 {
 impl Case for CastF16 {
     fn run(&self, device: &mut Device) -> Result<()> {
         // Zero, values below any f16, the smallest f16, the first normal one, the largest, and NaN
-        // and infinity; each with its neighbours, and with those of the midpoint of a step.
+        // and infinity; each with its neighbors, and with those of the midpoint of a step.
         let ends = [0.0, 2e-45, 2.0_f32.powi(-25), 2.0_f32.powi(-24), 2.0_f32.powi(-14), 0.3, 1.0];
         let beyond = [65504.0, 65520.0, 1e9, f32::MAX, f32::INFINITY, f32::NAN];
         let mut values: Vec<f32> = Vec::new();

@@ -18,7 +18,7 @@ pub struct GainBackward {
     pub rows: usize,
     /// Values per row.
     pub columns: usize,
-    /// What was normalised.
+    /// What was normalized.
     pub values: Values,
 }
 

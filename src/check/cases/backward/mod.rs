@@ -1,4 +1,4 @@
-//! The derivatives on the device against those of the twins, and the optimiser step.
+//! The derivatives on the device against those of the twins, and the optimizer step.
 
 mod activate_backward;
 mod adam_w;

@@ -23,7 +23,7 @@ pub struct NormBackward {
     pub rows: usize,
     /// Values per row.
     pub columns: usize,
-    /// What was normalised.
+    /// What was normalized.
     pub values: Values,
 }
 

@@ -1,11 +1,11 @@
-//! The settings of an optimiser step that several cases share.
+//! The settings of an optimizer step that several cases share.
 
 use crate::check::device::Device;
 use crate::error::Result;
 use crate::gpu::BufferId;
 use crate::reference::backward as twin;
 
-/// The settings of an optimiser step, and the largest gradient norm.
+/// The settings of an optimizer step, and the largest gradient norm.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub(super) settings: twin::AdamW,
