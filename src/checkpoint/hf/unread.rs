@@ -1,5 +1,5 @@
-//! Settings that change what is computed in some families only: whoever gives one to another family is
-//! told.
+//! Settings that change what is computed in some families only: a warning is printed if another
+//! family's config sets one.
 
 use crate::checkpoint::fields::Fields;
 
