@@ -11,7 +11,7 @@ use send_wrapper::SendWrapper;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::value::{Result, plain, told};
+use crate::value::{Result, plain, to_js_error};
 
 /// The findings of [`doctor`].
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ pub async fn doctor(progress: Function) -> Result<JsValue> {
     let shards = Shard::ALL;
     let mut before = 0;
     for (index, shard) in shards.into_iter().enumerate() {
-        let gpu = Gpu::open(&AdapterChoice::default()).await.map_err(told)?;
+        let gpu = Gpu::open(&AdapterChoice::default()).await.map_err(to_js_error)?;
         let mut all = 0;
         let mut report_progress = |done: usize, total: usize| {
             all = total;
@@ -37,7 +37,9 @@ pub async fn doctor(progress: Function) -> Result<JsValue> {
             let _ = progress.call2(&JsValue::NULL, &(before + done).into(), &length.into());
         };
         report.join(
-            check::doctor(Engine::new(gpu), shard, &mut report_progress).await.map_err(told)?,
+            check::doctor(Engine::new(gpu), shard, &mut report_progress)
+                .await
+                .map_err(to_js_error)?,
         );
         before += all;
     }

@@ -10,7 +10,7 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::*;
 
 use crate::archive;
-use crate::value::{Result, told};
+use crate::value::{Result, to_js_error};
 
 #[wasm_bindgen]
 extern "C" {
@@ -65,7 +65,7 @@ pub(crate) fn files(name: &str, given: Vec<Given>) -> Result<Files> {
     if let [(archive, content)] = all.as_slice()
         && archive.ends_with(".zip")
     {
-        all = archive::open(Path::new(archive), content).map_err(told)?;
+        all = archive::open(Path::new(archive), content).map_err(to_js_error)?;
     }
     Ok(Files::given(name, all))
 }

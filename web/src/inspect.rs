@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 
 use crate::model::Model;
-use crate::value::{Result, fault, plain, read, told};
+use crate::value::{Result, fault, plain, read, to_js_error};
 
 /// Changes of named values, as scripts write them.
 #[derive(Default, Deserialize)]
@@ -46,15 +46,15 @@ impl Changes {
         for Steer { vector, scale, layers } in &self.steer {
             let scale = scale.unwrap_or(1.0);
             let steering = Steering { file: "steer".into(), scale, layers: *layers };
-            edits.extend(steering.edits_of(&vector.to_string(), config).map_err(told)?);
+            edits.extend(steering.edits_of(&vector.to_string(), config).map_err(to_js_error)?);
         }
         for text in &self.edits {
-            let edit: EditText = text.parse().map_err(told)?;
-            edits.extend(edit.resolve(config, prompt, &mut tensors).map_err(told)?);
+            let edit: EditText = text.parse().map_err(to_js_error)?;
+            edits.extend(edit.resolve(config, prompt, &mut tensors).map_err(to_js_error)?);
         }
         for text in &self.ablate {
-            let unit: Unit = text.parse().map_err(told)?;
-            edits.extend(unit.ablation(config).map_err(told)?);
+            let unit: Unit = text.parse().map_err(to_js_error)?;
+            edits.extend(unit.ablation(config).map_err(to_js_error)?);
         }
         Ok(edits)
     }
@@ -184,7 +184,7 @@ impl Model {
             Token::Text(text) => text,
         };
         let bare = Encode { bos: Bos::Never, special: Special::Recognize };
-        match self.llm.encode(text, bare).map_err(told)?[..] {
+        match self.llm.encode(text, bare).map_err(to_js_error)?[..] {
             [id] => Ok(id),
             ref ids => {
                 let reason =
@@ -203,7 +203,7 @@ impl Model {
         let config = self.llm.config().clone();
         let mut hooks = Vec::new();
         for name in &asked.hooks {
-            hooks.extend(named(&config, name).map_err(told)?);
+            hooks.extend(named(&config, name).map_err(to_js_error)?);
         }
         hooks.sort_by_key(|hook| hook.place());
         hooks.dedup();
@@ -214,12 +214,12 @@ impl Model {
         }
         let of: Vec<usize> = if asked.logits { (first..end).collect() } else { Vec::new() };
         if let Some(k) = asked.top {
-            let seen = self.llm.observe_top(tokens, &actions, &of, k).await.map_err(told)?;
+            let seen = self.llm.observe_top(tokens, &actions, &of, k).await.map_err(to_js_error)?;
             let mut object = values_json(tokens, &seen.activations);
             object["top"] = json!(seen.top);
             return Ok(object);
         }
-        let seen = self.llm.observe(tokens, &actions, &of).await.map_err(told)?;
+        let seen = self.llm.observe(tokens, &actions, &of).await.map_err(to_js_error)?;
         let mut object = values_json(tokens, &seen.activations);
         if asked.logits {
             object["logits"] = nested(&[of.len(), config.vocab], &seen.logits);
@@ -233,7 +233,7 @@ impl Model {
         let positions = asked.positions.map(|(first, end)| first..end);
         let top = asked.top.unwrap_or(5).min(self.llm.config().vocab);
         let options = LensOptions { top, target, positions };
-        let found = lens(&mut self.llm, tokens, &edits, &options).await.map_err(told)?;
+        let found = lens(&mut self.llm, tokens, &edits, &options).await.map_err(to_js_error)?;
         Ok(found.json(tokens))
     }
 
@@ -248,7 +248,8 @@ impl Model {
         let versus = asked.versus.map(|token| self.id("versus", &token)).transpose()?;
         let (position, neurons) = (asked.position, asked.neurons);
         let options = AttributeOptions { answer, versus, position, neurons };
-        let found = attribute(&mut self.llm, tokens, &edits, &options).await.map_err(told)?;
+        let found =
+            attribute(&mut self.llm, tokens, &edits, &options).await.map_err(to_js_error)?;
         Ok(found.json(tokens))
     }
 
@@ -260,7 +261,7 @@ impl Model {
     ) -> Result<Value> {
         let edits = changes.resolve(self.llm.config(), tokens.len())?;
         let options = AttentionOptions { layer: asked.layer, head: asked.head };
-        let found = attention(&mut self.llm, tokens, &edits, options).await.map_err(told)?;
+        let found = attention(&mut self.llm, tokens, &edits, options).await.map_err(to_js_error)?;
         Ok(found.json(tokens))
     }
 
@@ -268,7 +269,7 @@ impl Model {
         let period = asked.period.unwrap_or(50);
         let edits = changes.resolve(self.llm.config(), 2 * period)?;
         let options = HeadOptions { period, seed: asked.seed };
-        Ok(heads(&mut self.llm, &edits, options).await.map_err(told)?.json())
+        Ok(heads(&mut self.llm, &edits, options).await.map_err(to_js_error)?.json())
     }
 
     async fn ablate(
@@ -305,8 +306,9 @@ impl Model {
             (Some(other), ..) => return unknown("metric", other, "loss or logit_diff"),
         };
         let what = (parts, instead);
-        let found =
-            ablate(&mut self.llm, tokens, &edits, what, metric, |_, _| {}).await.map_err(told)?;
+        let found = ablate(&mut self.llm, tokens, &edits, what, metric, |_, _| {})
+            .await
+            .map_err(to_js_error)?;
         Ok(found.json(tokens, parts))
     }
 
@@ -342,8 +344,9 @@ impl Model {
             (self.id("answer", &asked.answer)?, self.id("versus", &asked.versus)?);
         let metric = Metric::LogitDifference { answer, versus };
         let (texts, options) = ([clean, corrupted], PatchOptions { point, by });
-        let found =
-            patch(&mut self.llm, texts, &edits, options, metric, |_, _| {}).await.map_err(told)?;
+        let found = patch(&mut self.llm, texts, &edits, options, metric, |_, _| {})
+            .await
+            .map_err(to_js_error)?;
         Ok(found.json(clean, corrupted))
     }
 }

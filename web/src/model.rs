@@ -20,7 +20,7 @@ use crate::doctor::{Visits, storage};
 use crate::files::{Given, files};
 use crate::request::{Asked, Drawing, Loading};
 use crate::tokenizer::{self, Tokenizer};
-use crate::value::{Result, fault, plain, read, told};
+use crate::value::{Result, fault, plain, read, to_js_error};
 
 /// A loaded model.
 #[wasm_bindgen]
@@ -133,14 +133,14 @@ impl Model {
     ) -> Result<Self> {
         let options: Loading = read("the options of a model", &options)?;
         let options = options.options(storage(visits))?;
-        let checkpoint = Checkpoint::open_files(files(&name, given)?).map_err(told)?;
+        let checkpoint = Checkpoint::open_files(files(&name, given)?).map_err(to_js_error)?;
         let on_progress = |event: Progress<'_>| {
             if let Progress::Loaded { done, total } = event {
                 let (done, total) = ((done as f64).into(), (total as f64).into());
                 let _ = progress.call2(&JsValue::NULL, &done, &total);
             }
         };
-        let llm = Llm::open(checkpoint, &options, on_progress).await.map_err(told)?;
+        let llm = Llm::open(checkpoint, &options, on_progress).await.map_err(to_js_error)?;
         Ok(Self { llm, name })
     }
 
@@ -151,7 +151,7 @@ impl Model {
         storage: Arc<dyn KeyValueStorage>,
     ) -> Result<Self> {
         let options = Options { storage: Some(storage), ..Options::default() };
-        let llm = Llm::open(checkpoint, &options, |_| {}).await.map_err(told)?;
+        let llm = Llm::open(checkpoint, &options, |_| {}).await.map_err(to_js_error)?;
         Ok(Self { llm, name })
     }
 
@@ -184,7 +184,7 @@ impl Model {
 
     /// The tokens of a text at the start of a prompt.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        self.llm.encode(text, Encode::default()).map_err(told)
+        self.llm.encode(text, Encode::default()).map_err(to_js_error)
     }
 
     /// The tokens of a conversation, by the model's own template. `arguments` are pairs of a name and a
@@ -204,16 +204,16 @@ impl Model {
         };
         let messages = turns.into_iter().map(message).collect::<Result<Vec<_>>>()?;
         let (Some(tokenizer), Some(own)) = (self.llm.tokenizer(), self.llm.chat_template()) else {
-            return self.llm.encode_chat(&messages).map_err(told);
+            return self.llm.encode_chat(&messages).map_err(to_js_error);
         };
         let mut template = own.clone();
         for (name, value) in arguments {
-            template.arguments.set(&name, &value).map_err(told)?;
+            template.arguments.set(&name, &value).map_err(to_js_error)?;
             if !template.mentions(&name) {
                 log::warn!("{}: the chat template does not use {name}", template.path.display());
             }
         }
-        tokenizer.encode_chat(&template, &messages).map_err(told)
+        tokenizer.encode_chat(&template, &messages).map_err(to_js_error)
     }
 
     /// Continues a prompt. `on_event` is called for each token, and before that for each piece of a
@@ -261,13 +261,13 @@ impl Model {
         let generation = generation.await;
         match failed {
             Some(error) => Err(error),
-            None => ended(generation.map_err(told)?.0),
+            None => ended(generation.map_err(to_js_error)?.0),
         }
     }
 
     /// ln p of each token after the first, and of the `top` most probable ones after each.
     pub async fn score(&mut self, tokens: Vec<u32>, top: Option<usize>) -> Result<JsValue> {
-        plain(&self.llm.score(&tokens, top).await.map_err(told)?)
+        plain(&self.llm.score(&tokens, top).await.map_err(to_js_error)?)
     }
 
     /// The `most` most probable next tokens, from the model alone and after the sampling settings; and
@@ -281,15 +281,15 @@ impl Model {
         on_event: Function,
     ) -> Result<JsValue> {
         let Drawing(sampling) = read("the settings of sampling", &sampling)?;
-        let mut prompt = self.llm.read(&tokens).map_err(told)?;
-        while let Some(read) = prompt.next().await.map_err(told)? {
+        let mut prompt = self.llm.read(&tokens).map_err(to_js_error)?;
+        while let Some(read) = prompt.next().await.map_err(to_js_error)? {
             if call(&on_event, &Prefill { read, of: tokens.len() }).await? == JsValue::FALSE {
-                prompt.finish().await.map_err(told)?;
+                prompt.finish().await.map_err(to_js_error)?;
                 return Ok(JsValue::UNDEFINED);
             }
         }
-        prompt.finish().await.map_err(told)?;
-        let all = self.llm.distribution(&tokens, &sampling).await.map_err(told)?;
+        prompt.finish().await.map_err(to_js_error)?;
+        let all = self.llm.distribution(&tokens, &sampling).await.map_err(to_js_error)?;
         let (shown, rest) = all.split_at(most.min(all.len()));
         let chance = |chance: &Chance| Shown {
             id: chance.token,
@@ -319,7 +319,7 @@ impl Model {
 
     /// Opens a device again after a loss.
     pub async fn revive(&mut self) -> Result<()> {
-        self.llm.revive().await.map_err(told)
+        self.llm.revive().await.map_err(to_js_error)
     }
 }
 

@@ -5,7 +5,7 @@ use pellucid::tokenizer::{Bos, Encode, Kind, Special, Training};
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
-use crate::value::{Result, plain, read, told};
+use crate::value::{Result, plain, read, to_js_error};
 
 /// Turns text into token ids and back.
 #[wasm_bindgen]
@@ -57,7 +57,7 @@ pub fn learn_tokenizer(text: &str, options: JsValue) -> Result<String> {
         Some(vocab_size) => Kind::Merges { vocab_size, min_frequency },
         None => Kind::Characters,
     };
-    tokenizer::train_text(text, &Training { kind, special }).map_err(told)
+    tokenizer::train_text(text, &Training { kind, special }).map_err(to_js_error)
 }
 
 #[wasm_bindgen]
@@ -66,7 +66,7 @@ impl Tokenizer {
     #[wasm_bindgen(constructor)]
     pub fn new(json: &str) -> Result<Self> {
         let path = std::path::Path::new("tokenizer.json");
-        tokenizer::Tokenizer::from_json_text(path, json).map(Self).map_err(told)
+        tokenizer::Tokenizer::from_json_text(path, json).map(Self).map_err(to_js_error)
     }
 
     /// The number of ids.
@@ -77,12 +77,12 @@ impl Tokenizer {
 
     /// The tokens of a text.
     pub fn encode(&self, text: &str, options: JsValue) -> Result<Vec<u32>> {
-        self.0.encode(text, Encoding::read(&options)?).map_err(told)
+        self.0.encode(text, Encoding::read(&options)?).map_err(to_js_error)
     }
 
     /// How a text is encoded, piece by piece and merge by merge.
     pub fn explain(&self, text: &str, options: JsValue) -> Result<JsValue> {
-        plain(&self.0.explain(text, Encoding::read(&options)?).map_err(told)?)
+        plain(&self.0.explain(text, Encoding::read(&options)?).map_err(to_js_error)?)
     }
 
     /// The text of tokens.

@@ -20,7 +20,7 @@ use wasm_bindgen::prelude::*;
 use crate::archive;
 use crate::doctor::{Visits, storage};
 use crate::model::Model;
-use crate::value::{Result, fault, plain, read, told};
+use crate::value::{Result, fault, plain, read, to_js_error};
 
 /// A run of training.
 #[wasm_bindgen]
@@ -172,8 +172,8 @@ impl Trainer {
         if text.trim().is_empty() {
             return Err(fault("input", "there is no text to train on"));
         }
-        let model = NewModel::new(settings.sizes(), tokenizer).map_err(told)?;
-        let files = model.in_memory(settings.seed).map_err(told)?;
+        let model = NewModel::new(settings.sizes(), tokenizer).map_err(to_js_error)?;
+        let files = model.in_memory(settings.seed).map_err(to_js_error)?;
         Self::begin(files, &text, &settings, storage(visits)).await
     }
 
@@ -184,15 +184,15 @@ impl Trainer {
         settings: &Settings,
         storage: Arc<dyn KeyValueStorage>,
     ) -> Result<Self> {
-        let checkpoint = &Checkpoint::open_files(files.clone()).map_err(told)?;
+        let checkpoint = &Checkpoint::open_files(files.clone()).map_err(to_js_error)?;
         let missing = || fault("input", "the model has no tokenizer");
         let tokenizer = pellucid::tokenizer::Tokenizer::from_checkpoint(checkpoint);
-        let tokenizer = tokenizer.map_err(told)?.ok_or_else(missing)?;
+        let tokenizer = tokenizer.map_err(to_js_error)?.ok_or_else(missing)?;
         let corpus = Corpus::of(checkpoint, &tokenizer, Names::End, Learn::Answers);
-        let tokens = corpus.map_err(told)?.text(text).map_err(told)?;
-        let data = Data::split(tokens, settings.val_fraction).map_err(told)?;
-        data.check(settings.context, checkpoint.config().vocab).map_err(told)?;
-        let model_files = ModelFiles::of(checkpoint).map_err(told)?;
+        let tokens = corpus.map_err(to_js_error)?.text(text).map_err(to_js_error)?;
+        let data = Data::split(tokens, settings.val_fraction).map_err(to_js_error)?;
+        data.check(settings.context, checkpoint.config().vocab).map_err(to_js_error)?;
+        let model_files = ModelFiles::of(checkpoint).map_err(to_js_error)?;
         let trainer = open(checkpoint, settings.options(), &storage).await?;
         let schedule = settings.schedule();
         Ok(Self { trainer, files: model_files, data, schedule, known: (files, 0), storage })
@@ -218,7 +218,7 @@ impl Trainer {
         let lr = self.schedule.lr(before);
         let batches = self.data.batches(self.trainer.options(), before, 1);
         let train::Step { step, loss, gradient_norm } =
-            self.trainer.step(&batches, lr).await.map_err(told)?;
+            self.trainer.step(&batches, lr).await.map_err(to_js_error)?;
         plain(&Step { step, loss, gradient_norm, rate: lr })
     }
 
@@ -228,23 +228,23 @@ impl Trainer {
         if batches.is_empty() {
             return Ok(None);
         }
-        self.trainer.evaluate(&batches).await.map(Some).map_err(told)
+        self.trainer.evaluate(&batches).await.map(Some).map_err(to_js_error)
     }
 
     /// The current model: a folder in Hugging Face's layout, in a ZIP archive.
     pub async fn save(&mut self, half: bool) -> Result<Uint8Array> {
         let format = if half { Format::F16 } else { Format::F32 };
-        let files = self.trainer.files(&self.files, format).await.map_err(told)?;
-        Ok(Uint8Array::from(archive::pack(&files).map_err(told)?.as_slice()))
+        let files = self.trainer.files(&self.files, format).await.map_err(to_js_error)?;
+        Ok(Uint8Array::from(archive::pack(&files).map_err(to_js_error)?.as_slice()))
     }
 
     /// The current model, on a device of its own, to generate with. A run whose device is lost
     /// later continues from here.
     pub async fn model(&mut self, name: String) -> Result<Model> {
-        let files = self.trainer.files(&self.files, Format::F32).await.map_err(told)?;
+        let files = self.trainer.files(&self.files, Format::F32).await.map_err(to_js_error)?;
         let files = Files::in_memory(&name, files);
         self.known = (files.clone(), self.trainer.steps());
-        let checkpoint = Checkpoint::open_files(files).map_err(told)?;
+        let checkpoint = Checkpoint::open_files(files).map_err(to_js_error)?;
         Model::of(name, checkpoint, Arc::clone(&self.storage)).await
     }
 
@@ -252,7 +252,7 @@ impl Trainer {
     /// steps. The optimizer's moments start from zero.
     pub async fn revive(&mut self) -> Result<f64> {
         let (files, steps) = &self.known;
-        let checkpoint = Checkpoint::open_files(files.clone()).map_err(told)?;
+        let checkpoint = Checkpoint::open_files(files.clone()).map_err(to_js_error)?;
         self.trainer = open(&checkpoint, *self.trainer.options(), &self.storage).await?;
         self.trainer.set_steps(*steps);
         Ok(*steps as f64)
@@ -271,8 +271,8 @@ async fn open(
     options: TrainOptions,
     storage: &Arc<dyn KeyValueStorage>,
 ) -> Result<train::Trainer> {
-    let gpu = Gpu::open(&AdapterChoice::default()).await.map_err(told)?;
+    let gpu = Gpu::open(&AdapterChoice::default()).await.map_err(to_js_error)?;
     let policy =
         SelectionPolicy { storage: Some(Arc::clone(storage)), ..SelectionPolicy::default() };
-    train::Trainer::open(gpu, initial, options, policy, |_| {}).await.map_err(told)
+    train::Trainer::open(gpu, initial, options, policy, |_| {}).await.map_err(to_js_error)
 }

@@ -30,8 +30,8 @@ pub(crate) fn fault(kind: &str, message: &str) -> JsValue {
     error.into()
 }
 
-/// An error of the library, with remedies in terms of the page.
-pub(crate) fn told(error: Error) -> JsValue {
+/// An error of the library as a JavaScript error, with remedies in terms of the page.
+pub(crate) fn to_js_error(error: Error) -> JsValue {
     let kind = match &error {
         Error::Io { .. } | Error::File { .. } | Error::Tensor { .. } => "file",
         Error::Unsupported { .. } => "unsupported",

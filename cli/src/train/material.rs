@@ -10,8 +10,8 @@ use pellucid::train::{
 use pellucid::{Error, Result};
 use sha2::{Digest, Sha256};
 
+use super::report;
 use super::settings::Settings;
-use super::told;
 use crate::hub::{self, Wanted};
 use crate::{input, output};
 
@@ -101,7 +101,7 @@ impl Material {
         let vocab = checkpoint.config().vocab;
         let data = tokens(train, valid, settings, corpus.as_mut(), vocab)?;
         if let (Some(corpus), Some(tokenizer)) = (&corpus, &tokenizer) {
-            told::found(corpus.found(), settings);
+            report::found(corpus.found(), settings);
             let opening = tokenizer.opening();
             let ids = train.iter().any(|source| matches!(source.content, Content::Ids));
             if ids && !opening.is_empty() && occurrences(&data.train, opening) == 0 {
@@ -130,7 +130,7 @@ impl Material {
             let data = tokens(train, valid, settings, Some(&mut corpus), vocab)?;
             let count = occurrences(&data.train, tokenizer.opening());
             if tokenizer.opening().is_empty() || count >= ENOUGH {
-                told::found(corpus.found(), settings);
+                report::found(corpus.found(), settings);
             }
             Ok((tokenizer, data))
         };

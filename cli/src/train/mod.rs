@@ -4,10 +4,10 @@ mod choices;
 mod folder;
 mod material;
 mod record;
+mod report;
 mod rules;
 mod run;
 mod settings;
-mod told;
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What is said about the data of a run.
+//! The report on the data of a run.
 
 use std::collections::BTreeMap;
 
