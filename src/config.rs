@@ -97,7 +97,7 @@ pub struct Rope {
     pub scaling: RopeScaling,
 }
 
-/// Ways of stretching rotary frequencies to longer contexts.
+/// Ways of scaling rotary frequencies for longer contexts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
     /// None.
@@ -115,7 +115,7 @@ pub enum RopeScaling {
         low: f64,
         /// Wavelengths shorter than `original_context` / high are kept.
         high: f64,
-        /// The context before stretching.
+        /// The context before scaling.
         original_context: f64,
     },
     /// A divisor for each pair, as in GGUF's `rope_freqs.weight`; `rotated / 2` values.
@@ -128,11 +128,11 @@ pub enum RopeScaling {
         fast: f64,
         /// Pairs that make at most this many turns are divided.
         slow: f64,
-        /// The context before stretching.
+        /// The context before scaling.
         original_context: f64,
         /// Whether the ends of the ramp are rounded to whole pairs.
         whole: bool,
-        /// Turned queries and keys are longer by this factor.
+        /// Rotated queries and keys are longer by this factor.
         amplitude: f64,
     },
     /// LongRoPE: two sets of divisors, one for each pair; `rotated / 2` values each.
@@ -143,9 +143,9 @@ pub enum RopeScaling {
         short: Vec<f32>,
         /// For longer ones.
         long: Vec<f32>,
-        /// The context before stretching.
+        /// The context before scaling.
         original_context: usize,
-        /// Turned queries and keys are longer by this factor.
+        /// Rotated queries and keys are longer by this factor.
         amplitude: f64,
     },
 }

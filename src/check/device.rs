@@ -67,7 +67,7 @@ impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Device")
             .field("engine", &self.engine)
-            .field("choices", &self.selection)
+            .field("selection", &self.selection)
             .field("pending", &self.pending.len())
             .finish_non_exhaustive()
     }

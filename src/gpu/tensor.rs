@@ -9,7 +9,7 @@ pub struct BufferId(u64);
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Set in the ids of buffers that live only within one recording.
-const PASSING: u64 = 1 << 63;
+const TRANSIENT: u64 = 1 << 63;
 
 impl BufferId {
     /// A new id that no other persistent buffer has.
@@ -18,7 +18,7 @@ impl BufferId {
     }
 
     pub(super) fn transient(index: usize) -> Self {
-        Self(PASSING | index as u64)
+        Self(TRANSIENT | index as u64)
     }
 
     /// Whether it lives only within one recording.
@@ -28,7 +28,7 @@ impl BufferId {
 
     /// The index within its recording, if the buffer is a transient one.
     pub(super) fn transient_index(self) -> Option<usize> {
-        (self.0 & PASSING != 0).then_some((self.0 & !PASSING) as usize)
+        (self.0 & TRANSIENT != 0).then_some((self.0 & !TRANSIENT) as usize)
     }
 }
 
@@ -43,7 +43,7 @@ pub const fn padded(columns: usize) -> usize {
 
 /// A row-major matrix of 4-byte values on the device.
 ///
-/// What lies in the padding of a row is finite, but otherwise unspecified.
+/// What lies in the padding of a row is unspecified, perhaps NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tensor {
     /// Where the values are.

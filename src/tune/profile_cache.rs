@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shelf_keeps_as_a_folder_does() {
+    fn a_store_keeps_as_a_folder_does() {
         let storage = Arc::new(Memory::default());
         let on = |driver| ProfileCache::in_storage(storage.clone(), &adapter(driver));
         let mut record = Record::default();

@@ -80,9 +80,9 @@ fn caches(model: &Model) -> Vec<Cache> {
 fn check(model: &Model, rows: usize, expected: &Expect) {
     let recording = record(model, rows, &[]);
     let count = recording.dispatches().len();
-    let (weights, passing) = (recording.weight_bytes(), recording.transient_bytes());
+    let (weights, transient) = (recording.weight_bytes(), recording.transient_bytes());
     expected.assert_eq(&format!(
-        "{recording}{count} dispatches, {weights} B of weights, {passing} B of activations\n"
+        "{recording}{count} dispatches, {weights} B of weights, {transient} B of activations\n"
     ));
 }
 
