@@ -88,7 +88,7 @@ pub enum Error {
     Diverged {
         /// The step, counted from 1.
         step: u64,
-        /// The loss before it.
+        /// The loss before it, or that of the validation data after it if that is not finite.
         loss: f64,
         /// The first parameter whose gradient is not finite, if there is one.
         tensor: Option<String>,
@@ -256,10 +256,11 @@ impl Error {
             ),
             Self::Diverged { step, loss, tensor } => {
                 let fault = match tensor {
-                    Some(tensor) => format!("the gradient of {tensor} is not finite"),
-                    None => "the norm of all gradients is not finite".to_owned(),
+                    Some(tensor) => format!(": the gradient of {tensor} is not finite"),
+                    None if loss.is_finite() => ": the norm of all gradients is not finite".into(),
+                    None => String::new(),
                 };
-                format!("step {step} diverged, with a loss of {loss}: {fault}")
+                format!("step {step} diverged, with a loss of {loss}{fault}")
             }
             Self::NotFinite { tokens, first, .. } => format!(
                 "the logits after {tokens} tokens are infinite or NaN, so there is no next one; the \

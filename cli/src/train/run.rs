@@ -92,7 +92,12 @@ impl Run<'_> {
             };
             let pause = Instant::now();
             if !validation.is_empty() && due(pace.eval) {
-                self.evaluate(&validation, Some(&found), &bar).await?;
+                let loss = self.evaluate(&validation, Some(&found), &bar).await?;
+                if !loss.is_finite() {
+                    // Not saved: every later step would fail, and so would this command, corrected.
+                    let error = Error::Diverged { step: found.step, loss, tensor: None };
+                    return Err(self.ended(error));
+                }
             }
             if due(pace.save) {
                 self.save(&bar).await?;
@@ -167,14 +172,14 @@ impl Run<'_> {
         self.own.best.map_or_else(String::new, |(_, loss)| format!(", validation {loss:.3}"))
     }
 
-    /// Evaluates the model on the validation data after a step, or before the first; keeps it if it is
+    /// The loss of the validation data after a step, or before the first; the model is kept if it is
     /// the best so far.
     async fn evaluate(
         &mut self,
         batches: &[Batch],
         found: Option<&Step>,
         bar: &ProgressBar,
-    ) -> Result<()> {
+    ) -> Result<f64> {
         let loss = self.trainer.evaluate(batches).await?;
         let step = self.trainer.steps();
         self.record.add(Line::evaluation(step, loss))?;
@@ -187,7 +192,7 @@ impl Run<'_> {
         self.record.draw()?;
         let train = found.map_or_else(String::new, |found| format!("loss {:.4}, ", found.loss));
         bar.suspend(|| output::note(&format!("step {step}: {train}validation {loss:.4}")));
-        Ok(())
+        Ok(loss)
     }
 
     /// Saves a checkpoint, and prints a sample of its text.
