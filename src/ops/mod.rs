@@ -71,6 +71,7 @@ pub use linear::{Epilogue, Linear};
 pub use log_prob::LogProb;
 pub use mask::Mask;
 pub use op::Op;
+pub(crate) use op::grid_1d;
 pub use own::{Each, Own};
 pub use pattern::MASKED;
 pub use penalties::Penalties;

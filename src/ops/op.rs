@@ -31,7 +31,7 @@ pub(super) fn to_u32(count: usize) -> u32 {
 }
 
 /// Spreads `count` workgroups over x and y, so that no axis passes 65,535.
-pub(super) fn grid_1d(count: usize) -> [u32; 3] {
+pub(crate) fn grid_1d(count: usize) -> [u32; 3] {
     let count = to_u32(count);
     if count <= 65_535 { [count, 1, 1] } else { [65_535, count.div_ceil(65_535), 1] }
 }

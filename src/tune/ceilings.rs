@@ -11,7 +11,7 @@
 use crate::error::Result;
 use crate::format::Format;
 use crate::gpu::{Binding, BufferId, Engine, Plan, Program, Recording, params};
-use crate::ops::{Weight, decode};
+use crate::ops::{Weight, decode, grid_1d};
 use crate::select::kernel;
 
 use super::timing::{filled, time};
@@ -165,7 +165,7 @@ fn read(pieces: &[Piece]) -> Recording {
             .dispatch(loading("ceiling_read"), &ReadParams { groups: piece.groups })
             .read(0, piece.words)
             .write(0, piece.out)
-            .grid(spread(piece.groups));
+            .grid(grid_1d(piece.groups as usize));
     }
     recording
 }
@@ -180,18 +180,13 @@ fn unpack(pieces: &[Piece], format: Format) -> Recording {
             .dispatch(decode(format, loading("ceiling_unpack")), &params)
             .write(0, piece.out)
             .bind(1, planes.map(Binding::Read))
-            .grid(spread(piece.groups));
+            .grid(grid_1d(piece.groups as usize));
     }
     recording
 }
 
 fn loading(name: &str) -> Program {
     Program::new(kernel(name)).constant("WG", LOADERS).constant("LOADS", LOADS)
-}
-
-/// Spreads workgroups over x and y, as the kernels expect.
-fn spread(groups: u32) -> [u32; 3] {
-    [groups.min(65_535), groups.div_ceil(65_535), 1]
 }
 
 params! {
