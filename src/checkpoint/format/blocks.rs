@@ -129,7 +129,15 @@ pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>> {
         Format::Q8_0 => blockwise(format, values, quantize_q8_0),
         Format::Q4_0 => blockwise(format, values, quantize_q4_0),
         Format::Q4_1 => blockwise(format, values, quantize_q4_1),
-        _ => return Err(only_read(format)),
+        Format::Q5_0
+        | Format::Q5_1
+        | Format::Iq4_Nl
+        | Format::Iq4_Xs
+        | Format::Q2_K
+        | Format::Q3_K
+        | Format::Q4_K
+        | Format::Q5_K
+        | Format::Q6_K => return Err(only_read(format)),
     })
 }
 

@@ -107,7 +107,19 @@ fn dtype(format: Format) -> Result<Dtype> {
     match format {
         Format::F32 => Ok(Dtype::F32),
         Format::F16 => Ok(Dtype::F16),
-        _ => Err(Error::unsupported(format!("writing {format}"), "f32, f16")),
+        Format::Bf16
+        | Format::Q8_0
+        | Format::Q4_0
+        | Format::Q4_1
+        | Format::Q5_0
+        | Format::Q5_1
+        | Format::Iq4_Nl
+        | Format::Iq4_Xs
+        | Format::Q2_K
+        | Format::Q3_K
+        | Format::Q4_K
+        | Format::Q5_K
+        | Format::Q6_K => Err(Error::unsupported(format!("writing {format}"), "f32, f16")),
     }
 }
 
