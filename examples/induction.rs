@@ -11,9 +11,8 @@ use pellucid::check::SelectionPolicy;
 use pellucid::checkpoint::Checkpoint;
 use pellucid::gpu::{AdapterChoice, Gpu};
 use pellucid::noise::noise;
-use pellucid::reference::backward::IGNORED;
 use pellucid::train::{
-    Batch, Family, Optimizer, Schedule, Sizes, TrainOptions, Trainer, new_model,
+    Batch, Family, IGNORED, Optimizer, Schedule, Sizes, TrainOptions, Trainer, new_model,
 };
 
 const VOCAB: usize = 32;

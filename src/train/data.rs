@@ -5,10 +5,9 @@ use std::ops::Range;
 use crate::checkpoint::Hash;
 use crate::error::{Error, Result};
 use crate::noise::noise;
-use crate::reference::backward::IGNORED;
 
 use super::options::TrainOptions;
-use super::tokens::Tokens;
+use super::tokens::{IGNORED, Tokens};
 use super::trainer::Batch;
 
 /// Tokens to learn from, and validation tokens, which are never learned from.

@@ -41,5 +41,5 @@ pub use preset::Preset;
 pub use schedule::{Decay, Schedule};
 pub use state::{Saved, State};
 pub use token_file::read_tokens;
-pub use tokens::Tokens;
+pub use tokens::{IGNORED, Tokens};
 pub use trainer::{Batch, Step, Trainer};

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use crate::checkpoint::Hash;
 
+/// The target of a row that teaches nothing: no token has this id.
+pub const IGNORED: u32 = u32::MAX;
+
 /// Tokens to learn from, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
@@ -137,6 +140,11 @@ mod tests {
 
     fn talk() -> Tokens {
         Tokens { ids: (0..10).collect(), given: vec![0..2, 5..8], documents: vec![0, 5] }
+    }
+
+    #[test]
+    fn the_reference_ignores_the_same_targets() {
+        assert_eq!(IGNORED, crate::reference::backward::IGNORED);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::gpu::{Engine, Plan};
 use crate::model::{Model, Row, pieces, rows};
 use crate::ops::backward::OptimizerSettings;
-use crate::reference::backward::IGNORED;
 use crate::select::KernelSelection;
 
 use super::fit::TrainMemory;
@@ -15,6 +14,7 @@ use super::loss::Targets;
 use super::options::{Optimizer, TrainOptions};
 use super::parameters::{Parameter, Parameters, TrainSlot};
 use super::plan::{Buffers, Recordings, TrainBuffers};
+use super::tokens::IGNORED;
 
 /// Sequences to learn from, one after another: `batch · context` tokens, and the target of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,9 +5,8 @@ use std::path::Path;
 use pellucid::Error;
 use pellucid::checkpoint::{Checkpoint, Param, TensorLayout};
 use pellucid::format::Format;
-use pellucid::reference::backward::IGNORED;
 use pellucid::train::{
-    Batch, Family, ModelFiles, Optimizer, Saved, Sizes, TrainOptions, TrainSlot,
+    Batch, Family, IGNORED, ModelFiles, Optimizer, Saved, Sizes, TrainOptions, TrainSlot,
 };
 use pollster::block_on;
 use serde_json::Value;
