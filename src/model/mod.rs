@@ -8,9 +8,9 @@ mod forms;
 mod forward;
 mod hook_fn;
 mod hooks;
+mod memory;
 mod own_op;
 mod params;
-mod plan;
 mod programs;
 mod session;
 mod tape;
@@ -25,11 +25,11 @@ pub use forms::copied;
 pub use forward::{forward, layers, logits};
 pub use hook_fn::{HookFn, HookValue, Place};
 pub use hooks::{bytes_of, heads_first, hooks, named, offered, shape};
+pub use memory::{MemoryUse, SessionOptions, context, layer_cache, plan};
+#[cfg(feature = "train")]
+pub(crate) use memory::{create_cache, free_memory, pieces};
 pub use own_op::OwnOp;
 pub use params::{ParamRef, Values};
-pub use plan::{MemoryUse, SessionOptions, context, layer_cache, plan};
-#[cfg(feature = "train")]
-pub(crate) use plan::{create_cache, free_memory, pieces};
 pub use programs::{programs, workload};
 #[cfg(feature = "inspect")]
 pub(crate) use session::Readout;

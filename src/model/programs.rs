@@ -8,7 +8,7 @@ use crate::sampling::Sampling;
 use crate::select::{KernelSelection, Shape, Workload};
 
 use super::forward::{forward, logits};
-use super::plan::{SessionOptions, chunk_rows};
+use super::memory::{SessionOptions, chunk_rows};
 use super::tape::Tape;
 use super::weights::Model;
 

@@ -10,7 +10,7 @@ use crate::select::KernelSelection;
 
 use super::fit::TrainMemory;
 use super::options::TrainOptions;
-use super::plan::DryRun;
+use super::recordings::DryRun;
 use super::trainer::Trainer;
 
 /// What is reported while a trainer is opened.

@@ -13,7 +13,7 @@ use super::fit::TrainMemory;
 use super::loss::Targets;
 use super::options::{Optimizer, TrainOptions};
 use super::parameters::{Parameter, Parameters, TrainSlot};
-use super::plan::{Buffers, Recordings, TrainBuffers};
+use super::recordings::{Buffers, Recordings, TrainBuffers};
 use super::tokens::IGNORED;
 
 /// Sequences to learn from, one after another: `batch · context` tokens, and the target of each.

@@ -7,7 +7,7 @@ use crate::model::bound::Bound;
 use crate::model::edit::Action;
 use crate::model::forward::{forward, logits};
 use crate::model::hooks::{heads_first, offered, shape};
-use crate::model::plan::pieces;
+use crate::model::memory::pieces;
 use crate::model::tape::{Marks, Tape};
 use crate::ops::{MASKED, MAX_TOP_K, TopK};
 

@@ -4,7 +4,7 @@ use crate::check::{self, Variants};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::gpu::{Adapter, Gpu};
-use crate::model::plan::{MemoryUse, SessionOptions, layer_cache, plan};
+use crate::model::memory::{MemoryUse, SessionOptions, layer_cache, plan};
 use crate::model::programs::programs as programs_of;
 use crate::model::upload::LoadOptions;
 use crate::model::weights::Model;

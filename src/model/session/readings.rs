@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{BufferId, Plan, Tensor};
-use crate::model::plan::pieces;
+use crate::model::memory::pieces;
 use crate::model::tape::Tape;
 use crate::ops::{Divergence, TopK};
 

@@ -5,7 +5,7 @@ use crate::gpu::{BufferId, Tensor};
 use crate::hook::Hook;
 use crate::model::edit::Action;
 use crate::model::hooks::{offered, shape};
-use crate::model::plan::pieces;
+use crate::model::memory::pieces;
 
 use super::observe::{Wanted, reads};
 use super::rows::{Row, extent};

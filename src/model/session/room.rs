@@ -4,7 +4,7 @@ use crate::error::{Error, Remedy, Result};
 use crate::gpu::padded;
 use crate::hook::Hook;
 use crate::model::hooks::{bytes_of, heads_first, shape};
-use crate::model::plan::free_memory;
+use crate::model::memory::free_memory;
 
 use super::rows::{Row, extent};
 use super::state::Session;

@@ -7,7 +7,7 @@ use crate::gpu::{BufferId, Engine, Readback, Tensor};
 use crate::hook::Hook;
 use crate::model::bound::Bound;
 use crate::model::forward::{forward, logits};
-use crate::model::plan::{
+use crate::model::memory::{
     MemoryUse, SessionOptions, chunk_rows, context, create_cache, layer_cache, pieces,
 };
 use crate::model::tape::Tape;

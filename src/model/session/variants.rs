@@ -8,7 +8,7 @@ use crate::model::blocks::Pass;
 use crate::model::bound::Bound;
 use crate::model::edit::Edit;
 use crate::model::forward::{logits, resume};
-use crate::model::plan::{create_cache, pieces};
+use crate::model::memory::{create_cache, pieces};
 use crate::model::tape::Tape;
 use crate::ops::{Cache, LogProb};
 
