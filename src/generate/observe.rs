@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::hook::Hook;
-use crate::model::{Action, Activation, Collected, Observed, Part, Session, rows};
+use crate::model::{Action, Activation, Collected, Observed, ObservedRows, Session, rows};
 use crate::reference::{Model, top_k};
 
 use super::runner::Runner;
@@ -56,7 +56,7 @@ async fn on_device(
     session
         .observe_each(&rows(tokens, 0), actions, logits_of, |part| {
             let count = part.rows.len();
-            let Part { activations, logits, top, .. } = part;
+            let ObservedRows { activations, logits, top, .. } = part;
             each(TextPart { first, count, activations, logits, top })?;
             first += count;
             Ok(())

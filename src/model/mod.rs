@@ -34,7 +34,8 @@ pub use programs::{programs, workload};
 #[cfg(feature = "inspect")]
 pub(crate) use session::Readout;
 pub use session::{
-    Activation, Observed, OnDevice, Outcome, Part, Progress, Resident, Row, Scored, Session, rows,
+    Activation, Observed, ObservedRows, OnDevice, Outcome, Progress, Resident, Row, Scored,
+    Session, rows,
 };
 pub(crate) use session::{Collected, Prefill, Staged, Trace};
 pub use tape::{DropoutSite, Marks, Tape};

@@ -19,7 +19,7 @@ mod variants;
 pub use batch::Outcome;
 pub use collect::Activation;
 pub(crate) use collect::Collected;
-pub use observe::{Observed, Part};
+pub use observe::{Observed, ObservedRows};
 pub use open::Progress;
 pub(crate) use prefill::Prefill;
 #[cfg(feature = "inspect")]

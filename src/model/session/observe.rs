@@ -30,7 +30,7 @@ pub struct Observed {
 
 /// What a part of the rows gave.
 #[derive(Debug)]
-pub struct Part<'a> {
+pub struct ObservedRows<'a> {
     /// The rows.
     pub rows: &'a [Row],
     /// The values read, in the order of the forward pass.
@@ -126,7 +126,7 @@ impl Session {
         let of_row = top.map_or(4 * self.model.config.vocab, |k| 8 * k);
         self.check_room(&reads, rows, logits_of.len() * of_row)?;
         self.observe_each(rows, actions, (logits_of, top), |part| {
-            let Part { rows, activations, logits: own, top } = part;
+            let ObservedRows { rows, activations, logits: own, top } = part;
             collected.add(activations, rows.len(), extent(rows) as usize);
             logits.extend(own);
             best.extend(top);
@@ -147,7 +147,7 @@ impl Session {
         rows: &[Row],
         actions: &[(Hook, Action)],
         (logits_of, top): (&[usize], Option<usize>),
-        mut each: impl FnMut(Part<'_>) -> Result<()>,
+        mut each: impl FnMut(ObservedRows<'_>) -> Result<()>,
     ) -> Result<()> {
         self.check(rows)?;
         let most = MAX_TOP_K.min(self.model.config.vocab);
@@ -189,7 +189,7 @@ impl Session {
         reads: &[Hook],
         edits: &[Bound],
         (logits_of, top): (&[usize], Option<usize>),
-        each: &mut impl FnMut(Part<'_>) -> Result<()>,
+        each: &mut impl FnMut(ObservedRows<'_>) -> Result<()>,
     ) -> Result<()> {
         for edit in &edits[self.edits.len()..] {
             self.write_operand(edit)?;
@@ -217,7 +217,7 @@ impl Session {
         edits: &[Bound],
         logits_of: &[u32],
         top: Option<usize>,
-    ) -> Result<Part<'r>> {
+    ) -> Result<ObservedRows<'r>> {
         let out = Tensor::persistent(logits_of.len(), self.model.config.vocab);
         let top = top.map(|k| (BufferId::fresh(), k));
         let wanted = Wanted { out, index: BufferId::fresh(), top };
@@ -251,8 +251,9 @@ impl Session {
         recording: &Recording,
         marks: &Marks,
         wanted: Option<Wanted>,
-    ) -> Result<Part<'r>> {
-        let mut part = Part { rows, activations: Vec::new(), logits: Vec::new(), top: Vec::new() };
+    ) -> Result<ObservedRows<'r>> {
+        let mut part =
+            ObservedRows { rows, activations: Vec::new(), logits: Vec::new(), top: Vec::new() };
         let ranges = marks.reads.iter().map(|(_, tensor)| tensor.range());
         let ranges: Vec<_> = ranges.chain(wanted.map(|wanted| wanted.range())).collect();
         self.begin(rows, marks)?;
