@@ -43,7 +43,7 @@ pub(super) struct Batch {
 
 /// Rows of a batch that run at once.
 #[derive(Debug)]
-pub(super) struct Part<'b> {
+pub(super) struct RowSlice<'b> {
     pub(super) rows: &'b [Row],
     pub(super) stream: &'b [f32],
     pub(super) targets: &'b [u32],
@@ -93,9 +93,9 @@ pub(super) fn batches<'v, 'a>(
 
 impl Batch {
     /// The rows from `start` on that run at once.
-    pub(super) fn part(&self, start: usize, most: usize, width: usize) -> Part<'_> {
+    pub(super) fn slice(&self, start: usize, most: usize, width: usize) -> RowSlice<'_> {
         let end = self.rows.len().min(start + most);
-        Part {
+        RowSlice {
             rows: &self.rows[start..end],
             stream: &self.stream[start * width..end * width],
             targets: &self.targets[start..end],
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_of_a_layer_are_the_first_of_each_part() {
+    fn the_rows_of_a_layer_are_the_first_of_each_slice() {
         let batch = Batch {
             rows: rows(&[5; 10], 0),
             stream: vec![0.0; 20],
@@ -158,9 +158,9 @@ mod tests {
             edits: Vec::new(),
             common: 0,
         };
-        let joined = |start| batch.part(start, 6, 2).joined;
+        let joined = |start| batch.slice(start, 6, 2).joined;
         assert_eq!(joined(0), [0, 4, 6]);
         assert_eq!(joined(6), [0, 0, 4]);
-        assert_eq!(batch.part(6, 6, 2).stream.len(), 8);
+        assert_eq!(batch.slice(6, 6, 2).stream.len(), 8);
     }
 }

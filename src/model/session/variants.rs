@@ -12,7 +12,7 @@ use crate::model::memory::{create_cache, pieces};
 use crate::model::tape::Tape;
 use crate::ops::{Cache, LogProb};
 
-use super::batch::{Batch, Outcome, Part, Variant, batches};
+use super::batch::{Batch, Outcome, RowSlice, Variant, batches};
 use super::rows::{Row, extent, rows};
 use super::staged::Staged;
 use super::state::Session;
@@ -187,21 +187,21 @@ impl Session {
         let sequences = batch.rows.last().map_or(0, |row| row.sequence as usize + 1);
         let mut found = vec![Vec::new(); sequences];
         for start in (0..batch.rows.len()).step_by(self.chunk) {
-            let part = batch.part(start, self.chunk, width);
+            let slice = batch.slice(start, self.chunk, width);
             // The rows that end a sequence.
             let ends = |row: &Row| row.position as usize + 1 == tokens;
-            let last = (0..).zip(part.rows).filter(|(_, row)| ends(row)).map(|(at, _)| at);
+            let last = (0..).zip(slice.rows).filter(|(_, row)| ends(row)).map(|(at, _)| at);
             let last: Vec<u32> = last.collect();
-            let values = self.run_rows(&part, &batch.edits, caches, &last, outcome).await?;
+            let values = self.run_rows(&slice, &batch.edits, caches, &last, outcome).await?;
             match outcome {
                 Outcome::Logits => {
                     for (at, logits) in last.iter().zip(values.chunks(self.model.config.vocab)) {
-                        found[part.rows[*at as usize].sequence as usize] = logits.to_vec();
+                        found[slice.rows[*at as usize].sequence as usize] = logits.to_vec();
                     }
                 }
                 Outcome::Logprobs => {
-                    for (row, logprob) in part.rows.iter().zip(values).filter(|(row, _)| !ends(row))
-                    {
+                    let own = slice.rows.iter().zip(values).filter(|(row, _)| !ends(row));
+                    for (row, logprob) in own {
                         found[row.sequence as usize].push(logprob);
                     }
                 }
@@ -213,44 +213,44 @@ impl Session {
     /// Runs rows; gives the logits of those in `last`, or the log-probability of each row's target.
     async fn run_rows(
         &mut self,
-        part: &Part<'_>,
+        slice: &RowSlice<'_>,
         edits: &[Bound],
         caches: &[Cache],
         last: &[u32],
         outcome: Outcome,
     ) -> Result<Vec<f32>> {
         let (width, vocab) = (self.model.config.width, self.model.config.vocab);
-        let x = Tensor::persistent(part.rows.len(), width);
+        let x = Tensor::persistent(slice.rows.len(), width);
         let out = match outcome {
             Outcome::Logits => Tensor::persistent(last.len(), vocab),
             Outcome::Logprobs => Tensor::persistent(0, 0),
         };
         let index = BufferId::fresh();
-        let found = self.submit_rows(part, edits, caches, (x, out), (index, last), outcome).await;
+        let found = self.submit_rows(slice, edits, caches, (x, out), (index, last), outcome).await;
         [x.buffer, out.buffer, index].into_iter().for_each(|buffer| self.engine.free(buffer));
         found
     }
 
     async fn submit_rows(
         &mut self,
-        part: &Part<'_>,
+        slice: &RowSlice<'_>,
         edits: &[Bound],
         caches: &[Cache],
         (x, out): (Tensor, Tensor),
         (index, last): (BufferId, &[u32]),
         outcome: Outcome,
     ) -> Result<Vec<f32>> {
-        let rows = part.rows;
+        let rows = slice.rows;
         self.engine.create_tensor(&x)?;
-        self.engine.write_tensor(&x, part.stream)?;
+        self.engine.write_tensor(&x, slice.stream)?;
         self.engine.create_tensor(&out)?;
         self.engine.create(index, 4 * last.len() as u64)?;
         self.engine.write(index, 0, bytemuck::cast_slice(last))?;
         self.engine.write(self.rows, 0, bytemuck::cast_slice(rows))?;
-        self.engine.write(self.targets, 0, bytemuck::cast_slice(part.targets))?;
+        self.engine.write(self.targets, 0, bytemuck::cast_slice(slice.targets))?;
         let keys = extent(rows) as usize;
         let mut tape = Tape::with_edits(&self.selection, &[], edits, self.rows, keys);
-        let normed = resume(&mut tape, &self.model, caches, self.rows, x, &part.joined)?;
+        let normed = resume(&mut tape, &self.model, caches, self.rows, x, &slice.joined)?;
         let range = match outcome {
             Outcome::Logits if last.is_empty() => None,
             Outcome::Logits => {
