@@ -39,7 +39,7 @@ pub(super) struct Download<'a> {
 }
 
 /// A partial file; it stays when the program ends.
-struct Part {
+struct PartialFile {
     path: PathBuf,
     file: File,
     length: u64,
@@ -82,7 +82,7 @@ impl Download<'_> {
     }
 
     fn fetch(&self, facts: &Facts, blob: &Path) -> Result<()> {
-        let mut part = Part::open(blob, facts)?;
+        let mut part = PartialFile::open(blob, facts)?;
         // Another program may have fetched it while this one waited for its turn.
         if blob.is_file() {
             part.remove();
@@ -108,7 +108,7 @@ impl Download<'_> {
 
     /// Downloads what is missing, by as many connections as it takes; gives the size that was
     /// announced.
-    fn complete(&self, part: &mut Part, facts: &Facts) -> Result<Option<u64>> {
+    fn complete(&self, part: &mut PartialFile, facts: &Facts) -> Result<Option<u64>> {
         let mut size = facts.size;
         if size.is_some_and(|size| part.length > size) {
             part.clear()?;
@@ -134,7 +134,7 @@ impl Download<'_> {
     /// Downloads what one connection delivers, but no byte more than was announced.
     fn go_on(
         &self,
-        part: &mut Part,
+        part: &mut PartialFile,
         size: &mut Option<u64>,
         bar: &ProgressBar,
     ) -> Result<(), Failure> {
@@ -212,7 +212,7 @@ fn start(answer: &Response<Body>) -> Result<u64, Failure> {
     start.ok_or_else(|| Failure::Network("the Hub sends a part and does not say which".to_owned()))
 }
 
-impl Part {
+impl PartialFile {
     /// Opens a partial file; waits while another program is downloading it.
     fn open(blob: &Path, facts: &Facts) -> Result<Self> {
         let mut path = blob.as_os_str().to_owned();
