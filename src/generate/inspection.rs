@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::hook::Hook;
 #[cfg(feature = "inspect")]
 use crate::model::Readout;
-use crate::model::{Action, Edit, Observed, Outcome, Trace, actions, rows};
+use crate::model::{Action, Edit, Observed, Trace, VariantOutcome, actions, rows};
 use crate::ops::MAX_TOP_K;
 use crate::reference::log_softmax;
 #[cfg(feature = "inspect")]
@@ -281,7 +281,7 @@ impl Llm {
         &mut self,
         base: &BaseRun,
         variants: &[Vec<(Hook, Edit)>],
-        outcome: Outcome,
+        outcome: VariantOutcome,
         mut each: impl FnMut(usize, &[f32]),
     ) -> Result<()> {
         let begin = Hook::ResidPre(0);
@@ -307,11 +307,11 @@ impl Llm {
                     let (cache, mut watch) =
                         (&mut model.cache_for(*context), Watch::new(&all, &[], 0));
                     let found: Vec<f32> = match outcome {
-                        Outcome::Logits => {
+                        VariantOutcome::Logits => {
                             let logits = model.forward_last(cache, tokens, &mut watch)?;
                             logits.into_iter().map(|logit| logit as f32).collect()
                         }
-                        Outcome::Logprobs => {
+                        VariantOutcome::Logprobs => {
                             let vocab = model.config.vocab;
                             let logits = model.forward(cache, tokens, &mut watch)?;
                             let logprobs = log_softmax(&logits, vocab);

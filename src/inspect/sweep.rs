@@ -6,7 +6,7 @@ use crate::config::{Config, Mlp};
 use crate::error::{Error, Result};
 use crate::generate::{BaseRun, Llm};
 use crate::hook::{Hook, Point};
-use crate::model::{Activation, Change, Edit, Outcome, actions, offered};
+use crate::model::{Activation, Change, Edit, VariantOutcome, actions, offered};
 
 use super::groups::in_memory;
 use super::unit::Unit;
@@ -26,10 +26,10 @@ pub enum Metric {
 }
 
 impl Metric {
-    fn outcome(self) -> Outcome {
+    fn outcome(self) -> VariantOutcome {
         match self {
-            Self::Loss => Outcome::Logprobs,
-            Self::LogitDifference { .. } => Outcome::Logits,
+            Self::Loss => VariantOutcome::Logprobs,
+            Self::LogitDifference { .. } => VariantOutcome::Logits,
         }
     }
 

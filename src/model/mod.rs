@@ -34,8 +34,8 @@ pub use programs::{programs, workload};
 #[cfg(feature = "inspect")]
 pub(crate) use session::Readout;
 pub use session::{
-    Activation, Observed, ObservedRows, OnDevice, Outcome, Progress, Resident, Row, Scored,
-    Session, rows,
+    Activation, Observed, ObservedRows, OnDevice, Progress, Resident, Row, Scored, Session,
+    VariantOutcome, rows,
 };
 pub(crate) use session::{Collected, Prefill, Staged, Trace};
 pub use tape::{DropoutSite, Marks, Tape};

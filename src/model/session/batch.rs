@@ -8,7 +8,7 @@ use super::rows::Row;
 
 /// What a variant of a text is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum VariantOutcome {
     /// The logits after the last token, (V).
     Logits,
     /// ln p of each token after the first, (T − 1).
@@ -54,15 +54,17 @@ impl<'a> Variant<'a> {
     pub(super) fn new(
         (number, edits): (usize, &'a Vec<(Hook, Edit)>),
         [layers, tokens]: [usize; 2],
-        outcome: Outcome,
+        outcome: VariantOutcome,
     ) -> Self {
         let layer = edits.iter().filter_map(|(hook, _)| hook.layer()).min();
         let layer = layer.unwrap_or(usize::MAX).min(layers - 1);
         let begin = |(_, edit): &(Hook, Edit)| edit.positions.as_ref().map_or(0, |own| own.start);
         let position = match outcome {
-            Outcome::Logits => edits.iter().map(begin).min().unwrap_or(usize::MAX).min(tokens - 1),
+            VariantOutcome::Logits => {
+                edits.iter().map(begin).min().unwrap_or(usize::MAX).min(tokens - 1)
+            }
             // Every token is asked for, whether or not it differs.
-            Outcome::Logprobs => 0,
+            VariantOutcome::Logprobs => 0,
         };
         Self { number, edits, layer, position }
     }
@@ -121,11 +123,11 @@ mod tests {
             [layer, position]
         };
         let two = [edited(Hook::Z(2), Some(6..8)), edited(Hook::MlpOut(1), Some(7..8))].concat();
-        assert_eq!(of(&two, Outcome::Logits), [1, 6]);
-        assert_eq!(of(&two, Outcome::Logprobs), [1, 0]);
-        assert_eq!(of(&edited(Hook::Z(2), None), Outcome::Logits), [2, 0]);
+        assert_eq!(of(&two, VariantOutcome::Logits), [1, 6]);
+        assert_eq!(of(&two, VariantOutcome::Logprobs), [1, 0]);
+        assert_eq!(of(&edited(Hook::Z(2), None), VariantOutcome::Logits), [2, 0]);
         // What comes after the layers, and nothing at all, change only what the last layer gives.
-        assert_eq!(of(&Vec::new(), Outcome::Logits), [3, 9]);
+        assert_eq!(of(&Vec::new(), VariantOutcome::Logits), [3, 9]);
     }
 
     #[test]

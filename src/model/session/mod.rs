@@ -16,7 +16,7 @@ mod state;
 mod stored;
 mod variants;
 
-pub use batch::Outcome;
+pub use batch::VariantOutcome;
 pub use collect::Activation;
 pub(crate) use collect::Collected;
 pub use observe::{Observed, ObservedRows};

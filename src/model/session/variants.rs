@@ -12,7 +12,7 @@ use crate::model::memory::{create_cache, pieces};
 use crate::model::tape::Tape;
 use crate::ops::{Cache, LogProb};
 
-use super::batch::{Batch, Outcome, RowSlice, Variant, batches};
+use super::batch::{Batch, RowSlice, Variant, VariantOutcome, batches};
 use super::rows::{Row, extent, rows};
 use super::staged::Staged;
 use super::state::Session;
@@ -50,7 +50,7 @@ impl Session {
         tokens: &[u32],
         trace: &Trace,
         variants: &[Vec<(Hook, Edit)>],
-        outcome: Outcome,
+        outcome: VariantOutcome,
         each: &mut impl FnMut(usize, &[f32]),
     ) -> Result<()> {
         self.check(&rows(tokens, 0))?;
@@ -85,7 +85,7 @@ impl Session {
         tokens: &[u32],
         trace: &Trace,
         batches: &[&[Variant<'_>]],
-        outcome: Outcome,
+        outcome: VariantOutcome,
         each: &mut impl FnMut(usize, &[f32]),
     ) -> Result<()> {
         // The layers before the first that runs need none.
@@ -178,7 +178,7 @@ impl Session {
         batch: &Batch,
         caches: &[Cache],
         tokens: usize,
-        outcome: Outcome,
+        outcome: VariantOutcome,
     ) -> Result<Vec<Vec<f32>>> {
         for edit in &batch.edits[batch.common..] {
             self.write_operand(edit)?;
@@ -194,12 +194,12 @@ impl Session {
             let last: Vec<u32> = last.collect();
             let values = self.run_rows(&slice, &batch.edits, caches, &last, outcome).await?;
             match outcome {
-                Outcome::Logits => {
+                VariantOutcome::Logits => {
                     for (at, logits) in last.iter().zip(values.chunks(self.model.config.vocab)) {
                         found[slice.rows[*at as usize].sequence as usize] = logits.to_vec();
                     }
                 }
-                Outcome::Logprobs => {
+                VariantOutcome::Logprobs => {
                     let own = slice.rows.iter().zip(values).filter(|(row, _)| !ends(row));
                     for (row, logprob) in own {
                         found[row.sequence as usize].push(logprob);
@@ -217,13 +217,13 @@ impl Session {
         edits: &[Bound],
         caches: &[Cache],
         last: &[u32],
-        outcome: Outcome,
+        outcome: VariantOutcome,
     ) -> Result<Vec<f32>> {
         let (width, vocab) = (self.model.config.width, self.model.config.vocab);
         let x = Tensor::persistent(slice.rows.len(), width);
         let out = match outcome {
-            Outcome::Logits => Tensor::persistent(last.len(), vocab),
-            Outcome::Logprobs => Tensor::persistent(0, 0),
+            VariantOutcome::Logits => Tensor::persistent(last.len(), vocab),
+            VariantOutcome::Logprobs => Tensor::persistent(0, 0),
         };
         let index = BufferId::fresh();
         let found = self.submit_rows(slice, edits, caches, (x, out), (index, last), outcome).await;
@@ -238,7 +238,7 @@ impl Session {
         caches: &[Cache],
         (x, out): (Tensor, Tensor),
         (index, last): (BufferId, &[u32]),
-        outcome: Outcome,
+        outcome: VariantOutcome,
     ) -> Result<Vec<f32>> {
         let rows = slice.rows;
         self.engine.create_tensor(&x)?;
@@ -252,13 +252,13 @@ impl Session {
         let mut tape = Tape::with_edits(&self.selection, &[], edits, self.rows, keys);
         let normed = resume(&mut tape, &self.model, caches, self.rows, x, &slice.joined)?;
         let range = match outcome {
-            Outcome::Logits if last.is_empty() => None,
-            Outcome::Logits => {
+            VariantOutcome::Logits if last.is_empty() => None,
+            VariantOutcome::Logits => {
                 let index = (last.len() < rows.len()).then_some(index);
                 logits(&mut tape, &self.model, normed, index, out)?;
                 Some(out.range())
             }
-            Outcome::Logprobs => {
+            VariantOutcome::Logprobs => {
                 let all = tape.tensor(rows.len(), self.model.config.vocab);
                 logits(&mut tape, &self.model, normed, None, all)?;
                 let (targets, out) = (self.targets, self.log_probs);
@@ -275,8 +275,8 @@ impl Session {
         let Some(readback) = ran? else { return Ok(Vec::new()) };
         let bytes = self.engine.finish(readback).await?;
         Ok(match outcome {
-            Outcome::Logits => out.values(&bytes),
-            Outcome::Logprobs => bytemuck::pod_collect_to_vec(&bytes),
+            VariantOutcome::Logits => out.values(&bytes),
+            VariantOutcome::Logprobs => bytemuck::pod_collect_to_vec(&bytes),
         })
     }
 
