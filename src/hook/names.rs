@@ -10,66 +10,6 @@ use crate::error::Error;
 
 use super::points::{Hook, Point};
 
-/// The other spellings of a point's name.
-struct Spelling {
-    point: Point,
-    /// In TransformerLens 4; for a point inside the layers, the part after `blocks.N.`.
-    version4: &'static [&'static str],
-    /// Before the layer in an address: interp-engine's first.
-    short: &'static [&'static str],
-}
-
-const fn spelling(
-    point: Point,
-    version4: &'static [&'static str],
-    short: &'static [&'static str],
-) -> Spelling {
-    Spelling { point, version4, short }
-}
-
-/// Where two points share a spelling, a model has only one of them, or the first counts.
-#[rustfmt::skip]
-const SPELLINGS: &[Spelling] = &[
-    spelling(Point::Embed, &["embed.hook_out"], &["embed"]),
-    spelling(Point::PosEmbed, &["pos_embed.hook_out"], &["pos_embed"]),
-    spelling(Point::ResidPre, &["hook_in"], &["resid_pre"]),
-    spelling(Point::AttnIn, &["ln1.hook_in"], &["attn_in"]),
-    spelling(Point::QInput, &[], &["q_input"]),
-    spelling(Point::KInput, &[], &["k_input"]),
-    spelling(Point::VInput, &[], &["v_input"]),
-    spelling(Point::Ln1Scale, &[], &["ln1_scale", "ln1.scale"]),
-    spelling(Point::Ln1Normalized, &[], &["ln1_normalized", "ln1.normalized"]),
-    spelling(Point::Q, &["attn.q.hook_out", "attn.q_norm.hook_in"], &["q_norm_in", "q"]),
-    spelling(Point::K, &["attn.k.hook_out", "attn.k_norm.hook_in"], &["k_norm_in", "k"]),
-    spelling(Point::V, &["attn.v.hook_out"], &["value", "v"]),
-    spelling(Point::QNormed, &[], &["q_norm_out", "q_normed"]),
-    spelling(Point::KNormed, &[], &["k_norm_out", "k_normed"]),
-    spelling(Point::RotQ, &[], &["rot_q"]),
-    spelling(Point::RotK, &[], &["rot_k"]),
-    spelling(Point::AttnScores, &[], &["attn_scores", "scores"]),
-    spelling(Point::Pattern, &[], &["attn_probs", "pattern"]),
-    spelling(Point::Z, &["attn.o.hook_in"], &["z"]),
-    spelling(Point::Result, &[], &["result"]),
-    spelling(Point::AttnBeforeNorm, &["attn.o.hook_out", "ln1_post.hook_in"], &["attn_out_raw"]),
-    spelling(Point::Ln1PostScale, &[], &["ln1_post_scale", "ln1_post.scale"]),
-    spelling(Point::Ln1PostNormalized, &[], &["ln1_post_normalized", "ln1_post.normalized"]),
-    spelling(Point::AttnOut, &["attn.hook_out", "ln1_post.hook_out"], &["attn_out_post", "attn_out"]),
-    spelling(Point::ResidMid, &["ln2.hook_in"], &["resid_mid"]),
-    spelling(Point::MlpIn, &[], &["mlp_in"]),
-    spelling(Point::Ln2Scale, &[], &["ln2_scale", "ln2.scale"]),
-    spelling(Point::Ln2Normalized, &[], &["ln2_normalized", "ln2.normalized"]),
-    spelling(Point::MlpPre, &["mlp.in.hook_out", "mlp.gate.hook_out"], &["mlp_pre", "pre"]),
-    spelling(Point::MlpPreLinear, &["mlp.in.hook_out"], &["mlp_pre_linear", "pre_linear"]),
-    spelling(Point::MlpPost, &["mlp.out.hook_in"], &["mlp_act", "mlp_post", "post"]),
-    spelling(Point::MlpBeforeNorm, &["mlp.out.hook_out", "ln2_post.hook_in"], &["mlp_out_raw"]),
-    spelling(Point::Ln2PostScale, &[], &["ln2_post_scale", "ln2_post.scale"]),
-    spelling(Point::Ln2PostNormalized, &[], &["ln2_post_normalized", "ln2_post.normalized"]),
-    spelling(Point::MlpOut, &["mlp.hook_out", "ln2_post.hook_out"], &["mlp_out_post", "mlp_out"]),
-    spelling(Point::ResidPost, &["hook_out"], &["resid_post"]),
-    spelling(Point::LnFinalScale, &[], &["ln_final_scale", "ln_final.scale"]),
-    spelling(Point::LnFinalNormalized, &[], &["ln_final_normalized", "ln_final.normalized"]),
-];
-
 impl Hook {
     /// The hooks that a name may mean in a model with this many layers, in the order of the forward
     /// pass: those of a classic name first, then those of other spellings; for a glob, all that
@@ -81,7 +21,8 @@ impl Hook {
         }
         let mut found: Vec<Self> = text.parse().into_iter().collect();
         let spelled = |names: &[&str], name: &str| names.contains(&name);
-        for Spelling { point, version4, short } in SPELLINGS {
+        for point in Point::all() {
+            let (version4, short) = (point.version4(), point.short());
             let hook = match block(text) {
                 Some((layer, name)) if point.in_layer() && spelled(version4, name) => {
                     Some(point.at(layer))
@@ -103,10 +44,9 @@ impl Hook {
 
     /// The other spellings of its name.
     pub fn aliases(self) -> Vec<String> {
-        let own = SPELLINGS.iter().find(|spelling| spelling.point == self.point());
-        let Some(Spelling { version4, short, .. }) = own else { return Vec::new() };
+        let (version4, short) = (self.point().version4(), self.point().short());
         match self.layer() {
-            None => version4.iter().chain(*short).map(|name| (*name).to_owned()).collect(),
+            None => version4.iter().chain(short).map(|name| (*name).to_owned()).collect(),
             Some(layer) => {
                 let version4 = version4.iter().map(|name| format!("blocks.{layer}.{name}"));
                 version4.chain(short.iter().map(|name| format!("{name}.{layer}"))).collect()
@@ -214,8 +154,6 @@ mod tests {
                 assert!(Hook::spelled(&name, 3).contains(&hook), "{name} for {hook}");
             }
         }
-        let points: Vec<Point> = SPELLINGS.iter().map(|spelling| spelling.point).collect();
-        assert_eq!(points, Point::all().collect::<Vec<_>>(), "every point, in the same order");
         for wrong in ["attn.hook_q", "blocks.0.hook_embed", "blocks.x.attn.hook_q"] {
             assert!(wrong.parse::<Hook>().is_err(), "{wrong}");
             assert_eq!(Hook::spelled(wrong, 3), [], "{wrong}");
