@@ -235,7 +235,7 @@ impl<'p> Pass<'p, '_> {
             let keys = self.tape.tensor(out.rows, k.count);
             self.tape.push(CacheRows { rows, cache, out: keys })?;
             self.mark(Hook::RotK(layer), keys)?;
-            if self.tape.edits(Hook::RotK(layer)) {
+            if !self.fuses(Fused::CachedKeys, layer) {
                 // Without a table nothing is rotated: edited keys only go back into the cache.
                 let (k, out) = (Columns::all(keys), self.tape.tensor(keys.rows, keys.columns));
                 self.tape.push(Rope { rows, q: k, k, v, table: None, cache, out })?;

@@ -28,6 +28,8 @@ pub(super) enum Fused {
     QkvToCache,
     /// Rotated keys, written only to the cache.
     RotatedKeys,
+    /// Rotated keys, written to the cache once.
+    CachedKeys,
     /// Attention that never writes its scores and pattern.
     Attention,
     /// The output projection of all heads at once.
@@ -49,8 +51,16 @@ struct Form {
     needs: &'static [Condition],
 }
 
-/// Whether a layer and its cache have what a fused form needs.
-type Condition = fn(&Config, &Block, &Cache) -> bool;
+/// A layer as it is recorded.
+struct Layer<'a> {
+    tape: &'a Tape<'a>,
+    config: &'a Config,
+    block: &'a Block,
+    cache: &'a Cache,
+}
+
+/// Whether a layer, its cache and what is asked of it allow a fused form.
+type Condition = fn(&Layer<'_>) -> bool;
 
 #[rustfmt::skip]
 const FORMS: &[Form] = &[
@@ -65,6 +75,7 @@ const FORMS: &[Form] = &[
         needs: &[one_projection, no_rotation, no_head_norms, heads_of_whole_vec4s, cache_in_one_part],
     },
     Form { fused: Fused::RotatedKeys, hides: &[Point::RotK], needs: &[] },
+    Form { fused: Fused::CachedKeys, hides: &[], needs: &[rotated_keys_unedited] },
     Form { fused: Fused::Attention, hides: &[Point::AttnScores, Point::Pattern], needs: &[] },
     Form { fused: Fused::Output, hides: &[Point::Result], needs: &[] },
     norm(NormPlace::AfterAttention),
@@ -83,37 +94,41 @@ const fn norm(place: NormPlace) -> Form {
     Form { fused: Fused::Norm(place), hides: place.points(), needs: &[] }
 }
 
-fn one_projection(_: &Config, block: &Block, _: &Cache) -> bool {
-    block.qkv.len() == 1
+fn one_projection(layer: &Layer<'_>) -> bool {
+    layer.block.qkv.len() == 1
 }
 
-fn no_rotation(_: &Config, block: &Block, _: &Cache) -> bool {
-    block.rope.is_none()
+fn no_rotation(layer: &Layer<'_>) -> bool {
+    layer.block.rope.is_none()
 }
 
-fn no_head_norms(_: &Config, block: &Block, _: &Cache) -> bool {
-    block.qk_norm.is_none()
+fn no_head_norms(layer: &Layer<'_>) -> bool {
+    layer.block.qk_norm.is_none()
 }
 
 /// The cache holds vec4s, and each head begins a new one.
-fn heads_of_whole_vec4s(config: &Config, _: &Block, _: &Cache) -> bool {
-    config.head_width.is_multiple_of(4)
+fn heads_of_whole_vec4s(layer: &Layer<'_>) -> bool {
+    layer.config.head_width.is_multiple_of(4)
 }
 
-fn cache_in_one_part(_: &Config, _: &Block, cache: &Cache) -> bool {
-    cache.shards.len() == 1
+fn cache_in_one_part(layer: &Layer<'_>) -> bool {
+    layer.cache.shards.len() == 1
 }
 
-fn no_norm_after_attention(_: &Config, block: &Block, _: &Cache) -> bool {
-    block.post_norm1.is_none()
+fn rotated_keys_unedited(layer: &Layer<'_>) -> bool {
+    !layer.tape.edits(Hook::RotK(layer.block.layer))
 }
 
-fn gate_and_up_joined(_: &Config, block: &Block, _: &Cache) -> bool {
-    !matches!(&block.mlp, Some(MlpWeights::Gated { gate_up: GateUp::Apart { .. }, .. }))
+fn no_norm_after_attention(layer: &Layer<'_>) -> bool {
+    layer.block.post_norm1.is_none()
 }
 
-fn no_norm_after_mlp(_: &Config, block: &Block, _: &Cache) -> bool {
-    block.post_norm2.is_none()
+fn gate_and_up_joined(layer: &Layer<'_>) -> bool {
+    !matches!(&layer.block.mlp, Some(MlpWeights::Gated { gate_up: GateUp::Apart { .. }, .. }))
+}
+
+fn no_norm_after_mlp(layer: &Layer<'_>) -> bool {
+    layer.block.post_norm2.is_none()
 }
 
 /// Whether a composite runs in its fused form; `layer` is ignored outside the layers.
@@ -126,7 +141,10 @@ pub(super) fn fuses(
 ) -> bool {
     let Some(form) = FORMS.iter().find(|form| form.fused == fused) else { return false };
     let asked = form.hides.iter().any(|point| tape.wants(point.at(layer)));
-    let fits = |need: &Condition| need(&model.config, &model.blocks[layer], &caches[layer]);
+    let fits = |need: &Condition| {
+        let (block, cache) = (&model.blocks[layer], &caches[layer]);
+        need(&Layer { tape, config: &model.config, block, cache })
+    };
     !asked && form.needs.iter().all(fits)
 }
 
