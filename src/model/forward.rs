@@ -56,29 +56,8 @@ pub fn layers(
     Ok(x)
 }
 
-/// Records the stream after the final norm of rows that begin in later layers, where their stream x,
-/// (T, C), is known. `joined` says how many rows take part in each layer: always the first ones, and
-/// in no layer fewer than in the one before.
-///
-/// # Errors
-/// As [`forward`].
-pub(super) fn resume(
-    tape: &mut Tape<'_>,
-    model: &Model,
-    caches: &[Cache],
-    rows: BufferId,
-    x: Tensor,
-    joined: &[usize],
-) -> Result<Tensor> {
-    let mut pass = Pass { tape, model, rows, caches };
-    for (block, &count) in model.blocks.iter().zip(joined).filter(|(_, count)| **count > 0) {
-        layer(&mut pass, block, Tensor { rows: count, ..x })?;
-    }
-    pass.norm(&model.final_norm, x)
-}
-
 /// One layer, which adds to the stream x, (T, C), in place.
-fn layer<'p>(pass: &mut Pass<'p, '_>, block: &'p Block, x: Tensor) -> Result<()> {
+pub(super) fn layer<'p>(pass: &mut Pass<'p, '_>, block: &'p Block, x: Tensor) -> Result<()> {
     let l = block.layer;
     pass.mark(Hook::ResidPre(l), x)?;
     // n = norm₁(x); if both sub-layers read the same stream, also m = norm₂(x).

@@ -7,9 +7,10 @@ use crate::hook::Hook;
 use crate::model::blocks::Pass;
 use crate::model::bound::Bound;
 use crate::model::edit::Edit;
-use crate::model::forward::{logits, resume};
+use crate::model::forward::{layer, logits};
 use crate::model::memory::{create_cache, pieces};
 use crate::model::tape::Tape;
+use crate::model::weights::Model;
 use crate::ops::{Cache, LogProb};
 
 use super::batch::{Batch, RowSlice, Variant, VariantOutcome, batches};
@@ -313,4 +314,22 @@ impl Session {
         let normed = Pass { tape, model, rows, caches }.norm(&model.final_norm, x)?;
         logits(tape, model, normed, None, out)
     }
+}
+
+/// Records the stream after the final norm of rows that begin in later layers, where their stream x,
+/// (T, C), is known. `joined` says how many rows take part in each layer: always the first ones, and
+/// in no layer fewer than in the one before.
+fn resume(
+    tape: &mut Tape<'_>,
+    model: &Model,
+    caches: &[Cache],
+    rows: BufferId,
+    x: Tensor,
+    joined: &[usize],
+) -> Result<Tensor> {
+    let mut pass = Pass { tape, model, rows, caches };
+    for (block, &count) in model.blocks.iter().zip(joined).filter(|(_, count)| **count > 0) {
+        layer(&mut pass, block, Tensor { rows: count, ..x })?;
+    }
+    pass.norm(&model.final_norm, x)
 }
