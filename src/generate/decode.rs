@@ -8,7 +8,7 @@ use web_time::Instant;
 use crate::error::Result;
 use crate::gpu::{BufferId, Counters, Readback, Tensor};
 use crate::hook::Hook;
-use crate::model::{Collected, Prefill, Row, Session, Staged, forward, logits, rows};
+use crate::model::{Collected, Prefill, Row, Rows, Session, Staged, forward, logits, rows};
 use crate::ops::{Chosen, Penalties, Sample, TopK};
 use crate::sampling::Sampling;
 
@@ -129,7 +129,8 @@ impl Decoder {
         };
 
         let mut tape = session.tape(rows);
-        let x = forward(&mut tape, session.model(), session.caches(), rows, sequences)?;
+        let of = Rows { buffer: rows, count: sequences };
+        let x = forward(&mut tape, session.model(), session.caches(), of)?;
         let raw = tape.tensor(sequences, vocab);
         logits(&mut tape, session.model(), x, None, raw)?;
         let mut chosen = raw;

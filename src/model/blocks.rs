@@ -15,6 +15,7 @@ use crate::ops::{
 };
 
 use super::forms::{Fused, fuses};
+use super::rows::Rows;
 use super::tape::Tape;
 use super::weights::{Block, GateUp, Map, MlpWeights, Model, NormWeights, Qkv};
 
@@ -22,8 +23,7 @@ use super::weights::{Block, GateUp, Map, MlpWeights, Model, NormWeights, Qkv};
 pub(crate) struct Pass<'p, 't> {
     pub(crate) tape: &'p mut Tape<'t>,
     pub(crate) model: &'p Model,
-    /// (T): token, position, sequence and step of each row.
-    pub(crate) rows: BufferId,
+    pub(crate) rows: Rows,
     /// One per layer.
     pub(crate) caches: &'p [Cache],
 }
@@ -63,9 +63,9 @@ impl<'p> Pass<'p, '_> {
         Ok(out)
     }
 
-    /// Token vectors of `count` rows, plus learned position vectors if the model has them: (T, C).
-    pub(super) fn embed(&mut self, count: usize) -> Result<Tensor> {
-        let (model, rows) = (self.model, self.rows);
+    /// Token vectors, plus learned position vectors if the model has them: (T, C).
+    pub(super) fn embed(&mut self) -> Result<Tensor> {
+        let (model, Rows { buffer: rows, count }) = (self.model, self.rows);
         let (table, scale) = (&model.embed, model.config.embed_scale);
         let out = self.tape.tensor(count, model.config.width);
         if self.fuses(Fused::Embed, 0) {
@@ -160,7 +160,7 @@ impl<'p> Pass<'p, '_> {
     /// Queries, (T, H·D), of the normed stream as each of the three reads it; keys and values go into
     /// the cache.
     pub(super) fn queries(&mut self, block: &Block, normed: [Tensor; 3]) -> Result<Tensor> {
-        let (rows, cache) = (self.rows, &self.caches[block.layer]);
+        let (rows, cache) = (self.rows.buffer, &self.caches[block.layer]);
         if !self.fuses(Fused::QkvToCache, block.layer) {
             let [q, k, v] = self.qkv(block, normed)?;
             return self.rotate(block, q, k, v);
@@ -224,7 +224,7 @@ impl<'p> Pass<'p, '_> {
 
     /// Rotates queries and keys if the layer does, and fills the cache. Returns the queries.
     fn rotate(&mut self, block: &Block, q: Columns, k: Columns, v: Columns) -> Result<Tensor> {
-        let (rows, layer, table) = (self.rows, block.layer, block.rope);
+        let (rows, layer, table) = (self.rows.buffer, block.layer, block.rope);
         let cache = &self.caches[layer];
         let out = self.tape.tensor(q.of.rows, q.count);
         self.tape.push(Rope { rows, q, k, v, table, cache, out })?;
@@ -246,7 +246,7 @@ impl<'p> Pass<'p, '_> {
 
     /// Attention of the queries over the cache: z, (T, H·D).
     pub(super) fn attention(&mut self, block: &Block, q: Tensor) -> Result<Tensor> {
-        let (config, rows, layer) = (&self.model.config, self.rows, block.layer);
+        let (config, rows, layer) = (&self.model.config, self.rows.buffer, block.layer);
         let (cache, window) = (&self.caches[layer], config.window(layer));
         let (scale, softcap) = (config.attention_scale(), config.attention_softcap);
         let mask = Mask { window, scale, softcap };

@@ -16,23 +16,18 @@ use crate::hook::Hook;
 use crate::ops::Cache;
 
 use super::blocks::{self, Pass};
+use super::rows::Rows;
 use super::tape::Tape;
 use super::weights::{Block, Model};
 
-/// Records the residual stream of `count` rows after the final norm, (T, C).
+/// Records the residual stream of some rows after the final norm, (T, C).
 ///
-/// `rows` holds token, position, sequence and step of each row; `caches` holds one cache per layer.
+/// `caches` holds one cache per layer.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the model's tensors do not fit together.
-pub fn forward(
-    tape: &mut Tape<'_>,
-    model: &Model,
-    caches: &[Cache],
-    rows: BufferId,
-    count: usize,
-) -> Result<Tensor> {
-    let x = layers(tape, model, caches, rows, count)?;
+pub fn forward(tape: &mut Tape<'_>, model: &Model, caches: &[Cache], rows: Rows) -> Result<Tensor> {
+    let x = layers(tape, model, caches, rows)?;
     Pass { tape, model, rows, caches }.norm(&model.final_norm, x)
 }
 
@@ -40,16 +35,10 @@ pub fn forward(
 ///
 /// # Errors
 /// As [`forward`].
-pub fn layers(
-    tape: &mut Tape<'_>,
-    model: &Model,
-    caches: &[Cache],
-    rows: BufferId,
-    count: usize,
-) -> Result<Tensor> {
+pub fn layers(tape: &mut Tape<'_>, model: &Model, caches: &[Cache], rows: Rows) -> Result<Tensor> {
     let mut pass = Pass { tape, model, rows, caches };
     // x = E[tokens] + E_P[p]; the second term only if positions are learned.
-    let x = pass.embed(count)?;
+    let x = pass.embed()?;
     for block in &model.blocks {
         layer(&mut pass, block, x)?;
     }

@@ -10,6 +10,7 @@ use crate::select::KernelSelection;
 
 use super::forward::{forward, logits};
 use super::params::Values;
+use super::rows::Rows;
 use super::tape::Tape;
 use super::weights::Model;
 
@@ -203,11 +204,12 @@ fn activations(
     options: &SessionOptions,
 ) -> Result<Vec<u64>> {
     let config = &model.config;
-    let (rows, caches) = (BufferId::fresh(), vec![cache.clone(); config.layers]);
+    let (buffer, caches) = (BufferId::fresh(), vec![cache.clone(); config.layers]);
+    let rows = |count| Rows { buffer, count };
     let mut reading = Tape::new(selection);
-    forward(&mut reading, model, &caches, rows, chunk_rows(config, options, selection)?)?;
+    forward(&mut reading, model, &caches, rows(chunk_rows(config, options, selection)?))?;
     let mut drawing = Tape::new(selection);
-    let x = forward(&mut drawing, model, &caches, rows, options.sequences)?;
+    let x = forward(&mut drawing, model, &caches, rows(options.sequences))?;
     let raw = drawing.tensor(options.sequences, config.vocab);
     logits(&mut drawing, model, x, None, raw)?;
     Ok(shared_slots(&[&reading.finish().0, &drawing.finish().0]))

@@ -12,6 +12,7 @@ mod memory;
 mod own_op;
 mod params;
 mod programs;
+mod rows;
 mod session;
 mod tape;
 mod upload;
@@ -31,6 +32,7 @@ pub(crate) use memory::{create_cache, free_memory, pieces};
 pub use own_op::OwnOp;
 pub use params::{ParamRef, Values};
 pub use programs::{programs, workload};
+pub use rows::Rows;
 #[cfg(feature = "inspect")]
 pub(crate) use session::Readout;
 pub use session::{

@@ -9,6 +9,7 @@ use crate::select::{KernelSelection, Shape, Workload};
 
 use super::forward::{forward, logits};
 use super::memory::{SessionOptions, chunk_rows};
+use super::rows::Rows;
 use super::tape::Tape;
 use super::weights::Model;
 
@@ -56,7 +57,7 @@ pub fn programs(
     for count in counts {
         let [rows, targets, out, ids] = [(); 4].map(|()| BufferId::fresh());
         let mut tape = Tape::new(selection);
-        let x = forward(&mut tape, model, &caches, rows, count)?;
+        let x = forward(&mut tape, model, &caches, Rows { buffer: rows, count })?;
         let raw = tape.tensor(count, config.vocab);
         logits(&mut tape, model, x, None, raw)?;
         tape.push(LogProb { logits: raw, targets, out })?;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::gpu::{BufferId, Tensor};
 use crate::hook::Hook;
-use crate::model::{self, Block, DropoutSite, Map, MlpWeights, Model, NormWeights, Tape};
+use crate::model::{self, Block, DropoutSite, Map, MlpWeights, Model, NormWeights, Rows, Tape};
 use crate::ops::backward::{
     ActivateBackward, AttentionBackward, BiasBackward, Dropout, EmbedBackward, GainBackward,
     GatedBackward, LinearBackwardW, LinearBackwardX, MAX_TRAINED_HEAD_WIDTH, NormBackward,
@@ -36,8 +36,7 @@ pub(super) struct MicroBatch<'a> {
     pub(super) gradients: &'a Model,
     /// One per layer.
     pub(super) caches: &'a [Cache],
-    /// (T): token, position, sequence and step of each row.
-    pub(super) rows: BufferId,
+    pub(super) rows: Rows,
     /// Which rows hold which token and which position.
     pub(super) tokens: Runs,
     pub(super) positions: Runs,
@@ -229,7 +228,7 @@ impl<'t> Pass<'_, 't> {
         })?;
         let out = self.tape.tensor(z.rows, dq.columns + dk.columns + dv.columns);
         let (table, width) = (block.rope, config.head_width);
-        self.tape.push(RopeBackward { rows, dq, dk, dv, table, width, out })?;
+        self.tape.push(RopeBackward { rows: rows.buffer, dq, dk, dv, table, width, out })?;
         Ok(out)
     }
 

@@ -3,7 +3,7 @@
 use crate::error::{Error, Remedy, Result};
 use crate::format::Format;
 use crate::gpu::{BufferId, Engine, Gpu, Program, Recording, shared_slots};
-use crate::model::{Model, SessionOptions, Tape, create_cache, forward, layer_cache, layers};
+use crate::model::{Model, Rows, SessionOptions, Tape, create_cache, forward, layer_cache, layers};
 use crate::ops::backward::runs_of;
 use crate::ops::{Cache, CacheFormat};
 use crate::select::KernelSelection;
@@ -161,19 +161,20 @@ impl TrainBuffers {
         let model = &parameters.model;
         let TrainOptions { batch, context, optimizer, .. } = *options;
         let dropping = Dropping { probability: options.dropout, draw: buffers.draw };
+        let rows = Rows { buffer: buffers.rows, count: batch * context };
         let micro_batch = MicroBatch {
             model,
             gradients: &parameters.gradients,
             caches,
-            rows: buffers.rows,
+            rows,
             tokens: buffers.tokens,
             positions: buffers.positions,
             length: context,
             dropout: (options.dropout > 0.0).then_some(dropping),
         };
-        let learn = learn(selection, &micro_batch, chunks, buffers.targets, batch * context)?;
+        let learn = learn(selection, &micro_batch, chunks, buffers.targets)?;
         let mut tape = Tape::new(selection);
-        let x = forward(&mut tape, model, caches, buffers.rows, batch * context)?;
+        let x = forward(&mut tape, model, caches, rows)?;
         loss::loss(&mut tape, model, None, x, chunks, buffers.targets)?;
         let evaluate = tape.finish().0;
         let mut tape = Tape::new(selection);
@@ -250,13 +251,12 @@ fn learn(
     micro_batch: &MicroBatch<'_>,
     chunks: &[Chunk],
     targets: Targets,
-    count: usize,
 ) -> Result<Recording> {
     let MicroBatch { model, gradients, caches, rows, .. } = *micro_batch;
     let mut tape = Tape::new(selection);
     let mut pass = Pass { tape: &mut tape, batch: micro_batch };
     pass.ask();
-    let x = layers(pass.tape, model, caches, rows, count)?;
+    let x = layers(pass.tape, model, caches, rows)?;
     let normed = pass.forward().norm(&model.final_norm, x)?;
     if let Some(dy) = loss::loss(pass.tape, model, Some(gradients), normed, chunks, targets)? {
         let dx = pass.norm((&model.final_norm, &gradients.final_norm), x, dy, None)?;

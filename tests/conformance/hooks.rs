@@ -9,8 +9,8 @@ use pellucid::hook::Hook;
 use pellucid::inspect::compare;
 use pellucid::measure::{furthest, relative_error};
 use pellucid::model::{
-    Action, Activation, Change, Edit, Row, Session, SessionOptions, Tape, copied, forward, hooks,
-    offered,
+    Action, Activation, Change, Edit, Row, Rows, Session, SessionOptions, Tape, copied, forward,
+    hooks, offered,
 };
 use pellucid::ops::{Cache, CacheFormat};
 use pellucid::reference::{Every, Model};
@@ -151,7 +151,7 @@ pub(super) fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) 
     let cache = || Cache::named(CacheFormat::F32, [1, 32], heads, u64::MAX);
     let caches: Vec<Cache> = (0..config.layers).map(|_| cache()).collect();
     let mut tape = hooks.map_or(Tape::new(selection), |hooks| Tape::with_hooks(selection, hooks));
-    forward(&mut tape, model, &caches, BufferId::fresh(), count).unwrap();
+    forward(&mut tape, model, &caches, Rows { buffer: BufferId::fresh(), count }).unwrap();
     tape.finish().0.to_string()
 }
 

@@ -5,7 +5,7 @@ use pellucid::config::{Biases, Config, Mlp, Nonlinearity, Norm, Position, Rope, 
 use pellucid::format::Format;
 use pellucid::gpu::{BufferId, Caps, Dispatch, Recording};
 use pellucid::hook::{Hook, Point};
-use pellucid::model::{Model, Tape, copied, forward, hooks, logits};
+use pellucid::model::{Model, Rows, Tape, copied, forward, hooks, logits};
 use pellucid::ops::{Cache, CacheFormat, Weight};
 use pellucid::select::KernelSelection;
 
@@ -58,12 +58,17 @@ fn with(layers: usize, change: fn(&mut Config)) -> Model {
     Model::dry(&config, Format::Q4_1, MAX_BINDING).unwrap()
 }
 
+/// So many rows, in a buffer that exists only by name.
+fn named(count: usize) -> Rows {
+    Rows { buffer: BufferId::fresh(), count }
+}
+
 /// A whole pass over some rows: forward, and the logits of the last row.
 fn record(model: &Model, rows: usize, hooks: &[Hook]) -> Recording {
     let selection = KernelSelection::defaults(&Caps::default());
     let mut tape = Tape::with_hooks(&selection, hooks);
     let caches = caches(model);
-    let x = forward(&mut tape, model, &caches, BufferId::fresh(), rows).unwrap();
+    let x = forward(&mut tape, model, &caches, named(rows)).unwrap();
     let out = tape.tensor(1, model.config.vocab);
     let index = (rows > 1).then(BufferId::fresh);
     logits(&mut tape, model, x, index, out).unwrap();
@@ -240,10 +245,10 @@ fn steps(recording: &Recording) -> Vec<String> {
 fn a_hook_adds_a_copy_at_most_and_nothing_else() {
     let selection = KernelSelection::defaults(&Caps::default());
     for model in [gpt2(2), llama(2)] {
-        let (caches, rows) = (caches(&model), BufferId::fresh());
+        let (caches, rows) = (caches(&model), named(4));
         let run = |hooks: &[Hook]| {
             let mut tape = Tape::with_hooks(&selection, hooks);
-            forward(&mut tape, &model, &caches, rows, 4).unwrap();
+            forward(&mut tape, &model, &caches, rows).unwrap();
             tape.finish()
         };
         let plain = steps(&run(&[]).0);

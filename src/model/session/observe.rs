@@ -8,6 +8,7 @@ use crate::model::edit::Action;
 use crate::model::forward::{forward, logits};
 use crate::model::hooks::{heads_first, offered, shape};
 use crate::model::memory::pieces;
+use crate::model::rows::Rows;
 use crate::model::tape::{Marks, Tape};
 use crate::ops::{MASKED, MAX_TOP_K, TopK};
 
@@ -319,7 +320,8 @@ impl Session {
     ) -> Result<(Recording, Marks)> {
         let keys = extent(rows) as usize;
         let mut tape = Tape::with_edits(&self.selection, reads, edits, self.rows, keys);
-        let x = forward(&mut tape, &self.model, &self.caches, self.rows, rows.len())?;
+        let of = Rows { buffer: self.rows, count: rows.len() };
+        let x = forward(&mut tape, &self.model, &self.caches, of)?;
         if let Some(Wanted { out, index, top }) = wanted {
             let index = (out.rows < rows.len()).then_some(index);
             logits(&mut tape, &self.model, x, index, out)?;

@@ -10,6 +10,7 @@ use crate::model::forward::{forward, logits};
 use crate::model::memory::{
     MemoryUse, SessionOptions, chunk_rows, context, create_cache, layer_cache, pieces,
 };
+use crate::model::rows::Rows;
 use crate::model::tape::Tape;
 use crate::model::weights::Model;
 use crate::ops::{Cache, LogProb, TopK};
@@ -323,7 +324,8 @@ impl Session {
         let hooks = if task == Task::Fill { &self.kept[..] } else { &[] };
         let (selection, rows) = (&self.selection, self.rows);
         let mut tape = Tape::with_edits(selection, hooks, &self.edits, rows, usize::MAX);
-        let x = forward(&mut tape, &self.model, &self.caches, rows, count)?;
+        let rows = Rows { buffer: rows, count };
+        let x = forward(&mut tape, &self.model, &self.caches, rows)?;
         let mut best = None;
         if let Task::Score { top } = task {
             let out = tape.tensor(count, self.model.config.vocab);

@@ -9,6 +9,7 @@ use crate::model::bound::Bound;
 use crate::model::edit::Edit;
 use crate::model::forward::{layer, logits};
 use crate::model::memory::{create_cache, pieces};
+use crate::model::rows::Rows;
 use crate::model::tape::Tape;
 use crate::model::weights::Model;
 use crate::ops::{Cache, LogProb};
@@ -251,7 +252,8 @@ impl Session {
         self.engine.write(self.targets, 0, bytemuck::cast_slice(slice.targets))?;
         let keys = extent(rows) as usize;
         let mut tape = Tape::with_edits(&self.selection, &[], edits, self.rows, keys);
-        let normed = resume(&mut tape, &self.model, caches, self.rows, x, &slice.joined)?;
+        let of = Rows { buffer: self.rows, count: rows.len() };
+        let normed = resume(&mut tape, &self.model, caches, of, x, &slice.joined)?;
         let range = match outcome {
             VariantOutcome::Logits if last.is_empty() => None,
             VariantOutcome::Logits => {
@@ -310,7 +312,8 @@ impl Session {
 
     /// The final norm, with its statistics computed from x, and the head.
     pub(super) fn record_head(&self, tape: &mut Tape<'_>, x: Tensor, out: Tensor) -> Result<()> {
-        let (model, caches, rows) = (&self.model, &self.caches[..], self.rows);
+        let (model, caches) = (&self.model, &self.caches[..]);
+        let rows = Rows { buffer: self.rows, count: x.rows };
         let normed = Pass { tape, model, rows, caches }.norm(&model.final_norm, x)?;
         logits(tape, model, normed, None, out)
     }
@@ -323,7 +326,7 @@ fn resume(
     tape: &mut Tape<'_>,
     model: &Model,
     caches: &[Cache],
-    rows: BufferId,
+    rows: Rows,
     x: Tensor,
     joined: &[usize],
 ) -> Result<Tensor> {
