@@ -7,12 +7,14 @@
 
 mod attention_only;
 mod backward;
+mod blocks;
 mod corpus;
 mod data;
 mod fit;
 mod folder;
 mod init;
 mod loss;
+mod micro_batch;
 mod model_files;
 mod new_model;
 mod open;

@@ -8,9 +8,10 @@ use crate::ops::backward::runs_of;
 use crate::ops::{Cache, CacheFormat};
 use crate::select::KernelSelection;
 
-use super::backward::{self, Dropping, MicroBatch, Pass, Runs};
+use super::blocks::{self, Pass};
 use super::fit::TrainMemory;
 use super::loss::{self, Chunk, Targets};
+use super::micro_batch::{Dropping, MicroBatch, Runs};
 use super::options::{Optimizer, TrainOptions, check};
 use super::parameters::Parameters;
 
@@ -123,7 +124,7 @@ pub(super) struct TrainBuffers {
 impl TrainBuffers {
     pub(super) fn named(gpu: &Gpu, model: &Model, options: &TrainOptions) -> Result<Self> {
         check(options, &model.config)?;
-        backward::check(&model.config)?;
+        blocks::check(&model.config)?;
         let running = if options.mixed { Format::F16 } else { Format::F32 };
         Ok(Self {
             parameters: Parameters::of(model, running)?,
