@@ -47,6 +47,12 @@ const TRANSFORMER_WORDS: [&str; 8] =
 /// Where else wgpu may be named: for apps that have a device of their own.
 const FOR_APPS: [&str; 2] = ["src/lib.rs", "examples/own_device.rs"];
 
+/// The page of each pass, and its composites.
+const PAGES: [(&str, &str); 2] = [
+    ("src/model/forward.rs", "src/model/blocks.rs"),
+    ("src/train/backward.rs", "src/train/blocks.rs"),
+];
+
 /// The one sentence in `gpu` that may use such a word.
 const DISCLAIMER: &str = "Nothing here knows what a transformer is.";
 
@@ -229,19 +235,20 @@ fn ops_have_no_layer_index() {
     assert_none("layers in src/ops", &wrong);
 }
 
-/// The forward page is read next to `docs/the-function.md`; what a mathematician does not look for is
+/// The two pages are read next to `docs/the-function.md`; what a mathematician does not look for is
 /// elsewhere.
 #[test]
-fn the_forward_page_is_a_page() {
+fn the_forward_and_the_backward_page_are_pages() {
     let lines = |name: &str| fs::read_to_string(root().join(name)).unwrap().lines().count();
-    let (page, blocks) = (lines("src/model/forward.rs"), lines("src/model/blocks.rs"));
-    assert!(page <= 150, "the forward page has {page} lines");
-    assert!(blocks <= 400, "the composites have {blocks} lines");
+    for (page, blocks) in PAGES {
+        assert!(lines(page) <= 150, "{page} has {} lines", lines(page));
+        assert!(lines(blocks) <= 400, "{blocks} has {} lines", lines(blocks));
+    }
     let foreign =
         ["wants", "format", "chunk", "split", "adapter", "train", "count", "joined", "plan"];
     let mut wrong = Vec::new();
-    for (path, number, line) in code("src/model") {
-        let page = path.ends_with("forward.rs");
+    for (path, number, line) in ["src/model", "src/train"].iter().flat_map(|folder| code(folder)) {
+        let page = PAGES.iter().any(|(page, _)| path == Path::new(page));
         // One table decides which form of a composite runs.
         let decides = path.ends_with("forms.rs") || path.ends_with("tape.rs");
         for word in words(&line.to_lowercase()).flat_map(|word| word.split('_')) {

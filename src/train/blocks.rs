@@ -13,6 +13,7 @@ use crate::ops::backward::{
 };
 use crate::ops::{Activate, Columns, Gated, Gather, Mask, Weight, WeightShard};
 
+use super::loss::loss;
 use super::micro_batch::{MicroBatch, Runs};
 
 /// The backward pass over a micro-batch, as it is recorded.
@@ -72,6 +73,23 @@ fn apart(what: &str) -> Error {
 }
 
 impl<'t> Pass<'_, 't> {
+    /// The losses of all rows, given the stream after the final norm, n, (T, C); the gradients of the
+    /// head, and the derivative of n.
+    pub(super) fn head(&mut self, n: Tensor) -> Result<Tensor> {
+        let MicroBatch { model, gradients, chunks, targets, .. } = *self.batch;
+        let dn = self.tape.tensor(n.rows, n.columns);
+        for chunk in chunks {
+            let [x, dy] = loss(self.tape, model, n, chunk, targets)?;
+            self.tape.push(LinearBackwardW { dy, x, gradient: gradients.head() })?;
+            if let Some(out) = gradients.head_bias {
+                self.tape.push(BiasBackward { dy, out })?;
+            }
+            let (weight, first) = (model.head(), chunk.first);
+            self.tape.push(LinearBackwardX { dy, weight, out: dn, first, add: false })?;
+        }
+        Ok(dn)
+    }
+
     /// The derivative of what a sub-layer added, given that of the stream: the same, except for what
     /// was dropped.
     pub(super) fn add_to_stream(&mut self, hook: Hook, dx: Tensor) -> Result<Tensor> {

@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::gpu::{BufferId, Tensor, padded};
 use crate::model::{Model, Tape};
-use crate::ops::backward::{BiasBackward, CrossEntropy, LinearBackwardW, LinearBackwardX};
+use crate::ops::backward::CrossEntropy;
 use crate::ops::{Columns, Epilogue, Gather, Linear};
 
 /// The most bytes of logits that exist at the same time.
@@ -37,36 +37,26 @@ pub(super) fn chunks(count: usize, vocab: usize, max_binding: u64) -> Vec<(usize
     (0..count).step_by(rows).map(|first| (first, rows.min(count - first))).collect()
 }
 
-/// Records the losses of the rows of `x`, (T, C), the stream after the final norm. With `gradients`,
-/// records those of the head too, and gives the derivative of x.
+/// Records the losses of a chunk of the rows of `x`, (T, C), the stream after the final norm. Gives
+/// these rows of x, and the derivative of their logits.
 pub(super) fn loss(
     tape: &mut Tape<'_>,
     model: &Model,
-    gradients: Option<&Model>,
     x: Tensor,
-    chunks: &[Chunk],
+    &Chunk { first, rows, index }: &Chunk,
     Targets { targets, losses, share }: Targets,
-) -> Result<Option<Tensor>> {
-    let dx = gradients.map(|_| tape.tensor(x.rows, x.columns));
-    for &Chunk { first, rows, index } in chunks {
-        let mut chosen = x;
-        if index.is_some() {
-            chosen = tape.tensor(rows, x.columns);
-            tape.push(Gather { x: Columns::all(x), index, out: chosen })?;
-        }
-        let logits = tape.tensor(rows, model.config.vocab);
-        let (weight, bias) = (model.head(), model.head_bias);
-        tape.push(Linear { x: chosen, weight, bias, epilogue: Epilogue::Write, out: logits })?;
-        tape.push(CrossEntropy { logits, targets, first, losses, share })?;
-        let (Some(gradients), Some(out)) = (gradients, dx) else { continue };
-        let dy = logits;
-        tape.push(LinearBackwardW { dy, x: chosen, gradient: gradients.head() })?;
-        if let Some(out) = gradients.head_bias {
-            tape.push(BiasBackward { dy, out })?;
-        }
-        tape.push(LinearBackwardX { dy, weight, out, first, add: false })?;
+) -> Result<[Tensor; 2]> {
+    let mut chosen = x;
+    if index.is_some() {
+        chosen = tape.tensor(rows, x.columns);
+        tape.push(Gather { x: Columns::all(x), index, out: chosen })?;
     }
-    Ok(dx)
+    let logits = tape.tensor(rows, model.config.vocab);
+    let (weight, bias) = (model.head(), model.head_bias);
+    tape.push(Linear { x: chosen, weight, bias, epilogue: Epilogue::Write, out: logits })?;
+    // The derivative takes the place of the logits.
+    tape.push(CrossEntropy { logits, targets, first, losses, share })?;
+    Ok([chosen, logits])
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use crate::hook::Hook;
 use crate::model::{DropoutSite, Model, Rows};
 use crate::ops::Cache;
 
+use super::loss::{Chunk, Targets};
+
 /// Sequences of `length` rows, one after another.
 pub(super) struct MicroBatch<'a> {
     pub(super) model: &'a Model,
@@ -19,6 +21,9 @@ pub(super) struct MicroBatch<'a> {
     /// Rows per sequence.
     pub(super) length: usize,
     pub(super) dropout: Option<Dropping>,
+    /// The rows whose logits exist at the same time.
+    pub(super) chunks: &'a [Chunk],
+    pub(super) targets: Targets,
 }
 
 /// Rows sorted by what they hold, as `EmbedBackward` takes them.

@@ -8,6 +8,7 @@ use crate::ops::backward::runs_of;
 use crate::ops::{Cache, CacheFormat};
 use crate::select::KernelSelection;
 
+use super::backward::backward;
 use super::blocks::{self, Pass};
 use super::fit::TrainMemory;
 use super::loss::{self, Chunk, Targets};
@@ -172,11 +173,15 @@ impl TrainBuffers {
             positions: buffers.positions,
             length: context,
             dropout: (options.dropout > 0.0).then_some(dropping),
+            chunks,
+            targets: buffers.targets,
         };
-        let learn = learn(selection, &micro_batch, chunks, buffers.targets)?;
+        let learn = learn(selection, &micro_batch)?;
         let mut tape = Tape::new(selection);
         let x = forward(&mut tape, model, caches, rows)?;
-        loss::loss(&mut tape, model, None, x, chunks, buffers.targets)?;
+        for chunk in chunks {
+            loss::loss(&mut tape, model, x, chunk, buffers.targets)?;
+        }
         let evaluate = tape.finish().0;
         let mut tape = Tape::new(selection);
         let Buffers { partials, settings, clip, .. } = *buffers;
@@ -247,21 +252,12 @@ impl DryRun {
 }
 
 /// Forwards, the loss, and backwards.
-fn learn(
-    selection: &KernelSelection,
-    micro_batch: &MicroBatch<'_>,
-    chunks: &[Chunk],
-    targets: Targets,
-) -> Result<Recording> {
-    let MicroBatch { model, gradients, caches, rows, .. } = *micro_batch;
+fn learn(selection: &KernelSelection, micro_batch: &MicroBatch<'_>) -> Result<Recording> {
+    let MicroBatch { model, caches, rows, .. } = *micro_batch;
     let mut tape = Tape::new(selection);
     let mut pass = Pass { tape: &mut tape, batch: micro_batch };
     pass.ask();
     let x = layers(pass.tape, model, caches, rows)?;
-    let normed = pass.forward().norm(&model.final_norm, x)?;
-    if let Some(dy) = loss::loss(pass.tape, model, Some(gradients), normed, chunks, targets)? {
-        let dx = pass.norm((&model.final_norm, &gradients.final_norm), x, dy, None)?;
-        pass.layers(dx)?;
-    }
+    backward(&mut pass, x)?;
     Ok(tape.finish().0)
 }
