@@ -146,10 +146,9 @@ fn named_values_are_the_independent_engines() {
 /// The schedule of the forward page alone, with these values observed.
 pub(super) fn schedule(session: &Session, count: usize, hooks: Option<&[Hook]>) -> String {
     let (model, selection) = (session.model(), session.selection());
-    let config = &model.config;
-    let heads = [config.kv_heads, config.head_width];
+    let heads = [model.config.kv_heads, model.config.head_width];
     let cache = || Cache::named(CacheFormat::F32, [1, 32], heads, u64::MAX);
-    let caches: Vec<Cache> = (0..config.layers).map(|_| cache()).collect();
+    let caches: Vec<Cache> = (0..model.config.layers).map(|_| cache()).collect();
     let mut tape = hooks.map_or(Tape::new(selection), |hooks| Tape::with_hooks(selection, hooks));
     forward(&mut tape, model, &caches, Rows { buffer: BufferId::fresh(), count }).unwrap();
     tape.finish().0.to_string()
