@@ -355,10 +355,10 @@ mod tests {
         assert_eq!(error(&[a]).message(own), "too large; a");
         assert_eq!(error(&[a, b]).message(own), "too large; a or run again");
         let all = error(&[a, b, c]);
-        assert_eq!(all.message(own), "too large; a, run again, or take a smaller model");
+        assert_eq!(all.message(own), "too large; a, run again, or use a smaller model");
         assert_eq!(
             all.to_string(),
-            "too large; store keys and values as f16, run again, or take a smaller model"
+            "too large; store keys and values as f16, run again, or use a smaller model"
         );
     }
 
@@ -371,7 +371,7 @@ mod tests {
         let context = Error::Context { asked: 9, limit: 8 };
         assert_eq!(
             context.to_string(),
-            "9 tokens do not fit into a context of 8; shorten the text or ask for a longer context"
+            "9 tokens do not fit into a context of 8; shorten the text or use a longer context"
         );
     }
 

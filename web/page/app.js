@@ -55,7 +55,7 @@ class App {
         label: 'Try again', run: () => this.reload('gpu'),
       });
     } else if (error.kind === 'memory') {
-      this.notice(`${error.message} Close other tabs that use the GPU, or take a smaller model.`);
+      this.notice(`${error.message} Close other tabs that use the GPU, or use a smaller model.`);
     } else {
       this.notice(error.message);
     }

@@ -125,7 +125,7 @@ fn a_run_on_the_adapter_that_is_killed_goes_on_with_the_same_losses() {
     )
     .unwrap();
     let error = failure(&run.command("whole", &["--resume"]).output().unwrap());
-    assert!(error.contains("the data is not what"), "{error}");
+    assert!(error.contains("the data is not the one"), "{error}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_run_on_the_adapter_is_known_by_its_content_and_goes_on() {
     assert!(fewer.contains("other settings of: steps"), "{fewer}");
     fs::write(run.place("moved/other"), TEXT).unwrap();
     let other = failure(&again(&["other", "--steps", "9"]));
-    assert!(other.contains("the data is not what"), "{other}");
+    assert!(other.contains("the data is not the one"), "{other}");
     // The options of a run that goes on are its own, whatever they would be for a new one.
     let report = json(&again(&["a", "b", "--steps", "9", "--save-every", "3"]));
     assert_eq!((&report["steps"], &report["interrupted"]), (&9.into(), &false.into()));
