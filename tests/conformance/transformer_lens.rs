@@ -319,10 +319,10 @@ fn spellings(golden: &Golden, llm: &mut Llm) {
 type Part = fn(&Golden, &mut Llm);
 
 /// All of it in one session, since each one makes its pipelines anew.
-fn everything(names: &[&'static str], backend: &Backend) {
+fn everything(backend: &Backend) {
     let parts: [Part; 8] =
         [spellings, values, edits, ablations, patches, scores, lenses, attributions];
-    for name in names {
+    for name in MODELS {
         let golden = Golden::open(name);
         let mut llm = llm(name, backend.clone());
         for part in parts {
@@ -333,15 +333,12 @@ fn everything(names: &[&'static str], backend: &Backend) {
 
 #[test]
 fn the_device_says_what_transformer_lens_says() {
-    // SwiftShader takes many seconds for the pipelines of one model: there one family stands for three.
-    let few = std::env::var("PELLUCID_TEST_ADAPTER").is_ok_and(|name| name == "swiftshader");
-    let names = if few { &["gpt2"][..] } else { &MODELS };
-    everything(names, &backend());
+    everything(&backend());
 }
 
 #[test]
 fn the_reference_says_what_transformer_lens_says() {
-    everything(&MODELS, &Backend::Cpu);
+    everything(&Backend::Cpu);
 }
 
 /// llama.cpp adds `direction.N` to what layer N gives; `control_vector.py` says how the file was made.
