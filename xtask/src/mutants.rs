@@ -180,8 +180,11 @@ fn plant_in_shaders(results: &mut Results) -> Result<(), String> {
         command.args(["--exact", name, "--nocapture"]).envs(environment.clone());
         command
     };
-    let list = shell::capture(&mut test("every_kernel_has_a_fault_and_every_format_two"))?;
+    let list = shell::capture(&mut test("every_kernel_and_part_has_a_fault_and_every_format_two"))?;
     let faults: Vec<(&str, &str)> = list.lines().filter_map(listed).collect();
+    if faults.is_empty() {
+        return Err("the tests list no fault in shaders".to_owned());
+    }
     for (index, (name, words)) in faults.iter().enumerate() {
         if !results.lacks(name) {
             continue;
