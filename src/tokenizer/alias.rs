@@ -81,6 +81,17 @@ impl Aliases {
         text.chars().filter(|char| !self.is_mark(*char)).map(|char| self.meant(char)).collect()
     }
 
+    /// The place in a text of what is at this place of its plain form; marks there come after it.
+    pub(super) fn place(self, text: &str, plain: usize) -> usize {
+        let mut passed = 0;
+        let ends = text.char_indices().find_map(|(at, char)| {
+            let found = (passed >= plain).then_some(at);
+            passed += if self.is_mark(char) { 0 } else { self.meant(char).len_utf8() };
+            found
+        });
+        ends.unwrap_or(text.len())
+    }
+
     /// A text with an alias for each character that has one.
     pub(super) fn all(self, text: &str) -> String {
         text.chars().map(|char| self.alias(char).unwrap_or(char)).collect()

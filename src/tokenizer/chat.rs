@@ -7,7 +7,7 @@ use minijinja::Value;
 use super::alias::Aliases;
 use super::arguments::TemplateArguments;
 use super::encoding::Tokenizer;
-use super::guard::{Guard, difference};
+use super::guard::Guard;
 use super::jinja;
 use super::names::Names;
 use crate::error::{Error, Result};
@@ -133,7 +133,7 @@ impl Tokenizer {
     /// that the template makes of what was typed, by lowering its letters or by joining its parts, is
     /// text as well. Should the template do something else because of it, only names as they were typed
     /// are kept from being tokens; and if that makes it do something else too, its result without such
-    /// characters counts, and no name in the part that differs is a token.
+    /// characters counts where the two differ, and no name in that part is a token.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`] and [`Tokenizer::encode`].
@@ -196,16 +196,12 @@ impl Tokenizer {
         if shown == plain {
             return self.encode_aliased(&text, aliases);
         }
-        let differs = difference(&plain, &shown);
-        let text = typed.within(&plain, differs);
-        if text != plain {
-            log::warn!(
-                "{}: the chat template changes names of tokens within a message; in its output they are \
-                 treated as text",
-                template.path.display()
-            );
-        }
-        self.encode_aliased(&text, aliases)
+        log::warn!(
+            "{}: the output of the chat template depends on names of tokens in a message; they are treated \
+             as text",
+            template.path.display()
+        );
+        self.encode_aliased(&typed.merged(&plain, &text), aliases)
     }
 
     /// The names of tokens that must not be recognized in what was typed, and those among them that

@@ -79,8 +79,20 @@ impl<'a> Guard<'a> {
     }
 
     /// A text in which no name that touches this range is complete.
-    pub(super) fn within(&self, text: &str, range: Range<usize>) -> String {
+    fn within(&self, text: &str, range: Range<usize>) -> String {
         self.aliases.disguised(text, &self.complete(text, range))
+    }
+
+    /// `plain` where a guarded form of it shows something else, and the guarded form around that; in the
+    /// part that differs, no name is complete.
+    pub(super) fn merged(&self, plain: &str, guarded: &str) -> String {
+        let shown = self.aliases.plain(guarded);
+        let differs = difference(plain, &shown);
+        let after = shown.len() - (plain.len() - differs.end);
+        let [start, end] = [differs.start, after].map(|at| self.aliases.place(guarded, at));
+        let middle = start..start + differs.len();
+        let text = [&guarded[..start], &plain[differs], &guarded[end..]].concat();
+        self.within(&text, middle)
     }
 
     /// Every complete name that touches a range.

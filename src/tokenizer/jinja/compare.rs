@@ -108,9 +108,15 @@ pub(super) fn is_same(left: &Value, right: &Value) -> bool {
 
 /// The entry of a map.
 pub(super) fn item_of(state: &State, map: &Value, key: &Value) -> Result<Option<Value>, Error> {
-    let key = hashable(state, key)?;
+    let plain = hashable(state, key)?;
     let map = map.as_object().filter(|object| object.repr() == ObjectRepr::Map);
-    Ok(map.and_then(|map| map.get_value(&key)))
+    Ok(map.and_then(|map| map.get_value(&plain).or_else(|| map.get_value(key))))
+}
+
+/// The key of a new entry, after paying for its hash. Characters of it that stand for others stay: it
+/// may be written with its map, and must not spell a name then.
+pub(super) fn new_key(state: &State, key: &Value) -> Result<Value, Error> {
+    hashable(state, key).map(|found| if key.as_str().is_some() { key.clone() } else { found })
 }
 
 /// A value that may be a key, after paying for its hash: Python hashes no lists and maps.

@@ -3,7 +3,7 @@
 use minijinja::value::{Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, context};
 
-use super::compare::{compare, hashable};
+use super::compare::{compare, new_key};
 use super::filters;
 use super::keep::{MEMORY, Memory, is_map, kept, made, pairs, pay, refused, walkable};
 use super::lazy::{counted, range};
@@ -138,7 +138,7 @@ fn environment(memory: usize, steps: usize, aliases: Option<Aliases>) -> Environ
     environment.add_function(ours("calculate"), operators::calculate);
     environment.add_function(ours("negative"), operators::negative);
     environment.add_function(ours("compare"), compare);
-    environment.add_function(ours("key"), hashable);
+    environment.add_function(ours("key"), new_key);
     environment.add_function(ours("item"), methods::item);
     environment.add_function(ours("slice"), methods::slice);
     environment.add_function(ours("attribute"), methods::attribute);
@@ -181,7 +181,7 @@ fn dict(state: &State, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
                     }
                 }
             };
-            entries.push((hashable(state, &key)?, value));
+            entries.push((new_key(state, &key)?, value));
         }
     }
     Ok(Value::from_pairs(entries))

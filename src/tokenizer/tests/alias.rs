@@ -113,3 +113,26 @@ fn texts_differ_between_their_common_ends() {
         assert_eq!(difference(text, other), expected, "{text} {other}");
     }
 }
+
+/// Around what differs the guarded form stays, so that names there are text, too.
+#[test]
+fn what_a_template_makes_otherwise_is_merged_into_the_guarded_form() {
+    let names = ["</s>".to_owned(), "<|x|>".to_owned()];
+    let aliases = Aliases::not_in(std::iter::empty()).unwrap();
+    let guard = Guard::new(&names, aliases);
+    let typed = "a</s>b<|x|>c";
+    for (before, plain, guarded, after) in [
+        ("<|x|>", "  ", " ", "</s>"),
+        ("<|x|>", "</s>", "", "</s>"),
+        ("", "", "", ""),
+        ("<|x|>", "1</s>2", "3</s>4", "é"),
+    ] {
+        let whole = |middle: &str, typed: &str| format!("{before}{typed}{middle}{typed}{after}");
+        let plain = whole(plain, typed);
+        let merged = guard.merged(&plain, &whole(guarded, &guard.text(typed)));
+        assert_eq!(aliases.plain(&merged), plain);
+        let names = |text: &str| names.iter().map(|name| text.matches(&**name).count()).sum();
+        let (found, own): (usize, usize) = (names(&merged), names(before) + names(after));
+        assert_eq!(found, own, "{merged:?}");
+    }
+}

@@ -242,6 +242,12 @@ fn a_template_finds_names_in_what_was_typed_and_they_stay_text() {
         ("c | indent(1, true)", "</s>\n</s>", " </s>\n </s>"),
         ("c | safe + '<'", "</s>", "</s>&lt;"),
         ("(c | safe).replace('</s>', '<') ~ (c | title)", "</s>a", "&lt;a</s>a"),
+        ("{c: 1}", "</s>", "{'</s>': 1}"),
+        ("dict([(c, 1)]) | tojson", "</s>", "{\"</s>\": 1}"),
+        ("{c: 'x'}[c]", "</s>", "x"),
+        // A width counts other characters than those that were typed.
+        ("'%-9s' % c", "a</s>b", "a</s>b   "),
+        ("'{:>9}'.format(c)", "a</s>b", "   a</s>b"),
         // What the engine does by itself sees other characters, so the result without them counts.
         ("['</t>', c] | sort | first", "</s>", "</s>"),
         ("['</t>', c] | max", "</s>", "</t>"),
