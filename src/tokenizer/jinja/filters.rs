@@ -211,24 +211,16 @@ fn sum(
     Ok(result)
 }
 
-fn default(
-    value: Value,
-    other: Option<Value>,
-    falsy: Option<Value>,
-    rest: Kwargs,
-) -> Result<Value, Error> {
-    let other = match other {
-        Some(other) => Some(other),
-        None => rest.get::<Option<Value>>("default_value")?,
-    };
-    let falsy = match falsy {
-        Some(falsy) => Some(falsy),
-        None => rest.get::<Option<Value>>("boolean")?,
-    };
-    rest.assert_all_used()?;
-    let falsy = falsy.is_some_and(|falsy| falsy.is_true());
+fn default(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let Some((value, rest)) = args.split_first() else { return Ok(Value::UNDEFINED) };
+    // None and an undefined value are defaults like others.
+    let mut args = Args::new("default", rest)?;
+    let other = args.any("default_value")?;
+    let falsy = args.any("boolean")?.is_some_and(|falsy| falsy.is_true());
+    args.end()?;
     let missing = value.is_undefined() || falsy && !value.is_true();
-    Ok(if missing { other.unwrap_or_else(|| Value::from("")) } else { value })
+    Ok(if missing { other.unwrap_or_else(|| Value::from("")) } else { value.clone() })
 }
 
 fn tests(environment: &mut Environment<'_>) {

@@ -27,6 +27,12 @@ pub(super) fn register(environment: &mut Environment<'_>) {
             if let Some(value) = args.first_mut().filter(|value| value.kind() == ValueKind::Bool) {
                 *value = Value::from(i64::from(value.is_true()));
             }
+            // Floor and ceil divide by a power of ten, which makes a float.
+            let whole = args.first().is_some_and(Value::is_integer);
+            if name == "round" && args.len() > 2 && whole {
+                let real = args[0].as_i64().map(|number| number as f64);
+                real.into_iter().for_each(|real| args[0] = Value::from(real));
+            }
             filter.call(state, &args)
         });
     }
