@@ -37,6 +37,9 @@ pub(super) fn opening(path: &Path, processor: &Value) -> Result<Vec<u32>> {
     }
 }
 
+/// The most tokens that a template may put before a text: more would be an attack on memory.
+const MOST: usize = 1024;
+
 /// The special tokens before the text's place in a template.
 fn template(path: &Path, processor: &Value) -> Result<Vec<u32>> {
     let places = processor["single"].as_array();
@@ -45,6 +48,9 @@ fn template(path: &Path, processor: &Value) -> Result<Vec<u32>> {
     for place in places {
         let Some(name) = place["SpecialToken"]["id"].as_str() else { break };
         let listed = processor["special_tokens"][name]["ids"].as_array();
+        if ids.len() + listed.map_or(0, Vec::len) > MOST {
+            return Err(damaged(path, &format!("over {MOST} special tokens before a text")));
+        }
         let listed: Option<Vec<u32>> = listed.and_then(|ids| ids.iter().map(id).collect());
         ids.extend(listed.ok_or_else(|| damaged(path, &format!("{name:?} has no ids")))?);
     }

@@ -195,3 +195,21 @@ fn absurd_numbers_are_refused() {
         "max_input_chars_per_word": u64::MAX, "vocab": {"a": 0}});
     assert!(refusal(&with("/model", words)).contains("max_input_chars_per_word is 1844"));
 }
+
+/// 8,000 places of 80,000 ids each would be gigabytes.
+#[test]
+fn a_template_of_very_many_tokens_is_refused() {
+    let place = json!({"SpecialToken": {"id": "x", "type_id": 0}});
+    let template = |places: usize, ids: usize| {
+        let mut single = vec![place.clone(); places];
+        single.push(json!({"Sequence": {"id": "A", "type_id": 0}}));
+        let ids = vec![1; ids];
+        let special = json!({"x": {"id": "x", "ids": ids, "tokens": ["x"]}});
+        json!({"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": special})
+    };
+    for (places, ids) in [(800, 8000), (1, 2000), (2000, 1)] {
+        let told = refusal(&with("/post_processor", template(places, ids)));
+        assert!(told.contains("post-processor: over 1024 special tokens before a text"), "{told}");
+    }
+    assert!(load(&with("/post_processor", template(4, 3))).is_ok());
+}
