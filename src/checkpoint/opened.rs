@@ -120,6 +120,20 @@ impl Checkpoint {
                 }
             }
         }
+        // Of layers after those that the configuration counts.
+        for layer in self.config.layers.. {
+            let params = Param::ALL.into_iter().filter(|param| param.in_layer());
+            let found = params.filter_map(|param| self.find(param, layer));
+            let before = unused.len();
+            for (name, _) in found.collect::<Vec<_>>() {
+                if !unused.contains(&name) {
+                    unused.push(name);
+                }
+            }
+            if unused.len() == before {
+                break;
+            }
+        }
         if let Some(first) = unused.first() {
             let what = format!("{} tensors are not used, such as {first}", unused.len());
             notes.add(&self.path, format!("{what}: the configuration has no such parameter"));

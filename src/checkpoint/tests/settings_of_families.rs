@@ -213,6 +213,17 @@ fn biases_that_the_family_does_not_have_are_told() {
     assert!(note.contains(what), "{note}");
 }
 
+#[test]
+fn layers_that_the_configuration_does_not_count_are_told() {
+    let mut config = llama_config();
+    config["num_hidden_layers"] = json!(1);
+    let folder = folder(&config, &llama_tensors("model."));
+    let model = Checkpoint::open(folder.path()).unwrap();
+    let [note] = model.warnings() else { panic!("{:?}", model.warnings()) };
+    let what = "9 tensors are not used, such as model.layers.1.";
+    assert!(note.contains(what), "{note}");
+}
+
 /// A GGUF model, and what the user is told.
 fn open(file: &Gguf) -> (Checkpoint, String) {
     let (_folder, path) = file.save();
