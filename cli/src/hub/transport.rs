@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use pellucid::{Error, Result};
 use ureq::http::{Response, StatusCode, Uri};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 use super::cache;
 
@@ -85,9 +85,14 @@ impl Origin {
 
     /// Whether nobody else can listen: over TLS, or within this machine.
     fn is_private(&self) -> bool {
+        self.https || self.is_here()
+    }
+
+    /// Whether it is this machine.
+    fn is_here(&self) -> bool {
         let host = self.host.trim_matches(['[', ']']);
         let loopback = |address: IpAddr| address.is_loopback();
-        self.https || host == "localhost" || host.parse().is_ok_and(loopback)
+        host == "localhost" || host.parse().is_ok_and(loopback)
     }
 }
 
@@ -108,7 +113,10 @@ impl Transport {
                 "HF_TOKEN is not sent to {endpoint}: it is not https, so others could read it"
             );
         }
+        // A proxy would read what goes to this machine without TLS, and answer in its place.
+        let proxy = if hub.is_here() { None } else { Proxy::try_from_env() };
         let config = Agent::config_builder()
+            .proxy(proxy)
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(patience.sign))
