@@ -103,6 +103,12 @@ impl Train {
             (KindName::Characters, None) => Kind::Characters,
         };
         let training = Training { kind, special: self.special_token.clone() };
+        if let Ok(output) = fs::canonicalize(&self.output)
+            && self.files.iter().any(|file| fs::canonicalize(file).is_ok_and(|file| file == output))
+        {
+            let reason = "is one of the texts and would be replaced; choose another --output";
+            return Err(Error::file(&self.output, reason));
+        }
         let bar = output::progress_bar("reading {bar:30} {bytes} of {total_bytes}, {eta} left");
         let merging = output::progress_bar("merging {bar:30} {pos} of {len} tokens, {eta} left");
         let sizes = self.files.iter().filter_map(|file| fs::metadata(file).ok());

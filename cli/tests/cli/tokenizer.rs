@@ -53,6 +53,10 @@ fn what_cannot_be_learned_is_told_in_a_sentence() {
     }
     let told = failure(&train(&place("text"), &["--kind", "bytes", "--vocab-size", "300"]));
     assert!(told.contains("--vocab-size"), "{told}");
+    std::fs::write(place("out.json"), "a text").unwrap();
+    let told = failure(&train(&place("out.json"), &["--kind", "bytes"]));
+    assert!(told.contains("is one of the texts"), "{told}");
+    assert_eq!(std::fs::read(place("out.json")).unwrap(), b"a text");
     let told = failure(&train(&place("text"), &[]));
     assert!(told.contains("--vocab-size"), "{told}");
 }
