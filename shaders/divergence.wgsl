@@ -18,6 +18,10 @@ struct Params { columns: u32, stride: u32, wanted: u32 }
 @group(0) @binding(2) var<storage, read> last: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<u32>>;
 
+// So many terms are added by themselves first: in one sum for all, thousands of equal terms would
+// be rounded the same way.
+const PART: u32 = 32u;
+
 // The padding of a row's last vec4 has no tokens.
 fn four(bits: vec4<u32>, i: u32) -> vec4<f32> {
     return select(vec4(NOTHING), comparable(bits), ids_of(i) < vec4(params.columns));
@@ -51,9 +55,15 @@ fn divergence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let m_last = largest_of(most_last, lane);
     var sums = vec4(0.0);
     var sums_last = vec4(0.0);
-    for (var i = lane; i < vec4s; i += WG) {
-        sums += exp(four(logits[base + i], i) - m);
-        sums_last += exp(four(last[base + i], i) - m_last);
+    for (var first = lane; first < vec4s; first += WG * PART) {
+        var part = vec4(0.0);
+        var part_last = vec4(0.0);
+        for (var i = first; i < min(first + WG * PART, vec4s); i += WG) {
+            part += exp(four(logits[base + i], i) - m);
+            part_last += exp(four(last[base + i], i) - m_last);
+        }
+        sums += part;
+        sums_last += part_last;
     }
     let log_sum = log(sum_of(sums, lane));
     let log_sum_last = log(sum_of(sums_last, lane));
@@ -63,16 +73,22 @@ fn divergence(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     var far = vec4(0.0);
     var before = vec4(0.0);
     var odd = vec4(0.0);
-    for (var i = lane; i < vec4s; i += WG) {
-        let own = four(logits[base + i], i);
-        // Both are rounded alike, so that equal distributions are at no distance.
-        let log_p = (own - m) - log_sum;
-        let log_q = (four(last[base + i], i) - m_last) - log_sum_last;
-        entropy -= exp(log_p) * log_p;
-        far += exp(log_q) * (log_q - log_p);
-        let tied = (own == vec4(value)) & (ids_of(i) < vec4(id));
-        before += select(vec4(0.0), vec4(1.0), (own > vec4(value)) | tied);
-        odd += strange(logits[base + i], i) + strange(last[base + i], i);
+    for (var first = lane; first < vec4s; first += WG * PART) {
+        var part = vec4(0.0);
+        var part_far = vec4(0.0);
+        for (var i = first; i < min(first + WG * PART, vec4s); i += WG) {
+            let own = four(logits[base + i], i);
+            // Both are rounded alike, so that equal distributions are at no distance.
+            let log_p = (own - m) - log_sum;
+            let log_q = (four(last[base + i], i) - m_last) - log_sum_last;
+            part -= exp(log_p) * log_p;
+            part_far += exp(log_q) * (log_q - log_p);
+            let tied = (own == vec4(value)) & (ids_of(i) < vec4(id));
+            before += select(vec4(0.0), vec4(1.0), (own > vec4(value)) | tied);
+            odd += strange(logits[base + i], i) + strange(last[base + i], i);
+        }
+        entropy += part;
+        far += part_far;
     }
     let bits = bitcast<vec2<u32>>(vec2(sum_of(entropy, lane), sum_of(far, lane)));
     // Both counts are below 2^24, so they are exact as floats.
