@@ -109,7 +109,7 @@ impl Checkpoint {
     fn checked(mut self, notes: Notes) -> Result<Self> {
         self.untie_if_stored_apart(&notes)?;
         self.check_types()?;
-        let mut unused: Vec<String> = Vec::new();
+        let mut unused = BTreeSet::new();
         for param in Param::ALL {
             let times = if param.in_layer() { self.config.layers } else { 1 };
             for layer in 0..times {
@@ -123,13 +123,8 @@ impl Checkpoint {
         // Of layers after those that the configuration counts.
         for layer in self.config.layers.. {
             let params = Param::ALL.into_iter().filter(|param| param.in_layer());
-            let found = params.filter_map(|param| self.find(param, layer));
             let before = unused.len();
-            for (name, _) in found.collect::<Vec<_>>() {
-                if !unused.contains(&name) {
-                    unused.push(name);
-                }
-            }
+            unused.extend(params.filter_map(|param| self.find(param, layer)).map(|(name, _)| name));
             if unused.len() == before {
                 break;
             }
