@@ -196,12 +196,15 @@ impl Tokenizer {
         if shown == plain {
             return self.encode_aliased(&text, aliases);
         }
-        log::warn!(
-            "{}: the output of the chat template depends on names of tokens in a message; they are treated \
-             as text",
-            template.path.display()
-        );
-        self.encode_aliased(&typed.merged(&plain, &text), aliases)
+        let merged = typed.merged(&plain, &text);
+        if merged != plain {
+            log::warn!(
+                "{}: the output of the chat template depends on names of tokens in a message; they are \
+                 treated as text",
+                template.path.display()
+            );
+        }
+        self.encode_aliased(&merged, aliases)
     }
 
     /// The names of tokens that must not be recognized in what was typed, and those among them that

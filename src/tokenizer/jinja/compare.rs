@@ -116,7 +116,8 @@ pub(super) fn item_of(state: &State, map: &Value, key: &Value) -> Result<Option<
 /// The key of a new entry, after paying for its hash. Characters of it that stand for others stay: it
 /// may be written with its map, and must not spell a name then.
 pub(super) fn new_key(state: &State, key: &Value) -> Result<Value, Error> {
-    hashable(state, key).map(|found| if key.as_str().is_some() { key.clone() } else { found })
+    hashable(state, key)?;
+    Ok(key.clone())
 }
 
 /// A value that may be a key, after paying for its hash: Python hashes no lists and maps.
