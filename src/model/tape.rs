@@ -151,7 +151,7 @@ impl<'a> Tape<'a> {
     }
 
     /// Names a value. Appends its edits, in place; then, if the value is read, a copy into a tensor
-    /// that outlives the run.
+    /// that outlives the run, which is left out if the value stays as it is.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if the columns are not the tensor's.
@@ -238,6 +238,7 @@ impl<'a> Tape<'a> {
         }
         (self.recording, self.marks)
     }
+
     /// A value that stays as it is after its mark needs no copy: it is written where it is read.
     fn leave_out_copies(&mut self) {
         for i in 0..self.copies.len() {

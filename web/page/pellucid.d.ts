@@ -1,3 +1,5 @@
+// All types of the package: one file, since package.json names one.
+
 /** Why something failed. */
 export type Kind =
   | 'adapter' | 'broken' | 'context' | 'device' | 'diverged' | 'file' | 'input' | 'lost' | 'memory'
